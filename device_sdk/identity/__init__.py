@@ -1,0 +1,1 @@
+"""Where the attributes of a device come from: sysfs, DMI, the device tree, configuration, or a command."""

@@ -1,0 +1,94 @@
+"""From a key URI to its keystore; the only place that knows all of them, and it imports none before it is asked."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from cryptography import x509
+
+from device_sdk.errors import MissingDependencyError
+from device_sdk.keystores.base import KeyStore
+from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.key_uri import KeyUri
+from device_sdk.model.keys import KeyInfo, KeyType, Probe
+from device_sdk.model.secret import SecretProvider
+from device_sdk.wire.key_uri import parse_key_uri
+
+_STORES = {
+    "pkcs11": ("device_sdk.keystores.pkcs11", "Pkcs11KeyStore", "pkcs11"),
+    "tpm2": ("device_sdk.keystores.tpm2", "Tpm2KeyStore", "tpm"),
+    "file": ("device_sdk.keystores.file", "FileKeyStore", ""),
+}
+
+
+def open_store(uri: str | KeyUri, *, pin: SecretProvider | None = None) -> tuple[KeyStore[Any], KeyUri]:
+    """The keystore a URI belongs to, and the parsed URI.
+
+    Raises:
+        UriError: the URI does not follow its grammar.
+        MissingDependencyError: the keystore's extra is not installed.
+    """
+    parsed = uri if isinstance(uri, KeyUri) else parse_key_uri(uri)
+    module_name, class_name, extra = _STORES[parsed.scheme]
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if not extra or (error.name or "").startswith("device_sdk"):
+            raise
+        raise MissingDependencyError(
+            f"{parsed.scheme}: keys need the Python package {error.name}, which is not installed",
+            hint=f"pip install 'device-sdk[{extra}]'",
+            extra=extra,
+        ) from error
+    store: KeyStore[Any] = getattr(module, class_name)(pin=pin)
+    return store, parsed
+
+
+def open_key(uri: str | KeyUri, *, pin: SecretProvider | None = None) -> DeviceKey:
+    """Open exactly one key; see KeyStore.open."""
+    store, parsed = open_store(uri, pin=pin)
+    return store.open(parsed)
+
+
+def create_key(
+    uri: str | KeyUri, key_type: KeyType | str, *, reuse: bool = False, pin: SecretProvider | None = None
+) -> DeviceKey:
+    """Generate a key where the URI says; see KeyStore.create. `key_type` may be given by name ("ec-p256")."""
+    store, parsed = open_store(uri, pin=pin)
+    return store.create(parsed, KeyType(key_type), reuse=reuse)
+
+
+def list_keys(uri: str | KeyUri, *, pin: SecretProvider | None = None) -> tuple[KeyInfo, ...]:
+    """Every key that fits the URI; see KeyStore.list."""
+    store, parsed = open_store(uri, pin=pin)
+    with store:
+        return store.list(parsed)
+
+
+def delete_key(uri: str | KeyUri, *, pin: SecretProvider | None = None) -> KeyInfo:
+    """Destroy exactly one key; see KeyStore.delete."""
+    store, parsed = open_store(uri, pin=pin)
+    with store:
+        return store.delete(parsed)
+
+
+def probe(uri: str | KeyUri, *, pin: SecretProvider | None = None) -> Probe:
+    """Try what a token or TPM can do; see KeyStore.probe."""
+    store, parsed = open_store(uri, pin=pin)
+    with store:
+        return store.probe(parsed)
+
+
+def store_certificate(uri: str | KeyUri, certificate: x509.Certificate, *, pin: SecretProvider | None = None) -> None:
+    """Keep a certificate beside its key; see KeyStore.store_certificate."""
+    store, parsed = open_store(uri, pin=pin)
+    with store:
+        store.store_certificate(parsed, certificate)
+
+
+def load_certificate(uri: str | KeyUri, *, pin: SecretProvider | None = None) -> x509.Certificate | None:
+    """The certificate beside a key; see KeyStore.load_certificate."""
+    store, parsed = open_store(uri, pin=pin)
+    with store:
+        return store.load_certificate(parsed)

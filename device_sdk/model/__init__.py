@@ -1,0 +1,1 @@
+"""Frozen dataclasses and enums that several layers share; no I/O."""

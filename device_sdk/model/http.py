@@ -1,0 +1,78 @@
+"""One request and its answer, as the protocols see them; carried by a transport."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+MAX_RESPONSE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ConnectionFacts:
+    """What is known about the TLS connection that is about to carry a request.
+
+    Attributes:
+        tls_version: "TLSv1.2" or "TLSv1.3".
+        cipher: the suite's OpenSSL name.
+        tls_unique: first Finished message of the current handshake, TLS 1.2 only (RFC 5929 section 3.1).
+        tls_exporter: 32 bytes of EXPORTER-Channel-Binding (RFC 9266), or None where the TLS library does not give it.
+        client_authenticated: a client certificate was configured for this connection.
+    """
+
+    tls_version: str
+    cipher: str
+    tls_unique: bytes | None = None
+    tls_exporter: bytes | None = None
+    client_authenticated: bool = False
+
+
+BodyBuilder: TypeAlias = Callable[[ConnectionFacts], bytes]
+"""Makes the body after the handshake on the connection that carries it; called again after 401, 202 and reconnects."""
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """One request.
+
+    Attributes:
+        method: "GET" or "POST".
+        target: origin-form target, already percent-encoded ("/.well-known/est/cacerts").
+        headers: in the order they are sent; names in Title-Case.
+        body: the bytes, or what makes them after the handshake (EST-96).
+        limit_bytes: the largest acceptable response body.
+    """
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | BodyBuilder | None = field(default=None, repr=False)
+    limit_bytes: int = MAX_RESPONSE_BYTES
+
+
+@dataclass(frozen=True)
+class HttpResponse:
+    """One response, complete: the body is never longer than the request's limit.
+
+    Attributes:
+        status_code: the three digits.
+        headers: as received, duplicates kept, in order.
+        body: content after transfer decoding.
+        url: absolute URL that answered.
+        connection: the TLS connection it came over.
+    """
+
+    status_code: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = field(repr=False)
+    url: str
+    connection: ConnectionFacts
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, case-insensitively; None if absent."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+    def header_values(self, name: str) -> tuple[str, ...]:
+        """All values of a header, in order."""
+        return tuple(value for key, value in self.headers if key.lower() == name.lower())

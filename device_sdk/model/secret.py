@@ -1,0 +1,40 @@
+"""Secrets on their way from where they are kept to the one call that needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Secret:
+    """A PIN, password or passphrase that does not show itself in a repr, a log line or a traceback.
+
+    Args:
+        value: text (encoded as UTF-8) or the bytes themselves.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str | bytes) -> None:
+        self._value = value.encode() if isinstance(value, str) else bytes(value)
+
+    def reveal(self) -> bytes:
+        """The secret itself; call it as late as possible and keep no copy."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("compare secrets with hmac.compare_digest")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a Secret is not pickled")
+
+
+SecretProvider = Callable[[str], "Secret | None"]
+"""Asked with a description of what is to be unlocked ("token dev-1"); None means there is no secret to give."""

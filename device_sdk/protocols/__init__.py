@@ -1,0 +1,1 @@
+"""What to send next and what an answer means; no I/O, no clock."""

@@ -1,0 +1,1 @@
+"""Ways to carry a request: HTTPS with a hardware key."""

@@ -1,0 +1,1 @@
+"""Bytes to dataclasses and back, one structure a file; no I/O, no clock."""
