@@ -40,7 +40,9 @@ class KeyType(Enum):
         """The curve of an EC key type; ValueError for RSA."""
         if not self.is_ec:
             raise ValueError(f"{self.value} has no curve")
-        return {256: ec.SECP256R1, 384: ec.SECP384R1, 521: ec.SECP521R1}[self.key_bits]()
+        if self.key_bits == 256:
+            return ec.SECP256R1()
+        return ec.SECP384R1() if self.key_bits == 384 else ec.SECP521R1()
 
     @classmethod
     def of(cls, public_key: PublicKey) -> KeyType:
