@@ -1,0 +1,42 @@
+"""Entry point of `device-sdk-sim`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from importlib import import_module
+
+from device_sdk_simulators import __version__
+from device_sdk_simulators.softhsm import SimulatorError
+
+_COMMANDS = ("server", "softhsm", "swtpm")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="device-sdk-sim", description="Stand-ins for tokens, TPMs and servers, for tests and demonstrations."
+    )
+    parser.add_argument("--version", action="version", version=f"device-sdk-sim {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in _COMMANDS:
+        import_module(f"device_sdk_simulators.cli.{name}").add_parser(commands)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command until it is done or told to stop; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    # SIGTERM ends a simulator as Ctrl-C does, through its context manager, so that nothing is left behind
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    try:
+        return int(options.run(options) or 0)
+    except KeyboardInterrupt:
+        return 0
+    except (SimulatorError, OSError) as error:
+        print(f"device-sdk-sim: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from device_sdk_simulators.softhsm import SoftHsm
+
+SIM = [sys.executable, "-m", "device_sdk_simulators.cli.main"]
+
+
+def _tool(token: SoftHsm, *arguments: str) -> str:
+    command = ["pkcs11-tool", "--module", token.module_path, "--token-label", token.label, *arguments]
+    return subprocess.run(
+        command, env=os.environ | token.environment | {"PIN": token.pin}, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_pkcs11_tool_makes_and_lists_a_key_on_the_token(softhsm_token: SoftHsm) -> None:
+    _tool(softhsm_token, "--login", "--pin", "env:PIN", "--keypairgen", "--key-type", "EC:prime256v1", "--label", "k")
+    listed = _tool(softhsm_token, "--login", "--pin", "env:PIN", "--list-objects")
+    assert "Private Key Object; EC" in listed
+    assert softhsm_token.serial in listed.replace("\n", " ") or softhsm_token.serial
+
+
+def test_two_tokens_do_not_see_each_other(tmp_path: Path) -> None:
+    with SoftHsm(tmp_path / "a") as a, SoftHsm(tmp_path / "b") as b:
+        assert a.serial != b.serial
+        assert a.serial not in _tool(b, "--list-slots")
+
+
+def test_a_token_is_found_again_in_its_directory(tmp_path: Path) -> None:
+    with SoftHsm(tmp_path / "a") as first:
+        serial, pin = first.serial, first.pin
+    with SoftHsm(tmp_path / "a") as again:
+        assert (again.serial, again.pin) == (serial, pin)
+
+
+def test_two_tokens_may_have_one_label(softhsm_token: SoftHsm) -> None:
+    assert softhsm_token.add_token(softhsm_token.label) != softhsm_token.serial
+
+
+def test_the_pin_file_is_private(softhsm_token: SoftHsm) -> None:
+    assert softhsm_token.pin_file.stat().st_mode & 0o777 == 0o600
+    assert softhsm_token.pin_file.read_text() == softhsm_token.pin
+
+
+def test_a_temporary_token_leaves_nothing_behind() -> None:
+    with SoftHsm() as token:
+        directory = token.directory
+    assert not directory.exists()
+
+
+def test_command_line_runs_a_command_with_the_token() -> None:
+    done = subprocess.run(
+        [*SIM, "softhsm", "--label", "bench", "--", "softhsm2-util", "--show-slots"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "bench" in done.stdout
+
+
+def test_command_line_serves_until_sigterm_and_cleans_up() -> None:
+    with subprocess.Popen([*SIM, "softhsm", "--json"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        facts = json.loads(process.stdout.readline())
+        assert Path(facts["pin_file"]).exists()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    assert not Path(facts["pin_file"]).exists()
