@@ -1,0 +1,136 @@
+"""`device-sdk keys`: create, list, show, delete, probe, and the certificate beside a key."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from device_sdk.cli.output import Output, read_file, write_file
+from device_sdk.cli.secrets import pin_provider
+from device_sdk.cli.settings import Settings, add_settings
+from device_sdk.errors import KeyNotFoundError
+
+if TYPE_CHECKING:
+    from device_sdk.keystores.keys import DeviceKey
+    from device_sdk.model.keys import KeyInfo
+
+_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
+
+
+def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.ArgumentParser) -> None:
+    """Describe the verbs."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, run, words in (
+        ("create", _create, "generate a key inside the keystore and prove that it cannot leave"),
+        ("list", _list, "every key that fits the URI"),
+        ("show", _show, "one key, its attributes and its public half"),
+        ("delete", _delete, "destroy one key and the certificate beside it"),
+        ("probe", _probe, "try what this token or TPM really can do"),
+        ("store-certificate", _store_certificate, "keep a certificate beside its key"),
+        ("certificate", _certificate, "the certificate beside a key"),
+    ):
+        verb = verbs.add_parser(name, help=words, description=words.capitalize() + ".", parents=[common])
+        verb.add_argument("uri", metavar="URI", help="pkcs11:..., tpm2:... or file:...")
+        add_settings(verb, "key.pin_file", "key.pin_fd")
+        verb.set_defaults(run=run)
+        if name == "create":
+            verb.add_argument("--type", required=True, choices=_TYPES, help="what to generate")
+            verb.add_argument("--reuse", action="store_true", help="open the key if one of that name and type is there")
+        if name == "store-certificate":
+            verb.add_argument("file", metavar="FILE", help="certificate, PEM or DER")
+        if name == "certificate":
+            verb.add_argument("--out", metavar="FILE", help="write PEM here instead of stdout")
+
+
+def _line(info: KeyInfo) -> str:
+    kind = info.key_type.value if info.key_type else "unknown"
+    where = "extractable" if info.extractable else "non-extractable"
+    return f"{info.uri}\n    {kind}, {where}, {'hardware' if info.hardware else 'software'}" + (
+        ", certificate stored" if info.certificate else ""
+    )
+
+
+def _describe(key: DeviceKey) -> dict[str, object]:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    public = key.public_key()  # type: ignore[attr-defined]  # every DeviceKey is also one of cryptography's keys
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    return key.info.to_json() | {"public_key": pem}
+
+
+def _create(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    from device_sdk.keystores.registry import create_key
+
+    with create_key(options.uri, options.type, reuse=options.reuse, pin=pin_provider(settings)) as key:
+        out.data(_describe(key), key.info.uri)
+    return 0
+
+
+def _list(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    from device_sdk.keystores.registry import list_keys
+
+    found = list_keys(options.uri, pin=pin_provider(settings))
+    if out.as_json or found:
+        out.data({"keys": [info.to_json() for info in found]}, "\n".join(_line(info) for info in found))
+    else:
+        out.say("no key fits this URI")
+    return 0
+
+
+def _show(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    from device_sdk.keystores.registry import open_key
+
+    with open_key(options.uri, pin=pin_provider(settings)) as key:
+        facts = _describe(key)
+        attributes = "\n".join(f"    {name}: {value}" for name, value in key.info.attributes.items())
+        out.data(
+            facts, f"{_line(key.info)}\n    SPKI SHA-256: {key.info.spki_sha256}\n{attributes}\n{facts['public_key']}"
+        )
+    return 0
+
+
+def _delete(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    from device_sdk.keystores.registry import delete_key
+
+    info = delete_key(options.uri, pin=pin_provider(settings))
+    out.data({"deleted": info.to_json()}, f"deleted {info.uri}")
+    return 0
+
+
+def _probe(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    from device_sdk.keystores.registry import probe
+
+    result = probe(options.uri, pin=pin_provider(settings))
+    lines = [f"{name}: {value}" for name, value in result.description.items()]
+    lines.append("key types: " + ", ".join(kind.value for kind in result.key_types))
+    lines += [f"  {'yes' if works else 'no ':3} {name}" for name, works in sorted(result.operations.items())]
+    lines += [f"{name}: {value}" for name, value in result.limits.items()]
+    lines += [f"warning: {warning}" for warning in result.warnings]
+    out.data(result.to_json(), "\n".join(lines))
+    return 0
+
+
+def _store_certificate(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    from device_sdk.cli.pem import certificates_from
+    from device_sdk.keystores.registry import store_certificate
+
+    certificate = certificates_from(read_file(options.file), options.file)[0]
+    store_certificate(options.uri, certificate, pin=pin_provider(settings))
+    out.say("stored")
+    return 0
+
+
+def _certificate(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from device_sdk.keystores.registry import load_certificate
+
+    certificate = load_certificate(options.uri, pin=pin_provider(settings))
+    if certificate is None:
+        raise KeyNotFoundError("no certificate is stored beside this key", hint="device-sdk keys store-certificate")
+    pem = certificate.public_bytes(Encoding.PEM)
+    if options.out:
+        write_file(options.out, pem)
+    else:
+        out.data({"certificate": pem.decode()}, pem.decode())
+    return 0

@@ -1,0 +1,53 @@
+"""Certificates as the command line reads and prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from device_sdk.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+_MAX_CERTIFICATES = 200
+
+
+def certificates_from(content: bytes, source: str) -> tuple[x509.Certificate, ...]:
+    """Every certificate of a PEM file, or the one of a DER file.
+
+    Raises:
+        ConfigurationError: there is none, or one cannot be read.
+    """
+    from cryptography import x509
+
+    try:
+        if content[:1] == b"\x30":
+            return (x509.load_der_x509_certificate(content),)
+        found = tuple(x509.load_pem_x509_certificates(content))
+    except ValueError as error:
+        raise ConfigurationError(f"{source} holds no readable certificate", hint="PEM or DER is expected") from error
+    if len(found) > _MAX_CERTIFICATES:
+        raise ConfigurationError(f"{source} holds more than {_MAX_CERTIFICATES} certificates")
+    return found
+
+
+def pem_of(certificates: Iterable[x509.Certificate]) -> bytes:
+    """Certificates as one PEM file, in the given order."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+
+
+def describe(certificate: x509.Certificate) -> dict[str, object]:
+    """What people ask about a certificate, as data; times are RFC 3339 in UTC, serial and fingerprint hex."""
+    from cryptography.hazmat.primitives import hashes
+
+    return {
+        "subject": certificate.subject.rfc4514_string(),
+        "issuer": certificate.issuer.rfc4514_string(),
+        "serial": f"{certificate.serial_number:x}",
+        "not_before": certificate.not_valid_before_utc.isoformat().replace("+00:00", "Z"),
+        "not_after": certificate.not_valid_after_utc.isoformat().replace("+00:00", "Z"),
+        "sha256": certificate.fingerprint(hashes.SHA256()).hex(),
+    }

@@ -1,0 +1,211 @@
+"""Where a setting comes from: flag, then environment, then config.d/*.toml (last file wins), then config.toml.
+
+The table SETTINGS is the whole configuration: one row is a TOML key, an environment variable and a flag. Secrets are not
+settings: the files that hold them are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from device_sdk.errors import ConfigurationError
+
+CONFIG_FILE = Path("/etc/device-sdk/config.toml")
+_MAX_CONFIG_BYTES = 256 * 1024
+_WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: `name` is "section.key" in TOML, DEVICE_SDK_SECTION_KEY in the environment, `flag` on the command line.
+
+    `kind` is "text", "list", "switch" or "number".
+    """
+
+    name: str
+    kind: str
+    flag: str
+    metavar: str
+    help: str
+    default: Any = None
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return "DEVICE_SDK_" + self.name.upper().replace(".", "_").replace("-", "_")
+
+
+SETTINGS = (
+    Setting("state_dir", "text", "--state", "DIR", "the device's state directory", "/var/lib/device-sdk"),
+    Setting("key.uri", "text", "--key", "URI", "the key: pkcs11:..., tpm2:... or file:..."),
+    Setting("key.type", "text", "--type", "TYPE", "ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072 or rsa-4096"),
+    Setting("key.pin_file", "text", "--key-pin-file", "FILE", "file holding the key's PIN, if its URI names none"),
+    Setting("key.pin_fd", "number", "--key-pin-fd", "N", "file descriptor to read the key's PIN from"),
+    Setting("est.url", "text", "--url", "URL", "EST server, https://HOST:PORT"),
+    Setting("est.label", "text", "--label", "LABEL", "CA label (RFC 7030 section 3.2.2)"),
+    Setting("est.anchors", "text", "--anchors", "FILE", "PEM file with the trust anchors for the server"),
+    Setting("est.pins", "list", "--pin", "sha256:HEX", "fingerprint of the CA certificate or its public key; repeatable"),
+    Setting("est.implicit", "switch", "--implicit", "", "trust the operating system's anchors for the server", False),
+    Setting("est.user", "text", "--user", "NAME", "user name for HTTP authentication"),
+    Setting("est.password_file", "text", "--password-file", "FILE", "file holding the password"),
+    Setting("est.password_fd", "number", "--password-fd", "N", "file descriptor to read the password from"),
+    Setting("est.timeout_s", "number", "--timeout", "SECONDS", "limit for one exchange with the server", 120.0),
+    Setting("est.wait_s", "number", "--wait", "SECONDS", "how long to wait when the server asks for patience", 0.0),
+    Setting("est.proxy", "text", "--proxy", "URL", "HTTP proxy, if not the one of HTTPS_PROXY"),
+    Setting("identity.subject", "text", "--subject", "DN", 'subject, "CN=router-1,O=Example"'),
+    Setting("identity.san", "list", "--san", "TYPE:VALUE", "subjectAltName: DNS:, IP:, URI:, email:, HWMODULE:OID:HEX; repeatable"),
+    Setting("identity.mac", "text", "--mac", "MAC", "MAC address for the request: auto, an interface, or the address itself"),
+    Setting("identity.serial", "text", "--serial", "SOURCE", "serial number: dmi, device-tree, machine-id, or the value itself"),
+    Setting("identity.serial_command", "list", "--serial-command", "WORD", "command that prints the serial number; one word each"),
+    Setting("identity.hardware_type", "text", "--hardware-type", "OID", "hwType of hardwareModuleName; needs a serial number"),
+    Setting("renewal.threshold", "number", "--threshold", "SHARE", "share of the lifetime after which to renew", 2 / 3),
+    Setting("renewal.rekey", "switch", "--rekey", "", "make a new key at each renewal", True),
+    Setting("renewal.keep_old", "switch", "--keep-old", "", "keep the old key and certificate after a renewal", False),
+    Setting("cale.url", "text", "--url", "URL", "CALE edge device, https://HOST:PORT"),
+    Setting("cale.name", "text", "--name", "NAME", "which CALE registration of the state directory", "default"),
+    Setting("cale.key", "text", "--key", "URI", "key that answers are encrypted to; the device's key if not given"),
+)  # fmt: skip
+
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Give a command the flags of these settings; what is not given on the command line is left out."""
+    for name in names:
+        setting = BY_NAME[name]
+        text = f"{setting.help} [{setting.variable}]"
+        common: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": text}
+        if setting.kind == "switch":
+            parser.add_argument(setting.flag, action=argparse.BooleanOptionalAction, **common)
+        elif setting.kind == "list":
+            parser.add_argument(setting.flag, action="append", metavar=setting.metavar, **common)
+        elif setting.kind == "number":
+            parser.add_argument(setting.flag, type=float, metavar=setting.metavar, **common)
+        else:
+            parser.add_argument(setting.flag, metavar=setting.metavar, **common)
+
+
+class Settings:
+    """The settings of one run.
+
+    Args:
+        options: parsed flags; destinations are setting names.
+        environment: normally os.environ.
+        config: the configuration file; a missing one is an error only if it was named by flag or environment.
+
+    Raises:
+        ConfigurationError: a file that cannot be read, an unknown key, or a value of the wrong kind.
+    """
+
+    def __init__(
+        self, options: argparse.Namespace, environment: Mapping[str, str] = os.environ, config: str | None = None
+    ) -> None:
+        named = config or environment.get("DEVICE_SDK_CONFIG")
+        self._files = _read_files(Path(named) if named else CONFIG_FILE, must_exist=named is not None)
+        self._environment = environment
+        self._options = vars(options)
+
+    def get(self, name: str) -> Any:
+        """A setting's value, or its default."""
+        setting = BY_NAME[name]
+        if name in self._options:
+            return self._options[name]
+        if setting.variable in self._environment:
+            return _from_text(setting, self._environment[setting.variable])
+        return self._files.get(name, setting.default)
+
+    def text(self, name: str) -> str | None:
+        """A text setting; None if it is not set or empty."""
+        value = self.get(name)
+        return str(value) if value else None
+
+    def require(self, name: str) -> str:
+        """A text setting that this command cannot do without.
+
+        Raises:
+            ConfigurationError: it is not set; says the three ways to set it.
+        """
+        value = self.text(name)
+        if value is None:
+            setting = BY_NAME[name]
+            raise ConfigurationError(
+                f"{name} is not set",
+                hint=f"give {setting.flag}, set {setting.variable}, or write it to {CONFIG_FILE}",
+            )
+        return value
+
+    def list(self, name: str) -> tuple[str, ...]:
+        """A list setting."""
+        return tuple(str(item) for item in self.get(name) or ())
+
+    def switch(self, name: str) -> bool:
+        """A yes-or-no setting."""
+        return bool(self.get(name))
+
+    def number(self, name: str) -> float | None:
+        """A number setting."""
+        value = self.get(name)
+        return None if value is None else float(value)
+
+
+def _read_files(main: Path, *, must_exist: bool) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    extra = main.parent / "config.d"
+    files = [main] if must_exist or main.exists() else []
+    files += sorted(extra.glob("*.toml")) if extra.is_dir() else []
+    for file in files:
+        values |= _flatten(file, _read_toml(file))
+    return values
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(_MAX_CONFIG_BYTES + 1)
+        if len(raw) > _MAX_CONFIG_BYTES:
+            raise ConfigurationError(f"{file} is larger than {_MAX_CONFIG_BYTES} bytes")
+        return tomllib.loads(raw.decode())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"cannot read configuration {file}: {error}") from error
+
+
+def _flatten(file: Path, table: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
+        for name, item in inner.items():
+            if name not in BY_NAME:
+                raise ConfigurationError(
+                    f"{file}: unknown setting {name!r}", hint="device-sdk config lists all settings"
+                )
+            flat[name] = _checked(file, BY_NAME[name], item)
+    return flat
+
+
+def _checked(file: Path, setting: Setting, value: Any) -> Any:
+    fits: dict[str, Callable[[Any], bool]] = {
+        "text": lambda v: isinstance(v, str),
+        "switch": lambda v: isinstance(v, bool),
+        "number": lambda v: isinstance(v, int | float) and not isinstance(v, bool),
+        "list": lambda v: isinstance(v, list) and all(isinstance(item, str) for item in v),
+    }
+    if not fits[setting.kind](value):
+        raise ConfigurationError(f"{file}: {setting.name} must be a {setting.kind}, not {type(value).__name__}")
+    return value
+
+
+def _from_text(setting: Setting, text: str) -> Any:
+    if setting.kind == "list":
+        return [item for item in text.split() if item]
+    try:
+        if setting.kind == "switch":
+            return _WORDS[text.strip().lower()]
+        return float(text) if setting.kind == "number" else text
+    except (KeyError, ValueError) as error:
+        raise ConfigurationError(f"{setting.variable} must be a {setting.kind}") from error
