@@ -1,1 +1,36 @@
-"""One directory a device: what it is, what it trusts, and what it was doing when the power went."""
+"""One directory a device: what it is, what it trusts, and what it was doing when the power went.
+
+Files, all of them small and readable, none of them secret (keys live in keystores, PINs and passwords nowhere here):
+
+    state.json                  what is current: key URI, certificate, anchors, endpoint, time floor. The one truth.
+    journal.json                what is under way and not finished: operation, key URI, since when, how far.
+    certificates/<sha256>.pem   leaf first, then its intermediates, no root; named by the SHA-256 of the leaf's DER.
+    trust/<sha256>.pem          a set of Explicit trust anchors; named by the SHA-256 of the file.
+    cale/<name>.json            one CALE registration.
+    lock                        held (flock) by whoever changes the directory; holds its process id.
+
+Stable paths for other software (web servers, VPN daemons, MQTT clients), replaced atomically:
+
+    current.pem                 link to the current certificate file: leaf first, then intermediates.
+    anchors.pem                 link to the current set of trust anchors.
+
+The directory is 0700, JSON files are 0600, certificates 0644. Every change is durable before it counts: written beside
+the old file, fsync, rename, fsync of the directory. Readers take no lock and see the old content or the new one.
+Leftovers of a power cut (temporary files, files nothing names, links that lag behind) are put right by the next
+process that takes the lock.
+"""
+
+from device_sdk.state.directory import StateDirectory
+from device_sdk.state.journal import Journal, Operation, Phase
+from device_sdk.state.records import CaleRegistration, DeviceState, Endpoint, IdentityRecord
+
+__all__ = [
+    "CaleRegistration",
+    "DeviceState",
+    "Endpoint",
+    "IdentityRecord",
+    "Journal",
+    "Operation",
+    "Phase",
+    "StateDirectory",
+]

@@ -1,0 +1,268 @@
+"""The state directory itself."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryptography import x509
+
+from device_sdk.errors import ConfigurationError, StateCorruptError, StateError
+from device_sdk.state import files, pem
+from device_sdk.state.journal import Journal
+from device_sdk.state.lock import DirectoryLock
+from device_sdk.state.records import CaleRegistration, DeviceState
+
+_CALE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_READ_ATTEMPTS = 10
+
+
+class StateDirectory:
+    """One device's state; layout and promises are in the package's documentation.
+
+    Reading takes no lock. Whoever reads, decides and then writes does all of it inside `exclusive()`; a single write
+    takes the lock by itself.
+
+    Args:
+        path: the directory; made (0700) by the first write.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        self._lock = DirectoryLock(self._path / "lock")
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self._path
+
+    @property
+    def current_file(self) -> Path:
+        """Stable path of the current certificate, leaf first, then intermediates."""
+        return self._path / "current.pem"
+
+    @property
+    def anchors_file(self) -> Path:
+        """Stable path of the Explicit trust anchors."""
+        return self._path / "anchors.pem"
+
+    @contextmanager
+    def exclusive(self, wait_s: float = 0.0) -> Iterator[None]:
+        """Keep every other process from changing this directory; first puts leftovers of a power cut right.
+
+        Args:
+            wait_s: how long to wait for another holder, in seconds.
+
+        Raises:
+            StateBusyError: another process is changing it; the message has its process id.
+            StateNotWritableError: read-only, full, or not ours.
+            StateCorruptError: a file in it cannot be understood; nothing was changed.
+        """
+        files.make_directory(self._path)
+        self._refuse_strangers()
+        with self._lock.hold(wait_s) as taken_now:
+            if taken_now:
+                self._settle()
+            yield
+
+    def load(self) -> DeviceState:
+        """What is current; an empty DeviceState before the first enrolment.
+
+        Raises:
+            StateCorruptError: it cannot be understood.
+            StateError: a newer version of the SDK wrote it, or it cannot be read.
+        """
+        path = self._path / "state.json"
+        data = files.read(path)
+        return DeviceState() if data is None else DeviceState.from_bytes(path, data)
+
+    def save(self, state: DeviceState) -> None:
+        """Make this the current state, then point the stable paths to it; certificate files must be there already.
+
+        Raises:
+            StateNotWritableError: the state before is still current.
+        """
+        with self.exclusive():
+            files.write(self._path / "state.json", state.to_bytes())
+            self._point(state)
+
+    def journal(self) -> Journal | None:
+        """What is under way, or None; raises as `load`."""
+        path = self._path / "journal.json"
+        data = files.read(path)
+        return None if data is None else Journal.from_bytes(path, data)
+
+    def write_journal(self, journal: Journal) -> None:
+        """Say what is about to happen; raises as `save`."""
+        with self.exclusive():
+            files.write(self._path / "journal.json", journal.to_bytes())
+
+    def drop_journal(self) -> None:
+        """Say that what was under way is finished or undone, and remove the files nothing names any more."""
+        with self.exclusive():
+            files.remove(self._path / "journal.json")
+            self._prune()
+
+    def add_certificate(self, chain: Sequence[x509.Certificate]) -> str:
+        """Keep a chain, leaf first; gives the leaf's SHA-256 in hex. It is removed again unless a state names it.
+
+        Raises:
+            StateNotWritableError: nothing was changed.
+        """
+        name = pem.fingerprint(chain[0])
+        self._add("certificates", name, pem.encode(chain))
+        return name
+
+    def chain(self, certificate: str) -> tuple[x509.Certificate, ...]:
+        """The chain a state or journal names, leaf first.
+
+        Raises:
+            StateCorruptError: the file is missing, or not what its name says.
+        """
+        path = self._path / "certificates" / f"{certificate}.pem"
+        chain = pem.decode(self._needed(path), path)
+        if pem.fingerprint(chain[0]) != certificate:
+            raise self._not_as_named(path)
+        return chain
+
+    def add_anchors(self, anchors: Sequence[x509.Certificate]) -> str:
+        """Keep a set of trust anchors; gives the SHA-256 of its file in hex. It is removed unless a state names it.
+
+        Raises:
+            StateNotWritableError: nothing was changed.
+        """
+        data = pem.encode(anchors)
+        name = hashlib.sha256(data).hexdigest()
+        self._add("trust", name, data)
+        return name
+
+    def anchors(self, name: str) -> tuple[x509.Certificate, ...]:
+        """The trust anchors a state or journal names; raises as `chain`."""
+        path = self._path / "trust" / f"{name}.pem"
+        data = self._needed(path)
+        if hashlib.sha256(data).hexdigest() != name:
+            raise self._not_as_named(path)
+        return pem.decode(data, path)
+
+    def snapshot(self) -> tuple[DeviceState, tuple[x509.Certificate, ...], tuple[x509.Certificate, ...]]:
+        """The state with its chain and its anchors (empty if there are none), all of one moment; raises as `chain`."""
+        for attempt in range(_READ_ATTEMPTS):
+            state = self.load()
+            try:
+                chain = self.chain(state.current.certificate) if state.current else ()
+                return state, chain, self.anchors(state.anchors) if state.anchors else ()
+            except StateCorruptError:
+                # A writer may have switched and cleaned up between the two reads.
+                if attempt + 1 == _READ_ATTEMPTS or self.load() == state:
+                    raise
+        raise AssertionError("unreachable")
+
+    def cale_registration(self, name: str) -> CaleRegistration | None:
+        """The CALE registration of that name, or None; raises as `load`."""
+        path = self._cale_path(name)
+        data = files.read(path)
+        return None if data is None else CaleRegistration.from_bytes(path, data)
+
+    def cale_registrations(self) -> dict[str, CaleRegistration]:
+        """All CALE registrations by name; raises as `load`."""
+        paths = sorted((self._path / "cale").glob("[!.]*.json"))
+        found = {path.stem: self.cale_registration(path.stem) for path in paths}
+        return {name: registration for name, registration in found.items() if registration is not None}
+
+    def save_cale_registration(self, name: str, registration: CaleRegistration) -> None:
+        """Keep a CALE registration, replacing one of that name.
+
+        Raises:
+            ConfigurationError: a name with other characters than letters, digits, ".", "_" and "-".
+            StateNotWritableError: what was there before is unchanged.
+        """
+        path = self._cale_path(name)
+        with self.exclusive():
+            files.make_directory(path.parent)
+            files.write(path, registration.to_bytes())
+
+    def delete_cale_registration(self, name: str) -> None:
+        """Forget a CALE registration; nothing happens if there is none. Raises as `save_cale_registration`."""
+        path = self._cale_path(name)
+        with self.exclusive():
+            files.remove(path)
+
+    def check(self) -> tuple[str, ...]:
+        """Everything that is not as it should be, in words; empty when all is well. Changes nothing, raises nothing."""
+        from device_sdk.state.check import findings
+
+        return findings(self)
+
+    def referenced(self, state: DeviceState, journal: Journal | None) -> tuple[set[str], set[str]]:
+        """The names under certificates/ and trust/ that a state and a journal need."""
+        certificates = {record.certificate for record in (state.current, *state.previous) if record}
+        trust = {name for name in (state.anchors, journal.anchors if journal else None) if name}
+        return certificates, trust
+
+    def _settle(self) -> None:
+        state, journal = self.load(), self.journal()
+        for directory in (self._path, self._path / "certificates", self._path / "trust", self._path / "cale"):
+            for leftover in files.temporary_files(directory):
+                files.remove(leftover)
+        self._point(state)
+        if journal is None:
+            self._prune()
+
+    def _point(self, state: DeviceState) -> None:
+        if state.anchors:
+            files.link(self.anchors_file, f"trust/{state.anchors}.pem")
+        if state.current:
+            files.link(self.current_file, f"certificates/{state.current.certificate}.pem")
+
+    def _prune(self) -> None:
+        certificates, trust = self.referenced(self.load(), self.journal())
+        for folder, names in (("certificates", certificates), ("trust", trust)):
+            for path in (self._path / folder).glob("*.pem"):
+                if path.stem not in names:
+                    files.remove(path)
+
+    def _add(self, folder: str, name: str, data: bytes) -> None:
+        with self.exclusive():
+            path = self._path / folder / f"{name}.pem"
+            files.make_directory(path.parent)
+            if files.read(path) != data:
+                files.write(path, data, files.PUBLIC)
+
+    def _needed(self, path: Path) -> bytes:
+        data = files.read(path)
+        if data is None:
+            raise StateCorruptError(
+                f"{path}: is missing, and state.json or journal.json names it",
+                hint=f"restore it from a backup, or move {self._path} away and enrol again",
+                path=str(path),
+            )
+        return data
+
+    def _not_as_named(self, path: Path) -> StateCorruptError:
+        return StateCorruptError(
+            f"{path}: was changed: its content does not have the SHA-256 in its name",
+            hint=f"restore it from a backup, or move {self._path} away and enrol again",
+            path=str(path),
+        )
+
+    def _cale_path(self, name: str) -> Path:
+        if not _CALE_NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"{name!r} cannot name a CALE registration",
+                hint="up to 64 letters, digits, '.', '_' and '-', not starting with '.' or '-'",
+            )
+        return self._path / "cale" / f"{name}.json"
+
+    def _refuse_strangers(self) -> None:
+        """Who can write here decides whom the device trusts."""
+        mode = self._path.stat().st_mode
+        if mode & 0o002:
+            raise StateError(
+                f"{self._path}: everybody may write to this directory",
+                hint=f"chmod o-w {self._path}, then look whether its content is still yours",
+                path=str(self._path),
+            )

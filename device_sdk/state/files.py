@@ -1,0 +1,160 @@
+"""Files that are there whole or not at all, and stay there after a power cut."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from device_sdk.errors import StateCorruptError, StateError, StateNotWritableError
+
+MAX_FILE_BYTES = 1024 * 1024
+PRIVATE = 0o600
+PUBLIC = 0o644
+_SUFFIX = ".tmp"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Map what the operating system says about a write.
+
+    Raises:
+        StateNotWritableError: disk full, read-only, no permission, or any other refusal.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StateNotWritableError(
+            f"{path}: cannot be written: {error.strerror or error}; what was there before is unchanged",
+            hint=_advice(error.errno, path),
+            path=str(path),
+        ) from error
+
+
+def _advice(number: int | None, path: Path) -> str:
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "free some space and run the same command again"
+    if number == errno.EROFS:
+        return "mount the filesystem read-write and run the same command again"
+    if number in (errno.EACCES, errno.EPERM):
+        return f"run as the owner of {path.parent}"
+    return f"look at {path.parent} and run the same command again"
+
+
+def write(path: Path, data: bytes, mode: int = PRIVATE) -> None:
+    """Replace a file in one step; when this returns, the new content survives a power cut.
+
+    Raises:
+        StateNotWritableError: nothing was changed.
+    """
+    with writing(path):
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_SUFFIX}")
+        try:
+            _write_new(temporary, data, mode)
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def link(path: Path, target: str) -> None:
+    """Let a symbolic link point to `target` (relative), replacing an older one in one step.
+
+    Raises:
+        StateNotWritableError: nothing was changed.
+    """
+    with writing(path):
+        if path.is_symlink() and str(path.readlink()) == target:
+            return
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_SUFFIX}")
+        try:
+            temporary.symlink_to(target)
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file for good; nothing happens if it is not there.
+
+    Raises:
+        StateNotWritableError: it is still there.
+    """
+    with writing(path):
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return
+        sync_directory(path.parent)
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory, 0700, and its parents; nothing happens if it is there.
+
+    Raises:
+        StateNotWritableError: it cannot be made.
+    """
+    with writing(path):
+        if path.is_dir():
+            return
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> bytes | None:
+    """The content of a file, or None if there is none.
+
+    Raises:
+        StateCorruptError: larger than MAX_FILE_BYTES, or not a file.
+        StateError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except IsADirectoryError as error:
+        raise StateCorruptError(f"{path}: is a directory, not a file", path=str(path)) from error
+    except OSError as error:
+        raise StateError(
+            f"{path}: cannot be read: {error.strerror or error}", hint=_advice(error.errno, path), path=str(path)
+        ) from error
+    if len(data) > MAX_FILE_BYTES:
+        raise StateCorruptError(f"{path}: larger than {MAX_FILE_BYTES} bytes", path=str(path))
+    return data
+
+
+def temporary_files(directory: Path) -> tuple[Path, ...]:
+    """What interrupted writes left behind; only the holder of the lock can tell them from writes under way."""
+    return tuple(sorted(directory.glob(f".*{_SUFFIX}")))

@@ -1,0 +1,103 @@
+"""What was under way: written before anything happens that a power cut could leave half done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, unique
+from pathlib import Path
+
+from device_sdk.state.fields import Fields, dump, format_time
+
+
+@unique
+class Operation(Enum):
+    """What the device was doing."""
+
+    ENROLL = "enroll"
+    RENEW = "renew"
+
+
+@unique
+class Phase(Enum):
+    """How far it had come."""
+
+    REQUEST = "request"
+    """The key may or may not exist; nothing was issued, as far as we know."""
+    PENDING = "pending"
+    """The server answered 202: ask again with the same key, not before `retry_at`."""
+    ISSUED = "issued"
+    """The certificate is in the journal; it is not in use yet."""
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Content of journal.json.
+
+    Attributes:
+        operation: what is under way.
+        phase: how far it came.
+        key_uri: the key to be certified.
+        created_here: the SDK makes this key for this operation, so it may also delete it.
+        url: EST base URL.
+        label: CA label, or None.
+        since: when the operation began.
+        retry_at: not before this time the server wants to be asked again (phase PENDING).
+        chain: PEM of the issued certificate and its intermediates, leaf first (phase ISSUED).
+        anchors: SHA-256 of the anchors file that goes with it (phase ISSUED).
+        implicit: the server was reached with the operating system's trust store (phase ISSUED).
+        replaces: SHA-256 of the certificate that is being renewed (operation RENEW).
+        keep_old: keep the replaced key and certificate.
+    """
+
+    operation: Operation
+    phase: Phase
+    key_uri: str
+    created_here: bool
+    url: str
+    label: str | None
+    since: datetime
+    retry_at: datetime | None = None
+    chain: str | None = None
+    anchors: str | None = None
+    implicit: bool = False
+    replaces: str | None = None
+    keep_old: bool = False
+
+    def to_bytes(self) -> bytes:
+        """The file."""
+        return dump(
+            vars(self)
+            | {
+                "operation": self.operation.value,
+                "phase": self.phase.value,
+                "since": format_time(self.since),
+                "retry_at": format_time(self.retry_at),
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, path: Path, data: bytes) -> Journal:
+        """Read the file.
+
+        Raises:
+            StateCorruptError: it cannot be understood.
+            StateError: a newer version wrote it.
+        """
+        fields = Fields.parse(path, data)
+        phase = Phase(fields.one_of("phase", tuple(phase.value for phase in Phase)))
+        return cls(
+            operation=Operation(fields.one_of("operation", tuple(operation.value for operation in Operation))),
+            phase=phase,
+            key_uri=fields.text("key_uri"),
+            created_here=fields.flag("created_here"),
+            url=fields.text("url"),
+            label=fields.optional_text("label"),
+            since=fields.time("since"),
+            retry_at=fields.optional_time("retry_at"),
+            chain=fields.text("chain") if phase is Phase.ISSUED else None,
+            anchors=fields.digest("anchors") if phase is Phase.ISSUED else None,
+            implicit=fields.flag("implicit"),
+            replaces=fields.optional_digest("replaces"),
+            keep_old=fields.flag("keep_old"),
+        )

@@ -1,0 +1,136 @@
+"""What a state directory says about its device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from device_sdk.state.fields import Fields, dump, format_time
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where this device is enrolled.
+
+    Attributes:
+        url: the EST base URL.
+        label: CA label (RFC 7030 section 3.2.2), or None.
+        implicit: whether the operating system's trust store may anchor this server beside the Explicit anchors.
+    """
+
+    url: str
+    label: str | None = None
+    implicit: bool = False
+
+
+@dataclass(frozen=True)
+class IdentityRecord:
+    """A key and its certificate.
+
+    Attributes:
+        key_uri: opens the key; never holds a PIN.
+        certificate: SHA-256 of the leaf's DER in hex: the file is certificates/<sha256>.pem.
+        created_here: whether the SDK generated this key for this directory; only such keys are ever deleted.
+    """
+
+    key_uri: str
+    certificate: str
+    created_here: bool = True
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """Content of state.json.
+
+    Attributes:
+        base_key_uri: the key URI of the first enrolment, which names of later keys are derived from; None before it.
+        current: the key and certificate in use; None before the first enrolment.
+        previous: older pairs the owner asked to keep, newest first.
+        anchors: SHA-256 of the anchors file in hex: trust/<sha256>.pem; None before the first enrolment.
+        endpoint: where the device is enrolled; None before the first enrolment.
+        time_floor: a time that has certainly passed (vouched for by an issuing CA); None before the first enrolment.
+    """
+
+    base_key_uri: str | None = None
+    current: IdentityRecord | None = None
+    previous: tuple[IdentityRecord, ...] = ()
+    anchors: str | None = None
+    endpoint: Endpoint | None = None
+    time_floor: datetime | None = None
+
+    def to_bytes(self) -> bytes:
+        """The file."""
+        endpoint = self.endpoint
+        return dump(
+            {
+                "base_key_uri": self.base_key_uri,
+                "current": None if self.current is None else vars(self.current),
+                "previous": [vars(record) for record in self.previous],
+                "anchors": self.anchors,
+                "endpoint": None if endpoint is None else vars(endpoint),
+                "time_floor": format_time(self.time_floor),
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, path: Path, data: bytes) -> DeviceState:
+        """Read the file.
+
+        Raises:
+            StateCorruptError: it cannot be understood.
+            StateError: a newer version wrote it.
+        """
+        fields = Fields.parse(path, data)
+        current = fields.optional_object("current")
+        endpoint = fields.optional_object("endpoint")
+        return cls(
+            base_key_uri=fields.optional_text("base_key_uri"),
+            current=None if current is None else _identity(current),
+            previous=tuple(_identity(item) for item in fields.objects("previous")),
+            anchors=fields.optional_digest("anchors"),
+            endpoint=None if endpoint is None else _endpoint(endpoint),
+            time_floor=fields.optional_time("time_floor"),
+        )
+
+
+def _identity(fields: Fields) -> IdentityRecord:
+    return IdentityRecord(fields.text("key_uri"), fields.digest("certificate"), fields.flag("created_here"))
+
+
+def _endpoint(fields: Fields) -> Endpoint:
+    return Endpoint(fields.text("url"), fields.optional_text("label"), fields.flag("implicit"))
+
+
+@dataclass(frozen=True)
+class CaleRegistration:
+    """Content of cale/<name>.json: what an authorization server knows this device by.
+
+    Attributes:
+        guid: the identifier it gave.
+        key_uri: the key its answers are encrypted for.
+        origin: "https://host:port" of the server that gave it.
+        registered_at: when, with time zone.
+    """
+
+    guid: str
+    key_uri: str
+    origin: str
+    registered_at: datetime
+
+    def to_bytes(self) -> bytes:
+        """The file."""
+        return dump(
+            {
+                "guid": self.guid,
+                "key_uri": self.key_uri,
+                "origin": self.origin,
+                "registered_at": format_time(self.registered_at),
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, path: Path, data: bytes) -> CaleRegistration:
+        """Read the file; raises as DeviceState.from_bytes."""
+        fields = Fields.parse(path, data)
+        return cls(fields.text("guid"), fields.text("key_uri"), fields.text("origin"), fields.time("registered_at"))
