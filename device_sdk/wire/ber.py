@@ -1,0 +1,68 @@
+"""Where a BER element ends: enough to tell DER from text, find trailing bytes and bound nesting before anything parses it."""
+
+from __future__ import annotations
+
+from device_sdk.errors import WireError
+
+MAX_DEPTH = 64
+_SEQUENCE = 0x30
+
+
+def element_end(data: bytes) -> int:
+    """Offset of the first byte after the element that starts at offset 0 (X.690 section 8.1).
+
+    Definite lengths are taken at their word, indefinite ones are followed to their end-of-contents; no recursion.
+
+    Raises:
+        WireError: not an element, it ends after the data, or indefinite lengths nest deeper than MAX_DEPTH.
+    """
+    offset, open_elements = 0, 0
+    while True:
+        if data[offset : offset + 2] == b"\0\0" and open_elements:
+            offset, open_elements = offset + 2, open_elements - 1
+        else:
+            constructed, offset, length = _header(data, offset)
+            if length is not None:
+                offset += length
+            elif not constructed or open_elements == MAX_DEPTH:
+                raise WireError("an element of indefinite length is primitive or nested too deeply", what="BER")
+            else:
+                open_elements += 1
+        if offset > len(data):
+            raise WireError(f"the data ends {offset - len(data)} bytes too early", what="BER")
+        if not open_elements:
+            return offset
+
+
+def is_one_sequence(data: bytes, *, padding: bytes = b"") -> bool:
+    """Whether the data is one SEQUENCE and nothing else but trailing bytes out of `padding`."""
+    if data[:1] != bytes([_SEQUENCE]):
+        return False
+    try:
+        end = element_end(data)
+    except WireError:
+        return False
+    return not data[end:].strip(padding) if padding else end == len(data)
+
+
+def _header(data: bytes, offset: int) -> tuple[bool, int, int | None]:
+    """Tag and length at `offset`: whether it is constructed, where the contents start, their length or None."""
+    try:
+        tag = data[offset]
+        offset += 1
+        if tag & 0x1F == 0x1F:
+            while data[offset] & 0x80:
+                offset += 1
+            offset += 1
+        first = data[offset]
+    except IndexError as error:
+        raise WireError("the data ends inside a tag or a length", what="BER") from error
+    offset += 1
+    if first < 0x80:
+        return bool(tag & 0x20), offset, first
+    if first == 0x80:
+        return bool(tag & 0x20), offset, None
+    count = first & 0x7F
+    if count > 4 or offset + count > len(data):
+        raise WireError("a length that is too long or cut off", what="BER")
+    return bool(tag & 0x20), offset + count, int.from_bytes(data[offset : offset + count], "big")
