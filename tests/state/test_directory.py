@@ -45,7 +45,9 @@ def test_state_comes_back_as_it_was_saved(enrolled: StateDirectory) -> None:
 
 def test_files_are_readable_by_openssl_under_stable_paths(enrolled: StateDirectory) -> None:
     for path, subject in ((enrolled.current_file, "CN = device"), (enrolled.anchors_file, "CN = root")):
-        words = subprocess.run(["openssl", "x509", "-in", path, "-noout", "-subject"], capture_output=True, text=True)
+        words = subprocess.run(
+            ["openssl", "x509", "-in", path, "-noout", "-subject"], capture_output=True, check=False, text=True
+        )
         assert words.stdout.strip() == f"subject={subject}"
         assert stat.S_IMODE(path.resolve().stat().st_mode) == 0o644
     assert stat.S_IMODE((enrolled.path / "state.json").stat().st_mode) == 0o600
