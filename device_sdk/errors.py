@@ -12,6 +12,7 @@ DeviceSdkError
       AuthenticationRequiredError      401, no or wrong credentials
     RedirectRefusedError               a redirect that must not be followed
     CertificateMismatchError           an issued certificate that is not the one asked for
+    CsrAttributesError                 /csrattrs contradicts itself, goes below policy, or asks for the impossible
   EnrolmentPendingError                202: accepted, not issued yet
   TransportError                       no connection, or it broke
     TransportTimeoutError
@@ -169,6 +170,13 @@ class CertificateMismatchError(RemoteProtocolError):
     """The issued certificate is not one for the key or the trust anchors of this request."""
 
     code = "certificate-mismatch"
+
+
+class CsrAttributesError(RemoteProtocolError):
+    """What /csrattrs asks for contradicts itself, is below the local policy, or cannot be made; `asked` are its words."""
+
+    code = "csr-attributes"
+    asked: tuple[str, ...] | None = None
 
 
 class EnrolmentPendingError(DeviceSdkError):
