@@ -27,7 +27,7 @@ def parse_media_type(value: str | None) -> MediaType:
     if not value:
         return MediaType("")
     name, *rest = value.split(";")
-    parameters = {}
+    parameters: dict[str, str] = {}
     for item in rest:
         key, equals, content = item.partition("=")
         if equals:

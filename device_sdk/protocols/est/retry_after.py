@@ -51,9 +51,9 @@ def _parse_http_date(text: str, now: datetime) -> datetime | None:
         # RFC 9110: a two-digit year that looks more than 50 years ahead is in the past.
         year += now.year - now.year % 100
         year -= 100 if year > now.year + 50 else 0
-    clock = [int(match[part]) for part in ("hour", "minute", "second")]
-    clock[2] = min(clock[2], 59)  # a leap second
+    hour, minute, second = (int(match[part]) for part in ("hour", "minute", "second"))
+    month, day = _MONTHS.index(match["month"]) + 1, int(match["day"])
     try:
-        return datetime(year, _MONTHS.index(match["month"]) + 1, int(match["day"]), *clock, tzinfo=UTC)
+        return datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)  # 60 is a leap second
     except ValueError:
         return None

@@ -1,0 +1,88 @@
+"""The first trust in a server, by the fingerprint of its CA (RFC 7030 section 4.1.1, EST-70 to EST-78)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from cryptography import x509
+
+from device_sdk.client.est.client import EstClient
+from device_sdk.client.est.clock import Clock
+from device_sdk.client.est.exchange import carry
+from device_sdk.errors import ConfigurationError, FingerprintMismatchError
+from device_sdk.model.trust import Pin, ServerTrust
+from device_sdk.protocols.est.ca_certificates import CaCertificates, usable_roots
+from device_sdk.protocols.est.conversation import Conversation
+from device_sdk.protocols.est.pinning import fingerprints, pinned_anchors, require_current
+from device_sdk.protocols.est.requests import cacerts_request
+from device_sdk.protocols.est.responses import read_cacerts
+from device_sdk.protocols.est.urls import Operation, parse_est_url
+from device_sdk.transports.base import Timeouts
+from device_sdk.transports.factory import open_provisional_transport
+
+Confirm: TypeAlias = Callable[[x509.Certificate], bool]
+"""Asked about a root certificate the server showed; compares it with out-of-band data, or asks a person to."""
+
+
+def bootstrap(
+    url: str,
+    pins: Sequence[Pin],
+    *,
+    label: str | None = None,
+    timeouts: Timeouts | None = None,
+    proxy: str | None = None,
+    confirm: Confirm | None = None,
+    clock: Clock | None = None,
+) -> CaCertificates:
+    """Fetch the CA certificates from a server nobody vouches for yet, and accept those with a pinned fingerprint.
+
+    The unauthenticated connection carries GET /cacerts and nothing else: no client certificate, no credentials, no
+    redirect (EST-72 to EST-74). The same server then has to validate against the accepted anchors on a new connection,
+    and the CA certificates that are returned come from that one (EST-77).
+
+    Args:
+        url: the service; see device_sdk.protocols.est.urls.parse_est_url for the forms.
+        pins: fingerprints of the CA certificate or its key; one that fits is enough.
+        label: CA label, unless the URL holds it.
+        timeouts: limits of one exchange.
+        proxy: proxy URL, or None.
+        confirm: asked about each root when there are no pins.
+        clock: the time.
+
+    Raises:
+        ConfigurationError: neither pins nor `confirm`.
+        FingerprintMismatchError: no CA certificate fits a pin, or none was confirmed.
+        ClockError: the clock is before the accepted anchor's notBefore.
+        ServerNotTrustedError, ServerNotAuthorizedError: the server does not validate with the accepted anchors.
+        RemoteProtocolError, TransportError: see EstClient.cacerts.
+    """
+    if not pins and confirm is None:
+        raise ConfigurationError("bootstrap needs a fingerprint, or somebody who confirms the CA certificate")
+    clock = clock or Clock()
+    endpoint = parse_est_url(url, label)
+    with open_provisional_transport(endpoint.origin, timeouts=timeouts or Timeouts(), proxy=proxy) as transport:
+        conversation = Conversation(cacerts_request(endpoint), endpoint.origin, follow=False)
+        bag = read_cacerts(carry(conversation, transport), clock.now())
+    accepted = _accepted(bag, pins, confirm, clock)
+    if not accepted:
+        seen = fingerprints(bag)
+        why = "no CA certificate has a pinned fingerprint" if pins else "no CA certificate was confirmed"
+        raise FingerprintMismatchError(
+            f"{endpoint.url(Operation.CACERTS)}: {why}; seen: {', '.join(seen[:5])}",
+            hint="compare the fingerprints with those your CA publishes; nothing but this request was sent",
+            url=endpoint.url(Operation.CACERTS),
+            seen=seen,
+        )
+    require_current(accepted, clock.now())
+    trust = ServerTrust(explicit=accepted)
+    with EstClient(endpoint.origin, trust, label=endpoint.label, timeouts=timeouts, proxy=proxy, clock=clock) as client:
+        return client.cacerts()
+
+
+def _accepted(
+    bag: Sequence[x509.Certificate], pins: Sequence[Pin], confirm: Confirm | None, clock: Clock
+) -> tuple[x509.Certificate, ...]:
+    if pins or confirm is None:
+        return pinned_anchors(bag, pins)
+    return tuple(root for root in usable_roots(bag, clock.now()) if confirm(root))

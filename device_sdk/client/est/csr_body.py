@@ -1,0 +1,75 @@
+"""The body of an enrolment, made on the connection that carries it (EST-96)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from cryptography import x509
+
+from device_sdk.errors import LocalProtocolError
+from device_sdk.model.csr import CsrSpec
+from device_sdk.model.http import ConnectionFacts
+from device_sdk.model.keys import PrivateKey
+from device_sdk.protocols.est.binding import channel_binding
+from device_sdk.wire.csr import build_csr
+from device_sdk.wire.csrattrs import CsrAttributes
+from device_sdk.wire.transfer import encode_body
+
+CsrCheck: TypeAlias = Callable[[x509.CertificateSigningRequest], None]
+
+
+class CsrBody:
+    """A BodyBuilder. The same CSR is sent again as long as the binding is the same.
+
+    That spares the token a signature when a 401 is answered, and servers that know a pending request by its bytes
+    recognise it. On a new connection the binding differs, and the CSR is made and signed anew (EST-30, EST-164).
+
+    Args:
+        key: signs the request; the key to be certified.
+        spec: what to ask for.
+        wishes: what the server asked for by /csrattrs, or None.
+        check: looks at each CSR before it is sent, and raises if it must not be.
+    """
+
+    def __init__(
+        self, key: PrivateKey, spec: CsrSpec, wishes: CsrAttributes | None, *, check: CsrCheck | None = None
+    ) -> None:
+        self._key = key
+        self._spec = spec
+        self._wishes = wishes
+        self._check = check
+        self._der: bytes | None = None
+        self._binding: str | None = None
+
+    @property
+    def bound(self) -> bool:
+        """Whether the last CSR was bound to its connection."""
+        return self._der is not None and self._binding is not None
+
+    @property
+    def csr(self) -> x509.CertificateSigningRequest:
+        """The CSR that was sent last."""
+        if self._der is None:
+            raise LocalProtocolError("no certificate request was made yet")
+        return x509.load_der_x509_csr(self._der)
+
+    def __call__(self, facts: ConnectionFacts) -> bytes:
+        """The encoded CSR for a connection.
+
+        Raises:
+            LocalProtocolError: the server wants a binding and this connection has none (EST-92).
+            KeyStoreError: the key could not sign.
+        """
+        binding = channel_binding(facts)
+        if binding is None and self._wishes is not None and self._wishes.wants_binding:
+            raise LocalProtocolError(
+                f"the server wants the request bound to the connection, and {facts.tls_version} gives no value for it here",
+                hint="limit the connection to TLS 1.2",
+            )
+        if self._der is None or binding != self._binding:
+            der = build_csr(self._spec, self._key, wishes=self._wishes, challenge_password=binding)
+            if self._check:
+                self._check(x509.load_der_x509_csr(der))
+            self._der, self._binding = der, binding
+        return encode_body(self._der)

@@ -1,0 +1,178 @@
+"""What a /cacerts answer may be trusted for (RFC 7030 section 4.1.3, EST-45, EST-117 to EST-123)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from device_sdk.errors import RemoteProtocolError, VerificationError
+from device_sdk.wire.path import (
+    ca_problem,
+    critical_problem,
+    find_path,
+    is_self_issued,
+    is_self_signed,
+    issued_by,
+    name_of,
+    validity_problem,
+)
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """A certificate of the answer that is not used, and why."""
+
+    certificate: x509.Certificate
+    reason: str
+
+
+@dataclass(frozen=True)
+class CaCertificates:
+    """A checked /cacerts answer.
+
+    Attributes:
+        anchors: the Explicit trust anchors from now on, newest first; never empty.
+        intermediates: CA certificates with a valid path to one of them, rollover certificates included.
+        ignored: the rest of the answer.
+    """
+
+    anchors: tuple[x509.Certificate, ...]
+    intermediates: tuple[x509.Certificate, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+
+    @property
+    def newest(self) -> x509.Certificate:
+        """The most recent anchor: the latest notAfter, then the latest notBefore (EST-122)."""
+        return self.anchors[0]
+
+
+def check_ca_certificates(
+    bag: Iterable[x509.Certificate], trusted: Sequence[x509.Certificate], now: datetime, *, url: str | None = None
+) -> CaCertificates:
+    """Sort a bag into anchors, intermediates and the rest; its order means nothing.
+
+    With trusted anchors, those stay, and a new root joins them only if a rollover certificate for its key and name was
+    made by one of them (NewWithOld, EST-122). Any other root is ignored: being in the bag proves nothing (EST-45).
+    Without them, which means that the Implicit database authorized the server, the bag must show one family of roots.
+
+    Args:
+        bag: the certificates of the answer.
+        trusted: Explicit anchors so far, or those accepted out of band; empty for the Implicit database.
+        now: the present, with a time zone.
+        url: the endpoint, for messages.
+
+    Raises:
+        RemoteProtocolError: nothing is trusted yet and the bag has no usable root or unrelated ones (EST-120).
+    """
+    distinct = list(dict.fromkeys(bag))
+    anchors = list(dict.fromkeys(trusted)) if trusted else [_only_root(distinct, now, url)]
+    _add_rolled_over(distinct, anchors, now)
+    intermediates, ignored = [], []
+    for certificate in distinct:
+        if certificate in anchors:
+            continue
+        problem = _problem(certificate, distinct, anchors, now)
+        if problem is None:
+            intermediates.append(certificate)
+        else:
+            ignored.append(Ignored(certificate, problem))
+    return CaCertificates(_newest_first(_without_expired(anchors, now)), tuple(intermediates), tuple(ignored))
+
+
+def usable_roots(bag: Iterable[x509.Certificate], now: datetime) -> tuple[x509.Certificate, ...]:
+    """The self-signed CA certificates of a bag that are valid now, newest first; none of them is trusted for it."""
+    roots = (
+        certificate
+        for certificate in dict.fromkeys(bag)
+        if is_self_signed(certificate) and not (ca_problem(certificate) or validity_problem(certificate, now))
+    )
+    return _newest_first(roots)
+
+
+def same_key(one: x509.Certificate, other: x509.Certificate) -> bool:
+    """Whether two certificates are for the same SubjectPublicKeyInfo (EST-122: key identifiers may be wrong)."""
+    return spki(one) == spki(other)
+
+
+def spki(certificate: x509.Certificate) -> bytes:
+    """DER SubjectPublicKeyInfo of a certificate."""
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _only_root(bag: list[x509.Certificate], now: datetime, url: str | None) -> x509.Certificate:
+    roots = usable_roots(bag, now)
+    at = f"{url}: " if url else ""
+    if not roots:
+        raise RemoteProtocolError(
+            f"{at}the CA certificates hold no self-signed CA certificate that is valid now", url=url
+        )
+    newest, *others = roots
+    for other in others:
+        if not _linked(other, newest, bag):
+            raise RemoteProtocolError(
+                f"{at}the CA certificates hold unrelated roots: {name_of(newest)}; {name_of(other)}",
+                hint="pin the fingerprint of the right one, or give it as an anchor",
+                url=url,
+            )
+    return newest
+
+
+def _linked(old: x509.Certificate, new: x509.Certificate, bag: list[x509.Certificate]) -> bool:
+    """Whether the newer root vouches for the older one's key and name: OldWithNew (RFC 4210 section 4.4)."""
+    return any(
+        certificate.subject == old.subject and same_key(certificate, old) and issued_by(certificate, new)
+        for certificate in bag
+    )
+
+
+def _add_rolled_over(bag: list[x509.Certificate], anchors: list[x509.Certificate], now: datetime) -> None:
+    """Add roots vouched for by NewWithOld, again and again: a device may have slept through two rollovers."""
+    candidates = [root for root in usable_roots(bag, now) if root not in anchors]
+    added = True
+    while added:
+        added = False
+        for root in candidates:
+            if root not in anchors and any(_is_rollover(link, root, anchors, now) for link in bag):
+                anchors.append(root)
+                added = True
+
+
+def _is_rollover(
+    link: x509.Certificate, root: x509.Certificate, anchors: list[x509.Certificate], now: datetime
+) -> bool:
+    """Whether `link` is NewWithOld for `root`: same name, same key, made directly by an anchor of that name."""
+    if link == root or link.subject != root.subject or not is_self_issued(link) or not same_key(link, root):
+        return False
+    if validity_problem(link, now) or ca_problem(link) or critical_problem(link):
+        return False
+    return any(issued_by(link, old) and not validity_problem(old, now) for old in anchors)
+
+
+def _problem(
+    certificate: x509.Certificate, bag: list[x509.Certificate], anchors: list[x509.Certificate], now: datetime
+) -> str | None:
+    problem = ca_problem(certificate)
+    if problem:
+        return problem
+    try:
+        find_path(certificate, intermediates=bag, anchors=anchors, now=now)
+    except VerificationError as error:
+        if is_self_signed(certificate) and not validity_problem(certificate, now):
+            return "a root that no trusted anchor vouches for"
+        return error.message
+    return None
+
+
+def _without_expired(anchors: list[x509.Certificate], now: datetime) -> list[x509.Certificate]:
+    """EST-122: an old anchor goes when it expires, but never the last one."""
+    return [anchor for anchor in anchors if not validity_problem(anchor, now)] or anchors
+
+
+def _newest_first(certificates: Iterable[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+    return tuple(
+        sorted(certificates, key=lambda one: (one.not_valid_after_utc, one.not_valid_before_utc), reverse=True)
+    )

@@ -1,0 +1,127 @@
+"""Checking an issued certificate before anybody uses it (EST-138, EST-139)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from device_sdk.errors import CertificateMismatchError, ClockError, VerificationError
+from device_sdk.model.keys import PublicKey
+from device_sdk.protocols.est.ca_certificates import spki
+from device_sdk.wire.path import CLOCK_ALLOWANCE, find_path, is_self_signed, name_of
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """A certificate that passed the checks.
+
+    Attributes:
+        certificate: the one for the requested key.
+        chain: the certificate first, then the CA certificates up to the anchor, which is left out if it is self-signed.
+        anchor: the Explicit trust anchor it leads to.
+        differences: how it differs from the request, in words; servers may change what was asked for (RFC 5272
+            section 3.1).
+    """
+
+    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
+    anchor: x509.Certificate
+    differences: tuple[str, ...] = ()
+
+
+def check_issued(
+    answer: Iterable[x509.Certificate],
+    csr: x509.CertificateSigningRequest,
+    *,
+    anchors: Sequence[x509.Certificate],
+    intermediates: Iterable[x509.Certificate],
+    now: datetime,
+    url: str | None = None,
+) -> Enrolled:
+    """Pick the certificate for the request's key and check it.
+
+    Args:
+        answer: the certificates of the answer, in any order, perhaps with their chain.
+        csr: what was sent.
+        anchors: the Explicit trust anchors.
+        intermediates: CA certificates from /cacerts.
+        now: the present, with a time zone.
+        url: the endpoint, for messages.
+
+    Raises:
+        ClockError: the certificate is not valid yet by more than the clocks' allowance.
+        CertificateMismatchError: no certificate for this key, an expired one, or no path to an Explicit anchor.
+    """
+    at = f"{url}: " if url else ""
+    bag = list(answer)
+    certificate = _for_key(bag, csr, at, url)
+    _check_not_before(certificate, now, at)
+    try:
+        path = find_path(certificate, intermediates=[*bag, *intermediates], anchors=anchors, now=now)
+    except VerificationError as error:
+        raise CertificateMismatchError(
+            f"{at}the issued certificate is not usable: {error.message}",
+            hint="if this CA is the right one, add its root to the anchors",
+            url=url,
+        ) from error
+    if len(path) < 2:
+        raise CertificateMismatchError(f"{at}the issued certificate is itself a trust anchor", url=url)
+    anchor = path[-1]
+    chain = path[:-1] if is_self_signed(anchor) else path
+    return Enrolled(certificate, chain, anchor, tuple(_differences(certificate, csr)))
+
+
+def public_key_der(key: PublicKey) -> bytes:
+    """DER SubjectPublicKeyInfo of a key."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _for_key(
+    bag: list[x509.Certificate], csr: x509.CertificateSigningRequest, at: str, url: str | None
+) -> x509.Certificate:
+    wanted = csr.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    matching = [certificate for certificate in bag if spki(certificate) == wanted]
+    if not matching:
+        names = "; ".join(name_of(certificate) for certificate in bag[:3])
+        raise CertificateMismatchError(f"{at}no certificate of the answer is for the requested key: {names}", url=url)
+    # After a renewal with the same key an answer may hold the old certificate too.
+    return max(matching, key=lambda one: one.not_valid_before_utc)
+
+
+def _check_not_before(certificate: x509.Certificate, now: datetime, at: str) -> None:
+    not_before = certificate.not_valid_before_utc
+    if not_before - now > CLOCK_ALLOWANCE:
+        shown = {"now": f"{now:%Y-%m-%dT%H:%M:%SZ}", "not_before": f"{not_before:%Y-%m-%dT%H:%M:%SZ}"}
+        raise ClockError(
+            f"{at}the issued certificate is valid from {shown['not_before']}, this machine's clock says {shown['now']}",
+            hint="set the clock and run the same command again; the key is kept",
+            now=shown["now"],
+            not_before=shown["not_before"],
+        )
+
+
+def _differences(certificate: x509.Certificate, csr: x509.CertificateSigningRequest) -> Iterable[str]:
+    if certificate.subject.public_bytes() != csr.subject.public_bytes() and certificate.subject != csr.subject:
+        asked = csr.subject.rfc4514_string() or "(empty)"
+        got = certificate.subject.rfc4514_string() or "(empty)"
+        yield f"subject: asked for {asked}, got {got}"
+    asked_names, got_names = _alternative_names(csr), _alternative_names(certificate)
+    for name in sorted(asked_names - got_names):
+        yield f"subjectAltName: {name} is missing"
+    for name in sorted(got_names - asked_names):
+        yield f"subjectAltName: {name} was added"
+    missing = {ext.oid.dotted_string for ext in csr.extensions} - {e.oid.dotted_string for e in certificate.extensions}
+    for oid in sorted(missing - {x509.SubjectAlternativeName.oid.dotted_string}):
+        yield f"extension {oid} is missing"
+
+
+def _alternative_names(holder: x509.Certificate | x509.CertificateSigningRequest) -> set[str]:
+    try:
+        names = holder.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    return {repr(name) for name in names}

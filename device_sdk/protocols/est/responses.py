@@ -1,0 +1,155 @@
+"""Reading the answers of the EST core operations (RFC 7030 sections 4.1.3, 4.2.3, 4.5.2; RFC 8951 section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NoReturn
+
+from cryptography import x509
+
+from device_sdk.errors import AuthenticationRequiredError, HttpStatusError, RemoteProtocolError, WireError
+from device_sdk.model.http import HttpResponse
+from device_sdk.protocols.est.challenge import parse_challenges, schemes_of
+from device_sdk.protocols.est.media import CSRATTRS, PKCS7, parse_media_type
+from device_sdk.protocols.est.retry_after import parse_retry_after
+from device_sdk.protocols.est.server_text import printable, server_text
+from device_sdk.wire.certs_only import read_certs_only
+from device_sdk.wire.csrattrs import CsrAttributes, parse_csrattrs
+from device_sdk.wire.transfer import decode_body
+
+
+@dataclass(frozen=True)
+class Pending:
+    """202: accepted, not issued yet.
+
+    Attributes:
+        retry_after_s: how long the server asks to wait, in seconds; 60 if it does not say.
+        server_text: what else it said, printable, or None.
+    """
+
+    retry_after_s: float
+    server_text: str | None = None
+
+
+def read_cacerts(response: HttpResponse, now: datetime) -> tuple[x509.Certificate, ...]:
+    """The certificates of a /cacerts answer, at least one, in no particular order and not yet trusted (EST-45, EST-114).
+
+    Raises:
+        HttpStatusError: any status but 200.
+        RemoteProtocolError: not a certs-only message, or an empty one.
+    """
+    if response.status_code != 200:
+        _refused(response, now)
+    return _certificates(response)
+
+
+def read_csrattrs(response: HttpResponse, now: datetime) -> CsrAttributes:
+    """What the server wants in a CSR; an empty list for 204 and 404, which mean that it has no wishes (EST-171).
+
+    Raises:
+        HttpStatusError: another status.
+        RemoteProtocolError: not a CSR attributes message.
+    """
+    if response.status_code in (204, 404):
+        return CsrAttributes()
+    if response.status_code != 200:
+        _refused(response, now)
+    _require_media(response, CSRATTRS)
+    try:
+        return parse_csrattrs(decode_body(response.body))
+    except WireError as error:
+        raise _unreadable(response, error) from error
+
+
+def read_enrolment(response: HttpResponse, now: datetime) -> tuple[x509.Certificate, ...] | Pending:
+    """The certificates of an enrolment's answer, not yet checked, or Pending for 202 (EST-138, EST-161, EST-162).
+
+    201 counts as 200: servers exist that say "created".
+
+    Raises:
+        HttpStatusError: another status.
+        RemoteProtocolError: not a certs-only message, or an empty one.
+    """
+    if response.status_code == 202:
+        wait_s = parse_retry_after(response.header("Retry-After"), now)
+        return Pending(wait_s, server_text(response))
+    if response.status_code not in (200, 201):
+        _refused(response, now)
+    return _certificates(response)
+
+
+def _certificates(response: HttpResponse) -> tuple[x509.Certificate, ...]:
+    _require_media(response, PKCS7)
+    try:
+        certificates = read_certs_only(response.body)
+    except WireError as error:
+        raise _unreadable(response, error) from error
+    if not certificates:
+        raise RemoteProtocolError(
+            f"{response.url}: the answer holds no certificate (EST-120)",
+            url=response.url,
+            status_code=response.status_code,
+        )
+    return certificates
+
+
+def _require_media(response: HttpResponse, accepted: Collection[str]) -> None:
+    """EST-166: text with 200 is no success. A missing type is accepted, as the body still has to decode."""
+    media = parse_media_type(response.header("Content-Type"))
+    if media.name and media.name not in accepted:
+        said = server_text(response)
+        raise RemoteProtocolError(
+            f"{response.url}: {response.status_code} with Content-Type {printable(media.name, 100)!r}, expected "
+            f"{sorted(accepted)[0]!r}" + (f"; it says: {said}" if said else ""),
+            url=response.url,
+            status_code=response.status_code,
+        )
+
+
+def _unreadable(response: HttpResponse, error: WireError) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        f"{response.url}: the answer cannot be read: {error.message}",
+        url=response.url,
+        status_code=response.status_code,
+    )
+
+
+def _refused(response: HttpResponse, now: datetime) -> NoReturn:
+    """Raise what any other status means; the body is shown, never parsed as a result (EST-166)."""
+    said = server_text(response)
+    status = response.status_code
+    if status == 401:
+        schemes = schemes_of(parse_challenges(response.header_values("WWW-Authenticate")))
+        raise AuthenticationRequiredError(
+            f"{response.url}: the server asks for authentication",
+            url=response.url,
+            status_code=status,
+            server_text=said,
+            schemes=schemes,
+        )
+    value = response.header("Retry-After")
+    wait_s = parse_retry_after(value, now) if value is not None else None
+    raise HttpStatusError(
+        f"{response.url}: the server answered {status}" + (f": {said}" if said else ""),
+        hint=_HINTS.get(status),
+        url=response.url,
+        status_code=status,
+        server_text=said,
+        retry_after_s=wait_s,
+    )
+
+
+_HINTS = {
+    202: "only an enrolment may be answered later",
+    403: "the server knows who asks and does not allow it",
+    404: "this server or label does not have the operation; check URL and label",
+    405: "this server does not have the operation; check URL and label",
+    423: "the CA is not enabled; ask its operator",
+    429: "the server is overloaded; try again later",
+    501: "this server does not have the operation",
+    502: "the CA behind the server cannot be reached; try again later",
+    503: "the server is overloaded or down; try again later",
+    504: "the CA behind the server cannot be reached; try again later",
+}

@@ -1,0 +1,204 @@
+"""Paths from a certificate to a trust anchor: signatures, names, validity, CA flags and path length (RFC 5280 section 6.1).
+
+Policies and name constraints are not processed; a critical extension of any other unknown kind ends a path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.x509.oid import ExtensionOID
+
+from device_sdk.errors import VerificationError
+
+ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
+
+CLOCK_ALLOWANCE = timedelta(minutes=5)
+MAX_PATH_LENGTH = 10
+_MAX_SIGNATURES = 500
+
+_PROCESSED = {
+    ExtensionOID.BASIC_CONSTRAINTS,
+    ExtensionOID.KEY_USAGE,
+    ExtensionOID.EXTENDED_KEY_USAGE,
+    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    # Known and left to the TLS library, which enforces them on peers; what is checked here is our own CA's output.
+    ExtensionOID.NAME_CONSTRAINTS,
+    ExtensionOID.CERTIFICATE_POLICIES,
+    ExtensionOID.POLICY_CONSTRAINTS,
+    ExtensionOID.POLICY_MAPPINGS,
+    ExtensionOID.INHIBIT_ANY_POLICY,
+}
+
+
+def is_self_issued(certificate: x509.Certificate) -> bool:
+    """Subject and issuer are the same name; true for roots and for rollover certificates (EST-121)."""
+    return certificate.subject == certificate.issuer
+
+
+def is_self_signed(certificate: x509.Certificate) -> bool:
+    """Self-issued, and the signature verifies with the certificate's own key."""
+    return is_self_issued(certificate) and issued_by(certificate, certificate)
+
+
+def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """The issuer's name is the one named and its key made the signature; says nothing about CA flags or validity."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def validity_problem(
+    certificate: x509.Certificate, now: datetime, allowance: timedelta = CLOCK_ALLOWANCE
+) -> str | None:
+    """Why a certificate is not valid now, give or take the allowance for wrong clocks; None if it is.
+
+    Compares differences, so that notAfter 99991231235959Z does not overflow (EST-32).
+    """
+    if certificate.not_valid_before_utc - now > allowance:
+        return f"not valid before {certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}"
+    if now - certificate.not_valid_after_utc > allowance:
+        return f"expired on {certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
+    return None
+
+
+def ca_problem(certificate: x509.Certificate) -> str | None:
+    """Why a certificate cannot issue others; None if it can.
+
+    BasicConstraints with cA and, where there is a KeyUsage, keyCertSign. A self-issued certificate that is not
+    self-signed must have both (EST-123).
+    """
+    constraints = _value(certificate, x509.BasicConstraints)
+    if constraints is None or not constraints.ca:
+        return "not a CA certificate (BasicConstraints)"
+    usage = _value(certificate, x509.KeyUsage)
+    if usage is not None and not usage.key_cert_sign:
+        return "not a CA certificate (KeyUsage lacks keyCertSign)"
+    if usage is None and is_self_issued(certificate) and not issued_by(certificate, certificate):
+        return "a rollover certificate without KeyUsage keyCertSign"
+    return None
+
+
+def critical_problem(certificate: x509.Certificate) -> str | None:
+    """The first critical extension nobody here knows (RFC 5280 section 4.2); None if there is none."""
+    unknown = (ext.oid.dotted_string for ext in certificate.extensions if ext.critical and ext.oid not in _PROCESSED)
+    oid = next(unknown, None)
+    return f"unknown critical extension {oid}" if oid else None
+
+
+def find_path(
+    certificate: x509.Certificate,
+    *,
+    intermediates: Iterable[x509.Certificate],
+    anchors: Sequence[x509.Certificate],
+    now: datetime,
+    allowance: timedelta = CLOCK_ALLOWANCE,
+) -> tuple[x509.Certificate, ...]:
+    """A valid path: the certificate first, a trust anchor last; the anchor alone if that is what was asked about.
+
+    Any order of intermediates; the number of signatures checked is bounded, so that a hostile bag costs little.
+
+    Args:
+        certificate: the certificate in question.
+        intermediates: certificates that may be used on the way; none of them is trusted.
+        anchors: trusted certificates; self-signed or not, their CA flags are the caller's affair, their validity is not.
+        now: the present, with a time zone.
+        allowance: how wrong the clocks may be.
+
+    Raises:
+        VerificationError: there is no such path; the message says how far the best attempt came.
+    """
+    problem = validity_problem(certificate, now, allowance) or critical_problem(certificate)
+    if problem:
+        raise VerificationError(f"{name_of(certificate)}: {problem}")
+    search = _Search(list(intermediates), anchors, now, allowance)
+    path = search.extend((certificate,))
+    if path is None:
+        raise VerificationError(f"{name_of(certificate)}: no path to a trust anchor: {search.best_reason(certificate)}")
+    return path
+
+
+def name_of(certificate: x509.Certificate) -> str:
+    """A certificate in an error message: its subject, or its serial number if that is empty; at most 200 characters."""
+    text = certificate.subject.rfc4514_string() or f"serial {certificate.serial_number:x}"
+    return "".join(char if char.isprintable() else "?" for char in text)[:200]
+
+
+@dataclass
+class _Search:
+    intermediates: list[x509.Certificate]
+    anchors: Sequence[x509.Certificate]
+    now: datetime
+    allowance: timedelta
+    signatures: int = 0
+    problems: dict[str, None] = field(default_factory=dict)
+
+    def extend(self, path: tuple[x509.Certificate, ...]) -> tuple[x509.Certificate, ...] | None:
+        """Depth first: the path so far, prolonged to an anchor; None if that cannot be done."""
+        last = path[-1]
+        if last in self.anchors:
+            return path
+        for anchor in self.anchors:
+            if self._may_issue(anchor, path) and not self._note(
+                anchor, validity_problem(anchor, self.now, self.allowance)
+            ):
+                return (*path, anchor)
+        if len(path) >= MAX_PATH_LENGTH:
+            return None
+        for candidate in self.intermediates:
+            if candidate in path or not self._may_issue(candidate, path) or self._unusable(candidate):
+                continue
+            found = self.extend((*path, candidate))
+            if found:
+                return found
+        return None
+
+    def best_reason(self, certificate: x509.Certificate) -> str:
+        """What stood in the way."""
+        if self.problems:
+            return "; ".join(list(self.problems)[:3])
+        issuer = "".join(c if c.isprintable() else "?" for c in certificate.issuer.rfc4514_string())[:200]
+        return f"none of the certificates at hand issued it (issuer {issuer})"
+
+    def _may_issue(self, issuer: x509.Certificate, path: tuple[x509.Certificate, ...]) -> bool:
+        """Name, signature and path length."""
+        if issuer.subject != path[-1].issuer or self.signatures >= _MAX_SIGNATURES:
+            return False
+        self.signatures += 1
+        return issued_by(path[-1], issuer) and not self._note(issuer, _length_problem(issuer, path))
+
+    def _unusable(self, candidate: x509.Certificate) -> bool:
+        problem = (
+            validity_problem(candidate, self.now, self.allowance)
+            or ca_problem(candidate)
+            or critical_problem(candidate)
+        )
+        return self._note(candidate, problem)
+
+    def _note(self, certificate: x509.Certificate, problem: str | None) -> bool:
+        if problem:
+            self.problems[f"{name_of(certificate)}: {problem}"] = None
+        return problem is not None
+
+
+def _length_problem(issuer: x509.Certificate, path: tuple[x509.Certificate, ...]) -> str | None:
+    """RFC 5280 section 6.1.4 (l), (m): self-issued certificates between issuer and end do not count (EST-123)."""
+    constraints = _value(issuer, x509.BasicConstraints)
+    if constraints is None or constraints.path_length is None:
+        return None
+    between = sum(not is_self_issued(certificate) for certificate in path[1:])
+    return f"allows {constraints.path_length} CAs below it" if between > constraints.path_length else None
+
+
+def _value(certificate: x509.Certificate, kind: type[ExtensionT]) -> ExtensionT | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
