@@ -1,0 +1,1 @@
+"""The certification authority behind the EST server."""

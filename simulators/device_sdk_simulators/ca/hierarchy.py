@@ -1,0 +1,130 @@
+"""The CA's own certificates: a root that signs an issuing CA that signs everything else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from device_sdk_simulators.ca.keys import CaKey, digest_for, load_key, new_key, pem, write_file, write_key
+
+CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A CA certificate and its key."""
+
+    certificate: x509.Certificate
+    key: CaKey = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """Root and issuing CA of one server."""
+
+    root: Authority
+    issuing: Authority
+
+    @property
+    def bag(self) -> tuple[x509.Certificate, ...]:
+        """What /cacerts gives (EST-115): the root and every CA below it."""
+        return (self.root.certificate, self.issuing.certificate)
+
+
+def make_authority(name: str, key: CaKey, now: datetime, issuer: Authority | None = None) -> Authority:
+    """A CA certificate: self-signed without an issuer; an issuing CA (pathLen 0) with one."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    signer = issuer.key if issuer else key
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.certificate.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _DAY)
+        .not_valid_after(now + _DAY * (3650 if issuer is None else 1825))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0 if issuer else None), critical=True)
+        .add_extension(_CA_USAGE, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+    )
+    return Authority(builder.sign(signer, digest_for(signer)), key)
+
+
+_CA_USAGE = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
+def load_or_create(directory: Path, kind: str, now: datetime) -> Hierarchy:
+    """The hierarchy in a directory, made at first use; the directory appears complete or not at all."""
+    if not directory.exists():
+        temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(mode=0o700)
+        root = make_authority("Reference Root CA", new_key(kind), now)
+        issuing = make_authority("Reference Issuing CA", new_key(kind), now, root)
+        for name, authority in (("root", root), ("issuing", issuing)):
+            write_key(temporary / f"{name}.key", authority.key)
+            write_file(temporary / f"{name}.pem", pem(authority.certificate))
+        write_file(temporary / "anchors.pem", pem(root.certificate))
+        write_file(temporary / "issuer.pem", pem(issuing.certificate, root.certificate))
+        temporary.rename(directory)
+    return Hierarchy(_load(directory, "root"), _load(directory, "issuing"))
+
+
+def _load(directory: Path, name: str) -> Authority:
+    certificate = x509.load_pem_x509_certificate((directory / f"{name}.pem").read_bytes())
+    return Authority(certificate, load_key(directory / f"{name}.key"))
+
+
+def server_certificate(
+    issuer: Authority,
+    names: Sequence[str],
+    key: CaKey,
+    now: datetime,
+    *,
+    not_after: datetime | None = None,
+    usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
+) -> x509.Certificate:
+    """A TLS server certificate (EST-59) for DNS names and IP addresses; now may lie before a `not_after` in the past."""
+    end = not_after or now + 90 * _DAY
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])]))
+        .issuer_name(issuer.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(min(now, end) - _DAY)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(list(usages)), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
+        .sign(issuer.key, digest_for(issuer.key))
+    )
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)

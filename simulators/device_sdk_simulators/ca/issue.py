@@ -1,0 +1,83 @@
+"""Makes device certificates: the profile, and nothing about who may have one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from device_sdk_simulators.ca.hierarchy import Authority
+from device_sdk_simulators.ca.keys import digest_for
+
+SUBJECT_DIRECTORY_ATTRIBUTES = x509.ObjectIdentifier("2.5.29.9")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a certificate shall say, already checked.
+
+    Attributes:
+        subject: may be empty if there are alternative names.
+        public_key: the device's.
+        extensions: those of the CSR; SAN, EKU and subjectDirectoryAttributes are copied.
+        not_before: begin of validity.
+        not_after: end of validity.
+    """
+
+    subject: x509.Name
+    public_key: CertificatePublicKeyTypes
+    extensions: x509.Extensions
+    not_before: datetime
+    not_after: datetime
+
+
+def issue(issuer: Authority, wish: Wish) -> x509.Certificate:
+    """Sign a device certificate: what was asked for, key usage by key type, EKU clientAuth unless others were asked."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(wish.subject)
+        .issuer_name(issuer.certificate.subject)
+        .public_key(wish.public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(wish.not_before)
+        .not_valid_after(min(wish.not_after, issuer.certificate.not_valid_after_utc))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(key_usage(wish.public_key), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(wish.public_key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(_extended_usages(wish.extensions)), critical=False)
+    )
+    for extension in wish.extensions:
+        if extension.oid == x509.SubjectAlternativeName.oid:
+            # RFC 5280 section 4.2.1.6: critical where the subject is empty
+            builder = builder.add_extension(extension.value, critical=not list(wish.subject))
+        elif extension.oid == SUBJECT_DIRECTORY_ATTRIBUTES:
+            builder = builder.add_extension(extension.value, critical=False)
+    return builder.sign(issuer.key, digest_for(issuer.key))
+
+
+def _extended_usages(extensions: x509.Extensions) -> Sequence[x509.ObjectIdentifier]:
+    try:
+        return list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return [ExtendedKeyUsageOID.CLIENT_AUTH]
+
+
+def key_usage(public_key: CertificatePublicKeyTypes) -> x509.KeyUsage:
+    """Signing, with keyEncipherment for RSA and keyAgreement for EC."""
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=isinstance(public_key, rsa.RSAPublicKey),
+        data_encipherment=False,
+        key_agreement=isinstance(public_key, ec.EllipticCurvePublicKey),
+        key_cert_sign=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )

@@ -1,0 +1,74 @@
+"""What the server must not forget, in one SQLite file: users, certificates, waiting requests, CALE registrations.
+
+Every change is one transaction that is on disk before the answer is sent, so the process can be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS users (name TEXT PRIMARY KEY, password TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS certificates (
+  serial TEXT PRIMARY KEY, subject TEXT NOT NULL, spki_sha256 TEXT NOT NULL, mac_address TEXT, issued_to TEXT,
+  issued_at TEXT NOT NULL, not_after TEXT NOT NULL, revoked_at TEXT, der BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS requests (
+  id INTEGER PRIMARY KEY, identity TEXT NOT NULL, label TEXT NOT NULL, operation TEXT NOT NULL, subject TEXT NOT NULL,
+  spki_sha256 TEXT NOT NULL, state TEXT NOT NULL, created_at TEXT NOT NULL, csr BLOB NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS open_requests ON requests (identity, label, operation, subject, spki_sha256)
+  WHERE state IN ('waiting', 'approved', 'denied');
+CREATE TABLE IF NOT EXISTS registrations (
+  guid TEXT PRIMARY KEY, identity TEXT NOT NULL, created_at TEXT NOT NULL, revoked_at TEXT, csr BLOB NOT NULL);
+"""
+
+
+class Database:
+    """The server's memory; safe for many threads and for several processes (the server and the approval commands).
+
+    Args:
+        path: the file; made if it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        self._connection = sqlite3.connect(path, timeout=30, check_same_thread=False, isolation_level=None)
+        self._connection.row_factory = sqlite3.Row
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.executescript(_SCHEMA)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One atomic, durable change; everything is undone if the block raises."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """All rows of a SELECT."""
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
+    def row(self, query: str, *values: object) -> sqlite3.Row | None:
+        """The first row of a SELECT, or None."""
+        found = self.rows(query, *values)
+        return found[0] if found else None
+
+    def execute(self, statement: str, *values: object) -> int:
+        """One change; returns the number of rows it touched."""
+        with self.transaction() as connection:
+            return connection.execute(statement, values).rowcount
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()

@@ -1,0 +1,75 @@
+"""Issues a certificate and writes it down in one transaction with the end of the request that waited for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from device_sdk_simulators.ca.hierarchy import Authority
+from device_sdk_simulators.ca.issue import Wish, issue
+from device_sdk_simulators.database import Database
+from device_sdk_simulators.est.csr import CertificationRequest
+from device_sdk_simulators.policy import Policy
+
+
+class Register:
+    """The book of issued certificates."""
+
+    def __init__(self, database: Database, issuer: Authority, policy: Policy, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._issuer = issuer
+        self._policy = policy
+        self._clock = clock
+
+    def issue(self, request: CertificationRequest, identity: str) -> x509.Certificate:
+        """A certificate as asked for; it is in the database before this returns."""
+        now = self._clock()
+        wish = Wish(
+            request.csr.subject,
+            request.public_key,
+            request.extensions,
+            now - self._policy.backdate,
+            now + self._policy.lifetime,
+        )
+        certificate = issue(self._issuer, wish)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO certificates (serial, subject, spki_sha256, mac_address, issued_to, issued_at, not_after, der)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    f"{certificate.serial_number:x}",
+                    certificate.subject.rfc4514_string(),
+                    request.spki_sha256,
+                    request.mac_address,
+                    identity,
+                    now.isoformat(),
+                    certificate.not_valid_after_utc.isoformat(),
+                    certificate.public_bytes(Encoding.DER),
+                ),
+            )
+            connection.execute(
+                "UPDATE requests SET state = 'issued' WHERE identity = ? AND spki_sha256 = ? AND subject = ?"
+                " AND state = 'approved'",
+                (identity, request.spki_sha256, request.csr.subject.rfc4514_string()),
+            )
+        return certificate
+
+    def revoke(self, serial: str) -> bool:
+        """Revoke a certificate by its serial number in hex; False if there is none such, or it is revoked."""
+        changed = self._database.execute(
+            "UPDATE certificates SET revoked_at = ? WHERE serial = ? AND revoked_at IS NULL",
+            self._clock().isoformat(),
+            serial.lower().replace(":", "").lstrip("0"),
+        )
+        return changed == 1
+
+    def entries(self) -> list[dict[str, object]]:
+        """Every certificate issued, oldest first, without its bytes."""
+        rows = self._database.rows(
+            "SELECT serial, subject, spki_sha256, mac_address, issued_to, issued_at, not_after, revoked_at"
+            " FROM certificates ORDER BY rowid"
+        )
+        return [dict(row) for row in rows]

@@ -1,0 +1,125 @@
+"""One client's connection: handshake, then requests until one side has enough."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+
+from OpenSSL import SSL
+
+from device_sdk_simulators.http.messages import Handler, HttpError, Request, Response, TlsFacts
+from device_sdk_simulators.http.parser import ConnectionEnded, Limits, RequestReader
+from device_sdk_simulators.http.tls import connection_facts
+from device_sdk_simulators.http.writer import serialize
+
+_LINGER_S = 1.0
+
+
+class Connection:
+    """One accepted connection.
+
+    Args:
+        sock: the accepted socket; owned from here on.
+        context: the listener's TLS context.
+        number: counted from 1, for the log.
+        handler: answers requests; exceptions of its own become 500.
+        clock: for the Date header.
+        limits: bounds.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        context: SSL.Context,
+        number: int,
+        handler: Handler,
+        clock: Callable[[], datetime],
+        limits: Limits,
+    ) -> None:
+        self.number = number
+        self._sock = sock
+        self._handler = handler
+        self._clock = clock
+        self._limits = limits
+        self._deadline = 0.0
+        sock.setblocking(True)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._tls = SSL.Connection(context, sock)
+        self._facts = TlsFacts()
+
+    def serve(self) -> None:
+        """Speak with the client until it leaves, breaks the rules or takes too long; never raises for what it sends."""
+        try:
+            self._wait_at_most(self._limits.handshake_s)
+            self._tls.set_accept_state()
+            self._tls.do_handshake()
+            self._facts = connection_facts(self._tls)
+            self._converse()
+        except (ConnectionEnded, SSL.Error, OSError):
+            pass
+        finally:
+            self._sock.close()
+
+    def abort(self) -> None:
+        """Wake the thread that serves this connection, from another one."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def _converse(self) -> None:
+        reader = RequestReader(self._receive, self.send, self._limits)
+        while True:
+            self._wait_at_most(self._limits.idle_s if reader.waiting() else self._limits.request_s)
+            request: Request | None = None
+            try:
+                request = reader.next_request()
+                response = self._handler(replace(request, tls=self._facts, connection=self.number))
+                closing = request.version == "HTTP/1.0" or (request.header("Connection") or "").lower() == "close"
+                response.close = response.close or closing
+            except HttpError as error:
+                response = Response.text(error.status, error.text, error.headers)
+                response.close = True
+            self._answer(response, head_only=request is not None and request.method == "HEAD")
+            if response.close:
+                self._linger()
+                return
+
+    def _answer(self, response: Response, *, head_only: bool) -> None:
+        self.send(serialize(response, self._clock(), head_only=head_only))
+
+    def send(self, data: bytes) -> None:
+        """All bytes in one TLS write (records of 16 KiB)."""
+        try:
+            self._tls.sendall(data)
+        except SSL.WantWriteError as error:
+            raise ConnectionEnded from error
+
+    def _receive(self) -> bytes:
+        if time.monotonic() > self._deadline:
+            raise ConnectionEnded
+        try:
+            data = self._tls.recv(16384)
+        except (SSL.WantReadError, SSL.ZeroReturnError) as error:
+            raise ConnectionEnded from error
+        if not data:
+            raise ConnectionEnded
+        return data
+
+    def _wait_at_most(self, seconds: float) -> None:
+        # The kernel ends a blocking read or write in time; a client that drips bytes meets the deadline instead.
+        self._deadline = time.monotonic() + seconds
+        timeval = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+
+    def _linger(self) -> None:
+        # Closing with unread bytes makes the kernel send a reset, which can overtake the answer.
+        self._tls.shutdown()
+        self._sock.shutdown(socket.SHUT_WR)
+        self._wait_at_most(_LINGER_S)
+        while time.monotonic() < self._deadline and self._sock.recv(65536):
+            pass

@@ -1,0 +1,96 @@
+"""The server's end of TLS: pyOpenSSL, whose OpenSSL is not the one Python's own clients use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from OpenSSL import SSL, crypto
+
+from device_sdk_simulators.http.messages import TlsFacts
+
+ServerKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+EXPORTER_LABEL = b"EXPORTER-Channel-Binding"
+_EXPIRED_OR_NOT_YET_VALID = (9, 10)
+_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES256+SHA384:ECDHE+AES128+SHA256:ECDHE+AES+SHA1:!aNULL:!eNULL:!PSK"
+
+
+@dataclass(frozen=True)
+class TlsSettings:
+    """What a listener shows and whom it lets in.
+
+    Attributes:
+        chain: the server's certificates, leaf first.
+        key: the leaf's private key.
+        client_anchors: CAs of clients (EST-21); a client may show a certificate and need not (EST-24).
+        minimum: "TLSv1.2" or "TLSv1.3".
+        maximum: "TLSv1.2" or "TLSv1.3".
+    """
+
+    chain: Sequence[x509.Certificate]
+    key: ServerKey = field(repr=False)
+    client_anchors: Sequence[x509.Certificate] = ()
+    minimum: str = "TLSv1.2"
+    maximum: str = "TLSv1.3"
+
+
+def make_context(settings: TlsSettings) -> SSL.Context:
+    """A context for all connections of a listener; it holds the key of its session tickets."""
+    versions = {"TLSv1.2": SSL.TLS1_2_VERSION, "TLSv1.3": SSL.TLS1_3_VERSION}
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(versions[settings.minimum])
+    context.set_max_proto_version(versions[settings.maximum])
+    context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    context.set_cipher_list(_CIPHERS)
+    context.use_privatekey(settings.key)
+    context.use_certificate(settings.chain[0])
+    for certificate in settings.chain[1:]:
+        context.add_extra_chain_cert(certificate)
+    context.check_privatekey()
+    # OpenSSL resumes sessions of a server that asks for certificates only if the context has a name
+    context.set_session_id(os.urandom(16))
+    store = context.get_cert_store()
+    if store is None:
+        raise RuntimeError("the TLS context has no certificate store")
+    for anchor in settings.client_anchors:
+        store.add_cert(crypto.X509.from_cryptography(anchor))
+        context.add_client_ca(anchor)
+    store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE, _verify)
+    return context
+
+
+def _verify(_connection: SSL.Connection, _certificate: crypto.X509, error: int, _depth: int, good: int) -> bool:
+    # Time is judged by the handler, with the server's own clock and with a sentence the client can read.
+    return bool(good) or error in _EXPIRED_OR_NOT_YET_VALID
+
+
+def connection_facts(connection: SSL.Connection) -> TlsFacts:
+    """What the handshake that has just ended established."""
+    leaf = connection.get_peer_certificate(as_cryptography=True)
+    rest = connection.get_peer_cert_chain(as_cryptography=True) or []
+    chain = () if leaf is None else (leaf, *(certificate for certificate in rest if certificate != leaf))
+    version = connection.get_protocol_version_name()
+    resumed = _resumed(connection)
+    # RFC 5929 section 3.1: the first Finished of the handshake is the client's, in a resumed one the server's
+    first_finished = connection.get_finished() if resumed else connection.get_peer_finished()
+    return TlsFacts(
+        version=version,
+        cipher=connection.get_cipher_name() or "",
+        client_chain=chain,
+        tls_unique=first_finished if version == "TLSv1.2" else None,
+        tls_exporter=connection.export_keying_material(EXPORTER_LABEL, 32, b""),
+        client_finished=connection.get_peer_finished(),
+        resumed=resumed,
+    )
+
+
+def _resumed(connection: SSL.Connection) -> bool:
+    # pyOpenSSL has no public call for it
+    library: Any = vars(SSL)["_lib"]
+    return bool(library.SSL_session_reused(connection._ssl))

@@ -1,0 +1,30 @@
+"""Turns an answer into the bytes that six foreign clients were seen to accept: Title-Case names, Content-Length, no chunks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from email.utils import format_datetime
+
+from device_sdk_simulators.http.messages import REASONS, Headers, Response
+
+
+def serialize(response: Response, now: datetime, *, head_only: bool = False) -> bytes:
+    """Status line, headers and content as one piece, to be sent in one write."""
+    headers = framed_headers(response, now)
+    return head(response.status, headers) + (b"" if head_only else response.body)
+
+
+def framed_headers(response: Response, now: datetime) -> Headers:
+    """The answer's headers with what HTTP adds: Date, Content-Length (none on 204) and Connection when it closes."""
+    headers = [("Date", format_datetime(now, usegmt=True)), *response.headers]
+    if response.status != 204:
+        headers.append(("Content-Length", str(len(response.body))))
+    if response.close:
+        headers.append(("Connection", "close"))
+    return headers
+
+
+def head(status: int, headers: Headers, version: str = "HTTP/1.1") -> bytes:
+    """Status line and header fields; a value may hold a line break only before white space (obs-fold)."""
+    lines = [f"{version} {status} {REASONS.get(status, 'Status')}", *(f"{name}: {value}" for name, value in headers)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

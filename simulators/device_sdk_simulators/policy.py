@@ -1,0 +1,67 @@
+"""What the reference server asks for and allows; every attribute can be changed while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from cryptography import x509
+
+MAC_ADDRESS = "1.3.6.1.1.1.1.22"
+
+
+@dataclass
+class Policy:
+    """Defaults are those of a careful CA (EST-143 and the authorization matrix of the EST requirements, section 15).
+
+    Attributes:
+        require_approval: answer 202 until somebody approves the request.
+        retry_after_s: what a 202 asks the client to wait.
+        require_binding: refuse CSRs that are not bound to their TLS connection (EST-92); also listed in csrattrs.
+        accept_finished: accept the client's Finished as binding on TLS 1.3 (EST-98 compatibility mode).
+        csrattrs: object identifiers, or DER of whole Attributes, that /csrattrs lists; empty means 204.
+        csrattrs_der: the whole /csrattrs body as DER, instead of `csrattrs`.
+        labels: CA labels that are served (EST-06).
+        lifetime: validity of issued certificates.
+        backdate: how far before now they begin, for clients whose clock is slow.
+        min_rsa_bits: smallest RSA key.
+        curves: curves accepted.
+        allow_sha1: accept CSRs signed with SHA-1 (only for the samples of the standards).
+        enroll_with_certificate: what a certificate of this CA may ask for with /simpleenroll: "same-subject", "any" or "no".
+        reenroll_with_password: whether a user without TLS certificate may renew (EST-154).
+        forbid_key_reuse: refuse to renew with the same key (EST-156).
+        third_party_serials: serialNumber attributes of the IDevIDs that may enrol (None: every one of a known maker).
+        third_party_anchors: CAs of makers; certificates of theirs authenticate simpleenroll only (EST-21, EST-155).
+        reenroll_grace: how long after its end a certificate may still be renewed (EST-155).
+        extended_key_usages: EKUs a client may ask for.
+        cale_headers: "draft" (duplicate Content-Type, one line), "draft-folded" (as printed, indented), or "plain".
+        cale_aead: use AES-GCM (AuthEnvelopedData) where the TLS suite is an AEAD one.
+        cale_hardened: RSA-OAEP instead of PKCS#1 v1.5, and recipients named by subject key identifier.
+        cale_certificate_lifetime: validity of the certificates the authorization server makes per request.
+    """
+
+    require_approval: bool = False
+    retry_after_s: int = 1
+    require_binding: bool = False
+    accept_finished: bool = False
+    csrattrs: list[str | bytes] = field(default_factory=lambda: [MAC_ADDRESS])
+    csrattrs_der: bytes | None = None
+    labels: set[str] = field(default_factory=set)
+    lifetime: timedelta = timedelta(days=90)
+    backdate: timedelta = timedelta(minutes=5)
+    min_rsa_bits: int = 2048
+    curves: tuple[str, ...] = ("secp256r1", "secp384r1", "secp521r1")
+    allow_sha1: bool = False
+    enroll_with_certificate: str = "same-subject"
+    reenroll_with_password: bool = False
+    forbid_key_reuse: bool = False
+    third_party_serials: set[str] | None = field(default_factory=set)
+    third_party_anchors: list[x509.Certificate] = field(default_factory=list)
+    reenroll_grace: timedelta = timedelta(0)
+    extended_key_usages: set[str] = field(
+        default_factory=lambda: {"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.4"}
+    )
+    cale_headers: str = "draft"
+    cale_aead: bool = False
+    cale_hardened: bool = False
+    cale_certificate_lifetime: timedelta = timedelta(seconds=10)

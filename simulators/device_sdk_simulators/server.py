@@ -1,0 +1,216 @@
+"""The reference server: EST and CALE over real TLS with a real CA, in this process or in one of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from device_sdk_simulators.audit import AuditLog
+from device_sdk_simulators.ca.hierarchy import load_or_create, server_certificate
+from device_sdk_simulators.ca.keys import new_key, write_file
+from device_sdk_simulators.database import Database
+from device_sdk_simulators.est.app import EstApp, refusal
+from device_sdk_simulators.http.listener import Listener
+from device_sdk_simulators.http.messages import HttpError, Request, Response
+from device_sdk_simulators.http.tls import TlsSettings
+from device_sdk_simulators.passwords import Users
+from device_sdk_simulators.policy import Policy
+
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+class StateInUseError(Exception):
+    """Another server works in this state directory."""
+
+
+class ReferenceServer:
+    """A server that is ready when the `with` block begins and gone, threads and all, when it ends.
+
+    Everything a test may want to change can be changed while it runs: `policy`, `clock`, `faults`. `handle` answers a
+    request without any socket.
+
+    Args:
+        state: directory with the CA, the database and the log; made if missing, and reused.
+        host: address to listen on.
+        port: 0 picks a free one.
+        names: further DNS names and addresses for the TLS certificate.
+        user: a user that may enrol with a password; None for none.
+        password: that user's password; a random one if not given.
+        ca_key_type: "ec-p256", "ec-p384" or "rsa-2048"...; counts when the state directory is new.
+        policy: what the server asks for and allows.
+
+    Attributes:
+        clock: time of everything issued, checked and logged.
+        policy: see `Policy`.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        names: Sequence[str] = (),
+        user: str | None = "device",
+        password: str | None = None,
+        ca_key_type: str = "ec-p256",
+        policy: Policy | None = None,
+    ) -> None:
+        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self.policy = policy or Policy()
+        self.state = state
+        self.user = user
+        self.password = password or secrets.token_urlsafe(12)
+        self._host = host
+        self._lock = _lock_directory(state)
+        self._names = [*LOCAL_NAMES, *names]
+        self.hierarchy = load_or_create(state / "ca", ca_key_type, self._now())
+        self._database = Database(state / "server.sqlite")
+        self._audit = AuditLog(state / "log.jsonl")
+        self.users = Users(self._database)
+        if user is not None:
+            self.users.add(user, self.password)
+            write_file(self.password_file, self.password.encode() + b"\n", 0o600)
+        self.est = EstApp(self.hierarchy, self._database, self.users, self.policy, self._now)
+        self._listener = Listener(self.handle, self._tls_settings(), self._now, host, port)
+
+    def _now(self) -> datetime:
+        return self.clock()
+
+    def _tls_settings(self) -> TlsSettings:
+        key = new_key("ec-p256")
+        issuing = self.hierarchy.issuing
+        certificate = server_certificate(issuing, self._names, key, datetime.now(UTC))
+        anchors = [*self.hierarchy.bag, *self.policy.third_party_anchors]
+        return TlsSettings((certificate, issuing.certificate), key, anchors)
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        return self._listener.port
+
+    @property
+    def url(self) -> str:
+        """Base URL of the EST server."""
+        return f"https://localhost:{self.port}"
+
+    @property
+    def cale_url(self) -> str:
+        """Base URL of the CALE edge device."""
+        return self.url
+
+    @property
+    def ca_file(self) -> Path:
+        """PEM with the trust anchor of the TLS server and of everything issued."""
+        return self.state / "ca" / "anchors.pem"
+
+    @property
+    def issuer_file(self) -> Path:
+        """PEM with the CA that signs clients, followed by its root."""
+        return self.state / "ca" / "issuer.pem"
+
+    @property
+    def password_file(self) -> Path:
+        """File with the password of `user`."""
+        return self.state / "password"
+
+    @property
+    def ca_sha256(self) -> str:
+        """SHA-256 of the root certificate's DER, hex: what a client pins."""
+        return hashlib.sha256(self.hierarchy.root.certificate.public_bytes(Encoding.DER)).hexdigest()
+
+    @property
+    def connections(self) -> int:
+        """TCP connections accepted so far."""
+        return self._listener.connections
+
+    def log(self) -> list[dict[str, object]]:
+        """The audit log, one dict a request."""
+        return self._audit.entries()
+
+    def describe(self) -> dict[str, object]:
+        """What a client needs to know, as data (the JSON line of the command)."""
+        return {
+            "url": self.url,
+            "cale_url": self.cale_url,
+            "ca_file": str(self.ca_file),
+            "issuer_file": str(self.issuer_file),
+            "ca_sha256": self.ca_sha256,
+            "user": self.user,
+            "password_file": str(self.password_file) if self.user is not None else None,
+            "state": str(self.state),
+            "log_file": str(self._audit.path),
+            "pid": os.getpid(),
+        }
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request and log it; never raises."""
+        try:
+            response = self.est.handle(request)
+        except HttpError as error:
+            response = refusal(error, {})
+        except Exception as error:  # noqa: BLE001 - the client gets 500 and the log the reason
+            response = Response.text(500, "internal error")
+            response.facts["reason"] = f"{type(error).__name__}: {error}"
+        self._record(request, response)
+        return response
+
+    def _record(self, request: Request, response: Response) -> None:
+        chain = request.tls.client_chain
+        facts: dict[str, object] = {
+            "time": self._now().isoformat(),
+            "connection": request.connection,
+            "method": request.method,
+            "path": request.target,
+            "status": response.status,
+            "operation": None,
+            "authentication": "none",
+            "tls_version": request.tls.version or None,
+            "cipher": request.tls.cipher or None,
+            "resumed": request.tls.resumed,
+            "client_serial": f"{chain[0].serial_number:x}" if chain else None,
+            "client_subject": chain[0].subject.rfc4514_string() if chain else None,
+            "user_agent": request.header("User-Agent"),
+        }
+        self._audit.write(**(facts | response.facts))
+
+    def start(self) -> Self:
+        """Begin to answer; the same as entering the `with` block."""
+        self._listener.start()
+        return self
+
+    def stop(self) -> None:
+        """End connections and threads, close the files."""
+        self._listener.stop()
+        self._database.close()
+        self._audit.close()
+        os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _lock_directory(state: Path) -> int:
+    """One server a directory; the lock goes with the process, however it ends."""
+    state.mkdir(parents=True, exist_ok=True)
+    lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise StateInUseError(f"another server works in {state}") from error
+    return lock
