@@ -8,6 +8,7 @@ from enum import Enum, unique
 from pathlib import Path
 
 from device_sdk.state.fields import Fields, dump, format_time
+from device_sdk.state.records import IdentityRecord
 
 
 @unique
@@ -46,8 +47,8 @@ class Journal:
         chain: PEM of the issued certificate and its intermediates, leaf first (phase ISSUED).
         anchors: SHA-256 of the anchors file that goes with it (phase ISSUED).
         implicit: the server was reached with the operating system's trust store (phase ISSUED).
-        replaces: SHA-256 of the certificate that is being renewed (operation RENEW).
-        keep_old: keep the replaced key and certificate.
+        replaces: the pair that goes when the new one has been proved, or None.
+        keep_old: keep the replaced pair.
     """
 
     operation: Operation
@@ -61,7 +62,7 @@ class Journal:
     chain: str | None = None
     anchors: str | None = None
     implicit: bool = False
-    replaces: str | None = None
+    replaces: IdentityRecord | None = None
     keep_old: bool = False
 
     def to_bytes(self) -> bytes:
@@ -73,6 +74,7 @@ class Journal:
                 "phase": self.phase.value,
                 "since": format_time(self.since),
                 "retry_at": format_time(self.retry_at),
+                "replaces": None if self.replaces is None else vars(self.replaces),
             }
         )
 
@@ -85,6 +87,7 @@ class Journal:
             StateError: a newer version wrote it.
         """
         fields = Fields.parse(path, data)
+        replaces = fields.optional_object("replaces")
         phase = Phase(fields.one_of("phase", tuple(phase.value for phase in Phase)))
         return cls(
             operation=Operation(fields.one_of("operation", tuple(operation.value for operation in Operation))),
@@ -98,6 +101,6 @@ class Journal:
             chain=fields.text("chain") if phase is Phase.ISSUED else None,
             anchors=fields.digest("anchors") if phase is Phase.ISSUED else None,
             implicit=fields.flag("implicit"),
-            replaces=fields.optional_digest("replaces"),
+            replaces=None if replaces is None else IdentityRecord.from_fields(replaces),
             keep_old=fields.flag("keep_old"),
         )

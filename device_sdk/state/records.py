@@ -38,6 +38,11 @@ class IdentityRecord:
     certificate: str
     created_here: bool = True
 
+    @classmethod
+    def from_fields(cls, fields: Fields) -> IdentityRecord:
+        """Read one out of a file; StateCorruptError if it cannot be understood."""
+        return cls(fields.text("key_uri"), fields.digest("certificate"), fields.flag("created_here"))
+
 
 @dataclass(frozen=True)
 class DeviceState:
@@ -86,16 +91,12 @@ class DeviceState:
         endpoint = fields.optional_object("endpoint")
         return cls(
             base_key_uri=fields.optional_text("base_key_uri"),
-            current=None if current is None else _identity(current),
-            previous=tuple(_identity(item) for item in fields.objects("previous")),
+            current=None if current is None else IdentityRecord.from_fields(current),
+            previous=tuple(IdentityRecord.from_fields(item) for item in fields.objects("previous")),
             anchors=fields.optional_digest("anchors"),
             endpoint=None if endpoint is None else _endpoint(endpoint),
             time_floor=fields.optional_time("time_floor"),
         )
-
-
-def _identity(fields: Fields) -> IdentityRecord:
-    return IdentityRecord(fields.text("key_uri"), fields.digest("certificate"), fields.flag("created_here"))
 
 
 def _endpoint(fields: Fields) -> Endpoint:

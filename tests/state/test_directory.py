@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 
 from device_sdk.errors import ConfigurationError, StateCorruptError, StateError
-from device_sdk.state import CaleRegistration, DeviceState, Journal, Operation, Phase, StateDirectory
+from device_sdk.state import CaleRegistration, DeviceState, IdentityRecord, Journal, Operation, Phase, StateDirectory
 
 MakeCertificate = Callable[[str], x509.Certificate]
 
@@ -85,7 +85,8 @@ def test_kept_pairs_keep_their_certificates(enrolled: StateDirectory, certificat
     [
         journal(),
         journal(phase=Phase.PENDING, retry_at=NOW, label="factory", operation=Operation.ENROLL, created_here=False),
-        journal(phase=Phase.ISSUED, chain="PEM", anchors="a" * 64, implicit=True, replaces="b" * 64, keep_old=True),
+        journal(phase=Phase.ISSUED, chain="PEM", anchors="a" * 64, implicit=True, keep_old=True),
+        journal(replaces=IdentityRecord("file:/keys/device.pem", "b" * 64, False)),
     ],
 )
 def test_the_journal_comes_back_and_goes(directory: StateDirectory, entry: Journal) -> None:
