@@ -1,0 +1,136 @@
+"""Give an ordinary `ssl.SSLContext` a certificate chain whose key is an object that can only sign."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from device_sdk.errors import ConfigurationError, DeviceSdkError, TlsError, TlsKeyUnavailableError
+from device_sdk.model.keys import PrivateKey
+from device_sdk.transports.openssl_provider import decoder, failures, provider, self_test
+from device_sdk.transports.openssl_provider.files import as_path
+from device_sdk.transports.openssl_provider.keys import KEYS
+from device_sdk.transports.openssl_provider.libcrypto import library
+
+
+class _Installation:
+    """Whether the provider is in libcrypto; tried once, the answer is kept."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._done = False
+        self._error: TlsKeyUnavailableError | None = None
+
+    def ensure(self) -> None:
+        with self._lock:
+            if self._error is not None:
+                raise TlsKeyUnavailableError(self._error.message, hint=self._error.hint) from self._error
+            if self._done:
+                return
+            try:
+                provider.install(library())
+                self_test.run(_load)
+            except TlsKeyUnavailableError as exc:
+                self._error = exc
+                raise
+            self._done = True
+
+
+_installation = _Installation()
+
+
+@contextmanager
+def raising_key_errors() -> Iterator[None]:
+    """Around a TLS call: what the key raised comes out itself, instead of OpenSSL's word that something failed.
+
+    Raises:
+        DeviceSdkError: as raised by the key, its own cause kept.
+        TlsError: the key raised something else; that is the cause.
+    """
+    failures.take()
+    try:
+        yield
+    except ssl.SSLError:
+        error = failures.take()
+        if error is None:
+            raise
+        if isinstance(error, DeviceSdkError) or not isinstance(error, Exception):
+            raise error  # noqa: B904  # `from` would replace the cause it came with
+        raise TlsError(f"the client key did not sign: {type(error).__name__}: {error}") from error
+
+
+class KeySocket(ssl.SSLSocket):
+    """A TLS socket whose handshake raises what the key raised."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Handshake as usual; on the key's own errors the socket is closed."""
+        try:
+            with raising_key_errors():
+                super().do_handshake(block)
+        except OSError:  # ssl's own, "want read" among them
+            raise
+        except BaseException:  # which ssl would leave open
+            self.close()
+            raise
+
+
+class KeyObject(ssl.SSLObject):
+    """The same for TLS without a socket (asyncio)."""
+
+    def do_handshake(self) -> None:
+        """Handshake as usual."""
+        with raising_key_errors():
+            super().do_handshake()
+
+
+def use_private_key(context: ssl.SSLContext, chain_pem: bytes, key: PrivateKey) -> None:
+    """What `SSLContext.load_cert_chain()` does, for a key that never leaves its keystore.
+
+    The key is held until the context is gone. Plain contexts get socket classes that raise the key's own errors.
+
+    Args:
+        context: any context of the ssl module.
+        chain_pem: certificates, the key's own first.
+        key: an EC or RSA key; only `public_key()` and `sign()` are called, from the thread that does the handshake.
+
+    Raises:
+        TlsKeyUnavailableError: this Python's OpenSSL cannot be given such a key.
+        ConfigurationError: the chain cannot be read, is not for this key, or is too weak for OpenSSL.
+    """
+    _installation.ensure()
+    try:
+        _load(context, chain_pem, key)
+    except ssl.SSLError as exc:
+        if exc.reason == "KEY_VALUES_MISMATCH":
+            raise ConfigurationError(
+                "the TLS client certificate is for another key", hint="give the matching pair"
+            ) from exc
+        raise ConfigurationError(
+            f"the TLS client certificate cannot be used: {exc.reason or exc}",
+            hint="OpenSSL wants PEM certificates, the key's own first, RSA of 2048 bits or more and no SHA-1",
+        ) from exc
+    if context.sslsocket_class is ssl.SSLSocket:
+        context.sslsocket_class = KeySocket
+    if context.sslobject_class is ssl.SSLObject:
+        context.sslobject_class = KeyObject
+
+
+def _load(context: ssl.SSLContext, chain_pem: bytes, key: PrivateKey) -> None:
+    number = KEYS.add(key)
+    try:
+        with (
+            KEYS.token(number) as token,
+            as_path(chain_pem) as chain,
+            as_path(decoder.handle(token)) as handle,
+            raising_key_errors(),
+        ):
+            context.load_cert_chain(chain, handle)
+    except BaseException:
+        KEYS.remove(number)
+        raise
+    finally:
+        library().clear_errors()  # what stays in the queue would surface in somebody's next read
+    weakref.finalize(context, KEYS.remove, number).atexit = False
