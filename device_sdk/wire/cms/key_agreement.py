@@ -1,0 +1,120 @@
+"""KeyAgreeRecipientInfo: content keys wrapped with an ephemeral-static ECDH key (RFC 5652 section 6.2.2, RFC 5753)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
+
+from device_sdk.errors import MechanismUnsupportedError
+from device_sdk.wire.cms import oids
+from device_sdk.wire.cms.definite import encode_element
+from device_sdk.wire.cms.reader import BIT_STRING, OCTET_STRING, SEQUENCE, Reader
+
+_ORIGINATOR = 0xA0
+_ORIGINATOR_KEY = 0xA1
+_UKM = 0xA1
+_ENTITY_U_INFO, _SUPP_PUB_INFO = 0xA0, 0xA2
+
+
+@dataclass(frozen=True)
+class KeyAgreement:
+    """Content keys wrapped for recipients on one curve.
+
+    Attributes:
+        originator: the ephemeral public point, SEC 1 encoding.
+        kdf_hash: hash of the X9.63 KDF.
+        wrap_key_bytes: length of the key-encryption key.
+        shared_info: DER of ECC-CMS-SharedInfo.
+        encrypted_keys: the wrapped content keys, one a recipient.
+    """
+
+    originator: bytes
+    kdf_hash: hashes.HashAlgorithm
+    wrap_key_bytes: int
+    shared_info: bytes
+    encrypted_keys: tuple[bytes, ...] = field(repr=False)
+
+    def unwrap(self, key: ec.EllipticCurvePrivateKey) -> Iterator[bytes]:
+        """The content keys that this key opens. At most one operation of the private key.
+
+        AES key wrap is authenticated (RFC 3394 section 2.2.3), so there is nothing to be learnt from a failure.
+
+        Raises:
+            KeyStoreError: the key could not be used.
+        """
+        wrap_key = self._agree(key)
+        for wrapped in self.encrypted_keys if wrap_key else ():
+            try:
+                yield aes_key_unwrap(wrap_key, wrapped)
+            except (InvalidUnwrap, ValueError):
+                continue
+
+    def _agree(self, key: ec.EllipticCurvePrivateKey) -> bytes:
+        """The key-encryption key, or nothing if the originator's point is not one of this key's curve."""
+        try:
+            peer = ec.EllipticCurvePublicKey.from_encoded_point(key.curve, self.originator)
+            shared = key.exchange(ec.ECDH(), peer)
+        except (ValueError, MechanismUnsupportedError):
+            return b""
+        return X963KDF(self.kdf_hash, self.wrap_key_bytes, self.shared_info).derive(shared)
+
+
+def read_key_agreement(info: Reader) -> KeyAgreement | None:
+    """Read a KeyAgreeRecipientInfo; None for algorithms that are not supported, static-static among them.
+
+    Args:
+        info: inside its [1].
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    info.integer()
+    originator = info.enter(_ORIGINATOR)
+    ukm = info.enter(_UKM).octets() if info.next_tag == _UKM else None
+    algorithm = info.enter()
+    kdf_hash = oids.ECDH_KDF.get(algorithm.oid())
+    members = info.enter()
+    info.finish()
+    if kdf_hash is None or originator.next_tag != _ORIGINATOR_KEY:
+        return None
+    key_info = algorithm.element(SEQUENCE)
+    wrap_key_bytes = oids.KEY_WRAP_BYTES.get(Reader(key_info).enter().oid())
+    if wrap_key_bytes is None:
+        return None
+    return KeyAgreement(
+        originator=_read_point(originator.enter(_ORIGINATOR_KEY)),
+        kdf_hash=kdf_hash(),
+        wrap_key_bytes=wrap_key_bytes,
+        shared_info=_shared_info(key_info, ukm, wrap_key_bytes),
+        encrypted_keys=_read_encrypted_keys(members),
+    )
+
+
+def _read_point(public_key: Reader) -> bytes:
+    """OriginatorPublicKey; the curve is that of the recipient's key, whatever the algorithm parameters say."""
+    public_key.contents(SEQUENCE)
+    bits = public_key.contents(BIT_STRING)
+    if bits[:1] != b"\0":
+        raise ValueError("a point is whole octets")
+    return bits[1:]
+
+
+def _read_encrypted_keys(members: Reader) -> tuple[bytes, ...]:
+    found: list[bytes] = []
+    while members.next_tag is not None:
+        member = members.enter()
+        member.contents()  # who it is for is not looked at
+        found.append(member.octets())
+    return tuple(found)
+
+
+def _shared_info(key_info: bytes, ukm: bytes | None, wrap_key_bytes: int) -> bytes:
+    """DER of ECC-CMS-SharedInfo (RFC 5753 section 7.2): the wrap algorithm as the message has it, ukm, length in bits."""
+    entity = encode_element(_ENTITY_U_INFO, encode_element(OCTET_STRING, ukm)) if ukm is not None else b""
+    length = encode_element(OCTET_STRING, (wrap_key_bytes * 8).to_bytes(4, "big"))
+    return encode_element(SEQUENCE, key_info + entity + encode_element(_SUPP_PUB_INFO, length))
