@@ -15,17 +15,17 @@ from typing import Self
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk_simulators.audit import AuditLog
-from device_sdk_simulators.ca.hierarchy import load_or_create, server_certificate
-from device_sdk_simulators.ca.keys import new_key, write_file
+from device_sdk_simulators.ca.hierarchy import load_or_create
+from device_sdk_simulators.ca.keys import write_file
+from device_sdk_simulators.ca.tls import TlsProfile, tls_settings
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.app import EstApp, refusal
+from device_sdk_simulators.faults import WIRE_FAULTS, Faults
 from device_sdk_simulators.http.listener import Listener
 from device_sdk_simulators.http.messages import HttpError, Request, Response
-from device_sdk_simulators.http.tls import TlsSettings
+from device_sdk_simulators.http.wire_faults import DEFAULTS
 from device_sdk_simulators.passwords import Users
 from device_sdk_simulators.policy import Policy
-
-LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class StateInUseError(Exception):
@@ -51,6 +51,7 @@ class ReferenceServer:
     Attributes:
         clock: time of everything issued, checked and logged.
         policy: see `Policy`.
+        faults: ways to misbehave, see `faults.FAULTS`.
     """
 
     def __init__(
@@ -67,31 +68,37 @@ class ReferenceServer:
     ) -> None:
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.policy = policy or Policy()
+        self.faults = Faults()
         self.state = state
         self.user = user
-        self.password = password or secrets.token_urlsafe(12)
         self._host = host
         self._lock = _lock_directory(state)
-        self._names = [*LOCAL_NAMES, *names]
         self.hierarchy = load_or_create(state / "ca", ca_key_type, self._now())
         self._database = Database(state / "server.sqlite")
         self._audit = AuditLog(state / "log.jsonl")
         self.users = Users(self._database)
+        self.password = password or self._kept_password() or secrets.token_urlsafe(12)
         if user is not None:
             self.users.add(user, self.password)
             write_file(self.password_file, self.password.encode() + b"\n", 0o600)
-        self.est = EstApp(self.hierarchy, self._database, self.users, self.policy, self._now)
-        self._listener = Listener(self.handle, self._tls_settings(), self._now, host, port)
+        self.est = EstApp(self.hierarchy, self._database, self.users, self.policy, self._now, self.faults)
+        self._tls = TlsProfile(names=tuple(names))
+        settings = tls_settings(self.hierarchy, self._tls, self.policy.third_party_anchors)
+        self._listener = Listener(self.handle, settings, self._now, host, port)
 
     def _now(self) -> datetime:
         return self.clock()
 
-    def _tls_settings(self) -> TlsSettings:
-        key = new_key("ec-p256")
-        issuing = self.hierarchy.issuing
-        certificate = server_certificate(issuing, self._names, key, datetime.now(UTC))
-        anchors = [*self.hierarchy.bag, *self.policy.third_party_anchors]
-        return TlsSettings((certificate, issuing.certificate), key, anchors)
+    def _kept_password(self) -> str | None:
+        return self.password_file.read_text().rstrip("\n") if self.password_file.exists() else None
+
+    def use_tls(self, profile: TlsProfile) -> None:
+        """Show another TLS certificate, or speak other versions, on connections made from now on."""
+        self._listener.use(tls_settings(self.hierarchy, profile, self.policy.third_party_anchors))
+
+    def drop_connections(self) -> None:
+        """Break every open connection, as a crash would; the server goes on."""
+        self._listener.drop_connections()
 
     @property
     def port(self) -> int:
@@ -162,7 +169,17 @@ class ReferenceServer:
             response = Response.text(500, "internal error")
             response.facts["reason"] = f"{type(error).__name__}: {error}"
         self._record(request, response)
+        self._spoil(response)
         return response
+
+    def _spoil(self, response: Response) -> None:
+        if self.faults.quiet:
+            return
+        operation = str(response.facts.get("operation", ""))
+        for name in WIRE_FAULTS:
+            value = self.faults.take(name, operation, DEFAULTS.get(name, "yes"))
+            if value is not None:
+                response.wire[name] = value
 
     def _record(self, request: Request, response: Response) -> None:
         chain = request.tls.client_chain

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 
 from device_sdk_simulators.ca.keys import CaKey, digest_for, load_key, new_key, pem, write_file, write_key
 
-CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")
 _DAY = timedelta(days=1)
 
 
@@ -93,38 +90,3 @@ def load_or_create(directory: Path, kind: str, now: datetime) -> Hierarchy:
 def _load(directory: Path, name: str) -> Authority:
     certificate = x509.load_pem_x509_certificate((directory / f"{name}.pem").read_bytes())
     return Authority(certificate, load_key(directory / f"{name}.key"))
-
-
-def server_certificate(
-    issuer: Authority,
-    names: Sequence[str],
-    key: CaKey,
-    now: datetime,
-    *,
-    not_after: datetime | None = None,
-    usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
-) -> x509.Certificate:
-    """A TLS server certificate (EST-59) for DNS names and IP addresses; now may lie before a `not_after` in the past."""
-    end = not_after or now + 90 * _DAY
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])]))
-        .issuer_name(issuer.certificate.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(min(now, end) - _DAY)
-        .not_valid_after(end)
-        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(list(usages)), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
-        .sign(issuer.key, digest_for(issuer.key))
-    )
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)

@@ -18,6 +18,8 @@ from device_sdk_simulators.est.csr import CertificationRequest, read_csr
 from device_sdk_simulators.est.csrattrs import csr_attributes
 from device_sdk_simulators.est.queue import ApprovalQueue
 from device_sdk_simulators.est.register import Register
+from device_sdk_simulators.est.spoil import Spoiler
+from device_sdk_simulators.faults import Faults
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.passwords import Users
 from device_sdk_simulators.policy import Policy
@@ -42,12 +44,19 @@ class EstApp:
         users: passwords.
         policy: what is asked for and allowed.
         clock: time of everything that is issued or checked.
+        faults: ways to misbehave.
     """
 
     def __init__(
-        self, hierarchy: Hierarchy, database: Database, users: Users, policy: Policy, clock: Callable[[], datetime]
+        self,
+        hierarchy: Hierarchy,
+        database: Database,
+        users: Users,
+        policy: Policy,
+        clock: Callable[[], datetime],
+        faults: Faults,
     ) -> None:
-        self._hierarchy = hierarchy
+        self._spoiler = Spoiler(faults, hierarchy, clock)
         self._policy = policy
         self._clock = clock
         self._gatekeeper = Gatekeeper(database, users, hierarchy.issuing, policy, clock)
@@ -59,12 +68,15 @@ class EstApp:
         route = self._route(request)
         if request.method != _METHODS[route.operation]:
             raise HttpError(405, "wrong method", [("Allow", _METHODS[route.operation])])
-        response = {
+        spoilt = self._spoiler.instead(route.operation)
+        response = spoilt or {
             "cacerts": self._cacerts,
             "csrattrs": self._csrattrs,
             "simpleenroll": self._enroll,
             "simplereenroll": self._enroll,
         }[route.operation](request, route)
+        if response.status == 200:
+            response = self._spoiler.encoding(route.operation, response)
         response.facts = {"operation": route.operation, "label": route.label or None} | response.facts
         return response
 
@@ -79,7 +91,7 @@ class EstApp:
         return _Route(operation, label)
 
     def _cacerts(self, request: Request, _route: _Route) -> Response:
-        body = encode_body(certs_only(self._hierarchy.bag), user_agent=request.header("User-Agent"))
+        body = encode_body(certs_only(self._spoiler.bag("cacerts")), user_agent=request.header("User-Agent"))
         return _base64(200, "application/pkcs7-mime", body)
 
     def _csrattrs(self, request: Request, _route: _Route) -> Response:
@@ -113,7 +125,7 @@ class EstApp:
                 return waiting
         certificate = self.register.issue(csr, client.identity)
         facts["issued_serial"] = f"{certificate.serial_number:x}"
-        return self._issued(request, certificate, facts)
+        return self._issued(request, self._spoiler.issued(route.operation, certificate), facts)
 
     def _read(self, request: Request) -> CertificationRequest:
         media_type = request.header("Content-Type")
@@ -129,8 +141,8 @@ class EstApp:
             return None
         return Response.text(202, "the request waits for approval", [("Retry-After", str(self._policy.retry_after_s))])
 
-    def _issued(self, request: Request, certificate: x509.Certificate, facts: dict[str, object]) -> Response:
-        body = encode_body(certs_only([certificate]), user_agent=request.header("User-Agent"))
+    def _issued(self, request: Request, certificates: list[x509.Certificate], facts: dict[str, object]) -> Response:
+        body = encode_body(certs_only(certificates), user_agent=request.header("User-Agent"))
         response = _base64(200, "application/pkcs7-mime; smime-type=certs-only", body)
         response.headers.append(("Cache-Control", "no-store"))
         response.facts = facts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +16,7 @@ from OpenSSL import SSL
 from device_sdk_simulators.http.messages import Handler, HttpError, Request, Response, TlsFacts
 from device_sdk_simulators.http.parser import ConnectionEnded, Limits, RequestReader
 from device_sdk_simulators.http.tls import connection_facts
+from device_sdk_simulators.http.wire_faults import send_spoilt
 from device_sdk_simulators.http.writer import serialize
 
 _LINGER_S = 1.0
@@ -51,6 +53,7 @@ class Connection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._tls = SSL.Connection(context, sock)
         self._facts = TlsFacts()
+        self._ended = threading.Event()
 
     def serve(self) -> None:
         """Speak with the client until it leaves, breaks the rules or takes too long; never raises for what it sends."""
@@ -67,15 +70,18 @@ class Connection:
 
     def abort(self) -> None:
         """Wake the thread that serves this connection, from another one."""
+        self._ended.set()
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def _converse(self) -> None:
         reader = RequestReader(self._receive, self.send, self._limits)
         while True:
-            self._wait_at_most(self._limits.idle_s if reader.waiting() else self._limits.request_s)
             request: Request | None = None
             try:
+                self._wait_at_most(self._limits.idle_s)
+                reader.wait()
+                self._wait_at_most(self._limits.request_s)
                 request = reader.next_request()
                 response = self._handler(replace(request, tls=self._facts, connection=self.number))
                 closing = request.version == "HTTP/1.0" or (request.header("Connection") or "").lower() == "close"
@@ -89,6 +95,9 @@ class Connection:
                 return
 
     def _answer(self, response: Response, *, head_only: bool) -> None:
+        if response.wire:
+            send_spoilt(response, self._clock(), self.send, self._ended.wait)
+            return
         self.send(serialize(response, self._clock(), head_only=head_only))
 
     def send(self, data: bytes) -> None:

@@ -122,6 +122,7 @@ class Response:
         body: the content.
         close: end the connection after it.
         facts: what the audit log says about it (never sent).
+        wire: faults to commit while sending it (see `wire_faults`), by name.
     """
 
     status: int
@@ -129,6 +130,7 @@ class Response:
     body: bytes = b""
     close: bool = False
     facts: dict[str, object] = field(default_factory=dict)
+    wire: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def text(cls, status: int, text: str, headers: Headers | None = None) -> Response:

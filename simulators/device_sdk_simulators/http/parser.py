@@ -49,9 +49,10 @@ class RequestReader:
         request.body = self._body(request)
         return request
 
-    def waiting(self) -> bool:
-        """Whether nothing of a next request has arrived yet."""
-        return not self._buffer
+    def wait(self) -> None:
+        """Wait for the first byte of the next request; ConnectionEnded if there is none."""
+        while not self._buffer:
+            self._buffer += self._receive()
 
     def _until(self, marker: bytes, limit: int, refusal: int) -> bytes:
         while marker not in self._buffer[: limit + len(marker)]:

@@ -1,0 +1,150 @@
+"""Carries out the faults that concern certificates and encodings; an honest server has no such file."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+
+from cryptography import x509
+from pyasn1.codec.ber import encoder as ber_encoder
+from pyasn1.codec.der.decoder import decode
+from pyasn1.codec.der.encoder import encode
+from pyasn1_alt_modules import rfc5652
+
+from device_sdk_simulators.ca.hierarchy import Hierarchy, make_authority
+from device_sdk_simulators.ca.issue import Wish, issue
+from device_sdk_simulators.ca.keys import new_key
+from device_sdk_simulators.est.authorize import CHALLENGE
+from device_sdk_simulators.est.bodies import wrap
+from device_sdk_simulators.faults import Faults
+from device_sdk_simulators.http.messages import Response
+
+_YEAR = timedelta(days=365)
+
+
+class Spoiler:
+    """Spoils what the EST server is about to do, if a fault says so."""
+
+    def __init__(self, faults: Faults, hierarchy: Hierarchy, clock: Callable[[], datetime]) -> None:
+        self._faults = faults
+        self._hierarchy = hierarchy
+        self._clock = clock
+
+    def instead(self, operation: str) -> Response | None:
+        """An answer that has nothing to do with the request, or None."""
+        take = self._faults.take
+        if (status := take("status", operation, "503")) is not None:
+            return Response.text(int(status), "the server was told to fail")
+        if take("unauthorized", operation):
+            return Response(401, list(CHALLENGE))
+        if (value := take("retry_after", operation, "1")) is not None:
+            return self._later(value)
+        if (value := take("redirect", operation, "https://localhost:1/")) is not None:
+            status, _, location = value.rpartition(" ")
+            return Response.text(int(status or "307"), "elsewhere", [("Location", location)])
+        if (value := take("noise", operation, str(10 * 1024 * 1024))) is not None:
+            return Response(500, [("Content-Type", "text/plain")], b"noise " * (int(value) // 6))
+        if take("html", operation):
+            return Response(500, [("Content-Type", "text/html")], b"<html><body><h1>It broke</h1></body></html>\n")
+        return None
+
+    def _later(self, value: str) -> Response:
+        if value == "date":
+            value = format_datetime(self._clock() + timedelta(seconds=2), usegmt=True)
+        headers = [] if value == "none" else [("Retry-After", value)]
+        return Response.text(202, "not yet", headers)
+
+    def issued(self, operation: str, certificate: x509.Certificate) -> list[x509.Certificate]:
+        """The certificates to give instead of the one that was issued."""
+        take = self._faults.take
+        now, issuer, key = self._clock(), self._hierarchy.issuing, certificate.public_key()
+        subject, begin, end = certificate.subject, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        changed = False
+        if take("other_key", operation):
+            key, changed = new_key("ec-p256").public_key(), True
+        if take("other_subject", operation):
+            subject, changed = x509.Name.from_rfc4514_string("CN=somebody else"), True
+        if take("other_issuer", operation):
+            issuer, changed = make_authority("Unknown CA", new_key("ec-p256"), now), True
+        if take("expired", operation):
+            begin, end, changed = now - 2 * _YEAR, now - _YEAR, True
+        if take("future", operation):
+            begin, end, changed = now + _YEAR, now + 2 * _YEAR, True
+        if changed:
+            certificate = issue(issuer, Wish(subject, key, certificate.extensions, begin, end))
+        chain = list(self._hierarchy.bag) if take("with_chain", operation) else []
+        return [] if take("no_certificate", operation) else [certificate, *chain]
+
+    def bag(self, operation: str) -> list[x509.Certificate]:
+        """The certificates of /cacerts."""
+        bag = list(self._hierarchy.bag)
+        if self._faults.take("no_root", operation):
+            bag.remove(self._hierarchy.root.certificate)
+        if (value := self._faults.take("extra_roots", operation, "1")) is not None:
+            names = [f"Unrelated Root {number}" for number in range(1, int(value) + 1)]
+            bag += [make_authority(name, new_key("ec-p256"), self._clock()).certificate for name in names]
+        return [] if self._faults.take("no_certificate", operation) else bag
+
+    def encoding(self, operation: str, response: Response) -> Response:
+        """A success in another dress."""
+        if self._faults.quiet:
+            return response
+        take = self._faults.take
+        response.headers = self._headers(operation, response)
+        der = base64.b64decode(response.body)
+        if operation != "csrattrs":
+            der = self._cms(operation, der)
+        if take("trailing", operation):
+            der += b"\x05\x00trailing"
+        if take("not_cms", operation):
+            der = b"this is not ASN.1, whatever the label says"
+        response.body = self._text(operation, der)
+        if take("not_base64", operation):
+            response.body = b"*" + response.body[1:]
+        return response
+
+    def _headers(self, operation: str, response: Response) -> list[tuple[str, str]]:
+        headers = dict(response.headers)
+        if (value := self._faults.take("media_type", operation, "text/html")) is not None:
+            headers["Content-Type"] = value
+        if self._faults.take("no_media_type", operation):
+            del headers["Content-Type"]
+        if self._faults.take("no_transfer_encoding", operation):
+            del headers["Content-Transfer-Encoding"]
+        return list(headers.items())
+
+    def _cms(self, operation: str, der: bytes) -> bytes:
+        unordered = self._faults.take("unordered", operation)
+        empty_content = self._faults.take("empty_content", operation)
+        ber = self._faults.take("ber", operation)
+        if not (unordered or empty_content or ber):
+            return der
+        content = decode(der, asn1Spec=rfc5652.ContentInfo())[0]
+        signed = decode(content["content"], asn1Spec=rfc5652.SignedData())[0]
+        if empty_content:
+            signed["encapContentInfo"]["eContent"] = b""
+        if unordered:
+            reverse = list(signed["certificates"])[::-1]
+            for position, certificate in enumerate(reverse):
+                signed["certificates"][position] = certificate
+        # only the BER encoder leaves a SET OF as it is
+        inner = ber_encoder.encode(signed, defMode=not ber) if ber or unordered else encode(signed)
+        content["content"] = inner
+        return bytes(ber_encoder.encode(content, defMode=not ber))
+
+    def _text(self, operation: str, der: bytes) -> bytes:
+        text = base64.b64encode(der)
+        take = self._faults.take
+        if take("empty_body", operation):
+            return b""
+        if take("der", operation):
+            return der
+        if (label := take("pem", operation, "PKCS7")) is not None:
+            armour = label.encode()
+            return b"-----BEGIN %s-----\n%s-----END %s-----\n" % (armour, wrap(text, 64, b"\n"), armour)
+        if (value := take("wrap", operation, "64")) is not None:
+            width = value.removesuffix("crlf")
+            return wrap(text, int(width), b"\r\n" if value.endswith("crlf") else b"\n")
+        return text if take("no_newline", operation) else text + b"\n"
