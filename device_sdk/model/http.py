@@ -39,14 +39,14 @@ class HttpRequest:
     Attributes:
         method: "GET" or "POST".
         target: origin-form target, already percent-encoded ("/.well-known/est/cacerts").
-        headers: in the order they are sent; names in Title-Case.
+        headers: in the order they are sent; names in Title-Case; may hold a password, so they are in no repr.
         body: the bytes, or what makes them after the handshake (EST-96).
         limit_bytes: the largest acceptable response body.
     """
 
     method: str
     target: str
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: bytes | BodyBuilder | None = field(default=None, repr=False)
     limit_bytes: int = MAX_RESPONSE_BYTES
 
