@@ -1,1 +1,25 @@
-"""Where the attributes of a device come from: sysfs, DMI, the device tree, configuration, or a command."""
+"""Where the attributes of a device come from: sysfs, DMI, the device tree, configuration, or a command.
+
+Nothing is read from the machine that was not asked for by name: a MAC address or a serial number is personal data in
+many places (EST-177).
+"""
+
+from __future__ import annotations
+
+from device_sdk.identity.collect import IdentitySources, collect
+from device_sdk.identity.command import command_output
+from device_sdk.identity.mac import mac_of_interface, resolve_mac
+from device_sdk.identity.roots import Roots
+from device_sdk.identity.serial import device_tree_serial, dmi_value, machine_id
+
+__all__ = [
+    "IdentitySources",
+    "Roots",
+    "collect",
+    "command_output",
+    "device_tree_serial",
+    "dmi_value",
+    "mac_of_interface",
+    "machine_id",
+    "resolve_mac",
+]
