@@ -1,0 +1,155 @@
+"""A device and its identity: the five steps from a key to a certificate, and every one after it."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+
+from cryptography import x509
+
+from device_sdk.client.device.clock import check_clock
+from device_sdk.client.device.context import Context
+from device_sdk.client.device.decision import DEFAULT_THRESHOLD, decide
+from device_sdk.client.device.enrol import Enrolment
+from device_sdk.client.device.plan import EnrolmentPlan, Outcome, RenewalDecision, RenewalPlan
+from device_sdk.client.device.renew import Renewal, enrolled
+from device_sdk.client.device.status import DeviceStatus
+from device_sdk.client.device.undo import undo
+from device_sdk.client.est import Clock
+from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.secret import SecretProvider
+from device_sdk.model.trust import TlsIdentity
+from device_sdk.state import StateDirectory
+
+
+class Device:
+    """One device: a state directory and the keystore its key URI names.
+
+    Enrolment and renewal may be killed at any moment; the same call later goes on where they stopped, with the same key.
+
+    Args:
+        state_dir: the state directory; made by the first enrolment.
+        pin: asked for PINs that the key URI does not lead to.
+        clock: the time.
+        lock_wait_s: how long to wait for another process that changes the directory, in seconds.
+    """
+
+    def __init__(
+        self,
+        state_dir: str | os.PathLike[str],
+        *,
+        pin: SecretProvider | None = None,
+        clock: Clock | None = None,
+        lock_wait_s: float = 0.0,
+    ) -> None:
+        self._context = Context(StateDirectory(state_dir), pin, clock or Clock())
+        self._lock_wait_s = lock_wait_s
+
+    @property
+    def state(self) -> StateDirectory:
+        """The state directory."""
+        return self._context.state
+
+    def enroll(self, plan: EnrolmentPlan) -> Outcome:
+        """Make a key, get a certificate for it, and put both into use; an enrolled device stays as it is.
+
+        The key's name is on disk before the key exists, the certificate is on disk before it is used (RFC 7030
+        sections 4.1, 4.2.1, 4.5; EST-118, EST-139). With known trust anchors all of it takes one TLS connection.
+
+        Raises:
+            ConfigurationError: the device is enrolled with another key or server already, or the plan cannot work.
+            KeyExistsError: a key of that name is there and is not ours.
+            EnrolmentPendingError: accepted, not issued yet; the same call goes on later (EST-164).
+            ClockError: this machine's clock cannot be right.
+            StateBusyError, StateNotWritableError, StateCorruptError: the state directory.
+            FingerprintMismatchError, ServerNotTrustedError, ServerNotAuthorizedError: not the server that was meant.
+            HttpStatusError, RemoteProtocolError, TransportError: the server refused, broke the protocol, or is away.
+            KeyStoreError: the token, the TPM or the key file.
+        """
+        with self.state.exclusive(self._lock_wait_s):
+            return Enrolment(self._context, plan).run()
+
+    def renew(self, plan: RenewalPlan | None = None) -> Outcome:
+        """Get the next certificate, by default for a new key, authenticated by TLS with the present one.
+
+        Trust anchors are refreshed first (EST-113, EST-122). The new pair is proved by a TLS connection before it
+        replaces the old one, and the old one goes only after that (EST-157). See RFC 7030 section 4.2.2.
+
+        Raises:
+            StateError: the device is not enrolled, or an enrolment is under way.
+            DeviceSdkError: as for `enroll`; whatever fails, the old pair stays in use.
+        """
+        with self.state.exclusive(self._lock_wait_s):
+            return Renewal(self._context, plan or RenewalPlan()).run()
+
+    def abandon(self) -> bool:
+        """Give up what is under way: its key is destroyed if it was made for it. False if nothing was.
+
+        Raises:
+            KeyStoreError: the key cannot be destroyed; nothing was changed.
+            StateBusyError, StateNotWritableError, StateCorruptError: the state directory.
+        """
+        with self.state.exclusive(self._lock_wait_s):
+            journal = self.state.journal()
+            if journal is not None:
+                undo(self._context, journal)
+            return journal is not None
+
+    def needs_renewal(self, now: datetime | None = None, threshold: float = DEFAULT_THRESHOLD) -> RenewalDecision:
+        """Whether to renew now: after this share of the lifetime, when expired, or when a renewal was interrupted.
+
+        Args:
+            now: the present, by default the clock's.
+            threshold: share of the lifetime, above 0 and at most 1.
+
+        Raises:
+            StateError: not enrolled, or the state directory cannot be read.
+            ClockError: the clock is before the last known good time, so that it cannot say.
+            ConfigurationError: a threshold that is none.
+        """
+        state, chain, _ = self.state.snapshot()
+        enrolled(self._context, state)
+        now = now or self._context.clock.now()
+        check_clock(now, state.time_floor)
+        return decide(chain, self.state.journal(), now, threshold)
+
+    def status(self) -> DeviceStatus:
+        """What the state directory says; asks no keystore and no server. Raises StateError if it cannot be read."""
+        state, chain, anchors = self.state.snapshot()
+        return DeviceStatus(self.state, state, self.state.journal(), chain, anchors, self.state.check())
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The current certificate; StateError if the device is not enrolled."""
+        return self.chain[0]
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """The current certificate and its intermediates, leaf first; StateError if the device is not enrolled."""
+        state, chain, _ = self.state.snapshot()
+        enrolled(self._context, state)
+        return chain
+
+    @property
+    def anchors(self) -> tuple[x509.Certificate, ...]:
+        """The Explicit trust anchors, also for other peers (EST-119); StateError if the device is not enrolled."""
+        state, _, anchors = self.state.snapshot()
+        enrolled(self._context, state)
+        return anchors
+
+    def key(self) -> DeviceKey:
+        """Open the current key; the caller closes it.
+
+        Raises:
+            StateError: the device is not enrolled.
+            KeyStoreError: the key cannot be opened.
+        """
+        current, _ = enrolled(self._context, self.state.load())
+        return self._context.open_key(current.key_uri)
+
+    def tls_identity(self) -> TlsIdentity:
+        """Key and chain of the same moment, for TLS client authentication; the caller closes the key. Raises as `key`."""
+        state, chain, _ = self.state.snapshot()
+        current, _ = enrolled(self._context, state)
+        key = self._context.open_key(current.key_uri)
+        return TlsIdentity(chain, key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys

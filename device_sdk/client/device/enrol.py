@@ -1,0 +1,203 @@
+"""The first certificate of a device, and every one it enrols for anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from device_sdk.client.device.clock import check_clock
+from device_sdk.client.device.context import Connection, Context
+from device_sdk.client.device.finish import finish, is_switched, still_valid
+from device_sdk.client.device.generation import absolute
+from device_sdk.client.device.plan import EnrolmentPlan, Outcome
+from device_sdk.client.device.request import choose_key_type, remember_issued, remember_pending, wait_for_turn
+from device_sdk.client.device.undo import undo
+from device_sdk.client.est import EstClient, bootstrap
+from device_sdk.errors import ConfigurationError, KeyExistsError, ServerNotTrustedError
+from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.keys import KeyType
+from device_sdk.model.trust import ServerTrust
+from device_sdk.state import DeviceState, Journal, Operation, Phase
+from device_sdk.wire.csrattrs import CsrAttributes
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """One run of an enrolment: from wherever an earlier run was stopped to the end. The state's lock must be held.
+
+    Attributes:
+        context: the device.
+        plan: what its owner wants.
+    """
+
+    context: Context
+    plan: EnrolmentPlan
+
+    def run(self) -> Outcome:
+        """Enrol; see Device.enroll."""
+        context = self.context
+        state = context.state.load()
+        check_clock(context.clock.now(), state.time_floor, self.plan.anchors)
+        journal = self._left_over(state)
+        resumed = journal is not None
+        if journal is None:
+            state = context.state.load()
+            done = self._already(state)
+            if done:
+                return done
+            journal = self._begin(state)
+        notes: tuple[str, ...] = ()
+        if journal.phase is not Phase.ISSUED:
+            journal, notes = self._request(journal, state, resumed=resumed)
+        return finish(context, journal, self._connection, resumed=resumed, notes=notes)
+
+    @property
+    def _connection(self) -> Connection:
+        return Connection(self.plan.credentials, self.plan.timeouts, self.plan.proxy)
+
+    @property
+    def _uri(self) -> str:
+        return str(absolute(self.plan.key_uri))
+
+    def _left_over(self, state: DeviceState) -> Journal | None:
+        """What an earlier run left for this one to go on with; what does not fit the plan is finished or undone."""
+        context, plan = self.context, self.plan
+        journal = context.state.journal()
+        if journal is None:
+            return None
+        ours = journal.operation is Operation.ENROLL and journal.key_uri == self._uri
+        if is_switched(context, state, journal):
+            if ours:
+                return journal
+            finish(context, journal, self._connection, resumed=True)
+            return None
+        if not ours:
+            # A renewal under way is none of our business while the certificate it replaces is good.
+            if journal.operation is Operation.ENROLL or plan.again or self._expired(state):
+                undo(context, journal)
+            return None
+        here = (journal.url, journal.label) == (plan.url, plan.label)
+        if not here or (journal.phase is Phase.ISSUED and not still_valid(context, journal)):
+            return replace(journal, url=plan.url, label=plan.label, phase=Phase.REQUEST, retry_at=None, chain=None)
+        return journal
+
+    def _expired(self, state: DeviceState) -> bool:
+        if state.current is None:
+            return True
+        leaf = self.context.state.chain(state.current.certificate)[0]
+        return leaf.not_valid_after_utc <= self.context.clock.now()
+
+    def _already(self, state: DeviceState) -> Outcome | None:
+        """An enrolled device stays as it is."""
+        if state.current is None or self.plan.again or self._expired(state):
+            return None
+        endpoint = state.endpoint
+        same_server = endpoint is not None and (endpoint.url, endpoint.label) == (self.plan.url, self.plan.label)
+        if not same_server or self._uri not in (state.base_key_uri, state.current.key_uri):
+            raise ConfigurationError(
+                f"{self.context.state.path}: this device is enrolled already, with {state.current.key_uri} at "
+                f"{endpoint.url if endpoint else 'an unknown server'}",
+                hint="renew the certificate, or say that it is to be enrolled again, or take another state directory",
+            )
+        return Outcome(state.current.key_uri, self.context.state.chain(state.current.certificate), changed=False)
+
+    def _begin(self, state: DeviceState) -> Journal:
+        """Write down which key will be made, before it is made."""
+        owned = {record.key_uri: record.created_here for record in (state.current, *state.previous) if record}
+        taken = self._uri not in owned and self.context.key_exists(absolute(self.plan.key_uri))
+        if taken and not self.plan.reuse_key:
+            raise KeyExistsError(
+                f"{self._uri}: there is a key of that name already",
+                hint="allow its reuse, or give the new key another name",
+                uri=self._uri,
+            )
+        journal = Journal(
+            operation=Operation.ENROLL,
+            phase=Phase.REQUEST,
+            key_uri=self._uri,
+            created_here=owned.get(self._uri, not taken),
+            url=self.plan.url,
+            label=self.plan.label,
+            since=self.context.clock.now(),
+            replaces=state.current,
+        )
+        self.context.state.write_journal(journal)
+        return journal
+
+    def _request(self, journal: Journal, state: DeviceState, *, resumed: bool) -> tuple[Journal, tuple[str, ...]]:
+        context, plan = self.context, self.plan
+        left_s = wait_for_turn(context, journal, plan.wait_s)
+        trust = self._trust()
+        journal = replace(journal, implicit=trust.implicit)
+        with self._client(trust) as client:
+            ca = client.cacerts()
+            key, wishes, notes = self._key(journal, state, client.csrattrs(), resumed=resumed)
+            with key:
+                progress = remember_pending(context, journal)
+                enrolled = client.enroll(
+                    key,  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
+                    plan.spec,
+                    wishes=wishes,
+                    wait_s=left_s,
+                    progress=progress,
+                )
+        return remember_issued(context, journal, enrolled, ca), (*notes, *enrolled.differences)
+
+    def _key(
+        self, journal: Journal, state: DeviceState, wishes: CsrAttributes, *, resumed: bool
+    ) -> tuple[DeviceKey, CsrAttributes, tuple[str, ...]]:
+        """The key to certify: made now, made by an earlier run, or there before."""
+        context, uri = self.context, absolute(self.plan.key_uri)
+        in_use = {record.key_uri for record in (state.current, *state.previous) if record}
+        if journal.created_here and journal.key_uri not in in_use:
+            key_type, wishes, notes = choose_key_type(self.plan.key_type, wishes, KeyType.EC_P256)
+            return context.create_key(uri, key_type, resumed=resumed), wishes, notes
+        key = context.open_key(uri)
+        found, wanted = key.info.key_type, self.plan.key_type
+        if wanted is not None and wanted is not found:
+            key.close()
+            raise KeyExistsError(
+                f"{self._uri}: the key there is {found.value if found else 'of an unknown type'}, not {wanted.value}",
+                hint="leave the key type out, or give the new key another name",
+                uri=self._uri,
+            )
+        _, wishes, notes = choose_key_type(found, wishes, KeyType.EC_P256)
+        return key, wishes, notes
+
+    def _client(self, trust: ServerTrust) -> EstClient:
+        plan = self.plan
+        return EstClient(
+            plan.url,
+            trust,
+            label=plan.label,
+            identity=plan.identity,
+            credentials=plan.credentials,
+            timeouts=plan.timeouts,
+            proxy=plan.proxy,
+            clock=self.context.clock,
+        )
+
+    def _trust(self) -> ServerTrust:
+        """Explicit anchors wherever they can be had (EST-118)."""
+        plan = self.plan
+        if plan.anchors:
+            return ServerTrust(plan.anchors, plan.implicit)
+        if plan.pins:
+            ca = bootstrap(
+                plan.url,
+                plan.pins,
+                label=plan.label,
+                timeouts=plan.timeouts,
+                proxy=plan.proxy,
+                clock=self.context.clock,
+            )
+            return ServerTrust(ca.anchors)
+        implicit = ServerTrust(implicit=True)
+        with self._client(implicit) as client:
+            anchors = client.cacerts().anchors
+        try:
+            with self._client(ServerTrust(anchors)) as client:
+                client.cacerts()
+        except ServerNotTrustedError:
+            # The service stands behind a public certificate, and its CA is a private one.
+            return ServerTrust(anchors, implicit=True)
+        return ServerTrust(anchors)

@@ -1,0 +1,141 @@
+"""From an issued certificate to the one in use. Every step may be the last before a power cut, and is done again then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cryptography import x509
+
+from device_sdk.client.device.clock import check_not_before
+from device_sdk.client.device.context import Connection, Context
+from device_sdk.client.device.plan import Outcome
+from device_sdk.client.device.undo import undo
+from device_sdk.client.est import EstClient
+from device_sdk.errors import (
+    AuthenticationRequiredError,
+    DeviceSdkError,
+    HttpStatusError,
+    KeyStoreFailedError,
+    MechanismUnsupportedError,
+    TlsError,
+)
+from device_sdk.keystores import registry
+from device_sdk.model.trust import ServerTrust, TlsIdentity
+from device_sdk.state import DeviceState, Endpoint, IdentityRecord, Journal, Phase
+from device_sdk.state.pem import decode, fingerprint
+
+
+def chain_of(context: Context, journal: Journal) -> tuple[x509.Certificate, ...]:
+    """The issued chain a journal of phase ISSUED holds, leaf first."""
+    return decode((journal.chain or "").encode(), context.state.path / "journal.json")
+
+
+def is_switched(context: Context, state: DeviceState, journal: Journal) -> bool:
+    """Whether the state names the journal's certificate already, so that only cleaning up is left."""
+    if journal.phase is not Phase.ISSUED or state.current is None:
+        return False
+    return state.current.certificate == fingerprint(chain_of(context, journal)[0])
+
+
+def finish(
+    context: Context, journal: Journal, connection: Connection, *, resumed: bool, notes: tuple[str, ...] = ()
+) -> Outcome:
+    """Prove the new pair if it replaces one, switch to it, keep the certificate beside its key, let the old pair go.
+
+    Raises:
+        ClockError: the certificate is not valid yet; the journal keeps it.
+        TlsError, HttpStatusError: the server refuses the new pair, the old one stays in use; refused again by the next
+            run, the new pair is destroyed.
+        TransportError, VerificationError: the new pair could not be proved now; the next run tries again.
+        KeyStoreError, StateNotWritableError: the next run goes on from here.
+    """
+    chain = chain_of(context, journal)
+    check_not_before(context.clock.now(), chain[0])
+    if not is_switched(context, context.state.load(), journal):
+        if journal.replaces:
+            _prove(context, journal, chain, connection, resumed=resumed)
+        _switch(context, journal, chain)
+    notes += _keep_beside_key(context, journal, chain[0])
+    old = journal.replaces
+    if old and not journal.keep_old and old.created_here and old.key_uri != journal.key_uri:
+        context.delete_key(old.key_uri)
+    context.state.drop_journal()
+    return Outcome(journal.key_uri, chain, notes=notes)
+
+
+def _prove(
+    context: Context, journal: Journal, chain: tuple[x509.Certificate, ...], connection: Connection, *, resumed: bool
+) -> None:
+    """A TLS connection with the new key and certificate: only what worked replaces what works."""
+    anchors = context.state.anchors(journal.anchors or "")
+    trust = ServerTrust(explicit=anchors, implicit=journal.implicit)
+    try:
+        with (
+            context.open_key(journal.key_uri) as key,
+            EstClient(
+                journal.url,
+                trust,
+                label=journal.label,
+                identity=TlsIdentity(chain, key),  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
+                credentials=connection.credentials,
+                timeouts=connection.timeouts,
+                proxy=connection.proxy,
+                clock=context.clock,
+            ) as client,
+        ):
+            client.cacerts()
+    except (TlsError, HttpStatusError) as error:
+        if not _is_refusal(error):
+            raise
+        if resumed:
+            undo(context, journal)
+            error.hint = (
+                "the old key and certificate stay in use; the new ones were destroyed, the next renewal makes others"
+            )
+        else:
+            error.hint = "the old key and certificate stay in use; run the same command again to try the new ones again"
+        raise
+
+
+def _is_refusal(error: DeviceSdkError) -> bool:
+    """Whether the server said no to this pair, rather than failing at something else."""
+    if isinstance(error, HttpStatusError):
+        return isinstance(error, AuthenticationRequiredError) or error.status_code == 403
+    return True
+
+
+def _switch(context: Context, journal: Journal, chain: tuple[x509.Certificate, ...]) -> None:
+    before = context.state.load()
+    name = context.state.add_certificate(chain)
+    previous = before.previous
+    if journal.replaces and journal.keep_old:
+        previous = (journal.replaces, *previous)
+    not_before = chain[0].not_valid_before_utc
+    # Only what a CA vouches for moves the floor: our own clock may be wrong in the other direction.
+    floor = max(not_before, before.time_floor) if before.time_floor else not_before
+    base = before.base_key_uri if journal.replaces and before.base_key_uri else journal.key_uri
+    context.state.save(
+        replace(
+            before,
+            base_key_uri=base,
+            current=IdentityRecord(journal.key_uri, name, journal.created_here),
+            previous=previous,
+            anchors=journal.anchors,
+            endpoint=Endpoint(journal.url, journal.label, journal.implicit),
+            time_floor=floor,
+        )
+    )
+
+
+def _keep_beside_key(context: Context, journal: Journal, certificate: x509.Certificate) -> tuple[str, ...]:
+    """Other users of the token find the certificate there; a token without room for it is no reason to fail."""
+    try:
+        registry.store_certificate(journal.key_uri, certificate, pin=context.pin)
+    except (MechanismUnsupportedError, KeyStoreFailedError) as error:
+        return (f"the certificate is not stored beside its key: {error.message}",)
+    return ()
+
+
+def still_valid(context: Context, journal: Journal) -> bool:
+    """Whether an issued certificate is still worth finishing."""
+    return chain_of(context, journal)[0].not_valid_after_utc > context.clock.now()

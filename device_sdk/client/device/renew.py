@@ -1,0 +1,170 @@
+"""The next certificate of a device that has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from device_sdk.client.device.clock import check_clock
+from device_sdk.client.device.context import Connection, Context
+from device_sdk.client.device.finish import finish, is_switched, still_valid
+from device_sdk.client.device.generation import absolute, next_key_uri
+from device_sdk.client.device.plan import Outcome, RenewalPlan
+from device_sdk.client.device.request import choose_key_type, remember_issued, remember_pending, wait_for_turn
+from device_sdk.client.device.undo import undo
+from device_sdk.client.est import EstClient
+from device_sdk.errors import HttpStatusError, KeyExistsError, StateError, TlsError
+from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.keys import KeyType
+from device_sdk.model.trust import ServerTrust, TlsIdentity
+from device_sdk.state import DeviceState, Endpoint, IdentityRecord, Journal, Operation, Phase
+from device_sdk.wire.csrattrs import CsrAttributes
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """One run of a renewal: from wherever an earlier run was stopped to the end. The state's lock must be held.
+
+    Attributes:
+        context: the device.
+        plan: what its owner wants.
+    """
+
+    context: Context
+    plan: RenewalPlan
+
+    def run(self) -> Outcome:
+        """Renew; see Device.renew."""
+        context = self.context
+        state = context.state.load()
+        current, endpoint = enrolled(context, state)
+        check_clock(context.clock.now(), state.time_floor)
+        journal = self._left_over(state, current)
+        resumed = journal is not None
+        if journal is None:
+            journal = self._begin(state, current, endpoint)
+        notes: tuple[str, ...] = ()
+        if journal.phase is not Phase.ISSUED:
+            journal, notes = self._request(journal, state, current, resumed=resumed)
+        return finish(context, journal, self._connection, resumed=resumed, notes=notes)
+
+    @property
+    def _connection(self) -> Connection:
+        return Connection(self.plan.credentials, self.plan.timeouts, self.plan.proxy)
+
+    def _left_over(self, state: DeviceState, current: IdentityRecord) -> Journal | None:
+        """What an earlier run left for this one to go on with."""
+        context = self.context
+        journal = context.state.journal()
+        if journal is None:
+            return None
+        renewal = journal.operation is Operation.RENEW
+        if is_switched(context, state, journal):
+            if renewal:
+                return journal
+            finish(context, journal, self._connection, resumed=True)
+            return None
+        if not renewal:
+            raise StateError(
+                f"{context.state.path}: an enrolment is under way since {journal.since:%Y-%m-%dT%H:%M:%SZ}",
+                hint="finish it by the command that began it, or abandon it",
+                path=str(context.state.path),
+            )
+        renamed = self.plan.key_uri is not None and str(absolute(self.plan.key_uri)) != journal.key_uri
+        if journal.replaces != current or renamed:
+            undo(context, journal)
+            return None
+        if journal.phase is Phase.ISSUED and not still_valid(context, journal):
+            return replace(journal, phase=Phase.REQUEST, chain=None)
+        return journal
+
+    def _begin(self, state: DeviceState, current: IdentityRecord, endpoint: Endpoint) -> Journal:
+        """Write down which key will be made, before it is made."""
+        key_uri = self._new_key_uri(state, current) if self.plan.rekey else current.key_uri
+        journal = Journal(
+            operation=Operation.RENEW,
+            phase=Phase.REQUEST,
+            key_uri=key_uri,
+            created_here=True if self.plan.rekey else current.created_here,
+            url=endpoint.url,
+            label=endpoint.label,
+            since=self.context.clock.now(),
+            implicit=endpoint.implicit,
+            replaces=current,
+            keep_old=self.plan.keep_old,
+        )
+        self.context.state.write_journal(journal)
+        return journal
+
+    def _new_key_uri(self, state: DeviceState, current: IdentityRecord) -> str:
+        if self.plan.key_uri is None:
+            avoid = tuple(record.key_uri for record in state.previous)
+            base = state.base_key_uri or current.key_uri
+            return str(next_key_uri(base, current.key_uri, avoid, self.context.key_exists))
+        uri = absolute(self.plan.key_uri)
+        if self.context.key_exists(uri):
+            raise KeyExistsError(
+                f"{uri}: there is a key of that name already", hint="give the new key another name", uri=str(uri)
+            )
+        return str(uri)
+
+    def _request(
+        self, journal: Journal, state: DeviceState, current: IdentityRecord, *, resumed: bool
+    ) -> tuple[Journal, tuple[str, ...]]:
+        context, plan = self.context, self.plan
+        left_s = wait_for_turn(context, journal, plan.wait_s)
+        chain = context.state.chain(current.certificate)
+        trust = ServerTrust(context.state.anchors(state.anchors or ""), journal.implicit)
+        with context.open_key(current.key_uri) as old_key:
+            identity = TlsIdentity(chain, old_key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's
+            try:
+                with EstClient(
+                    journal.url,
+                    trust,
+                    label=journal.label,
+                    identity=identity,
+                    credentials=plan.credentials,
+                    timeouts=plan.timeouts,
+                    proxy=plan.proxy,
+                    clock=context.clock,
+                ) as client:
+                    ca = client.cacerts()
+                    key, wishes, notes = self._key(journal, old_key, client.csrattrs(), resumed=resumed)
+                    with key:
+                        issued = client.reenroll(
+                            key,  # type: ignore[arg-type]  # see above
+                            wishes=wishes,
+                            wait_s=left_s,
+                            progress=remember_pending(context, journal),
+                        )
+            except (TlsError, HttpStatusError) as error:
+                if chain[0].not_valid_after_utc < context.clock.now():
+                    error.hint = "the certificate has expired: enrol again, with credentials"
+                raise
+        return remember_issued(context, journal, issued, ca), (*notes, *issued.differences)
+
+    def _key(
+        self, journal: Journal, old_key: DeviceKey, wishes: CsrAttributes, *, resumed: bool
+    ) -> tuple[DeviceKey, CsrAttributes, tuple[str, ...]]:
+        old_type = old_key.info.key_type or KeyType.EC_P256
+        if journal.replaces and journal.key_uri == journal.replaces.key_uri:
+            _, wishes, notes = choose_key_type(old_type, wishes, old_type)
+            return self.context.open_key(journal.key_uri), wishes, notes
+        key_type, wishes, notes = choose_key_type(self.plan.key_type, wishes, old_type)
+        return self.context.create_key(journal.key_uri, key_type, resumed=resumed), wishes, notes
+
+
+def enrolled(context: Context, state: DeviceState) -> tuple[IdentityRecord, Endpoint]:
+    """The pair in use and where it came from.
+
+    Raises:
+        StateError: this device is not enrolled.
+    """
+    if state.current is None or state.endpoint is None:
+        journal = context.state.journal()
+        raise StateError(
+            f"{context.state.path}: this device is not enrolled"
+            + (f"; an enrolment is under way since {journal.since:%Y-%m-%dT%H:%M:%SZ}" if journal else ""),
+            hint="enrol it first",
+            path=str(context.state.path),
+        )
+    return state.current, state.endpoint

@@ -1,0 +1,84 @@
+"""Asking the server: what enrolment and renewal have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from device_sdk.client.device.context import Context
+from device_sdk.client.est import CaCertificates, Enrolled, Pending
+from device_sdk.errors import CsrAttributesError, EnrolmentPendingError
+from device_sdk.model.keys import KeyType
+from device_sdk.state import Journal, Phase
+from device_sdk.state.pem import encode
+from device_sdk.wire.csrattrs import CsrAttributes
+
+
+def choose_key_type(
+    explicit: KeyType | None, wishes: CsrAttributes, default: KeyType
+) -> tuple[KeyType, CsrAttributes, tuple[str, ...]]:
+    """What key to make, the wishes that are left for the CSR, and what a person should know.
+
+    What the owner says counts more than what the server says, which counts more than the default.
+
+    Raises:
+        CsrAttributesError: the wishes contradict each other, or cannot be met, and the owner said nothing.
+    """
+    if explicit is None:
+        allowed = wishes.required_key_types()
+        chosen = default if allowed is None or default in allowed else allowed[0]
+        return chosen, wishes, ()
+    try:
+        allowed = wishes.required_key_types()
+    except CsrAttributesError as error:
+        return explicit, wishes.without_key_wishes(), (error.message,)
+    if allowed is None or explicit in allowed:
+        return explicit, wishes, ()
+    names = ", ".join(key_type.value for key_type in allowed)
+    note = f"the server asks for a key of type {names}; this one is {explicit.value}, as its owner says"
+    return explicit, wishes.without_key_wishes(), (note,)
+
+
+def wait_for_turn(context: Context, journal: Journal, wait_s: float) -> float:
+    """Keep to what the server's Retry-After said in an earlier run (RFC 7030 section 4.2.3); gives what is left of `wait_s`.
+
+    Raises:
+        EnrolmentPendingError: it is too early, and `wait_s` is shorter than the rest; the server was not asked.
+    """
+    if journal.phase is not Phase.PENDING or journal.retry_at is None:
+        return wait_s
+    now = context.clock.now()
+    # A clock that was set back must not turn a minute into a year.
+    rest_s = 0.0 if now < journal.since else (journal.retry_at - now).total_seconds()
+    if rest_s <= 0:
+        return wait_s
+    if rest_s > wait_s:
+        raise EnrolmentPendingError(
+            f"{journal.url}: the request was accepted and is not decided yet; the server wants to be left alone "
+            f"for another {rest_s:.0f} s",
+            hint=f"run the same command again in {rest_s:.0f} s; it goes on with the same key",
+            url=journal.url,
+            retry_after_s=rest_s,
+        )
+    context.clock.sleep(rest_s)
+    return wait_s - rest_s
+
+
+def remember_pending(context: Context, journal: Journal) -> Callable[[Pending], None]:
+    """What writes each 202 into the journal before the client waits."""
+
+    def progress(pending: Pending) -> None:
+        retry_at = context.clock.now() + timedelta(seconds=pending.retry_after_s)
+        context.state.write_journal(replace(journal, phase=Phase.PENDING, retry_at=retry_at))
+
+    return progress
+
+
+def remember_issued(context: Context, journal: Journal, enrolled: Enrolled, ca: CaCertificates) -> Journal:
+    """Put the certificate into the journal, in one step with its anchors: from here on it cannot be lost."""
+    anchors = context.state.add_anchors(ca.anchors)
+    chain = encode(enrolled.chain).decode("ascii")
+    issued = replace(journal, phase=Phase.ISSUED, retry_at=None, chain=chain, anchors=anchors)
+    context.state.write_journal(issued)
+    return issued

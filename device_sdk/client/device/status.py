@@ -1,0 +1,79 @@
+"""A device at a glance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from device_sdk.state import DeviceState, Journal, StateDirectory
+from device_sdk.state.pem import fingerprint
+
+
+@dataclass(frozen=True)
+class DeviceStatus:
+    """What the state directory says; no keystore and no network was asked.
+
+    Attributes:
+        directory: where it is.
+        state: what is current.
+        journal: what is under way, or None.
+        chain: the current certificate and its intermediates, leaf first; empty if not enrolled.
+        anchors: the Explicit trust anchors; empty if not enrolled.
+        findings: what is not as it should be, in words.
+    """
+
+    directory: StateDirectory
+    state: DeviceState
+    journal: Journal | None
+    chain: tuple[x509.Certificate, ...]
+    anchors: tuple[x509.Certificate, ...]
+    findings: tuple[str, ...]
+
+    @property
+    def enrolled(self) -> bool:
+        """Whether there is a certificate."""
+        return bool(self.chain)
+
+    def to_json(self) -> dict[str, object]:
+        """The same as data for `--json`; times are RFC 3339, serial numbers hex."""
+        current, endpoint, journal = self.state.current, self.state.endpoint, self.journal
+        return {
+            "enrolled": self.enrolled,
+            "state_dir": str(self.directory.path),
+            "key_uri": current.key_uri if current else None,
+            "url": endpoint.url if endpoint else None,
+            "label": endpoint.label if endpoint else None,
+            "certificate": describe(self.chain[0]) if self.chain else None,
+            "certificate_file": str(self.directory.current_file) if self.chain else None,
+            "intermediates": [describe(certificate) for certificate in self.chain[1:]],
+            "anchors": [describe(certificate) for certificate in self.anchors],
+            "anchors_file": str(self.directory.anchors_file) if self.anchors else None,
+            "time_floor": self.state.time_floor.isoformat() if self.state.time_floor else None,
+            "under_way": None if journal is None else under_way(journal),
+            "findings": list(self.findings),
+        }
+
+
+def describe(certificate: x509.Certificate) -> dict[str, object]:
+    """A certificate as data."""
+    return {
+        "subject": certificate.subject.rfc4514_string(),
+        "issuer": certificate.issuer.rfc4514_string(),
+        "serial": f"{certificate.serial_number:x}",
+        "not_before": certificate.not_valid_before_utc.isoformat(),
+        "not_after": certificate.not_valid_after_utc.isoformat(),
+        "sha256": fingerprint(certificate),
+    }
+
+
+def under_way(journal: Journal) -> dict[str, object]:
+    """A journal as data."""
+    return {
+        "operation": journal.operation.value,
+        "phase": journal.phase.value,
+        "key_uri": journal.key_uri,
+        "url": journal.url,
+        "since": journal.since.isoformat(),
+        "retry_at": journal.retry_at.isoformat() if journal.retry_at else None,
+    }
