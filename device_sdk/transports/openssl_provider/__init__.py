@@ -5,7 +5,7 @@ linked to. The key enters an ordinary `ssl.SSLContext` through `load_cert_chain(
 means something only inside this process and only while it is being loaded.
 """
 
-from device_sdk.transports.openssl_provider.context import raising_key_errors, use_private_key
+from device_sdk.transports.openssl_provider.context import ensure_available, raising_key_errors, use_private_key
 from device_sdk.transports.openssl_provider.ssl_pointer import accept_any_purpose, export_keying_material
 
-__all__ = ["accept_any_purpose", "export_keying_material", "raising_key_errors", "use_private_key"]
+__all__ = ["accept_any_purpose", "ensure_available", "export_keying_material", "raising_key_errors", "use_private_key"]

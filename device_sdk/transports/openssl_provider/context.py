@@ -42,6 +42,15 @@ class _Installation:
 _installation = _Installation()
 
 
+def ensure_available() -> None:
+    """Install the provider and run its self-test, if that has not happened yet.
+
+    Raises:
+        TlsKeyUnavailableError: this Python's OpenSSL cannot be given hardware keys.
+    """
+    _installation.ensure()
+
+
 @contextmanager
 def raising_key_errors() -> Iterator[None]:
     """Around a TLS call: what the key raised comes out itself, instead of OpenSSL's word that something failed.
@@ -100,7 +109,7 @@ def use_private_key(context: ssl.SSLContext, chain_pem: bytes, key: PrivateKey) 
         TlsKeyUnavailableError: this Python's OpenSSL cannot be given such a key.
         ConfigurationError: the chain cannot be read, is not for this key, or is too weak for OpenSSL.
     """
-    _installation.ensure()
+    ensure_available()
     try:
         _load(context, chain_pem, key)
     except ssl.SSLError as exc:

@@ -1,0 +1,192 @@
+"""One TLS connection to one server, and one exchange at a time over it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+from collections.abc import Iterable
+from typing import cast
+
+import urllib3.connection
+
+from device_sdk.errors import RemoteProtocolError, ResponseTooLargeError, TlsError, TruncatedResponseError
+from device_sdk.model.http import ConnectionFacts
+from device_sdk.transports.base import Timeouts
+from device_sdk.transports.https.head import Fields, Response
+from device_sdk.transports.https.origin import Origin
+from device_sdk.transports.https.proxy import Proxy
+from device_sdk.transports.https.timed import Deadline, TimedSocket, TimedTlsSocket
+from device_sdk.transports.openssl_provider import export_keying_material
+
+ERROR_BODY_BYTES = 64 * 1024
+_PIECE_BYTES = 16 * 1024
+_BINDING_LABEL = b"EXPORTER-Channel-Binding"
+
+
+class DeviceConnection(urllib3.connection.HTTPSConnection):
+    """urllib3's connection with deadlines, a bounded reader, and requests in one write.
+
+    Args:
+        origin: the server.
+        context: makes TimedTlsSockets; decides about trust.
+        timeouts: for connecting and for each read.
+        proxy: where to CONNECT first, or None.
+        client_authenticated: whether the context shows a client certificate.
+    """
+
+    response_class = Response
+
+    def __init__(
+        self,
+        origin: Origin,
+        context: ssl.SSLContext,
+        timeouts: Timeouts,
+        *,
+        proxy: Proxy | None = None,
+        client_authenticated: bool = False,
+    ) -> None:
+        peer = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
+        super().__init__(peer[0], peer[1], ssl_context=context, assert_hostname=False)
+        self._origin, self._timeouts, self._deadline = origin, timeouts, Deadline(timeouts.total_s)
+        self._client_authenticated = client_authenticated
+        self._collected: bytearray | None = None
+        self._carrier: TimedTlsSocket | None = None
+        if proxy:
+            self.set_tunnel(origin.host, origin.port, headers=proxy.headers(), scheme="http")
+
+    def open(self, deadline: Deadline) -> None:
+        """TCP, proxy and TLS; on return the server is authorized and nothing was sent to it.
+
+        Raises:
+            OSError, ssl.SSLError, urllib3.exceptions.HTTPError, VerificationError: as they come.
+        """
+        self._deadline = deadline
+        self.timeout = deadline.limit(self._timeouts.connect_s)
+        try:
+            self.connect()
+        except BaseException:
+            self.close()
+            raise
+        self.auto_open = 0  # what is sent from here on goes to this server or nowhere
+
+    def _new_conn(self) -> socket.socket:
+        plain = super()._new_conn()
+        sock = TimedSocket(plain.family, plain.type, plain.proto, fileno=plain.detach())
+        self.sock = sock
+        sock.start(self._deadline, self._timeouts.connect_s)
+        return sock
+
+    @property
+    def tls(self) -> TimedTlsSocket:
+        """The open TLS socket."""
+        return cast(TimedTlsSocket, self.sock)
+
+    def is_usable(self) -> bool:
+        """Whether another request may go over this connection."""
+        return self.sock is not None and self.tls.is_quiet()
+
+    def start(self, deadline: Deadline) -> None:
+        """Begin an exchange that ends with the deadline."""
+        self._carrier = self.tls
+        self._carrier.start(deadline, self._timeouts.read_s)
+
+    @property
+    def received_bytes(self) -> int:
+        """How much of the response has come since `start()`, even if the connection is gone."""
+        return self._carrier.received_bytes if self._carrier else 0
+
+    def facts(self) -> ConnectionFacts:
+        """What request bodies may be bound to (EST-93, EST-98)."""
+        sock, version = self.tls, self.tls.version() or ""
+        cipher = sock.cipher()
+        # CPython has a value for TLS 1.3 too, where it means nothing (RFC 9266 section 1).
+        unique = sock.get_channel_binding("tls-unique") if version == "TLSv1.2" else None
+        return ConnectionFacts(
+            tls_version=version,
+            cipher=cipher[0] if cipher else "",
+            tls_unique=unique,
+            tls_exporter=_exporter(sock),
+            client_authenticated=self._client_authenticated,
+        )
+
+    def send(self, data: bytes) -> None:  # type: ignore[override]  # urllib3 gives it bytes only
+        """Send now, or with the rest of the request."""
+        if self._collected is None:
+            super().send(data)
+        else:
+            self._collected += data
+
+    def exchange(
+        self, method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes | None, limit_bytes: int
+    ) -> tuple[int, Fields, bytes]:
+        """Send one request in one write and read its whole response; both within the deadline.
+
+        Returns:
+            Status, header fields and body. The body of a status of 400 and more is cut after ERROR_BODY_BYTES.
+
+        Raises:
+            OSError, ssl.SSLError, http.client.HTTPException: as they come.
+            ResponseTooLargeError, TruncatedResponseError, RemoteProtocolError: see their classes.
+        """
+        self._collected = bytearray()
+        self.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+        for name, value in headers:
+            self.putheader(name, value)
+        self.endheaders()
+        message, self._collected = bytes(self._collected) + (body or b""), None
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.send(message)  # the server may have answered and closed before it had read everything
+        response = cast(Response, http.client.HTTPConnection.getresponse(self))
+        try:
+            return response.status, response.fields, self._body(response, limit_bytes)
+        finally:
+            response.close()
+
+    def _body(self, response: Response, limit_bytes: int) -> bytes:
+        if response.status >= 400:
+            return self._error_body(response)
+        if response.getheader("Content-Encoding", "identity").strip().lower() != "identity":
+            raise RemoteProtocolError("the response has a Content-Encoding that was not asked for")
+        if (response.length or 0) > limit_bytes:
+            raise _too_large(limit_bytes)
+        body = _read(response, limit_bytes + 1)
+        if len(body) > limit_bytes:
+            raise _too_large(limit_bytes)
+        if response.length:
+            raise TruncatedResponseError(f"the response ended {response.length} bytes too early")
+        return body
+
+    def _error_body(self, response: Response) -> bytes:
+        """What the server says about an error; if that is noise or breaks off, the status still counts."""
+        try:
+            body = _read(response, ERROR_BODY_BYTES)
+            complete = response.isclosed() or not (response.length or response.read(1))
+        except (http.client.IncompleteRead, ssl.SSLError, ConnectionError) as exc:
+            body, complete = getattr(exc, "partial", b""), False
+        if not complete:
+            self.close()
+        return body if not response.getheader("Content-Encoding") else b""
+
+
+def _too_large(limit_bytes: int) -> ResponseTooLargeError:
+    return ResponseTooLargeError(f"the response is larger than {limit_bytes} bytes", limit_bytes=limit_bytes)
+
+
+def _read(response: Response, limit_bytes: int) -> bytes:
+    """Up to so many bytes of content."""
+    body = bytearray()
+    while len(body) < limit_bytes:
+        piece = response.read(min(_PIECE_BYTES, limit_bytes - len(body)))
+        if not piece:
+            break
+        body += piece
+    return bytes(body)
+
+
+def _exporter(sock: ssl.SSLSocket) -> bytes | None:
+    try:
+        return export_keying_material(sock, _BINDING_LABEL, 32)
+    except TlsError:
+        return None

@@ -1,0 +1,146 @@
+"""The head of an HTTP/1.1 response, read whole, bounded, and brought into order before the standard library parses it.
+
+The standard library drops every field after a line that is neither a field nor indented (CALE's draft prints such
+answers), takes any number of interim responses, and guesses when framing fields contradict each other.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import re
+from typing import Any, cast
+
+from device_sdk.errors import RemoteProtocolError, ResponseTooLargeError, TruncatedResponseError
+
+MAX_HEAD_BYTES = 64 * 1024
+MAX_FIELDS = 100
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)(?: [^\r\n]*)?\r?\n")
+_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*:[ \t]*(.*)", re.DOTALL)
+_FRAMING = ("content-length", "transfer-encoding")
+_SWITCHING_PROTOCOLS = 101
+
+Fields = tuple[tuple[str, str], ...]
+
+
+class HeadReader(io.BufferedReader):
+    """What a response is read from: first the head in order, then the bytes as they come.
+
+    Attributes:
+        fields: the header fields as received, in order, duplicates kept, folded lines joined.
+    """
+
+    fields: Fields = ()
+    _head: io.BytesIO | None = None
+
+    def read_head(self) -> None:
+        """Read up to the end of the final response's head.
+
+        Raises:
+            RemoteProtocolError: not HTTP/1, too many fields, or contradictory framing.
+            ResponseTooLargeError: more than MAX_HEAD_BYTES, interim responses included.
+            TruncatedResponseError: the connection ended inside the head.
+        """
+        budget = MAX_HEAD_BYTES
+        while True:
+            lines = self._head_lines(budget)
+            if not lines:
+                return  # the connection ended before the first byte; http.client says so
+            budget -= sum(map(len, lines))
+            status = _status(lines[0])
+            if status >= 200:
+                break
+            if status == _SWITCHING_PROTOCOLS:
+                raise RemoteProtocolError("the server switched to a protocol nobody asked for", status_code=status)
+        self.fields = _fields(lines[1:])
+        canonical = b"".join(
+            b"%s: %s\r\n" % (n.encode("latin-1"), v.encode("latin-1")) for n, v in _framed(self.fields)
+        )
+        self._head = io.BytesIO(lines[0].rstrip(b"\r\n") + b"\r\n" + canonical + b"\r\n")
+
+    def _head_lines(self, budget: int) -> list[bytes]:
+        lines: list[bytes] = []
+        while True:
+            line = super().readline(budget + 1)
+            budget -= len(line)
+            if budget < 0:
+                raise ResponseTooLargeError(
+                    f"the response's header fields take more than {MAX_HEAD_BYTES} bytes", limit_bytes=MAX_HEAD_BYTES
+                )
+            if not line.endswith(b"\n"):
+                if not lines and not line:
+                    return []
+                raise TruncatedResponseError("the connection ended inside the response's header fields")
+            if line in {b"\n", b"\r\n"} and lines:
+                return lines
+            lines.append(line)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """A line of the head in order, later of the stream."""
+        line = self._head.readline(size) if self._head is not None else b""
+        return line or super().readline(size)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """So many bytes of the stream; never all of it."""
+        if size is None or size < 0:  # what http.client does with a chunk of negative size
+            raise RemoteProtocolError("the response has a chunk of no sensible size")
+        return super().read(size)
+
+
+class Response(http.client.HTTPResponse):
+    """http.client's response over a HeadReader."""
+
+    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = HeadReader(self.fp.detach())
+
+    @property
+    def fields(self) -> Fields:
+        """See HeadReader."""
+        return self._fields
+
+    def begin(self) -> None:
+        """Read the head."""
+        reader = cast(HeadReader, self.fp)
+        reader.read_head()
+        self._fields = reader.fields
+        super().begin()
+
+
+def _status(line: bytes) -> int:
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise RemoteProtocolError(f"the answer is not HTTP/1.1; it begins with {line[:40]!r}")
+    return int(match[1])
+
+
+def _fields(lines: list[bytes]) -> Fields:
+    fields: list[tuple[bytes, bytes]] = []
+    for line in lines:
+        text = line.rstrip(b"\r\n").replace(b"\r", b" ").replace(b"\0", b" ")
+        match = None if text[:1] in {b" ", b"\t"} else _FIELD.fullmatch(text)
+        if match is not None:
+            fields.append((match[1], match[2].rstrip(b" \t")))
+        elif fields:  # folded, indented as it should be or not
+            name, value = fields[-1]
+            fields[-1] = (name, (value + b" " + text.strip(b" \t")).strip())
+        if len(fields) > MAX_FIELDS:
+            raise RemoteProtocolError(f"the response has more than {MAX_FIELDS} header fields")
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
+
+
+def _framed(fields: Fields) -> Fields:
+    """The fields with at most one that says how long the body is (RFC 9112 section 6.3)."""
+    lengths = {value for name, value in fields if name.lower() == "content-length"}
+    codings = [value.lower() for name, value in fields if name.lower() == "transfer-encoding"]
+    others = tuple(field for field in fields if field[0].lower() not in _FRAMING)
+    if codings:
+        if codings != ["chunked"] or lengths:
+            raise RemoteProtocolError("the response's Transfer-Encoding is not chunked alone")
+        return (*others, ("Transfer-Encoding", "chunked"))
+    if not lengths:
+        return others
+    length = lengths.pop()
+    if lengths or not (length.isascii() and length.isdigit()) or len(length) > 18:
+        raise RemoteProtocolError("the response's Content-Length is not one number")
+    return (*others, ("Content-Length", length))

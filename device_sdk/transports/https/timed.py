@@ -1,0 +1,100 @@
+"""Sockets that keep to a deadline, however slowly the other end drips its bytes."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Any
+
+from device_sdk.errors import TransportTimeoutError
+
+if TYPE_CHECKING:
+    _Base = socket.socket
+else:
+    _Base = object
+
+
+class Deadline:
+    """The end of one exchange.
+
+    Args:
+        total_s: seconds from now.
+    """
+
+    def __init__(self, total_s: float) -> None:
+        self._total_s = total_s
+        self._end = time.monotonic() + total_s
+
+    def limit(self, seconds: float) -> float:
+        """At most so many seconds, and not beyond the end.
+
+        Raises:
+            TransportTimeoutError: the end has come.
+        """
+        remaining = self._end - time.monotonic()
+        if remaining <= 0:
+            raise TransportTimeoutError(
+                f"the exchange took longer than {self._total_s:g} s altogether", timeout_s=self._total_s
+            )
+        return min(seconds, remaining)
+
+
+class Timed(_Base):
+    """Mixed into a socket class: every read and write is armed with what is left of the time.
+
+    Attributes:
+        received_bytes: what was read since `start()`.
+    """
+
+    received_bytes = 0
+    _deadline: Deadline | None = None
+    _wait_s = 0.0
+
+    def start(self, deadline: Deadline, wait_s: float) -> None:
+        """From now on wait at most `wait_s` for each read or write, and never beyond the deadline."""
+        self._deadline, self._wait_s, self.received_bytes = deadline, wait_s, 0
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._deadline is not None:
+            self.settimeout(self._deadline.limit(self._wait_s))
+
+    def recv_into(self, *args: Any, **options: Any) -> int:
+        """As in the socket module."""
+        self._arm()
+        count = super().recv_into(*args, **options)
+        self.received_bytes += count
+        return count
+
+    def send(self, *args: Any, **options: Any) -> int:
+        """As in the socket module."""
+        self._arm()
+        return super().send(*args, **options)
+
+
+class TimedSocket(Timed, socket.socket):
+    """A plain socket with a deadline, for what is said to a proxy."""
+
+
+class TimedTlsSocket(Timed, ssl.SSLSocket):
+    """A TLS socket with a deadline.
+
+    Only with `start()` does it insist on a close_notify; for everybody else it is CPython's socket.
+    """
+
+    def start(self, deadline: Deadline, wait_s: float) -> None:
+        """See Timed."""
+        self.suppress_ragged_eofs = False
+        super().start(deadline, wait_s)
+
+    def is_quiet(self) -> bool:
+        """Whether the idle connection is still there with nothing to say; reads session tickets that came late."""
+        self.settimeout(0.0)
+        try:
+            self.read(1)
+        except ssl.SSLWantReadError:
+            return True
+        except OSError:
+            return False
+        return False

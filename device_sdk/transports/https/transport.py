@@ -1,0 +1,212 @@
+"""The HTTPS transport: one origin, one trust decision, one TLS identity, one connection."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import threading
+from collections.abc import Iterator
+
+from device_sdk import __version__
+from device_sdk.errors import DeviceSdkError, LocalProtocolError, TransportError
+from device_sdk.model.http import BodyBuilder, ConnectionFacts, HttpRequest, HttpResponse
+from device_sdk.model.trust import ServerTrust, TlsIdentity
+from device_sdk.transports.base import Timeouts, Transport
+from device_sdk.transports.https.clock import clock_error
+from device_sdk.transports.https.connection import DeviceConnection
+from device_sdk.transports.https.faults import FOREIGN, is_lost_connection, located, translate
+from device_sdk.transports.https.origin import Origin
+from device_sdk.transports.https.proxy import choose_proxy
+from device_sdk.transports.https.timed import Deadline
+from device_sdk.transports.https.tls import client_ssl_context, insist_on_close_notify
+
+_TARGET = re.compile(r"/[!-~]*")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_OURS = {"host", "content-length", "transfer-encoding", "accept-encoding", "connection"}
+
+
+class OriginTransport(Transport):
+    """Requests to one origin over one kept connection; the context decides about trust.
+
+    Args:
+        origin: the server.
+        context: a context whose sockets are TimedTlsSockets.
+        timeouts: limits of every exchange.
+        proxy: a proxy's URL, "" for none, None for what the environment says.
+        client_authenticated: whether the context shows a client certificate.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        context: ssl.SSLContext,
+        timeouts: Timeouts,
+        *,
+        proxy: str | None = None,
+        client_authenticated: bool = False,
+    ) -> None:
+        insist_on_close_notify(context)
+        self._origin, self._context, self._timeouts = origin, context, timeouts
+        self._proxy = choose_proxy(origin, proxy, os.environ)
+        self._client_authenticated = client_authenticated
+        self._connection: DeviceConnection | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def origin(self) -> str:
+        """The origin, "https://host:port", port omitted when it is 443."""
+        return str(self._origin)
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Carry one request; see Transport.send. Threads wait for each other.
+
+        A connection that dies before a byte of the response came is made again once, for GET and for a connection that
+        had been idle (RFC 9112 section 9.3.1); a BodyBuilder is then called again.
+
+        Raises:
+            LocalProtocolError: a request that is not proper HTTP.
+            TransportError, VerificationError, ClockError, RemoteProtocolError: see their classes.
+            DeviceSdkError: raised by the client key or by the body builder.
+        """
+        _check(request)
+        url = self.origin + request.target
+        deadline = Deadline(self._timeouts.total_s)
+        with self._lock:
+            try:
+                return self._send(request, url, deadline)
+            except DeviceSdkError as exc:
+                self._drop()
+                raise located(exc, url)  # noqa: B904  # the same error
+            except FOREIGN as exc:
+                self._drop()
+                raise translate(exc, self._whom(url), self._timeouts) from exc
+            except BaseException:
+                self._drop()
+                raise
+
+    def close(self) -> None:
+        """Close the connection; a later send opens a new one."""
+        with self._lock:
+            self._drop()
+
+    def _send(self, request: HttpRequest, url: str, deadline: Deadline) -> HttpResponse:
+        idle = self._connection is not None and self._connection.is_usable()
+        if idle:
+            try:
+                return self._exchange(request, url, deadline)
+            except FOREIGN as exc:
+                if not self._may_repeat(exc):
+                    raise
+        self._open(deadline)
+        try:
+            return self._exchange(request, url, deadline)
+        except FOREIGN as exc:
+            if idle or request.method != "GET" or not self._may_repeat(exc):
+                raise
+        self._open(deadline)
+        return self._exchange(request, url, deadline)
+
+    def _may_repeat(self, exc: BaseException) -> bool:
+        connection = self._connection
+        return connection is not None and is_lost_connection(exc) and not connection.received_bytes
+
+    def _open(self, deadline: Deadline) -> None:
+        self._drop()
+        connection = DeviceConnection(
+            self._origin,
+            self._context,
+            self._timeouts,
+            proxy=self._proxy,
+            client_authenticated=self._client_authenticated,
+        )
+        try:
+            connection.open(deadline)
+        except ssl.SSLCertVerificationError as exc:
+            clock = clock_error(exc, self._origin, self._timeouts, self._proxy)
+            if clock is not None:
+                raise clock from exc
+            raise
+        self._connection = connection
+
+    def _exchange(self, request: HttpRequest, url: str, deadline: Deadline) -> HttpResponse:
+        connection = self._connection
+        if connection is None:  # not reached: _send opens one
+            raise LocalProtocolError("no connection")
+        connection.start(deadline)
+        facts = connection.facts()
+        body = _built(request.body, facts) if callable(request.body) else request.body
+        connection.start(deadline)  # a slow key's time is not the server's
+        status, fields, content = connection.exchange(
+            request.method, request.target, self._headers(request, body), body, request.limit_bytes
+        )
+        if connection.sock is None:
+            self._drop()
+        return HttpResponse(status_code=status, headers=fields, body=content, url=url, connection=facts)
+
+    def _headers(self, request: HttpRequest, body: bytes | None) -> Iterator[tuple[str, str]]:
+        yield "Host", self._origin.authority
+        if not any(name.lower() == "user-agent" for name, _ in request.headers):
+            yield "User-Agent", f"device-sdk/{__version__}"
+        yield "Accept-Encoding", "identity"
+        yield from request.headers
+        if body is not None:
+            yield "Content-Length", str(len(body))
+
+    def _whom(self, url: str) -> str:
+        return f"{url} (through the proxy {self._proxy})" if self._proxy else url
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class HttpsTransport(OriginTransport):
+    """HTTPS to a server that is trusted and authorized, with or without a client certificate.
+
+    Args:
+        url: any https URL of the server; only scheme, host and port count.
+        trust: the trust anchors.
+        identity: what to show of ourselves; the key may live in a token or TPM.
+        timeouts: limits of every exchange.
+        proxy: an http:// proxy's URL, "" for none, None for HTTPS_PROXY and NO_PROXY of the environment.
+        max_tls_version: "1.2" for peers that need tls-unique; None for the newest.
+
+    Raises:
+        ConfigurationError: see Origin.parse, client_ssl_context and choose_proxy.
+        TlsKeyUnavailableError: this Python's OpenSSL cannot be given the key.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        trust: ServerTrust,
+        *,
+        identity: TlsIdentity | None = None,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008  # frozen
+        proxy: str | None = None,
+        max_tls_version: str | None = None,
+    ) -> None:
+        origin = Origin.parse(url)
+        context = client_ssl_context(trust, identity, max_tls_version=max_tls_version)
+        super().__init__(origin, context, timeouts, proxy=proxy, client_authenticated=identity is not None)
+
+
+def _built(builder: BodyBuilder, facts: ConnectionFacts) -> bytes:
+    try:
+        return builder(facts)
+    except FOREIGN as exc:  # not the connection's, which would be made again
+        raise TransportError(f"the body of the request could not be made: {exc}") from exc
+
+
+def _check(request: HttpRequest) -> None:
+    """Refuse what would not arrive as the one request it is meant to be."""
+    if not _TOKEN.fullmatch(request.method) or not _TARGET.fullmatch(request.target):
+        raise LocalProtocolError(f"{request.method!r} {request.target!r} is not a request line")
+    for name, value in request.headers:
+        if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise LocalProtocolError(f"the header field {name!r} is not one line of text")
+        if name.lower() in _OURS:
+            raise LocalProtocolError(f"the header field {name} is the transport's own")
