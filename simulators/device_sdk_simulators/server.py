@@ -26,9 +26,10 @@ from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.http.wire_faults import DEFAULTS
 from device_sdk_simulators.passwords import Users
 from device_sdk_simulators.policy import Policy
+from device_sdk_simulators.softhsm import SimulatorError
 
 
-class StateInUseError(Exception):
+class StateInUseError(SimulatorError):
     """Another server works in this state directory."""
 
 

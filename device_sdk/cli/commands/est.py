@@ -105,8 +105,16 @@ def _cacerts(options: argparse.Namespace, settings: Settings, out: Output) -> in
 def _csrattrs(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     with _client(settings, out) as client:
         wishes = client.csrattrs()
-    data = wishes.to_json()
-    text = "\n".join(f"{name}: {value}" for name, value in data.items() if value not in (None, [], (), False, {}))
+    data: dict[str, Any] = {
+        "keys": [str(wish) for wish in wishes.keys],
+        "signatures": [wish.name for wish in wishes.signatures],
+        "mac_address": wishes.wants_mac,
+        "channel_binding": wishes.wants_binding,
+        "extensions": [wish.oid for wish in wishes.extensions],
+        "subject_attributes": list(wishes.subject_types),
+        "unknown": [element.oid for element in wishes.unknown],
+    }
+    text = "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in data.items() if value) or "no wishes"
     _deliver(options.out, (text + "\n").encode(), data, out)
     return 0
 

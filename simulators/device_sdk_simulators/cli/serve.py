@@ -8,9 +8,10 @@ import os
 import shlex
 import signal
 import subprocess
+from collections.abc import Mapping
 
 
-def serve(facts: dict[str, object], environment: dict[str, str], options: argparse.Namespace) -> int:
+def serve(facts: Mapping[str, object], environment: dict[str, str], options: argparse.Namespace) -> int:
     """Run the command after `--` with the simulator in its environment, or print how to reach it and wait.
 
     Args:
@@ -25,7 +26,7 @@ def serve(facts: dict[str, object], environment: dict[str, str], options: argpar
     if words:
         return subprocess.run(words, env=os.environ | environment, check=False).returncode
     if options.json:
-        print(json.dumps(facts | {"environment": environment}), flush=True)
+        print(json.dumps(dict(facts) | {"environment": environment}), flush=True)
     else:
         for name, value in environment.items():
             print(f"export {name}={shlex.quote(value)}", flush=True)
