@@ -11,7 +11,7 @@ from cryptography import x509
 from device_sdk.client.est.clock import Clock
 from device_sdk.client.est.csr_body import CsrBody
 from device_sdk.client.est.exchange import carry
-from device_sdk.client.est.renewal import renewal_spec, require_same_identity
+from device_sdk.client.est.renewal import renewal_spec, renewal_wishes, require_same_identity
 from device_sdk.errors import ConfigurationError, EnrolmentPendingError
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
@@ -174,7 +174,8 @@ class EstClient:
         """
         certificate = current if isinstance(current, x509.Certificate) else self._own_certificate()
         spec = renewal_spec(certificate, current if isinstance(current, CsrSpec) else None)
-        body = CsrBody(key, spec, self._wishes(wishes), check=lambda csr: require_same_identity(csr, certificate))
+        asked = renewal_wishes(self._wishes(wishes))
+        body = CsrBody(key, spec, asked, check=lambda csr: require_same_identity(csr, certificate))
         return self._enroll(body, wait_s, progress, renewal=True)
 
     def close(self) -> None:

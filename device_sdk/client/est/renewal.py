@@ -8,6 +8,7 @@ from cryptography import x509
 
 from device_sdk.errors import LocalProtocolError
 from device_sdk.model.csr import CsrSpec, DeviceAttributes
+from device_sdk.wire.csrattrs import CsrAttributes
 
 
 def renewal_spec(certificate: x509.Certificate, extra: CsrSpec | None = None) -> CsrSpec:
@@ -22,6 +23,15 @@ def renewal_spec(certificate: x509.Certificate, extra: CsrSpec | None = None) ->
         return CsrSpec(subject=certificate.subject, san=names)
     device = DeviceAttributes(mac_address=extra.device.mac_address)
     return replace(extra, subject=certificate.subject, san=names, device=device)
+
+
+def renewal_wishes(wishes: CsrAttributes | None) -> CsrAttributes | None:
+    """The server's wishes without what they say about subject and names: a renewal repeats those (EST-150)."""
+    if wishes is None:
+        return None
+    san = x509.SubjectAlternativeName.oid.dotted_string
+    kept = tuple(extension for extension in wishes.extensions if extension.oid != san)
+    return replace(wishes, subject=None, subject_types=(), extensions=kept)
 
 
 def require_same_identity(csr: x509.CertificateSigningRequest, certificate: x509.Certificate) -> None:

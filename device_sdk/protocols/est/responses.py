@@ -16,7 +16,7 @@ from device_sdk.protocols.est.media import CSRATTRS, PKCS7, parse_media_type
 from device_sdk.protocols.est.retry_after import parse_retry_after
 from device_sdk.protocols.est.server_text import printable, server_text
 from device_sdk.wire.certs_only import read_certs_only
-from device_sdk.wire.csrattrs import CsrAttributes, parse_csrattrs
+from device_sdk.wire.csrattrs import CsrAttributes
 from device_sdk.wire.transfer import decode_body
 
 
@@ -53,12 +53,12 @@ def read_csrattrs(response: HttpResponse, now: datetime) -> CsrAttributes:
         RemoteProtocolError: not a CSR attributes message.
     """
     if response.status_code in (204, 404):
-        return CsrAttributes()
+        return CsrAttributes.none()
     if response.status_code != 200:
         _refused(response, now)
     _require_media(response, CSRATTRS)
     try:
-        return parse_csrattrs(decode_body(response.body))
+        return CsrAttributes.from_bytes(decode_body(response.body))
     except WireError as error:
         raise _unreadable(response, error) from error
 
