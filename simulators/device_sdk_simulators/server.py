@@ -15,9 +15,11 @@ from typing import Self
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk_simulators.audit import AuditLog
-from device_sdk_simulators.ca.hierarchy import load_or_create
+from device_sdk_simulators.ca.hierarchy import load_or_create, single_authority
 from device_sdk_simulators.ca.keys import write_file
 from device_sdk_simulators.ca.tls import TlsProfile, tls_settings
+from device_sdk_simulators.cale.certificates import AUTHORITY_NAME
+from device_sdk_simulators.cale.service import CaleService
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.app import EstApp, refusal
 from device_sdk_simulators.faults import WIRE_FAULTS, Faults
@@ -53,6 +55,8 @@ class ReferenceServer:
         clock: time of everything issued, checked and logged.
         policy: see `Policy`.
         faults: ways to misbehave, see `faults.FAULTS`.
+        est: the EST server; `est.queue` holds requests that wait, `est.register` what was issued.
+        cale: the CALE roles; `cale.resource.documents` is what there is to read.
     """
 
     def __init__(
@@ -83,6 +87,9 @@ class ReferenceServer:
             self.users.add(user, self.password)
             write_file(self.password_file, self.password.encode() + b"\n", 0o600)
         self.est = EstApp(self.hierarchy, self._database, self.users, self.policy, self._now, self.faults)
+        authority = single_authority(state / "cale", AUTHORITY_NAME, "ec-p256", self._now())
+        identify = self.est.gatekeeper.identify
+        self.cale = CaleService(authority, self._database, self.policy, self._now, identify)
         self._tls = TlsProfile(names=tuple(names))
         settings = tls_settings(self.hierarchy, self._tls, self.policy.third_party_anchors)
         self._listener = Listener(self.handle, settings, self._now, host, port)
@@ -163,7 +170,8 @@ class ReferenceServer:
     def handle(self, request: Request) -> Response:
         """Answer one request and log it; never raises."""
         try:
-            response = self.est.handle(request)
+            est = request.path.startswith("/.well-known/")
+            response = self.est.handle(request) if est else self.cale.edge.handle(request)
         except HttpError as error:
             response = refusal(error, {})
         except Exception as error:  # noqa: BLE001 - the client gets 500 and the log the reason

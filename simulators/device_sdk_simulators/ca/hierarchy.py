@@ -87,6 +87,19 @@ def load_or_create(directory: Path, kind: str, now: datetime) -> Hierarchy:
     return Hierarchy(_load(directory, "root"), _load(directory, "issuing"))
 
 
+def single_authority(directory: Path, name: str, kind: str, now: datetime) -> Authority:
+    """A self-signed CA of its own in a directory, made at first use like the hierarchy."""
+    if not directory.exists():
+        temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(mode=0o700)
+        authority = make_authority(name, new_key(kind), now)
+        write_key(temporary / "root.key", authority.key)
+        write_file(temporary / "root.pem", pem(authority.certificate))
+        temporary.rename(directory)
+    return _load(directory, "root")
+
+
 def _load(directory: Path, name: str) -> Authority:
     certificate = x509.load_pem_x509_certificate((directory / f"{name}.pem").read_bytes())
     return Authority(certificate, load_key(directory / f"{name}.key"))

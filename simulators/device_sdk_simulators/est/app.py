@@ -59,7 +59,7 @@ class EstApp:
         self._spoiler = Spoiler(faults, hierarchy, clock)
         self._policy = policy
         self._clock = clock
-        self._gatekeeper = Gatekeeper(database, users, hierarchy.issuing, policy, clock)
+        self.gatekeeper = Gatekeeper(database, users, hierarchy.issuing, policy, clock)
         self.queue = ApprovalQueue(database)
         self.register = Register(database, hierarchy.issuing, policy, clock)
 
@@ -101,7 +101,7 @@ class EstApp:
         return _base64(200, "application/csrattrs", encode_body(der, user_agent=request.header("User-Agent")))
 
     def _enroll(self, request: Request, route: _Route) -> Response:
-        client = self._gatekeeper.identify(request)
+        client = self.gatekeeper.identify(request)
         facts: dict[str, object] = {"authentication": client.authentication, "user": client.user}
         try:
             return self._decide(request, route, client, facts)
@@ -115,9 +115,9 @@ class EstApp:
         facts |= {"subject": csr.csr.subject.rfc4514_string(), "mac_address": csr.mac_address}
         facts["binding"] = check_binding(csr.bindings, request.tls, self._policy)
         if route.operation == "simpleenroll":
-            self._gatekeeper.may_enroll(client, csr)
+            self.gatekeeper.may_enroll(client, csr)
         else:
-            self._gatekeeper.may_reenroll(client, csr)
+            self.gatekeeper.may_reenroll(client, csr)
         if self._policy.require_approval:
             waiting = self._wait(client, route, csr)
             if waiting is not None:

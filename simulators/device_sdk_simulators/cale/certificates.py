@@ -1,0 +1,115 @@
+"""The certificates the authorization server makes for one request, and what the other servers read in them."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from device_sdk_simulators.ca.hierarchy import Authority
+from device_sdk_simulators.ca.keys import digest_for
+
+AUTHORITY_NAME = "CALE Authorization Server"
+MAX_LIFETIME = timedelta(seconds=60)
+
+
+class NotAcceptedError(Exception):
+    """A certificate that says nothing to this server."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose data a request is about (CALE-56).
+
+    Attributes:
+        name: CN, the resource owner.
+        organization: the DCs joined to a domain name; empty if there are none.
+        scopes: the OUs.
+    """
+
+    name: str
+    organization: str = ""
+    scopes: tuple[str, ...] = ()
+
+
+def make_certificate(
+    issuer: Authority,
+    owner: Owner,
+    public_key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    not_before: datetime,
+    not_after: datetime,
+) -> x509.Certificate:
+    """A certificate for encryption only (CALE-53): no serverAuth, no clientAuth, identity as directoryName in the SAN."""
+    domain = [part for part in reversed(owner.organization.split(".")) if part]
+    attributes = [x509.NameAttribute(NameOID.DOMAIN_COMPONENT, part) for part in domain]
+    attributes += [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, scope) for scope in owner.scopes]
+    name = x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, owner.name)])
+    usage = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=isinstance(public_key, rsa.RSAPublicKey),
+        data_encipherment=False,
+        key_agreement=isinstance(public_key, ec.EllipticCurvePublicKey),
+        key_cert_sign=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, owner.name)]))
+        .issuer_name(issuer.certificate.subject)
+        .public_key(public_key)
+        .serial_number(new_serial())
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DirectoryName(name)]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
+        .sign(issuer.key, digest_for(issuer.key))
+    )
+
+
+def new_serial() -> int:
+    """A random serial number that is always 16 bytes long, so that its length tells a decoy from nothing (CALE-36)."""
+    return secrets.randbits(126) | 1 << 126
+
+
+def accept_certificate(certificate: x509.Certificate, issuer: x509.Certificate, now: datetime) -> Owner:
+    """Whose certificate this is, after the checks of CALE-55; NotAcceptedError."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise NotAcceptedError("not issued by the authorization server") from error
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise NotAcceptedError("expired, or not valid yet")
+    if certificate.not_valid_after_utc - certificate.not_valid_before_utc > MAX_LIFETIME:
+        raise NotAcceptedError("valid for longer than a request takes")
+    usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    if not (usage.key_encipherment or usage.key_agreement):
+        raise NotAcceptedError("not for encryption")
+    return owner_of(certificate)
+
+
+def owner_of(certificate: x509.Certificate) -> Owner:
+    """The identity in the SAN's directoryName, or in the subject without one."""
+    name = certificate.subject
+    try:
+        alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        name = next(iter(alternatives.get_values_for_type(x509.DirectoryName)), name)
+    except x509.ExtensionNotFound:
+        pass
+    names = [str(attribute.value) for attribute in name.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if len(names) != 1:
+        raise NotAcceptedError("not exactly one owner")
+    domain = [str(attribute.value) for attribute in name.get_attributes_for_oid(NameOID.DOMAIN_COMPONENT)]
+    scopes = [str(attribute.value) for attribute in name.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)]
+    return Owner(names[0], ".".join(reversed(domain)), tuple(scopes))

@@ -1,0 +1,46 @@
+"""The roles put together in one process, with the edge outside and in-process hops between the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from device_sdk_simulators.ca.hierarchy import Authority
+from device_sdk_simulators.cale.authorization import AuthorizationServer
+from device_sdk_simulators.cale.edge import EdgeDevice
+from device_sdk_simulators.cale.hops import local_hop
+from device_sdk_simulators.cale.origination import OriginationServer
+from device_sdk_simulators.cale.resource import ResourceServer
+from device_sdk_simulators.database import Database
+from device_sdk_simulators.est.authorize import Client
+from device_sdk_simulators.http.messages import Request
+from device_sdk_simulators.policy import Policy
+
+
+class CaleService:
+    """All roles of one installation.
+
+    Args:
+        authority: CA of the authorization server.
+        database: its memory.
+        policy: for all roles.
+        clock: for all roles.
+        identify: who a client of the edge device is.
+    """
+
+    def __init__(
+        self,
+        authority: Authority,
+        database: Database,
+        policy: Policy,
+        clock: Callable[[], datetime],
+        identify: Callable[[Request], Client],
+    ) -> None:
+        self.authorization = AuthorizationServer(authority, database, policy, clock)
+        self.resource = ResourceServer(authority.certificate, clock)
+        self.origination = OriginationServer(
+            authority.certificate, local_hop(self.resource, "origination"), policy, clock
+        )
+        self.edge = EdgeDevice(
+            local_hop(self.authorization, "edge"), local_hop(self.origination, "edge"), identify, policy
+        )
