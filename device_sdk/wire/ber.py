@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 from device_sdk.errors import WireError
 
 MAX_DEPTH = 64
 _SEQUENCE = 0x30
 
 
-def element_end(data: bytes) -> int:
-    """Offset of the first byte after the element that starts at offset 0 (X.690 section 8.1).
+def element_end(data: bytes, start: int = 0) -> int:
+    """Offset of the first byte after the element that starts at `start` (X.690 section 8.1).
 
     Definite lengths are taken at their word, indefinite ones are followed to their end-of-contents; no recursion.
 
     Raises:
         WireError: not an element, it ends after the data, or indefinite lengths nest deeper than MAX_DEPTH.
     """
-    offset, open_elements = 0, 0
+    offset, open_elements = start, 0
     while True:
         if data[offset : offset + 2] == b"\0\0" and open_elements:
             offset, open_elements = offset + 2, open_elements - 1
@@ -32,6 +35,32 @@ def element_end(data: bytes) -> int:
             raise WireError(f"the data ends {offset - len(data)} bytes too early", what="BER")
         if not open_elements:
             return offset
+
+
+def children(contents: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Each element out of the contents of a constructed one: its first tag octet, all of it, its contents.
+
+    Raises:
+        WireError: bytes that are no element, as the iteration reaches them.
+    """
+    offset = 0
+    while offset < len(contents):
+        end = element_end(contents, offset)
+        _, inner, length = _header(contents, offset)
+        yield contents[offset], contents[offset:end], contents[inner : end - (2 if length is None else 0)]
+        offset = end
+
+
+def contents_of(element: bytes) -> bytes:
+    """The contents of the one element that the data holds.
+
+    Raises:
+        WireError: not one element, or bytes behind it.
+    """
+    found = list(itertools.islice(children(element), 2))
+    if len(found) != 1:
+        raise WireError("not exactly one element", what="BER")
+    return found[0][2]
 
 
 def is_one_sequence(data: bytes, *, padding: bytes = b"") -> bool:

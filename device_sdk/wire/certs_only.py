@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from asn1crypto import cms
+from asn1crypto import cms, core
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from device_sdk.errors import WireError
 from device_sdk.model.http import MAX_RESPONSE_BYTES
-from device_sdk.wire.ber import is_one_sequence
+from device_sdk.wire.ber import children, is_one_sequence
 from device_sdk.wire.transfer import LABELS_CERTS_ONLY, decode_blocks
 
 MAX_CERTIFICATES = 100
+
+_CERTIFICATE = 0x30
+_INDEFINITE = 0x80
 _UNREADABLE = (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
@@ -69,12 +72,21 @@ def _certificate_set(der: bytes) -> list[bytes]:
     if version not in {"v1", "v2", "v3", "v4", "v5"}:
         raise WireError(f"a SignedData of version {version}", what="certs-only")
     _require_no_content(signed["encap_content_info"])
-    members = signed["certificates"]
-    if isinstance(members, cms.CertificateSet) and len(members) > MAX_CERTIFICATES:
-        raise WireError(f"{len(members)} certificates, the limit is {MAX_CERTIFICATES}", what="certs-only")
-    if not isinstance(members, cms.CertificateSet):
+    certificates = signed["certificates"]
+    if isinstance(certificates, core.Void):
         return []
-    return [member.chosen.dump() for member in members if member.name == "certificate"]
+    found = []
+    for number, (tag, element, _) in enumerate(children(certificates.contents or b""), start=1):
+        if number > MAX_CERTIFICATES:
+            raise WireError(f"more than {MAX_CERTIFICATES} certificates", what="certs-only")
+        if tag == _CERTIFICATE:
+            found.append(_as_der(element))
+    return found
+
+
+def _as_der(element: bytes) -> bytes:
+    """A certificate of indefinite length in the form that was signed; any other as it is."""
+    return bytes(cms.Certificate.load(element).dump(force=True)) if element[1] == _INDEFINITE else element
 
 
 def _require_no_content(encapsulated: cms.ContentInfo) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from asn1crypto import parser
 from cryptography import x509
 
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.csr import CsrSpec
 from device_sdk.wire import der
-from device_sdk.wire.csrattrs_asn1 import WantedExtension, asn1_errors
+from device_sdk.wire.ber import children, contents_of
+from device_sdk.wire.csrattrs_asn1 import WantedExtension
 from device_sdk.wire.csrattrs_oids import MAC_ADDRESS, SUBJECT_ALT_NAME, SUBJECT_DIRECTORY_ATTRIBUTES
 from device_sdk.wire.hardware_module_name import hardware_module_name
 from device_sdk.wire.mac_address import parse_mac
@@ -19,8 +19,8 @@ from device_sdk.wire.names import dns_name, uri_name
 
 _log = logging.getLogger(__name__)
 
-# Context tags of GeneralName (RFC 5280 section 4.2.1.6).
-_DIRECTORY_NAME, _IP_ADDRESS = 4, 7
+# Tags of GeneralName's choices (RFC 5280 section 4.2.1.6).
+_DIRECTORY_NAME, _IP_ADDRESS = 0xA4, 0x87
 
 
 def alternative_names(spec: CsrSpec) -> tuple[x509.GeneralName, ...]:
@@ -103,15 +103,14 @@ def _fill_alternative_names(value: bytes, names: tuple[x509.GeneralName, ...]) -
     """The server's SAN with its empty iPAddress and directoryName filled from the caller's names (EST-183)."""
     filled: list[bytes] = []
     used: set[x509.GeneralName] = set()
-    with asn1_errors("subjectAltName"):
-        for element, tag, contents in _children(value):
-            kind = _placeholder(tag, contents)
-            if kind is None:
-                filled.append(element)
-                continue
-            fitting = [name for name in names if isinstance(name, kind) and name not in used]
-            used.update(fitting)
-            filled.extend(_encode_name(name) for name in fitting)
+    for tag, element, contents in children(contents_of(value)):
+        kind = _placeholder(tag, contents)
+        if kind is None:
+            filled.append(element)
+            continue
+        fitting = [name for name in names if isinstance(name, kind) and name not in used]
+        used.update(fitting)
+        filled.extend(_encode_name(name) for name in fitting)
     for name in names:
         if name not in used and _encode_name(name) not in filled:
             _log.warning("the server fixes the alternative names of the request: %s is left out", name)
@@ -128,23 +127,12 @@ def _placeholder(tag: int, contents: bytes) -> type[x509.IPAddress | x509.Direct
 
 def _encode_name(name: x509.GeneralName) -> bytes:
     """One GeneralName, out of a SAN that holds nothing else."""
-    return next(element for element, _, _ in _children(x509.SubjectAlternativeName([name]).public_bytes()))
+    return contents_of(x509.SubjectAlternativeName([name]).public_bytes())
 
 
 def _join_directory_attributes(value: bytes, own: bytes | None) -> bytes | None:
     """The server's attributes without a macAddress of its own, then ours: its value is for us to give."""
-    with asn1_errors("subjectDirectoryAttributes"):
-        mac_type = der.oid(MAC_ADDRESS)
-        kept = [element for element, _, contents in _children(value) if not contents.startswith(mac_type)]
-        kept.extend(element for element, _, _ in _children(own or der.sequence()))
+    mac_type = der.oid(MAC_ADDRESS)
+    kept = [element for _, element, contents in children(contents_of(value)) if not contents.startswith(mac_type)]
+    kept.extend(element for _, element, _ in children(contents_of(own or der.sequence())))
     return der.sequence(*kept) if kept else None
-
-
-def _children(value: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-    """Each element inside a SEQUENCE: its bytes, its tag number, its contents."""
-    rest: bytes = parser.parse(value, strict=True)[4]
-    while rest:
-        _, _, tag, header, contents, trailer = parser.parse(rest)
-        element = header + contents + trailer
-        yield element, tag, contents
-        rest = rest[len(element) :]

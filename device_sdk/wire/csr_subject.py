@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 
-from asn1crypto import parser
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.csr import CsrSpec
 from device_sdk.wire import der
+from device_sdk.wire.ber import contents_of
 from device_sdk.wire.csrattrs_template import SubjectPart
 from device_sdk.wire.names import check_name
 
@@ -77,6 +77,5 @@ def _taken(part: SubjectPart, available: list[x509.NameAttribute[str | bytes]]) 
     for attribute in available:
         if attribute.oid.dotted_string == part.oid:
             available.remove(attribute)
-            rdn = parser.parse(x509.Name([attribute]).public_bytes())[4]
-            return bytes(parser.parse(rdn)[4])
+            return contents_of(contents_of(x509.Name([attribute]).public_bytes()))
     return None

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from asn1crypto import core, parser
+from asn1crypto import core
 
 from device_sdk.errors import WireError
-from device_sdk.wire.ber import is_one_sequence
+from device_sdk.wire.ber import contents_of, is_one_sequence
 
 MAX_BYTES = 64 * 1024
 MAX_ELEMENTS = 256
@@ -128,7 +128,7 @@ def read_extensions(element: Element) -> tuple[WantedExtension, ...]:
     if len(element.values) != 1:
         raise WireError(f"an extension request with {len(element.values)} values instead of one", what="CsrAttrs")
     with asn1_errors("extensionRequest"):
-        single = parser.parse(element.values[0])[4][:1] == b"\x06"
+        single = contents_of(element.values[0])[:1] == b"\x06"
         entries = [_Extension.load(element.values[0], strict=True)] if single else _Extensions.load(element.values[0])
         wanted = tuple(
             WantedExtension(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from asn1crypto import core, parser
+from asn1crypto import core
 
 from device_sdk.errors import WireError
+from device_sdk.wire.ber import children, contents_of
 from device_sdk.wire.csrattrs_asn1 import Attribute, Element, asn1_errors, element_of, oid_value
 from device_sdk.wire.csrattrs_key import KeyWish
 from device_sdk.wire.csrattrs_oids import EXTENSION_REQUEST, EXTENSION_REQUEST_TEMPLATE, KEY_TYPES
@@ -127,10 +128,9 @@ def _key(info: _PublicKeyInfo) -> KeyWish:
 
 def _modulus_bits(placeholder: bytes) -> int:
     """Length of a placeholder modulus; counted in octets, since its value may be zero."""
-    sequence = parser.parse(placeholder, strict=True)
-    modulus = parser.parse(sequence[4])
-    octets = len(modulus[4])
+    _, _, modulus = next(children(contents_of(placeholder)), (0, b"", b""))
+    octets = len(modulus)
     # A modulus of full length needs a zero octet in front to stay positive.
-    if octets % 2 and modulus[4][:1] == b"\0":
+    if octets % 2 and modulus[:1] == b"\0":
         octets -= 1
     return octets * 8
