@@ -18,7 +18,7 @@ from device_sdk.transports.https.head import Fields, Response
 from device_sdk.transports.https.origin import Origin
 from device_sdk.transports.https.proxy import Proxy
 from device_sdk.transports.https.timed import Deadline, TimedSocket, TimedTlsSocket
-from device_sdk.transports.openssl_provider import export_keying_material
+from device_sdk.transports.openssl_provider import export_keying_material, has_extended_master_secret
 
 ERROR_BODY_BYTES = 64 * 1024
 _PIECE_BYTES = 16 * 1024
@@ -187,6 +187,8 @@ def _read(response: Response, limit_bytes: int) -> bytes:
 
 def _exporter(sock: ssl.SSLSocket) -> bytes | None:
     try:
+        if sock.version() != "TLSv1.3" and not has_extended_master_secret(sock):
+            return None  # RFC 9266 section 4.2
         return export_keying_material(sock, _BINDING_LABEL, 32)
     except TlsError:
         return None

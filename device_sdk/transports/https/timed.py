@@ -98,3 +98,11 @@ class TimedTlsSocket(Timed, ssl.SSLSocket):
         except OSError:
             return False
         return False
+
+    def say_goodbye(self) -> None:
+        """Send a close_notify, without waiting for anything."""
+        try:
+            self.settimeout(0.0)
+            self.unwrap()
+        except (OSError, ValueError):
+            return

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
+from functools import cached_property
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -10,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from device_sdk.errors import ConfigurationError, ServerNotAuthorizedError, TlsKeyUnavailableError
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.transports.https.authorize import authorize
+from device_sdk.transports.https.sessions import Sessions
 from device_sdk.transports.https.timed import TimedTlsSocket
-from device_sdk.transports.openssl_provider import accept_any_purpose, use_private_key
+from device_sdk.transports.openssl_provider import accept_any_purpose, has_extended_master_secret, use_private_key
 from device_sdk.transports.openssl_provider.context import KeyObject, KeySocket
 
 # RFC 9325 section 4.2, and RFC 7030 sections 3.2.3, 3.3.3 and 6 (EST-51): forward secrecy and AEAD only.
@@ -21,6 +25,8 @@ _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 class TrustedSocket(TimedTlsSocket, KeySocket):
     """A TLS socket that is open only towards an authorized server."""
+
+    _session_key: tuple[str, int] | None = None
 
     def do_handshake(self, block: bool = False) -> None:
         """Handshake, then authorize the server, before anybody can send a byte.
@@ -35,6 +41,24 @@ class TrustedSocket(TimedTlsSocket, KeySocket):
         except BaseException:
             self.close()
             raise
+        self._session_key = (self.server_hostname or "", self.getpeername()[1])
+
+    def say_goodbye(self) -> None:
+        """See TimedTlsSocket."""
+        self._keep_session()
+        super().say_goodbye()
+
+    def close(self) -> None:
+        """Close; the session of an authorized connection is kept for the next one."""
+        self._keep_session()
+        super().close()
+
+    def _keep_session(self) -> None:
+        if self._session_key is None or self.session is None:
+            return
+        context = self.context
+        if isinstance(context, ClientContext) and _is_bound(self):
+            context.sessions.keep(*self._session_key, self.session)
 
 
 class TrustedObject(KeyObject):
@@ -52,6 +76,28 @@ class ClientContext(ssl.SSLContext):
     sslsocket_class = TrustedSocket
     sslobject_class = TrustedObject
     explicit_anchors: frozenset[bytes] = frozenset()
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Sessions to resume."""
+        return Sessions()
+
+    def wrap_socket(
+        self,
+        sock: socket.socket,
+        server_side: bool = False,
+        do_handshake_on_connect: bool = True,
+        suppress_ragged_eofs: bool = True,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLSocket:
+        """As in the ssl module; offers a session of an earlier connection to the same server."""
+        if session is None and isinstance(server_hostname, str):
+            with contextlib.suppress(OSError):  # not connected yet
+                session = self.sessions.take(server_hostname, sock.getpeername()[1])
+        return super().wrap_socket(
+            sock, server_side, do_handshake_on_connect, suppress_ragged_eofs, server_hostname, session
+        )
 
     @property  # type: ignore[override]  # typeshed: an attribute
     def verify_mode(self) -> ssl.VerifyMode:
@@ -156,7 +202,20 @@ def _authorize(sock: TrustedSocket | TrustedObject) -> None:
     host = sock.server_hostname
     if not host:
         raise ConfigurationError("TLS without a server_hostname cannot tell one server from another")
-    authorize(verified_chain(sock), host, context.explicit_anchors)
+    if sock.session_reused:
+        context.sessions.check(host, sock.getpeercert(binary_form=True))
+        return
+    chain = verified_chain(sock)
+    authorize(chain, host, context.explicit_anchors)
+    context.sessions.authorized(host, chain[0])
+
+
+def _is_bound(sock: ssl.SSLSocket) -> bool:
+    """Whether a resumed session would be tied to its first handshake (RFC 7627), as channel bindings need it."""
+    try:
+        return sock.version() == "TLSv1.3" or has_extended_master_secret(sock)
+    except TlsKeyUnavailableError:
+        return False
 
 
 def verified_chain(sock: ssl.SSLSocket | ssl.SSLObject) -> list[bytes]:

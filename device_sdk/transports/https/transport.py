@@ -159,6 +159,8 @@ class OriginTransport(Transport):
 
     def _drop(self) -> None:
         if self._connection is not None:
+            if self._connection.sock is not None:
+                self._connection.tls.say_goodbye()
             self._connection.close()
             self._connection = None
 

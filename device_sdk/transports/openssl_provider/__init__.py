@@ -6,6 +6,17 @@ means something only inside this process and only while it is being loaded.
 """
 
 from device_sdk.transports.openssl_provider.context import ensure_available, raising_key_errors, use_private_key
-from device_sdk.transports.openssl_provider.ssl_pointer import accept_any_purpose, export_keying_material
+from device_sdk.transports.openssl_provider.ssl_pointer import (
+    accept_any_purpose,
+    export_keying_material,
+    has_extended_master_secret,
+)
 
-__all__ = ["accept_any_purpose", "ensure_available", "export_keying_material", "raising_key_errors", "use_private_key"]
+__all__ = [
+    "accept_any_purpose",
+    "ensure_available",
+    "export_keying_material",
+    "has_extended_master_secret",
+    "raising_key_errors",
+    "use_private_key",
+]

@@ -50,6 +50,7 @@ class Library:
             self.free_signature = self._function("EVP_SIGNATURE_free", None, Pointer)
             self.context_of = self._function("SSL_get_SSL_CTX", Pointer, Pointer)
             self.set_purpose = self._function("SSL_CTX_set_purpose", ctypes.c_int, Pointer, ctypes.c_int)
+            self.control = self._function("SSL_ctrl", ctypes.c_long, Pointer, ctypes.c_int, ctypes.c_long, Pointer)
             self.export = self._function(
                 "SSL_export_keying_material",
                 ctypes.c_int, Pointer, Pointer, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int,

@@ -16,6 +16,7 @@ from device_sdk.errors import TlsError, TlsKeyUnavailableError
 from device_sdk.transports.openssl_provider.libcrypto import library
 
 _PURPOSE_ANY = 7
+_GET_EXTENDED_MASTER_SECRET = 122
 _WORD = ctypes.sizeof(ctypes.c_void_p)
 
 
@@ -58,6 +59,15 @@ def export_keying_material(sock: ssl.SSLSocket | ssl.SSLObject, label: bytes, si
         library().clear_errors()
         raise TlsError("OpenSSL gives no keying material for this connection")
     return out.raw
+
+
+def has_extended_master_secret(sock: ssl.SSLSocket | ssl.SSLObject) -> bool:
+    """Whether a TLS 1.2 connection has the extended master secret (RFC 7627); TLS 1.3 needs none.
+
+    Raises:
+        TlsKeyUnavailableError: this Python does not let the connection be reached.
+    """
+    return bool(library().control(_ssl_pointer(sock), _GET_EXTENDED_MASTER_SECRET, 0, None) == 1)
 
 
 def accept_any_purpose(context: ssl.SSLContext) -> None:
