@@ -50,6 +50,7 @@ class ReferenceServer:
         password: that user's password; a random one if not given.
         ca_key_type: "ec-p256", "ec-p384" or "rsa-2048"...; counts when the state directory is new.
         policy: what the server asks for and allows.
+        tls: what it shows in handshakes.
 
     Attributes:
         clock: time of everything issued, checked and logged.
@@ -70,6 +71,7 @@ class ReferenceServer:
         password: str | None = None,
         ca_key_type: str = "ec-p256",
         policy: Policy | None = None,
+        tls: TlsProfile | None = None,
     ) -> None:
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.policy = policy or Policy()
@@ -90,8 +92,8 @@ class ReferenceServer:
         authority = single_authority(state / "cale", AUTHORITY_NAME, "ec-p256", self._now())
         identify = self.est.gatekeeper.identify
         self.cale = CaleService(authority, self._database, self.policy, self._now, identify)
-        self._tls = TlsProfile(names=tuple(names))
-        settings = tls_settings(self.hierarchy, self._tls, self.policy.third_party_anchors)
+        profile = tls or TlsProfile(names=tuple(names))
+        settings = tls_settings(self.hierarchy, profile, self.policy.third_party_anchors)
         self._listener = Listener(self.handle, settings, self._now, host, port)
 
     def _now(self) -> datetime:
@@ -170,6 +172,8 @@ class ReferenceServer:
     def handle(self, request: Request) -> Response:
         """Answer one request and log it; never raises."""
         try:
+            if request.error is not None:
+                raise request.error
             est = request.path.startswith("/.well-known/")
             response = self.est.handle(request) if est else self.cale.edge.handle(request)
         except HttpError as error:

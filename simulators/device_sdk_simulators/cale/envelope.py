@@ -72,8 +72,8 @@ def _content_parameters(cipher: ContentCipher, nonce: bytes) -> bytes:
     if not cipher.aead:
         return bytes(encode(univ.OctetString(nonce)))
     parameters = rfc5084.GCMParameters()
-    parameters["nonce"] = nonce
-    parameters["length"] = 16
+    parameters["aes-nonce"] = nonce
+    parameters["aes-ICVlen"] = 16
     return bytes(encode(parameters))
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from device_sdk_simulators.server import ReferenceServer
+from device_sdk_simulators.cli import queue
+from device_sdk_simulators.faults import Faults, UnknownFaultError
+
+if TYPE_CHECKING:
+    from device_sdk_simulators.policy import Policy
+    from device_sdk_simulators.server import ReferenceServer
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
+    """Describe the command, and those that work on a server's state directory."""
     parser = commands.add_parser("server", help="the EST and CALE reference server")
     parser.add_argument("--state", type=Path, metavar="DIR", required=True, help="CA, database and log; reused")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -20,21 +27,104 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--user", help="a user that may enrol with a password")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="that user's password, on the first line")
     parser.add_argument("--json", action="store_true", help="describe the server as one JSON line when it is ready")
+    _add_policy(parser)
     parser.set_defaults(run=run)
+    queue.add_parsers(commands)
+
+
+def _add_policy(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("policy")
+    group.add_argument("--ca-key-type", default="ec-p256", help="of a new CA (default: %(default)s)")
+    group.add_argument("--tls-min", choices=("1.2", "1.3"), default="1.2")
+    group.add_argument("--tls-max", choices=("1.2", "1.3"), default="1.3")
+    group.add_argument("--client-anchors", type=Path, metavar="FILE", help="PEM: makers' CAs whose devices may enrol")
+    group.add_argument("--label", action="append", default=[], help="a CA label to serve")
+    group.add_argument("--require-approval", action="store_true", help="202 until somebody approves")
+    group.add_argument("--retry-after", type=int, default=1, metavar="SECONDS", help="for 202 (default: %(default)s)")
+    group.add_argument("--require-binding", action="store_true", help="refuse CSRs not bound to their TLS connection")
+    group.add_argument(
+        "--csrattr", action="append", metavar="OID", help="list this in /csrattrs, instead of macAddress"
+    )
+    group.add_argument("--lifetime", type=int, metavar="SECONDS", help="of issued certificates")
+    group.add_argument("--cale-headers", choices=("draft", "draft-folded", "plain"), default="draft")
+    group.add_argument("--cale-aead", action="store_true", help="AES-GCM where the TLS suite is an AEAD one")
+    group.add_argument("--cale-hardened", action="store_true", help="RSA-OAEP, recipients named by key")
+    group.add_argument("--document", action="append", default=[], metavar="PATH=FILE", help="something to read by CALE")
+    group.add_argument(
+        "--clock-offset", type=float, default=0, metavar="SECONDS", help="how fast this server's clock is"
+    )
+    group.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        type=_fault,
+        metavar="NAME[=VALUE][*TIMES][@OPERATION]",
+        help="misbehave",
+    )
+
+
+def _fault(text: str) -> str:
+    try:
+        Faults().parse(text)
+    except UnknownFaultError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
+    from device_sdk_simulators.ca.tls import TlsProfile
+    from device_sdk_simulators.server import ReferenceServer
+
     password = options.password_file.read_text().split("\n")[0].rstrip("\r") if options.password_file else None
-    with ReferenceServer(
+    server = ReferenceServer(
         options.state,
         host=options.host,
         port=options.port,
-        names=options.name,
         user=options.user,
         password=password,
-    ) as server:
+        ca_key_type=options.ca_key_type,
+        policy=_policy(options),
+        tls=TlsProfile(tuple(options.name), minimum=f"TLSv{options.tls_min}", maximum=f"TLSv{options.tls_max}"),
+    )
+    _configure(server, options)
+    with server:
         facts = server.describe()
         print(json.dumps(facts) if options.json else "\n".join(f"{k}: {v}" for k, v in facts.items()), flush=True)
         while True:
             signal.pause()
+
+
+def _configure(server: ReferenceServer, options: argparse.Namespace) -> None:
+    for fault in options.fault:
+        server.faults.parse(fault)
+    for document in options.document:
+        path, _, file = document.partition("=")
+        server.cale.resource.documents[path] = Path(file).read_bytes()
+    if options.clock_offset:
+        offset = timedelta(seconds=options.clock_offset)
+        server.clock = lambda: datetime.now(UTC) + offset
+
+
+def _policy(options: argparse.Namespace) -> Policy:
+    from cryptography import x509
+
+    from device_sdk_simulators.policy import Policy
+
+    policy = Policy(
+        require_approval=options.require_approval,
+        retry_after_s=options.retry_after,
+        require_binding=options.require_binding,
+        labels=set(options.label),
+        cale_headers=options.cale_headers,
+        cale_aead=options.cale_aead,
+        cale_hardened=options.cale_hardened,
+    )
+    if options.csrattr is not None:
+        policy.csrattrs = options.csrattr
+    if options.lifetime is not None:
+        policy.lifetime = timedelta(seconds=options.lifetime)
+    if options.client_anchors is not None:
+        policy.third_party_anchors = x509.load_pem_x509_certificates(options.client_anchors.read_bytes())
+        policy.third_party_serials = None
+    return policy

@@ -77,19 +77,17 @@ class Connection:
     def _converse(self) -> None:
         reader = RequestReader(self._receive, self.send, self._limits)
         while True:
-            request: Request | None = None
+            self._wait_at_most(self._limits.idle_s)
+            reader.wait()
+            self._wait_at_most(self._limits.request_s)
             try:
-                self._wait_at_most(self._limits.idle_s)
-                reader.wait()
-                self._wait_at_most(self._limits.request_s)
                 request = reader.next_request()
-                response = self._handler(replace(request, tls=self._facts, connection=self.number))
-                closing = request.version == "HTTP/1.0" or (request.header("Connection") or "").lower() == "close"
-                response.close = response.close or closing
             except HttpError as error:
-                response = Response.text(error.status, error.text, error.headers)
-                response.close = True
-            self._answer(response, head_only=request is not None and request.method == "HEAD")
+                request = Request("?", "?", error=error)
+            response = self._handler(replace(request, tls=self._facts, connection=self.number))
+            closing = request.version == "HTTP/1.0" or (request.header("Connection") or "").lower() == "close"
+            response.close = response.close or closing or request.error is not None
+            self._answer(response, head_only=request.method == "HEAD")
             if response.close:
                 self._linger()
                 return

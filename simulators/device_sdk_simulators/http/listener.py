@@ -47,7 +47,7 @@ class Listener:
         self._open: dict[Connection, threading.Thread] = {}
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        self._stopping = False
+        self._stopping = threading.Event()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family, backlog=MAX_CONNECTIONS)
         self.port: int = self._socket.getsockname()[1]
@@ -70,7 +70,7 @@ class Listener:
 
     def stop(self) -> None:
         """End every connection and thread; returns when they are gone."""
-        self._stopping = True
+        self._stopping.set()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -83,10 +83,12 @@ class Listener:
             thread.join(timeout=10)
 
     def _accept(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             try:
                 sock, _address = self._socket.accept()
             except OSError:
+                # the socket was closed, or this process has no file descriptor left: those in use will come back
+                self._stopping.wait(0.05)
                 continue
             self._slots.acquire()
             self.connections += 1

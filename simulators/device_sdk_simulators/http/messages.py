@@ -88,6 +88,7 @@ class Request:
         tls: the connection it came over.
         connection: number of that connection, counted from 1.
         version: "HTTP/1.1" or "HTTP/1.0".
+        error: set if the client sent something that is not a request; the handler only has to refuse and log it.
     """
 
     method: str
@@ -97,6 +98,7 @@ class Request:
     tls: TlsFacts = field(default_factory=TlsFacts)
     connection: int = 0
     version: str = "HTTP/1.1"
+    error: HttpError | None = None
 
     @property
     def path(self) -> str:
