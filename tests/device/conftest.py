@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+from device_sdk_simulators.server import ReferenceServer
+
+from device_sdk.client.device import Device, EnrolmentPlan
+from device_sdk.client.est import Clock
+from device_sdk.model.credentials import Credentials
+from device_sdk.model.csr import CsrSpec
+from device_sdk.model.secret import Secret
+
+
+class Bench:
+    """A device with file keys, a server, and what one wants to know about both."""
+
+    def __init__(self, server: ReferenceServer, directory: Path, clock: Clock) -> None:
+        self.server = server
+        self.clock = clock
+        self.keys = directory / "keys"
+        self.keys.mkdir(mode=0o700)
+        self.key_uri = f"file:{self.keys}/device.pem"
+        self.device = Device(directory / "state", clock=clock)
+        self.plan = EnrolmentPlan(
+            url=server.url,
+            key_uri=self.key_uri,
+            spec=CsrSpec(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "router-7")])),
+            anchors=tuple(x509.load_pem_x509_certificates(server.ca_file.read_bytes())),
+            credentials=Credentials(server.user or "", Secret(server.password)),
+        )
+
+    def planned(self, **changes: object) -> EnrolmentPlan:
+        return dataclasses.replace(self.plan, **changes)  # type: ignore[arg-type]
+
+    def key_files(self) -> list[str]:
+        return sorted(path.name for path in self.keys.glob("*.pem"))
+
+    def logged(self, operation: str) -> list[dict[str, object]]:
+        return [entry for entry in self.server.log() if entry["operation"] == operation]
+
+    def require_sound(self) -> None:
+        """The state is consistent, nothing is under way, and the key opens and is the certificate's."""
+        assert self.device.state.check() == ()
+        assert self.device.state.journal() is None
+        identity = self.device.tls_identity()
+        assert isinstance(identity.key, ec.EllipticCurvePrivateKey)
+        assert spki(identity.key) == spki(identity.chain[0])
+        self.device.key().close()
+
+
+def spki(holder: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
+    return holder.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+class SlowTime(Clock):
+    """The machine's clock, moved; sleeping only moves it further."""
+
+    def __init__(self) -> None:
+        self.offset_s = 0.0
+        self.slept: list[float] = []
+        self.on_sleep: Callable[[], object] = lambda: None
+
+    def now(self):  # type: ignore[no-untyped-def]
+        from datetime import timedelta
+
+        return super().now() + timedelta(seconds=self.offset_s)
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.offset_s
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.offset_s += seconds
+        self.on_sleep()
+
+
+@pytest.fixture
+def clock() -> SlowTime:
+    return SlowTime()
+
+
+@pytest.fixture
+def bench(est_server: ReferenceServer, tmp_path: Path, clock: SlowTime) -> Bench:
+    return Bench(est_server, tmp_path, clock)

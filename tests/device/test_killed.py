@@ -1,0 +1,232 @@
+"""Killed anywhere, the same command finishes the job: same key, no orphan, no lost certificate.
+
+Enrolments and renewals run in processes that die by SIGKILL at the N-th event (crash_launcher.py): every change of a file,
+every exchange with the server, every step inside the keystore. The fast run takes samples; the slow one takes every N.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from device_sdk.client.device import Device
+from device_sdk.errors import KeyNotFoundError
+from device_sdk.keystores import registry
+from device_sdk.state import Phase, StateDirectory
+
+NEVER = 10**9
+SIGKILLED = 9
+
+
+class Runner:
+    """The launcher, with one line out and one line in for every run."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def run(self, operation: str, spec: dict[str, str], kill_at: int = NEVER) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"operation": operation, "kill_at": kill_at, "spec": spec}) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        assert os.WTERMSIG(answer["status"]) in (0, SIGKILLED), answer
+        return answer
+
+    def finish(self, operation: str, spec: dict[str, str]) -> int:
+        """Run to the end; gives the number of events."""
+        answer = self.run(operation, spec)
+        assert answer["error"] is None, answer["error"]
+        return int(answer["events"])
+
+
+@pytest.fixture
+def runner() -> Iterator[Runner]:
+    command = [sys.executable, str(Path(__file__).with_name("crash_launcher.py"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Runner(process)
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def spec(est_server, tmp_path: Path) -> dict[str, str]:
+    return {
+        "url": est_server.url,
+        "anchors": str(est_server.ca_file),
+        "user": est_server.user,
+        "password": est_server.password,
+        "state": str(tmp_path / "state"),
+        "name": "router-7",
+    }
+
+
+def spki_at(uri: str) -> bytes | None:
+    """The public key at a URI; None if there is no key."""
+    try:
+        with registry.open_key(uri) as key:
+            return public_bytes(key)
+    except KeyNotFoundError:
+        return None
+
+
+def public_bytes(holder: Any) -> bytes:
+    data: bytes = holder.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return data
+
+
+def issued_before(state: StateDirectory) -> x509.Certificate | None:
+    """The certificate a killed run had received and written down, if it came that far."""
+    journal = state.journal()
+    if journal is None or journal.phase is not Phase.ISSUED or journal.chain is None:
+        return None
+    return x509.load_pem_x509_certificate(journal.chain.encode())
+
+
+def require_pair(device: Device) -> None:
+    """The certificate in use is for the key in use, and the key works."""
+    with device.key() as key:
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        certificate = device.certificate
+        assert public_bytes(key) == public_bytes(certificate)
+        public = certificate.public_key()
+        assert isinstance(public, ec.EllipticCurvePublicKey)
+        public.verify(key.sign(b"still here", ec.ECDSA(hashes.SHA256())), b"still here", ec.ECDSA(hashes.SHA256()))
+
+
+def require_end(device: Device, keys: str) -> None:
+    """All is well: one key, one certificate, nothing under way."""
+    assert device.state.journal() is None
+    assert device.state.check() == ()
+    require_pair(device)
+    found = registry.list_keys(keys)
+    assert len(found) == 1, [info.uri for info in found]
+    assert len(list((device.state.path / "certificates").iterdir())) == 1
+
+
+def enrolment_killed_at(runner: Runner, spec: dict[str, str], keys: str, number: int) -> None:
+    device = Device(spec["state"])
+    runner.run("enroll", spec, number)
+    made = spki_at(spec["key_uri"])
+    if made is not None:
+        journal, state = device.state.journal(), device.state.load()
+        assert journal is not None or state.current is not None, "a key that nobody knows of"
+    certificate = issued_before(device.state) or (device.certificate if device.state.load().current else None)
+    runner.finish("enroll", spec)
+    require_end(device, keys)
+    assert made in (None, spki_at(spec["key_uri"])), "another key was made"
+    assert certificate in (None, device.certificate), "the certificate was lost"
+
+
+def renewal_killed_at(runner: Runner, spec: dict[str, str], keys: str, number: int) -> None:
+    device = Device(spec["state"])
+    before = device.certificate
+    runner.run("renew", spec, number)
+    require_pair(device)
+    journal, current = device.state.journal(), device.certificate
+    made = spki_at(journal.key_uri) if journal else None
+    certificate = issued_before(device.state)
+    if current == before or journal is not None:
+        runner.finish("renew", spec)
+        assert device.certificate != before
+        assert made in (None, public_bytes(device.certificate)), "another key was made"
+    assert certificate in (None, device.certificate), "the certificate was lost"
+    require_end(device, keys)
+
+
+def forget(spec: dict[str, str]) -> None:
+    """Back to a device that was never enrolled."""
+    device = Device(spec["state"])
+    registry.delete_key(device.state.load().current.key_uri)  # type: ignore[union-attr]
+    shutil.rmtree(device.state.path)
+
+
+def enrolments(runner: Runner, spec: dict[str, str], keys: str, step: int = 1, first: int = 1) -> int:
+    events = runner.finish("enroll", spec)
+    forget(spec)
+    for number in range(first, events + 1, step):
+        enrolment_killed_at(runner, spec, keys, number)
+        forget(spec)
+    return events
+
+
+def renewals(runner: Runner, spec: dict[str, str], keys: str, step: int = 1, first: int = 1) -> int:
+    runner.finish("enroll", spec)
+    events = runner.finish("renew", spec)
+    for number in range(first, events + 1, step):
+        renewal_killed_at(runner, spec, keys, number)
+    return events
+
+
+@pytest.fixture
+def file_keys(spec: dict[str, str], tmp_path: Path) -> str:
+    (tmp_path / "keys").mkdir(mode=0o700)
+    spec["key_uri"] = f"file:{tmp_path}/keys/device.pem"
+    return f"file:{tmp_path}/keys"
+
+
+def test_enrolment_killed_here_and_there(runner: Runner, spec: dict[str, str], file_keys: str) -> None:
+    assert enrolments(runner, spec, file_keys, step=23, first=3) > 60
+
+
+def test_renewal_killed_here_and_there(runner: Runner, spec: dict[str, str], file_keys: str) -> None:
+    assert renewals(runner, spec, file_keys, step=29, first=5) > 100
+
+
+@pytest.mark.slow
+def test_enrolment_killed_at_every_event(runner: Runner, spec: dict[str, str], file_keys: str) -> None:
+    enrolments(runner, spec, file_keys)
+
+
+@pytest.mark.slow
+def test_renewal_killed_at_every_event(runner: Runner, spec: dict[str, str], file_keys: str) -> None:
+    renewals(runner, spec, file_keys)
+
+
+@contextmanager
+def pkcs11_keys(spec: dict[str, str], token: Any) -> Iterator[str]:
+    spec["key_uri"] = token.uri_of("device")
+    yield token.uri
+
+
+@pytest.mark.slow
+def test_enrolment_killed_at_every_event_with_a_token(runner: Runner, spec: dict[str, str], softhsm_token: Any) -> None:
+    with pkcs11_keys(spec, softhsm_token) as keys:
+        enrolments(runner, spec, keys)
+
+
+@pytest.mark.slow
+def test_renewal_killed_at_every_event_with_a_token(runner: Runner, spec: dict[str, str], softhsm_token: Any) -> None:
+    with pkcs11_keys(spec, softhsm_token) as keys:
+        renewals(runner, spec, keys)
+
+
+@pytest.fixture
+def tpm_keys(spec: dict[str, str], swtpm: Any, tmp_path: Path) -> str:
+    (tmp_path / "keys").mkdir(mode=0o700)
+    spec["key_uri"] = f"tpm2:file={tmp_path}/keys/device.pem?tcti={swtpm.tcti}"
+    return f"tpm2:dir={tmp_path}/keys?tcti={swtpm.tcti}"
+
+
+@pytest.mark.slow
+def test_enrolment_killed_at_every_event_with_a_tpm(runner: Runner, spec: dict[str, str], tpm_keys: str) -> None:
+    enrolments(runner, spec, tpm_keys)
+
+
+@pytest.mark.slow
+def test_renewal_killed_at_every_event_with_a_tpm(runner: Runner, spec: dict[str, str], tpm_keys: str) -> None:
+    renewals(runner, spec, tpm_keys)
