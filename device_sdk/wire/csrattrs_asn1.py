@@ -13,6 +13,8 @@ from device_sdk.wire.ber import contents_of, is_one_sequence
 
 MAX_BYTES = 64 * 1024
 MAX_ELEMENTS = 256
+MAX_OID_BYTES = 100
+MAX_INTEGER_BYTES = 8
 
 # asn1crypto has no types and describes structures by class attributes.
 # mypy: disable-error-code="misc"
@@ -105,7 +107,7 @@ def read_elements(der: bytes) -> tuple[Element, ...]:
         if len(entries) > MAX_ELEMENTS:
             raise WireError(f"{len(entries)} CSR attributes, the limit is {MAX_ELEMENTS}", what="CsrAttrs")
         return tuple(
-            Element(entry.chosen.dotted) if entry.name == "oid" else element_of(entry.chosen) for entry in entries
+            Element(dotted(entry.chosen)) if entry.name == "oid" else element_of(entry.chosen) for entry in entries
         )
 
 
@@ -114,7 +116,7 @@ def element_of(attribute: Attribute) -> Element:
     if len(attribute["values"]) > MAX_ELEMENTS:
         raise WireError(f"an attribute with more than {MAX_ELEMENTS} values", what="CsrAttrs")
     values = tuple(value.dump() for value in attribute["values"])
-    return Element(attribute["type"].dotted, values, bare=False)
+    return Element(dotted(attribute["type"]), values, bare=False)
 
 
 def read_extensions(element: Element) -> tuple[WantedExtension, ...]:
@@ -132,7 +134,7 @@ def read_extensions(element: Element) -> tuple[WantedExtension, ...]:
         entries = [_Extension.load(element.values[0], strict=True)] if single else _Extensions.load(element.values[0])
         wanted = tuple(
             WantedExtension(
-                entry["extn_id"].dotted,
+                dotted(entry["extn_id"]),
                 bool(entry["critical"].native),
                 None if isinstance(entry["extn_value"], core.Void) else entry["extn_value"].native,
             )
@@ -143,17 +145,27 @@ def read_extensions(element: Element) -> tuple[WantedExtension, ...]:
     return wanted
 
 
+def dotted(oid: core.ObjectIdentifier) -> str:
+    """The dotted form; ValueError for one that is cut off or longer than MAX_OID_BYTES."""
+    contents = oid.contents
+    if not 0 < len(contents) <= MAX_OID_BYTES or contents[-1] & 0x80:
+        raise ValueError("not an object identifier")
+    return str(oid.dotted)
+
+
 def oid_value(value: bytes) -> str | None:
     """The dotted OID, if the value is one."""
     if value[:1] != b"\x06":
         return None
     with asn1_errors("OBJECT IDENTIFIER"):
-        return str(core.ObjectIdentifier.load(value, strict=True).dotted)
+        return dotted(core.ObjectIdentifier.load(value, strict=True))
 
 
 def integer_value(value: bytes) -> int | None:
-    """The number, if the value is an INTEGER."""
+    """The number, if the value is an INTEGER; WireError for one of more than MAX_INTEGER_BYTES."""
     if value[:1] != b"\x02":
         return None
+    if len(value) > 2 + MAX_INTEGER_BYTES:
+        raise WireError("a number too large to be a key size", what="CsrAttrs")
     with asn1_errors("INTEGER"):
         return int(core.Integer.load(value, strict=True).native)

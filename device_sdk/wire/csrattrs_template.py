@@ -8,7 +8,7 @@ from asn1crypto import core
 
 from device_sdk.errors import WireError
 from device_sdk.wire.ber import children, contents_of
-from device_sdk.wire.csrattrs_asn1 import Attribute, Element, asn1_errors, element_of, oid_value
+from device_sdk.wire.csrattrs_asn1 import Attribute, Element, asn1_errors, dotted, element_of, oid_value
 from device_sdk.wire.csrattrs_key import KeyWish
 from device_sdk.wire.csrattrs_oids import EXTENSION_REQUEST, EXTENSION_REQUEST_TEMPLATE, KEY_TYPES
 
@@ -106,7 +106,7 @@ def read_template(element: Element) -> Template:
 def _subject(name: _Name) -> tuple[SubjectPart, ...]:
     return tuple(
         SubjectPart(
-            part["type"].dotted,
+            dotted(part["type"]),
             None if isinstance(part["value"], core.Void) else part["value"].dump(),
             joined=position > 0,
         )
@@ -116,7 +116,7 @@ def _subject(name: _Name) -> tuple[SubjectPart, ...]:
 
 
 def _key(info: _PublicKeyInfo) -> KeyWish:
-    oid = info["algorithm"]["algorithm"].dotted
+    oid = dotted(info["algorithm"]["algorithm"])
     family = KEY_TYPES.get(oid, oid)
     if family == "ec":
         parameters = info["algorithm"]["parameters"]
