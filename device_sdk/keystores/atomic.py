@@ -1,0 +1,176 @@
+"""Key files and certificates on disk: either the old file is there or the new one, whole, also after a power cut."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from device_sdk.errors import KeyExistsError, KeyNotFoundError, KeyStoreError, StoreCorruptError
+
+PRIVATE = 0o600
+"""Mode of files that hold a key."""
+
+PUBLIC = 0o644
+"""Mode of files that hold a certificate."""
+
+
+def create_file(path: Path, data: bytes, mode: int) -> None:
+    """Write a file that must not exist yet.
+
+    Raises:
+        KeyExistsError: something of that name is there (a symbolic link counts, wherever it points).
+        KeyStoreError: it cannot be written; nothing is left behind.
+    """
+    with _temporary(path, data, mode) as temporary:
+        try:
+            _link(temporary, path)
+        except FileExistsError as error:
+            raise KeyExistsError(f"{path} exists already", uri=str(path)) from error
+
+
+def replace_file(path: Path, data: bytes, mode: int) -> None:
+    """Write a file in place of an older one of that name, if there is one.
+
+    Raises:
+        KeyStoreError: it cannot be written, or the name belongs to a symbolic link or something else that is not a file;
+            what was there is unchanged.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise KeyStoreError(f"{path} is not a regular file and is not replaced", uri=str(path))
+    with _temporary(path, data, mode) as temporary:
+        temporary.rename(path)
+
+
+def remove_file(path: Path) -> bool:
+    """Remove a file durably; False if there was none.
+
+    Raises:
+        KeyStoreError: it cannot be removed.
+    """
+    try:
+        path.unlink()
+        sync_directory(path.parent)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _failed("removed", path, error) from error
+    return True
+
+
+def read_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
+    """A regular file, at most `limit` bytes, and what the system says about it.
+
+    Raises:
+        KeyNotFoundError: there is no such file.
+        StoreCorruptError: it is longer, or not a regular file.
+        KeyStoreError: it cannot be read.
+    """
+    try:
+        # a FIFO of that name must not block us until somebody writes
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise KeyNotFoundError(f"{path}: no such file", uri=str(path)) from error
+    except OSError as error:
+        raise _failed("read", path, error) from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise StoreCorruptError(f"{path} is not a file", uri=str(path))
+        try:
+            data = file.read(limit + 1)
+        except OSError as error:
+            raise _failed("read", path, error) from error
+    if len(data) > limit:
+        raise StoreCorruptError(f"{path} is larger than {limit} bytes", uri=str(path))
+    return data, status
+
+
+def list_files(directory: Path, *, limit: int = 10_000) -> tuple[Path, ...]:
+    """The regular files of a directory, by name; hidden ones are left out.
+
+    Raises:
+        KeyNotFoundError: there is no such directory.
+        KeyStoreError: it cannot be read, or holds more than `limit` names.
+    """
+    try:
+        with os.scandir(directory) as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise KeyNotFoundError(f"{directory}: no such directory", uri=str(directory)) from error
+    except OSError as error:
+        raise _failed("read", directory, error) from error
+    if len(names) > limit:
+        raise KeyStoreError(f"{directory} holds more than {limit} files", uri=str(directory))
+    return tuple(directory / name for name in sorted(names))
+
+
+def sync_directory(path: Path) -> None:
+    """Make names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _temporary(path: Path, data: bytes, mode: int) -> Iterator[Path]:
+    """The data in a synced file beside `path`; the block gives it its name, then the directory is synced."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        _sweep(path)
+        _write_new(temporary, data, mode)
+        yield temporary
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        sync_directory(path.parent)
+    except OSError as error:
+        raise _failed("written", path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give the file its name; unlike rename, a hard link refuses to replace."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            raise
+        # FAT knows no hard links: look, then rename
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+        source.rename(target)
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes that were killed in the middle of writing this very file left behind."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.([0-9]+)\.[0-9a-f]{{8}}\.tmp")
+    for entry in path.parent.iterdir():
+        match = pattern.fullmatch(entry.name)
+        if match and not Path(f"/proc/{match[1]}").exists():
+            with suppress(OSError):
+                entry.unlink()
+
+
+def _failed(what: str, path: Path, error: OSError) -> KeyStoreError:
+    hint = None
+    if isinstance(error, FileNotFoundError):
+        hint = f"make the directory first: mkdir -m 700 -p {path.parent}"
+    return KeyStoreError(f"{path} cannot be {what}: {error.strerror or error}", hint=hint, uri=str(path))

@@ -1,0 +1,96 @@
+"""RSA paddings in software, for keys whose hardware does the bare RSA operation but not this padding (RFC 8017)."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+
+from cryptography.hazmat.primitives import hashes
+
+from device_sdk.errors import MechanismUnsupportedError
+
+_DIGEST_INFO = {  # RFC 8017 section 9.2, note 1
+    "sha1": "3021300906052b0e03021a05000414",
+    "sha224": "302d300d06096086480165030402040500041c",
+    "sha256": "3031300d060960864801650304020105000420",
+    "sha384": "3041300d060960864801650304020205000430",
+    "sha512": "3051300d060960864801650304020305000440",
+}
+
+
+def pkcs1_encode(digest: bytes, algorithm: hashes.HashAlgorithm, size: int) -> bytes:
+    """EMSA-PKCS1-v1_5 (section 9.2): the block to raise to the private exponent.
+
+    Args:
+        digest: of the message.
+        algorithm: the hash it was made with.
+        size: length of the modulus in bytes.
+
+    Raises:
+        MechanismUnsupportedError: no DigestInfo is known for this hash.
+        ValueError: the modulus is too short.
+    """
+    prefix = _DIGEST_INFO.get(algorithm.name)
+    if prefix is None:
+        raise MechanismUnsupportedError(f"PKCS#1 v1.5 with {algorithm.name} is not supported", mechanism=algorithm.name)
+    info = bytes.fromhex(prefix) + digest
+    if size < len(info) + 11:
+        raise ValueError("the modulus is too short for this hash")
+    return b"\x00\x01" + b"\xff" * (size - len(info) - 3) + b"\x00" + info
+
+
+def pss_encode(
+    digest: bytes, algorithm: hashes.HashAlgorithm, mgf: hashes.HashAlgorithm, salt_bytes: int, modulus_bits: int
+) -> bytes:
+    """EMSA-PSS (section 9.1.1): the block to raise to the private exponent, as long as the modulus.
+
+    Raises:
+        ValueError: the modulus is too short for this hash and salt.
+    """
+    bits = modulus_bits - 1
+    size = (bits + 7) // 8
+    if size < len(digest) + salt_bytes + 2:
+        raise ValueError("the modulus is too short for this hash and salt")
+    salt = secrets.token_bytes(salt_bytes)
+    hashed = _hash(algorithm, bytes(8) + digest + salt)
+    block = bytes(size - salt_bytes - len(hashed) - 2) + b"\x01" + salt
+    masked = bytearray(_xor(block, _mgf1(hashed, len(block), mgf)))
+    masked[0] &= 0xFF >> (8 * size - bits)
+    return (bytes(masked) + hashed + b"\xbc").rjust((modulus_bits + 7) // 8, b"\0")
+
+
+def oaep_decode(block: bytes, algorithm: hashes.HashAlgorithm, mgf: hashes.HashAlgorithm) -> bytes:
+    """EME-OAEP with an empty label (section 7.1.2, step 3), from a block as long as the modulus.
+
+    Raises:
+        ValueError: one text for every reason; where in the block it failed does not show.
+    """
+    length = algorithm.digest_size
+    if len(block) < 2 * length + 2:
+        raise ValueError("Decryption failed")
+    masked_seed, masked_data = block[1 : 1 + length], block[1 + length :]
+    seed = _xor(masked_seed, _mgf1(masked_data, length, mgf))
+    data = _xor(masked_data, _mgf1(seed, len(masked_data), mgf))
+    rest = data[length:]
+    start = rest.find(b"\x01")
+    good = hmac.compare_digest(data[:length], _hash(algorithm, b"")) & (block[0] == 0) & (start >= 0)
+    good &= not any(rest[: max(start, 0)])
+    if not good:
+        raise ValueError("Decryption failed")
+    return rest[start + 1 :]
+
+
+def _mgf1(seed: bytes, length: int, algorithm: hashes.HashAlgorithm) -> bytes:
+    """MGF1 (appendix B.2.1)."""
+    blocks = -(-length // algorithm.digest_size)
+    return b"".join(_hash(algorithm, seed + counter.to_bytes(4, "big")) for counter in range(blocks))[:length]
+
+
+def _hash(algorithm: hashes.HashAlgorithm, data: bytes) -> bytes:
+    hasher = hashes.Hash(algorithm)
+    hasher.update(data)
+    return hasher.finalize()
+
+
+def _xor(left: bytes, right: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(left, right, strict=True))

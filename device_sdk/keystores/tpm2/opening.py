@@ -1,0 +1,140 @@
+"""A key is opened: found, read back, checked, authorised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from device_sdk.errors import (
+    ExtractableKeyError,
+    KeyNotFoundError,
+    MechanismUnsupportedError,
+    PinRequiredError,
+    StoreCorruptError,
+)
+from device_sdk.keystores.tpm2.auth import auth_for
+from device_sdk.keystores.tpm2.context import Tpm
+from device_sdk.keystores.tpm2.creation import read_area
+from device_sdk.keystores.tpm2.ec_key import TpmEcKey
+from device_sdk.keystores.tpm2.held import Held, check_auth
+from device_sdk.keystores.tpm2.inventory import area_at, key_info, persistent_handles
+from device_sdk.keystores.tpm2.material import FileMaterial, Material, PersistentMaterial
+from device_sdk.keystores.tpm2.places import read_key_file
+from device_sdk.keystores.tpm2.rsa_key import TpmRsaKey
+from device_sdk.keystores.tpm2.scope import Scope
+from device_sdk.keystores.tpm2.templates import PublicArea
+from device_sdk.model.secret import Secret, SecretProvider
+from device_sdk.wire.key_uri.tpm2 import Tpm2Uri
+
+
+def open_key(tpm: Tpm, uri: Tpm2Uri, provider: SecretProvider | None, deadline_s: float) -> TpmEcKey | TpmRsaKey:
+    """Open the key a URI names.
+
+    Raises:
+        KeyNotFoundError: there is none; the persistent handles in use are listed.
+        ExtractableKeyError: it was imported or may be moved: it is not this TPM's own.
+        MechanismUnsupportedError: a storage or attestation key, or one that needs a policy.
+        PinRequiredError, PinIncorrectError, PinLockedError: as the TPM says; one attempt was made.
+    """
+    where = str(uri)
+    material: Material
+    if uri.handle is not None:
+        area, name = find_persistent(tpm, uri, uri.handle, deadline_s)
+        material, empty = PersistentMaterial(uri.handle, name, where), False
+    else:
+        material, area, empty = _in_file(tpm, uri, deadline_s)
+    _check_usable(area, where)
+    opening = _Opening(tpm, material, uri, deadline_s)
+    held = opening.held(None) if empty else _authorised(opening, provider, no_da=bool(area.attributes["noDA"]))
+    info = key_info(uri, area)
+    if area.key_type is not None and area.key_type.is_ec:
+        return TpmEcKey(held, area, info)
+    return TpmRsaKey(held, area, info)
+
+
+def find_persistent(tpm: Tpm, uri: Tpm2Uri, handle: int, deadline_s: float) -> tuple[PublicArea, bytes]:
+    """Public area and name of the key under a handle.
+
+    Raises:
+        KeyNotFoundError: nothing, or not a key pair; the other handles in use are listed.
+    """
+    where = str(uri)
+    found = tpm.run("read the key", lambda scope: area_at(scope, handle), where=where, deadline_s=deadline_s)
+    if found is None:
+        others = tpm.run("list persistent keys", persistent_handles, where=where, deadline_s=deadline_s)
+        what = "what is under this handle is not a key pair" if handle in others else "nothing is under this handle"
+        raise KeyNotFoundError(
+            f"{where}: {what}",
+            uri=where,
+            candidates=tuple(str(replace(uri, handle=other)) for other in others if other != handle),
+        )
+    return found
+
+
+def _in_file(tpm: Tpm, uri: Tpm2Uri, deadline_s: float) -> tuple[Material, PublicArea, bool]:
+    where = str(uri)
+    key = read_key_file(uri.file or "", where)
+    if key.policy:
+        raise MechanismUnsupportedError(f"{where}: keys with a policy are not supported", uri=where, mechanism="policy")
+    material = FileMaterial(key)
+
+    def read(scope: Scope) -> PublicArea | None:
+        try:
+            return read_area(scope, material.load(scope))
+        except ValueError:
+            return None
+
+    area = tpm.run("load the key", read, where=where, deadline_s=deadline_s)
+    if area is None:
+        raise StoreCorruptError(f"{where}: neither an elliptic curve nor an RSA key", uri=where)
+    return material, area, key.empty_auth
+
+
+def _check_usable(area: PublicArea, where: str) -> None:
+    if area.failed_proof:
+        raise ExtractableKeyError(
+            f"{where}: the key was not born in this TPM or may leave it: {', '.join(area.failed_proof)} is not set",
+            uri=where,
+            attributes=area.failed_proof,
+        )
+    if not area.is_device_key:
+        raise MechanismUnsupportedError(
+            f"{where}: a storage or attestation key, not one to sign or decrypt with", uri=where, mechanism="restricted"
+        )
+    if not area.attributes["userWithAuth"]:
+        raise MechanismUnsupportedError(f"{where}: keys with a policy are not supported", uri=where, mechanism="policy")
+    if area.key_type is None:
+        raise MechanismUnsupportedError(f"{where}: a key of a size that is not supported", uri=where, mechanism="size")
+
+
+def _authorised(opening: _Opening, provider: SecretProvider | None, *, no_da: bool) -> Held:
+    """The way to the key, with an authorisation that was tried.
+
+    Where nothing says whether the key wants one: outside dictionary-attack protection the empty one is tried first,
+    which costs nothing and spares a question; under it whoever knows is asked first, because every attempt counts.
+    """
+    uri = opening.uri
+    if no_da and uri.pin_source is None and uri.pin_value is None:
+        try:
+            return opening.tried(None)
+        except PinRequiredError:
+            auth = auth_for(uri, provider)
+            if auth is None:
+                raise
+            return opening.tried(auth)
+    return opening.tried(auth_for(uri, provider))
+
+
+@dataclass(frozen=True)
+class _Opening:
+    tpm: Tpm
+    material: Material
+    uri: Tpm2Uri
+    deadline_s: float
+
+    def held(self, auth: Secret | None) -> Held:
+        return Held(self.tpm, self.material, auth, str(self.uri), self.deadline_s)
+
+    def tried(self, auth: Secret | None) -> Held:
+        held = self.held(auth)
+        held.use("authorise", check_auth)
+        return held

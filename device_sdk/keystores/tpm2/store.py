@@ -1,0 +1,204 @@
+"""The keystore behind `tpm2:` URIs."""
+
+from __future__ import annotations
+
+import builtins
+import weakref
+from dataclasses import replace
+from pathlib import Path
+
+from cryptography import x509
+
+from device_sdk.errors import KeyExistsError, KeyNotFoundError, KeyStoreError
+from device_sdk.keystores.atomic import PRIVATE, create_file, remove_file
+from device_sdk.keystores.base import KeyStore
+from device_sdk.keystores.certificate_file import read_certificate, write_certificate
+from device_sdk.keystores.keys import DeviceKey
+from device_sdk.keystores.tpm2.auth import auth_for
+from device_sdk.keystores.tpm2.context import DEADLINE_S, Tpm
+from device_sdk.keystores.tpm2.creation import make_key, make_persistent, remove_persistent
+from device_sdk.keystores.tpm2.inventory import (
+    area_in_file,
+    key_info,
+    list_files_in,
+    list_persistent,
+    persistent_handles,
+)
+from device_sdk.keystores.tpm2.opening import find_persistent, open_key
+from device_sdk.keystores.tpm2.places import (
+    OWNER_HANDLES,
+    certificate_of_file,
+    certificate_of_handle,
+    key_files,
+    make_certificate_directory,
+    read_key_file,
+)
+from device_sdk.keystores.tpm2.process import shared_tpm
+from device_sdk.keystores.tpm2.tcti import tcti_for
+from device_sdk.keystores.tpm2.templates import PublicArea
+from device_sdk.model.keys import KeyInfo, KeyType, Probe, PublicKey
+from device_sdk.model.secret import SecretProvider
+from device_sdk.wire.key_uri.tpm2 import Tpm2Uri
+
+
+class Tpm2KeyStore(KeyStore[Tpm2Uri]):
+    """Keys in a TPM 2.0: TSS2 PRIVATE KEY files that only this TPM can load, or persistent handles.
+
+    Keys are made under the standard ECC storage root key, without dictionary-attack protection (noDA), with the PIN of
+    the URI's pin-source as their authorisation value, or an empty one. A key is loaded for each use and flushed after it.
+
+    The certificate beside a file `key.pem` is `key.crt`; the one beside a handle is a file too, in
+    DEVICE_SDK_CERTIFICATES, /var/lib/device-sdk/tpm2-certificates (root) or $XDG_DATA_HOME/device-sdk/tpm2-certificates.
+
+    Args:
+        pin: asked for an authorisation value when the key wants one and the URI names none.
+        deadline_s: how long one operation waits for locks, slots and a busy TPM, in seconds.
+    """
+
+    def __init__(self, *, pin: SecretProvider | None = None, deadline_s: float = DEADLINE_S) -> None:
+        super().__init__(pin=pin)
+        self._deadline_s = deadline_s
+        self._opened: weakref.WeakSet[DeviceKey] = weakref.WeakSet()
+        self._tpm_in_use: Tpm | None = None
+
+    def create(self, uri: Tpm2Uri, key_type: KeyType, *, reuse: bool = False) -> DeviceKey:
+        """Make a key in the TPM; see KeyStore.create."""
+        where = _one_key(uri)
+        if uri.handle is not None and uri.handle not in OWNER_HANDLES:
+            raise KeyStoreError(f"{where}: the owner's handles are 0x81000000 to 0x817fffff", uri=where)
+        if self._taken(uri):
+            return self._existing(uri, key_type, reuse=reuse)
+        auth = auth_for(uri, self._pin)
+        secret = auth.reveal() if auth is not None else b""
+        tpm = self._tpm(uri)
+        key = tpm.run(
+            f"make a {key_type.value} key",
+            lambda scope: make_key(scope, key_type, secret, where),
+            where=where,
+            deadline_s=self._deadline_s,
+        )
+        try:
+            if uri.file is not None:
+                create_file(Path(uri.file), key.to_pem(), PRIVATE)
+            elif uri.handle is not None:
+                handle = uri.handle
+                tpm.run(
+                    "make the key persistent",
+                    lambda scope: make_persistent(scope, key, handle, where),
+                    where=where,
+                    deadline_s=self._deadline_s,
+                )
+        except KeyExistsError:
+            if not reuse:
+                raise
+            return self._existing(uri, key_type, reuse=reuse)
+        return self.open(replace(uri, pin_value=auth))
+
+    def _taken(self, uri: Tpm2Uri) -> bool:
+        if uri.file is not None:
+            path = Path(uri.file)
+            return path.exists() or path.is_symlink()
+        return uri.handle in self._tpm(uri).run("list persistent keys", persistent_handles, where=str(uri))
+
+    def _existing(self, uri: Tpm2Uri, key_type: KeyType, *, reuse: bool) -> DeviceKey:
+        if not reuse:
+            raise KeyExistsError(f"{uri}: there is a key of this name", hint="--reuse takes it", uri=str(uri))
+        key = self.open(uri)
+        if key.info.key_type is not key_type:
+            found = key.info.key_type.value if key.info.key_type else "another"
+            raise KeyExistsError(f"{uri}: there is a key of this name, of type {found}", uri=str(uri))
+        return key
+
+    def open(self, uri: Tpm2Uri) -> DeviceKey:
+        """Open a key; see opening.open_key for what is checked, and KeyStore.open."""
+        _one_key(uri)
+        key = open_key(self._tpm(uri), uri, self._pin, self._deadline_s)
+        self._opened.add(key)
+        return key
+
+    def list(self, uri: Tpm2Uri) -> tuple[KeyInfo, ...]:
+        """One key, the key files of a directory, or all persistent device keys of the TPM; no PIN is needed."""
+        tpm = self._tpm(uri)
+        if uri.dir is not None:
+            return list_files_in(tpm, uri, key_files(uri.dir))
+        if uri.file is not None:
+            if not Path(uri.file).exists():
+                return ()
+            return list_files_in(tpm, uri, {Path(uri.file): read_key_file(uri.file, str(uri))})
+        return list_persistent(tpm, uri, None if uri.handle is None else (uri.handle,))
+
+    def delete(self, uri: Tpm2Uri) -> KeyInfo:
+        """Remove the certificate, then the file or the persistent key; no PIN is needed.
+
+        A copy of a key file made before still loads in this TPM: files are only as deleted as their copies.
+        """
+        where = _one_key(uri)
+        if uri.file is not None:
+            info = key_info(uri, area_in_file(read_key_file(uri.file, where), where))
+            remove_file(certificate_of_file(uri.file))
+            remove_file(Path(uri.file))
+            return info
+        handle, (area, _) = self._persistent(uri)
+        info = key_info(uri, area)
+        remove_file(certificate_of_handle(handle, area.public_key))
+        self._tpm(uri).run(
+            "delete the key",
+            lambda scope: remove_persistent(scope, handle, where),
+            where=where,
+            deadline_s=self._deadline_s,
+        )
+        return info
+
+    def store_certificate(self, uri: Tpm2Uri, certificate: x509.Certificate) -> None:
+        """Keep a certificate in its file beside the key."""
+        path, public_key = self._certificate(uri)
+        if uri.handle is not None:
+            make_certificate_directory(path)
+        write_certificate(path, certificate, public_key, str(uri))
+
+    def load_certificate(self, uri: Tpm2Uri) -> x509.Certificate | None:
+        """The certificate from its file beside the key."""
+        path, public_key = self._certificate(uri)
+        return read_certificate(path, public_key, str(uri))
+
+    def probe(self, uri: Tpm2Uri) -> Probe:
+        """Make and try keys of every type in the TPM; leaves nothing behind."""
+        from device_sdk.keystores.tpm2.probing import probe_tpm
+
+        return probe_tpm(self._tpm(uri), str(uri), self._deadline_s)
+
+    def close(self) -> None:
+        """Keys opened from this store stop working; the connection closes when no store and key needs it."""
+        for key in builtins.list(self._opened):
+            key.close()
+
+    def _tpm(self, uri: Tpm2Uri) -> Tpm:
+        tcti = tcti_for(uri)
+        if self._tpm_in_use is None or self._tpm_in_use.tcti != tcti:
+            self._tpm_in_use = shared_tpm(tcti)
+        return self._tpm_in_use
+
+    def _persistent(self, uri: Tpm2Uri) -> tuple[int, tuple[PublicArea, bytes]]:
+        handle = uri.handle if uri.handle is not None else 0
+        return handle, find_persistent(self._tpm(uri), uri, handle, self._deadline_s)
+
+    def _certificate(self, uri: Tpm2Uri) -> tuple[Path, PublicKey]:
+        where = _one_key(uri)
+        if uri.file is not None:
+            area = area_in_file(read_key_file(uri.file, where), where)
+            return certificate_of_file(uri.file), area.public_key
+        handle, (area, _) = self._persistent(uri)
+        return certificate_of_handle(handle, area.public_key), area.public_key
+
+
+def _one_key(uri: Tpm2Uri) -> str:
+    """The redacted URI of one key.
+
+    Raises:
+        KeyNotFoundError: the URI names a directory or a whole TPM.
+    """
+    if uri.handle is None and uri.file is None:
+        raise KeyNotFoundError(
+            f"{uri}: names no single key", hint="tpm2:handle=0x81000010 or tpm2:file=/path/key.pem", uri=str(uri)
+        )
+    return str(uri)
