@@ -46,7 +46,7 @@ def bootstrap(
         pins: fingerprints of the CA certificate or its key; one that fits is enough.
         label: CA label, unless the URL holds it.
         timeouts: limits of one exchange.
-        proxy: proxy URL, or None.
+        proxy: as for EstClient.
         confirm: asked about each root when there are no pins.
         clock: the time.
 

@@ -49,8 +49,8 @@ class EstClient:
         identity: certificate and key for TLS client authentication; the key may live in a token or TPM.
         credentials: user name and password; sent only to an authorized server, and only when it asks.
         timeouts: limits of one exchange.
-        proxy: proxy URL, or None.
-        max_tls_version: "TLSv1.2" for servers that know no TLS 1.3 channel binding.
+        proxy: an http:// proxy's URL, "" for none, None for HTTPS_PROXY and NO_PROXY of the environment.
+        max_tls_version: "1.2" for servers that know no channel binding of TLS 1.3; None for the newest.
         clock: the time.
 
     Raises:

@@ -173,6 +173,9 @@ def _without_expired(anchors: list[x509.Certificate], now: datetime) -> list[x50
 
 
 def _newest_first(certificates: Iterable[x509.Certificate]) -> tuple[x509.Certificate, ...]:
-    return tuple(
-        sorted(certificates, key=lambda one: (one.not_valid_after_utc, one.not_valid_before_utc), reverse=True)
-    )
+    """Roots before intermediates that somebody made an anchor; then the latest notAfter, then the latest notBefore."""
+
+    def rank(one: x509.Certificate) -> tuple[bool, datetime, datetime]:
+        return is_self_issued(one), one.not_valid_after_utc, one.not_valid_before_utc
+
+    return tuple(sorted(certificates, key=rank, reverse=True))
