@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -45,7 +45,6 @@ class ReferenceServer:
         state: directory with the CA, the database and the log; made if missing, and reused.
         host: address to listen on.
         port: 0 picks a free one.
-        names: further DNS names and addresses for the TLS certificate.
         user: a user that may enrol with a password; None for none.
         password: that user's password; a random one if not given.
         ca_key_type: "ec-p256", "ec-p384" or "rsa-2048"...; counts when the state directory is new.
@@ -66,7 +65,6 @@ class ReferenceServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        names: Sequence[str] = (),
         user: str | None = "device",
         password: str | None = None,
         ca_key_type: str = "ec-p256",
@@ -78,7 +76,6 @@ class ReferenceServer:
         self.faults = Faults()
         self.state = state
         self.user = user
-        self._host = host
         self._lock = _lock_directory(state)
         self.hierarchy = load_or_create(state / "ca", ca_key_type, self._now())
         self._database = Database(state / "server.sqlite")
@@ -92,7 +89,7 @@ class ReferenceServer:
         authority = single_authority(state / "cale", AUTHORITY_NAME, "ec-p256", self._now())
         identify = self.est.gatekeeper.identify
         self.cale = CaleService(authority, self._database, self.policy, self._now, identify)
-        profile = tls or TlsProfile(names=tuple(names))
+        profile = tls or TlsProfile()
         settings = tls_settings(self.hierarchy, profile, self.policy.third_party_anchors)
         self._listener = Listener(self.handle, settings, self._now, host, port)
 
