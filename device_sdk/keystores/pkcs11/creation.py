@@ -1,0 +1,133 @@
+"""A new key in a token: nothing of that name before, everything right after, or nothing at all."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from pkcs11.constants import Attribute, ObjectClass
+
+from device_sdk.errors import ExtractableKeyError, KeyExistsError, KeyStoreFailedError, UriError
+from device_sdk.keystores.pkcs11.access import KeyName, key_object, verified
+from device_sdk.keystores.pkcs11.codes import CkError
+from device_sdk.keystores.pkcs11.connection import Connection, Worker
+from device_sdk.keystores.pkcs11.login import PinOnce
+from device_sdk.keystores.pkcs11.objects import TRUE, TokenObject, is_ec, is_rsa, search
+from device_sdk.keystores.pkcs11.operations import sign_anything
+from device_sdk.keystores.pkcs11.reading import ReadKey, failed_checks, read_key
+from device_sdk.keystores.pkcs11.templates import generate_pair
+from device_sdk.model.keys import KeyType
+from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+
+
+def create_key(connection: Connection, pins: PinOnce, asked: Pkcs11Uri, key_type: KeyType, *, reuse: bool) -> ReadKey:
+    """Make a key pair, read it back in a session of its own, and have it sign.
+
+    What a power cut left of an earlier attempt is removed first. The pair is made with its final attributes; one that
+    does not say of itself that it was made here and cannot leave is destroyed.
+
+    Raises:
+        KeyExistsError, ExtractableKeyError, UriError, CkError.
+    """
+    if not asked.names_object() or asked.object_type not in (None, "private"):
+        raise UriError(f"{asked} does not name a new private key", hint="add ;object=LABEL to the URI", uri=str(asked))
+    existing = connection.run(pins, lambda worker: _clear_the_way(worker, asked, connection), writable=True)
+    if existing is not None:
+        return _reused(existing, asked, key_type, reuse=reuse)
+    name = KeyName(asked.label or "", asked.key_id or secrets.token_bytes(16))
+
+    def generate(worker: Worker) -> None:
+        # Only a second try, after the token was lost in the middle of the first, finds anything here.
+        _destroy_pair(worker, name)
+        generate_pair(worker.session, key_type, label=name.label, key_id=name.key_id, token=True)
+
+    connection.run(pins, generate, writable=True)
+    exact = replace(asked, label=name.label or None, key_id=name.key_id)
+    try:
+        made, works = connection.run(pins, lambda worker: _read_back(worker, name, exact, connection))
+    except BaseException:
+        connection.run(pins, lambda worker: _destroy_pair(worker, name), writable=True)
+        raise
+    bad = failed_checks(made.info)
+    if bad or not works or made.info.key_type is not key_type:
+        connection.run(pins, lambda worker: _destroy_pair(worker, name), writable=True)
+        raise _unfit(made, bad)
+    return made
+
+
+def _clear_the_way(worker: Worker, asked: Pkcs11Uri, connection: Connection) -> ReadKey | None:
+    """Remove remains of the name; returns the key that has it, if there is one."""
+    for found in _named(worker, asked, ObjectClass.PRIVATE_KEY):
+        read = read_key(worker, found, asked, connection)
+        if read.public is not None or not (is_ec(found) or is_rsa(found)) or _signs(worker, found):
+            return read
+        worker.cryptoki.destroy(worker.handle, found.handle)
+    for found in _named(worker, asked, ObjectClass.PUBLIC_KEY):
+        # An imported public key is somebody's; one that was generated here has lost its private half.
+        local = worker.cryptoki.attribute(worker.handle, found.handle, Attribute.LOCAL) == TRUE
+        if local and not (found.key_id and search(worker, ObjectClass.PRIVATE_KEY, key_id=found.key_id)):
+            worker.cryptoki.destroy(worker.handle, found.handle)
+    return None
+
+
+def _named(worker: Worker, asked: Pkcs11Uri, object_class: int) -> list[TokenObject]:
+    by_label = search(worker, object_class, label=asked.label) if asked.label is not None else []
+    by_id = search(worker, object_class, key_id=asked.key_id) if asked.key_id is not None else []
+    return list({found.handle: found for found in (*by_label, *by_id)}.values())
+
+
+def _signs(worker: Worker, found: TokenObject) -> bool:
+    """Whether a private key without a public half does anything; such a key may be somebody's and is left alone."""
+    try:
+        sign_anything(key_object(worker, KeyName.of(found)), found.key_type)
+    except CkError:
+        worker.spoiled = True
+        return False
+    return True
+
+
+def _reused(existing: ReadKey, asked: Pkcs11Uri, key_type: KeyType, *, reuse: bool) -> ReadKey:
+    uri = str(asked)
+    if not reuse:
+        raise KeyExistsError(
+            f"{uri}: a key of that name exists: {existing.info.uri}",
+            hint="use it with --reuse, or choose another object=",
+            uri=uri,
+        )
+    fits = (asked.label in (None, existing.found.label)) and asked.key_id in (None, existing.found.key_id)
+    if not fits or existing.info.key_type is not key_type:
+        kind = existing.info.key_type.value if existing.info.key_type else "of another kind"
+        raise KeyExistsError(
+            f"{uri}: the key of that name is not the one asked for: {existing.info.uri} is {kind}",
+            hint="choose another object=, or delete the old key",
+            uri=uri,
+        )
+    return existing
+
+
+def _read_back(worker: Worker, name: KeyName, asked: Pkcs11Uri, connection: Connection) -> tuple[ReadKey, bool]:
+    found = search(worker, ObjectClass.PRIVATE_KEY, label=name.label or None, key_id=name.key_id)
+    if len(found) != 1:
+        raise CkError(None, "generate", f"{len(found)} new private keys on the token instead of one")
+    read = read_key(worker, found[0], asked, connection)
+    return read, read.public is not None and verified(key_object(worker, name), read.public)
+
+
+def _destroy_pair(worker: Worker, name: KeyName) -> None:
+    for object_class in (ObjectClass.PUBLIC_KEY, ObjectClass.PRIVATE_KEY):
+        for found in search(worker, object_class, label=name.label or None, key_id=name.key_id):
+            worker.cryptoki.destroy(worker.handle, found.handle)
+
+
+def _unfit(made: ReadKey, bad: tuple[str, ...]) -> Exception:
+    uri = made.info.uri
+    if bad:
+        return ExtractableKeyError(
+            f"{uri}: the new key was destroyed: the token does not vouch that it cannot leave ({', '.join(bad)})",
+            hint="this token or its settings cannot hold a device key",
+            uri=uri,
+            attributes=bad,
+        )
+    return KeyStoreFailedError(
+        f"{uri}: the new key was destroyed: it does not do what its public half promises", uri=uri, operation="generate"
+    )

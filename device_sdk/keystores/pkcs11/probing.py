@@ -1,0 +1,129 @@
+"""What a token really can do: every key type made for the length of a session, and every operation tried with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from pkcs11.constants import ObjectClass
+from pkcs11.exceptions import PKCS11Error
+from pkcs11.mechanisms import KeyType as CkKeyType
+from pkcs11.mechanisms import Mechanism
+
+from device_sdk.keystores.attempts import try_key
+from device_sdk.keystores.pkcs11 import codes
+from device_sdk.keystores.pkcs11.access import Access
+from device_sdk.keystores.pkcs11.codes import CkError, calling
+from device_sdk.keystores.pkcs11.connection import Connection, Worker
+from device_sdk.keystores.pkcs11.keys import Pkcs11EcKey, Pkcs11RsaKey
+from device_sdk.keystores.pkcs11.login import PinOnce
+from device_sdk.keystores.pkcs11.objects import TokenObject
+from device_sdk.keystores.pkcs11.public import read_public
+from device_sdk.keystores.pkcs11.templates import generate_pair
+from device_sdk.keystores.pkcs11.tokens import CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY, CKF_WRITE_PROTECTED
+from device_sdk.model.keys import KeyInfo, KeyType, Probe
+from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+
+T = TypeVar("T")
+
+
+def probe_token(connection: Connection, pins: PinOnce) -> Probe:
+    """Probe a token; the keys it makes are session objects and are destroyed.
+
+    Raises:
+        KeyStoreError, CkError: the token cannot be reached or does not let us in.
+    """
+    mechanisms = connection.run(pins, _mechanisms)
+    operations: dict[str, bool] = {}
+    key_types, untried = [], []
+    for key_type in KeyType:
+        mechanism = Mechanism.EC_KEY_PAIR_GEN if key_type.is_ec else Mechanism.RSA_PKCS_KEY_PAIR_GEN
+        if mechanism.name not in mechanisms:
+            continue
+        try:
+            tried = connection.run(pins, partial(_try, key_type, connection.name.uri()))
+        except CkError as error:
+            if error.code in codes.SESSION_LOST | codes.TOKEN_LOST:
+                raise
+            untried.append(f"{key_type.value}: {error}")
+            continue
+        key_types.append(key_type)
+        for name, worked in tried.items():
+            operations[name] = operations.get(name, False) or worked
+    description, limits, warnings = _about(connection, pins, mechanisms)
+    warnings += [f"Could not be made for a trial: {item}." for item in untried]
+    return Probe("pkcs11", description, tuple(key_types), operations, limits, tuple(warnings))
+
+
+class _SessionAccess(Access):
+    """Access to a key pair that lives only in the session it was made in."""
+
+    def __init__(self, key: Any, uri: Pkcs11Uri) -> None:
+        self._key = key
+        self.uri = uri
+
+    def close(self) -> None:
+        """The session takes the key with it."""
+
+    def use(self, operation: Callable[[Any, str | None], T]) -> T:
+        """Run an operation on the key."""
+        return operation(self._key, None)
+
+
+def _try(key_type: KeyType, uri: Pkcs11Uri, worker: Worker) -> dict[str, bool]:
+    worker.spoiled = True  # whatever happens in this session, it is closed, and the keys are gone with it
+    public_object, private = generate_pair(worker.session, key_type, label=None, key_id=None, token=False)
+    try:
+        kind = CkKeyType.EC if key_type.is_ec else CkKeyType.RSA
+        found = TokenObject(public_object.handle, ObjectClass.PUBLIC_KEY, "", b"", int(kind))
+        public = read_public(worker, found)
+        if public is None:
+            raise CkError(None, "generate", "the public half of a session key cannot be read")
+        info = KeyInfo(str(uri), "pkcs11", key_type, "probe", None, None, hardware=True, extractable=False)
+        access = _SessionAccess(private, uri)
+        key: Pkcs11EcKey | Pkcs11RsaKey
+        if isinstance(public, ec.EllipticCurvePublicKey):
+            key = Pkcs11EcKey(access, info, public)
+        else:
+            key = Pkcs11RsaKey(access, info, public)
+        return dict(try_key(key))
+    finally:
+        for item in (public_object, private):
+            with suppress(PKCS11Error):
+                item.destroy()
+
+
+def _mechanisms(worker: Worker) -> set[str]:
+    with calling("C_GetMechanismList"):
+        found = worker.login.found.token.slot.get_mechanisms()
+    return {item.name if isinstance(item, Mechanism) else f"0x{item:x}" for item in found}
+
+
+def _about(
+    connection: Connection, pins: PinOnce, mechanisms: set[str]
+) -> tuple[dict[str, str], dict[str, int], list[str]]:
+    library = connection.run(pins, lambda worker: worker.cryptoki.library_info())
+    status = connection.status(pins)
+    name = connection.name
+    description = {
+        "label": name.label,
+        "manufacturer": name.manufacturer,
+        "model": name.model,
+        "serial": name.serial,
+        "firmware": ".".join(map(str, status.firmware)),
+        "module": connection.module.path,
+        "library": f"{library.description} {'.'.join(map(str, library.version))}, {library.manufacturer}",
+        "mechanisms": " ".join(sorted(mechanisms)),
+    }
+    limits = {"max_sessions": status.max_sessions} if status.max_sessions is not None else {}
+    warnings = []
+    if status.flags & CKF_USER_PIN_COUNT_LOW:
+        warnings.append("A wrong PIN was entered since the last right one.")
+    if status.flags & CKF_USER_PIN_FINAL_TRY:
+        warnings.append("One more wrong PIN locks the token.")
+    if status.flags & CKF_WRITE_PROTECTED:
+        warnings.append("The token is write-protected: no key can be created.")
+    return description, limits, warnings
