@@ -11,6 +11,7 @@ from device_sdk.errors import ConfigurationError, WireError
 
 OID = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.4")
 MAX_SERIAL_BYTES = 256
+MAX_BYTES = 512
 
 
 class _HardwareModuleName(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
@@ -37,15 +38,21 @@ def parse_hardware_module_name(name: x509.OtherName) -> tuple[str, bytes]:
     """The hwType as a dotted OID, and the hwSerialNum.
 
     Raises:
-        WireError: another kind of otherName, or not its syntax.
+        WireError: another kind of otherName, or not its DER.
     """
     if name.type_id != OID:
         raise WireError(f"otherName {name.type_id.dotted_string} is not a hardwareModuleName", what="otherName")
     try:
+        if len(name.value) > MAX_BYTES:
+            raise ValueError("too long")
         value = _HardwareModuleName.load(name.value, strict=True)
-        return str(value["hw_type"].dotted), bytes(value["hw_serial_num"].native)
+        found = str(value["hw_type"].dotted), bytes(value["hw_serial_num"].native)
+        # asn1crypto forgives an OID that is cut off; what was written by its result shows it.
+        if _HardwareModuleName({"hw_type": found[0], "hw_serial_num": found[1]}).dump() != name.value:
+            raise ValueError("not DER")
     except (ValueError, TypeError, IndexError) as error:
         raise WireError("a hardwareModuleName that does not follow RFC 4108", what="hardwareModuleName") from error
+    return found
 
 
 def object_identifier(text: str) -> str:
