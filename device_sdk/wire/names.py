@@ -58,7 +58,7 @@ def parse_dn(text: str) -> x509.Name:
     """A distinguished name out of RFC 4514 text ("CN=router-1,serialNumber=42,O=Example") or OpenSSL's "/O=x/CN=y".
 
     RFC 4514 writes the most specific part first, OpenSSL last; "" is the empty name (EST-141). Types are names in any
-    case or dotted OIDs.
+    case or dotted OIDs; spaces around "," and "+" do not count, as in RFC 2253.
 
     Raises:
         ConfigurationError: another form, an unknown type, or a value its type cannot hold.
@@ -70,7 +70,7 @@ def parse_dn(text: str) -> x509.Name:
         name = _openssl_name(text)
     else:
         try:
-            name = x509.Name.from_rfc4514_string(text, attr_name_overrides=_AnyCase(_TYPES))
+            name = x509.Name.from_rfc4514_string(_tidy(text), attr_name_overrides=_AnyCase(_TYPES))
         except ValueError as error:
             raise _not_a_name(text, error) from error
     check_name(name)
@@ -175,6 +175,14 @@ _SAN_TYPES: dict[str, Callable[[str], x509.GeneralName]] = {
     "dirname": _directory_name,
     "hwmodule": _hardware_module,
 }
+
+
+def _tidy(text: str) -> str:
+    """The text without unescaped spaces around its separators."""
+    pieces = re.findall(r"(?:\\.|[^\\,+])+|[,+]", text)
+    if "".join(pieces) != text:
+        return text
+    return "".join(re.sub(r"^ +|(?<!\\) +$", "", piece) for piece in pieces)
 
 
 def _openssl_name(text: str) -> x509.Name:
