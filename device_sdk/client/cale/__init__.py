@@ -1,0 +1,32 @@
+"""CALE for devices: `CaleClient` for its own requests, `CaleAuth` for programs that use requests, `decrypt` for files.
+
+The names are imported on first use, so that decrypting a file does not import an HTTP library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from device_sdk.client.cale.auth import CaleAuth
+    from device_sdk.client.cale.client import CaleClient, CaleResponse
+    from device_sdk.client.cale.files import MAX_FILE_BYTES, decrypt
+
+_HOMES = {
+    "CaleAuth": "device_sdk.client.cale.auth",
+    "CaleClient": "device_sdk.client.cale.client",
+    "CaleResponse": "device_sdk.client.cale.client",
+    "MAX_FILE_BYTES": "device_sdk.client.cale.files",
+    "decrypt": "device_sdk.client.cale.files",
+}
+
+__all__ = ["MAX_FILE_BYTES", "CaleAuth", "CaleClient", "CaleResponse", "decrypt"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'device_sdk.client.cale' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

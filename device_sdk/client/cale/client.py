@@ -1,0 +1,162 @@
+"""The CALE client: register a key, read resources, ask who the authorization server thinks we are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from cryptography import x509
+
+from device_sdk.errors import ConfigurationError, LocalProtocolError
+from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.credentials import Credentials
+from device_sdk.model.csr import CsrSpec
+from device_sdk.model.http import MAX_RESPONSE_BYTES
+from device_sdk.model.keys import PrivateKey
+from device_sdk.model.secret import Secret
+from device_sdk.model.trust import ServerTrust, TlsIdentity
+from device_sdk.protocols.cale.answers import ContentCheck, read_registration, read_resource, read_whoami
+from device_sdk.protocols.cale.requests import (
+    proof_of_identity,
+    registration_request,
+    resource_request,
+    whoami_request,
+)
+from device_sdk.state import CaleRegistration
+from device_sdk.transports.base import Timeouts
+from device_sdk.transports.factory import open_transport
+from device_sdk.wire.csr import build_csr
+
+
+@dataclass(frozen=True)
+class CaleResponse:
+    """A decrypted answer.
+
+    Attributes:
+        content: the plaintext.
+        url: where it came from.
+    """
+
+    content: bytes = field(repr=False)
+    url: str
+
+
+class CaleClient:
+    """One edge device, one trust decision, one registered key; the connection is kept between requests.
+
+    TLS is mandatory (CALE-07), no redirect is followed, and a request is sent once (CALE-10).
+
+    Args:
+        edge_url: the edge device, "https://HOST" or "https://HOST:PORT".
+        trust: whom to trust.
+        key: the registered key, or the one to register; software, token or TPM.
+        guid: of the registration; `register` sets it.
+        identity: TLS client certificate and its key, as proof of identity where the edge device accepts one.
+        credentials: user name and password, as proof of identity for `register`; sent only to an authorized server.
+        bearer: a token for `register` instead of credentials.
+        timeouts: limits of one exchange.
+        proxy: proxy URL, "" for none, None for what the environment says.
+
+    Raises:
+        ConfigurationError: a URL, a proof of identity or a trust that cannot work.
+    """
+
+    def __init__(  # noqa: PLR0913  # every argument but the first three has a default
+        self,
+        edge_url: str,
+        trust: ServerTrust,
+        key: PrivateKey,
+        *,
+        guid: str | None = None,
+        identity: TlsIdentity | None = None,
+        credentials: Credentials | None = None,
+        bearer: Secret | None = None,
+        timeouts: Timeouts | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        if urlsplit(edge_url).path not in ("", "/"):
+            raise ConfigurationError(f"{edge_url}: an edge device is an origin; its URL has no path")
+        self._key = key
+        self._guid = guid
+        proof_of_identity(credentials, bearer)
+        self._credentials, self._bearer = credentials, bearer
+        self._transport = open_transport(
+            edge_url, trust, identity=identity, timeouts=timeouts or Timeouts(), proxy=proxy
+        )
+
+    @property
+    def origin(self) -> str:
+        """The edge device's origin; the GUID belongs to it and to no other (CALE-13)."""
+        return self._transport.origin
+
+    @property
+    def guid(self) -> str | None:
+        """The registration in use, or None."""
+        return self._guid
+
+    def register(self, spec: CsrSpec, *, key_uri: str | None = None) -> CaleRegistration:
+        """Register the key (section 4.1 of the draft); later requests use the new registration.
+
+        Args:
+            spec: subject and names of the CSR; the authorization server may take the identity from elsewhere.
+            key_uri: what opens the key again; by default the key's own URI, empty for a key that has none.
+
+        Returns:
+            What to keep (device_sdk.state.StateDirectory.save_cale_registration).
+
+        Raises:
+            AuthenticationRequiredError: no proof of identity, or it was refused.
+            NotForUsError: the answer holds no GUID that this key can read.
+            HttpStatusError, TransportError, VerificationError, KeyStoreError: as everywhere.
+        """
+        authorization = proof_of_identity(self._credentials, self._bearer)
+        request = registration_request(build_csr(spec, self._key), authorization)
+        guid = read_registration(self._transport.send(request), self._key)
+        self._guid = guid
+        if key_uri is None:
+            key_uri = self._key.info.uri if isinstance(self._key, DeviceKey) else ""
+        return CaleRegistration(guid, key_uri, self.origin, datetime.now(UTC))
+
+    def get(
+        self, path: str, *, check: ContentCheck | None = None, limit_bytes: int = MAX_RESPONSE_BYTES
+    ) -> CaleResponse:
+        """Read a resource and decrypt it (section 4.2).
+
+        Args:
+            path: path and query on the edge device.
+            check: raises ValueError if the plaintext is not what was asked for; json.loads will do (CALE-09). With
+                AES-CBC nothing else shows that an answer was altered behind the edge device.
+            limit_bytes: the largest acceptable answer, still encrypted.
+
+        Raises:
+            LocalProtocolError: not registered.
+            NotForUsError: revoked, unknown, a decoy, or refused by `check`; the protocol does not tell them apart.
+            HttpStatusError, RedirectRefusedError, TransportError, VerificationError, KeyStoreError: as everywhere.
+        """
+        response = self._transport.send(resource_request(path, self._registered(), limit_bytes=limit_bytes))
+        return CaleResponse(read_resource(response, self._key, check), response.url)
+
+    def whoami(self) -> x509.Certificate:
+        """The certificate the authorization server makes of this registration (section 4.3); it is for our key.
+
+        Raises: as `get`.
+        """
+        return read_whoami(self._transport.send(whoami_request(self._registered())), self._key)
+
+    def close(self) -> None:
+        """Close the connection; a later request opens a new one."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _registered(self) -> str:
+        if self._guid is None:
+            raise LocalProtocolError(f"{self.origin}: no GUID", hint="register first")
+        return self._guid
