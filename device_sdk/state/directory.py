@@ -104,6 +104,8 @@ class StateDirectory:
     def drop_journal(self) -> None:
         """Say that what was under way is finished or undone, and remove the files nothing names any more."""
         with self.exclusive():
+            # The journal goes last, so that no cleaning is left when it is gone; what only it named goes after it.
+            self._prune()
             files.remove(self._path / "journal.json")
             self._prune()
 

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -89,3 +96,72 @@ def clock() -> SlowTime:
 @pytest.fixture
 def bench(est_server: ReferenceServer, tmp_path: Path, clock: SlowTime) -> Bench:
     return Bench(est_server, tmp_path, clock)
+
+
+NEVER = 10**9
+
+
+class Runner:
+    """crash_launcher.py, with one line out and one line in for every run."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def run(self, operation: str, spec: dict[str, str], kill_at: int = NEVER) -> dict[str, Any]:
+        """Run until the end or the N-th event: status as of waitpid, and where it ended: events and error."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"operation": operation, "kill_at": kill_at, "spec": spec}) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        assert os.WTERMSIG(answer["status"]) in (0, signal.SIGKILL), answer
+        return answer
+
+    def finish(self, operation: str, spec: dict[str, str]) -> int:
+        """Run to the end; gives the number of events."""
+        answer = self.run(operation, spec)
+        assert answer["error"] is None, answer["error"]
+        return int(answer["events"])
+
+
+@contextmanager
+def running(*prefix: str) -> Iterator[Runner]:
+    command = [*prefix, sys.executable, str(Path(__file__).with_name("crash_launcher.py"))]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as process:
+        try:
+            yield Runner(process)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def new_runner() -> Iterator[Callable[..., Runner]]:
+    """Start further launchers, each behind a command line of one's own."""
+    with ExitStack() as stack:
+        yield lambda *prefix: stack.enter_context(running(*prefix))
+
+
+@pytest.fixture
+def runner() -> Iterator[Runner]:
+    with running() as started:
+        yield started
+
+
+@pytest.fixture
+def spec(est_server, tmp_path: Path) -> dict[str, str]:
+    return {
+        "url": est_server.url,
+        "anchors": str(est_server.ca_file),
+        "user": est_server.user,
+        "password": est_server.password,
+        "state": str(tmp_path / "state"),
+        "name": "router-7",
+    }
+
+
+@pytest.fixture
+def file_keys(spec: dict[str, str], tmp_path: Path) -> str:
+    (tmp_path / "keys").mkdir(mode=0o700)
+    spec["key_uri"] = f"file:{tmp_path}/keys/device.pem"
+    return f"file:{tmp_path}/keys"

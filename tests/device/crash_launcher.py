@@ -1,6 +1,6 @@
 """Runs one enrolment or renewal after the other, each in a child of its own that dies by SIGKILL at the N-th event.
 
-Reads JSON lines {"operation", "kill_at", "spec"} on stdin and answers each with {"status", "events", "error"}. An event is
+Reads JSON lines {"operation", "kill_at", "spec"} on stdin (in `spec`: where and what; `file_size` limits files, in bytes) and answers each with {"status", "events", "error"}. An event is
 the beginning or the end of a call that changes or synchronises a file, speaks to the server, or enters the keystore's
 code or the TPM's library. The product knows nothing of this: the interpreter's profiling hook counts and kills.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -66,12 +67,17 @@ def plan_of(spec: dict[str, str]) -> EnrolmentPlan:
         spec=CsrSpec(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, spec["name"])])),
         anchors=tuple(x509.load_pem_x509_certificates(Path(spec["anchors"]).read_bytes())),
         credentials=Credentials(spec["user"], Secret(spec["password"])),
+        wait_s=float(spec.get("wait_s", 0)),
     )
 
 
 def child(command: dict[str, Any], report: int) -> None:
-    device = Device(command["spec"]["state"])
-    plan = plan_of(command["spec"])
+    spec = command["spec"]
+    device = Device(spec["state"], lock_wait_s=float(spec.get("lock_wait_s", 0)))
+    plan = plan_of(spec)
+    if "file_size" in spec:
+        limit = int(spec["file_size"])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     killer = Killer(command["kill_at"])
     error = None
     threading.setprofile(killer)

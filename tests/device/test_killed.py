@@ -6,11 +6,7 @@ every exchange with the server, every step inside the keystore. The fast run tak
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,53 +22,6 @@ from device_sdk.client.device import Device
 from device_sdk.errors import KeyNotFoundError
 from device_sdk.keystores import registry
 from device_sdk.state import Phase, StateDirectory
-
-NEVER = 10**9
-SIGKILLED = 9
-
-
-class Runner:
-    """The launcher, with one line out and one line in for every run."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def run(self, operation: str, spec: dict[str, str], kill_at: int = NEVER) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"operation": operation, "kill_at": kill_at, "spec": spec}) + "\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        assert os.WTERMSIG(answer["status"]) in (0, SIGKILLED), answer
-        return answer
-
-    def finish(self, operation: str, spec: dict[str, str]) -> int:
-        """Run to the end; gives the number of events."""
-        answer = self.run(operation, spec)
-        assert answer["error"] is None, answer["error"]
-        return int(answer["events"])
-
-
-@pytest.fixture
-def runner() -> Iterator[Runner]:
-    command = [sys.executable, str(Path(__file__).with_name("crash_launcher.py"))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield Runner(process)
-        finally:
-            process.kill()
-
-
-@pytest.fixture
-def spec(est_server, tmp_path: Path) -> dict[str, str]:
-    return {
-        "url": est_server.url,
-        "anchors": str(est_server.ca_file),
-        "user": est_server.user,
-        "password": est_server.password,
-        "state": str(tmp_path / "state"),
-        "name": "router-7",
-    }
 
 
 def spki_at(uri: str) -> bytes | None:
@@ -118,7 +67,7 @@ def require_end(device: Device, keys: str) -> None:
     assert len(list((device.state.path / "certificates").iterdir())) == 1
 
 
-def enrolment_killed_at(runner: Runner, spec: dict[str, str], keys: str, number: int) -> None:
+def enrolment_killed_at(runner, spec: dict[str, str], keys: str, number: int) -> None:
     device = Device(spec["state"])
     runner.run("enroll", spec, number)
     made = spki_at(spec["key_uri"])
@@ -132,7 +81,7 @@ def enrolment_killed_at(runner: Runner, spec: dict[str, str], keys: str, number:
     assert certificate in (None, device.certificate), "the certificate was lost"
 
 
-def renewal_killed_at(runner: Runner, spec: dict[str, str], keys: str, number: int) -> None:
+def renewal_killed_at(runner, spec: dict[str, str], keys: str, number: int) -> None:
     device = Device(spec["state"])
     before = device.certificate
     runner.run("renew", spec, number)
@@ -155,7 +104,7 @@ def forget(spec: dict[str, str]) -> None:
     shutil.rmtree(device.state.path)
 
 
-def enrolments(runner: Runner, spec: dict[str, str], keys: str, step: int = 1, first: int = 1) -> int:
+def enrolments(runner, spec: dict[str, str], keys: str, step: int = 1, first: int = 1) -> int:
     events = runner.finish("enroll", spec)
     forget(spec)
     for number in range(first, events + 1, step):
@@ -164,7 +113,7 @@ def enrolments(runner: Runner, spec: dict[str, str], keys: str, step: int = 1, f
     return events
 
 
-def renewals(runner: Runner, spec: dict[str, str], keys: str, step: int = 1, first: int = 1) -> int:
+def renewals(runner, spec: dict[str, str], keys: str, step: int = 1, first: int = 1) -> int:
     runner.finish("enroll", spec)
     events = runner.finish("renew", spec)
     for number in range(first, events + 1, step):
@@ -172,28 +121,21 @@ def renewals(runner: Runner, spec: dict[str, str], keys: str, step: int = 1, fir
     return events
 
 
-@pytest.fixture
-def file_keys(spec: dict[str, str], tmp_path: Path) -> str:
-    (tmp_path / "keys").mkdir(mode=0o700)
-    spec["key_uri"] = f"file:{tmp_path}/keys/device.pem"
-    return f"file:{tmp_path}/keys"
-
-
-def test_enrolment_killed_here_and_there(runner: Runner, spec: dict[str, str], file_keys: str) -> None:
+def test_enrolment_killed_here_and_there(runner, spec: dict[str, str], file_keys: str) -> None:
     assert enrolments(runner, spec, file_keys, step=23, first=3) > 60
 
 
-def test_renewal_killed_here_and_there(runner: Runner, spec: dict[str, str], file_keys: str) -> None:
+def test_renewal_killed_here_and_there(runner, spec: dict[str, str], file_keys: str) -> None:
     assert renewals(runner, spec, file_keys, step=29, first=5) > 100
 
 
 @pytest.mark.slow
-def test_enrolment_killed_at_every_event(runner: Runner, spec: dict[str, str], file_keys: str) -> None:
+def test_enrolment_killed_at_every_event(runner, spec: dict[str, str], file_keys: str) -> None:
     enrolments(runner, spec, file_keys)
 
 
 @pytest.mark.slow
-def test_renewal_killed_at_every_event(runner: Runner, spec: dict[str, str], file_keys: str) -> None:
+def test_renewal_killed_at_every_event(runner, spec: dict[str, str], file_keys: str) -> None:
     renewals(runner, spec, file_keys)
 
 
@@ -204,13 +146,13 @@ def pkcs11_keys(spec: dict[str, str], token: Any) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_enrolment_killed_at_every_event_with_a_token(runner: Runner, spec: dict[str, str], softhsm_token: Any) -> None:
+def test_enrolment_killed_at_every_event_with_a_token(runner, spec: dict[str, str], softhsm_token: Any) -> None:
     with pkcs11_keys(spec, softhsm_token) as keys:
         enrolments(runner, spec, keys)
 
 
 @pytest.mark.slow
-def test_renewal_killed_at_every_event_with_a_token(runner: Runner, spec: dict[str, str], softhsm_token: Any) -> None:
+def test_renewal_killed_at_every_event_with_a_token(runner, spec: dict[str, str], softhsm_token: Any) -> None:
     with pkcs11_keys(spec, softhsm_token) as keys:
         renewals(runner, spec, keys)
 
@@ -223,10 +165,10 @@ def tpm_keys(spec: dict[str, str], swtpm: Any, tmp_path: Path) -> str:
 
 
 @pytest.mark.slow
-def test_enrolment_killed_at_every_event_with_a_tpm(runner: Runner, spec: dict[str, str], tpm_keys: str) -> None:
+def test_enrolment_killed_at_every_event_with_a_tpm(runner, spec: dict[str, str], tpm_keys: str) -> None:
     enrolments(runner, spec, tpm_keys)
 
 
 @pytest.mark.slow
-def test_renewal_killed_at_every_event_with_a_tpm(runner: Runner, spec: dict[str, str], tpm_keys: str) -> None:
+def test_renewal_killed_at_every_event_with_a_tpm(runner, spec: dict[str, str], tpm_keys: str) -> None:
     renewals(runner, spec, tpm_keys)
