@@ -73,9 +73,11 @@ class RequestReader:
 
     def _head(self) -> Request:
         # RFC 9112 section 2.2: at least one empty line before the request line is ignored
-        while self._buffer[:2] in (b"", b"\r", b"\r\n"):
-            self._buffer = self._buffer.removeprefix(b"\r\n")
-            self._buffer += self._receive()
+        while self._buffer in (b"", b"\r") or self._buffer.startswith(b"\r\n"):
+            if self._buffer.startswith(b"\r\n"):
+                self._buffer = self._buffer[2:]
+            else:
+                self._buffer += self._receive()
         lines = self._until(b"\r\n\r\n", self._limits.head_bytes, 431).decode("latin-1").split("\r\n")
         match = _REQUEST_LINE.fullmatch(lines[0])
         if match is None:

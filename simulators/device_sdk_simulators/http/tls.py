@@ -17,6 +17,8 @@ ServerKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 EXPORTER_LABEL = b"EXPORTER-Channel-Binding"
 _EXPIRED_OR_NOT_YET_VALID = (9, 10)
+# SSL_MODE_NO_AUTO_CHAIN: the chain is sent as it was given, not as OpenSSL can complete it
+_NO_AUTO_CHAIN = 8
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES256+SHA384:ECDHE+AES128+SHA256:ECDHE+AES+SHA1:!aNULL:!eNULL:!PSK"
 
 
@@ -46,6 +48,7 @@ def make_context(settings: TlsSettings) -> SSL.Context:
     context.set_min_proto_version(versions[settings.minimum])
     context.set_max_proto_version(versions[settings.maximum])
     context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    context.set_mode(_NO_AUTO_CHAIN)
     context.set_cipher_list(_CIPHERS)
     context.use_privatekey(settings.key)
     context.use_certificate(settings.chain[0])

@@ -1,22 +1,14 @@
 from __future__ import annotations
 
-import base64
 import http.client
-import ssl
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import pkcs7
-from device_sdk_simulators.http.messages import Request, Response, TlsFacts
 from device_sdk_simulators.server import ReferenceServer
 
-EST = "/.well-known/est/"
-PKCS10 = ("Content-Type", "application/pkcs10")
+from tests.simulators.server.support import client_context
 
 
 @pytest.fixture
@@ -44,46 +36,6 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 def server(tmp_path: Path):
     with ReferenceServer(tmp_path / "server") as running:
         yield running
-
-
-def name(text: str = "dev-1") -> x509.Name:
-    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
-
-
-def make_csr(key=None, subject=None, *, extensions=(), attributes=(), digest=None) -> bytes:
-    """DER of a CSR."""
-    builder = x509.CertificateSigningRequestBuilder().subject_name(name() if subject is None else subject)
-    for extension, critical in extensions:
-        builder = builder.add_extension(extension, critical)
-    for oid, value, tag in attributes:
-        builder = builder.add_attribute(x509.ObjectIdentifier(oid), value, _tag=tag)
-    csr = builder.sign(key or ec.generate_private_key(ec.SECP256R1()), digest or hashes.SHA256())
-    return csr.public_bytes(serialization.Encoding.DER)
-
-
-def basic(server: ReferenceServer) -> tuple[str, str]:
-    return "Authorization", "Basic " + base64.b64encode(f"{server.user}:{server.password}".encode()).decode()
-
-
-def certificates_in(response: Response) -> list[x509.Certificate]:
-    return pkcs7.load_der_pkcs7_certificates(base64.b64decode(response.body))
-
-
-def post(server: ReferenceServer, csr: bytes, *, operation="simpleenroll", client=None, headers=None, tls=None) -> Response:
-    """POST without sockets; authenticated by password unless a client certificate or other headers are given."""
-    if headers is None:
-        headers = [PKCS10] if client else [PKCS10, basic(server)]
-    tls = tls or TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", (client,) if client else ())
-    return server.handle(Request("POST", EST + operation, headers, base64.b64encode(csr), tls))
-
-
-def client_context(server, *, certificate=None, key=None, maximum=None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(server.ca_file))
-    if maximum == "1.2":
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
-    if certificate:
-        context.load_cert_chain(certificate, key)
-    return context
 
 
 @pytest.fixture
