@@ -11,14 +11,20 @@ from typing import cast
 
 import urllib3.connection
 
-from device_sdk.errors import RemoteProtocolError, ResponseTooLargeError, TlsError, TruncatedResponseError
+from device_sdk.errors import (
+    RemoteProtocolError,
+    ResponseTooLargeError,
+    TlsError,
+    TransportTimeoutError,
+    TruncatedResponseError,
+)
 from device_sdk.model.http import ConnectionFacts
 from device_sdk.transports.base import Timeouts
 from device_sdk.transports.https.head import Fields, Response
 from device_sdk.transports.https.origin import Origin
 from device_sdk.transports.https.proxy import Proxy
 from device_sdk.transports.https.timed import Deadline, TimedSocket, TimedTlsSocket
-from device_sdk.transports.openssl_provider import export_keying_material, has_extended_master_secret
+from device_sdk.transports.openssl_provider import export_keying_material, forget_errors, has_extended_master_secret
 
 ERROR_BODY_BYTES = 64 * 1024
 _PIECE_BYTES = 16 * 1024
@@ -66,6 +72,10 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
         self.timeout = deadline.limit(self._timeouts.connect_s)
         try:
             self.connect()
+        except TimeoutError as exc:  # urllib3 has a class of its own for the time before
+            self.close()
+            limit = self._timeouts.connect_s
+            raise TransportTimeoutError(f"no TLS handshake within {limit:g} s", timeout_s=limit) from exc
         except BaseException:
             self.close()
             raise
@@ -130,6 +140,7 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
             OSError, ssl.SSLError, http.client.HTTPException: as they come.
             ResponseTooLargeError, TruncatedResponseError, RemoteProtocolError: see their classes.
         """
+        forget_errors()  # left by a token that signed the body
         self._collected = bytearray()
         self.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         for name, value in headers:

@@ -44,8 +44,10 @@ class HeadReader(io.BufferedReader):
         budget = MAX_HEAD_BYTES
         while True:
             lines = self._head_lines(budget)
-            if not lines:
+            if not lines and budget == MAX_HEAD_BYTES:
                 return  # the connection ended before the first byte; http.client says so
+            if not lines:
+                raise TruncatedResponseError("the connection ended after an interim response")
             budget -= sum(map(len, lines))
             status = _status(lines[0])
             if status >= 200:

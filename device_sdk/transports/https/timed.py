@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from device_sdk.errors import TransportTimeoutError
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     _Base = socket.socket
 else:
     _Base = object
+
+
+_AT_ONCE_S = 0.005
 
 
 class Deadline:
@@ -33,7 +38,7 @@ class Deadline:
             TransportTimeoutError: the end has come.
         """
         remaining = self._end - time.monotonic()
-        if remaining <= 0:
+        if remaining < _AT_ONCE_S:
             raise TransportTimeoutError(
                 f"the exchange took longer than {self._total_s:g} s altogether", timeout_s=self._total_s
             )
@@ -60,17 +65,26 @@ class Timed(_Base):
         if self._deadline is not None:
             self.settimeout(self._deadline.limit(self._wait_s))
 
+    @contextmanager
+    def _armed(self) -> Iterator[None]:
+        self._arm()
+        try:
+            yield
+        except TimeoutError:
+            self._arm()  # which limit was it? This one raises if all time is over.
+            raise
+
     def recv_into(self, *args: Any, **options: Any) -> int:
         """As in the socket module."""
-        self._arm()
-        count = super().recv_into(*args, **options)
+        with self._armed():
+            count = super().recv_into(*args, **options)
         self.received_bytes += count
         return count
 
     def send(self, *args: Any, **options: Any) -> int:
         """As in the socket module."""
-        self._arm()
-        return super().send(*args, **options)
+        with self._armed():
+            return super().send(*args, **options)
 
 
 class TimedSocket(Timed, socket.socket):

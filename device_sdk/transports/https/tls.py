@@ -15,7 +15,12 @@ from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.transports.https.authorize import authorize
 from device_sdk.transports.https.sessions import Sessions
 from device_sdk.transports.https.timed import TimedTlsSocket
-from device_sdk.transports.openssl_provider import accept_any_purpose, has_extended_master_secret, use_private_key
+from device_sdk.transports.openssl_provider import (
+    accept_any_purpose,
+    forget_errors,
+    has_extended_master_secret,
+    use_private_key,
+)
 from device_sdk.transports.openssl_provider.context import KeyObject, KeySocket
 
 # RFC 9325 section 4.2, and RFC 7030 sections 3.2.3, 3.3.3 and 6 (EST-51): forward secrecy and AEAD only.
@@ -172,6 +177,7 @@ def insist_on_close_notify(context: ssl.SSLContext) -> None:
 
 def _load_explicit(context: ClientContext, trust: ServerTrust) -> None:
     anchors = [anchor.public_bytes(Encoding.DER) for anchor in trust.explicit]
+    forget_errors()
     try:
         context.load_verify_locations(cadata=b"".join(anchors))
     except ssl.SSLError as exc:

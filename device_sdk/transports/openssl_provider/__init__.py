@@ -6,6 +6,7 @@ means something only inside this process and only while it is being loaded.
 """
 
 from device_sdk.transports.openssl_provider.context import ensure_available, raising_key_errors, use_private_key
+from device_sdk.transports.openssl_provider.libcrypto import forget_errors
 from device_sdk.transports.openssl_provider.ssl_pointer import (
     accept_any_purpose,
     export_keying_material,
@@ -16,6 +17,7 @@ __all__ = [
     "accept_any_purpose",
     "ensure_available",
     "export_keying_material",
+    "forget_errors",
     "has_extended_master_secret",
     "raising_key_errors",
     "use_private_key",

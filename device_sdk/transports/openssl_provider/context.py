@@ -13,7 +13,7 @@ from device_sdk.model.keys import PrivateKey
 from device_sdk.transports.openssl_provider import decoder, failures, provider, self_test
 from device_sdk.transports.openssl_provider.files import as_path
 from device_sdk.transports.openssl_provider.keys import KEYS
-from device_sdk.transports.openssl_provider.libcrypto import library
+from device_sdk.transports.openssl_provider.libcrypto import forget_errors, library
 
 
 class _Installation:
@@ -76,6 +76,7 @@ class KeySocket(ssl.SSLSocket):
 
     def do_handshake(self, block: bool = False) -> None:
         """Handshake as usual; on the key's own errors the socket is closed."""
+        forget_errors()
         try:
             with raising_key_errors():
                 super().do_handshake(block)
@@ -91,6 +92,7 @@ class KeyObject(ssl.SSLObject):
 
     def do_handshake(self) -> None:
         """Handshake as usual."""
+        forget_errors()
         with raising_key_errors():
             super().do_handshake()
 

@@ -7,6 +7,7 @@ provider in those is of no use.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from collections.abc import Callable
 from functools import cache
@@ -79,3 +80,13 @@ def library() -> Library:
     if path is None:
         raise TlsKeyUnavailableError("the ssl module is built into this Python's executable", hint=_HINT)
     return Library(path)
+
+
+def forget_errors() -> None:
+    """Empty this thread's OpenSSL error queue.
+
+    PKCS#11 modules that are linked to the same libcrypto leave errors behind (SoftHSM: NO_SUCH_ENGINE), which the ssl
+    module would take for errors of its own next call. Where OpenSSL cannot be reached nothing is done.
+    """
+    with contextlib.suppress(TlsKeyUnavailableError):
+        library().clear_errors()

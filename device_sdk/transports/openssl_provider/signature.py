@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from device_sdk.model.keys import PrivateKey
 from device_sdk.transports.openssl_provider import params
 from device_sdk.transports.openssl_provider.keys import KEYS, KeyData, signature_size
-from device_sdk.transports.openssl_provider.libcrypto import SizePointer
+from device_sdk.transports.openssl_provider.libcrypto import SizePointer, forget_errors
 from device_sdk.transports.openssl_provider.memory import FREE, allocate, callback, dispatch_table, duplicate
 
 _SALT_IS_DIGEST, _SALT_AUTO, _SALT_MAX = -1, -2, -3
@@ -78,7 +78,10 @@ def _sign(address: int, out: int, out_size: Any, room: int, message: bytes) -> i
     if not out:
         out_size[0] = signature_size(key.public_key())
         return 1
-    signature = _signature(key, context, message)
+    try:
+        signature = _signature(key, context, message)
+    finally:
+        forget_errors()  # of the module that signed; nothing of OpenSSL's own is pending here
     if len(signature) > room:
         raise ValueError("the buffer for the signature is too small")
     ctypes.memmove(out, signature, len(signature))
