@@ -172,7 +172,10 @@ class _Search:
         if issuer.subject != path[-1].issuer or self.signatures >= _MAX_SIGNATURES:
             return False
         self.signatures += 1
-        return issued_by(path[-1], issuer) and not self._note(issuer, _length_problem(issuer, path))
+        if not issued_by(path[-1], issuer):
+            self._note(path[-1], _hash_problem(path[-1]))
+            return False
+        return not self._note(issuer, _length_problem(issuer, path))
 
     def _unusable(self, candidate: x509.Certificate) -> bool:
         problem = (
@@ -186,6 +189,16 @@ class _Search:
         if problem:
             self.problems[f"{name_of(certificate)}: {problem}"] = None
         return problem is not None
+
+
+def _hash_problem(certificate: x509.Certificate) -> str | None:
+    """Why a signature could not even be looked at: hashes that can be forged are not verified at all."""
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return "signed with an unknown algorithm"
+    weak = algorithm is not None and algorithm.name in ("sha1", "md5")
+    return f"signed with {algorithm.name}, which is not accepted" if algorithm and weak else None
 
 
 def _length_problem(issuer: x509.Certificate, path: tuple[x509.Certificate, ...]) -> str | None:

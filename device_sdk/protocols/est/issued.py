@@ -10,7 +10,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from device_sdk.errors import CertificateMismatchError, ClockError, VerificationError
-from device_sdk.model.keys import PublicKey
 from device_sdk.protocols.est.ca_certificates import spki
 from device_sdk.wire.path import CLOCK_ALLOWANCE, find_path, is_self_signed, name_of
 
@@ -73,11 +72,6 @@ def check_issued(
     anchor = path[-1]
     chain = path[:-1] if is_self_signed(anchor) else path
     return Enrolled(certificate, chain, anchor, tuple(_differences(certificate, csr)))
-
-
-def public_key_der(key: PublicKey) -> bytes:
-    """DER SubjectPublicKeyInfo of a key."""
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _for_key(
