@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 from device_sdk._version import __version__
 
 if TYPE_CHECKING:
+    from device_sdk.client.cale import CaleAuth, CaleClient
+    from device_sdk.client.device import Device, EnrolmentPlan, RenewalPlan
+    from device_sdk.client.est import EstClient
+    from device_sdk.client.est.bootstrap import bootstrap
     from device_sdk.errors import DeviceSdkError
     from device_sdk.keystores.registry import (
         create_key,
@@ -21,32 +25,75 @@ if TYPE_CHECKING:
         probe,
         store_certificate,
     )
+    from device_sdk.model.credentials import Credentials
+    from device_sdk.model.csr import CsrSpec, DeviceAttributes
     from device_sdk.model.keys import KeyType
     from device_sdk.model.secret import Secret
+    from device_sdk.model.trust import ServerTrust, TlsIdentity
+    from device_sdk.transports.https import HardwareTlsAdapter, client_ssl_context
+    from device_sdk.wire.csr import build_csr
+    from device_sdk.wire.fingerprint import parse_pin
+    from device_sdk.wire.names import parse_dn, parse_san
 
 _HOMES = {
+    "CaleAuth": "device_sdk.client.cale",
+    "CaleClient": "device_sdk.client.cale",
+    "Credentials": "device_sdk.model.credentials",
+    "CsrSpec": "device_sdk.model.csr",
+    "Device": "device_sdk.client.device",
+    "DeviceAttributes": "device_sdk.model.csr",
     "DeviceSdkError": "device_sdk.errors",
+    "EnrolmentPlan": "device_sdk.client.device",
+    "EstClient": "device_sdk.client.est",
+    "HardwareTlsAdapter": "device_sdk.transports.https",
     "KeyType": "device_sdk.model.keys",
+    "RenewalPlan": "device_sdk.client.device",
     "Secret": "device_sdk.model.secret",
+    "ServerTrust": "device_sdk.model.trust",
+    "TlsIdentity": "device_sdk.model.trust",
+    "bootstrap": "device_sdk.client.est.bootstrap",
+    "build_csr": "device_sdk.wire.csr",
+    "client_ssl_context": "device_sdk.transports.https",
     "create_key": "device_sdk.keystores.registry",
     "delete_key": "device_sdk.keystores.registry",
     "list_keys": "device_sdk.keystores.registry",
     "load_certificate": "device_sdk.keystores.registry",
     "open_key": "device_sdk.keystores.registry",
+    "parse_dn": "device_sdk.wire.names",
+    "parse_pin": "device_sdk.wire.fingerprint",
+    "parse_san": "device_sdk.wire.names",
     "probe": "device_sdk.keystores.registry",
     "store_certificate": "device_sdk.keystores.registry",
 }
 
 __all__ = [
+    "CaleAuth",
+    "CaleClient",
+    "Credentials",
+    "CsrSpec",
+    "Device",
+    "DeviceAttributes",
     "DeviceSdkError",
+    "EnrolmentPlan",
+    "EstClient",
+    "HardwareTlsAdapter",
     "KeyType",
+    "RenewalPlan",
     "Secret",
+    "ServerTrust",
+    "TlsIdentity",
     "__version__",
+    "bootstrap",
+    "build_csr",
+    "client_ssl_context",
     "create_key",
     "delete_key",
     "list_keys",
     "load_certificate",
     "open_key",
+    "parse_dn",
+    "parse_pin",
+    "parse_san",
     "probe",
     "store_certificate",
 ]

@@ -30,7 +30,6 @@ def _act(server: Server, devices: list[Device], tell: Narrator) -> list[dict[str
     results = []
     for device in devices:
         tell.chapter(f"{device.name}: {device.hardware}")
-        device.create_keys(tell)
         device.enrol(server, tell)
         device.renew(server, tell)
         device.read_answer(server, tell)

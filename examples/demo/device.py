@@ -1,4 +1,4 @@
-"""One device of the demonstration: what it is made of and the five things it does."""
+"""One device of the demonstration: what it is made of and the things it does."""
 
 from __future__ import annotations
 
@@ -30,22 +30,11 @@ class Device:
         tell.command(command)
         return run(command, self.environment)
 
-    def create_keys(self, tell: Narrator) -> None:
-        """Two keys, born in the hardware: one for the identity, one to read encrypted answers."""
-        tell.step(
-            "Two keys are made inside the hardware: one to be somebody, one to read what is meant for nobody else."
-        )
-        for uri, kind in ((self.key_uri, "ec-p256"), (self.cale_key_uri, "rsa-2048")):
-            key = self._command(tell, "keys", "create", uri, "--type", kind)
-            if key["extractable"] is not False or not key["hardware"]:
-                raise ProgramError(f"{uri} could leave its hardware")
-            proof = ", ".join(f"{name}={value}" for name, value in key["attributes"].items())
-            tell.result(f"{kind}, read back from the {self.keystore} keystore: {proof}")
-
     def enrol(self, server: Server, tell: Narrator) -> None:
-        """Bootstrap trust by a fingerprint, then ask for a certificate with the MAC address in the request."""
-        tell.step("The device has never seen this server. It knows one thing, the fingerprint on its delivery note, and trusts "
-                  "the CA certificate that has it; only then does it show the password, over a connection that CA vouches for.")  # fmt: skip
+        """Make the key, bootstrap trust by a fingerprint, ask for a certificate with the MAC address in the request."""
+        tell.step("The device makes a key inside its hardware. It has never seen the server; all it knows is the fingerprint on "
+                  "its delivery note. It trusts the CA certificate that has it, and only then, over a connection that CA "
+                  "vouches for, shows its password and asks for a certificate.")  # fmt: skip
         enrolled = self._command(
             tell, "enroll", "--state", str(self.state), "--key", self.key_uri, "--url", server.url,
             "--pin", server.fingerprint, "--user", server.user, "--password-file", str(server.password_file),
@@ -59,25 +48,33 @@ class Device:
             )
         tell.result(f"certificate {enrolled['certificate']['serial']} for {enrolled['certificate']['subject']}; "
                     f"the server read MAC address {entry['mac_address']} in the request")  # fmt: skip
+        tell.step("Can the key leave? The hardware is asked what it knows about it.")
+        self._prove(self._command(tell, "keys", "show", enrolled["key_uri"]), tell)
+
+    def _prove(self, key: dict[str, Any], tell: Narrator) -> None:
+        if key["extractable"] is not False or not key["hardware"]:
+            raise ProgramError(f"{key['uri']} could leave its hardware")
+        proof = ", ".join(f"{name}={value}" for name, value in key["attributes"].items())
+        tell.result(f"{key['key_type']} in {key['keystore']}: {proof}")
 
     def renew(self, server: Server, tell: Narrator) -> None:
         """Renew over TLS in which the hardware key proves who this is."""
-        tell.step("Renewal needs no password: the key in the hardware signs the TLS handshake.")
+        tell.step("Renewal needs no password: the key in the hardware signs the TLS handshake. A new key is made, proved by a "
+                  "connection of its own, and takes over; then the old one is destroyed.")  # fmt: skip
         renewed = self._command(tell, "renew", "--state", str(self.state))
         entry = self._logged(server, "simplereenroll")
         if entry["authentication"] != "tls" or entry["client_serial"] != self.facts["enrolled"]["serial"]:
             raise ProgramError(
                 f"the renewal was authenticated by {entry['authentication']}, not by the first certificate"
             )
-        self.facts["renewed"] = renewed
         tell.result(f"certificate {renewed['certificate']['serial']}; the server saw {entry['tls_version']} with client "
                     f"certificate {entry['client_serial']}")  # fmt: skip
 
     def read_answer(self, server: Server, tell: Narrator) -> None:
         """Register with CALE and read an answer only this hardware can open."""
-        tell.step(
-            "The second key is registered. From now on answers travel encrypted to it, through every proxy on the way."
-        )
+        tell.step("A second key, to read what is meant for nobody else, is made in the hardware and registered. From now on "
+                  "answers travel encrypted to it, through every proxy on the way.")  # fmt: skip
+        self._prove(self._command(tell, "keys", "create", self.cale_key_uri, "--type", "rsa-2048"), tell)
         self._command(
             tell, "cale", "register", "--state", str(self.state), "--url", server.cale_url, "--key", self.cale_key_uri,
             "--user", server.user, "--password-file", str(server.password_file),
