@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from device_sdk.errors import ConfigurationError, LocalProtocolError
+from device_sdk.errors import ConfigurationError, CsrAttributesError, LocalProtocolError
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import PrivateKey, PublicKey
 from device_sdk.model.secret import Secret
@@ -70,7 +71,22 @@ def build_csr(
         der.set_of(_attributes(spec, extensions, wishes, challenge_password), tag=0xA0),
     )
     algorithm, signature = _sign(key, info, wishes.signature())
-    return der.sequence(info, algorithm, der.tlv(0x03, b"\0" + signature))
+    request = der.sequence(info, algorithm, der.tlv(0x03, b"\0" + signature))
+    _require_readable(request, wishes)
+    return request
+
+
+def _require_readable(request: bytes, wishes: CsrAttributes) -> None:
+    """Refuse what only a server would complain about: names and extensions made by hand are not checked before."""
+    try:
+        read = x509.load_der_x509_csr(request)
+        _ = read.subject, read.extensions
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        if wishes.extensions or wishes.subject:
+            raise CsrAttributesError("the server asks for values that make the request unreadable") from error
+        raise ConfigurationError(
+            "the certificate request cannot be read back", hint="a value in it does not fit its place"
+        ) from error
 
 
 def _attributes(

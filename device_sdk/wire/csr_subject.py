@@ -22,13 +22,13 @@ def request_subject(spec: CsrSpec, template: tuple[SubjectPart, ...] | None) -> 
 
     Without a template: the caller's subject, and the device's serial number behind it unless it has one. With a
     template: exactly its parts, the open ones filled with the caller's attributes of that type in order; what the
-    template does not list is not expected and left out (RFC 9908 section 3.4, EST-182).
+    template does not list is not expected and left out (RFC 9908 section 3.4, EST-182). The caller's name is taken as it
+    is, character by character: it may be that of a certificate to renew (EST-150).
 
     Raises:
-        ConfigurationError: a value its type cannot hold.
+        ConfigurationError: a serial number that does not fit its attribute.
     """
     name = _with_serial_number(spec)
-    check_name(name)
     return name.public_bytes() if template is None else _from_template(name, template)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Callable
@@ -9,10 +10,11 @@ from collections.abc import Callable
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.name import _ASN1Type
 from pyasn1.codec.der import decoder
 from pyasn1_alt_modules import rfc4108, rfc5280
 
-from device_sdk.errors import ConfigurationError, CsrAttributesError, LocalProtocolError
+from device_sdk.errors import ConfigurationError, CsrAttributesError, DeviceSdkError, LocalProtocolError
 from device_sdk.model.csr import CsrSpec, DeviceAttributes, MacPlacement
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
@@ -22,7 +24,7 @@ from device_sdk.wire.csr import build_csr
 from device_sdk.wire.csrattrs import CsrAttributes
 from device_sdk.wire.names import parse_dn, parse_san
 from device_sdk.wire.transfer import LABELS_CSR, decode_body
-from tests.wire.judges import VECTORS, csr_by_pyasn1, openssl
+from tests.wire.judges import VECTORS, csr_by_pyasn1, damaged, openssl
 
 SAN, SDA, KU, EKU = "2.5.29.17", "2.5.29.9", "2.5.29.15", "2.5.29.37"
 MAC_DER = b"\x16\x1100:00:92:90:ee:e2"
@@ -148,6 +150,18 @@ def test_empty_subject_makes_the_san_critical() -> None:
     request = build_csr(CsrSpec(x509.Name([]), (parse_san("DNS:a.example"),)), P256)
     assert "X509v3 Subject Alternative Name: critical" in judged(request)
     assert "Subject: \n" in judged(build_csr(CsrSpec(x509.Name([])), P256))
+
+
+def test_the_subject_of_an_older_certificate_is_kept_byte_for_byte() -> None:
+    """EST-150: string types that nobody here would choose; renewal must not change them."""
+    odd = [
+        x509.NameAttribute(x509.NameOID.COMMON_NAME, "a", _ASN1Type.PrintableString),
+        x509.NameAttribute(x509.NameOID.SERIAL_NUMBER, "A_1", _ASN1Type.UTF8String),
+    ]
+    subject = x509.Name(odd)
+    request = build_csr(CsrSpec(subject), P256)
+    assert x509.load_der_x509_csr(request).subject.public_bytes() == subject.public_bytes()
+    judged(request)
 
 
 def test_serial_number_is_not_doubled() -> None:
@@ -364,9 +378,6 @@ def test_further_attributes() -> None:
         ),
         pytest.param(CsrSpec(ROUTER.subject, device=DeviceAttributes(dns_names=("a b",))), id="no DNS name"),
         pytest.param(CsrSpec(ROUTER.subject, device=DeviceAttributes(uris=("a b",))), id="no URI"),
-        pytest.param(
-            CsrSpec(x509.Name([x509.NameAttribute(x509.NameOID.SERIAL_NUMBER, "ü")])), id="subject not printable"
-        ),
         pytest.param(CsrSpec(ROUTER.subject, attributes=(("1.2.3", b"\x05\x00"),) * 2), id="attribute twice"),
         pytest.param(CsrSpec(ROUTER.subject, attributes=((oids.CHALLENGE_PASSWORD, b"\x05\x00"),)), id="binding twice"),
         pytest.param(
@@ -381,6 +392,31 @@ def test_further_attributes() -> None:
 def test_values_that_do_not_fit_are_refused(spec: CsrSpec) -> None:
     with pytest.raises(ConfigurationError):
         build_csr(spec, P256, challenge_password=BINDING)
+
+
+def test_a_request_that_nobody_could_read_is_not_given_out() -> None:
+    """A name or extension made by hand that is not what its standard says."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.SERIAL_NUMBER, "a_b")])
+    usage = x509.UnrecognizedExtension(x509.ObjectIdentifier(KU), b"\x05\x00")
+    for spec in (CsrSpec(name), CsrSpec(ROUTER.subject, extensions=(x509.Extension(usage.oid, False, usage),))):
+        with pytest.raises(ConfigurationError, match="cannot be read back"):
+            build_csr(spec, P256)
+
+
+def test_bad_values_of_the_server_are_the_servers_fault() -> None:
+    wishes = wishes_of(extension_request(der.extension(KU, b"\x05\x00", critical=True)))
+    with pytest.raises(CsrAttributesError, match="unreadable"):
+        build_csr(ROUTER, P256, wishes=wishes)
+
+
+def test_damaged_wishes_give_errors_of_the_sdk_only() -> None:
+    """Whatever still reads of a damaged /csrattrs can be built with, or is refused by an error of the SDK."""
+    spec = CsrSpec(ROUTER.subject, (parse_san("IP:192.0.2.7"),), DeviceAttributes("00:00:92:90:ee:e2"))
+    for name in ("rfc9908/generated-s3.4-template", "rfc9908/s5.1-acp-san", "rfc7030/s4.5.2-csrattrs-example"):
+        raw = decode_body((VECTORS / f"{name}.b64").read_bytes())
+        for data in damaged(raw, flips=400):
+            with contextlib.suppress(DeviceSdkError):
+                build_csr(spec, P256, wishes=CsrAttributes.from_bytes(data), challenge_password=BINDING)
 
 
 def test_short_rsa_keys_are_refused() -> None:
