@@ -1,0 +1,55 @@
+"""Registered with a key that never leaves its token or TPM, read by it, in CaleClient and under requests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import requests
+from device_sdk_simulators.server import ReferenceServer
+
+from device_sdk.client.cale import CaleAuth, CaleClient
+from device_sdk.errors import NotForUsError
+from device_sdk.keystores.registry import create_key, open_key
+from device_sdk.model.credentials import Credentials
+from device_sdk.model.trust import ServerTrust
+from device_sdk.state import StateDirectory
+from device_sdk.transports.https.adapter import HardwareTlsAdapter
+from tests.cale.parts import ANSWER, SPEC
+
+
+@pytest.mark.parametrize("key_type", ["rsa-2048", "ec-p256"])
+@pytest.mark.parametrize("keystore", ["pkcs11", "tpm2"])
+@pytest.mark.parametrize("modern", [False, True], ids=["draft", "hardened"])
+def test_a_key_born_in_hardware_reads_cale_answers(
+    request: pytest.FixtureRequest,
+    cale_server: ReferenceServer,
+    trust: ServerTrust,
+    credentials: Credentials,
+    tmp_path: Path,
+    keystore: str,
+    key_type: str,
+    modern: bool,
+) -> None:
+    fixture = request.getfixturevalue("softhsm_token" if keystore == "pkcs11" else "swtpm")
+    uri = fixture.uri_of("cale") if keystore == "pkcs11" else "tpm2:handle=0x81000021"
+    cale_server.policy.cale_hardened = cale_server.policy.cale_aead = modern
+    state = StateDirectory(tmp_path / "state")
+    create_key(uri, key_type).close()
+    with (
+        open_key(uri) as key,
+        CaleClient(cale_server.cale_url, trust, key, credentials=credentials) as client,  # type: ignore[arg-type]
+    ):
+        registration = client.register(SPEC)
+        assert registration.key_uri == key.info.uri
+        assert client.get("/resource", check=json.loads).content == ANSWER
+        assert client.whoami().subject is not None
+        state.save_cale_registration("default", registration)
+    with requests.Session() as session:
+        session.mount(cale_server.cale_url, HardwareTlsAdapter(trust))
+        session.auth = CaleAuth.from_state(state)
+        assert session.get(f"{cale_server.cale_url}/resource").json() == {"foo": "bar"}
+        cale_server.cale.authorization.revoke(registration.guid)
+        with pytest.raises(NotForUsError):
+            session.get(f"{cale_server.cale_url}/resource")
