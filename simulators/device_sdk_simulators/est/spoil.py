@@ -8,16 +8,14 @@ from datetime import datetime, timedelta
 from email.utils import format_datetime
 
 from cryptography import x509
-from pyasn1.codec.ber import encoder as ber_encoder
-from pyasn1.codec.der.decoder import decode
-from pyasn1.codec.der.encoder import encode
-from pyasn1_alt_modules import rfc5652
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from device_sdk_simulators.ca.hierarchy import Hierarchy, make_authority
 from device_sdk_simulators.ca.issue import Wish, issue
 from device_sdk_simulators.ca.keys import new_key
 from device_sdk_simulators.est.authorize import CHALLENGE
 from device_sdk_simulators.est.bodies import wrap
+from device_sdk_simulators.est.odd_cms import odd_certs_only
 from device_sdk_simulators.faults import Faults
 from device_sdk_simulators.http.messages import Response
 
@@ -121,18 +119,10 @@ class Spoiler:
         ber = self._faults.take("ber", operation)
         if not (unordered or empty_content or ber):
             return der
-        content = decode(der, asn1Spec=rfc5652.ContentInfo())[0]
-        signed = decode(content["content"], asn1Spec=rfc5652.SignedData())[0]
-        if empty_content:
-            signed["encapContentInfo"]["eContent"] = b""
+        certificates = sorted(one.public_bytes(Encoding.DER) for one in pkcs7.load_der_pkcs7_certificates(der))
         if unordered:
-            reverse = list(signed["certificates"])[::-1]
-            for position, certificate in enumerate(reverse):
-                signed["certificates"][position] = certificate
-        # only the BER encoder leaves a SET OF as it is
-        inner = ber_encoder.encode(signed, defMode=not ber) if ber or unordered else encode(signed)
-        content["content"] = inner
-        return bytes(ber_encoder.encode(content, defMode=not ber))
+            certificates.reverse()
+        return odd_certs_only(certificates, indefinite=ber is not None, empty_content=empty_content is not None)
 
     def _text(self, operation: str, der: bytes) -> bytes:
         text = base64.b64encode(der)
