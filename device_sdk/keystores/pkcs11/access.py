@@ -99,6 +99,7 @@ class Access:
     ) -> None:
         self._lease: Lease | None = lease
         self.uri = uri
+        self._text = str(uri)
         self._provider = provider
         self.name = name
         self._always_authenticate = always_authenticate
@@ -129,7 +130,7 @@ class Access:
 
     def use_reporting(self, operation: Callable[[Any, str | None], T]) -> T:
         """The same with every CkError turned into an error of the SDK."""
-        with reporting(str(self.uri)):
+        with reporting(self._text):
             return self.use(operation)
 
 

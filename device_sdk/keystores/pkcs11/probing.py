@@ -63,7 +63,7 @@ class _SessionAccess(Access):
 
     def __init__(self, key: Any, uri: Pkcs11Uri) -> None:
         self._key = key
-        self.uri = uri
+        self.uri, self._text = uri, str(uri)
 
     def close(self) -> None:
         """The session takes the key with it."""

@@ -1,0 +1,196 @@
+"""Keys born in a token: what they are, what is refused, and what is left behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from device_sdk_simulators.softhsm import SoftHsm
+
+from device_sdk.errors import (
+    ExtractableKeyError,
+    KeyExistsError,
+    KeyStoreFailedError,
+    MechanismUnsupportedError,
+    UriError,
+)
+from device_sdk.keystores.registry import create_key, list_keys, open_key
+from device_sdk.model.keys import KeyType
+from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+from tests.keystores.pkcs11.faulty import FaultyModule
+from tests.keystores.pkcs11.tools import objects, pkcs11_tool
+
+BORN_HERE = {
+    "CKA_SENSITIVE": True,
+    "CKA_EXTRACTABLE": False,
+    "CKA_NEVER_EXTRACTABLE": True,
+    "CKA_ALWAYS_SENSITIVE": True,
+    "CKA_LOCAL": True,
+    "CKA_PRIVATE": True,
+    "CKA_MODIFIABLE": False,
+    "CKA_COPYABLE": False,
+}
+
+
+@pytest.mark.parametrize("key_type", ["ec-p256", "ec-p384", "ec-p521", "rsa-2048"])
+def test_a_key_is_read_back_as_born_in_the_token(token: SoftHsm, key_type: str) -> None:
+    """Hardware keys are generated with non-extractable attributes and read back to prove it."""
+    key = create_key(token.uri_of("device key"), key_type)
+    assert BORN_HERE.items() <= key.info.attributes.items()
+    assert not key.info.extractable
+    assert key.info.hardware
+    assert key.info.key_type is KeyType(key_type)
+    assert list_keys(token.uri) == (key.info,)
+    with open_key(key.info.uri) as again:
+        assert again.info == key.info
+        assert again.public_key() == key.public_key()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key_type", ["rsa-3072", "rsa-4096"])
+def test_large_rsa_keys(token: SoftHsm, key_type: str) -> None:
+    assert create_key(token.uri_of("big"), key_type).key_size == int(key_type[4:])
+
+
+@pytest.mark.parametrize("key_type", ["ec-p256", "rsa-2048"])
+def test_pkcs11_tool_lists_it_as_non_extractable(token: SoftHsm, key_type: str) -> None:
+    """`pkcs11-tool` lists our key as non-extractable; both halves have one label and one CKA_ID."""
+    key = create_key(token.uri_of("device"), key_type)
+    private, public = sorted(objects(token))
+    assert private.startswith("Private Key Object")
+    assert "Access:     sensitive, always sensitive, never extractable, local" in private
+    for half in (private, public):
+        assert "label:      device" in half
+        assert f"ID:         {key.info.key_id}" in half
+
+
+def test_the_uri_of_a_key_holds_everything_but_the_pin(token: SoftHsm) -> None:
+    pin = f"pin-value={token.pin}"
+    uri = token.uri_of("device").replace(f"pin-source=file:{token.pin_file}", pin)
+    key = create_key(uri, "ec-p256")
+    assert token.pin not in key.info.uri.replace(token.serial, "")
+    read = Pkcs11Uri.parse(key.info.uri)
+    assert (read.token, read.serial, read.label, read.object_type) == (token.label, token.serial, "device", "private")
+    assert open_key(f"{key.info.uri}&{pin}").public_key() == key.public_key()
+
+
+def test_a_name_is_taken_only_once(token: SoftHsm) -> None:
+    """A key label that exists: create refuses, and is idempotent with reuse."""
+    uri = token.uri_of("device")
+    first = create_key(uri, "ec-p256")
+    with pytest.raises(KeyExistsError, match="exists"):
+        create_key(uri, "ec-p256")
+    again = create_key(uri, "ec-p256", reuse=True)
+    assert again.info == first.info
+    with pytest.raises(KeyExistsError, match="ec-p256"):
+        create_key(uri, "ec-p384", reuse=True)
+    with pytest.raises(KeyExistsError):
+        create_key(str(replace(Pkcs11Uri.parse(first.info.uri), label="other")), "ec-p256")
+    assert len(objects(token)) == 2
+
+
+def test_an_id_may_be_chosen(token: SoftHsm) -> None:
+    key = create_key(token.uri.replace("?", ";id=%00%FF?"), "ec-p256")
+    assert key.info.key_id == "00ff"
+    assert key.info.label == ""
+    assert open_key(key.info.uri).public_key() == key.public_key()
+
+
+def test_labels_may_hold_anything_that_is_utf8(token: SoftHsm) -> None:
+    label = "ключ; é?&=%41 /'\""
+    uri = str(replace(Pkcs11Uri.parse(token.uri), label=label))
+    assert create_key(uri, "ec-p256").info.label == label
+    assert open_key(uri).info.label == label
+
+
+@pytest.mark.parametrize("part", ["", ";type=private", ";object=a;type=cert", ";object=a;type=public"])
+def test_a_uri_that_names_no_key_makes_none(token: SoftHsm, part: str) -> None:
+    with pytest.raises(UriError):
+        create_key(token.uri.replace("?", part + "?"), "ec-p256")
+    assert objects(token) == []
+
+
+@pytest.mark.parametrize(("leak", "failed"), [(1, "CKA_EXTRACTABLE"), (2, "CKA_SENSITIVE")])
+def test_a_key_that_could_leave_is_destroyed(faulty: FaultyModule, leak: int, failed: str) -> None:
+    """A key that fails the check is destroyed and the call errors; here the token really makes an extractable key."""
+    faulty.lie("leak", leak)
+    with pytest.raises(ExtractableKeyError) as caught:
+        create_key(faulty.uri_of("device"), "ec-p256")
+    assert caught.value.attributes is not None
+    assert failed in caught.value.attributes
+    assert objects(faulty.token) == []
+
+
+def test_a_key_that_cannot_sign_is_destroyed(faulty: FaultyModule) -> None:
+    """Test-sign after creation: what does not work is not left behind."""
+    faulty.fail("C_Sign", 0x06, times=1000)
+    with pytest.raises(KeyStoreFailedError, match="CKR_FUNCTION_FAILED"):
+        create_key(faulty.uri_of("device"), "ec-p256")
+    assert objects(faulty.token) == []
+
+
+@pytest.mark.parametrize("attribute", [0x171, 0x170])
+def test_modules_that_do_not_know_an_attribute_still_make_keys(faulty: FaultyModule, attribute: int) -> None:
+    """CKA_COPYABLE and CKA_MODIFIABLE where the module takes them; the checked attributes always."""
+    faulty.lie("refuse_attribute", attribute)
+    assert not create_key(faulty.uri_of("device"), "ec-p256").info.extractable
+
+
+def test_a_mechanism_the_token_does_not_have(faulty: FaultyModule) -> None:
+    faulty.fail("C_GenerateKeyPair", 0x70)
+    with pytest.raises(MechanismUnsupportedError, match="CKR_MECHANISM_INVALID"):
+        create_key(faulty.uri_of("device"), "rsa-4096")
+
+
+def test_a_public_half_without_its_private_one_is_swept(token: SoftHsm) -> None:
+    """A power cut between the halves: the orphan goes, the new key comes."""
+    old = create_key(token.uri_of("device"), "ec-p256")
+    assert old.info.key_id is not None
+    pkcs11_tool(token, "--delete-object", "--type", "privkey", "--id", old.info.key_id)
+    assert len(objects(token)) == 1
+    new = create_key(token.uri_of("device"), "ec-p256")
+    assert new.info.key_id != old.info.key_id
+    assert len(objects(token)) == 2
+
+
+def test_an_imported_public_key_of_the_same_label_is_left_alone(token: SoftHsm, tmp_path: object) -> None:
+    old = create_key(token.uri_of("device"), "ec-p256")
+    assert old.info.key_id is not None
+    pkcs11_tool(token, "--read-object", "--type", "pubkey", "--id", old.info.key_id, "-o", f"{tmp_path}/public.der")
+    pkcs11_tool(token, "--delete-object", "--type", "privkey", "--id", old.info.key_id)
+    pkcs11_tool(token, "--delete-object", "--type", "pubkey", "--id", old.info.key_id)
+    pkcs11_tool(
+        token, "--write-object", f"{tmp_path}/public.der", "--type", "pubkey", "--id", "77", "--label", "device"
+    )
+    create_key(token.uri_of("device"), "ec-p256")
+    assert len(objects(token)) == 3
+
+
+def test_a_private_half_without_its_public_one_that_works_is_not_destroyed(token: SoftHsm) -> None:
+    """It may be somebody's only key: the name is taken."""
+    old = create_key(token.uri_of("device"), "ec-p256")
+    assert old.info.key_id is not None
+    pkcs11_tool(token, "--delete-object", "--type", "pubkey", "--id", old.info.key_id)
+    with pytest.raises(KeyExistsError):
+        create_key(token.uri_of("device"), "ec-p256")
+    assert create_key(token.uri_of("device"), "ec-p256", reuse=True).public_key() == old.public_key()
+
+
+def test_a_lonely_private_half_that_does_nothing_is_swept(faulty: FaultyModule) -> None:
+    old = create_key(faulty.uri_of("device"), "ec-p256")
+    assert old.info.key_id is not None
+    pkcs11_tool(faulty.token, "--delete-object", "--type", "pubkey", "--id", old.info.key_id)
+    faulty.fail("C_DeriveKey", 0x06, times=1)
+    faulty.fail("C_Sign", 0x06, times=1)
+    new = create_key(faulty.uri_of("device"), "ec-p256")
+    assert new.info.key_id != old.info.key_id
+    assert len(objects(faulty.token)) == 2
+
+
+@pytest.mark.parametrize("function", ["C_GenerateKeyPair", "C_FindObjectsInit", "C_OpenSession"])
+@pytest.mark.parametrize("after", [0, 1, 2, 3])
+def test_a_lost_session_while_creating_leaves_one_key(faulty: FaultyModule, function: str, after: int) -> None:
+    faulty.fail(function, 0xB3, after=after)
+    key = create_key(faulty.uri_of("device"), "ec-p256")
+    assert len(objects(faulty.token)) == 2
+    assert open_key(key.info.uri).public_key() == key.public_key()
