@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 
 import pytest
 
-from device_sdk.client.est import Clock
-from tests.est.pki import Ca
+from device_sdk.client.est import Clock, EstClient
+from tests.est.answers import SPEC, bag, trusting
+from tests.est.pki import Ca, new_key
 from tests.est.scripted_server import ScriptedServer
 
 
 class QuickClock(Clock):
-    """The real time, but sleeping only moves it."""
+    """The real time plus `shift`; sleeping takes no time, but moves the monotonic clock."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
+        self.shift = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.shift
 
     def monotonic(self) -> float:
         return super().monotonic() + sum(self.slept)
@@ -47,3 +53,15 @@ def serve(ca, tmp_path) -> Iterator[Callable[..., ScriptedServer]]:
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture
+def enroll(ca, serve, clock):
+    """One enrolment against the given handlers: the result and the server, which is also `enroll.server`."""
+
+    def run(*, credentials=None, wait_s=None, progress=None, options=None, spec=SPEC, **handlers):
+        server = run.server = serve(options=options, cacerts=bag(ca.certificate), **handlers)
+        with EstClient(server.url, trusting(ca), credentials=credentials, clock=clock) as client:
+            return client.enroll(new_key(), spec, wait_s=wait_s, progress=progress), server
+
+    return run

@@ -19,8 +19,9 @@ from device_sdk.errors import (
 )
 from device_sdk.model.trust import Pin
 from device_sdk.wire.fingerprint import parse_pin
-from tests.est.pki import DAY, Ca, certs_only, der, make, name, new_key, one_line
-from tests.est.scripted_server import http, pkcs7
+from tests.est.answers import bag
+from tests.est.pki import DAY, Ca, der, make, name, new_key
+from tests.est.scripted_server import http
 
 GET = "GET /.well-known/est/cacerts"
 WRONG = parse_pin("sha256:" + "00" * 32)
@@ -33,10 +34,6 @@ def pin_of(certificate, algorithm: str = "sha256") -> Pin:
 def spki_pin(certificate) -> Pin:
     public = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return Pin("sha256", hashlib.sha256(public).digest())
-
-
-def bag(*certificates):
-    return lambda seen: pkcs7(one_line(certs_only(*certificates)))
 
 
 @pytest.mark.parametrize("kind", ["sha256", "sha512", "spki", "second of two"])
@@ -121,11 +118,10 @@ def test_est_114_any_other_status(ca, serve):
         bootstrap(server.url, [pin_of(ca.certificate)])
 
 
-def test_a_clock_before_the_anchor(ca, serve, clock, monkeypatch):
+def test_a_clock_before_the_anchor(ca, serve, clock):
     server = serve(cacerts=bag(ca.certificate))
-    past = clock.now() - 365 * 50 * DAY
-    monkeypatch.setattr(clock, "now", lambda: past)
-    with pytest.raises(ClockError, match=f"{past:%Y-%m-%dT%H:%M}"):
+    clock.shift = -365 * 50 * DAY
+    with pytest.raises(ClockError, match=f"clock says {clock.now():%Y-%m-%dT%H}"):
         bootstrap(server.url, [pin_of(ca.certificate)], clock=clock)
     assert server.lines == [GET]
 

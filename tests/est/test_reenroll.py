@@ -16,8 +16,9 @@ from device_sdk.model.csr import CsrSpec, DeviceAttributes
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.wire.csr import build_csr
 from device_sdk.wire.csrattrs import CsrAttributes
-from tests.est.pki import certs_only, name, new_key, one_line
-from tests.est.scripted_server import http, pkcs7
+from tests.est.answers import bag, issue
+from tests.est.pki import name, new_key
+from tests.est.scripted_server import http
 
 # Every string type a subject may come in; a server that compares bytes refuses any other (interop facts, strongSwan).
 SUBJECT = x509.Name(
@@ -55,12 +56,9 @@ def current(ca) -> TlsIdentity:
 
 @pytest.fixture
 def server(ca, serve):
-    def answer(seen):
-        return pkcs7(one_line(certs_only(ca.certify_csr(base64.b64decode(seen.body)))))
-
     return serve(
-        cacerts=lambda seen: pkcs7(one_line(certs_only(ca.certificate))),
-        simplereenroll=answer,
+        cacerts=bag(ca.certificate),
+        simplereenroll=issue(ca),
         options={"client_ca": ca.certificate},
     )
 

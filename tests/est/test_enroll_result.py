@@ -1,0 +1,109 @@
+"""What comes of an enrolment: the certificate's checks (EST-138, EST-139) and waiting (EST-161 to EST-164)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from device_sdk.errors import CertificateMismatchError, ClockError, EnrolmentPendingError
+from device_sdk.model.csr import CsrSpec
+from tests.est.answers import bag, csr_of, issue
+from tests.est.pki import NOW, Ca, certs_only, name, new_key, one_line
+from tests.est.scripted_server import Reply, Seen, http, pkcs7
+
+
+def test_est_138_the_chain_may_be_in_the_answer_in_any_order(ca, enroll):
+    issuing = ca.issue_ca("Issuing", path_length=0)
+
+    def answer(seen: Seen) -> Reply:
+        leaf = issuing.certify_csr(csr_of(seen))
+        blocks = [one.public_bytes(Encoding.PEM) for one in (ca.certificate, issuing.certificate, leaf)]
+        return pkcs7(b"".join(blocks))
+
+    enrolled, _ = enroll(simpleenroll=answer)
+    assert enrolled.chain == (enrolled.certificate, issuing.certificate)
+    assert enrolled.anchor == ca.certificate
+
+
+def test_est_139_certificate_for_another_key(ca, enroll):
+    other = ca.certify("device 1", new_key().public_key())
+    with pytest.raises(CertificateMismatchError, match="requested key"):
+        enroll(simpleenroll=bag(other))
+
+
+def test_est_139_certificate_of_another_ca(ca, enroll):
+    with pytest.raises(CertificateMismatchError, match="no path to a trust anchor"):
+        enroll(simpleenroll=issue(Ca.root("EST root")))
+
+
+def test_est_139_expired_certificate(ca, enroll):
+    with pytest.raises(CertificateMismatchError, match="expired"):
+        enroll(simpleenroll=issue(ca, not_after=NOW - timedelta(hours=1)))
+
+
+def test_est_139_clock_before_not_before(ca, enroll):
+    later = NOW + timedelta(hours=3)
+    with pytest.raises(ClockError) as caught:
+        enroll(simpleenroll=issue(ca, not_before=later))
+    assert caught.value.not_before == f"{later:%Y-%m-%dT%H:%M:%SZ}"
+    assert caught.value.not_before in str(caught.value)
+    assert caught.value.now in str(caught.value)
+
+
+def test_est_139_a_minute_of_skew_is_fine(ca, enroll):
+    assert enroll(simpleenroll=issue(ca, not_before=NOW + timedelta(minutes=3)))[0].certificate
+
+
+def test_est_139_another_subject_is_reported(ca, enroll):
+    def answer(seen: Seen) -> Reply:
+        public_key = x509.load_der_x509_csr(csr_of(seen)).public_key()
+        return pkcs7(one_line(certs_only(ca.certify("somebody else", public_key))))
+
+    spec = CsrSpec(subject=name("device 1"), san=(x509.DNSName("device.example"),))
+    enrolled, _ = enroll(simpleenroll=answer, spec=spec)
+    assert len(enrolled.differences) == 2
+    assert "somebody else" in enrolled.differences[0]
+    assert "device.example" in enrolled.differences[1]
+
+
+def test_est_161_pending_is_an_error_unless_told_to_wait(ca, enroll, clock):
+    with pytest.raises(EnrolmentPendingError, match="tomorrow, maybe") as caught:
+        enroll(simpleenroll=lambda seen: http(202, b"tomorrow, maybe", ("Retry-After", "600")))
+    assert caught.value.retry_after_s == 600
+    assert clock.slept == []
+
+
+def test_est_162_est_164_waiting_with_both_forms_of_retry_after(ca, enroll, clock):
+    date = (clock.now() + timedelta(seconds=20)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    told = []
+    enrolled, server = enroll(
+        simpleenroll=[
+            lambda seen: http(202, b"", ("Retry-After", "5")),
+            lambda seen: http(202, b"", ("Retry-After", date)),
+            lambda seen: http(202),
+            issue(ca),
+        ],
+        wait_s=300,
+        progress=told.append,
+    )
+    assert clock.slept[0] == 5
+    assert 10 < clock.slept[1] <= 20
+    assert clock.slept[2] == 60
+    assert len(told) == 3
+    keys = [x509.load_der_x509_csr(csr_of(seen)).public_key() for seen in server.seen if seen.method == "POST"]
+    assert keys == [enrolled.certificate.public_key()] * 4
+
+
+def test_est_162_total_deadline(ca, enroll, clock):
+    with pytest.raises(EnrolmentPendingError):
+        enroll(simpleenroll=lambda seen: http(202, b"", ("Retry-After", "40")), wait_s=100)
+    assert clock.slept == [40, 40]
+
+
+def test_est_162_retry_after_0_does_not_spin(ca, enroll, clock):
+    with pytest.raises(EnrolmentPendingError):
+        enroll(simpleenroll=lambda seen: http(202, b"", ("Retry-After", "0")), wait_s=5)
+    assert clock.slept == [1, 1, 1, 1]
