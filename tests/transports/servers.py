@@ -66,7 +66,8 @@ class Connection:
         self.sock.sendall(data)
 
     def close_notify(self):
-        """End the TLS connection properly."""
+        """End the TLS connection properly, without waiting for the client to do the same."""
+        self.sock.settimeout(0)
         with contextlib.suppress(OSError):
             self.sock.unwrap()
 

@@ -20,6 +20,15 @@ def free_port():
         return probe.getsockname()[1]
 
 
+class Running(str):
+    """A running server's URL, and its process."""
+
+    def __new__(cls, url, process):
+        made = super().__new__(cls, url)
+        made.process = process
+        return made
+
+
 @contextlib.contextmanager
 def running(command, port, log):
     with log.open("wb") as out, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=out) as process:
@@ -33,7 +42,7 @@ def running(command, port, log):
                 except OSError:
                     assert time.monotonic() < end, log.read_text()
                     time.sleep(0.05)
-            yield f"https://127.0.0.1:{port}"
+            yield Running(f"https://127.0.0.1:{port}", process)
         finally:
             process.terminate()
             process.wait(10)

@@ -1,0 +1,207 @@
+"""The provider as a guest in a process: start, exit, threads, memory, and Pythons that do not let it in."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from device_sdk.errors import TlsKeyUnavailableError
+from device_sdk.transports.factory import self_test
+from device_sdk.transports.openssl_provider.libcrypto import Library
+
+PRELUDE = """
+import ssl, socket, threading, sys
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from device_sdk.transports.openssl_provider import self_test, use_private_key
+key = ec.generate_private_key(ec.SECP256R1())
+chain = self_test._certificate(key).public_bytes(Encoding.PEM)
+def context():
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    use_private_key(made, chain, key)
+    return made
+"""
+
+
+def run(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", PRELUDE + textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | environment,
+    )
+
+
+def test_exit_with_live_contexts_and_connections():
+    """OpenSSL's exit handlers run after the interpreter is gone."""
+    result = run("""
+        contexts = [context() for _ in range(5)]
+        a, b = socket.socketpair()
+        half_open = contexts[0].wrap_socket(a, server_hostname="x", do_handshake_on_connect=False)
+        half_open.setblocking(False)
+        try:
+            half_open.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        sys.modules["__main__"].keep = (contexts, half_open, b)
+        ssl.create_default_context()
+        print("end")
+        import os, warnings
+        warnings.simplefilter("ignore")
+    """)
+    assert (result.returncode, result.stdout) == (0, "end\n"), result.stderr
+
+
+def test_exit_while_daemon_threads_are_in_handshakes():
+    result = run("""
+        def loop():
+            server = context(); server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            use_private_key(server_side, chain, key)
+            while True:
+                client = context(); client.check_hostname = False; client.verify_mode = ssl.CERT_NONE
+                self_test._handshake(server_side, client)
+        for _ in range(4):
+            threading.Thread(target=loop, daemon=True).start()
+        import time; time.sleep(1)
+        print("end")
+    """)
+    assert (result.returncode, result.stdout) == (0, "end\n"), result.stderr
+
+
+def test_factory_is_light():
+    """Neither requests nor ssl is imported before a transport is opened."""
+    code = "import sys, device_sdk.transports.factory; print({'requests','urllib3','ssl','ctypes'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert "requests" not in result.stdout
+    assert "ssl" not in result.stdout
+    assert "urllib3" not in result.stdout
+
+
+def test_https_transport_is_made_without_requests():
+    code = "import sys, device_sdk.transports.https; print('requests' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout == "False\n"
+
+
+def test_python_that_does_not_lead_to_openssl():
+    """Statically linked builds: the symbols are not there."""
+    import math
+
+    with pytest.raises(TlsKeyUnavailableError, match="cannot be reached") as caught:
+        Library(math.__file__)
+    assert "linked dynamically" in caught.value.hint
+    with pytest.raises(TlsKeyUnavailableError):
+        Library("/nowhere/_ssl.so")
+
+
+def test_ssl_module_inside_the_executable():
+    """An `_ssl` without a file; asked twice, the answer stays clear."""
+    result = run("""
+        import _ssl
+        from device_sdk.errors import TlsKeyUnavailableError
+        del _ssl.__file__
+        for _ in range(2):
+            try:
+                context()
+            except TlsKeyUnavailableError as error:
+                print(error.message, "|", bool(error.hint))
+    """)
+    assert result.stdout == "the ssl module is built into this Python's executable | True\n" * 2, result.stderr
+
+
+@pytest.mark.parametrize("properties", ["fips=yes", "provider=default"])
+def test_default_properties_that_keep_keys_out(properties, tmp_path):
+    """Without the check a handshake would silently go without client certificate."""
+    conf = tmp_path / "openssl.cnf"
+    conf.write_text(
+        "openssl_conf = init\n[init]\nproviders = providers\nalg_section = algs\n[providers]\ndefault = d\n"
+        f"[d]\nactivate = 1\n[algs]\ndefault_properties = {properties}\n"
+    )
+    code = """if True:
+        from device_sdk.errors import TlsKeyUnavailableError
+        from device_sdk.transports.factory import self_test
+        try:
+            self_test()
+        except TlsKeyUnavailableError as error:
+            print(error)
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, timeout=60, check=False, env=os.environ | {"OPENSSL_CONF": str(conf)},
+    )  # fmt: skip
+    assert "keeps hardware keys out of TLS" in result.stdout, result.stderr
+    assert "default_properties" in result.stdout
+
+
+def test_self_test_says_which_library():
+    import ssl
+
+    assert self_test() == ssl.OPENSSL_VERSION
+
+
+def test_nothing_of_the_key_is_written_to_disk(tmp_path):
+    """Neither with memfd nor without; what is written without is a random handle in a directory of mode 0700."""
+    result = run(
+        """
+        import os, pathlib, stat, tempfile
+        seen = []
+        write = pathlib.Path.write_bytes
+        def spy(self, data):
+            seen.append((stat.S_IMODE(os.stat(self.parent).st_mode), bytes(data)))
+            return write(self, data)
+        pathlib.Path.write_bytes = spy
+        context()
+        assert not seen and not os.listdir(tempfile.gettempdir()), seen
+        del os.memfd_create
+        context()
+        modes = {mode for mode, _ in seen}
+        assert modes == {0o700}, modes
+        assert {data.split(b"-----")[1] for _, data in seen} == {b"BEGIN CERTIFICATE", b"BEGIN DEVICE SDK KEY HANDLE"}
+        assert not os.listdir(tempfile.gettempdir())
+        print("end")
+        """,
+        TMPDIR=str(tmp_path),
+    )
+    assert result.stdout == "end\n", result.stderr
+
+
+def test_fork_after_install():
+    result = run("""
+        import os, warnings
+        made = context()
+        pid = os.fork()
+        if pid == 0:
+            again = context()
+            os._exit(0 if again and made else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    """)
+    assert result.stdout == "0\n", result.stderr
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_a_thousand_handshakes():
+    """After warming up, 1000 contexts and handshakes on both ends add less than 2 MiB."""
+    result = run("""
+        def rss():
+            with open("/proc/self/statm") as file:
+                return int(file.read().split()[1]) * 4096
+        def once():
+            server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            use_private_key(server, chain, key)
+            server.load_verify_locations(cadata=chain.decode()); server.verify_mode = ssl.CERT_REQUIRED
+            client = context(); client.check_hostname = False
+            client.load_verify_locations(cadata=chain.decode())
+            assert self_test._handshake(server, client)
+        for _ in range(200):
+            once()
+        before = rss()
+        for _ in range(1000):
+            once()
+        print(rss() - before)
+    """)
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) < 2 * 1024 * 1024

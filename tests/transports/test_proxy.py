@@ -1,0 +1,138 @@
+"""Proxies for https: CONNECT, then our own TLS to the server."""
+
+import pytest
+
+from device_sdk.errors import ConfigurationError, ServerNotAuthorizedError, TransportError, TransportTimeoutError
+from device_sdk.transports.base import Timeouts
+from device_sdk.transports.https import ProvisionalTransport
+from device_sdk.transports.https.origin import Origin
+from device_sdk.transports.https.proxy import choose_proxy
+from tests.transports.conftest import QUICK, get
+from tests.transports.proxies import ConnectProxy
+
+ORIGIN = Origin("est.example", 8443)
+
+
+@pytest.fixture
+def proxy():
+    with ConnectProxy() as running:
+        yield running
+
+
+def test_explicit_proxy_with_a_hardware_key(proxy, ca, serve, connect, identity):
+    server = serve(client_ca=ca)
+    transport = connect(server, identity=identity, proxy=proxy.url)
+    for _ in range(3):
+        assert transport.send(get()).body == b"hello"
+    assert [request.split("\r\n")[0] for request in proxy.requests] == [f"CONNECT 127.0.0.1:{server.port} HTTP/1.0"]
+    assert server.connections[0].certificate
+
+
+def test_proxy_of_the_environment(proxy, serve, connect, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    server = serve()
+    connect(server).send(get())
+    assert len(proxy.requests) == 1
+    monkeypatch.setenv("NO_PROXY", "example.org,127.0.0.0/8")
+    connect(server).send(get())
+    connect(server, proxy="").send(get())
+    assert len(proxy.requests) == 1
+
+
+def test_ipv6_server_behind_a_proxy(proxy, serve, connect):
+    server = serve(host="::1")
+    assert connect(server, proxy=proxy.url).send(get()).body == b"hello"
+    assert f"[::1]:{server.port}" in proxy.requests[0]
+
+
+def test_provisional_transport_through_a_proxy(proxy, serve):
+    with ProvisionalTransport(serve().url, timeouts=QUICK, proxy=proxy.url) as transport:
+        assert transport.send(get()).body == b"hello"
+    assert len(proxy.requests) == 1
+
+
+def test_credentials_go_to_the_proxy_and_nowhere_else(proxy, serve, connect):
+    server = serve()
+    transport = connect(server, proxy=f"http://me:p%40ss@127.0.0.1:{proxy.port}")
+    transport.send(get())
+    assert "Proxy-Authorization: Basic bWU6cEBzcw==" in proxy.requests[0]
+    assert b"bWU6cEBzcw" not in server.received
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", b"HTTP/1.1 502 Bad Gateway\r\n\r\n", b"garbage", b""],
+)
+def test_proxy_that_refuses(answer, serve, connect):
+    server = serve()
+    with ConnectProxy(answer, tunnel=False) as proxy, pytest.raises(TransportError) as caught:
+        connect(server, proxy=f"http://me:p4ss@127.0.0.1:{proxy.port}").send(get())
+    assert f"127.0.0.1:{proxy.port}" in str(caught.value)
+    assert "p4ss" not in repr(caught.value)
+    assert not server.connections
+
+
+def test_proxy_that_drips(serve, connect):
+    with ConnectProxy(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10, tunnel=True) as proxy:
+        server = serve()
+        with pytest.raises(TransportTimeoutError):
+            connect(server, proxy=proxy.url, timeouts=Timeouts(0.5, 5, 1)).send(get())
+
+
+def test_proxy_changes_nothing_about_trust(proxy, ca, serve, connect):
+    server = serve(pair=ca.issue("other.example"))
+    with pytest.raises(ServerNotAuthorizedError):
+        connect(server, proxy=proxy.url).send(get())
+    assert not server.received
+
+
+def test_proxy_that_is_not_there(serve, connect):
+    with pytest.raises(TransportError, match="proxy"):
+        connect(serve(), proxy="http://127.0.0.1:1").send(get())
+
+
+@pytest.mark.parametrize("url", ["https://p:1", "socks5://p:1", "http://", "http://p:99999", "http://[::1"])
+def test_proxies_that_are_not_supported(url):
+    with pytest.raises(ConfigurationError):
+        choose_proxy(ORIGIN, url, {})
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "used"),
+    [
+        ("", True),
+        ("*", False),
+        ("est.example", False),
+        (".example", False),
+        ("example", False),
+        ("xample", True),
+        ("EST.example:8443", False),
+        ("est.example:443", True),
+        ("other, est.example", False),
+        ("10.0.0.0/8", True),
+    ],
+)
+def test_no_proxy(no_proxy, used):
+    environment = {"HTTPS_PROXY": "proxy:3128", "NO_PROXY": no_proxy}
+    proxy = choose_proxy(ORIGIN, None, environment)
+    assert (proxy is not None) == used
+    if proxy:
+        assert (proxy.host, proxy.port) == ("proxy", 3128)
+
+
+@pytest.mark.parametrize(
+    ("host", "no_proxy", "used"),
+    [
+        ("10.1.2.3", "10.0.0.0/8", False),
+        ("11.1.2.3", "10.0.0.0/8", True),
+        ("10.1.2.3", "10.1.2.3:8443", False),
+        ("10.1.2.3", "10.1.2.3:443", True),
+        ("::1", "::1", False),
+        ("::1", "[::1]", False),
+        ("::1", "[::1]:8443", False),
+        ("fd00::5", "fd00::/8", False),
+    ],
+)
+def test_no_proxy_for_addresses(host, no_proxy, used):
+    environment = {"https_proxy": "http://proxy", "no_proxy": no_proxy}
+    assert (choose_proxy(Origin(host, 8443), None, environment) is not None) == used

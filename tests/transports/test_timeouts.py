@@ -1,0 +1,146 @@
+"""Connect, read and total limits, also against servers that drip (EST-16)."""
+
+import socket
+import time
+
+import pytest
+
+from device_sdk.errors import ServerNotAuthorizedError, TransportError, TransportTimeoutError
+from device_sdk.transports.base import Timeouts
+from tests.transports.conftest import get, post
+from tests.transports.servers import OK, Server
+
+TOTAL = Timeouts(connect_s=5, read_s=5, total_s=1)
+
+
+def dripping(data, pause=0.05):
+    """Each byte by itself, then the last one for ever."""
+
+    def script(connection):
+        connection.request()
+        for byte in data:
+            connection.send(bytes([byte]))
+            time.sleep(pause)
+        while True:
+            connection.send(data[-1:])
+            time.sleep(pause)
+
+    return script
+
+
+def timed(transport, request):
+    start = time.monotonic()
+    with pytest.raises(TransportTimeoutError) as caught:
+        transport.send(request)
+    return caught.value, time.monotonic() - start
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nX: xxxxxxxxxxxxxxxx",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1",
+        b"HTTP/1.1 404 No\r\n\r\n",
+    ],
+    ids=["head", "body", "chunk size", "error text"],
+)
+def test_dripping_server(data, serve, connect):
+    server = serve(dripping(data, pause=0.01))
+    error, took = timed(connect(server, timeouts=TOTAL), get())
+    assert error.timeout_s == 1
+    assert error.url.startswith(server.url)
+    assert 0.9 < took < 3
+
+
+def test_silent_server(serve, connect):
+    server = serve(lambda connection: (connection.request(), connection.request()))
+    error, took = timed(connect(server, timeouts=Timeouts(5, 0.4, 5)), get())
+    assert error.timeout_s == 0.4
+    assert took < 3
+
+
+def test_server_without_handshake(connect):
+    with Server(tls=False, script=lambda connection: connection.sock.recv(100_000) and time.sleep(2)) as server:
+        error, took = timed(connect(server, timeouts=Timeouts(0.4, 5, 5)), get())
+    assert error.timeout_s == 0.4
+    assert took < 2
+
+
+def test_server_that_drips_its_handshake(connect):
+    """Bytes of a TLS record header, for ever."""
+
+    def script(connection):
+        while True:
+            connection.send(b"\x16")
+            time.sleep(0.05)
+
+    with Server(tls=False, script=script) as server, pytest.raises(TransportError):
+        connect(server, timeouts=Timeouts(0.5, 5, 1)).send(get())
+
+
+def test_server_that_does_not_accept(connect):
+    """A full backlog: the connection never comes about."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        waiting = []
+        for _ in range(4):
+            waiting.append(socket.socket())
+            waiting[-1].setblocking(False)
+            waiting[-1].connect_ex(listener.getsockname())
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        error, took = timed(connect(url, timeouts=Timeouts(0.4, 5, 5)), get())
+        for sock in waiting:
+            sock.close()
+    assert error.timeout_s == 0.4
+    assert took < 2
+
+
+def test_server_that_does_not_read(serve, connect):
+    """Writing is limited too."""
+    server = serve(lambda connection: time.sleep(2))
+    _, took = timed(connect(server, timeouts=Timeouts(5, 0.4, 5)), post(bytes(30_000_000)))
+    assert took < 2
+
+
+def test_slow_key_does_not_eat_the_servers_time(serve, connect):
+    """read_s limits the server, not the signature that the body needs."""
+
+    def slow(facts):
+        time.sleep(0.6)
+        return b"x"
+
+    assert connect(serve(), timeouts=Timeouts(5, 0.4, 5)).send(post(slow)).body == b"hello"
+
+
+def test_time_is_counted_anew_for_each_request(serve, connect):
+    transport = connect(serve(), timeouts=TOTAL)
+    for _ in range(3):
+        assert transport.send(get()).body == b"hello"
+        time.sleep(0.5)
+
+
+def test_refused(connect):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(TransportError, match=f"https://127.0.0.1:{port}.*refused"):
+        connect(f"https://127.0.0.1:{port}").send(get())
+
+
+def test_name_that_does_not_resolve(connect):
+    with pytest.raises(TransportError, match="cannot be resolved"):
+        connect("https://no-such-host.invalid").send(get())
+
+
+def test_wrong_name_is_told_before_any_timeout(ca, serve, connect):
+    server = serve(lambda connection: time.sleep(1), pair=ca.issue("other.example"))
+    with pytest.raises(ServerNotAuthorizedError):
+        connect(server).send(get())
+
+
+def test_answer_in_time(serve, connect):
+    def script(connection):
+        connection.request()
+        time.sleep(0.3)
+        connection.send(OK)
+
+    assert connect(serve(script), timeouts=TOTAL).send(get()).body == b"hello"
