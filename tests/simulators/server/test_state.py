@@ -1,0 +1,147 @@
+"""What is on disk: kept over restarts and kills, decided about from the command line."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from device_sdk_simulators.process import ServerProcess
+from device_sdk_simulators.server import ReferenceServer, StateInUseError
+
+from tests.simulators.server.support import EST, basic, client_context, make_csr
+from tests.simulators.server.test_http import read_all, status_of
+
+pytestmark = pytest.mark.slow
+
+
+def enrol(server, csr: bytes) -> bytes:
+    import socket
+
+    port = int(server.url.rsplit(":", 1)[1])
+    raw = socket.create_connection(("127.0.0.1", port), timeout=20)
+    with client_context(server).wrap_socket(raw, server_hostname="localhost") as sock:
+        name, value = basic(server)
+        body = base64.b64encode(csr)
+        head = f"POST {EST}simpleenroll HTTP/1.1\r\n{name}: {value}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        sock.sendall(head.encode() + body)
+        return read_all(sock)
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "device_sdk_simulators.cli.main", *map(str, words)]
+    return subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_the_command_says_where_it_is_and_ends_with_0_on_sigterm(tmp_path):
+    password = tmp_path / "password"
+    password.write_text("pass word\n")
+    words = ["server", "--state", tmp_path / "s", "--port", "0", "--user", "lab", "--password-file", password, "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "device_sdk_simulators.cli.main", *map(str, words)], stdout=subprocess.PIPE, text=True
+    )
+    facts = json.loads(process.stdout.readline())
+    assert {"url", "cale_url", "ca_file", "issuer_file", "ca_sha256", "user", "log_file"} <= facts.keys()
+    assert "pass word" not in json.dumps(facts)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 0
+    assert process.stdout.read() == ""
+    process.stdout.close()
+
+
+def test_a_restart_keeps_ca_users_and_registrations(tmp_path):
+    with ServerProcess(tmp_path / "s") as server:
+        assert status_of(enrol(server, make_csr())) == 200
+        facts, password, ca = server.facts, server.password, server.ca_file.read_bytes()
+    with ServerProcess(tmp_path / "s") as server:
+        assert (server.facts["ca_sha256"], server.password) == (facts["ca_sha256"], password)
+        assert server.ca_file.read_bytes() == ca
+        assert status_of(enrol(server, make_csr())) == 200
+        assert len(server.log()) == 2
+    listing = json.loads(command("list", "--state", tmp_path / "s", "--json").stdout)
+    assert len(listing["certificates"]) == 2
+
+
+def test_two_servers_do_not_share_a_directory(tmp_path):
+    with ReferenceServer(tmp_path / "s"):
+        with pytest.raises(StateInUseError):
+            ReferenceServer(tmp_path / "s")
+        done = command("server", "--state", tmp_path / "s")
+        assert (done.returncode, "another server" in done.stderr) == (2, True)
+
+
+def test_kill_9_under_load_loses_no_certificate_that_was_sent(tmp_path):
+    sent = []
+
+    def keep_enrolling(server) -> None:
+        while True:
+            try:
+                answer = enrol(server, make_csr())
+                if answer.startswith(b"HTTP/1.1 200"):
+                    sent.append(answer.rsplit(b"\r\n", 1)[1])
+            except OSError:
+                return
+
+    for _round in range(3):
+        server = ServerProcess(tmp_path / "s").start()
+        threads = [threading.Thread(target=keep_enrolling, args=(server,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.7)
+        server.kill()
+        for thread in threads:
+            thread.join()
+    assert len(sent) > 10
+    from cryptography.hazmat.primitives.serialization import pkcs7
+
+    serials = {f"{pkcs7.load_der_pkcs7_certificates(base64.b64decode(one))[0].serial_number:x}" for one in sent}
+    with ServerProcess(tmp_path / "s") as server:
+        assert status_of(enrol(server, make_csr())) == 200
+        assert all(json.dumps(entry) for entry in server.log())
+    listing = json.loads(command("list", "--state", tmp_path / "s", "--json").stdout)
+    assert serials <= {entry["serial"] for entry in listing["certificates"]}
+
+
+def test_approve_deny_and_revoke_from_the_command_line(tmp_path):
+    state = tmp_path / "s"
+    good, bad = make_csr(), make_csr()
+    with ServerProcess(state, "--require-approval", "--retry-after", "9") as server:
+        answer = enrol(server, good)
+        assert status_of(answer) == 202
+        assert b"Retry-After: 9\r\n" in answer
+        assert command("approve", "--state", state).stdout == "1 approved\n"
+        assert status_of(enrol(server, bad)) == 202
+        assert command("deny", "--state", state).stdout == "1 denied\n"
+        assert status_of(enrol(server, good)) == 200
+        assert status_of(enrol(server, bad)) == 403
+        serial = str(server.log()[-2]["issued_serial"])
+        assert command("revoke", "--state", state, serial).returncode == 0
+        assert command("revoke", "--state", state, serial).returncode == 1
+    assert serial in command("list", "--state", state).stdout
+    assert command("approve", "--state", state).returncode == 1
+    assert command("list", "--state", tmp_path / "none").returncode == 2
+
+
+def test_faults_and_policies_from_the_command_line(tmp_path):
+    with ServerProcess(tmp_path / "s", "--fault", "status=503*1@simpleenroll", "--require-binding") as server:
+        assert status_of(enrol(server, make_csr())) == 503
+        assert status_of(enrol(server, make_csr())) == 400
+    done = command("server", "--state", tmp_path / "s", "--fault", "nonsense")
+    assert (done.returncode, "no fault 'nonsense'" in done.stderr) == (2, True)
+
+
+def test_a_clock_that_is_wrong(tmp_path):
+    with ServerProcess(tmp_path / "s", "--clock-offset", "86400") as server:
+        assert status_of(enrol(server, make_csr())) == 200
+        assert str(server.log()[0]["time"]) > time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() + 80000))
+
+
+def test_secrets_on_disk_are_private(tmp_path):
+    with ReferenceServer(tmp_path / "s") as server:
+        for path in (server.password_file, server.state / "log.jsonl", *server.state.glob("*/*.key")):
+            assert path.stat().st_mode & 0o077 == 0, path
