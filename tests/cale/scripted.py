@@ -51,7 +51,8 @@ def redirect(location: str, status: bytes = b"302 Found") -> bytes:
 class Received:
     """One request as it came."""
 
-    def __init__(self, head: bytes) -> None:
+    def __init__(self, head: bytes, body: bytes = b"") -> None:
+        self.body = body
         first, *lines = head.decode("latin-1").split("\r\n")
         self.method, self.target, _ = first.split(" ", 2)
         self.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -103,9 +104,13 @@ class ScriptedServer:
                 self._open = {*self._open - {plain}, connection}
             while head := _read_head(connection):
                 request = Received(head)
+                request.body = _read_body(connection, int(request.headers.get("content-length", "0")))
                 self.received.append(request)
                 found = self.answers.get(request.target, answer(b"not here", b"", b"404 Not Found"))
-                connection.sendall(found(request) if callable(found) else found)
+                response = found(request) if callable(found) else found
+                connection.sendall(response)
+                if b"\r\nConnection: close\r\n" in response:
+                    break
         except OSError:
             pass
         finally:
@@ -114,7 +119,7 @@ class ScriptedServer:
 
 
 def _read_head(connection: socket.socket) -> bytes:
-    """One request head; the tests send no bodies here."""
+    """One request head without the empty line; nothing at the end."""
     data = b""
     while not data.endswith(b"\r\n\r\n"):
         piece = connection.recv(1)
@@ -122,6 +127,13 @@ def _read_head(connection: socket.socket) -> bytes:
             return b""
         data += piece
     return data[:-4]
+
+
+def _read_body(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (piece := connection.recv(size - len(data))):
+        data += piece
+    return data
 
 
 def _server_context(directory: Path) -> ssl.SSLContext:

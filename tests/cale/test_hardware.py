@@ -48,8 +48,9 @@ def test_a_key_born_in_hardware_reads_cale_answers(
         state.save_cale_registration("default", registration)
     with requests.Session() as session:
         session.mount(cale_server.cale_url, HardwareTlsAdapter(trust))
-        session.auth = CaleAuth.from_state(state)
+        session.auth = auth = CaleAuth.from_state(state)
         assert session.get(f"{cale_server.cale_url}/resource").json() == {"foo": "bar"}
         cale_server.cale.authorization.revoke(registration.guid)
         with pytest.raises(NotForUsError):
             session.get(f"{cale_server.cale_url}/resource")
+    auth.close()

@@ -14,6 +14,7 @@ from urllib3.util import parse_url
 
 from device_sdk.client.cale.client import CaleClient
 from device_sdk.errors import ConfigurationError, LocalProtocolError, RedirectRefusedError, ResponseTooLargeError
+from device_sdk.keystores.keys import DeviceKey
 from device_sdk.keystores.registry import open_key
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.http import MAX_RESPONSE_BYTES
@@ -86,6 +87,7 @@ class CaleAuth(AuthBase):
         self._check = check
         self._limit_bytes = limit_bytes
         self._methods = frozenset(methods)
+        self._own_key: DeviceKey | None = None
 
     @classmethod
     def from_state(
@@ -101,7 +103,7 @@ class CaleAuth(AuthBase):
         Args:
             state: the state directory.
             name: of the registration.
-            pin: asked for the key's PIN where its URI names none.
+            pin: asked for the key's PIN where its URI names none. The key stays open until `close`.
             options: `check`, `limit_bytes`, `methods`.
 
         Raises:
@@ -115,7 +117,9 @@ class CaleAuth(AuthBase):
                 f"{directory.path}: no CALE registration named {name!r}", hint="device-sdk cale register"
             )
         key: Any = open_key(registration.key_uri, pin=pin)  # also one of cryptography's keys
-        return cls(key, registration.guid, origin=registration.origin, **options)
+        auth = cls(key, registration.guid, origin=registration.origin, **options)
+        auth._own_key = key
+        return auth
 
     @classmethod
     def register(cls, edge_url: str, trust: ServerTrust, key: PrivateKey, spec: CsrSpec, **client: Any) -> Self:
@@ -134,6 +138,11 @@ class CaleAuth(AuthBase):
         with CaleClient(edge_url, trust, key, **client) as session:
             registration = session.register(spec)
         return cls(key, registration.guid, origin=registration.origin)
+
+    def close(self) -> None:
+        """Close the key if `from_state` opened it; a key that was given stays open."""
+        if self._own_key is not None:
+            self._own_key.close()
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the GUID; called by requests.
