@@ -171,6 +171,8 @@ HARMLESS = [
     "pem=PKCS7",
     "pem=CMS",
     "der",
+    "ber",
+    "unordered",
     "empty_content",
     "with_chain",
     "extra_roots=3",
