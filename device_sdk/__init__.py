@@ -5,11 +5,9 @@ The public names are imported on first use (PEP 562), so that importing the pack
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from device_sdk._version import __version__
 
+TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without importing typing
 if TYPE_CHECKING:
     from device_sdk.client.cale import CaleAuth, CaleClient
     from device_sdk.client.device import Device, EnrolmentPlan, RenewalPlan
@@ -99,9 +97,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'device_sdk' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    from importlib import import_module
+
+    value: object = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-from importlib import import_module
 
 from device_sdk._version import __version__
+
+TYPE_CHECKING = (
+    False  # what typing.TYPE_CHECKING is, without importing typing: --version takes no longer than Python itself
+)
+if TYPE_CHECKING:
+    import argparse
 
 _COMMANDS = {
     "keys": "create, list, show, delete and probe keys",
@@ -27,6 +30,9 @@ _MODULES = {"renew": "enroll", "needs-renewal": "enroll"}
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """The parser; `only` fills in just that command, which keeps start-up short on a small device."""
+    import argparse
+    from importlib import import_module
+
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="data as JSON on stdout")
     common.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="configuration file")
@@ -63,6 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    import os
+
     from device_sdk.cli.output import Output, one_line
     from device_sdk.cli.settings import Settings
     from device_sdk.errors import DeviceSdkError

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -30,41 +34,43 @@ class Figure:
         return f"{self.wall_ms:8.1f} ms  ({low:.1f} to {high:.1f})  {self.peak_mib:6.1f} MiB"
 
 
-def process(words: list[str], environment: Mapping[str, str] | None = None, stdin: bytes = b"") -> tuple[float, float]:
+@cache
+def _launcher() -> Path:
+    """The compiled launcher; in a directory that is removed at exit."""
+    directory = Path(tempfile.mkdtemp(prefix="device-sdk-measure-"))
+    atexit.register(shutil.rmtree, directory)
+    subprocess.run(["gcc", "-O2", "-o", directory / "measure", Path(__file__).with_name("measure.c")], check=True)
+    return directory / "measure"
+
+
+def process(words: list[str], environment: Mapping[str, str] | None = None) -> tuple[float, float]:
     """Run one process; gives wall time in seconds and peak resident set in MiB.
 
     Raises:
         RuntimeError: it failed.
     """
-    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as errors:
-        source.write(stdin)
-        source.seek(0)
-        start = time.perf_counter()
-        child = subprocess.Popen(
-            words,
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as figures:
+        done = subprocess.run(
+            [str(_launcher()), str(writer), *words],
             env=dict(os.environ) | dict(environment or {}),
-            stdin=source,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
+            pass_fds=(writer,),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
         )
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.perf_counter() - start
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
-            errors.seek(0)
-            raise RuntimeError(
-                f"{words} exited with {child.returncode}: {errors.read().decode(errors='replace')[-500:]}"
-            )
-    return wall, usage.ru_maxrss / 1024
+        os.close(writer)
+        if done.returncode != 0:
+            raise RuntimeError(f"{words} exited with {done.returncode}: {done.stderr.decode(errors='replace')[-500:]}")
+        wall_us, peak_kib = map(int, figures.read().split())
+    return wall_us / 1e6, peak_kib / 1024
 
 
-def processes(
-    sequence: Callable[[], list[tuple[list[str], bytes]]], runs: int, environment: Mapping[str, str] | None = None
-) -> Figure:
-    """Measure a sequence of processes several times; `sequence` gives the commands and their input for one run."""
+def processes(sequence: list[list[str]], runs: int, environment: Mapping[str, str] | None = None) -> Figure:
+    """Measure a sequence of processes several times, one after the other in each run."""
     walls, peaks = [], []
     for _ in range(runs + 1):
-        parts = [process(words, environment, stdin) for words, stdin in sequence()]
+        parts = [process(words, environment) for words in sequence]
         walls.append(sum(wall for wall, _ in parts) * 1000)
         peaks.append(max(peak for _, peak in parts))
     # the first run warms the page cache and is not counted

@@ -1,0 +1,67 @@
+"""`./run bench`: figures of this machine, side by side in one run; compare within a table only."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import enrolment
+import rates
+from measure import processes
+
+RUNS = 20
+
+
+def _heading(text: str) -> None:
+    print(f"\n{text}\n{'-' * len(text)}")
+
+
+def _start_up() -> None:
+    _heading("Start-up of a process: median wall time (smallest to largest), peak memory")
+    python = sys.executable
+    for name, words in (
+        ("python -c pass", [python, "-c", "pass"]),
+        ("python -c 'import device_sdk'", [python, "-c", "import device_sdk"]),
+        ("device-sdk --version", [str(Path(python).parent / "device-sdk"), "--version"]),
+        ("device-sdk est enroll --help", [str(Path(python).parent / "device-sdk"), "est", "enroll", "--help"]),
+        ("python -c 'import cryptography.x509'", [python, "-c", "import cryptography.x509"]),
+        ("python -c 'import requests'", [python, "-c", "import requests"]),
+    ):
+        print(f"{name:50} {processes([words], RUNS)}")
+
+
+def _enrolment(directory: Path) -> None:
+    _heading("One enrolment, EC P-256 key in a file, HTTP Basic, whole processes: wall time, peak memory")
+    figures, connections = enrolment.measure(directory)
+    for name, figure in figures:
+        print(f"{name:50} {figure}")
+    print(f"TLS connections of one device-sdk enrolment: {connections}")
+
+
+def _rates(title: str, rows: Iterable[tuple[str, float, float]]) -> None:
+    _heading(title)
+    print(f"{'operation':14} {'device-sdk':>12} {'raw C loop':>12} {'share':>7}")
+    for name, ours, raw in rows:
+        print(f"{name:14} {ours:10.0f}/s {raw:10.0f}/s {ours / raw:6.0%}")
+
+
+def main() -> None:
+    """Measure everything and print it."""
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    )
+    with tempfile.TemporaryDirectory(prefix="device-sdk-bench-") as name:
+        directory = Path(name)
+        _start_up()
+        _enrolment(directory)
+        pkcs11, tpm = rates.compile_probes(directory)
+        _rates("SoftHSM token: operations per second, one thread", rates.token_rates(pkcs11))
+        _rates("swtpm: operations per second, one thread", rates.tpm_rates(tpm, directory))
+
+
+if __name__ == "__main__":
+    main()
