@@ -147,8 +147,8 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
             self.putheader(name, value)
         self.endheaders()
         message, self._collected = bytes(self._collected) + (body or b""), None
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.send(message)  # the server may have answered and closed before it had read everything
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+            self.send(message)  # the server may have said why, and closed before it had read everything
         response = cast(Response, http.client.HTTPConnection.getresponse(self))
         try:
             return response.status, response.fields, self._body(response, limit_bytes)

@@ -60,8 +60,21 @@ def located(error: DeviceSdkError, url: str) -> DeviceSdkError:
     return error
 
 
-def translate(exc: BaseException, url: str, timeouts: Timeouts) -> DeviceSdkError:
-    """The SDK's error for a foreign one; `url` names what was being done to whom."""
+def translate(exc: BaseException, url: str, timeouts: Timeouts, *, unanswered: bool = False) -> DeviceSdkError:
+    """The SDK's error for a foreign one.
+
+    Args:
+        exc: one of FOREIGN.
+        url: what was being done to whom.
+        timeouts: the limits that were in force.
+        unanswered: the connection was lost before a byte of the response came.
+    """
+    if unanswered:
+        return TransportError(
+            f"{url}: the server closed the connection without an answer ({_words(exc)})",
+            url=url,
+            hint="look into the server's log; a server that misses a TLS client certificate may do this",
+        )
     root = exc.__cause__ if isinstance(exc, urllib3.exceptions.HTTPError) and exc.__cause__ else exc
     if isinstance(root, ssl.SSLCertVerificationError):
         return _not_trusted(root, url)
@@ -84,8 +97,8 @@ def translate(exc: BaseException, url: str, timeouts: Timeouts) -> DeviceSdkErro
 
 
 def _words(exc: BaseException) -> str:
-    if isinstance(exc, http.client.RemoteDisconnected):
-        return "the server closed the connection without an answer"
+    if isinstance(exc, ssl.SSLEOFError | http.client.RemoteDisconnected):
+        return "end of stream"
     if isinstance(exc, OSError) and exc.strerror:
         return exc.strerror.lower()
     return str(exc) or type(exc).__name__

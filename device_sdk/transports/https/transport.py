@@ -8,7 +8,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 
-from device_sdk import __version__
+from device_sdk._version import __version__
 from device_sdk.errors import DeviceSdkError, LocalProtocolError, TransportError
 from device_sdk.model.http import BodyBuilder, ConnectionFacts, HttpRequest, HttpResponse
 from device_sdk.model.trust import ServerTrust, TlsIdentity
@@ -80,8 +80,9 @@ class OriginTransport(Transport):
                 self._drop()
                 raise located(exc, url)  # noqa: B904  # the same error
             except FOREIGN as exc:
+                unanswered = self._is_unanswered(exc)
                 self._drop()
-                raise translate(exc, self._whom(url), self._timeouts) from exc
+                raise translate(exc, self._whom(url), self._timeouts, unanswered=unanswered) from exc
             except BaseException:
                 self._drop()
                 raise
@@ -97,18 +98,18 @@ class OriginTransport(Transport):
             try:
                 return self._exchange(request, url, deadline)
             except FOREIGN as exc:
-                if not self._may_repeat(exc):
+                if not self._is_unanswered(exc):
                     raise
         self._open(deadline)
         try:
             return self._exchange(request, url, deadline)
         except FOREIGN as exc:
-            if idle or request.method != "GET" or not self._may_repeat(exc):
+            if idle or request.method != "GET" or not self._is_unanswered(exc):
                 raise
         self._open(deadline)
         return self._exchange(request, url, deadline)
 
-    def _may_repeat(self, exc: BaseException) -> bool:
+    def _is_unanswered(self, exc: BaseException) -> bool:
         connection = self._connection
         return connection is not None and is_lost_connection(exc) and not connection.received_bytes
 
