@@ -32,6 +32,7 @@ class Policy:
         forbid_key_reuse: refuse to renew with the same key (EST-156).
         third_party_serials: serialNumber attributes of the IDevIDs that may enrol (None: every one of a known maker).
         third_party_anchors: CAs of makers; certificates of theirs authenticate simpleenroll only (EST-21, EST-155).
+            The TLS side learns of a change by `ReferenceServer.use_tls`.
         reenroll_grace: how long after its end a certificate may still be renewed (EST-155).
         extended_key_usages: EKUs a client may ask for.
         cale_headers: "draft" (duplicate Content-Type, one line), "draft-folded" (as printed, indented), or "plain".

@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,8 @@ from device_sdk_simulators.http.wire_faults import DEFAULTS
 from device_sdk_simulators.passwords import Users
 from device_sdk_simulators.policy import Policy
 from device_sdk_simulators.softhsm import SimulatorError
+
+_LOCAL_HOSTS = ("127.0.0.1", "::1", "0.0.0.0", "::", "localhost")  # noqa: S104 - names, nothing is bound here
 
 
 class StateInUseError(SimulatorError):
@@ -89,7 +92,10 @@ class ReferenceServer:
         authority = single_authority(state / "cale", AUTHORITY_NAME, "ec-p256", self._now())
         identify = self.est.gatekeeper.identify
         self.cale = CaleService(authority, self._database, self.policy, self._now, identify)
+        self._name = "localhost" if host in _LOCAL_HOSTS else host
         profile = tls or TlsProfile()
+        if host not in _LOCAL_HOSTS:
+            profile = replace(profile, names=(*profile.names, host))
         settings = tls_settings(self.hierarchy, profile, self.policy.third_party_anchors)
         self._listener = Listener(self.handle, settings, self._now, host, port)
 
@@ -115,7 +121,7 @@ class ReferenceServer:
     @property
     def url(self) -> str:
         """Base URL of the EST server."""
-        return f"https://localhost:{self.port}"
+        return f"https://{self._name}:{self.port}"
 
     @property
     def cale_url(self) -> str:

@@ -55,8 +55,6 @@ def read_csr(der: bytes, policy: Policy) -> CertificationRequest:
         digest = csr.signature_hash_algorithm
     except _PARSE_ERRORS as error:
         raise HttpError(400, f"not a PKCS#10 request this server can read: {error}") from error
-    if csr.public_bytes(serialization.Encoding.DER) != der:
-        raise HttpError(400, "bytes after the PKCS#10 request")
     if not isinstance(public_key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)):
         raise HttpError(400, "the key must be EC or RSA")
     check_key(public_key, policy)

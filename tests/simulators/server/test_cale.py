@@ -10,7 +10,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from device_sdk_simulators.cale.certificates import NotAcceptedError, Owner, accept_certificate, make_certificate
+from device_sdk_simulators.cale.certificates import (
+    NotAcceptedError,
+    Owner,
+    accept_certificate,
+    make_certificate,
+    new_serial,
+)
 from device_sdk_simulators.cale.ciphers import content_cipher
 from device_sdk_simulators.cale.headers import certificate_from_header, certificate_header
 from device_sdk_simulators.http.messages import Request, TlsFacts
@@ -139,6 +145,21 @@ def shape(body: bytes) -> bytes:
     return bytes(encode(message))
 
 
+def ciphertexts(body: bytes) -> set[bytes]:
+    """Content and key of a message, encrypted, and the serial number of its recipient."""
+    content = decode(base64.b64decode(body), asn1Spec=rfc5652.ContentInfo())[0]
+    message = decode(content["content"], asn1Spec=rfc5652.EnvelopedData())[0]
+    info = message["recipientInfos"][0]["ktri"]
+    part = message["encryptedContentInfo"]
+    serial = str(info["rid"]["issuerAndSerialNumber"]["serialNumber"]).encode()
+    parameters = bytes(part["contentEncryptionAlgorithm"]["parameters"])
+    return {bytes(part["encryptedContent"]), bytes(info["encryptedKey"]), serial, parameters}
+
+
+def test_serial_numbers_have_one_length_cale_36():
+    assert {(new_serial().bit_length() + 8) // 8 for _ in range(500)} == {16}
+
+
 STRANGER = "00000000-1111-4222-8333-444444444444"
 
 
@@ -150,6 +171,7 @@ def test_a_decoy_has_status_headers_length_and_structure_of_an_answer(server, gu
     assert (decoy.status, decoy.headers, len(decoy.body)) == (real.status, real.headers, len(real.body))
     assert shape(decoy.body) == shape(real.body)
     assert get(server, path, stranger).body != decoy.body
+    assert not ciphertexts(decoy.body) & ciphertexts(real.body)
     # OpenSSL tries blindly and may find valid padding in noise; the content is never the answer
     assert openssl_decrypt(KEYS["rsa"], decoy.body, check=False) != openssl_decrypt(KEYS["rsa"], real.body)
     assert server.log()[-1]["decoy"] is True

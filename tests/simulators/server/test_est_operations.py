@@ -179,6 +179,20 @@ def test_malformed_bodies_are_400_and_never_500(server, body):
     assert ("Content-Type", "text/plain; charset=utf-8") in response.headers
 
 
+@pytest.mark.parametrize("intruder", [b"*", b"-", b"\0", b"="])
+def test_characters_outside_the_alphabet_are_refused_est_38(server, intruder):
+    text = base64.b64encode(make_csr())
+    request = Request("POST", EST + "simpleenroll", [PKCS10, basic(server)], text[:40] + intruder + text[40:])
+    assert server.handle(request).status == 400
+
+
+def test_libest_gets_short_lines_and_nobody_else_does(server):
+    for agent, count in (("libest 3.2.0p", 12), ("curl/7.88.1", 1)):
+        response = server.handle(Request("GET", EST + "cacerts", [("User-Agent", agent)]))
+        assert response.body.count(b"\n") >= count
+        assert (max(map(len, response.body.split(b"\n"))) == 64) == (count > 1)
+
+
 def test_flipped_bits_are_400_and_never_500(server):
     der = make_csr(extensions=[(x509.SubjectAlternativeName([x509.DNSName("a.example")]), False)])
     for position in range(len(der)):

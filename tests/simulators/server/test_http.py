@@ -14,6 +14,7 @@ from contextlib import suppress
 import pytest
 from device_sdk_simulators.ca.tls import TlsProfile, tls_settings
 from device_sdk_simulators.http.listener import Listener
+from device_sdk_simulators.http.messages import Request, Response
 from device_sdk_simulators.http.parser import ConnectionEnded, Limits, RequestReader
 from device_sdk_simulators.server import ReferenceServer
 
@@ -200,6 +201,25 @@ def test_stop_leaves_no_thread_and_no_socket(tmp_path):
         sock.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port))
+
+
+def test_stop_waits_for_the_answer_that_is_being_made(server):
+    entered = threading.Event()
+
+    def slow(_request: Request) -> Response:
+        entered.set()
+        time.sleep(0.5)
+        return Response(204)
+
+    before = set(threading.enumerate())
+    listener = Listener(slow, tls_settings(server.hierarchy, TlsProfile(), ()), server.clock)
+    listener.start()
+    raw = socket.create_connection(("127.0.0.1", listener.port), timeout=10)
+    with client_context(server).wrap_socket(raw, server_hostname="localhost") as sock:
+        sock.sendall(GET + b"\r\n")
+        assert entered.wait(5)
+        listener.stop()
+    assert set(threading.enumerate()) == before
 
 
 def test_an_error_inside_is_500_and_says_nothing(server):

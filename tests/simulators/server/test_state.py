@@ -75,6 +75,8 @@ def test_two_servers_do_not_share_a_directory(tmp_path):
         assert (done.returncode, "another server" in done.stderr) == (2, True)
 
 
+# Python's ssl forgets to close a socket whose peer vanishes between accept and handshake
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_kill_9_under_load_loses_no_certificate_that_was_sent(tmp_path):
     sent = []
 
