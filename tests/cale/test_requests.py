@@ -191,8 +191,8 @@ def test_stream_and_other_hooks(session: requests.Session, edge: ScriptedServer)
 
 
 def test_redirect_at_home_keeps_the_guid(session: requests.Session, edge: ScriptedServer) -> None:
-    edge.answers["/moved"] = redirect("/moved-again")
-    edge.answers["/moved-again"] = redirect(edge.url.upper().replace("HTTPS", "https") + "/resource")
+    edge.answers["/moved"] = redirect("/@moved-again")
+    edge.answers["/@moved-again"] = redirect(edge.url.upper().replace("HTTPS", "https") + "/resource")
     response = session.get(edge.url + "/moved")
     assert response.content == ANSWER
     assert [request.headers.get("cale-guid") for request in edge.received] == [GUID] * 3
@@ -218,6 +218,12 @@ def test_redirect_elsewhere_loses_the_guid(
         "//localhost:{port}/resource",
         "https://localhost:{home}@localhost:{port}/resource",
         "https://localhost:{port}\\@localhost:{home}/resource",
+        "https://localhost:{home}\\@localhost:{port}/resource",
+        "https://localhost:{home}\\.localhost:{port}/resource",
+        "https://localhost:{home}%5C@localhost:{port}/resource",
+        "https://localhost:{home}#@localhost:{port}/resource",
+        "https://localhost:{home}?@localhost:{port}/resource",
+        "https://localhost:{home}:{port}/resource",
         "https://LOCALHOST:{port}/resource",
         "https:\\\\localhost:{port}/resource",
     ],
@@ -276,7 +282,7 @@ def test_errors_of_the_network_are_those_of_requests(session: requests.Session, 
 
 
 def test_what_cannot_be_configured(key: PrivateKey) -> None:
-    for origin in ("http://localhost", "localhost", "", "ftp://localhost", "https://"):
+    for origin in ("http://localhost", "localhost", "", "ftp://localhost", "https://", "https://localhost:1\\@other:2"):
         with pytest.raises(ConfigurationError):
             CaleAuth(key, GUID, origin=origin)
     for guid in ("", "no", GUID + "\r\nX: y", GUID + "\n", "{" + GUID + "}"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from typing import Any, Self
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
-from requests.utils import get_encoding_from_headers
+from requests.sessions import SessionRedirectMixin
+from requests.utils import get_encoding_from_headers, requote_uri
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
@@ -175,17 +177,15 @@ class CaleAuth(AuthBase):
 
     def _stay_at_home(self, response: requests.Response) -> None:
         """Take the GUID back if the redirect leads elsewhere; requests copies the headers of this very request."""
-        location = response.headers["Location"]
-        target = requests.compat.urljoin(str(response.url), location)
-        origin = _origin(target)
+        location = SessionRedirectMixin().get_redirect_target(response) or ""
+        origin = _origin(requote_uri(urljoin(str(response.url), location)))
         if origin is None:
             raise RedirectRefusedError(
-                f"{response.url}: redirect to something else than https refused",
+                f"{response.url}: redirect refused: it does not lead to an https URL",
                 url=str(response.url),
                 status_code=response.status_code,
             )
-        # "@" and "\" are where parsers disagree about the host
-        if origin != self._origin or any(char in "@\\" or not char.isprintable() for char in location):
+        if origin != self._origin:
             response.request.headers.pop(GUID_HEADER, None)
             response.request.deregister_hook("response", self._answered)  # type: ignore[no-untyped-call]  # as above
 
@@ -219,14 +219,20 @@ class CaleAuth(AuthBase):
 
 
 def _origin(url: str) -> str | None:
-    """The https origin as urllib3 will connect to it; None for anything else."""
+    """The https origin of a URL; None for anything else.
+
+    requests splits a URL with urllib.parse, urllib3 with a parser of its own, and there are URLs (with a backslash before
+    an "@") which one of them reads as ours and the other as somebody else's. A URL they do not agree about has no origin.
+    """
     try:
-        parts = parse_url(url)
-    except LocationParseError:
+        parts, other = parse_url(url), urlsplit(url)
+        port, other_port = parts.port or 443, other.port or 443
+    except (LocationParseError, ValueError):
         return None
-    if parts.scheme != "https" or not parts.host:
+    host, other_host = (parts.host or "").strip("[]").lower(), (other.hostname or "").lower()
+    if parts.scheme != "https" or not host or (host, port) != (other_host, other_port):
         return None
-    return f"https://{parts.host}:{parts.port or 443}"
+    return f"https://{host}:{port}"
 
 
 def _replace_content(response: requests.Response, content: bytes) -> None:
