@@ -146,13 +146,13 @@ def pkcs11_keys(spec: dict[str, str], token: Any) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_enrolment_killed_at_every_event_with_a_token(runner, spec: dict[str, str], softhsm_token: Any) -> None:
+def test_enrolment_killed_at_every_event_with_a_token(softhsm_token: Any, spec: dict[str, str], runner) -> None:
     with pkcs11_keys(spec, softhsm_token) as keys:
         enrolments(runner, spec, keys)
 
 
 @pytest.mark.slow
-def test_renewal_killed_at_every_event_with_a_token(runner, spec: dict[str, str], softhsm_token: Any) -> None:
+def test_renewal_killed_at_every_event_with_a_token(softhsm_token: Any, spec: dict[str, str], runner) -> None:
     with pkcs11_keys(spec, softhsm_token) as keys:
         renewals(runner, spec, keys)
 
@@ -165,10 +165,10 @@ def tpm_keys(spec: dict[str, str], swtpm: Any, tmp_path: Path) -> str:
 
 
 @pytest.mark.slow
-def test_enrolment_killed_at_every_event_with_a_tpm(runner, spec: dict[str, str], tpm_keys: str) -> None:
+def test_enrolment_killed_at_every_event_with_a_tpm(tpm_keys: str, spec: dict[str, str], runner) -> None:
     enrolments(runner, spec, tpm_keys)
 
 
 @pytest.mark.slow
-def test_renewal_killed_at_every_event_with_a_tpm(runner, spec: dict[str, str], tpm_keys: str) -> None:
+def test_renewal_killed_at_every_event_with_a_tpm(tpm_keys: str, spec: dict[str, str], runner) -> None:
     renewals(runner, spec, tpm_keys)
