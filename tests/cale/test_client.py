@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from device_sdk_simulators.server import ReferenceServer
 
 from device_sdk.client.cale import CaleClient
+from device_sdk.client.est import EstClient
 from device_sdk.errors import (
     AuthenticationRequiredError,
     ConfigurationError,
@@ -23,7 +24,7 @@ from device_sdk.errors import (
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
-from device_sdk.model.trust import ServerTrust
+from device_sdk.model.trust import ServerTrust, TlsIdentity
 from tests.cale.parts import ANSWER, SPEC
 
 Keys = dict[str, PrivateKey]
@@ -175,3 +176,17 @@ def test_cale_07_a_server_that_is_not_trusted_gets_nothing(cale_server: Referenc
     ):
         client.get("/resource")
     assert cale_server.log() == []
+
+
+def test_cale_02_a_client_certificate_proves_identity(
+    cale_server: ReferenceServer, trust: ServerTrust, credentials: Credentials, keys: Keys
+) -> None:
+    """Enrolled by EST with one key, registered with another: the TLS certificate says who registers."""
+    with EstClient(cale_server.url, trust, credentials=credentials) as est:
+        enrolled = est.enroll(keys["ec-p256"], SPEC)
+    identity = TlsIdentity(enrolled.chain, keys["ec-p256"])
+    with CaleClient(cale_server.cale_url, trust, keys["rsa-2048"], identity=identity) as client:
+        client.register(SPEC)
+        assert client.get("/resource").content == ANSWER
+    entry = next(entry for entry in cale_server.log() if entry["path"] == "/registration")
+    assert (entry["status"], entry["authentication"]) == (200, "tls")
