@@ -19,7 +19,7 @@ from device_sdk.keystores.pkcs11.connection import Worker
 from device_sdk.keystores.pkcs11.connections import Lease
 from device_sdk.keystores.pkcs11.failures import reporting
 from device_sdk.keystores.pkcs11.login import PinOnce
-from device_sdk.keystores.pkcs11.objects import TokenObject
+from device_sdk.keystores.pkcs11.objects import TokenObject, search
 from device_sdk.keystores.pkcs11.tokens import TokenName
 from device_sdk.model.keys import PublicKey
 from device_sdk.model.secret import SecretProvider
@@ -66,14 +66,16 @@ def key_object(worker: Worker, name: KeyName) -> Any:
     """
     key = worker.keys.get(name)
     if key is None:
+        # python-pkcs11 makes key objects only by searching, and when a search cannot even begin it ends it later, from a
+        # destructor and perhaps in somebody else's session. So the loss of a session has to show itself here first.
+        if len(search(worker, ObjectClass.PRIVATE_KEY, label=name.label or None, key_id=name.key_id or None)) != 1:
+            raise CkError(codes.OBJECT_HANDLE_INVALID, "C_FindObjects")
         template = {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.TOKEN: True}
         template |= {Attribute.LABEL: name.label} if name.label else {}
         template |= {Attribute.ID: name.key_id} if name.key_id else {}
         with calling("C_FindObjects"):
-            found = list(worker.session.get_objects(template))
-        if len(found) != 1:
-            raise CkError(codes.OBJECT_HANDLE_INVALID, "C_FindObjects")
-        key = worker.keys[name] = found[0]
+            (key,) = worker.session.get_objects(template)
+        worker.keys[name] = key
     return key
 
 

@@ -15,7 +15,7 @@ from device_sdk.keystores.pkcs11.codes import CkError, calling
 from device_sdk.keystores.pkcs11.cryptoki import Cryptoki, TokenStatus
 from device_sdk.keystores.pkcs11.login import PinOnce, log_in
 from device_sdk.keystores.pkcs11.modules import Module
-from device_sdk.keystores.pkcs11.tokens import Found, TokenName, find_token
+from device_sdk.keystores.pkcs11.tokens import Found, TokenName, find_patiently
 
 T = TypeVar("T")
 
@@ -119,12 +119,7 @@ class Connection:
             if error.code not in codes.SESSION_LOST | codes.TOKEN_LOST:
                 raise
             self._lost(state, error)
-        try:
-            state = self._ready(pins, login)
-        except TokenNotFoundError as error:
-            raise TokenRemovedError(
-                f"{pins.uri}: the token {self.name.label} went away and did not come back", uri=str(pins.uri)
-            ) from error
+        state = self._ready(pins, login)
         with self._borrowed(state, writable) as worker:
             return operation(worker)
 
@@ -150,7 +145,7 @@ class Connection:
                 state = self._login
                 try:
                     if state is None or state.generation != self.module.generation:
-                        state = self._connect()
+                        state = self._connect(pins)
                     if login and not state.logged_in:
                         self._log_in(state, pins)
                     return state
@@ -163,10 +158,17 @@ class Connection:
                     time.sleep(_PAUSE_S)
                     self.module.restart(generation)
 
-    def _connect(self) -> Login:
+    def _connect(self, pins: PinOnce) -> Login:
         self._forget_sessions()
+        try:
+            found = find_patiently(self.module, self.name.uri(), lambda: True)
+        except TokenNotFoundError as error:
+            raise TokenRemovedError(
+                f"{pins.uri}: the token {self.name.label} went away and did not come back",
+                hint="plug it in again; the next operation opens it anew",
+                uri=str(pins.uri),
+            ) from error
         generation = self.module.generation
-        found = find_token(self.module, self.name.uri())
         with self.module.gate.shared(), calling("C_OpenSession"):
             anchor = found.token.open()
         self._login = Login(generation, found, anchor)
@@ -245,11 +247,12 @@ class Connection:
                     self._busy -= 1
                     if error.code != codes.SESSION_COUNT:
                         raise
-                    self._make_room(deadline)
+                    self._make_room(deadline, writable)
 
-    def _make_room(self, deadline: float) -> None:
+    def _make_room(self, deadline: float, writable: bool) -> None:
         if self._idle:
-            self._close_session(self._idle.pop().handle)
+            if writable:  # an idle session is of no use for this; without it there is room for one that is
+                self._close_session(self._idle.pop().handle)
         elif not self._busy or not self._pool.wait(max(0.0, deadline - time.monotonic())):
             raise KeyStoreBusyError(
                 f"token {self.name.label} has no session free", hint="other programs hold all of them"

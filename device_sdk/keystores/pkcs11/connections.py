@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections import deque
 
-from device_sdk.errors import TokenAmbiguousError, TokenNotFoundError
-from device_sdk.keystores.pkcs11.codes import TOKEN_LOST, CkError
 from device_sdk.keystores.pkcs11.connection import Connection
 from device_sdk.keystores.pkcs11.failures import reporting
 from device_sdk.keystores.pkcs11.modules import Module, load
-from device_sdk.keystores.pkcs11.tokens import Found, TokenName, find_token
+from device_sdk.keystores.pkcs11.tokens import TokenName, find_patiently
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
-
-_PAUSES_S = (0.05, 0.1, 0.2)
 
 _connections: dict[tuple[str, TokenName], Connection] = {}
 _lock = threading.RLock()
@@ -57,29 +52,12 @@ def connect(uri: Pkcs11Uri) -> Lease:
     """
     module = load(uri)
     with reporting(str(uri)):
-        found = _find_patiently(module, uri)
+        found = find_patiently(module, uri, lambda: not _in_use(module))
     _release_abandoned()
     with _lock:
         connection = _connections.setdefault((module.path, found.name), Connection(module, found.name))
         connection.users += 1
     return Lease(connection)
-
-
-def _find_patiently(module: Module, uri: Pkcs11Uri) -> Found:
-    # A token that another process is writing to is invisible for a moment, and SoftHSM does not look again by itself.
-    for pause in _PAUSES_S:
-        generation = module.generation
-        try:
-            return find_token(module, uri)
-        except TokenAmbiguousError:
-            raise
-        except (TokenNotFoundError, CkError) as error:
-            if isinstance(error, CkError) and error.code not in TOKEN_LOST:
-                raise
-        time.sleep(pause)
-        if not _in_use(module):
-            module.restart(generation)
-    return find_token(module, uri)
 
 
 def _in_use(module: Module) -> bool:

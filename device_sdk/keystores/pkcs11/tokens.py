@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from device_sdk.errors import TokenAmbiguousError, TokenNotFoundError
-from device_sdk.keystores.pkcs11.codes import CkError, calling
+from device_sdk.keystores.pkcs11 import codes
+from device_sdk.keystores.pkcs11.codes import TOKEN_LOST, CkError, calling
 from device_sdk.keystores.pkcs11.modules import Module
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+
+PATIENCE_S = 3.0
+"""How long a token may be out of sight because another process is writing to it."""
+
+TRANSIENT = TOKEN_LOST | {codes.GENERAL_ERROR, codes.FUNCTION_FAILED}
+_PAUSE_S = 0.05
 
 CKF_WRITE_PROTECTED = 0x2
 CKF_LOGIN_REQUIRED = 0x4
@@ -48,8 +58,42 @@ class Found:
     initialized: bool
 
 
+def find_patiently(module: Module, uri: Pkcs11Uri, may_restart: Callable[[], bool]) -> Found:
+    """The one token that fits a URI, also if another process is just writing to it.
+
+    SoftHSM loses sight of a token whose files are being replaced, and of one that was away, until it is initialised
+    again. Where another token is in sight, that is not what happened: then one more look is enough.
+
+    Args:
+        module: where to look.
+        uri: what to look for.
+        may_restart: asked before the module is restarted, which ends its logins to other tokens too.
+
+    Raises:
+        TokenNotFoundError, TokenAmbiguousError: as find_token.
+        CkError: the module does not tell its slots.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    for attempt in count(1):
+        generation = module.generation
+        try:
+            return find_token(module, uri)
+        except TokenAmbiguousError:
+            raise
+        except TokenNotFoundError as error:
+            if time.monotonic() > deadline or (error.candidates and attempt > 1):
+                raise
+        except CkError as error:
+            if error.code not in TRANSIENT or time.monotonic() > deadline:
+                raise
+        time.sleep(_PAUSE_S * min(attempt, 4))
+        if may_restart():
+            module.restart(generation)
+    raise AssertionError("unreachable")
+
+
 def find_token(module: Module, uri: Pkcs11Uri) -> Found:
-    """The one token that fits a URI.
+    """The one token that fits a URI, as the module sees it now.
 
     Raises:
         TokenNotFoundError, TokenAmbiguousError: none or several do; the candidates are listed.
@@ -101,7 +145,8 @@ def _tokens(module: Module) -> list[tuple[Any, Found]]:
             continue  # being removed, or being written by another process: not there now
         serial = token.serial.decode("utf-8", "replace").rstrip(" \0")
         name = TokenName(token.label.rstrip("\0"), token.manufacturer_id.rstrip("\0"), token.model.rstrip("\0"), serial)
-        initialized = bool(token.flags & CKF_TOKEN_INITIALIZED)
+        # Nameless is how SoftHSM shows a token of which another process has written only half.
+        initialized = bool(token.flags & CKF_TOKEN_INITIALIZED) and bool(name.label or name.serial)
         tokens.append((slot, Found(name, slot.slot_id, token, initialized)))
     return tokens
 

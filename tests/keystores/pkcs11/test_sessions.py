@@ -1,0 +1,374 @@
+"""Sessions: one login, none leaked, reopened once when they are lost."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from device_sdk_simulators.softhsm import SoftHsm
+
+from device_sdk.errors import (
+    KeyNotFoundError,
+    KeyStoreBusyError,
+    KeyStoreError,
+    KeyStoreFailedError,
+    PinRequiredError,
+    TokenRemovedError,
+)
+from device_sdk.keystores.keys import EcDeviceKey, RsaDeviceKey
+from device_sdk.keystores.pkcs11 import Pkcs11KeyStore
+from device_sdk.keystores.registry import create_key, delete_key, list_keys, open_key
+from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+from tests.keystores.pkcs11.faulty import FaultyModule
+
+SHA256 = hashes.SHA256()
+LOST = {
+    "SESSION_CLOSED": 0xB0,
+    "SESSION_HANDLE_INVALID": 0xB3,
+    "USER_NOT_LOGGED_IN": 0x101,
+    "OPERATION_ACTIVE": 0x90,
+    "OBJECT_HANDLE_INVALID": 0x82,
+    "KEY_HANDLE_INVALID": 0x60,
+    "DEVICE_ERROR": 0x30,
+    "DEVICE_MEMORY": 0x31,
+    "DEVICE_REMOVED": 0x32,
+    "TOKEN_NOT_PRESENT": 0xE0,
+    "TOKEN_NOT_RECOGNIZED": 0xE1,
+    "SLOT_ID_INVALID": 0x03,
+    "CRYPTOKI_NOT_INITIALIZED": 0x190,
+}
+
+
+def ec_key(uri: str) -> EcDeviceKey:
+    key = create_key(uri, "ec-p256", reuse=True)
+    assert isinstance(key, EcDeviceKey)
+    return key
+
+
+def sign(key: EcDeviceKey) -> None:
+    key.public_key().verify(key.sign(b"x", ec.ECDSA(SHA256)), b"x", ec.ECDSA(SHA256))
+
+
+def in_threads(count: int, work: Callable[[], None]) -> None:
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001  # shown by the assertion
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    assert not any(thread.is_alive() for thread in threads), "deadlock"
+    assert errors == []
+
+
+def resident_kib() -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1])
+
+
+@pytest.mark.parametrize("code", LOST.values(), ids=LOST.keys())
+def test_a_lost_session_is_reopened_once(faulty: FaultyModule, code: int) -> None:
+    """An invalidated session is reopened once; the caller sees nothing of it."""
+    key = ec_key(faulty.uri_of("device"))
+    sign(key)
+    faulty.fail("C_Sign", code)
+    logins = faulty.calls("C_Login")
+    sign(key)
+    assert faulty.calls("C_Login") == logins + 1
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (0xB3, KeyStoreFailedError),
+        (0x101, PinRequiredError),
+        (0x82, KeyNotFoundError),
+        (0x32, TokenRemovedError),
+        (0xE0, TokenRemovedError),
+        (0x30, KeyStoreFailedError),
+    ],
+)
+def test_a_session_that_stays_lost_is_a_typed_error(
+    faulty: FaultyModule, code: int, error: type[KeyStoreError]
+) -> None:
+    """Reopened once, not for ever."""
+    key = ec_key(faulty.uri_of("device"))
+    faulty.fail("C_SignInit", code, times=1000)
+    calls = faulty.calls("C_SignInit")
+    with pytest.raises(error) as caught:
+        sign(key)
+    assert caught.value.return_code == code
+    assert caught.value.uri == key.info.uri
+    assert faulty.calls("C_SignInit") == calls + 2
+    faulty.fail("C_SignInit", 0, times=0)
+    sign(key)
+
+
+@pytest.mark.parametrize("function", ["C_OpenSession", "C_Login", "C_FindObjectsInit", "C_GetTokenInfo", "C_SignInit"])
+@pytest.mark.parametrize("code", [0xB3, 0x32, 0x190])
+def test_losses_anywhere_in_an_operation(faulty: FaultyModule, function: str, code: int) -> None:
+    key = ec_key(faulty.uri_of("device"))
+    faulty.fail("C_Sign", 0x32)
+    faulty.fail(function, code)
+    try:
+        sign(key)
+    except KeyStoreError:
+        sign(key)  # two losses in one operation are one too many; the next one works again
+
+
+def test_other_errors_are_not_repeated(faulty: FaultyModule) -> None:
+    key = ec_key(faulty.uri_of("device"))
+    faulty.fail("C_Sign", 0x54, times=1000)
+    calls = faulty.calls("C_Sign")
+    with pytest.raises(KeyStoreError, match="CKR_FUNCTION_NOT_SUPPORTED"):
+        sign(key)
+    assert faulty.calls("C_Sign") == calls + 1
+
+
+def test_unknown_codes_are_shown_in_hex(faulty: FaultyModule) -> None:
+    key = ec_key(faulty.uri_of("device"))
+    faulty.fail("C_Sign", 0x80000123)
+    with pytest.raises(KeyStoreFailedError, match="0x80000123") as caught:
+        sign(key)
+    assert caught.value.return_code == 0x80000123
+
+
+def test_a_failed_operation_discards_its_session(faulty: FaultyModule) -> None:
+    """Some modules leave it active: the next user would meet CKR_OPERATION_ACTIVE."""
+    key = ec_key(faulty.uri_of("device"))
+    sign(key)
+    closed = faulty.calls("C_CloseSession")
+    faulty.fail("C_Sign", 0x06)
+    with pytest.raises(KeyStoreFailedError):
+        sign(key)
+    assert faulty.calls("C_CloseSession") == closed + 1
+    sign(key)
+
+
+def test_one_login_for_all_keys_and_stores(faulty: FaultyModule) -> None:
+    """One login per process and token, ended by the last to leave."""
+    first = ec_key(faulty.uri_of("one"))
+    second = ec_key(faulty.uri_of("two"))
+    list_keys(faulty.uri)
+    with Pkcs11KeyStore() as store:
+        store.open(Pkcs11Uri.parse(faulty.uri_of("one")))
+    sign(first)
+    sign(second)
+    assert faulty.calls("C_Login") == 1
+    first.close()
+    sign(second)
+    assert faulty.calls("C_Logout") == 0
+    second.close()
+    del first, second
+    gc.collect()
+    list_keys(faulty.uri)
+    assert faulty.calls("C_OpenSession") == faulty.calls("C_CloseSession")
+    assert faulty.calls("C_Login") == faulty.calls("C_Logout") == 2
+
+
+def test_closing_a_store_closes_its_keys(token: SoftHsm) -> None:
+    uri = Pkcs11Uri.parse(token.uri_of("device"))
+    ec_key(token.uri_of("device")).close()
+    with Pkcs11KeyStore() as store:
+        key = store.open(uri)
+    with pytest.raises(KeyStoreError, match="closed"):
+        key.public_key() and key.exchange(ec.ECDH(), ec.generate_private_key(ec.SECP256R1()).public_key())  # type: ignore[union-attr,call-arg]  # an EC key
+
+
+def test_two_thousand_operations_leak_nothing(faulty: FaultyModule) -> None:
+    """2,000 operations: sessions (CK_TOKEN_INFO and our count), file descriptors and memory stay."""
+    key = ec_key(faulty.uri_of("device"))
+    rsa = create_key(faulty.uri_of("rsa"), "rsa-2048")
+    assert isinstance(rsa, RsaDeviceKey)
+    sealed = rsa.public_key().encrypt(b"x", padding.PKCS1v15())
+
+    def work(times: int) -> None:
+        for index in range(times):
+            sign(key)
+            if index % 20 == 0:
+                assert rsa.decrypt(sealed, padding.PKCS1v15()) == b"x"
+                with pytest.raises(ValueError, match="Decryption failed"):
+                    rsa.decrypt(bytes(256), padding.PKCS1v15())
+
+    work(200)
+    gc.collect()
+    files, memory = len(os.listdir("/proc/self/fd")), resident_kib()  # noqa: PTH208  # counting, not walking
+    work(2000)
+    gc.collect()
+    assert faulty.calls("C_OpenSession") - faulty.calls("C_CloseSession") <= 3
+    assert len(os.listdir("/proc/self/fd")) <= files  # noqa: PTH208  # the same
+    assert resident_kib() - memory < 4096
+
+
+def test_thirty_two_threads_neither_deadlock_nor_leak(faulty: FaultyModule) -> None:
+    """32 threads on one token, a hundred operations each, and keys opened and closed meanwhile."""
+    key = ec_key(faulty.uri_of("device"))
+
+    def work() -> None:
+        for index in range(100):
+            sign(key)
+            if index % 25 == 0:
+                with open_key(faulty.uri_of("device")) as mine:
+                    assert isinstance(mine, EcDeviceKey)
+                    sign(mine)
+
+    in_threads(32, work)
+    assert faulty.calls("C_Login") == 1
+    assert faulty.most_inside > 1, "the threads took turns; nothing was proved"
+    key.close()
+    gc.collect()
+    list_keys(faulty.uri)
+    assert faulty.calls("C_OpenSession") == faulty.calls("C_CloseSession")
+
+
+@pytest.mark.slow
+def test_threads_survive_sessions_and_tokens_that_come_and_go(faulty: FaultyModule) -> None:
+    """32 threads sign while sessions are lost and the module is restarted under them."""
+    key = ec_key(faulty.uri_of("device"))
+    done = threading.Event()
+    lost = [0]
+
+    def disturb() -> None:
+        while not done.wait(0.02):
+            code = (0xB3, 0x101, 0x32, 0x82)[lost[0] % 4]
+            faulty.fail("C_Sign", code)
+            lost[0] += 1
+
+    def work() -> None:
+        for _ in range(60):
+            try:
+                sign(key)
+            except KeyStoreError as error:
+                assert error.return_code in LOST.values()  # noqa: PT017  # lost twice in one operation
+
+    troublemaker = threading.Thread(target=disturb, daemon=True)
+    troublemaker.start()
+    try:
+        in_threads(32, work)
+    finally:
+        done.set()
+        troublemaker.join(10)
+    assert lost[0] > 5
+    faulty.fail("C_Sign", 0, times=0)
+    sign(key)
+
+
+def test_a_token_with_few_sessions_is_shared(faulty: FaultyModule) -> None:
+    """CKR_SESSION_COUNT: wait for one of ours instead of failing."""
+    key = ec_key(faulty.uri_of("device"))
+    sign(key)
+    faulty.fail("C_OpenSession", 0xB1, times=10**6)
+    in_threads(8, lambda: [sign(key) for _ in range(20)] and None)  # type: ignore[func-returns-value]  # a loop
+
+
+def test_a_token_without_a_session_free(faulty: FaultyModule) -> None:
+    key = ec_key(faulty.uri_of("device"))
+    faulty.fail("C_Sign", 0x06)
+    with pytest.raises(KeyStoreFailedError):
+        sign(key)
+    faulty.fail("C_OpenSession", 0xB1, times=10**6)
+    with pytest.raises(KeyStoreBusyError, match="session"):
+        sign(key)
+
+
+def test_a_token_that_was_away_works_again(token: SoftHsm) -> None:
+    """SoftHSM sees a token that came back only after C_Finalize and C_Initialize."""
+    key = ec_key(token.uri_of("device"))
+    tokens, away = token.directory / "tokens", token.directory / "away"
+    shutil.move(tokens, away)
+    tokens.mkdir()
+    with pytest.raises((TokenRemovedError, KeyNotFoundError)):
+        sign(key)
+    tokens.rmdir()
+    shutil.move(away, tokens)
+    sign(key)
+
+
+def test_a_key_that_was_deleted_elsewhere(token: SoftHsm) -> None:
+    key = ec_key(token.uri_of("device"))
+    other = ec_key(token.uri_of("other"))
+    delete_key(token.uri_of("device"))
+    with pytest.raises(KeyNotFoundError):
+        sign(key)
+    sign(other)
+
+
+def test_a_forked_child_works_and_so_does_its_parent(faulty: FaultyModule) -> None:
+    """A process that forks works: the child initialises the module and logs in for itself."""
+    key = ec_key(faulty.uri_of("device"))
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                logins = faulty.calls("C_Login")
+                in_threads(8, lambda: sign(key))
+                status = 0 if faulty.calls("C_Login") == logins + 1 else 2
+            finally:
+                os._exit(status)
+        sign(key)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    sign(key)
+
+
+def test_a_fork_in_the_middle_of_work(token: SoftHsm) -> None:
+    """Other threads are inside the module when the process forks; the child does not inherit their locks."""
+    key = ec_key(token.uri_of("device"))
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.is_set():
+            sign(key)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                try:
+                    sign(key)
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        done.set()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@pytest.mark.slow
+def test_processes_share_one_token(token: SoftHsm) -> None:
+    """Six processes open and use one token at once; none sees a transient failure, none is told its PIN is wrong."""
+    ec_key(token.uri_of("device")).close()
+    code = """
+import sys
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from device_sdk.keystores.registry import open_key
+for _ in range(25):
+    with open_key(sys.argv[1]) as key:
+        key.sign(b"x", ec.ECDSA(hashes.SHA256()))
+"""
+    command = [sys.executable, "-c", code, token.uri_of("device")]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 6, "\n".join(errors)
