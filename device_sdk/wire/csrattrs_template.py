@@ -10,7 +10,7 @@ from device_sdk.errors import WireError
 from device_sdk.wire.ber import children, contents_of
 from device_sdk.wire.csrattrs_asn1 import Attribute, Element, asn1_errors, dotted, element_of, oid_value
 from device_sdk.wire.csrattrs_key import KeyWish
-from device_sdk.wire.csrattrs_oids import EXTENSION_REQUEST, EXTENSION_REQUEST_TEMPLATE, KEY_TYPES
+from device_sdk.wire.csrattrs_oids import KEY_TYPES
 
 # asn1crypto has no types and describes structures by class attributes.
 # mypy: disable-error-code="misc"
@@ -84,7 +84,7 @@ def read_template(element: Element) -> Template:
     """Take the value of id-aa-certificationRequestInfoTemplate apart.
 
     Raises:
-        WireError: not a template of version v1, or with several extension requests.
+        WireError: not a template of version v1.
     """
     if len(element.values) != 1:
         raise WireError(f"a CSR template with {len(element.values)} values instead of one", what="CSR template")
@@ -97,9 +97,6 @@ def read_template(element: Element) -> Template:
         subject = None if isinstance(value["subject"], core.Void) else _subject(value["subject"])
         info = value["public_key_info"]
         key = None if isinstance(info, core.Void) else _key(info)
-    requests = [item for item in elements if item.oid in (EXTENSION_REQUEST, *EXTENSION_REQUEST_TEMPLATE)]
-    if len(requests) > 1:
-        raise WireError("a CSR template with more than one extension request", what="CSR template")
     return Template(subject, key, elements)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,7 +24,11 @@ def test_no_shell_is_involved(tmp_path: Path) -> None:
 
 
 def test_standard_input_is_empty() -> None:
-    assert command_output([sys.executable, "-c", "import sys; print(len(sys.stdin.read()))"]) == "0"
+    """The command cannot take what is meant for the program that asks."""
+    program = "from device_sdk.identity import command_output; print(command_output(['wc', '-c']))"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, input="hello", capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == "0\n"
 
 
 @pytest.mark.parametrize(

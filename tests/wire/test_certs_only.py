@@ -202,6 +202,17 @@ def test_unknown_key_algorithms_are_left_out(three: tuple[x509.Certificate, ...]
     assert parse_certs_only(message(b"".join([*encoded(*three), odd]))) == three
 
 
+def test_certificates_with_unreadable_names_are_refused(three: tuple[x509.Certificate, ...]) -> None:
+    """An x400Address in a SAN is legal (RFC 5280 section 4.2.1.6), and nothing cryptography could ever show."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateBuilder().subject_name(parse_dn("CN=x")).issuer_name(parse_dn("CN=x"))
+    builder = builder.public_key(key.public_key()).serial_number(1).not_valid_before(DAY).not_valid_after(DAY)
+    san = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, der.sequence(der.tlv(0xA3, der.sequence())))
+    odd = builder.add_extension(san, critical=False).sign(key, hashes.SHA256())
+    with pytest.raises(WireError, match="certificate 2 of the message cannot be read"):
+        parse_certs_only(message(encoded(three[0])[0] + odd.public_bytes(Encoding.DER)))
+
+
 def test_what_is_not_certs_only(three: tuple[x509.Certificate, ...]) -> None:
     """A CMC response, a signed message, an EnvelopedData and a version of the future are named in the error."""
     certificates = b"".join(encoded(*three))

@@ -321,6 +321,16 @@ def test_template_without_values_to_fill_in(caplog: pytest.LogCaptureFixture) ->
         assert word in logged
 
 
+def test_open_parts_of_one_type_are_filled_one_after_the_other() -> None:
+    """EST-182: two open OUs take the caller's two, each once; a third stays open and is left out."""
+    open_part = der.set_of([der.sequence(der.oid("2.5.4.11"))])
+    wishes = wishes_of(
+        der.attribute(oids.TEMPLATE, der.sequence(b"\x02\x01\x00", der.sequence(*[open_part] * 3), b"\xa1\x00"))
+    )
+    request = build_csr(CsrSpec(parse_dn("/OU=one/OU=two")), P256, wishes=wishes)
+    assert re.search(r"Subject: OU ?= ?one, OU ?= ?two\n", judged(request))
+
+
 def test_multi_valued_rdns_of_a_template_stay_together() -> None:
     parts = [der.sequence(der.oid("2.5.4.3")), der.sequence(der.oid("2.5.4.11"), b"\x0c\x01x")]
     name = der.sequence(der.tlv(0x31, b"".join(parts)))

@@ -222,8 +222,8 @@ def test_conflicts_name_both_sides(entries: list[bytes | str], one: str, other: 
 @pytest.mark.parametrize(
     ("entries", "word"),
     [
-        ([attribute(oids.RSA_ENCRYPTION, b"\x02\x02\x04\x00")], "1024 bits"),
-        ([attribute(oids.RSA_ENCRYPTION, b"\x02\x01\xff")], "-1 bits"),
+        ([attribute(oids.RSA_ENCRYPTION, b"\x02\x02\x04\x00")], "1024 bits; fewer than 2048 bits are refused"),
+        ([attribute(oids.RSA_ENCRYPTION, b"\x02\x01\xff")], "-1 bits; fewer than 2048"),
         (["1.2.840.113549.1.1.5"], "sha1"),
         (["1.2.840.10045.4.1"], "sha1"),
         (["1.2.840.113549.1.1.4"], "md5"),

@@ -11,6 +11,7 @@ from pyasn1.codec.der import decoder
 from pyasn1_alt_modules import rfc4108
 
 from device_sdk.errors import ConfigurationError, WireError
+from device_sdk.wire import der
 from device_sdk.wire.hardware_module_name import OID, hardware_module_name, parse_hardware_module_name
 from device_sdk.wire.mac_address import is_locally_administered, looks_like_mac, parse_mac
 from device_sdk.wire.names import parse_dn, parse_san
@@ -121,6 +122,10 @@ def test_hardware_module_names_that_are_damaged() -> None:
     for size in range(len(good)):
         with pytest.raises(WireError):
             parse_hardware_module_name(x509.OtherName(OID, good[:size] or b"\x30\x00"))
+    cut_off = der.sequence(b"\x06\x02\x2a\x81", b"\x04\x01\x00")
+    for value in (cut_off, b"\x30\x81\x06" + good[2:8], der.sequence(der.oid("1.2.3"), der.tlv(0x04, bytes(600)))):
+        with pytest.raises(WireError):
+            parse_hardware_module_name(x509.OtherName(OID, value))
     with pytest.raises(WireError, match=r"1\.2\.3 is not a hardwareModuleName"):
         parse_hardware_module_name(x509.OtherName(x509.ObjectIdentifier("1.2.3"), good))
 
