@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import resource
 import signal
 import sys
 import threading
 import traceback
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,17 +23,30 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-import device_sdk.client.device.enrol
-import device_sdk.client.device.renew
+import device_sdk
 from device_sdk.client.device import Device, EnrolmentPlan
 from device_sdk.errors import DeviceSdkError
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.secret import Secret
 
-POSIX = {"write", "pwrite", "fsync", "rename", "replace", "unlink", "remove", "symlink", "link", "mkdir", "fchmod", "ftruncate"}  # fmt: skip
-NETWORK = {"connect", "do_handshake", "read", "recv", "recv_into", "send", "sendall"}
+POSIX = {"write", "fsync", "rename", "replace", "unlink", "remove", "symlink", "link", "mkdir", "fchmod", "ftruncate"}
+NETWORK = {"connect", "do_handshake", "read", "recv", "recv_into", "send", "sendall", "write"}
+TPM = {"Esys_Create", "Esys_Load", "Esys_Sign", "Esys_EvictControl"}
+KEYSTORE = {"create", "open", "list", "delete", "store_certificate", "generate", "login", "create_object", "destroy"}
 KEYSTORES = str(Path(device_sdk.__file__).parent / "keystores") + os.sep
+# Locks of keystores, and what TLS is given by way of files in memory: nothing that lasts.
+FLEETING = (f"{os.sep}lock.py", f"openssl_provider{os.sep}files.py")
+
+
+def counts(frame: FrameType, event: str, arg: Any) -> bool:
+    """Whether this is a moment at which dying might make a difference."""
+    if event in ("c_call", "c_return"):
+        module = getattr(arg, "__module__", None) or type(arg.__self__).__module__
+        if module == "posix":
+            return arg.__name__ in POSIX and not frame.f_code.co_filename.endswith(FLEETING)
+        return arg.__name__ in TPM or (module in ("_ssl", "_socket", "socket", "ssl") and arg.__name__ in NETWORK)
+    return frame.f_code.co_name in KEYSTORE and frame.f_code.co_filename.startswith(KEYSTORES)
 
 
 class Killer:
@@ -42,22 +57,10 @@ class Killer:
         self._kill_at = kill_at
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> None:
-        if event in ("c_call", "c_return"):
-            name, module = (
-                arg.__name__,
-                str(getattr(arg, "__module__", "") or type(getattr(arg, "__self__", "")).__module__),
-            )
-            if not (
-                (module == "posix" and name in POSIX)
-                or (module in ("_ssl", "_socket", "socket", "ssl") and name in NETWORK)
-                or name.startswith("Esys_")
-            ):
-                return
-        elif event != "call" or not frame.f_code.co_filename.startswith(KEYSTORES):
-            return
-        self.events += 1
-        if self.events == self._kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if counts(frame, event, arg):
+            self.events += 1
+            if self.events == self._kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def plan_of(spec: dict[str, str]) -> EnrolmentPlan:
@@ -96,7 +99,16 @@ def child(command: dict[str, Any], report: int) -> None:
     os.write(report, json.dumps({"events": killer.events, "error": error}).encode())
 
 
+def preload() -> None:
+    """Import once, before the children are forked, what each of them would import."""
+    for layer in ("client", "transports", "keystores"):
+        package = import_module(f"device_sdk.{layer}")
+        for module in pkgutil.walk_packages(package.__path__, f"device_sdk.{layer}."):
+            import_module(module.name)
+
+
 def main() -> None:
+    preload()
     for line in sys.stdin:
         command = json.loads(line)
         ours, theirs = os.pipe()
