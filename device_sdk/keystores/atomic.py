@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from device_sdk.errors import KeyExistsError, KeyNotFoundError, KeyStoreError, StoreCorruptError
 
@@ -27,11 +28,15 @@ def create_file(path: Path, data: bytes, mode: int) -> None:
         KeyExistsError: something of that name is there (a symbolic link counts, wherever it points).
         KeyStoreError: it cannot be written; nothing is left behind.
     """
-    with _temporary(path, data, mode) as temporary:
-        try:
-            _link(temporary, path)
-        except FileExistsError as error:
-            raise KeyExistsError(f"{path} exists already", uri=str(path)) from error
+    try:
+        if not _link_unnamed(path, data, mode):
+            with _temporary(path, data, mode) as temporary:
+                _link(temporary, path)
+        sync_directory(path.parent)
+    except FileExistsError as error:
+        raise KeyExistsError(f"{path} exists already", uri=str(path)) from error
+    except OSError as error:
+        raise _failed("written", path, error) from error
 
 
 def replace_file(path: Path, data: bytes, mode: int) -> None:
@@ -43,8 +48,12 @@ def replace_file(path: Path, data: bytes, mode: int) -> None:
     """
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise KeyStoreError(f"{path} is not a regular file and is not replaced", uri=str(path))
-    with _temporary(path, data, mode) as temporary:
-        temporary.rename(path)
+    try:
+        with _temporary(path, data, mode) as temporary:
+            temporary.rename(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise _failed("written", path, error) from error
 
 
 def remove_file(path: Path) -> bool:
@@ -119,22 +128,48 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def _link_unnamed(path: Path, data: bytes, mode: int) -> bool:
+    """Write a file that has no name until it is complete: a crash leaves nothing. False where that is not supported."""
+    try:
+        descriptor = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, PRIVATE)
+    except OSError as error:
+        if error.errno not in _NO_UNNAMED_FILES:
+            raise
+        return False
+    with os.fdopen(descriptor, "wb") as file:
+        _fill(file, data, mode)
+        try:
+            # a directory descriptor, unused with absolute paths, makes Python call linkat(2), which can follow links
+            source = f"/proc/self/fd/{descriptor}"
+            os.link(source, path.absolute(), src_dir_fd=descriptor, follow_symlinks=True)
+        except FileNotFoundError:  # no /proc
+            return False
+    return True
+
+
+_NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
+
+
 @contextmanager
 def _temporary(path: Path, data: bytes, mode: int) -> Iterator[Path]:
-    """The data in a synced file beside `path`; the block gives it its name, then the directory is synced."""
+    """The data in a synced file beside `path`, which the block gives its final name; gone afterwards."""
+    _sweep(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
     try:
-        _sweep(path)
-        _write_new(temporary, data, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            _fill(file, data, mode)
         yield temporary
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        sync_directory(path.parent)
-    except OSError as error:
-        raise _failed("written", path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _fill(file: BinaryIO, data: bytes, mode: int) -> None:
+    file.write(data)
+    file.flush()
+    os.fchmod(file.fileno(), mode)
+    os.fsync(file.fileno())
 
 
 def _link(source: Path, target: Path) -> None:
@@ -148,15 +183,6 @@ def _link(source: Path, target: Path) -> None:
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
         source.rename(target)
-
-
-def _write_new(path: Path, data: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
 
 
 def _sweep(path: Path) -> None:

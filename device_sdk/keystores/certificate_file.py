@@ -39,8 +39,13 @@ def write_certificate(path: Path, certificate: x509.Certificate, public_key: Pub
     replace_file(path, certificate.public_bytes(Encoding.PEM), PUBLIC)
 
 
-def read_certificate(path: Path, public_key: PublicKey, uri: str) -> x509.Certificate | None:
+def read_certificate(path: Path, public_key: PublicKey | None, uri: str) -> x509.Certificate | None:
     """The certificate, or None if there is no such file, or one for a key that had this name before.
+
+    Args:
+        path: the certificate's file.
+        public_key: of the key it should be for; None if that cannot be known without a passphrase.
+        uri: redacted URI for messages.
 
     Raises:
         StoreCorruptError: the file is not a certificate.
@@ -55,7 +60,7 @@ def read_certificate(path: Path, public_key: PublicKey, uri: str) -> x509.Certif
         held = _spki_in(certificate)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise StoreCorruptError(f"{path} is not a PEM certificate", uri=uri) from error
-    return certificate if held == spki_of(public_key) else None
+    return certificate if public_key is None or held == spki_of(public_key) else None
 
 
 def _spki_in(certificate: x509.Certificate) -> bytes:

@@ -70,10 +70,14 @@ class Tpm:
                 try:
                     return self._once(work, place, deadline)
                 except TSS2_Exception as error:
-                    if kind_of(error.rc) is Kind.GONE:
+                    gone = kind_of(error.rc) is Kind.GONE
+                    if gone:
                         self.connection.close()
                     if not tries.another(kind_of(error.rc)):
                         raise self._final(error, operation, place) from error
+                    if gone and self._lock is not None:
+                        # only the line broke, perhaps, and what was loaded is still there
+                        self._flush_noted(self._lock, place, deadline)
 
     def _once(self, work: Callable[[Scope], T], place: str, deadline: float) -> T:
         scope = Scope(self.connection.esys(place, deadline), self._lock, self.connection.persistent)
@@ -102,10 +106,11 @@ class Tpm:
         if not self._thread_lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise KeyStoreBusyError(f"{self.tcti}: other threads kept this TPM busy", uri=self.tcti)
         try:
-            note = self._lock.acquire(deadline) if self._lock is not None else b""
+            if self._lock is not None:
+                self._lock.acquire(deadline)
             try:
-                if note:
-                    self._clean_up_after_the_dead(note, deadline)
+                if self._lock is not None:
+                    self._flush_noted(self._lock, self.tcti, deadline)
                 yield
             finally:
                 if is_exclusive(self.tcti):
@@ -115,18 +120,20 @@ class Tpm:
         finally:
             self._thread_lock.release()
 
-    def _clean_up_after_the_dead(self, note: bytes, deadline: float) -> None:
+    def _flush_noted(self, lock: TpmLock, place: str, deadline: float) -> None:
+        """Flush what a dead process, or a broken connection, left loaded; the note stays if that fails."""
+        note = lock.read()
+        if not note:
+            return
         handles, one_more = noted_handles(note)
         try:
-            esys = self.connection.esys(self.tcti, deadline)
-            if one_more:
-                # it died between asking for an object and noting its handle; nobody else may use this TPM just now
-                handles = loaded_objects(esys)
-            flush_stale(esys, handles)
+            esys = self.connection.esys(place, deadline)
+            # it died between asking for an object and noting its handle; nobody else may use this TPM just now
+            flush_stale(esys, loaded_objects(esys) if one_more else handles)
         except TSS2_Exception:
-            self.connection.close()  # reset or gone: nothing is loaded any more
-        if self._lock is not None:
-            self._lock.note(())
+            self.connection.close()
+        else:
+            lock.note(())
 
     def before_fork(self) -> None:
         """Wait until no command is under way: a child would inherit half a conversation."""

@@ -64,8 +64,8 @@ class TpmLock:
         self._tcti = tcti
         self._descriptor: int | None = None
 
-    def acquire(self, deadline: float) -> bytes:
-        """Take the lock; returns what a dead holder noted, empty after an orderly release.
+    def acquire(self, deadline: float) -> None:
+        """Take the lock.
 
         Args:
             deadline: on time.monotonic().
@@ -85,7 +85,10 @@ class TpmLock:
                     raise KeyStoreBusyError(f"{self._tcti}: another process uses this TPM", uri=self._tcti) from error
             time.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT_S)
-        return os.pread(self._descriptor, _NOTE_BYTES, 0).strip()
+
+    def read(self) -> bytes:
+        """What is noted: empty after an orderly release, else what a dead holder had loaded."""
+        return os.pread(self._descriptor, _NOTE_BYTES, 0).strip() if self._descriptor is not None else b""
 
     def note(self, handles: Iterable[int], *, loading: bool = False) -> None:
         """Write down what is loaded; `loading` while a handle that is not known yet is about to be added."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 
 from device_sdk.errors import (
     ExtractableKeyError,
     KeyNotFoundError,
     MechanismUnsupportedError,
+    PinIncorrectError,
+    PinRefusedError,
     PinRequiredError,
     StoreCorruptError,
 )
+from device_sdk.keystores.certificate_file import spki_of
+from device_sdk.keystores.pin_guard import PinGuard
 from device_sdk.keystores.tpm2.auth import auth_for
 from device_sdk.keystores.tpm2.context import Tpm
 from device_sdk.keystores.tpm2.creation import read_area
@@ -43,8 +48,8 @@ def open_key(tpm: Tpm, uri: Tpm2Uri, provider: SecretProvider | None, deadline_s
     else:
         material, area, empty = _in_file(tpm, uri, deadline_s)
     _check_usable(area, where)
-    opening = _Opening(tpm, material, uri, deadline_s)
-    held = opening.held(None) if empty else _authorised(opening, provider, no_da=bool(area.attributes["noDA"]))
+    opening = _Opening(tpm, material, area, uri, deadline_s)
+    held = _authorised(opening, provider, empty_first=empty or opening.no_da)
     info = key_info(uri, area)
     if area.key_type is not None and area.key_type.is_ec:
         return TpmEcKey(held, area, info)
@@ -106,14 +111,15 @@ def _check_usable(area: PublicArea, where: str) -> None:
         raise MechanismUnsupportedError(f"{where}: a key of a size that is not supported", uri=where, mechanism="size")
 
 
-def _authorised(opening: _Opening, provider: SecretProvider | None, *, no_da: bool) -> Held:
+def _authorised(opening: _Opening, provider: SecretProvider | None, *, empty_first: bool) -> Held:
     """The way to the key, with an authorisation that was tried.
 
-    Where nothing says whether the key wants one: outside dictionary-attack protection the empty one is tried first,
-    which costs nothing and spares a question; under it whoever knows is asked first, because every attempt counts.
+    A PIN in the URI counts. Without one the empty authorisation is tried first where the file says that it is empty, and
+    outside dictionary-attack protection, where that costs nothing; otherwise whoever may know is asked first, because
+    every attempt counts. What a file says is not relied upon: tpm2_encodeobject 5.4 writes emptyAuth the wrong way round.
     """
     uri = opening.uri
-    if no_da and uri.pin_source is None and uri.pin_value is None:
+    if empty_first and uri.pin_source is None and uri.pin_value is None:
         try:
             return opening.tried(None)
         except PinRequiredError:
@@ -128,13 +134,37 @@ def _authorised(opening: _Opening, provider: SecretProvider | None, *, no_da: bo
 class _Opening:
     tpm: Tpm
     material: Material
+    area: PublicArea
     uri: Tpm2Uri
     deadline_s: float
+
+    @property
+    def no_da(self) -> bool:
+        return bool(self.area.attributes["noDA"])
 
     def held(self, auth: Secret | None) -> Held:
         return Held(self.tpm, self.material, auth, str(self.uri), self.deadline_s)
 
     def tried(self, auth: Secret | None) -> Held:
         held = self.held(auth)
-        held.use("authorise", check_auth)
+        if self.no_da:
+            held.use("authorise", check_auth)
+        else:
+            self._try_once(held, auth or Secret(b""))
         return held
+
+    def _try_once(self, held: Held, auth: Secret) -> None:
+        """Under dictionary-attack protection a program that is restarted for ever must not lock the TPM."""
+        guard, identity = PinGuard(), "tpm2 key " + hashlib.sha256(spki_of(self.area.public_key)).hexdigest()
+        try:
+            guard.check(identity, auth, str(self.uri))
+        except PinRefusedError as error:
+            if auth:
+                raise
+            raise PinRequiredError(f"{self.uri}: the key wants an authorisation value", uri=str(self.uri)) from error
+        try:
+            held.use("authorise", check_auth)
+        except (PinIncorrectError, PinRequiredError):
+            guard.refuse(identity, auth)
+            raise
+        guard.clear(identity)

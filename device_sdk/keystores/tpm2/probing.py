@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-
-from device_sdk.errors import (
-    KeyStoreBusyError,
-    KeyStoreError,
-    MechanismUnsupportedError,
-    TokenNotFoundError,
-    TokenRemovedError,
-)
+from device_sdk.errors import KeyStoreError, MechanismUnsupportedError, TokenNotFoundError, TokenRemovedError
 from device_sdk.keystores.tpm2.context import Tpm, loaded_objects
 from device_sdk.keystores.tpm2.counters import Property, read_property
 from device_sdk.keystores.tpm2.creation import make_key
@@ -27,10 +17,9 @@ from device_sdk.keystores.tpm2.rsa_key import TpmRsaKey
 from device_sdk.keystores.tpm2.scope import Scope
 from device_sdk.keystores.tpm2.srk import SRK_HANDLE, persistent_srk
 from device_sdk.keystores.tpm2.templates import PublicArea
+from device_sdk.keystores.trial import try_key
 from device_sdk.model.keys import KeyInfo, KeyType, Probe
 
-_MESSAGE = b"device-sdk probe"
-_HASHES = (hashes.SHA1(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512())  # noqa: S303  # tried, not relied upon
 _LIMITS = {
     "transient_slots": Property.HR_TRANSIENT_MIN,
     "session_slots": Property.HR_LOADED_MIN,
@@ -48,7 +37,7 @@ def probe_tpm(tpm: Tpm, where: str, deadline_s: float) -> Probe:
     """Probe a TPM.
 
     Raises:
-        KeyStoreError: the TPM cannot be reached, or no key can be made at all.
+        KeyStoreError: the TPM cannot be reached. That no key can be made just now is a warning of the result.
     """
     description, limits, warnings = tpm.run("tell about itself", _about, where=where, deadline_s=deadline_s)
     operations: dict[str, bool] = {}
@@ -56,11 +45,15 @@ def probe_tpm(tpm: Tpm, where: str, deadline_s: float) -> Probe:
     for key_type in KeyType:
         try:
             with _temporary_key(tpm, key_type, where, deadline_s) as key:
-                tried = _try_ec(key) if isinstance(key, TpmEcKey) else _try_rsa(key)
-                for name, worked in tried:
+                for name, worked in try_key(key):
                     operations[name] = operations.get(name, False) or worked
         except MechanismUnsupportedError:
             continue
+        except (TokenNotFoundError, TokenRemovedError):
+            raise
+        except KeyStoreError as error:
+            warnings = (*warnings, str(error))
+            break
         key_types.append(key_type)
     return Probe("tpm2", {"tcti": tpm.tcti} | description, tuple(key_types), operations, limits, warnings)
 
@@ -125,56 +118,3 @@ def _temporary_key(tpm: Tpm, key_type: KeyType, where: str, deadline_s: float) -
 
 def _info(area: PublicArea, where: str) -> KeyInfo:
     return KeyInfo(where, "tpm2", area.key_type, "probe", None, None, hardware=True, extractable=False)
-
-
-def _try_ec(key: TpmEcKey) -> Iterator[tuple[str, bool]]:
-    public = key.public_key()
-    for algorithm in _HASHES:
-
-        def signed(algorithm: hashes.HashAlgorithm = algorithm) -> bool:
-            public.verify(key.sign(_MESSAGE, ec.ECDSA(algorithm)), _MESSAGE, ec.ECDSA(algorithm))
-            return True
-
-        yield f"sign-ecdsa-{algorithm.name}", _works(signed)
-    peer = ec.generate_private_key(key.curve)
-    agreed = _works(lambda: key.exchange(ec.ECDH(), peer.public_key()) == peer.exchange(ec.ECDH(), public))
-    yield "ecdh", agreed
-
-
-def _try_rsa(key: TpmRsaKey) -> Iterator[tuple[str, bool]]:
-    public = key.public_key()
-    for algorithm in _HASHES:
-        pss = padding.PSS(padding.MGF1(algorithm), padding.PSS.DIGEST_LENGTH)
-        oaep = padding.OAEP(padding.MGF1(algorithm), algorithm, None)
-        yield f"sign-pkcs1-{algorithm.name}", _works(_signs(key, public, padding.PKCS1v15(), algorithm))
-        yield f"sign-pss-{algorithm.name}", _works(_signs(key, public, pss, algorithm))
-        yield f"decrypt-oaep-{algorithm.name}", _works(_decrypts(key, public, oaep))
-    yield "decrypt-pkcs1", _works(_decrypts(key, public, padding.PKCS1v15()))
-
-
-def _signs(
-    key: TpmRsaKey, public: rsa.RSAPublicKey, scheme: padding.AsymmetricPadding, algorithm: hashes.HashAlgorithm
-) -> Callable[[], bool]:
-    def signed() -> bool:
-        public.verify(key.sign(_MESSAGE, scheme, algorithm), _MESSAGE, scheme, algorithm)
-        return True
-
-    return signed
-
-
-def _decrypts(key: TpmRsaKey, public: rsa.RSAPublicKey, scheme: padding.AsymmetricPadding) -> Callable[[], bool]:
-    return lambda: key.decrypt(public.encrypt(_MESSAGE, scheme), scheme) == _MESSAGE
-
-
-def _works(attempt: Callable[[], bool]) -> bool:
-    """Whether an operation does what it should; a TPM that is gone or busy is no answer.
-
-    Raises:
-        KeyStoreError: the TPM went away or stayed busy.
-    """
-    try:
-        return attempt()
-    except (TokenNotFoundError, TokenRemovedError, KeyStoreBusyError):
-        raise
-    except (KeyStoreError, InvalidSignature, ValueError):
-        return False

@@ -1,0 +1,225 @@
+"""The keystore behind `file:` URIs: PKCS#8 files, for development and for devices without hardware."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from device_sdk.errors import (
+    KeyExistsError,
+    KeyNotFoundError,
+    KeyStoreError,
+    MechanismUnsupportedError,
+    PinIncorrectError,
+    PinRequiredError,
+    StoreCorruptError,
+)
+from device_sdk.keystores.atomic import PRIVATE, create_file, list_files, read_file, remove_file
+from device_sdk.keystores.base import KeyStore
+from device_sdk.keystores.certificate_file import certificate_path, read_certificate, spki_of, write_certificate
+from device_sdk.keystores.file_keys import FileEcKey, FileRsaKey
+from device_sdk.keystores.pin_source import resolve_pin
+from device_sdk.model.keys import KeyInfo, KeyType, PrivateKey, Probe, PublicKey
+from device_sdk.model.secret import Secret
+from device_sdk.wire.key_uri.file import FileUri
+
+MAX_BYTES = 64 * 1024
+"""The largest key file that is read."""
+
+
+class FileKeyStore(KeyStore[FileUri]):
+    """PKCS#8 PEM files of mode 0600, encrypted if the URI's pin-source or the caller gives a passphrase.
+
+    Whoever can read the file has the key: `info.hardware` is false and `info.extractable` true. The certificate beside
+    `key.pem` is `key.crt`.
+    """
+
+    def create(self, uri: FileUri, key_type: KeyType, *, reuse: bool = False) -> FileEcKey | FileRsaKey:
+        """Generate a key with the operating system's randomness and write it; see KeyStore.create."""
+        path = Path(uri.path)
+        if path.exists() or path.is_symlink():
+            return self._existing(uri, key_type, reuse=reuse)
+        passphrase = resolve_pin(uri, self._pin, f"key file {uri.path}")
+        key: PrivateKey
+        if key_type.is_ec:
+            key = ec.generate_private_key(key_type.curve)
+        else:
+            key = rsa.generate_private_key(public_exponent=65537, key_size=key_type.key_bits)
+        encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+        if passphrase:
+            encryption = serialization.BestAvailableEncryption(passphrase.reveal())
+        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+        try:
+            create_file(path, pem, PRIVATE)
+        except KeyExistsError:
+            return self._existing(uri, key_type, reuse=reuse)
+        return self.open(replace(uri, pin_value=passphrase))
+
+    def _existing(self, uri: FileUri, key_type: KeyType, *, reuse: bool) -> FileEcKey | FileRsaKey:
+        if not reuse:
+            raise KeyExistsError(f"{uri}: there is a file of this name", hint="--reuse takes it", uri=str(uri))
+        key = self.open(uri)
+        if key.info.key_type is not key_type:
+            found = key.info.key_type.value if key.info.key_type else "another"
+            raise KeyExistsError(f"{uri}: there is a key of this name, of type {found}", uri=str(uri))
+        return key
+
+    def open(self, uri: FileUri) -> FileEcKey | FileRsaKey:
+        """Open a key file; PKCS#8, and the older PEM forms of OpenSSL.
+
+        Raises:
+            KeyNotFoundError: no such file.
+            KeyStoreError: others than its owner may read the file.
+            StoreCorruptError: not a private key.
+            MechanismUnsupportedError: a key of a type or size that is not handled.
+            PinRequiredError, PinIncorrectError: the passphrase is missing or wrong.
+        """
+        found = _read(uri)
+        key, info = self._decrypted(uri, found), _info(uri, found)
+        public = key.public_key()
+        try:
+            info = _with_public(info, public)
+        except ValueError as error:
+            raise MechanismUnsupportedError(f"{uri}: {error}", uri=str(uri), mechanism="key type") from error
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            return FileEcKey(key, info)
+        return FileRsaKey(key, info)
+
+    def _decrypted(self, uri: FileUri, found: _KeyFile) -> PrivateKey:
+        passphrase: Secret | None = None
+        if found.encrypted:
+            passphrase = resolve_pin(uri, self._pin, f"key file {uri.path}")
+            if not passphrase:
+                raise PinRequiredError(
+                    f"{uri}: the key file is encrypted", hint="add pin-source=file:PATH to the URI", uri=str(uri)
+                )
+        try:
+            key = serialization.load_pem_private_key(found.data, passphrase.reveal() if passphrase else None)
+        except UnsupportedAlgorithm as error:
+            raise MechanismUnsupportedError(f"{uri}: {error}", uri=str(uri), mechanism="key file") from error
+        except (ValueError, TypeError) as error:
+            # OpenSSL cannot tell a wrong passphrase from a damaged file: the padding is wrong either way
+            if passphrase and "-----BEGIN" in found.data.decode("ascii", "replace"):
+                raise PinIncorrectError(
+                    f"{uri}: the passphrase is wrong, or the file is damaged", uri=str(uri)
+                ) from error
+            raise StoreCorruptError(f"{uri}: not a private key in PKCS#8 PEM", uri=str(uri)) from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+            raise MechanismUnsupportedError(
+                f"{uri}: neither an elliptic curve nor an RSA key", uri=str(uri), mechanism=type(key).__name__
+            )
+        return key
+
+    def list(self, uri: FileUri) -> tuple[KeyInfo, ...]:
+        """The key files of a directory, or one key file; encrypted ones without their public key, unless the URI has a pin-source."""
+        path = Path(uri.path)
+        if path.is_dir():
+            found = []
+            for file in list_files(path):
+                info = self._listed(replace(uri, path=str(file)))
+                found += [info] if info is not None else []
+            return tuple(found)
+        if not path.exists():
+            return ()
+        info = self._listed(uri)
+        return (info,) if info is not None else ()
+
+    def _listed(self, uri: FileUri) -> KeyInfo | None:
+        try:
+            found = _read(uri, strict=False)
+        except KeyStoreError:
+            return None
+        info = _info(uri, found)
+        if found.encrypted and uri.pin_source is None:
+            return info
+        try:
+            return _with_public(info, self._decrypted(uri, found).public_key())
+        except ValueError:
+            return info
+        except (PinIncorrectError, PinRequiredError):
+            return info
+        except KeyStoreError:
+            return None
+
+    def delete(self, uri: FileUri) -> KeyInfo:
+        """Remove the certificate, then the key file; no passphrase is needed."""
+        info = self._listed(uri)
+        if info is None:
+            _read(uri, strict=False)  # says what is wrong, if that is it
+            raise StoreCorruptError(f"{uri}: not a private key; the file is left alone", uri=str(uri))
+        path = Path(uri.path)
+        remove_file(certificate_path(path))
+        remove_file(path)
+        return info
+
+    def store_certificate(self, uri: FileUri, certificate: x509.Certificate) -> None:
+        """Keep a certificate as `.crt` beside the key file."""
+        with self.open(uri) as key:
+            write_certificate(certificate_path(Path(uri.path)), certificate, key.public_key(), str(uri))
+
+    def load_certificate(self, uri: FileUri) -> x509.Certificate | None:
+        """The certificate beside the key file, without asking for a passphrase.
+
+        One for another key is passed over, as far as the key's public half can be read.
+        """
+        found = _read(uri)
+        public = None if found.encrypted else self._decrypted(uri, found).public_key()
+        return read_certificate(certificate_path(Path(uri.path)), public, str(uri))
+
+    def probe(self, uri: FileUri) -> Probe:
+        """Try all operations in software; writes nothing."""
+        from device_sdk.keystores.file_probe import probe_files
+
+        return probe_files(Path(uri.path))
+
+
+@dataclass(frozen=True)
+class _KeyFile:
+    data: bytes
+    encrypted: bool
+    mode: int
+
+
+def _read(uri: FileUri, *, strict: bool = True) -> _KeyFile:
+    """The file and what can be said without its passphrase; `strict` refuses one that others may read."""
+    path = Path(uri.path)
+    try:
+        data, status = read_file(path, MAX_BYTES)
+    except KeyNotFoundError as error:
+        raise KeyNotFoundError(f"{uri}: no such file", uri=str(uri)) from error
+    mode = stat.S_IMODE(status.st_mode)
+    if strict and mode & 0o077:
+        raise KeyStoreError(
+            f"{uri}: others may read or change this key (mode {mode:04o})", hint=f"chmod 600 {path}", uri=str(uri)
+        )
+    if b"PRIVATE KEY-----" not in data:
+        raise StoreCorruptError(f"{uri}: not a private key in PKCS#8 PEM", uri=str(uri))
+    return _KeyFile(data, encrypted=b"ENCRYPTED" in data, mode=mode)
+
+
+def _info(uri: FileUri, found: _KeyFile) -> KeyInfo:
+    path = Path(uri.path)
+    return KeyInfo(
+        uri=str(replace(uri, pin_value=None)),
+        keystore="file",
+        key_type=None,
+        label=path.name,
+        key_id=None,
+        spki_sha256=None,
+        hardware=False,
+        extractable=True,
+        attributes={"encrypted": found.encrypted, "mode": f"{found.mode:04o}"},
+        certificate=certificate_path(path).is_file(),
+    )
+
+
+def _with_public(info: KeyInfo, public_key: PublicKey) -> KeyInfo:
+    """The same with what the public key says; ValueError for a type that is not handled."""
+    return replace(info, key_type=KeyType.of(public_key), spki_sha256=hashlib.sha256(spki_of(public_key)).hexdigest())
