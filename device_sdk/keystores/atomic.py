@@ -87,10 +87,11 @@ def read_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
         raise KeyNotFoundError(f"{path}: no such file", uri=str(path)) from error
     except OSError as error:
         raise _failed("read", path, error) from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise StoreCorruptError(f"{path} is not a file", uri=str(path))
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise StoreCorruptError(f"{path} is not a file", uri=str(path))
         try:
             data = file.read(limit + 1)
         except OSError as error:
