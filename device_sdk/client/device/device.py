@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 
 from device_sdk.client.device.clock import check_clock
-from device_sdk.client.device.context import Context
+from device_sdk.client.device.current import enrolled
 from device_sdk.client.device.decision import DEFAULT_THRESHOLD, decide
-from device_sdk.client.device.enrol import Enrolment
 from device_sdk.client.device.plan import EnrolmentPlan, Outcome, RenewalDecision, RenewalPlan
-from device_sdk.client.device.renew import Renewal, enrolled
 from device_sdk.client.device.status import DeviceStatus
-from device_sdk.client.device.undo import undo
-from device_sdk.client.est import Clock
 from device_sdk.keystores.keys import DeviceKey
+from device_sdk.keystores.registry import open_key
 from device_sdk.model.secret import SecretProvider
 from device_sdk.model.trust import TlsIdentity
 from device_sdk.state import StateDirectory
+
+if TYPE_CHECKING:
+    # Timers ask needs_renewal every hour: what only a conversation with a server needs is imported when there is one.
+    from device_sdk.client.device.context import Context
+    from device_sdk.client.est import Clock
 
 
 class Device:
@@ -42,13 +45,15 @@ class Device:
         clock: Clock | None = None,
         lock_wait_s: float = 0.0,
     ) -> None:
-        self._context = Context(StateDirectory(state_dir), pin, clock or Clock())
+        self._state = StateDirectory(state_dir)
+        self._pin = pin
+        self._clock = clock
         self._lock_wait_s = lock_wait_s
 
     @property
     def state(self) -> StateDirectory:
         """The state directory."""
-        return self._context.state
+        return self._state
 
     def enroll(self, plan: EnrolmentPlan) -> Outcome:
         """Make a key, get a certificate for it, and put both into use; an enrolled device stays as it is.
@@ -67,7 +72,9 @@ class Device:
             KeyStoreError: the token, the TPM or the key file.
         """
         with self.state.exclusive(self._lock_wait_s):
-            return Enrolment(self._context, plan).run()
+            from device_sdk.client.device.enrol import Enrolment
+
+            return Enrolment(self._context(), plan).run()
 
     def renew(self, plan: RenewalPlan | None = None) -> Outcome:
         """Get the next certificate, by default for a new key, authenticated by TLS with the present one.
@@ -80,7 +87,9 @@ class Device:
             DeviceSdkError: as for `enroll`; whatever fails, the old pair stays in use.
         """
         with self.state.exclusive(self._lock_wait_s):
-            return Renewal(self._context, plan or RenewalPlan()).run()
+            from device_sdk.client.device.renew import Renewal
+
+            return Renewal(self._context(), plan or RenewalPlan()).run()
 
     def abandon(self) -> bool:
         """Give up what is under way: its key is destroyed if it was made for it. False if nothing was.
@@ -92,7 +101,9 @@ class Device:
         with self.state.exclusive(self._lock_wait_s):
             journal = self.state.journal()
             if journal is not None:
-                undo(self._context, journal)
+                from device_sdk.client.device.undo import undo
+
+                undo(self._context(), journal)
             return journal is not None
 
     def needs_renewal(self, now: datetime | None = None, threshold: float = DEFAULT_THRESHOLD) -> RenewalDecision:
@@ -108,8 +119,8 @@ class Device:
             ConfigurationError: a threshold that is none.
         """
         state, chain, _ = self.state.snapshot()
-        enrolled(self._context, state)
-        now = now or self._context.clock.now()
+        enrolled(self._state, state)
+        now = now or (self._clock.now() if self._clock else datetime.now(UTC))
         check_clock(now, state.time_floor)
         return decide(chain, self.state.journal(), now, threshold)
 
@@ -127,14 +138,14 @@ class Device:
     def chain(self) -> tuple[x509.Certificate, ...]:
         """The current certificate and its intermediates, leaf first; StateError if the device is not enrolled."""
         state, chain, _ = self.state.snapshot()
-        enrolled(self._context, state)
+        enrolled(self._state, state)
         return chain
 
     @property
     def anchors(self) -> tuple[x509.Certificate, ...]:
         """The Explicit trust anchors, also for other peers (EST-119); StateError if the device is not enrolled."""
         state, _, anchors = self.state.snapshot()
-        enrolled(self._context, state)
+        enrolled(self._state, state)
         return anchors
 
     def key(self) -> DeviceKey:
@@ -144,12 +155,18 @@ class Device:
             StateError: the device is not enrolled.
             KeyStoreError: the key cannot be opened.
         """
-        current, _ = enrolled(self._context, self.state.load())
-        return self._context.open_key(current.key_uri)
+        current, _ = enrolled(self._state, self.state.load())
+        return open_key(current.key_uri, pin=self._pin)
 
     def tls_identity(self) -> TlsIdentity:
         """Key and chain of the same moment, for TLS client authentication; the caller closes the key. Raises as `key`."""
         state, chain, _ = self.state.snapshot()
-        current, _ = enrolled(self._context, state)
-        key = self._context.open_key(current.key_uri)
+        current, _ = enrolled(self._state, state)
+        key = open_key(current.key_uri, pin=self._pin)
         return TlsIdentity(chain, key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
+
+    def _context(self) -> Context:
+        from device_sdk.client.device.context import Context
+        from device_sdk.client.est import Clock
+
+        return Context(self._state, self._pin, self._clock or Clock())

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from device_sdk.client.device.clock import check_clock
 from device_sdk.client.device.context import Connection, Context
+from device_sdk.client.device.current import enrolled
 from device_sdk.client.device.finish import finish, is_switched, still_valid
 from device_sdk.client.device.generation import absolute, next_key_uri
 from device_sdk.client.device.plan import Outcome, RenewalPlan
@@ -36,7 +37,7 @@ class Renewal:
         """Renew; see Device.renew."""
         context = self.context
         state = context.state.load()
-        current, endpoint = enrolled(context, state)
+        current, endpoint = enrolled(context.state, state)
         check_clock(context.clock.now(), state.time_floor)
         journal = self._left_over(state, current)
         resumed = journal is not None
@@ -151,20 +152,3 @@ class Renewal:
             return self.context.open_key(journal.key_uri), wishes, notes
         key_type, wishes, notes = choose_key_type(self.plan.key_type, wishes, old_type)
         return self.context.create_key(journal.key_uri, key_type, resumed=resumed), wishes, notes
-
-
-def enrolled(context: Context, state: DeviceState) -> tuple[IdentityRecord, Endpoint]:
-    """The pair in use and where it came from.
-
-    Raises:
-        StateError: this device is not enrolled.
-    """
-    if state.current is None or state.endpoint is None:
-        journal = context.state.journal()
-        raise StateError(
-            f"{context.state.path}: this device is not enrolled"
-            + (f"; an enrolment is under way since {journal.since:%Y-%m-%dT%H:%M:%SZ}" if journal else ""),
-            hint="enrol it first",
-            path=str(context.state.path),
-        )
-    return state.current, state.endpoint
