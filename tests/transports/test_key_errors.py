@@ -64,6 +64,7 @@ def test_asyncio_gets_the_same(ca, trust, serve, identity):
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = await reader.readuntil(b"hello")
         writer.close()
+        await writer.wait_closed()
         return answer
 
     assert asyncio.run(talk()).endswith(b"hello")
