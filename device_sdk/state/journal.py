@@ -39,6 +39,7 @@ class Journal:
         operation: what is under way.
         phase: how far it came.
         key_uri: the key to be certified.
+        base_key_uri: the key URI that names of later keys are derived from.
         created_here: the SDK makes this key for this operation, so it may also delete it.
         url: EST base URL.
         label: CA label, or None.
@@ -54,6 +55,7 @@ class Journal:
     operation: Operation
     phase: Phase
     key_uri: str
+    base_key_uri: str
     created_here: bool
     url: str
     label: str | None
@@ -93,6 +95,7 @@ class Journal:
             operation=Operation(fields.one_of("operation", tuple(operation.value for operation in Operation))),
             phase=phase,
             key_uri=fields.text("key_uri"),
+            base_key_uri=fields.text("base_key_uri"),
             created_here=fields.flag("created_here"),
             url=fields.text("url"),
             label=fields.optional_text("label"),

@@ -49,7 +49,8 @@ class DeviceState:
     """Content of state.json.
 
     Attributes:
-        base_key_uri: the key URI of the first enrolment, which names of later keys are derived from; None before it.
+        base_key_uri: the key URI its owner gave, which names of later keys are derived from; None before the first
+            enrolment.
         current: the key and certificate in use; None before the first enrolment.
         previous: older pairs the owner asked to keep, newest first.
         anchors: SHA-256 of the anchors file in hex: trust/<sha256>.pem; None before the first enrolment.

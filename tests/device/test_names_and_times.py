@@ -84,7 +84,7 @@ def certificate(begin: datetime = START, days: int = 90) -> x509.Certificate:
 
 
 def under_way(operation: Operation) -> Journal:
-    return Journal(operation, Phase.REQUEST, "file:/k-2", True, "https://est.example", None, START)
+    return Journal(operation, Phase.REQUEST, "file:/k-2", "file:/k", True, "https://est.example", None, START)
 
 
 @pytest.mark.parametrize(

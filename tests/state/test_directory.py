@@ -22,7 +22,16 @@ REGISTRATION = CaleRegistration("0f" * 16, "file:/keys/device.pem", "https://cal
 
 
 def journal(**changes: object) -> Journal:
-    start = Journal(Operation.RENEW, Phase.REQUEST, "file:/keys/device-2.pem", True, "https://est.example", None, NOW)
+    start = Journal(
+        Operation.RENEW,
+        Phase.REQUEST,
+        "file:/keys/device-2.pem",
+        "file:/keys/device.pem",
+        True,
+        "https://est.example",
+        None,
+        NOW,
+    )
     return dataclasses.replace(start, **changes)  # type: ignore[arg-type]
 
 

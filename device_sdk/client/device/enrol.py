@@ -114,6 +114,7 @@ class Enrolment:
             operation=Operation.ENROLL,
             phase=Phase.REQUEST,
             key_uri=self._uri,
+            base_key_uri=self._uri,
             created_here=owned.get(self._uri, not taken),
             url=self.plan.url,
             label=self.plan.label,

@@ -113,11 +113,10 @@ def _switch(context: Context, journal: Journal, chain: tuple[x509.Certificate, .
     not_before = chain[0].not_valid_before_utc
     # Only what a CA vouches for moves the floor: our own clock may be wrong in the other direction.
     floor = max(not_before, before.time_floor) if before.time_floor else not_before
-    base = before.base_key_uri if journal.replaces and before.base_key_uri else journal.key_uri
     context.state.save(
         replace(
             before,
-            base_key_uri=base,
+            base_key_uri=journal.base_key_uri,
             current=IdentityRecord(journal.key_uri, name, journal.created_here),
             previous=previous,
             anchors=journal.anchors,

@@ -81,10 +81,12 @@ class Renewal:
     def _begin(self, state: DeviceState, current: IdentityRecord, endpoint: Endpoint) -> Journal:
         """Write down which key will be made, before it is made."""
         key_uri = self._new_key_uri(state, current) if self.plan.rekey else current.key_uri
+        named = self.plan.rekey and self.plan.key_uri is not None
         journal = Journal(
             operation=Operation.RENEW,
             phase=Phase.REQUEST,
             key_uri=key_uri,
+            base_key_uri=key_uri if named else state.base_key_uri or current.key_uri,
             created_here=True if self.plan.rekey else current.created_here,
             url=endpoint.url,
             label=endpoint.label,
