@@ -59,3 +59,13 @@ def soft_key(key_type="ec-p256"):
     if kind.is_ec:
         return SoftEcKey(ec.generate_private_key(kind.curve))
     return SoftRsaKey(rsa.generate_private_key(65537, kind.key_bits))
+
+
+class PublicHalf:
+    """A key for a CA to certify: it wants the public half only."""
+
+    def __init__(self, key):
+        self._key = key
+
+    def public_key(self):
+        return self._key.public_key()

@@ -12,7 +12,7 @@ from device_sdk.model.trust import TlsIdentity
 from device_sdk.transports.openssl_provider import use_private_key
 from tests.transports.conftest import get
 from tests.transports.pki import CLIENT, Ca
-from tests.transports.soft_keys import soft_key
+from tests.transports.soft_keys import PublicHalf, soft_key
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -39,17 +39,7 @@ def make_key(request, tmp_path):
 
 
 def identify(ca, key):
-    return TlsIdentity((ca.issue(usages=CLIENT, key=_Signable(key), subject="device").certificate,), key)
-
-
-class _Signable:
-    """The builder wants the public half only."""
-
-    def __init__(self, key):
-        self._key = key
-
-    def public_key(self):
-        return self._key.public_key()
+    return TlsIdentity((ca.issue(usages=CLIENT, key=PublicHalf(key), subject="device").certificate,), key)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -5,9 +5,13 @@ import ssl
 
 import pytest
 
-from device_sdk.errors import PinLockedError, TlsError, TokenRemovedError
+from device_sdk.errors import KeyStoreError, PinLockedError, TlsError, TokenRemovedError
+from device_sdk.keystores.registry import create_key
+from device_sdk.model.trust import TlsIdentity
 from device_sdk.transports.https import client_ssl_context
 from tests.transports.conftest import get
+from tests.transports.pki import CLIENT
+from tests.transports.soft_keys import PublicHalf
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
@@ -48,6 +52,18 @@ def test_transport_works_again_after_the_key_does(ca, serve, connect, identity):
         transport.send(get())
     identity.key.failure = None
     assert transport.send(get()).status_code == 200
+
+
+def test_tpm_that_is_gone(swtpm, tmp_path, ca, serve, connect):
+    """swtpm killed after the key was opened: the keystore's own error, not one of TLS."""
+    server = serve(client_ca=ca)
+    with create_key(f"tpm2:file={tmp_path / 'key.pem'}", "ec-p256") as key:
+        certificate = ca.issue(usages=CLIENT, key=PublicHalf(key)).certificate
+        transport = connect(server, identity=TlsIdentity((certificate,), key))
+        swtpm.kill()
+        with pytest.raises(KeyStoreError):
+            transport.send(get())
+    assert not server.received
 
 
 def test_asyncio_gets_the_same(ca, trust, serve, identity):

@@ -182,6 +182,57 @@ def test_fork_after_install():
     assert result.stdout == "0\n", result.stderr
 
 
+def test_transport_after_a_fork(serve, ca, tmp_path):
+    """The child makes a connection of its own and leaves the parent's as it was."""
+    server = serve()
+    anchor = tmp_path / "ca.pem"
+    anchor.write_bytes(ca.pem())
+    result = run(f"""
+        import os, pathlib
+        from cryptography import x509
+        from device_sdk.model.http import HttpRequest
+        from device_sdk.model.trust import ServerTrust
+        from device_sdk.transports.factory import open_transport
+        anchor = x509.load_pem_x509_certificate(pathlib.Path({str(anchor)!r}).read_bytes())
+        with open_transport({server.url!r}, ServerTrust((anchor,))) as transport:
+            request = HttpRequest("GET", "/x")
+            transport.send(request)
+            pid = os.fork()
+            if pid == 0:
+                assert transport.send(request).body == b"hello"
+                transport.close()
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+            assert transport.send(request).body == b"hello"
+        print("end")
+    """)
+    assert result.stdout == "end\n", result.stderr
+    assert sorted(len(seen.requests) for seen in server.connections) == [1, 2]
+
+
+def test_clock_of_1970(serve, ca, tmp_path):
+    """A device before its first NTP answer: ClockError, and no warning of somebody else's (run with -W error)."""
+    server = serve()
+    anchor = tmp_path / "ca.pem"
+    anchor.write_bytes(ca.pem())
+    result = run(f"""
+        import datetime, pathlib
+        class Long_ago(datetime.date):
+            @classmethod
+            def today(cls):
+                return cls(1970, 1, 1)
+        datetime.date = Long_ago
+        from cryptography import x509
+        from device_sdk.model.http import HttpRequest
+        from device_sdk.model.trust import ServerTrust
+        from device_sdk.transports.factory import open_transport
+        anchor = x509.load_pem_x509_certificate(pathlib.Path({str(anchor)!r}).read_bytes())
+        with open_transport({server.url!r}, ServerTrust((anchor,))) as transport:
+            print(transport.send(HttpRequest("GET", "/x")).status_code)
+    """)
+    assert result.stdout == "200\n", result.stderr
+
+
 @pytest.mark.slow
 def test_memory_stays_flat_over_a_thousand_handshakes():
     """After warming up, 1000 contexts and handshakes on both ends add less than 2 MiB."""

@@ -68,7 +68,10 @@ def test_no_client_certificate(version, serve, ca):
     server = serve(**context_options)
     # With TLS 1.3 the server's alert may get lost behind the end of the connection.
     error = TlsError if version == ssl.TLSVersion.TLSv1_2 else TransportError
-    with ProvisionalTransport(server.url, timeouts=QUICK) as transport, pytest.raises(error, match="client certificate"):
+    with (
+        ProvisionalTransport(server.url, timeouts=QUICK) as transport,
+        pytest.raises(error, match="client certificate"),
+    ):
         transport.send(get())
     assert not server.received
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import http.client
 import socket
 import ssl
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 import urllib3.connection
+import urllib3.exceptions
 
 from device_sdk.errors import (
     RemoteProtocolError,
@@ -71,7 +74,8 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
         self._deadline = deadline
         self.timeout = deadline.limit(self._timeouts.connect_s)
         try:
-            self.connect()
+            with _own_words_about_the_clock():
+                self.connect()
         except TimeoutError as exc:  # urllib3 has a class of its own for the time before
             self.close()
             limit = self._timeouts.connect_s
@@ -179,6 +183,17 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
         if not complete:
             self.close()
         return body if not response.getheader("Content-Encoding") else b""
+
+
+@contextlib.contextmanager
+def _own_words_about_the_clock() -> Iterator[None]:
+    """Keep urllib3 from warning about a clock of 1970: a ClockError says it better."""
+    if dt.date.today() >= urllib3.connection.RECENT_DATE:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", urllib3.exceptions.SystemTimeWarning)
+        yield
 
 
 def _too_large(limit_bytes: int) -> ResponseTooLargeError:

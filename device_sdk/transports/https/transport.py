@@ -52,6 +52,7 @@ class OriginTransport(Transport):
         self._proxy = choose_proxy(origin, proxy, os.environ)
         self._client_authenticated = client_authenticated
         self._connection: DeviceConnection | None = None
+        self._owner = os.getpid()
         self._lock = threading.Lock()
 
     @property
@@ -90,9 +91,13 @@ class OriginTransport(Transport):
     def close(self) -> None:
         """Close the connection; a later send opens a new one."""
         with self._lock:
+            if self._owner != os.getpid():
+                self._leave_to_parent()
             self._drop()
 
     def _send(self, request: HttpRequest, url: str, deadline: Deadline) -> HttpResponse:
+        if self._owner != os.getpid():
+            self._leave_to_parent()
         idle = self._connection is not None and self._connection.is_usable()
         if idle:
             try:
@@ -157,6 +162,12 @@ class OriginTransport(Transport):
 
     def _whom(self, url: str) -> str:
         return f"{url} (through the proxy {self._proxy})" if self._proxy else url
+
+    def _leave_to_parent(self) -> None:
+        """After a fork the connection is the parent's: not a byte, not even a close_notify, may be sent over it."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._owner = None, os.getpid()
 
     def _drop(self) -> None:
         if self._connection is not None:
