@@ -38,7 +38,7 @@ def create_key(connection: Connection, pins: PinOnce, asked: Pkcs11Uri, key_type
 
     def generate(worker: Worker) -> None:
         # Only a second try, after the token was lost in the middle of the first, finds anything here.
-        _destroy_pair(worker, name)
+        destroy_pair(worker, name)
         generate_pair(worker.session, key_type, label=name.label, key_id=name.key_id, token=True)
 
     connection.run(pins, generate, writable=True)
@@ -46,11 +46,11 @@ def create_key(connection: Connection, pins: PinOnce, asked: Pkcs11Uri, key_type
     try:
         made, works = connection.run(pins, lambda worker: _read_back(worker, name, exact, connection))
     except BaseException:
-        connection.run(pins, lambda worker: _destroy_pair(worker, name), writable=True)
+        connection.run(pins, lambda worker: destroy_pair(worker, name), writable=True)
         raise
     bad = failed_checks(made.info)
     if bad or not works or made.info.key_type is not key_type:
-        connection.run(pins, lambda worker: _destroy_pair(worker, name), writable=True)
+        connection.run(pins, lambda worker: destroy_pair(worker, name), writable=True)
         raise _unfit(made, bad)
     return made
 
@@ -113,9 +113,12 @@ def _read_back(worker: Worker, name: KeyName, asked: Pkcs11Uri, connection: Conn
     return read, read.public is not None and verified(key_object(worker, name), read.public)
 
 
-def _destroy_pair(worker: Worker, name: KeyName) -> None:
+def destroy_pair(worker: Worker, name: KeyName) -> None:
+    """Destroy both halves of a key, those that are there; without an id, of every key of that label."""
+    if not name.label and not name.key_id:
+        raise ValueError("an empty name would mean every key of the token")
     for object_class in (ObjectClass.PUBLIC_KEY, ObjectClass.PRIVATE_KEY):
-        for found in search(worker, object_class, label=name.label or None, key_id=name.key_id):
+        for found in search(worker, object_class, label=name.label or None, key_id=name.key_id or None):
             worker.cryptoki.destroy(worker.handle, found.handle)
 
 

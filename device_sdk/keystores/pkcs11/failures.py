@@ -19,6 +19,7 @@ from device_sdk.errors import (
 from device_sdk.keystores.pkcs11 import codes
 from device_sdk.keystores.pkcs11.codes import CkError, describe
 
+LOCKED_HINT = "the token's security officer can set a new PIN; the lock-out of a TPM ends by itself after a while"
 _REMOVED = frozenset({codes.DEVICE_REMOVED, codes.TOKEN_NOT_PRESENT, codes.TOKEN_NOT_RECOGNIZED, codes.SLOT_ID_INVALID})
 _HINTS = {
     codes.TOKEN_WRITE_PROTECTED: "the token is write-protected",
@@ -45,9 +46,7 @@ def failure(error: CkError, uri: str) -> KeyStoreError:
     if code in (codes.PIN_INCORRECT, codes.PIN_INVALID, codes.PIN_LEN_RANGE):
         return PinIncorrectError(f"{uri}: the token refused the PIN", uri=uri, return_code=code)
     if code == codes.PIN_LOCKED:
-        return PinLockedError(
-            f"{uri}: the PIN is locked", hint="the security officer can set a new one", uri=uri, return_code=code
-        )
+        return PinLockedError(f"{uri}: the PIN is locked", hint=LOCKED_HINT, uri=uri, return_code=code)
     if code == codes.USER_NOT_LOGGED_IN:
         return PinRequiredError(f"{doing} needs a login", hint="add pin-source= to the URI", uri=uri, return_code=code)
     if code in _REMOVED:

@@ -10,7 +10,7 @@ from device_sdk.keystores.pin_source import resolve_pin
 from device_sdk.keystores.pkcs11 import codes
 from device_sdk.keystores.pkcs11.codes import CkError
 from device_sdk.keystores.pkcs11.cryptoki import Cryptoki, TokenStatus
-from device_sdk.keystores.pkcs11.failures import failure
+from device_sdk.keystores.pkcs11.failures import LOCKED_HINT, failure
 from device_sdk.keystores.pkcs11.tokens import (
     CKF_LOGIN_REQUIRED,
     CKF_PROTECTED_AUTHENTICATION_PATH,
@@ -94,7 +94,7 @@ def log_in(cryptoki: Cryptoki, session: int, slot_id: int, name: TokenName, pins
 
 def _refuse_risk(status: TokenStatus, uri: str) -> None:
     if status.flags & CKF_USER_PIN_LOCKED:
-        raise PinLockedError(f"{uri}: the PIN is locked", hint="the security officer can set a new one", uri=uri)
+        raise PinLockedError(f"{uri}: the PIN is locked", hint=LOCKED_HINT, uri=uri)
     if status.flags & CKF_USER_PIN_FINAL_TRY and os.environ.get(FINAL_TRY_VARIABLE) != "1":
         raise PinRefusedError(
             f"{uri}: one more wrong PIN locks the token, so none was tried",

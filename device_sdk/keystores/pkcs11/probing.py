@@ -1,7 +1,8 @@
-"""What a token really can do: every key type made for the length of a session, and every operation tried with it."""
+"""What a token really can do: a key of every type is made, tried with every operation, and destroyed."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -15,9 +16,10 @@ from pkcs11.mechanisms import Mechanism
 
 from device_sdk.keystores.attempts import try_key
 from device_sdk.keystores.pkcs11 import codes
-from device_sdk.keystores.pkcs11.access import Access
+from device_sdk.keystores.pkcs11.access import Access, KeyName
 from device_sdk.keystores.pkcs11.codes import CkError, calling
 from device_sdk.keystores.pkcs11.connection import Connection, Worker
+from device_sdk.keystores.pkcs11.creation import destroy_pair
 from device_sdk.keystores.pkcs11.keys import Pkcs11EcKey, Pkcs11RsaKey
 from device_sdk.keystores.pkcs11.login import PinOnce
 from device_sdk.keystores.pkcs11.objects import TokenObject
@@ -28,15 +30,20 @@ from device_sdk.model.keys import KeyInfo, KeyType, Probe
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 
 T = TypeVar("T")
+_LABEL = "device-sdk probe"
 
 
 def probe_token(connection: Connection, pins: PinOnce) -> Probe:
-    """Probe a token; the keys it makes are session objects and are destroyed.
+    """Probe a token.
+
+    The keys are session objects where the token has them; otherwise they are on the token for a moment, under a label
+    of their own, and what a power cut leaves of them goes with the next probe.
 
     Raises:
         KeyStoreError, CkError: the token cannot be reached or does not let us in.
     """
     mechanisms = connection.run(pins, _mechanisms)
+    connection.run(pins, lambda worker: destroy_pair(worker, KeyName(_LABEL, b"")), writable=True)
     operations: dict[str, bool] = {}
     key_types, untried = [], []
     for key_type in KeyType:
@@ -44,7 +51,7 @@ def probe_token(connection: Connection, pins: PinOnce) -> Probe:
         if mechanism.name not in mechanisms:
             continue
         try:
-            tried = connection.run(pins, partial(_try, key_type, connection.name.uri()))
+            tried = connection.run(pins, partial(_try, key_type, connection.name.uri()), writable=True)
         except CkError as error:
             if error.code in codes.SESSION_LOST | codes.TOKEN_LOST:
                 raise
@@ -75,7 +82,8 @@ class _SessionAccess(Access):
 
 def _try(key_type: KeyType, uri: Pkcs11Uri, worker: Worker) -> dict[str, bool]:
     worker.spoiled = True  # whatever happens in this session, it is closed, and the keys are gone with it
-    public_object, private = generate_pair(worker.session, key_type, label=None, key_id=None, token=False)
+    name = KeyName(_LABEL, secrets.token_bytes(16))
+    public_object, private = _make(worker, key_type, name)
     try:
         kind = CkKeyType.EC if key_type.is_ec else CkKeyType.RSA
         found = TokenObject(public_object.handle, ObjectClass.PUBLIC_KEY, "", b"", int(kind))
@@ -94,6 +102,16 @@ def _try(key_type: KeyType, uri: Pkcs11Uri, worker: Worker) -> dict[str, bool]:
         for item in (public_object, private):
             with suppress(PKCS11Error):
                 item.destroy()
+        destroy_pair(worker, name)
+
+
+def _make(worker: Worker, key_type: KeyType, name: KeyName) -> tuple[Any, Any]:
+    try:
+        return generate_pair(worker.session, key_type, label=name.label, key_id=name.key_id, token=False)
+    except CkError as error:
+        if error.code not in (codes.ATTRIBUTE_VALUE_INVALID, codes.TEMPLATE_INCONSISTENT):
+            raise
+    return generate_pair(worker.session, key_type, label=name.label, key_id=name.key_id, token=True)
 
 
 def _mechanisms(worker: Worker) -> set[str]:

@@ -81,7 +81,8 @@ def _generate(session: Any, key_type: KeyType, names: dict[str, object], wish: _
             parameters = session.create_domain_parameters(
                 CkKeyType.EC, {Attribute.EC_PARAMS: EC_PARAMS[key_type.curve.name]}, local=True
             )
-            public[Attribute.ENCRYPT] = private[Attribute.DECRYPT] = no
+            # tpm2-pkcs11 makes no EC key that is told not to decrypt, although none of its EC keys does.
+            public[Attribute.ENCRYPT] = private[Attribute.DECRYPT] = DEFAULT
             flags = MechanismFlag.SIGN | MechanismFlag.VERIFY | MechanismFlag.DERIVE
             return tuple(parameters.generate_keypair(**names, **templates, capabilities=flags))
         private[Attribute.DERIVE] = no

@@ -40,8 +40,8 @@ class TokenName:
 
     @property
     def identity(self) -> str:
-        """Make and serial number: what stays when the token is given another label."""
-        return f"pkcs11:{self.manufacturer}:{self.model}:{self.serial}"
+        """One text for all of it; some makes give all their tokens one serial number, so the label counts too."""
+        return f"pkcs11:{self.manufacturer}:{self.model}:{self.serial}:{self.label}"
 
     def uri(self) -> Pkcs11Uri:
         """The URI that names this token and nothing else."""

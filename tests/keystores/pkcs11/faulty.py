@@ -32,6 +32,7 @@ _LIES = {
     "refuse_mechanism": 5,
     "hide_attribute": 6,
     "max_sessions": 8,
+    "token_only": 9,
 }
 
 

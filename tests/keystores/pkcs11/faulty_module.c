@@ -19,7 +19,7 @@ static struct list *real, *mine;
 static atomic_long calls[68], inside, most_inside;
 static struct { ul code; atomic_long after, times; } faults[68];
 static struct { ul set_flags, clear_flags, cant_lock, leak, refuse_attribute, refuse_mechanism, hide_attribute,
-                last_flags, max_sessions; } lies;
+                last_flags, max_sessions, token_only; } lies;
 
 void faulty_reset(void) { memset(faults, 0, sizeof faults); memset(&lies, 0, sizeof lies);
                           memset((void *)calls, 0, sizeof calls); most_inside = 0; }
@@ -57,6 +57,11 @@ static ul forward(int i, ul a, ul b, ul c, ul d, ul e, ul f, ul g, ul h) {
         ((struct attribute *)c)->length = (ul)-1;
         return 0x12;
     }
+    if (i == GENERATE_KEY_PAIR && lies.token_only)
+        for (ul j = 0; j < f; j++) {
+            struct attribute *one = (struct attribute *)e + j;
+            if (one->type == 1 && !*(unsigned char *)one->value) return 0x13;
+        }
     static unsigned char yes = 1, no = 0;
     struct attribute changed[64];
     if (i == GENERATE_KEY_PAIR && lies.leak && f <= 64) {
