@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -165,3 +166,28 @@ def file_keys(spec: dict[str, str], tmp_path: Path) -> str:
     (tmp_path / "keys").mkdir(mode=0o700)
     spec["key_uri"] = f"file:{tmp_path}/keys/device.pem"
     return f"file:{tmp_path}/keys"
+
+
+@pytest.fixture
+def objects(softhsm_token: Any) -> Callable[[], list[str]]:
+    """Kinds and labels of what pkcs11-tool sees in the token."""
+
+    def listed() -> list[str]:
+        token = softhsm_token
+        command = [
+            "pkcs11-tool",
+            "--module",
+            token.module_path,
+            "--token-label",
+            token.label,
+            "--login",
+            "--pin",
+            "env:PIN",
+        ]
+        text = subprocess.run(
+            [*command, "--list-objects"], capture_output=True, check=True, env=os.environ | {"PIN": token.pin}, text=True, timeout=60
+        ).stdout  # fmt: skip
+        found = re.findall(r"^(Private Key|Public Key|Certificate) Object.*?label: +(\S+)", text, re.M | re.S)
+        return sorted(f"{kind} {label}" for kind, label in found)
+
+    return listed

@@ -14,40 +14,21 @@ from device_sdk.errors import PinIncorrectError, PinRequiredError
 from device_sdk.keystores import registry
 
 
-def objects(token: Any) -> list[str]:
-    """Kinds and labels of what pkcs11-tool sees in a token."""
-    command = [
-        "pkcs11-tool",
-        "--module",
-        token.module_path,
-        "--token-label",
-        token.label,
-        "--login",
-        "--pin",
-        "env:PIN",
-    ]
-    listed = subprocess.run(
-        [*command, "--list-objects"], capture_output=True, check=True, env=os.environ | {"PIN": token.pin}, text=True, timeout=60
-    ).stdout  # fmt: skip
-    found = re.findall(r"^(Private Key|Public Key|Certificate) Object.*?label: +(\S+)", listed, re.M | re.S)
-    return sorted(f"{kind} {label}" for kind, label in found)
-
-
-def test_enrolment_and_renewal_with_a_token(softhsm_token: Any, bench) -> None:
+def test_enrolment_and_renewal_with_a_token(softhsm_token: Any, objects, bench) -> None:
     """Renewal over TLS authenticated with the hardware key; one key, one certificate in the token afterwards."""
     first = bench.device.enroll(bench.planned(key_uri=softhsm_token.uri_of("device")))
-    assert objects(softhsm_token) == ["Certificate device", "Private Key device", "Public Key device"]
+    assert objects() == ["Certificate device", "Private Key device", "Public Key device"]
     second = bench.device.renew()
     (renewal,) = bench.logged("simplereenroll")
     assert renewal["client_serial"] == f"{first.certificate.serial_number:x}"
-    assert objects(softhsm_token) == ["Certificate device-2", "Private Key device-2", "Public Key device-2"]
+    assert objects() == ["Certificate device-2", "Private Key device-2", "Public Key device-2"]
     with bench.device.key() as key:
         assert not key.info.extractable
     assert registry.load_certificate(second.key_uri) == second.certificate
     bench.require_sound()
 
 
-def test_a_missing_or_wrong_pin_makes_and_loses_nothing(softhsm_token: Any, bench, tmp_path) -> None:
+def test_a_missing_or_wrong_pin_makes_and_loses_nothing(softhsm_token: Any, objects, bench, tmp_path) -> None:
     uri = softhsm_token.uri_of("device")
     (tmp_path / "wrong").write_text("000000")
     for unusable, error in (
@@ -57,7 +38,7 @@ def test_a_missing_or_wrong_pin_makes_and_loses_nothing(softhsm_token: Any, benc
         with pytest.raises(error):
             bench.device.enroll(bench.planned(key_uri=unusable))
         assert bench.device.state.journal() is None
-    assert objects(softhsm_token) == []
+    assert objects() == []
     bench.device.enroll(bench.planned(key_uri=uri))
     bench.require_sound()
 
@@ -90,13 +71,13 @@ def test_enrolment_and_renewal_with_persistent_handles(swtpm: Any, bench) -> Non
     bench.require_sound()
 
 
-def test_a_device_may_move_from_a_file_into_hardware(softhsm_token: Any, bench) -> None:
+def test_a_device_may_move_from_a_file_into_hardware(softhsm_token: Any, objects, bench) -> None:
     from device_sdk.client.device import RenewalPlan
 
     bench.device.enroll(bench.plan)
     bench.device.renew(RenewalPlan(key_uri=softhsm_token.uri_of("device")))
     assert bench.key_files() == []
-    assert objects(softhsm_token) == ["Certificate device", "Private Key device", "Public Key device"]
+    assert objects() == ["Certificate device", "Private Key device", "Public Key device"]
     moved = dataclasses.replace(bench.plan, key_uri=softhsm_token.uri_of("device"))
     assert not bench.device.enroll(moved).changed
     assert bench.device.renew().key_uri == softhsm_token.uri_of("device-2"), "and stays there"

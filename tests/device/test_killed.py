@@ -146,15 +146,22 @@ def pkcs11_keys(spec: dict[str, str], token: Any) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_enrolment_killed_at_every_event_with_a_token(softhsm_token: Any, spec: dict[str, str], runner) -> None:
+def test_enrolment_killed_at_every_event_with_a_token(
+    softhsm_token: Any, objects, spec: dict[str, str], runner
+) -> None:
     with pkcs11_keys(spec, softhsm_token) as keys:
         enrolments(runner, spec, keys)
+    assert objects() == []
 
 
 @pytest.mark.slow
-def test_renewal_killed_at_every_event_with_a_token(softhsm_token: Any, spec: dict[str, str], runner) -> None:
+def test_renewal_killed_at_every_event_with_a_token(softhsm_token: Any, objects, spec: dict[str, str], runner) -> None:
     with pkcs11_keys(spec, softhsm_token) as keys:
         renewals(runner, spec, keys)
+    label = Device(spec["state"]).state.load().current.key_uri.partition("object=")[2].partition("?")[0]  # type: ignore[union-attr]
+    assert objects() == [f"{kind} {label}" for kind in ("Certificate", "Private Key", "Public Key")], (
+        "no halves of keys"
+    )
 
 
 @pytest.fixture
