@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import AbstractContextManager, contextmanager
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -25,11 +24,14 @@ from device_sdk.keystores.pkcs11.objects import private_keys
 from device_sdk.keystores.pkcs11.probing import probe_token
 from device_sdk.keystores.pkcs11.public import certificate_of, partners, read_public
 from device_sdk.keystores.pkcs11.reading import ReadKey, exactly_one, open_one, read_key, refuse_extractable
+from device_sdk.keystores.runtime import exclusively
 from device_sdk.model.keys import KeyInfo, KeyType, Probe
 from device_sdk.model.secret import SecretProvider
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 
-T = TypeVar("T")
+CHANGE_TIMEOUT_S = 300.0
+"""How long to wait for another process that is changing the token; a smart card may take minutes for a large RSA key."""
+
 Pkcs11Key = Pkcs11EcKey | Pkcs11RsaKey
 
 
@@ -54,7 +56,8 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
         `object=` or `id=` names it; without `id=` CKA_ID is 16 random bytes. See KeyStore.create.
         """
         with self._connected(uri) as (connection, pins):
-            read = create_key(connection, pins, uri, key_type, reuse=reuse)
+            with _changing(connection):
+                read = create_key(connection, pins, uri, key_type, reuse=reuse)
             return self._key(connection, uri, read)
 
     def open(self, uri: Pkcs11Uri) -> Pkcs11Key:
@@ -88,7 +91,7 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
                 worker.cryptoki.destroy(worker.handle, found)
             return key.info
 
-        with self._connected(uri) as (connection, pins):
+        with self._connected(uri) as (connection, pins), _changing(connection):
             return connection.run(pins, destroy, writable=True)
 
     def store_certificate(self, uri: Pkcs11Uri, certificate: x509.Certificate) -> None:
@@ -98,7 +101,7 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
             key = read_key(worker, exactly_one(worker, uri, connection), uri, connection)
             certificates.store(worker, key, certificate)
 
-        with self._connected(uri) as (connection, pins):
+        with self._connected(uri) as (connection, pins), _changing(connection):
             connection.run(pins, store, writable=True)
 
     def load_certificate(self, uri: Pkcs11Uri) -> x509.Certificate | None:
@@ -161,6 +164,11 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
             key = Pkcs11RsaKey(access, read.info, read.public)
         self._keys.add(key)
         return key
+
+
+def _changing(connection: Connection) -> AbstractContextManager[None]:
+    """One at a time may look for what is there and change it; tokens have no such thing as a transaction."""
+    return exclusively(f"{connection.module.path} {connection.name.identity}", CHANGE_TIMEOUT_S)
 
 
 def _own_certificates(worker: Worker, key: ReadKey) -> Iterator[int]:

@@ -16,8 +16,9 @@ from tests.keystores.pkcs11.faulty import FaultyModule
 
 @pytest.fixture
 def token(softhsm_token: SoftHsm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftHsm]:
-    """A fresh SoftHSM token; markers of refused PINs stay in the test's directory."""
+    """A fresh SoftHSM token; markers of refused PINs and locks stay in the test's directory."""
     monkeypatch.setenv("DEVICE_SDK_REFUSED_PINS", str(tmp_path / "refused-pins"))
+    monkeypatch.setenv("DEVICE_SDK_RUNTIME_DIR", str(tmp_path / "run"))
     yield softhsm_token
     forget_modules()
 

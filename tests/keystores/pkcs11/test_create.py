@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from device_sdk_simulators.softhsm import SoftHsm
 
 from device_sdk.errors import (
@@ -14,6 +20,7 @@ from device_sdk.errors import (
     MechanismUnsupportedError,
     UriError,
 )
+from device_sdk.keystores.keys import EcDeviceKey
 from device_sdk.keystores.registry import create_key, list_keys, open_key
 from device_sdk.model.keys import KeyType
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
@@ -194,3 +201,63 @@ def test_a_lost_session_while_creating_leaves_one_key(faulty: FaultyModule, func
     key = create_key(faulty.uri_of("device"), "ec-p256")
     assert len(objects(faulty.token)) == 2
     assert open_key(key.info.uri).public_key() == key.public_key()
+
+
+RACE = """
+import sys
+from device_sdk.errors import KeyExistsError
+from device_sdk.keystores.registry import create_key
+try:
+    print(create_key(sys.argv[1], "ec-p256", reuse=sys.argv[2] == "reuse").info.key_id)
+except KeyExistsError:
+    print("exists")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["reuse", "refuse"])
+def test_processes_that_want_the_same_name_at_once(token: SoftHsm, how: str) -> None:
+    """Exactly one makes the key; the others use it or are refused, and nobody sweeps what another is making."""
+    command = [sys.executable, "-c", RACE, token.uri_of("device"), how]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
+    printed = [process.communicate(timeout=100)[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 6
+    made = open_key(token.uri_of("device")).info.key_id
+    assert made is not None
+    assert len(objects(token)) == 2
+    assert sorted(printed) == sorted([made] * 6 if how == "reuse" else [made] + ["exists"] * 5)
+
+
+CUT = """
+import sys
+from device_sdk.keystores.pkcs11 import Pkcs11KeyStore
+from device_sdk.model.keys import KeyType
+from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+uri = Pkcs11Uri.parse(sys.argv[1])
+with Pkcs11KeyStore() as store:
+    store.list(uri)
+    print("logged in", flush=True)
+    for number in range(1000):
+        key = store.create(uri, KeyType.EC_P256)
+        print(number, flush=True)
+        store.delete(uri)
+"""
+
+
+@pytest.mark.slow
+def test_killed_while_creating_and_deleting(token: SoftHsm) -> None:
+    """Killed at any moment: the same create afterwards leaves exactly one key, and it works."""
+    rng = random.Random(9)  # noqa: S311  # moments, not secrets
+    uri = token.uri_of("device")
+    for _ in range(12):
+        process = subprocess.Popen([sys.executable, "-c", CUT, uri], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "logged in\n"
+        time.sleep(rng.random() * 0.06)
+        process.kill()
+        process.communicate(timeout=60)
+        with create_key(uri, "ec-p256", reuse=True) as key:
+            assert isinstance(key, EcDeviceKey)
+            key.public_key().verify(key.sign(b"x", ec.ECDSA(hashes.SHA256())), b"x", ec.ECDSA(hashes.SHA256()))
+        kinds = sorted(item.split(" Object")[0] for item in objects(token))
+        assert kinds == ["Private Key", "Public Key"]
