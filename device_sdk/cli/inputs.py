@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from device_sdk.cli.output import read_file
+from device_sdk.cli.files import read_file
 from device_sdk.cli.pem import certificates_from
-from device_sdk.cli.secrets import password
-from device_sdk.cli.settings import Settings
+from device_sdk.cli.secrets import password, pin_provider, stored_password
+from device_sdk.cli.settings import Settings, Source
 from device_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
     from cryptography import x509
 
     from device_sdk.model.credentials import Credentials
     from device_sdk.model.csr import CsrSpec, DeviceAttributes
-    from device_sdk.model.trust import Pin
+    from device_sdk.model.trust import Pin, TlsIdentity
     from device_sdk.transports.base import Timeouts
+
+_MAX_TIMEOUT_S = 86400.0
 
 SERVER = ("est.url", "est.label", "est.anchors", "est.pins", "est.implicit", "est.timeout_s", "est.proxy")
 LOGIN = ("est.user", "est.password_file", "est.password_fd")
@@ -43,18 +47,28 @@ def pins(settings: Settings) -> tuple[Pin, ...]:
     return tuple(parse_pin(text) for text in settings.list("est.pins"))
 
 
-def credentials(settings: Settings) -> Credentials | None:
+def credentials(settings: Settings, *, needed: bool = True) -> Credentials | None:
     """User and password for HTTP authentication, or None if no user is named.
 
+    Args:
+        settings: where they are named.
+        needed: False for a renewal, where the certificate is the credential: nobody is asked at the terminal, and what
+            the configuration names may be gone since the enrolment.
+
     Raises:
-        ConfigurationError: a user is named and there is no password.
+        ConfigurationError: a user is named and there is no password, or the reverse on the command line.
     """
     from device_sdk.model.credentials import Credentials
 
     user = settings.get("est.user")
+    flags = [name for name in LOGIN if settings.source(name) is Source.FLAG]
     if user is None:
+        if flags:
+            raise ConfigurationError("there is a password and no user name", hint="give --user NAME")
         return None
-    found = password(settings)
+    found = password(settings) if needed or flags else stored_password(settings)
+    if found is None and not needed:
+        return None
     if found is None:
         raise ConfigurationError(
             f"no password for user {user}",
@@ -63,14 +77,50 @@ def credentials(settings: Settings) -> Credentials | None:
     return Credentials(str(user), found)
 
 
+def tls_identity(certificate: str, key_uri: str, settings: Settings, opened: ExitStack) -> TlsIdentity:
+    """A certificate file, with its chain, and the key of its leaf, which stays open as long as `opened`.
+
+    Raises:
+        ConfigurationError: the file holds no certificate.
+        KeyStoreError: the key cannot be opened.
+    """
+    from device_sdk.model.trust import TlsIdentity
+
+    chain = certificates_from(read_file(certificate), certificate)
+    return TlsIdentity(chain, open_key(key_uri, settings, opened))
+
+
+def open_key(uri: str, settings: Settings, opened: ExitStack) -> Any:
+    """Open a key that is closed together with `opened`; every DeviceKey is also one of cryptography's keys, which no type says."""
+    from device_sdk.keystores import registry
+
+    return opened.enter_context(registry.open_key(uri, pin=pin_provider(settings)))
+
+
 def timeouts(settings: Settings) -> Timeouts:
     """Limits of one exchange."""
     from device_sdk.transports.base import Timeouts
 
-    total = settings.number("est.timeout_s") or 120.0
-    if total <= 0:
-        raise ConfigurationError("est.timeout_s must be greater than 0")
+    total = settings.number("est.timeout_s")
+    if total is None or not 0 < total <= _MAX_TIMEOUT_S:
+        raise ConfigurationError(f"est.timeout_s must be greater than 0 and at most {_MAX_TIMEOUT_S}")
     return Timeouts(connect_s=min(10.0, total), read_s=min(30.0, total), total_s=total)
+
+
+def wait(settings: Settings) -> float:
+    """How long to wait for a pending request, in seconds."""
+    seconds = settings.number("est.wait_s") or 0.0
+    if seconds < 0:
+        raise ConfigurationError("est.wait_s cannot be negative")
+    return seconds
+
+
+def threshold(settings: Settings) -> float:
+    """The share of a certificate's lifetime after which to renew."""
+    share = settings.number("renewal.threshold")
+    if share is None or not 0 < share <= 1:
+        raise ConfigurationError("renewal.threshold must be greater than 0 and at most 1")
+    return share
 
 
 def device_attributes(settings: Settings) -> DeviceAttributes:
@@ -87,8 +137,12 @@ def device_attributes(settings: Settings) -> DeviceAttributes:
     )
 
 
-def csr_spec(settings: Settings) -> CsrSpec:
+def csr_spec(settings: Settings, *, nameless: bool = False) -> CsrSpec:
     """What goes into the request.
+
+    Args:
+        settings: what was asked for.
+        nameless: leave it to the server to name the device if nothing here does (EST-141).
 
     Raises:
         ConfigurationError: there is nothing to name the device by.
@@ -101,7 +155,8 @@ def csr_spec(settings: Settings) -> CsrSpec:
     subject = settings.text("identity.subject")
     san = tuple(parse_san(text) for text in settings.list("identity.san"))
     device = device_attributes(settings)
-    if subject is None and not san and device.serial_number is None and device.hardware_type is None:
+    named = subject is not None or san or device.serial_number is not None or device.hardware_type is not None
+    if not named and not nameless:
         raise ConfigurationError(
             "nothing to name the device by", hint='give --subject "CN=...", --san TYPE:VALUE or --serial SOURCE'
         )

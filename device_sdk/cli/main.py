@@ -12,6 +12,8 @@ TYPE_CHECKING = (
 if TYPE_CHECKING:
     import argparse
 
+    from device_sdk.cli.output import Output
+
 _COMMANDS = {
     "keys": "create, list, show, delete and probe keys",
     "csr": "make a certificate signing request",
@@ -19,13 +21,14 @@ _COMMANDS = {
     "cale": "speak CALE: register, get, whoami, decrypt",
     "enroll": "give this device its certificate",
     "renew": "renew this device's certificate",
+    "abandon": "give up an enrolment or renewal that was interrupted; the key made for it is destroyed",
     "needs-renewal": "exit 0 if it is time to renew, 1 if not, 2 if missing or unreadable",
     "show": "what this device is: key, certificate, anchors, registrations",
     "doctor": "check everything the device needs and say what is wrong",
     "config": "every setting, its value and where it can be set",
     "completion": "shell completion script for bash or zsh",
 }
-_MODULES = {"renew": "enroll", "needs-renewal": "enroll"}
+_MODULES = {"renew": "enroll", "abandon": "enroll", "needs-renewal": "enroll"}
 
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
@@ -33,11 +36,13 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     import argparse
     from importlib import import_module
 
-    common = argparse.ArgumentParser(add_help=False)
+    from device_sdk.cli.parser import Parser
+
+    common = Parser(add_help=False)
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="data as JSON on stdout")
     common.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="configuration file")
     common.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="say what happens")
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="device-sdk",
         description="A device's identity, with a private key that never leaves its hardware.",
         epilog="exit codes: 0 done, 1 no, 2 usage, 3 keystore, 4 PIN, 5 network, 6 server not trusted, 7 server refused, "
@@ -47,7 +52,9 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"device-sdk {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, words in _COMMANDS.items():
-        command = commands.add_parser(name, help=words, description=words.capitalize() + ".", parents=[common])
+        command = commands.add_parser(
+            name, help=words, description=words[:1].upper() + words[1:] + ".", parents=[common]
+        )
         if only is None or only == name:
             module = import_module(f"device_sdk.cli.commands.{_MODULES.get(name, name)}")
             module.add_arguments(command, name, common)
@@ -60,48 +67,72 @@ def main(arguments: list[str] | None = None) -> int:
     if words == ["--version"]:
         print(f"device-sdk {__version__}")
         return 0
-    only = next((word for word in words if word in _COMMANDS), None)
+    from device_sdk.cli.output import Output, abandon
+
+    out = Output(as_json="--json" in words)
     try:
-        options = build_parser(only or "").parse_args(words)
-    except SystemExit as stop:
+        return _run(words, out)
+    except SystemExit as stop:  # --help and --version
         return int(stop.code or 0)
-    return _run(options)
-
-
-def _run(options: argparse.Namespace) -> int:
-    import os
-
-    from device_sdk.cli.output import Output, one_line
-    from device_sdk.cli.settings import Settings
-    from device_sdk.errors import DeviceSdkError
-
-    out = Output(as_json=getattr(options, "json", False), verbose=getattr(options, "verbose", False))
-    if out.verbose:
-        _log_to_stderr()
-    try:
-        settings = Settings(options, config=getattr(options, "config", None))
-        return int(options.run(options, settings, out) or 0)
-    except DeviceSdkError as error:
-        out.error(error)
-        return error.exit_code
     except KeyboardInterrupt:
+        out.failure("interrupted", {"code": "interrupted", "message": "interrupted", "hint": None})
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon(sys.stdout)
         return 141
     except Exception as error:  # the last line of defence: a defect is one line too
-        if os.environ.get("DEVICE_SDK_TRACEBACK"):
+        if _wants_traceback():
             raise
-        out.say(
-            f"device-sdk: defect: {type(error).__name__}: {one_line(str(error))} (DEVICE_SDK_TRACEBACK=1 shows where)"
-        )
+        message = f"defect: {type(error).__name__}: {error}"
+        hint = "DEVICE_SDK_TRACEBACK=1 shows where"
+        out.failure(f"{message} ({hint})", {"code": "defect", "message": message, "hint": hint})
         return 255
 
 
-def _log_to_stderr() -> None:
-    import logging
+def _run(words: list[str], out: Output) -> int:
+    from device_sdk.errors import DeviceSdkError
 
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    try:
+        options = build_parser(_command_of(words)).parse_args(words)
+        out.as_json, out.verbose = getattr(options, "json", False), getattr(options, "verbose", False)
+        _log_to_stderr(verbose=out.verbose)
+        from device_sdk.cli.settings import Settings
+
+        return int(options.run(options, Settings(options, config=getattr(options, "config", None)), out) or 0)
+    except DeviceSdkError as error:
+        out.error(error)
+        return error.exit_code
+
+
+def _command_of(words: list[str]) -> str:
+    """The command among the arguments; "" if there is none."""
+    before = ""
+    for word in words:
+        if word in _COMMANDS and before != "--config":
+            return word
+        before = word
+    return ""
+
+
+def _wants_traceback() -> bool:
+    import os
+
+    return bool(os.environ.get("DEVICE_SDK_TRACEBACK"))
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    """What the SDK logs goes to stderr; what other libraries log does not, as nobody has checked it for secrets."""
+    import logging
+    import warnings
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("device-sdk: %(message)s"))
+    logger = logging.getLogger("device_sdk")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    logger.propagate = False
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 if __name__ == "__main__":

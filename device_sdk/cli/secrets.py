@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from device_sdk.cli.settings import Settings
+from device_sdk.cli.settings import Settings, Source
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.secret import Secret, SecretProvider
 
@@ -20,33 +22,49 @@ def password(settings: Settings) -> Secret | None:
     Raises:
         ConfigurationError: the file or descriptor cannot be read.
     """
-    return _find(settings, "est.password_file", "est.password_fd", "DEVICE_SDK_PASSWORD") or _prompt("Password")
+    find = _finder(settings, "est.password_file", "est.password_fd", "DEVICE_SDK_PASSWORD")
+    return find() if find else _prompt("Password")
+
+
+def stored_password(settings: Settings) -> Secret | None:
+    """The password, if it is to be had without asking anybody, or None."""
+    find = _finder(settings, "est.password_file", "est.password_fd", "DEVICE_SDK_PASSWORD")
+    with suppress(ConfigurationError):
+        return find() if find else None
+    return None
 
 
 def pin_provider(settings: Settings) -> SecretProvider:
-    """What keystores ask when a key's URI names no PIN."""
+    """What keystores ask when a key's URI names no PIN. A descriptor is read, and a person asked, only once."""
+    known: dict[str, Secret | None] = {}
 
     def provide(what: str) -> Secret | None:
-        found = _find(settings, "key.pin_file", "key.pin_fd", "DEVICE_SDK_KEY_PIN")
-        return found or _prompt(f"PIN for {what}")
+        find = _finder(settings, "key.pin_file", "key.pin_fd", "DEVICE_SDK_KEY_PIN")
+        name = "" if find else what
+        if name not in known:
+            known[name] = find() if find else _prompt(f"PIN for {what}")
+        return known[name]
 
     return provide
 
 
-def _find(settings: Settings, file_setting: str, fd_setting: str, variable: str) -> Secret | None:
-    if file := settings.text(file_setting):
-        return _from_file(Path(file))
-    number = settings.number(fd_setting)
-    if number is not None:
-        return _from_descriptor(int(number))
-    value = os.environ.get(variable)
-    return Secret(value) if value is not None else None
+def _finder(settings: Settings, file: str, descriptor: str, variable: str) -> Callable[[], Secret] | None:
+    """How to get at a secret: what a flag says counts more than the environment, and that more than the configuration."""
+    ways: list[tuple[Source, Callable[[], Secret]]] = [
+        (settings.source(file), lambda: _from_file(Path(str(settings.get(file))))),
+        (settings.source(descriptor), lambda: _from_descriptor(int(settings.number(descriptor) or 0))),
+    ]
+    if variable.encode() in os.environb:
+        ways.append((Source.ENVIRONMENT, lambda: Secret(os.environb[variable.encode()])))
+    source, find = max(ways, key=lambda way: way[0])
+    return None if source is Source.DEFAULT else find
 
 
 def _from_file(file: Path) -> Secret:
     try:
         with file.open("rb") as stream:
-            if stat.S_ISREG(os.fstat(stream.fileno()).st_mode) and os.fstat(stream.fileno()).st_mode & 0o004:
+            status = os.fstat(stream.fileno())
+            if stat.S_ISREG(status.st_mode) and status.st_mode & 0o004:
                 print(f"device-sdk: warning: {file} holds a secret and is readable by everybody", file=sys.stderr)
             return _trimmed(stream.read(_MAX_SECRET_BYTES + 1), str(file))
     except OSError as error:
@@ -57,8 +75,9 @@ def _from_descriptor(number: int) -> Secret:
     try:
         with os.fdopen(number, "rb", closefd=False) as stream:
             return _trimmed(stream.read(_MAX_SECRET_BYTES + 1), f"file descriptor {number}")
-    except OSError as error:
-        raise ConfigurationError(f"cannot read a secret from file descriptor {number}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigurationError(f"cannot read a secret from file descriptor {number}: {reason}") from error
 
 
 def _trimmed(raw: bytes, source: str) -> Secret:
@@ -69,9 +88,12 @@ def _trimmed(raw: bytes, source: str) -> Secret:
 
 
 def _prompt(what: str) -> Secret | None:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         return None
     from getpass import getpass
 
-    answer = getpass(f"{what}: ")
-    return Secret(answer) if answer else None
+    try:
+        answer = getpass(f"{what}: ")
+    except EOFError:
+        return None
+    return Secret(os.fsencode(answer)) if answer else None

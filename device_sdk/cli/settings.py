@@ -7,16 +7,20 @@ settings: the files that hold them are.
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 from device_sdk.errors import ConfigurationError
 
 CONFIG_FILE = Path("/etc/device-sdk/config.toml")
+KEY_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
 _MAX_CONFIG_BYTES = 256 * 1024
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -25,7 +29,7 @@ _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false":
 class Setting:
     """One setting: `name` is "section.key" in TOML, DEVICE_SDK_SECTION_KEY in the environment, `flag` on the command line.
 
-    `kind` is "text", "list", "switch" or "number".
+    `kind` is "text", "list", "switch" or "number"; `choices` are the texts that are accepted, if not any text is.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Setting:
     metavar: str
     help: str
     default: Any = None
+    choices: tuple[str, ...] = ()
 
     @property
     def variable(self) -> str:
@@ -44,7 +49,7 @@ class Setting:
 SETTINGS = (
     Setting("state_dir", "text", "--state", "DIR", "the device's state directory", "/var/lib/device-sdk"),
     Setting("key.uri", "text", "--key", "URI", "the key: pkcs11:..., tpm2:... or file:..."),
-    Setting("key.type", "text", "--type", "TYPE", "ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072 or rsa-4096"),
+    Setting("key.type", "text", "--type", "TYPE", "what to generate: " + ", ".join(KEY_TYPES), choices=KEY_TYPES),
     Setting("key.pin_file", "text", "--key-pin-file", "FILE", "file holding the key's PIN, if its URI names none"),
     Setting("key.pin_fd", "number", "--key-pin-fd", "N", "file descriptor to read the key's PIN from"),
     Setting("est.url", "text", "--url", "URL", "EST server, https://HOST:PORT"),
@@ -80,7 +85,7 @@ def add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
     for name in names:
         setting = BY_NAME[name]
         text = f"{setting.help} [{setting.variable}]"
-        common: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": text}
+        common: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
         if setting.kind == "switch":
             parser.add_argument(setting.flag, action=argparse.BooleanOptionalAction, **common)
         elif setting.kind == "list":
@@ -88,7 +93,17 @@ def add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
         elif setting.kind == "number":
             parser.add_argument(setting.flag, type=float, metavar=setting.metavar, **common)
         else:
-            parser.add_argument(setting.flag, metavar=setting.metavar, **common)
+            choices = setting.choices or None
+            parser.add_argument(setting.flag, metavar=setting.metavar, choices=choices, **common)
+
+
+class Source(IntEnum):
+    """Where a value came from; the larger one wins."""
+
+    DEFAULT = 0
+    FILE = 1
+    ENVIRONMENT = 2
+    FLAG = 3
 
 
 class Settings:
@@ -113,12 +128,20 @@ class Settings:
 
     def get(self, name: str) -> Any:
         """A setting's value, or its default."""
-        setting = BY_NAME[name]
-        if name in self._options:
+        setting, source = BY_NAME[name], self.source(name)
+        if source is Source.FLAG:
             return self._options[name]
-        if setting.variable in self._environment:
+        if source is Source.ENVIRONMENT:
             return _from_text(setting, self._environment[setting.variable])
         return self._files.get(name, setting.default)
+
+    def source(self, name: str) -> Source:
+        """Where a setting's value comes from."""
+        if name in self._options:
+            return Source.FLAG
+        if BY_NAME[name].variable in self._environment:
+            return Source.ENVIRONMENT
+        return Source.FILE if name in self._files else Source.DEFAULT
 
     def text(self, name: str) -> str | None:
         """A text setting; None if it is not set or empty."""
@@ -149,16 +172,25 @@ class Settings:
         return bool(self.get(name))
 
     def number(self, name: str) -> float | None:
-        """A number setting."""
+        """A number setting.
+
+        Raises:
+            ConfigurationError: it is not a finite number.
+        """
         value = self.get(name)
+        if value is not None and not math.isfinite(value):
+            raise ConfigurationError(f"{name} must be a finite number, not {value}")
         return None if value is None else float(value)
 
 
 def _read_files(main: Path, *, must_exist: bool) -> dict[str, Any]:
     values: dict[str, Any] = {}
     extra = main.parent / "config.d"
-    files = [main] if must_exist or main.exists() else []
-    files += sorted(extra.glob("*.toml")) if extra.is_dir() else []
+    try:
+        files = [main] if must_exist or main.exists() else []
+        files += sorted(extra.glob("*.toml")) if extra.is_dir() else []
+    except OSError as error:
+        raise ConfigurationError(f"cannot read configuration {main.parent}: {error.strerror}") from error
     for file in files:
         values |= _flatten(file, _read_toml(file))
     return values
@@ -171,7 +203,9 @@ def _read_toml(file: Path) -> dict[str, Any]:
         if len(raw) > _MAX_CONFIG_BYTES:
             raise ConfigurationError(f"{file} is larger than {_MAX_CONFIG_BYTES} bytes")
         return tomllib.loads(raw.decode())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigurationError(f"cannot read configuration {file}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"cannot read configuration {file}: {error}") from error
 
 
@@ -197,15 +231,22 @@ def _checked(file: Path, setting: Setting, value: Any) -> Any:
     }
     if not fits[setting.kind](value):
         raise ConfigurationError(f"{file}: {setting.name} must be a {setting.kind}, not {type(value).__name__}")
-    return value
+    return _chosen(setting, value, f"{file}: {setting.name}")
 
 
 def _from_text(setting: Setting, text: str) -> Any:
-    if setting.kind == "list":
-        return [item for item in text.split() if item]
+    """The value of an environment variable; a list is words as a shell would split them."""
     try:
+        if setting.kind == "list":
+            return shlex.split(text)
         if setting.kind == "switch":
             return _WORDS[text.strip().lower()]
-        return float(text) if setting.kind == "number" else text
+        return float(text) if setting.kind == "number" else _chosen(setting, text, setting.variable)
     except (KeyError, ValueError) as error:
         raise ConfigurationError(f"{setting.variable} must be a {setting.kind}") from error
+
+
+def _chosen(setting: Setting, value: Any, where: str) -> Any:
+    if setting.choices and value and value not in setting.choices:
+        raise ConfigurationError(f"{where} is {value!r}; it must be one of {', '.join(setting.choices)}")
+    return value

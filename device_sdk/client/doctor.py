@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from device_sdk.errors import DeviceSdkError
+from device_sdk.errors import DeviceSdkError, StateCorruptError
 from device_sdk.model.secret import SecretProvider
 
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from device_sdk.client.doctor_hardware import Verdict
+    from device_sdk.client.est import EstClient
+    from device_sdk.model.trust import Pin, ServerTrust, TlsIdentity
+    from device_sdk.state import DeviceState
+    from device_sdk.transports.base import Timeouts
+
 _MIN_FREE_BYTES = 1024 * 1024
+_ANCHOR_WARNING = timedelta(days=90)
 # the SDK did not exist before this day, so a clock that says so is wrong
 _EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -39,149 +48,244 @@ class Finding:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class ServerToCheck:
+    """The EST server of a device that is not enrolled yet, as it is configured.
+
+    Attributes:
+        url: its base URL, or None.
+        label: CA label, or None.
+        trust: whom to trust, or None.
+        pins: fingerprints of its CA.
+        timeouts: limits of one exchange, or None for the usual ones.
+        proxy: proxy URL, or None.
+    """
+
+    url: str | None = None
+    label: str | None = None
+    trust: ServerTrust | None = None
+    pins: Sequence[Pin] = ()
+    timeouts: Timeouts | None = None
+    proxy: str | None = None
+
+
+@dataclass
 class Doctor:
     """Checks one device.
 
-    Args:
+    Attributes:
         state_dir: the state directory.
         key_uri: the configured key, used when the state directory names none.
-        url: the configured EST server, likewise.
+        server: the configured EST server, likewise.
         online: also talk to the server.
         pin: gives the key's PIN where its URI names none.
         now: the time; normally datetime.now.
     """
 
-    def __init__(
-        self,
-        state_dir: str,
-        *,
-        key_uri: str | None = None,
-        url: str | None = None,
-        online: bool = False,
-        pin: SecretProvider | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._path = Path(state_dir)
-        self._configured_key = key_uri
-        self._configured_url = url
-        self._online = online
-        self._pin = pin
-        self._now = now
+    state_dir: str
+    key_uri: str | None = None
+    server: ServerToCheck = field(default_factory=ServerToCheck)
+    online: bool = False
+    pin: SecretProvider | None = None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def run(self) -> Iterator[Finding]:
         """Every check in order; none of them raises."""
-        from device_sdk.state import StateDirectory
-
-        self._state = StateDirectory(self._path)
+        self._path = Path(self.state_dir)
+        self._bad: set[str] = set()
         checks = (
             ("tls-provider", self._tls),
             ("state-directory", self._directory),
             ("state-content", self._content),
             ("clock", self._clock),
             ("certificate", self._certificate),
+            ("trust-anchors", self._anchors),
+            ("hardware", self._hardware),
             ("key", self._key),
             ("server", self._server),
+            ("tls-client", self._client),
         )
         for name, check in checks:
             try:
                 status, detail, hint = check()
+            except StateCorruptError as error:
+                known = "state-content" in self._bad
+                words = "the state directory cannot be read", None
+                status, (detail, hint) = ("skipped", words) if known else ("failed", (error.message, error.hint))
             except DeviceSdkError as error:
                 status, detail, hint = "failed", error.message, error.hint
             except OSError as error:
-                status, detail, hint = "failed", str(error), None
+                status, detail, hint = "failed", f"{error.filename or name}: {error.strerror}", None
+            if status == "failed":
+                self._bad.add(name)
             yield Finding(name, status, detail, hint)
 
-    def _tls(self) -> tuple[str, str, str | None]:
+    def _snapshot(self) -> tuple[DeviceState, tuple[x509.Certificate, ...], tuple[x509.Certificate, ...]]:
+        from device_sdk.state import StateDirectory
+
+        return StateDirectory(self._path).snapshot()
+
+    def _tls(self) -> Verdict:
         from device_sdk.transports.factory import self_test
 
         return "ok", f"hardware keys can sign TLS handshakes ({self_test()})", None
 
-    def _directory(self) -> tuple[str, str, str | None]:
+    def _directory(self) -> Verdict:
         if not self._path.exists():
             return "warning", f"{self._path} does not exist yet", "device-sdk enroll makes it"
+        if not self._path.is_dir():
+            return "failed", f"{self._path} is not a directory", "name another one with --state"
         if not os.access(self._path, os.W_OK | os.X_OK):
-            return (
-                "failed",
-                f"{self._path} is not writable for this user",
-                "run as its owner, or check the mount options",
-            )
-        free = shutil.disk_usage(self._path).free
+            hint = "run as its owner, or check the mount options"
+            return "failed", f"{self._path} is not writable for this user", hint
+        disk = os.statvfs(self._path)
+        free = disk.f_bavail * disk.f_frsize
         if free < _MIN_FREE_BYTES:
-            return "failed", f"only {free} bytes free for {self._path}", "free some space"
+            return "failed", f"only {free} bytes are free for {self._path}", "make some room"
+        if disk.f_files and not disk.f_favail:
+            return "failed", f"the file system of {self._path} has no inode left", "remove some files"
         return "ok", f"{self._path}, {free // 1024**2} MiB free", None
 
-    def _content(self) -> tuple[str, str, str | None]:
-        if not self._path.exists():
+    def _content(self) -> Verdict:
+        from device_sdk.state import StateDirectory
+
+        if not self._path.is_dir():
             return "skipped", "no state directory", None
-        found = self._state.check()
+        state = StateDirectory(self._path)
+        found = state.check()
         if found:
-            return "failed", "; ".join(found), "the next device-sdk enroll or renew puts leftovers of a power cut right"
-        journal = self._state.journal()
+            hint = "the next device-sdk enroll or renew puts leftovers of a power cut right; restore the rest from a backup"
+            return "failed", "; ".join(found), hint
+        journal = state.journal()
         if journal is not None:
-            words = f"{journal.operation.value} of {journal.key_uri} is under way since {journal.since.isoformat()}"
-            return "warning", words, f"device-sdk {journal.operation.value} finishes it"
+            words = f"{journal.operation.value} of {journal.key_uri} is under way since {_shown(journal.since)}"
+            return "warning", words, f"device-sdk {journal.operation.value} finishes it, device-sdk abandon gives it up"
         return "ok", "consistent", None
 
-    def _clock(self) -> tuple[str, str, str | None]:
-        now, floor = self._now(), self._state.load().time_floor
+    def _clock(self) -> Verdict:
+        now, floor = self.now(), self._snapshot()[0].time_floor
         earliest = max(_EARLIEST, floor) if floor else _EARLIEST
         if now < earliest:
-            words = f"the clock says {now.isoformat()}, but {earliest.isoformat()} has certainly passed"
-            return "failed", words, "set the clock (time synchronisation) before enrolling"
-        return "ok", now.isoformat(timespec="seconds"), None
+            words = f"the clock says {_shown(now)}, but {_shown(earliest)} has certainly passed"
+            return "failed", words, "set the clock (time synchronisation, RTC battery)"
+        return "ok", _shown(now), None
 
-    def _certificate(self) -> tuple[str, str, str | None]:
+    def _certificate(self) -> Verdict:
         from device_sdk.client.device import Device
 
-        chain = self._state.snapshot()[1]
+        chain = self._snapshot()[1]
         if not chain:
             return "warning", "not enrolled yet", "device-sdk enroll"
-        decision = Device(self._path).needs_renewal()
-        if chain[0].not_valid_after_utc < self._now():
+        if "clock" in self._bad:
+            return "skipped", f"{chain[0].subject.rfc4514_string()}: the clock cannot say", None
+        decision = Device(self._path).needs_renewal(now=self.now())
+        if chain[0].not_valid_after_utc < self.now():
             return "failed", decision.reason, "device-sdk enroll --again"
         if decision.needed:
             return "warning", decision.reason, "device-sdk renew"
         return "ok", f"{chain[0].subject.rfc4514_string()}: {decision.reason}", None
 
-    def _key(self) -> tuple[str, str, str | None]:
-        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+    def _anchors(self) -> Verdict:
+        anchors = self._snapshot()[2]
+        if not anchors:
+            return "skipped", "none yet", None
+        last = max(anchor.not_valid_after_utc for anchor in anchors)
+        words = f"{len(anchors)}, the last one ends on {_shown(last)}"
+        if last < self.now():
+            return "failed", words, "device-sdk enroll --again, with --pin or --anchors of the new CA"
+        if last - self.now() < _ANCHOR_WARNING:
+            return "warning", words, "device-sdk renew fetches the CA's next certificate, if it has one"
+        return "ok", words, None
 
+    def _uri(self) -> str | None:
+        try:
+            current = self._snapshot()[0].current
+        except StateCorruptError:
+            current = None
+        return current.key_uri if current else self.key_uri
+
+    def _hardware(self) -> Verdict:
+        from device_sdk.client.doctor_hardware import check_hardware
+
+        uri = self._uri()
+        return check_hardware(uri) if uri else ("skipped", "no key is named", "give --key, or set key.uri")
+
+    def _key(self) -> Verdict:
         from device_sdk.keystores.registry import open_key
 
-        current = self._state.load().current
-        uri = current.key_uri if current else self._configured_key
-        if uri is None:
-            return "skipped", "no key is named", "set key.uri"
-        with open_key(uri, pin=self._pin) as key:
+        uri = self._uri()
+        if uri is None or "hardware" in self._bad:
+            return "skipped", "its hardware cannot be reached" if uri else "no key is named", None
+        with open_key(uri, pin=self.pin) as key:
             info = key.info
-            chain = self._state.snapshot()[1]
-            opened: Any = key
-            public = opened.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-            if current and public != chain[0].public_key().public_bytes(
-                Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-            ):
+            chain = () if "state-content" in self._bad else self._snapshot()[1]
+            if chain and _spki(key) != _spki(chain[0]):
                 return "failed", f"{info.uri} is not the key of the certificate", "device-sdk enroll --again"
         if not info.hardware:
-            return (
-                "warning",
-                f"{info.uri} is a file: whoever reads it is this device",
-                "use a token or TPM where there is one",
-            )
+            words = f"a file, and whoever reads it is this device: {info.uri}"
+            return "warning", words, "use a token or TPM where there is one"
         if info.extractable:
             return "failed", f"{info.uri} can leave its hardware", "make a new one: device-sdk keys create"
-        return "ok", f"{info.uri}: in hardware, not extractable", None
+        return "ok", f"in hardware, not extractable: {info.uri}", None
 
-    def _server(self) -> tuple[str, str, str | None]:
-        from device_sdk.client.est import EstClient
+    def _server(self) -> Verdict:
+        if not self.online:
+            return "skipped", "not asked for", "device-sdk doctor --online"
+        url, trust = self._place()
+        if url is None:
+            return "skipped", "no server is named", "give --url, or set est.url"
+        if trust is None and self.server.pins:
+            from device_sdk.client.est import bootstrap
+
+            more = {"label": self.server.label, "timeouts": self.server.timeouts, "proxy": self.server.proxy}
+            bootstrap(url, self.server.pins, **more)  # type: ignore[arg-type]  # each has its own type
+            return "ok", f"{url} answers, and its CA has the pinned fingerprint", None
+        if trust is None:
+            return "skipped", f"nothing is trusted to vouch for {url}", "give --anchors, --pin or --implicit"
+        with self._est(url, trust) as client:
+            found = client.cacerts()
+        return "ok", f"{url} answers and is trusted; CA certificates: {len(found.anchors)}", None
+
+    def _client(self) -> Verdict:
+        """The handshake of a renewal, without a renewal."""
+        from device_sdk.client.device import Device
+
+        url, trust = self._place()
+        if not self.online or url is None or trust is None or not self._snapshot()[1]:
+            return "skipped", "not enrolled, or not asked for", None
+        for name in ("key", "hardware", "server"):
+            if name in self._bad:
+                return "skipped", f"the {name} is not in order", None
+        identity = Device(self._path, pin=self.pin).tls_identity()
+        key: Any = identity.key
+        with key, self._est(url, trust, identity) as client:
+            client.cacerts()
+        return "ok", f"{url} takes this device's certificate and key for TLS", None
+
+    def _place(self) -> tuple[str | None, ServerTrust | None]:
         from device_sdk.model.trust import ServerTrust
 
-        state, _, anchors = self._state.snapshot()
-        url = state.endpoint.url if state.endpoint else self._configured_url
-        if not self._online:
-            return "skipped", "not asked for", "device-sdk doctor --online"
-        if url is None or not anchors:
-            return "skipped", "no server or no trust anchors yet", None
-        label = state.endpoint.label if state.endpoint else None
-        with EstClient(url, ServerTrust(anchors), label=label) as client:
-            found = client.cacerts()
-        return "ok", f"{url} answers and is trusted; {len(found.anchors)} trust anchors", None
+        state, _, anchors = self._snapshot()
+        if state.endpoint is None:
+            return self.server.url, self.server.trust
+        return state.endpoint.url, ServerTrust(anchors, state.endpoint.implicit)
+
+    def _est(self, url: str, trust: ServerTrust, identity: TlsIdentity | None = None) -> EstClient:
+        from device_sdk.client.est import EstClient
+
+        endpoint = self._snapshot()[0].endpoint
+        label = endpoint.label if endpoint else self.server.label
+        return EstClient(
+            url, trust, label=label, identity=identity, timeouts=self.server.timeouts, proxy=self.server.proxy
+        )
+
+
+def _spki(holder: Any) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    public: bytes = holder.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return public
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs
-from device_sdk.cli.output import Output, read_file, write_file
+from device_sdk.cli.files import OutputFile, read_file
+from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe, pem_of
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings, add_settings
@@ -14,10 +16,11 @@ from device_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from device_sdk.client.cale import CaleClient
-    from device_sdk.model.trust import ServerTrust
+    from device_sdk.model.csr import CsrSpec
+    from device_sdk.model.trust import ServerTrust, TlsIdentity
     from device_sdk.state import StateDirectory
 
-_STATE = ("state_dir", "cale.name", "cale.url", "key.pin_file", "key.pin_fd")
+_STATE = ("state_dir", "cale.name", "key.pin_file", "key.pin_fd")
 _TRUST = ("est.anchors", "est.implicit", "est.timeout_s", "est.proxy")
 
 
@@ -30,20 +33,26 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         ("whoami", _whoami, "the certificate the authorization server has for this registration"),
         ("decrypt", _decrypt, "decrypt one message, PEM, DER or base64; nothing is written on failure"),
     ):
-        operation = operations.add_parser(name, help=words, description=words.capitalize() + ".", parents=[common])
-        operation.add_argument(
-            "--out", metavar="FILE", required=name == "decrypt", help="write the result here instead of stdout"
-        )
+        description = words[:1].upper() + words[1:] + "."
+        operation = operations.add_parser(name, help=words, description=description, parents=[common])
         operation.set_defaults(run=run)
-        if name == "decrypt":
-            add_settings(operation, "cale.key", "key.pin_file", "key.pin_fd")
-            operation.add_argument("--in", dest="message", metavar="FILE", required=True, help="the message")
-            continue
+        _add_details(operation, name)
+
+
+def _add_details(operation: argparse.ArgumentParser, name: str) -> None:
+    if name == "decrypt":
+        add_settings(operation, "cale.key", "key.pin_file", "key.pin_fd")
+        operation.add_argument("--in", dest="message", metavar="FILE", required=True, help="the message")
+    else:
         add_settings(operation, *_STATE, *_TRUST)
-        if name == "register":
-            add_settings(operation, "cale.key", *inputs.LOGIN, *inputs.IDENTITY)
-        if name == "get":
-            operation.add_argument("path", metavar="PATH", help="/resource?query")
+    if name == "register":
+        add_settings(operation, "cale.url", "cale.key", *inputs.LOGIN, *inputs.IDENTITY)
+        return
+    if name == "get":
+        operation.add_argument("path", metavar="PATH", help="/resource?query")
+    operation.add_argument(
+        "--out", metavar="FILE", required=name == "decrypt", help="write the result here instead of stdout"
+    )
 
 
 def _state(settings: Settings) -> StateDirectory:
@@ -65,13 +74,6 @@ def _trust(settings: Settings, state: StateDirectory) -> ServerTrust:
     return ServerTrust(explicit, implicit)
 
 
-def _key(uri: str, settings: Settings) -> Any:
-    """Every DeviceKey is also one of cryptography's keys, which no type says."""
-    from device_sdk.keystores.registry import open_key
-
-    return open_key(uri, pin=pin_provider(settings))
-
-
 def _client(
     settings: Settings, state: StateDirectory, url: str, key: Any, guid: str | None = None, **more: Any
 ) -> CaleClient:
@@ -89,95 +91,101 @@ def _client(
 
 
 def _register(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    state = _state(settings)
+    state, url, name = _state(settings), settings.require("cale.url"), settings.require("cale.name")
     current = state.load().current
     uri = settings.text("cale.key") or (current.key_uri if current else None)
     if uri is None:
         raise ConfigurationError("no key to register", hint="give --key URI, or enrol first")
-    credentials = inputs.credentials(settings)
-    with (
-        _key(uri, settings) as key,
-        _client(settings, state, settings.require("cale.url"), key, credentials=credentials) as client,
-    ):
-        registration = client.register(_spec(settings, state), key_uri=key.info.uri)
-    state.save_cale_registration(settings.require("cale.name"), registration)
-    facts = vars(registration)
-    out.data(facts, f"registered as {registration.guid}")
+    # A name that cannot be kept should show before the server has made a registration of it.
+    state.cale_registration(name)
+    spec, credentials = _spec(settings, state), inputs.credentials(settings)
+    with ExitStack() as opened:
+        key = inputs.open_key(uri, settings, opened)
+        identity = _proof(settings, opened) if credentials is None and current else None
+        proof = {"credentials": credentials, "identity": identity}
+        client = opened.enter_context(_client(settings, state, url, key, **proof))
+        with state.exclusive():
+            registration = client.register(spec, key_uri=key.info.uri)
+            state.save_cale_registration(name, registration)
+    out.data(vars(registration), f"registered as {registration.guid}")
     return 0
 
 
-def _spec(settings: Settings, state: StateDirectory) -> Any:
+def _proof(settings: Settings, opened: ExitStack) -> TlsIdentity:
+    """Without a password, the device's own certificate says who it is."""
+    from device_sdk.client.device import Device
+
+    identity = Device(settings.require("state_dir"), pin=pin_provider(settings)).tls_identity()
+    key: Any = identity.key
+    opened.enter_context(key)
+    return identity
+
+
+def _spec(settings: Settings, state: StateDirectory) -> CsrSpec:
     """What --subject says, or the subject of the current certificate."""
     from device_sdk.model.csr import CsrSpec
 
     chain = state.snapshot()[1]
-    if settings.text("identity.subject") is None and chain:
+    if settings.text("identity.subject") is None and not settings.list("identity.san") and chain:
         return CsrSpec(chain[0].subject)
     return inputs.csr_spec(settings)
 
 
-def _registered(settings: Settings, state: StateDirectory) -> Any:
-    name = settings.require("cale.name")
+def _registered(settings: Settings, opened: ExitStack) -> tuple[CaleClient, str]:
+    """A client for the registration the settings name, and its GUID."""
+    state, name = _state(settings), settings.require("cale.name")
     registration = state.cale_registration(name)
     if registration is None:
         raise ConfigurationError(f"{state.path}: no CALE registration named {name!r}", hint="device-sdk cale register")
-    return registration
+    key = inputs.open_key(registration.key_uri, settings, opened)
+    client = _client(settings, state, registration.origin, key, registration.guid)
+    return opened.enter_context(client), registration.guid
 
 
 def _get(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    state = _state(settings)
-    registration = _registered(settings, state)
-    with (
-        _key(registration.key_uri, settings) as key,
-        _client(settings, state, registration.origin, key, registration.guid) as client,
-    ):
-        plain = client.get(options.path).content
-    if options.out:
-        write_file(options.out, plain, mode=0o600)
-    if out.as_json or not options.out:
-        _print(plain, options.out, out)
+    with ExitStack() as opened:
+        file = opened.enter_context(OutputFile(options.out, mode=0o600))
+        content = _registered(settings, opened)[0].get(options.path).content
+        file.write(content)
+    if out.as_json:
+        out.data(_as_data(content) | {"file": options.out}, "")
+    elif not options.out:
+        out.content(content)
     return 0
 
 
-def _print(plain: bytes, file: str | None, out: Output) -> None:
-    if not out.as_json:
-        import sys
-
-        sys.stdout.buffer.write(plain)
-        sys.stdout.flush()
-        return
+def _as_data(content: bytes) -> dict[str, object]:
     from base64 import b64encode
 
     try:
-        text: str | None = plain.decode()
+        text: str | None = content.decode()
     except UnicodeDecodeError:
         text = None
-    out.data({"text": text, "base64": b64encode(plain).decode(), "size_bytes": len(plain), "file": file}, "")
+    return {"text": text, "base64": b64encode(content).decode(), "size_bytes": len(content)}
 
 
 def _whoami(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    state = _state(settings)
-    registration = _registered(settings, state)
-    with (
-        _key(registration.key_uri, settings) as key,
-        _client(settings, state, registration.origin, key, registration.guid) as client,
-    ):
+    with ExitStack() as opened:
+        file = opened.enter_context(OutputFile(options.out))
+        client, guid = _registered(settings, opened)
         certificate = client.whoami()
-    pem = pem_of([certificate])
-    if options.out:
-        write_file(options.out, pem)
-    out.data({"certificate": describe(certificate), "pem": pem.decode(), "guid": registration.guid}, pem.decode())
+        pem = pem_of([certificate])
+        file.write(pem)
+    if out.as_json or not options.out:
+        data = {"certificate": describe(certificate), "pem": pem.decode(), "guid": guid, "file": options.out}
+        out.data(data, pem.decode())
     return 0
 
 
 def _decrypt(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     from device_sdk.client.cale import decrypt
+    from device_sdk.client.cale.files import MAX_FILE_BYTES
 
-    message = read_file(options.message)
-    with _key(settings.require("cale.key"), settings) as key:
-        plain = decrypt(message, key)
-    write_file(options.out, plain, mode=0o600)
-    out.data(
-        {"file": options.out, "size_bytes": len(plain)}, f"{len(plain)} bytes written to {options.out}"
-    ) if out.as_json else None
+    message = read_file(options.message, limit_bytes=MAX_FILE_BYTES)
+    with ExitStack() as opened:
+        file = opened.enter_context(OutputFile(options.out, mode=0o600))
+        content = decrypt(message, inputs.open_key(settings.require("cale.key"), settings, opened))
+        file.write(content)
+    if out.as_json:
+        out.data({"file": options.out, "size_bytes": len(content)}, "")
     return 0

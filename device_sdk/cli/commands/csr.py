@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from device_sdk.cli import inputs
-from device_sdk.cli.output import Output, write_file
+from device_sdk.cli.files import write_file
+from device_sdk.cli.output import Output
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings, add_settings
 

@@ -3,37 +3,62 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from device_sdk.cli.output import Output
+from device_sdk.cli import inputs
+from device_sdk.cli.output import Output, one_line
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings, add_settings
+
+if TYPE_CHECKING:
+    from device_sdk.client.doctor import Doctor, Finding
 
 _MARKS = {"ok": "ok  ", "warning": "WARN", "failed": "FAIL", "skipped": "-   "}
 
 
 def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse.ArgumentParser) -> None:
     """Describe the command."""
-    add_settings(parser, "state_dir", "key.uri", "key.pin_file", "key.pin_fd", "est.url")
+    add_settings(parser, "state_dir", "key.uri", "key.pin_file", "key.pin_fd", *inputs.SERVER)
     parser.add_argument("--online", action="store_true", help="also talk to the server")
+    parser.add_argument("--stream", action="store_true", help="with --json: one line per check, as soon as it is done")
     parser.add_argument("--warnings-as-errors", action="store_true", help="exit 1 for a warning, too")
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    from device_sdk.client.doctor import Doctor
+    found = []
+    for finding in _doctor(options, settings).run():
+        found.append(finding)
+        if options.stream or not out.as_json:
+            out.line(finding.to_json(), _line(finding))
+    if out.as_json and not options.stream:
+        out.data({"checks": [finding.to_json() for finding in found]}, "")
+    bad = {"failed", "warning"} if options.warnings_as_errors else {"failed"}
+    return 1 if any(finding.status in bad for finding in found) else 0
 
-    doctor = Doctor(
+
+def _doctor(options: argparse.Namespace, settings: Settings) -> Doctor:
+    from device_sdk.client.doctor import Doctor, ServerToCheck
+    from device_sdk.model.trust import ServerTrust
+
+    anchors, implicit = inputs.anchors(settings), settings.switch("est.implicit")
+    server = ServerToCheck(
+        url=settings.text("est.url"),
+        label=settings.text("est.label"),
+        trust=ServerTrust(anchors, implicit) if anchors or implicit else None,
+        pins=inputs.pins(settings),
+        timeouts=inputs.timeouts(settings),
+        proxy=settings.text("est.proxy"),
+    )
+    return Doctor(
         settings.require("state_dir"),
         key_uri=settings.text("key.uri"),
-        url=settings.text("est.url"),
+        server=server,
         online=options.online,
         pin=pin_provider(settings),
     )
-    findings = list(doctor.run())
-    lines = [
-        f"{_MARKS[found.status]}  {found.check:16} {found.detail}" + (f"\n{'':24}-> {found.hint}" if found.hint else "")
-        for found in findings
-    ]
-    out.data({"checks": [found.to_json() for found in findings]}, "\n".join(lines))
-    bad = {"failed", "warning"} if options.warnings_as_errors else {"failed"}
-    return 1 if any(found.status in bad for found in findings) else 0
+
+
+def _line(finding: Finding) -> str:
+    hint = f"\n{'':22}-> {one_line(finding.hint)}" if finding.hint else ""
+    return f"{_MARKS[finding.status]}  {finding.check:15} {one_line(finding.detail)}{hint}"

@@ -1,8 +1,9 @@
-"""`device-sdk enroll`, `renew` and `needs-renewal`: the whole job, with a state directory that survives power cuts."""
+"""`device-sdk enroll`, `renew`, `abandon` and `needs-renewal`: the whole job, with a state directory that survives power cuts."""
 
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from device_sdk.cli import inputs
@@ -10,37 +11,48 @@ from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings, add_settings
-from device_sdk.errors import DeviceSdkError
+from device_sdk.errors import ConfigurationError, DeviceSdkError
 
 if TYPE_CHECKING:
-    from device_sdk.client.device import Device, Outcome
+    from device_sdk.client.device import Device, EnrolmentPlan, Outcome
+    from device_sdk.model.trust import TlsIdentity
 
-_KEY = ("key.uri", "key.type", "key.pin_file", "key.pin_fd")
+_COMMON = ("state_dir", "key.pin_file", "key.pin_fd")
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str, _common: argparse.ArgumentParser) -> None:
     """Describe the command of that name."""
-    add_settings(parser, "state_dir", "key.pin_file", "key.pin_fd") if name != "enroll" else add_settings(
-        parser, "state_dir", *_KEY
+    add_settings(parser, *_COMMON)
+    describe_command = {"enroll": _add_enroll, "renew": _add_renew, "abandon": _add_abandon}
+    describe_command.get(name, _add_needs_renewal)(parser)
+
+
+def _add_enroll(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser, "key.uri", "key.type", *inputs.SERVER, *inputs.LOGIN, *inputs.IDENTITY, "est.wait_s")
+    parser.add_argument("--reuse", action="store_true", help="certify a key that was there before")
+    parser.add_argument("--again", action="store_true", help="enrol anew although there is a valid certificate")
+    parser.add_argument("--tls-cert", metavar="FILE", help="certificate for TLS, the one of the factory for example")
+    parser.add_argument("--tls-key", metavar="URI", help="the key of --tls-cert")
+    parser.set_defaults(run=_enroll)
+
+
+def _add_renew(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser, *inputs.LOGIN, "est.wait_s", "est.timeout_s", "est.proxy")
+    add_settings(parser, "renewal.rekey", "renewal.keep_old", "renewal.threshold")
+    parser.add_argument(
+        "--new-key", metavar="URI", help="name of the new key; counted up from the first one if not given"
     )
-    if name == "enroll":
-        add_settings(parser, *inputs.SERVER, *inputs.LOGIN, *inputs.IDENTITY, "est.wait_s")
-        parser.add_argument("--reuse", action="store_true", help="certify a key that was there before")
-        parser.add_argument("--again", action="store_true", help="enrol anew although there is a valid certificate")
-        parser.set_defaults(run=_enroll)
-    elif name == "renew":
-        add_settings(
-            parser, *inputs.LOGIN, "est.wait_s", "est.timeout_s", "est.proxy", "renewal.rekey", "renewal.keep_old"
-        )
-        parser.add_argument(
-            "--new-key", metavar="URI", help="name of the new key; counted up from the first one if not given"
-        )
-        parser.add_argument("--if-needed", action="store_true", help="do nothing unless it is time")
-        add_settings(parser, "renewal.threshold")
-        parser.set_defaults(run=_renew)
-    else:
-        add_settings(parser, "renewal.threshold")
-        parser.set_defaults(run=_needs_renewal)
+    parser.add_argument("--if-needed", action="store_true", help="do nothing unless it is time")
+    parser.set_defaults(run=_renew)
+
+
+def _add_abandon(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_abandon)
+
+
+def _add_needs_renewal(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser, "renewal.threshold")
+    parser.set_defaults(run=_needs_renewal)
 
 
 def _device(settings: Settings) -> Device:
@@ -70,11 +82,22 @@ def _report(outcome: Outcome, device: Device, out: Output, *, verb: str) -> int:
 
 
 def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    if bool(options.tls_cert) != bool(options.tls_key):
+        raise ConfigurationError("--tls-cert and --tls-key go together")
+    device = _device(settings)
+    with ExitStack() as opened:
+        identity = None
+        if options.tls_cert:
+            identity = inputs.tls_identity(options.tls_cert, options.tls_key, settings, opened)
+        return _report(device.enroll(_plan(options, settings, identity)), device, out, verb="enrolled:")
+
+
+def _plan(options: argparse.Namespace, settings: Settings, identity: TlsIdentity | None) -> EnrolmentPlan:
     from device_sdk.client.device import EnrolmentPlan
     from device_sdk.model.keys import KeyType
 
     kind = settings.text("key.type")
-    plan = EnrolmentPlan(
+    return EnrolmentPlan(
         url=settings.require("est.url"),
         label=settings.text("est.label"),
         key_uri=settings.require("key.uri"),
@@ -83,15 +106,14 @@ def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int
         anchors=inputs.anchors(settings),
         pins=inputs.pins(settings),
         implicit=settings.switch("est.implicit"),
-        credentials=inputs.credentials(settings),
+        identity=identity,
+        credentials=inputs.credentials(settings, needed=identity is None),
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),
-        wait_s=settings.number("est.wait_s") or 0.0,
+        wait_s=inputs.wait(settings),
         reuse_key=options.reuse,
         again=options.again,
     )
-    device = _device(settings)
-    return _report(device.enroll(plan), device, out, verb="enrolled:")
 
 
 def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
@@ -99,7 +121,7 @@ def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
 
     device = _device(settings)
     if options.if_needed:
-        decision = device.needs_renewal(threshold=settings.number("renewal.threshold") or 2 / 3)
+        decision = device.needs_renewal(threshold=inputs.threshold(settings))
         if not decision.needed:
             out.data({"changed": False} | decision.to_json(), decision.reason)
             return 0
@@ -107,18 +129,24 @@ def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         rekey=settings.switch("renewal.rekey"),
         keep_old=settings.switch("renewal.keep_old"),
         key_uri=options.new_key,
-        credentials=inputs.credentials(settings),
+        credentials=inputs.credentials(settings, needed=False),
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),
-        wait_s=settings.number("est.wait_s") or 0.0,
+        wait_s=inputs.wait(settings),
     )
     return _report(device.renew(plan), device, out, verb="renewed:")
+
+
+def _abandon(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    abandoned = _device(settings).abandon()
+    out.data({"abandoned": abandoned}, "abandoned" if abandoned else "nothing was under way")
+    return 0
 
 
 def _needs_renewal(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
     """0 renew now, 1 fine, 2 missing or unreadable: what systemd's ExecCondition expects."""
     try:
-        decision = _device(settings).needs_renewal(threshold=settings.number("renewal.threshold") or 2 / 3)
+        decision = _device(settings).needs_renewal(threshold=inputs.threshold(settings))
     except DeviceSdkError as error:
         out.error(error)
         return 2

@@ -7,14 +7,17 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs
-from device_sdk.cli.output import Output, read_file, write_file
-from device_sdk.cli.pem import certificates_from, describe, pem_of
-from device_sdk.cli.secrets import pin_provider
-from device_sdk.cli.settings import Settings, add_settings
+from device_sdk.cli.files import OutputFile
+from device_sdk.cli.output import Output
+from device_sdk.cli.pem import describe, pem_of
+from device_sdk.cli.settings import Settings, Source, add_settings
 from device_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from device_sdk.client.est import Enrolled, EstClient
+    from cryptography import x509
+
+    from device_sdk.client.est import Enrolled, EstClient, Pending
+    from device_sdk.model.csr import CsrSpec
     from device_sdk.model.trust import ServerTrust, TlsIdentity
 
 _KEY = ("key.uri", "key.pin_file", "key.pin_fd")
@@ -29,20 +32,24 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         ("enroll", _enroll, "get a certificate for --key (section 4.2.1)"),
         ("reenroll", _reenroll, "renew the certificate --cert, whose key is --key (section 4.2.2)"),
     ):
-        operation = operations.add_parser(name, help=words, description=words.capitalize() + ".", parents=[common])
-        add_settings(operation, *inputs.SERVER, *inputs.LOGIN)
+        description = words[:1].upper() + words[1:] + "."
+        operation = operations.add_parser(name, help=words, description=description, parents=[common])
+        add_settings(operation, *inputs.SERVER, *inputs.LOGIN, *_KEY)
         operation.add_argument("--out", metavar="FILE", help="write the result here instead of stdout")
         operation.set_defaults(run=run)
-        if name == "enroll":
-            add_settings(operation, *_KEY, *inputs.IDENTITY, "est.wait_s")
-            operation.add_argument("--tls-cert", metavar="FILE", help="certificate for TLS, of a factory or another CA")
-            operation.add_argument("--tls-key", metavar="URI", help="the key of --tls-cert")
-        if name == "reenroll":
-            add_settings(operation, *_KEY, "identity.mac", "est.wait_s")
-            operation.add_argument(
-                "--cert", metavar="FILE", required=True, help="the current certificate, with its chain"
-            )
-            operation.add_argument("--new-key", metavar="URI", help="certify this key instead of --key")
+        _add_pair(operation, name)
+
+
+def _add_pair(operation: argparse.ArgumentParser, name: str) -> None:
+    renewing = name == "reenroll"
+    words = "the current certificate, with its chain" if renewing else "certificate for TLS; its key is --key"
+    operation.add_argument("--cert", metavar="FILE", required=renewing, help=words)
+    if name in ("enroll", "reenroll"):
+        add_settings(operation, *inputs.IDENTITY, "est.wait_s")
+        operation.add_argument("--new-key", metavar="URI", help="certify this key instead of --key")
+    if name == "enroll":
+        operation.add_argument("--tls-cert", metavar="FILE", help="certificate for TLS whose key is not --key")
+        operation.add_argument("--tls-key", metavar="URI", help="the key of --tls-cert")
 
 
 def trust(settings: Settings, out: Output) -> ServerTrust:
@@ -56,7 +63,9 @@ def trust(settings: Settings, out: Output) -> ServerTrust:
 
     explicit, pins = inputs.anchors(settings), inputs.pins(settings)
     implicit = settings.switch("est.implicit")
-    if bool(pins) == bool(explicit or implicit):
+    if pins and (explicit or implicit):
+        raise ConfigurationError("--pin does not go together with --anchors or --implicit", hint="give one of them")
+    if not (pins or explicit or implicit):
         raise ConfigurationError("say whom to trust", hint="give --anchors FILE, --pin sha256:HEX or --implicit")
     if not pins:
         return ServerTrust(explicit, implicit)
@@ -79,101 +88,157 @@ def _client(settings: Settings, out: Output, identity: TlsIdentity | None = None
         trust(settings, out),
         label=settings.text("est.label"),
         identity=identity,
-        credentials=inputs.credentials(settings),
+        credentials=inputs.credentials(settings, needed=identity is None),
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),
     )
 
 
+def _pair(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> TlsIdentity | None:
+    if not options.cert:
+        return None
+    return inputs.tls_identity(options.cert, settings.require("key.uri"), settings, opened)
+
+
 def _cacerts(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    with _client(settings, out) as client:
+    with ExitStack() as opened:
+        file = opened.enter_context(OutputFile(options.out))
+        client = opened.enter_context(_client(settings, out, _pair(options, settings, opened)))
         found = client.cacerts()
-    for ignored in found.ignored:
-        out.progress(f"ignored {ignored.certificate.subject.rfc4514_string()}: {ignored.reason}")
-    certificates = (*found.anchors, *found.intermediates)
-    pem = pem_of(certificates)
-    data = {
-        "anchors": [describe(certificate) for certificate in found.anchors],
-        "intermediates": [describe(certificate) for certificate in found.intermediates],
-        "ignored": [describe(item.certificate) | {"reason": item.reason} for item in found.ignored],
-        "pem": pem.decode(),
-    }
-    _deliver(options.out, pem, data, out)
-    return 0
+        for ignored in found.ignored:
+            out.progress(f"ignored {ignored.certificate.subject.rfc4514_string()}: {ignored.reason}")
+        pem = pem_of((*found.anchors, *found.intermediates))
+        data = {
+            "anchors": [describe(certificate) for certificate in found.anchors],
+            "intermediates": [describe(certificate) for certificate in found.intermediates],
+            "ignored": [describe(item.certificate) | {"reason": item.reason} for item in found.ignored],
+            "pem": pem.decode(),
+        }
+        return _deliver(file, pem, data, out)
 
 
 def _csrattrs(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    with _client(settings, out) as client:
+    with ExitStack() as opened:
+        file = opened.enter_context(OutputFile(options.out))
+        client = opened.enter_context(_client(settings, out, _pair(options, settings, opened)))
         wishes = client.csrattrs()
-    data: dict[str, Any] = {
-        "keys": [str(wish) for wish in wishes.keys],
-        "signatures": [wish.name for wish in wishes.signatures],
-        "mac_address": wishes.wants_mac,
-        "channel_binding": wishes.wants_binding,
-        "extensions": [wish.oid for wish in wishes.extensions],
-        "subject_attributes": list(wishes.subject_types),
-        "unknown": [element.oid for element in wishes.unknown],
-    }
-    text = "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in data.items() if value) or "no wishes"
-    _deliver(options.out, (text + "\n").encode(), data, out)
-    return 0
+        data: dict[str, Any] = {
+            "keys": [str(wish) for wish in wishes.keys],
+            "signatures": [wish.name for wish in wishes.signatures],
+            "mac_address": wishes.wants_mac,
+            "channel_binding": wishes.wants_binding,
+            "extensions": [wish.oid for wish in wishes.extensions],
+            "subject_attributes": list(wishes.subject_types),
+            "unknown": [element.oid for element in wishes.unknown],
+        }
+        text = "\n".join(f"{name.replace('_', ' ')}: {_shown(value)}" for name, value in data.items() if value)
+        return _deliver(file, (text or "no wishes").encode() + b"\n", data, out)
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else "asked for"
 
 
 def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    spec = inputs.csr_spec(settings)
+    tls_cert, tls_key = _enrolment_pair(options, settings)
     with ExitStack() as opened:
-        key = _open(settings.require("key.uri"), settings, opened)
-        identity = _tls_identity(options, settings, opened)
+        file = opened.enter_context(OutputFile(options.out))
+        key = inputs.open_key(options.new_key or settings.require("key.uri"), settings, opened)
+        identity = inputs.tls_identity(tls_cert, tls_key, settings, opened) if tls_cert else None
+        spec = _enrolment_spec(settings, identity)
         client = opened.enter_context(_client(settings, out, identity))
-        return _issued(options, client.enroll(key, spec, wait_s=settings.number("est.wait_s")), out)
+        return _issued(file, client.enroll(key, spec, wait_s=inputs.wait(settings), progress=_patience(out)), out)
+
+
+def _enrolment_pair(options: argparse.Namespace, settings: Settings) -> tuple[str | None, str]:
+    """The certificate for TLS and the URI of its key: --cert with --key, or --tls-cert with --tls-key."""
+    if bool(options.tls_cert) != bool(options.tls_key):
+        raise ConfigurationError("--tls-cert and --tls-key go together")
+    if options.tls_cert and (options.cert or options.new_key):
+        raise ConfigurationError("--tls-cert does not go together with --cert or --new-key", hint="give one pair")
+    if options.new_key and not options.cert:
+        raise ConfigurationError("--new-key needs --cert, the certificate of --key", hint="or give the key as --key")
+    return options.tls_cert or options.cert, options.tls_key or settings.require("key.uri")
+
+
+def _enrolment_spec(settings: Settings, identity: TlsIdentity | None) -> CsrSpec:
+    """What the settings say; a device that has a certificate is called the same in the next one."""
+    from dataclasses import replace
+
+    spec = inputs.csr_spec(settings, nameless=True)
+    if identity is None or list(spec.subject) or spec.san:
+        return spec
+    return replace(spec, subject=identity.chain[0].subject)
 
 
 def _reenroll(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     from cryptography import x509
 
     from device_sdk.model.csr import CsrSpec
-    from device_sdk.model.trust import TlsIdentity
 
-    chain = certificates_from(read_file(options.cert), options.cert)
     # subject and names are the certificate's (RFC 7030 section 4.2.2); only the MAC address can be added
     wanted = CsrSpec(x509.Name([]), device=inputs.device_attributes(settings))
     with ExitStack() as opened:
-        key = _open(settings.require("key.uri"), settings, opened)
-        new_key = _open(options.new_key, settings, opened) if options.new_key else key
-        client = opened.enter_context(_client(settings, out, TlsIdentity(chain, key)))
-        return _issued(options, client.reenroll(new_key, wanted, wait_s=settings.number("est.wait_s")), out)
+        file = opened.enter_context(OutputFile(options.out))
+        identity = inputs.tls_identity(options.cert, settings.require("key.uri"), settings, opened)
+        _require_same_names(settings, identity.chain[0])
+        new_key = inputs.open_key(options.new_key, settings, opened) if options.new_key else identity.key
+        client = opened.enter_context(_client(settings, out, identity))
+        renewed = client.reenroll(new_key, wanted, wait_s=inputs.wait(settings), progress=_patience(out))
+        return _issued(file, renewed, out)
 
 
-def _open(uri: str, settings: Settings, opened: ExitStack) -> Any:
-    """Every DeviceKey is also one of cryptography's keys, which no type says; it is closed with the others."""
-    from device_sdk.keystores.registry import open_key
+def _require_same_names(settings: Settings, certificate: x509.Certificate) -> None:
+    """What a flag says must be what the certificate says already."""
+    from cryptography import x509
 
-    return opened.enter_context(open_key(uri, pin=pin_provider(settings)))
+    from device_sdk.wire.names import parse_dn, parse_san
+
+    subject = settings.text("identity.subject")
+    if settings.source("identity.subject") is Source.FLAG and subject and parse_dn(subject) != certificate.subject:
+        raise ConfigurationError(
+            f"a renewal keeps the subject {certificate.subject.rfc4514_string()}; it cannot become {subject}",
+            hint="leave --subject out, or get a new certificate by est enroll",
+        )
+    if settings.source("identity.san") is Source.FLAG:
+        try:
+            present = set(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        except x509.ExtensionNotFound:
+            present = set()
+        if {parse_san(text) for text in settings.list("identity.san")} != present:
+            raise ConfigurationError(
+                "a renewal keeps the certificate's subject alternative names",
+                hint="leave --san out, or get a new certificate by est enroll",
+            )
 
 
-def _tls_identity(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> TlsIdentity | None:
-    from device_sdk.model.trust import TlsIdentity
+def _patience(out: Output) -> Any:
+    def progress(pending: Pending) -> None:
+        out.progress(f"accepted and not decided yet; the server asks for {pending.retry_after_s:.0f} s of patience")
 
-    if not options.tls_cert and not options.tls_key:
-        return None
-    if not (options.tls_cert and options.tls_key):
-        raise ConfigurationError("--tls-cert and --tls-key go together")
-    chain = certificates_from(read_file(options.tls_cert), options.tls_cert)
-    return TlsIdentity(chain, _open(options.tls_key, settings, opened))
+    return progress
 
 
-def _issued(options: argparse.Namespace, enrolled: Enrolled, out: Output) -> int:
+def _issued(file: OutputFile, enrolled: Enrolled, out: Output) -> int:
     for note in enrolled.differences:
         out.say(f"note: {note}")
     pem = pem_of(enrolled.chain)
     data = {"certificate": describe(enrolled.certificate), "pem": pem.decode(), "notes": list(enrolled.differences)}
-    _deliver(options.out, pem, data, out)
-    return 0
+    return _deliver(file, pem, data, out)
 
 
-def _deliver(path: str | None, content: bytes, data: dict[str, Any], out: Output) -> None:
-    if path:
-        write_file(path, content)
-        data = data | {"file": path}
-    if out.as_json or not path:
+def _deliver(file: OutputFile, content: bytes, data: dict[str, Any], out: Output) -> int:
+    """To the file or to stdout; what cannot be written to the file is not lost, but goes to stdout as well."""
+    try:
+        file.write(content)
+    except ConfigurationError as error:
+        error.hint = "what was to be written there is on standard output"
+        if not out.as_json:
+            out.content(content)
+        out.error(error, data)
+        return error.exit_code
+    if file.path:
+        data = data | {"file": file.path}
+    if out.as_json or not file.path:
         out.data(data, content.decode())
+    return 0

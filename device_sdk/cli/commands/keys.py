@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from device_sdk.cli.output import Output, read_file, write_file
+from device_sdk.cli.files import read_file, write_file
+from device_sdk.cli.output import Output
 from device_sdk.cli.secrets import pin_provider
-from device_sdk.cli.settings import Settings, add_settings
+from device_sdk.cli.settings import KEY_TYPES, Settings, add_settings
 from device_sdk.errors import KeyNotFoundError
 
 if TYPE_CHECKING:
     from device_sdk.keystores.keys import DeviceKey
     from device_sdk.model.keys import KeyInfo
-
-_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
 
 
 def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.ArgumentParser) -> None:
@@ -29,12 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         ("store-certificate", _store_certificate, "keep a certificate beside its key"),
         ("certificate", _certificate, "the certificate beside a key"),
     ):
-        verb = verbs.add_parser(name, help=words, description=words.capitalize() + ".", parents=[common])
+        verb = verbs.add_parser(name, help=words, description=words[:1].upper() + words[1:] + ".", parents=[common])
         verb.add_argument("uri", metavar="URI", help="pkcs11:..., tpm2:... or file:...")
         add_settings(verb, "key.pin_file", "key.pin_fd")
         verb.set_defaults(run=run)
         if name == "create":
-            verb.add_argument("--type", required=True, choices=_TYPES, help="what to generate")
+            verb.add_argument(
+                "--type",
+                required=True,
+                choices=KEY_TYPES,
+                metavar="TYPE",
+                help="what to generate: " + ", ".join(KEY_TYPES),
+            )
             verb.add_argument("--reuse", action="store_true", help="open the key if one of that name and type is there")
         if name == "store-certificate":
             verb.add_argument("file", metavar="FILE", help="certificate, PEM or DER")
@@ -111,26 +116,31 @@ def _probe(options: argparse.Namespace, settings: Settings, out: Output) -> int:
 
 
 def _store_certificate(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    from device_sdk.cli.pem import certificates_from
+    from device_sdk.cli.pem import certificates_from, describe
     from device_sdk.keystores.registry import store_certificate
 
     certificate = certificates_from(read_file(options.file), options.file)[0]
     store_certificate(options.uri, certificate, pin=pin_provider(settings))
-    out.say("stored")
+    if out.as_json:
+        out.data({"stored": describe(certificate)}, "")
     return 0
 
 
 def _certificate(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
+    from device_sdk.cli.pem import describe, pem_of
     from device_sdk.keystores.registry import load_certificate
+    from device_sdk.wire.key_uri import parse_key_uri
 
     certificate = load_certificate(options.uri, pin=pin_provider(settings))
     if certificate is None:
-        raise KeyNotFoundError("no certificate is stored beside this key", hint="device-sdk keys store-certificate")
-    pem = certificate.public_bytes(Encoding.PEM)
+        raise KeyNotFoundError(
+            f"{parse_key_uri(options.uri)}: no certificate is stored beside this key",
+            hint="device-sdk keys store-certificate",
+        )
+    pem = pem_of([certificate])
     if options.out:
         write_file(options.out, pem)
-    else:
-        out.data({"certificate": pem.decode()}, pem.decode())
+    if out.as_json or not options.out:
+        data = {"certificate": describe(certificate), "pem": pem.decode(), "file": options.out}
+        out.data(data, pem.decode())
     return 0

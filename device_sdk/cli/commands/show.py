@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
+from device_sdk.cli import inputs
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe
 from device_sdk.cli.settings import Settings, add_settings
+from device_sdk.errors import ClockError
+
+if TYPE_CHECKING:
+    from device_sdk.client.device import Device
 
 
 def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse.ArgumentParser) -> None:
@@ -30,9 +36,7 @@ def _run(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
         "chain": [describe(certificate) for certificate in chain[1:]],
         "anchors": [describe(certificate) for certificate in anchors],
         "endpoint": vars(state.endpoint) if state.endpoint else None,
-        "renewal": device.needs_renewal(threshold=settings.number("renewal.threshold") or 2 / 3).to_json()
-        if chain
-        else None,
+        "renewal": _renewal(device, inputs.threshold(settings)) if chain else None,
         "under_way": journal
         and {"operation": journal.operation.value, "phase": journal.phase.value, "key_uri": journal.key_uri},
         "previous": [record.key_uri for record in state.previous],
@@ -42,18 +46,35 @@ def _run(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
     return 0
 
 
+def _renewal(device: Device, threshold: float) -> dict[str, object]:
+    try:
+        return device.needs_renewal(threshold=threshold).to_json()
+    except ClockError as error:
+        return {"needed": None, "reason": error.message}
+
+
 def _text(data: dict[str, object]) -> str:
     lines: list[str] = []
     for name, value in data.items():
         words = name.replace("_", " ")
-        if isinstance(value, dict):
-            lines.append(f"{words}:")
-            lines += [f"    {key}: {item}" for key, item in value.items()]
+        if isinstance(value, bool):
+            lines.append(f"{words}: {'yes' if value else 'no'}")
+        elif isinstance(value, dict):
+            lines += [f"{words}:"] if value else []
+            lines += [f"    {key.replace('_', ' ')}: {_item(item)}" for key, item in value.items() if item is not None]
         elif isinstance(value, list):
-            lines += [
-                f"{words}: {item['subject']} ({item['sha256']})" if isinstance(item, dict) else f"{words}: {item}"
-                for item in value
-            ]
+            lines += [f"{words}: {_item(item)}" for item in value]
         elif value is not None:
             lines.append(f"{words}: {value}")
     return "\n".join(lines)
+
+
+def _item(item: object) -> object:
+    """One line for something inside something."""
+    if isinstance(item, bool):
+        return "yes" if item else "no"
+    if not isinstance(item, dict):
+        return item
+    if "guid" in item:
+        return f"{item['guid']} at {item['origin']}, key {item['key_uri']}"
+    return f"{item['subject']} ({item['sha256']})"
