@@ -89,10 +89,10 @@ def test_https_transport_is_made_without_requests():
 
 def test_python_that_does_not_lead_to_openssl():
     """Statically linked builds: the symbols are not there."""
-    import math
+    import _ctypes
 
     with pytest.raises(TlsKeyUnavailableError, match="cannot be reached") as caught:
-        Library(math.__file__)
+        Library(_ctypes.__file__)
     assert "linked dynamically" in caught.value.hint
     with pytest.raises(TlsKeyUnavailableError):
         Library("/nowhere/_ssl.so")
