@@ -11,7 +11,7 @@ from device_sdk.client.device.generation import absolute
 from device_sdk.client.device.plan import EnrolmentPlan, Outcome
 from device_sdk.client.device.request import choose_key_type, remember_issued, remember_pending, wait_for_turn
 from device_sdk.client.device.undo import undo
-from device_sdk.client.est import EstClient, bootstrap
+from device_sdk.client.est import EstClient, bootstrap_client
 from device_sdk.errors import ConfigurationError, KeyExistsError, ServerNotTrustedError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.keys import KeyType
@@ -127,9 +127,9 @@ class Enrolment:
     def _request(self, journal: Journal, state: DeviceState, *, resumed: bool) -> tuple[Journal, tuple[str, ...]]:
         context, plan = self.context, self.plan
         left_s = wait_for_turn(context, journal, plan.wait_s)
-        trust = self._trust()
-        journal = replace(journal, implicit=trust.implicit)
-        with self._client(trust) as client:
+        opened, implicit = self._trusting_client()
+        journal = replace(journal, implicit=implicit)
+        with opened as client:
             ca = client.cacerts()
             key, wishes, notes = self._key(journal, state, client.csrattrs(), resumed=resumed)
             with key:
@@ -177,21 +177,26 @@ class Enrolment:
             clock=self.context.clock,
         )
 
-    def _trust(self) -> ServerTrust:
-        """Explicit anchors wherever they can be had (EST-118)."""
+    def _trusting_client(self) -> tuple[EstClient, bool]:
+        """A client whose first operation shows whether the server is the one that was meant, and whether it is Implicit."""
         plan = self.plan
-        if plan.anchors:
-            return ServerTrust(plan.anchors, plan.implicit)
         if plan.pins:
-            ca = bootstrap(
+            client = bootstrap_client(
                 plan.url,
                 plan.pins,
                 label=plan.label,
+                identity=plan.identity,
+                credentials=plan.credentials,
                 timeouts=plan.timeouts,
                 proxy=plan.proxy,
                 clock=self.context.clock,
             )
-            return ServerTrust(ca.anchors)
+            return client, False
+        trust = ServerTrust(plan.anchors, plan.implicit) if plan.anchors else self._found_trust()
+        return self._client(trust), trust.implicit
+
+    def _found_trust(self) -> ServerTrust:
+        """Explicit anchors wherever they can be had (EST-118)."""
         implicit = ServerTrust(implicit=True)
         with self._client(implicit) as client:
             anchors = client.cacerts().anchors

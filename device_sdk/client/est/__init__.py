@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from device_sdk.client.est.bootstrap import bootstrap
+from device_sdk.client.est.bootstrap import bootstrap, bootstrap_client
 from device_sdk.client.est.client import EstClient
 from device_sdk.client.est.clock import Clock
 from device_sdk.model.credentials import Credentials
@@ -10,4 +10,14 @@ from device_sdk.protocols.est.ca_certificates import CaCertificates, Ignored
 from device_sdk.protocols.est.issued import Enrolled
 from device_sdk.protocols.est.responses import Pending
 
-__all__ = ["CaCertificates", "Clock", "Credentials", "Enrolled", "EstClient", "Ignored", "Pending", "bootstrap"]
+__all__ = [
+    "CaCertificates",
+    "Clock",
+    "Credentials",
+    "Enrolled",
+    "EstClient",
+    "Ignored",
+    "Pending",
+    "bootstrap",
+    "bootstrap_client",
+]

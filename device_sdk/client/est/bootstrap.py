@@ -11,7 +11,8 @@ from device_sdk.client.est.client import EstClient
 from device_sdk.client.est.clock import Clock
 from device_sdk.client.est.exchange import carry
 from device_sdk.errors import ConfigurationError, FingerprintMismatchError
-from device_sdk.model.trust import Pin, ServerTrust
+from device_sdk.model.credentials import Credentials
+from device_sdk.model.trust import Pin, ServerTrust, TlsIdentity
 from device_sdk.protocols.est.ca_certificates import CaCertificates, usable_roots
 from device_sdk.protocols.est.conversation import Conversation
 from device_sdk.protocols.est.pinning import fingerprints, pinned_anchors, require_current
@@ -57,6 +58,43 @@ def bootstrap(
         ServerNotTrustedError, ServerNotAuthorizedError: the server does not validate with the accepted anchors.
         RemoteProtocolError, TransportError: see EstClient.cacerts.
     """
+    with bootstrap_client(
+        url, pins, label=label, timeouts=timeouts, proxy=proxy, confirm=confirm, clock=clock
+    ) as client:
+        return client.cacerts()
+
+
+def bootstrap_client(  # noqa: PLR0913  # every argument but the first two has a default
+    url: str,
+    pins: Sequence[Pin],
+    *,
+    label: str | None = None,
+    identity: TlsIdentity | None = None,
+    credentials: Credentials | None = None,
+    timeouts: Timeouts | None = None,
+    proxy: str | None = None,
+    confirm: Confirm | None = None,
+    clock: Clock | None = None,
+) -> EstClient:
+    """A client that trusts what bootstrap accepted and nothing else; see `bootstrap` for the rest.
+
+    It has no connection yet: its first operation opens one, on which the server has to validate (EST-77), and the
+    enrolment can follow on the same one. Nothing should be stored before that first operation succeeded.
+
+    Args:
+        url: as for `bootstrap`.
+        pins: as for `bootstrap`.
+        label: as for `bootstrap`.
+        identity: for the client; not used before the server is authenticated (EST-74).
+        credentials: for the client; likewise (EST-72).
+        timeouts: limits of one exchange.
+        proxy: proxy URL, or None.
+        confirm: as for `bootstrap`.
+        clock: the time.
+
+    Raises:
+        DeviceSdkError: as for `bootstrap`, but for what the second connection would show.
+    """
     if not pins and confirm is None:
         raise ConfigurationError("bootstrap needs a fingerprint, or somebody who confirms the CA certificate")
     clock = clock or Clock()
@@ -76,8 +114,16 @@ def bootstrap(
         )
     require_current(accepted, clock.now())
     trust = ServerTrust(explicit=accepted)
-    with EstClient(endpoint.origin, trust, label=endpoint.label, timeouts=timeouts, proxy=proxy, clock=clock) as client:
-        return client.cacerts()
+    return EstClient(
+        endpoint.origin,
+        trust,
+        label=endpoint.label,
+        identity=identity,
+        credentials=credentials,
+        timeouts=timeouts,
+        proxy=proxy,
+        clock=clock,
+    )
 
 
 def _accepted(

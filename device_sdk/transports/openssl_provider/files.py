@@ -8,16 +8,25 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from device_sdk.errors import TlsError
+
 
 @contextmanager
 def as_path(content: bytes) -> Iterator[str]:
-    """A path where the bytes can be read meanwhile: memory where the system has it, else a directory of mode 0700."""
+    """A path where the bytes can be read meanwhile: memory where the system has it, else a directory of mode 0700.
+
+    Raises:
+        TlsError: neither has room for them.
+    """
     with ExitStack() as stack:
-        path = _memory_path(content, stack)
-        if path is None:
-            directory = stack.enter_context(tempfile.TemporaryDirectory())
-            path = str(Path(directory) / "content")
-            Path(path).write_bytes(content)
+        try:
+            path = _memory_path(content, stack)
+            if path is None:
+                directory = stack.enter_context(tempfile.TemporaryDirectory())
+                path = str(Path(directory) / "content")
+                Path(path).write_bytes(content)
+        except OSError as exc:
+            raise TlsError(f"the client certificate cannot be handed to the TLS library: {exc.strerror}") from exc
         yield path
 
 
@@ -32,5 +41,6 @@ def _memory_path(content: bytes, stack: ExitStack) -> str | None:
     path = f"/proc/self/fd/{descriptor}"
     if not Path(path).exists():  # no /proc in this chroot or container
         return None
-    os.write(descriptor, content)
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(content)
     return path
