@@ -83,9 +83,11 @@ class Tpm:
         scope = Scope(self.connection.esys(place, deadline), self._lock, self.connection.persistent)
         try:
             result = work(scope)
-        except BaseException:
+        except BaseException as error:
             with suppress(TSS2_Exception):  # the first failure is the one to report
                 scope.close()
+            if isinstance(error, KeyStoreError) and error.uri is None:
+                error.uri, error.args = place, (f"{place}: {error.message}",)
             raise
         scope.close()
         self.connection.answered = True

@@ -35,20 +35,23 @@ class Scope:
 
     def add(self, load: Callable[[], Handle]) -> Handle:
         """Call `load`, which brings one transient object into the TPM, and flush that object at the end."""
-        if self._lock is not None:
-            self._lock.note(self._loaded.values(), loading=True)
-        handle = load()
+        self._note(loading=True)
+        try:
+            handle = load()
+        except TSS2_Exception as error:
+            # where the answer was lost the object may be there all the same: the note stays as it is
+            if kind_of(error.rc) is not Kind.GONE:
+                self._note()
+            raise
         self._loaded[handle] = self.esys.tr_get_tpm_handle(handle)
-        if self._lock is not None:
-            self._lock.note(self._loaded.values())
+        self._note()
         return handle
 
     def flush(self, handle: Handle) -> None:
         """Give the slot of one object back before the end."""
         _patiently(lambda: self.esys.flush_context(handle))
         del self._loaded[handle]
-        if self._lock is not None:
-            self._lock.note(self._loaded.values())
+        self._note()
 
     def persistent(self, handle: int) -> Handle:
         """ESAPI's name of a persistent object; asked of the TPM once per connection."""
@@ -70,8 +73,10 @@ class Scope:
         """
         for handle in reversed(list(self._loaded)):
             self.flush(handle)
+
+    def _note(self, *, loading: bool = False) -> None:
         if self._lock is not None:
-            self._lock.note(())
+            self._lock.note(self._loaded.values(), loading=loading)
 
 
 def _patiently(action: Callable[[], None]) -> None:

@@ -91,6 +91,7 @@ def test_we_use_a_key_made_by_tpm2_tools(swtpm: Swtpm, tools, tmp_path: Path, pr
     tools("tpm2_create", "-Q", "-C", primary, "-G", "ecc", "-u", "k.pub", "-r", "k.priv", *auth)
     for flags in ((), ("-p",)):
         tools("tpm2_encodeobject", "-C", primary, "-u", "k.pub", "-r", "k.priv", "-o", "key.pem", *flags)
+        tools("tpm2_flushcontext", "-l")  # it leaves a session behind
         key = registry.open_key(f"tpm2:file={tmp_path}/key.pem", pin=lambda _: Secret(pin) if pin else None)
         sign_and_check(key)
     # a key at 0x81000001 that does not follow the standard template is no parent for ours

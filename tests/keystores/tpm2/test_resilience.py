@@ -40,13 +40,15 @@ class Answer:
         return self.answers.pop(0) if self.answers and code_of(command) == self.command else None
 
 
-@pytest.mark.parametrize("code", PATIENT, ids=PATIENT.get)
-@pytest.mark.parametrize("command", [SIGN, LOAD, FLUSH, EVICT], ids=["sign", "load", "flush", "evict"])
-def test_a_tpm_that_says_later(wire, code: int, command: int) -> None:
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [(SIGN, code) for code in PATIENT] + [(LOAD, 0x922), (FLUSH, 0x922), (FLUSH, 0x920), (EVICT, 0x920)],
+)
+def test_a_tpm_that_says_later(wire, command: int, code: int) -> None:
     """RETRY and its relatives are repeated with growing pauses until the TPM has time."""
     uri = f"tpm2:handle=0x81000010?tcti={wire.tcti}"
     # ESAPI repeats some of them five times itself, without a pause
-    wire.script = Answer(command, *[code] * 12)
+    wire.script = Answer(command, *[code] * (12 if code in (0x922, 0x908, 0x90A) else 5))
     sign(registry.create_key(uri, "ec-p256"))
     assert wire.script.answers == []
 
