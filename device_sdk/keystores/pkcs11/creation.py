@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import replace
 
 from pkcs11.constants import Attribute, ObjectClass
@@ -18,6 +19,9 @@ from device_sdk.keystores.pkcs11.reading import ReadKey, failed_checks, read_key
 from device_sdk.keystores.pkcs11.templates import generate_pair
 from device_sdk.model.keys import KeyType
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+
+_GRACE_S = 0.3
+_VALUES = (Attribute.EC_PARAMS, Attribute.EC_POINT, Attribute.MODULUS)
 
 
 def create_key(connection: Connection, pins: PinOnce, asked: Pkcs11Uri, key_type: KeyType, *, reuse: bool) -> ReadKey:
@@ -56,7 +60,8 @@ def create_key(connection: Connection, pins: PinOnce, asked: Pkcs11Uri, key_type
 
 
 def _clear_the_way(worker: Worker, asked: Pkcs11Uri, connection: Connection) -> ReadKey | None:
-    """Remove remains of the name; returns the key that has it, if there is one."""
+    """Remove remains; returns the key that has the name, if there is one."""
+    _sweep_ruins(worker)
     for found in _named(worker, asked, ObjectClass.PRIVATE_KEY):
         read = read_key(worker, found, asked, connection)
         if read.public is not None or not (is_ec(found) or is_rsa(found)) or _signs(worker, found):
@@ -65,9 +70,34 @@ def _clear_the_way(worker: Worker, asked: Pkcs11Uri, connection: Connection) -> 
     for found in _named(worker, asked, ObjectClass.PUBLIC_KEY):
         # An imported public key is somebody's; one that was generated here has lost its private half.
         local = worker.cryptoki.attribute(worker.handle, found.handle, Attribute.LOCAL) == TRUE
-        if local and not (found.key_id and search(worker, ObjectClass.PRIVATE_KEY, key_id=found.key_id)):
+        paired = found.key_id and search(worker, ObjectClass.PRIVATE_KEY, key_id=found.key_id)
+        if (local or _is_ruin(worker, found)) and not paired:
             worker.cryptoki.destroy(worker.handle, found.handle)
     return None
+
+
+def _sweep_ruins(worker: Worker) -> None:
+    """Remove keys without name and without value: what SoftHSM leaves when the power goes early enough."""
+    ruins = _nameless_ruins(worker)
+    if ruins:
+        # Another program may just be writing one of them; it needs milliseconds.
+        time.sleep(_GRACE_S)
+        for handle in ruins & _nameless_ruins(worker):
+            worker.cryptoki.destroy(worker.handle, handle)
+
+
+def _nameless_ruins(worker: Worker) -> set[int]:
+    classes = (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)
+    keys = (found for kind in classes for found in search(worker, kind, broken=True))
+    return {found.handle for found in keys if not found.label and not found.key_id and _is_ruin(worker, found)}
+
+
+def _is_ruin(worker: Worker, found: TokenObject) -> bool:
+    """Whether a key has nothing in it that makes a key: no curve and no modulus."""
+    if not (is_ec(found) or is_rsa(found) or found.key_type is None):
+        return False
+    kinds = (Attribute.EC_POINT, Attribute.MODULUS) if found.object_class == ObjectClass.PUBLIC_KEY else _VALUES
+    return not any(worker.cryptoki.attributes(worker.handle, found.handle, kinds).values())
 
 
 def _named(worker: Worker, asked: Pkcs11Uri, object_class: int) -> list[TokenObject]:

@@ -65,10 +65,19 @@ class TokenObject:
 
 
 def search(
-    worker: Worker, object_class: int, *, label: str | None = None, key_id: bytes | None = None
+    worker: Worker, object_class: int, *, label: str | None = None, key_id: bytes | None = None, broken: bool = False
 ) -> list[TokenObject]:
-    """Token objects of one class with this label and id; None matches all."""
-    template = {Attribute.CLASS: number(object_class), Attribute.TOKEN: TRUE}
+    """Token objects of one class with this label and id; None matches all.
+
+    Args:
+        worker: the session.
+        object_class: CKA_CLASS.
+        label: CKA_LABEL.
+        key_id: CKA_ID.
+        broken: also objects that do not say that they are on the token; session objects are among them.
+    """
+    template = {Attribute.CLASS: number(object_class)}
+    template |= {} if broken else {Attribute.TOKEN: TRUE}
     if label is not None:
         template[Attribute.LABEL] = label.encode()
     if key_id is not None:
