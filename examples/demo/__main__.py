@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 from device import Device, pkcs11_device, tpm2_device
 from narrator import Narrator
 from programs import ProgramError, Server, Simulator
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _arguments() -> argparse.Namespace:
@@ -51,24 +54,43 @@ def _run(options: argparse.Namespace, directory: Path) -> int:
         results = _act(server, devices, tell)
         tell.table(results)
         if options.json:
-            print(json.dumps({"devices": results}))
+            print(json.dumps({"devices": results}), flush=True)
         if options.keep:
             tell.invitation(server, devices)
-            server.wait()
+            _until_stopped(server)
     return 0
+
+
+def _until_stopped(server: Server) -> None:
+    try:
+        server.wait()
+    except _Stopped:
+        return
+    raise ProgramError("the server ended by itself")
+
+
+class _Stopped(SystemExit):
+    """Somebody wants the demonstration to end; the with-blocks then end everything in order."""
+
+
+def _stop(number: int, _frame: object) -> None:
+    for other in _SIGNALS:
+        # tidying up takes a moment and is not to be interrupted
+        signal.signal(other, signal.SIG_IGN)
+    raise _Stopped(128 + number)
 
 
 def main() -> int:
     """Run the demonstration; the exit code is 0 only if every step was what it should be."""
     options = _arguments()
+    for number in _SIGNALS:
+        signal.signal(number, _stop)
     try:
         with tempfile.TemporaryDirectory(prefix="device-sdk-demo-") as directory:
             return _run(options, Path(directory))
     except ProgramError as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 0
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class Device:
     mac_address: str
     state: Path
     environment: dict[str, str]
-    tools: list[str]
+    tools: list[tuple[str, str]]
     facts: dict[str, Any] = field(default_factory=dict)
 
     def _command(self, tell: Narrator, *words: str) -> dict[str, Any]:
@@ -124,8 +124,11 @@ def pkcs11_device(directory: Path, softhsm: Simulator) -> Device:
         mac_address="00:00:5e:00:53:07",
         state=directory / "router-7",
         environment=softhsm.environment,
-        tools=[(f"PIN=$(cat {softhsm.facts['pin_file']}) pkcs11-tool --module {softhsm.facts['module_path']} "
-               "--token-label router-7 --login --pin env:PIN --list-objects")],
+        tools=[
+            ("What is on its token, by OpenSC; look for \"never extractable\":",
+             (f"PIN=$(cat {softhsm.facts['pin_file']}) pkcs11-tool --module {softhsm.facts['module_path']} "
+             "--token-label router-7 --login --pin env:PIN --list-objects")),
+        ],
     )  # fmt: skip
 
 
@@ -143,7 +146,8 @@ def tpm2_device(directory: Path, swtpm: Simulator) -> Device:
         state=directory / "gateway-2",
         environment=swtpm.environment,
         tools=[
-            "tpm2_getcap properties-fixed",
-            f"openssl pkey -provider tpm2 -provider default -in {keys}/cale-key.pem -pubout",
+            ("Who made its TPM, by tpm2-tools:", "tpm2_getcap properties-fixed | grep -A 2 -e MANUFACTURER -e VENDOR"),
+            ("A certificate request signed by its TPM, by OpenSSL with tpm2-openssl:",
+             f"openssl req -provider tpm2 -provider default -new -key {keys}/cale-key.pem -subj /CN=by-hand -noout -verify"),
         ],
-    )
+    )  # fmt: skip

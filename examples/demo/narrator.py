@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
+
+from invitation import device_commands, exports, server_commands
 
 if TYPE_CHECKING:
     from device import Device
     from programs import Server
+
+_COLUMN = 48
 
 
 class Narrator:
@@ -59,26 +63,28 @@ class Narrator:
         self._write()
         names = list(results[0])
         width = max(map(len, names))
-        columns = [max(min(len(str(result[name]).strip()), 60) for name in names) for result in results]
+        columns = [max(min(len(str(result[name]).strip()), _COLUMN) for name in names) for result in results]
         for name in names:
             cells = [str(result[name]).strip() for result in results]
-            cells = [cell if len(cell) <= 60 else cell[:28] + "..." + cell[-29:] for cell in cells]
+            cells = [cell if len(cell) <= _COLUMN else cell[:20] + "..." + cell[-_COLUMN + 23 :] for cell in cells]
             row = "  ".join(f"{cell:{size}}" for cell, size in zip(cells, columns, strict=True))
             self._write(f"{name.replace('_', ' '):{width}}  {row}".rstrip())
 
     def invitation(self, server: Server, devices: list[Device]) -> None:
         """How to talk to what is still running."""
-        facts: dict[str, Any] = server.facts
         self._write()
-        self._write("Everything keeps running until Ctrl-C. Talk to it from another terminal:", "1")
-        self._write(f"  curl --cacert {facts['ca_file']} {server.url}/.well-known/est/cacerts | base64 -d | "
-                    "openssl pkcs7 -inform DER -print_certs -noout")  # fmt: skip
         self._write(
-            f"  openssl s_client -connect {server.url.removeprefix('https://')} -CAfile {facts['ca_file']} </dev/null"
+            "Everything keeps running until Ctrl-C. Talk to it from another terminal (bash, in this directory):", "1"
         )
+        self._commands(server_commands(server))
         for device in devices:
-            for name, value in device.environment.items():
-                self._write(f"  export {name}={shlex.quote(value)}")
-            for tool in device.tools:
-                self._write(f"  {tool}")
-            self._write(f"  openssl x509 -in {device.state}/current.pem -noout -subject -serial -issuer")
+            self._write()
+            self._write(f"{device.name}, {device.hardware}:", "1")
+            for line in exports(device):
+                self._write(f"    {line}")
+            self._commands(device_commands(device))
+
+    def _commands(self, commands: list[tuple[str, str]]) -> None:
+        for words, command in commands:
+            self._write(f"  {words}")
+            self._write(f"    {command}")

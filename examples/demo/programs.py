@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+_END_S = 20
+
 
 class ProgramError(Exception):
     """A program did not do what it should; the message says which and what it printed."""
@@ -32,20 +34,37 @@ class Simulator:
         return dict(self.facts.get("environment", {}))
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+        # a process group of its own: a Ctrl-C at the terminal ends the demonstration, and that ends the simulators in order
+        self._process = subprocess.Popen(
+            self._words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, process_group=0
+        )
+        try:
+            self._read_facts()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def _read_facts(self) -> None:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise ProgramError(f"{' '.join(self._words[:2])} ended with {self._process.wait()}")
         self.facts = json.loads(line)
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._process.terminate()
-        self._process.communicate(timeout=20)
+        try:
+            self._process.communicate(timeout=_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
     def wait(self) -> None:
-        """Until it ends, or Ctrl-C."""
+        """Until it ends."""
         self._process.wait()
 
 
