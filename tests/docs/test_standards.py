@@ -108,7 +108,11 @@ def test_no_requirement_is_twice_or_out_of_order() -> None:
 
 def test_every_requirement_that_code_or_tests_name_is_in_the_table() -> None:
     known = {row.name for row in REQUIREMENTS}
-    files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "device_sdk").rglob("*.py"), *(ROOT / "simulators").rglob("*.py")]
+    files = [
+        *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "device_sdk").rglob("*.py"),
+        *(ROOT / "simulators").rglob("*.py"),
+    ]
     named = {name for file in files for name in re.findall(r"\b(?:EST|CALE)-\d+\b", file.read_text())}
     assert len(named) > 100
     assert named - known == set()
