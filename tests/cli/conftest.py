@@ -1,0 +1,167 @@
+"""The command line as a script meets it: a process, its exit code, and two streams."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from device_sdk_simulators.server import ReferenceServer
+from device_sdk_simulators.softhsm import SoftHsm
+
+COMMAND = [sys.executable, "-m", "device_sdk.cli.main"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """stdout, which has to be exactly one JSON document."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:
+        """The error of a command with --json."""
+        return self.json["error"]
+
+
+class Cli:
+    """Runs `device-sdk` with an environment of its own; nothing of this machine's configuration is read."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.environment: dict[str, str] = {
+            "DEVICE_SDK_REFUSED_PINS": str(directory / "refused-pins"),
+            "HOME": str(directory),
+            "DEVICE_SDK_CONFIG": str(directory / "config.toml"),
+        }
+        (directory / "config.toml").touch()
+
+    def run(self, *words: object, prefix: tuple[str, ...] = (), **options: Any) -> subprocess.CompletedProcess[bytes]:
+        environment = os.environ | self.environment | options.pop("env", {})
+        given = {"stdin": subprocess.DEVNULL} if "input" not in options else {}
+        return subprocess.run(
+            [*prefix, *COMMAND, *map(str, words)],
+            env=environment, cwd=self.directory, capture_output=True, timeout=120, check=False, **given, **options,
+        )  # fmt: skip
+
+    def __call__(self, *words: object, **options: Any) -> Done:
+        done = self.run(*words, **options)
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def ok(self, *words: object, **options: Any) -> Done:
+        """Run a command that has to succeed."""
+        done = self(*words, **options)
+        assert done.code == 0, done.err + done.out
+        return done
+
+    def fails(self, code: int, *words: object, **options: Any) -> str:
+        """Run a command that has to fail with this exit code; gives the one line it says."""
+        done = self(*words, **options)
+        assert done.code == code, done
+        assert done.out == "", done.out
+        lines = [line for line in done.err.splitlines() if not line.startswith(("device-sdk: warning:", "note:"))]
+        assert len(lines) == 1, done.err
+        assert lines[0].startswith("device-sdk: ")
+        return lines[0]
+
+
+class Lab:
+    """A server, a key file, and the arguments that belong to them."""
+
+    def __init__(self, cli: Cli, server: ReferenceServer, directory: Path) -> None:
+        self.cli = cli
+        self.server = server
+        self.directory = directory
+        self.keys = directory / "keys"
+        self.keys.mkdir(mode=0o700)
+        self.state = directory / "state"
+
+    @property
+    def trust(self) -> tuple[str, ...]:
+        """Where the server is, and whom to trust."""
+        return "--url", self.server.url, "--anchors", str(self.server.ca_file)
+
+    @property
+    def login(self) -> tuple[str, ...]:
+        return "--user", str(self.server.user), "--password-file", str(self.server.password_file)
+
+    @property
+    def pin(self) -> str:
+        return f"sha256:{self.server.ca_sha256}"
+
+    def key(self, name: str = "device", kind: str = "ec-p256") -> str:
+        """The URI of a key file made now."""
+        uri = f"file:{self.keys}/{name}.pem"
+        self.cli.ok("keys", "create", uri, "--type", kind)
+        return uri
+
+    def enroll_words(self, key: str, *more: object) -> tuple[object, ...]:
+        """`device-sdk enroll` of a device in the state directory."""
+        return (
+            "enroll",
+            "--state",
+            self.state,
+            "--key",
+            key,
+            *self.trust,
+            *self.login,
+            "--subject",
+            "CN=router-7",
+            *more,
+        )
+
+    def enrolled(self, name: str = "device", *more: object) -> str:
+        """Enrol with a key that is made by that; gives the key's URI."""
+        uri = f"file:{self.keys}/{name}.pem"
+        self.cli.ok(*self.enroll_words(uri, *more))
+        return uri
+
+    def certificate(self, path: Path, key: str) -> Path:
+        """A certificate for a key, by `est enroll`."""
+        self.cli.ok("est", "enroll", *self.trust, *self.login, "--key", key, "--subject", "CN=router-7", "--out", path)
+        return path
+
+    def operations(self) -> list[tuple[str, int]]:
+        """What the server was asked, and what it answered."""
+        return [(str(entry["operation"]), int(str(entry["status"]))) for entry in self.server.log()]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path)
+
+
+@pytest.fixture
+def lab(cli: Cli, est_server: ReferenceServer, tmp_path: Path) -> Lab:
+    return Lab(cli, est_server, tmp_path)
+
+
+def leaf(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificates(path.read_bytes())[0]
+
+
+def openssl(*words: object, data: bytes | None = None) -> str:
+    """Run openssl; its stdout and stderr."""
+    done = subprocess.run(["openssl", *map(str, words)], input=data, capture_output=True, timeout=60, check=False)
+    said = (done.stdout + done.stderr).decode()
+    assert done.returncode == 0, said
+    return said
+
+
+@pytest.fixture
+def token(softhsm_token: SoftHsm) -> SoftHsm:
+    """A SoftHSM token with the PIN named in its URIs."""
+    return softhsm_token
