@@ -11,15 +11,14 @@ import ctypes
 import sys
 from typing import Any
 
-from device_sdk.transports.openssl_provider import params
-from device_sdk.transports.openssl_provider.keys import EC, KEYS, KeyData, kind_of
-from device_sdk.transports.openssl_provider.libcrypto import SizePointer
-from device_sdk.transports.openssl_provider.memory import FREE, allocate, callback, dispatch_table
+from device_sdk.transports.openssl_provider import native, params
+from device_sdk.transports.openssl_provider.keys import EC, KEYS, kind_of
+from device_sdk.transports.openssl_provider.libcrypto import Library, SizePointer
+from device_sdk.transports.openssl_provider.memory import callback, dispatch_table
 
 _HEAD = b"-----BEGIN DEVICE SDK KEY HANDLE-----\n"
 _TAIL = b"\n-----END DEVICE SDK KEY HANDLE-----\n"
 _OBJECT_IS_PRIVATE_KEY = 2
-_SELECT_PRIVATE = 1
 _BIO_READ_EX = 42
 
 _BioRead = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, SizePointer)
@@ -55,17 +54,9 @@ def _number_in(text: bytes) -> int | None:
     return KEYS.number_of(base64.b64decode(text[len(_HEAD) : -len(_TAIL)]))
 
 
-def table(kind: int) -> int:
+def table(lib: Library, kind: int) -> int:
     """Address of the dispatch table of the decoder for EC or RSA keys."""
     name = b"EC" if kind == EC else b"RSA"
-
-    @callback(ctypes.c_void_p, ctypes.c_void_p)
-    def new(_provider: int) -> int:
-        return allocate(KeyData)
-
-    @callback(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
-    def does_selection(_provider: int, selection: int) -> int:
-        return int(selection == 0 or bool(selection & _SELECT_PRIVATE))
 
     @callback(
         ctypes.c_int,
@@ -95,4 +86,5 @@ def table(kind: int) -> int:
         )
         return int(found(answer, argument))
 
-    return dispatch_table([(1, new), (2, FREE), (10, does_selection), (11, decode)])
+    new, free, does_selection = native.new_context(lib), native.free_context(lib), native.look_up(lib)
+    return dispatch_table([(1, new), (2, free), (10, does_selection), (11, decode)])

@@ -41,7 +41,6 @@ class Library:
                 "OSSL_PROVIDER_add_builtin", ctypes.c_int, Pointer, ctypes.c_char_p, Pointer
             )
             self.try_load = self._function("OSSL_PROVIDER_try_load", Pointer, Pointer, ctypes.c_char_p, ctypes.c_int)
-            self.unload = self._function("OSSL_PROVIDER_unload", ctypes.c_int, Pointer)
             self.clear_errors = self._function("ERR_clear_error", None)
             self.fetch_keymgmt = self._function("EVP_KEYMGMT_fetch", Pointer, Pointer, ctypes.c_char_p, ctypes.c_char_p)
             self.free_keymgmt = self._function("EVP_KEYMGMT_free", None, Pointer)
@@ -49,6 +48,10 @@ class Library:
                 "EVP_SIGNATURE_fetch", Pointer, Pointer, ctypes.c_char_p, ctypes.c_char_p
             )
             self.free_signature = self._function("EVP_SIGNATURE_free", None, Pointer)
+            self.stack_new = self._function("OPENSSL_sk_new_null", Pointer)
+            self.stack_push = self._function("OPENSSL_sk_push", ctypes.c_int, Pointer, Pointer)
+            self.stack_value = self._function("OPENSSL_sk_value", Pointer, Pointer, ctypes.c_int)
+            self.stack_free = self._function("OPENSSL_sk_free", None, Pointer)
             self.context_of = self._function("SSL_get_SSL_CTX", Pointer, Pointer)
             self.set_purpose = self._function("SSL_CTX_set_purpose", ctypes.c_int, Pointer, ctypes.c_int)
             self.control = self._function("SSL_ctrl", ctypes.c_long, Pointer, ctypes.c_int, ctypes.c_long, Pointer)

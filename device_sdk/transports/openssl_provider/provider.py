@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 from typing import Any
 
 from device_sdk.errors import TlsKeyUnavailableError
-from device_sdk.transports.openssl_provider import decoder, keymgmt, signature
+from device_sdk.transports.openssl_provider import decoder, keymgmt, native, signature
 from device_sdk.transports.openssl_provider.keys import EC, RSA
 from device_sdk.transports.openssl_provider.libcrypto import Library
 from device_sdk.transports.openssl_provider.memory import Dispatch, algorithm_table, callback, dispatch_table
@@ -22,7 +21,7 @@ _KEYMGMT, _SIGNATURE, _DECODER = 10, 12, 21
 _QUERY_OPERATION = 1027
 
 
-def _operations() -> dict[int, int]:
+def _operations(lib: Library) -> dict[int, int]:
     signatures = signature.table()
     return {
         _KEYMGMT: algorithm_table(
@@ -30,20 +29,17 @@ def _operations() -> dict[int, int]:
         ),
         _SIGNATURE: algorithm_table([(b"ECDSA", _PROPERTIES, signatures), (_RSA_NAMES, _PROPERTIES, signatures)]),
         _DECODER: algorithm_table(
-            [(_EC_NAMES, _PEM_PROPERTIES, decoder.table(EC)), (_RSA_NAMES, _PEM_PROPERTIES, decoder.table(RSA))]
+            [
+                (_EC_NAMES, _PEM_PROPERTIES, decoder.table(lib, EC)),
+                (_RSA_NAMES, _PEM_PROPERTIES, decoder.table(lib, RSA)),
+            ]
         ),
     }
 
 
-def _entry_point() -> int:
-    operations = _operations()
-
-    @callback(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_int))
-    def query(_provider: int, operation: int, no_store: Any) -> int:
-        no_store[0] = 0
-        return operations.get(operation, 0)
-
-    functions = dispatch_table([(_QUERY_OPERATION, query)])
+def _entry_point(lib: Library) -> int:
+    answers = native.provider_context(lib, _operations(lib))
+    functions = dispatch_table([(_QUERY_OPERATION, native.look_up(lib))])
 
     @callback(
         ctypes.c_int,
@@ -52,8 +48,8 @@ def _entry_point() -> int:
         ctypes.POINTER(ctypes.c_void_p),
         ctypes.POINTER(ctypes.c_void_p),
     )
-    def init(core: int, offered: Any, out: Any, context: Any) -> int:
-        out[0], context[0] = functions, core
+    def init(_core: int, offered: Any, out: Any, context: Any) -> int:
+        out[0], context[0] = functions, answers
         return int(decoder.CORE.take(offered))
 
     return init
@@ -84,14 +80,13 @@ def install(lib: Library) -> None:
     # Without a property query libcrypto takes the implementation it has seen first: that must stay the default one.
     _fetch_all(lib, None)
     provider = None
-    if lib.add_builtin(None, _NAME, _entry_point()):
+    if lib.add_builtin(None, _NAME, _entry_point(lib)):
+        # It is never unloaded: other threads may be in the middle of a handshake, even at exit.
         # try_load, with 1: the default provider keeps being loaded when nobody has named one
         provider = lib.try_load(None, _NAME, 1)
     if not provider:
         lib.clear_errors()
         raise TlsKeyUnavailableError("OpenSSL did not accept the provider for hardware keys")
-    # After the interpreter is gone nothing may ask the provider for algorithms any more.
-    atexit.register(lib.unload, provider)
     if not _fetch_all(lib, _OURS):
         lib.clear_errors()
         raise TlsKeyUnavailableError(
