@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe, pem_of
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings, add_settings
-from device_sdk.errors import ConfigurationError
+from device_sdk.errors import ConfigurationError, EnvelopeError
 
 if TYPE_CHECKING:
     from device_sdk.client.cale import CaleClient
@@ -50,6 +51,9 @@ def _add_details(operation: argparse.ArgumentParser, name: str) -> None:
         return
     if name == "get":
         operation.add_argument("path", metavar="PATH", help="/resource?query")
+    if name in ("get", "decrypt"):
+        words = "fail unless the plaintext is JSON or text; without this one decoy in 256 opens to garbage (CALE-09)"
+        operation.add_argument("--expect", choices=("json", "text"), help=words)
     operation.add_argument(
         "--out", metavar="FILE", required=name == "decrypt", help="write the result here instead of stdout"
     )
@@ -102,8 +106,8 @@ def _register(_options: argparse.Namespace, settings: Settings, out: Output) -> 
     with ExitStack() as opened:
         key = inputs.open_key(uri, settings, opened)
         identity = _proof(settings, opened) if credentials is None and current else None
-        proof = {"credentials": credentials, "identity": identity}
-        client = opened.enter_context(_client(settings, state, url, key, **proof))
+        client = _client(settings, state, url, key, credentials=credentials, identity=identity)
+        opened.enter_context(client)
         with state.exclusive():
             registration = client.register(spec, key_uri=key.info.uri)
             state.save_cale_registration(name, registration)
@@ -145,13 +149,20 @@ def _registered(settings: Settings, opened: ExitStack) -> tuple[CaleClient, str]
 def _get(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out, mode=0o600))
-        content = _registered(settings, opened)[0].get(options.path).content
+        content = _registered(settings, opened)[0].get(options.path, check=_check(options)).content
         file.write(content)
     if out.as_json:
         out.data(_as_data(content) | {"file": options.out}, "")
     elif not options.out:
         out.content(content)
     return 0
+
+
+def _check(options: argparse.Namespace) -> Callable[[bytes], object] | None:
+    import json
+
+    checks: dict[str, Callable[[bytes], object]] = {"json": json.loads, "text": bytes.decode}
+    return checks.get(options.expect)
 
 
 def _as_data(content: bytes) -> dict[str, object]:
@@ -177,14 +188,25 @@ def _whoami(options: argparse.Namespace, settings: Settings, out: Output) -> int
     return 0
 
 
+def _require_expected(content: bytes, options: argparse.Namespace) -> None:
+    check = _check(options)
+    try:
+        if check:
+            check(content)
+    except ValueError:
+        words = f"{options.message}: what the message opens to is not {options.expect}"
+        raise EnvelopeError(words) from None  # the cause would quote the plaintext
+
+
 def _decrypt(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     from device_sdk.client.cale import decrypt
     from device_sdk.client.cale.files import MAX_FILE_BYTES
 
-    message = read_file(options.message, limit_bytes=MAX_FILE_BYTES)
+    uri, message = settings.require("cale.key"), read_file(options.message, limit_bytes=MAX_FILE_BYTES)
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out, mode=0o600))
-        content = decrypt(message, inputs.open_key(settings.require("cale.key"), settings, opened))
+        content = decrypt(message, inputs.open_key(uri, settings, opened))
+        _require_expected(content, options)
         file.write(content)
     if out.as_json:
         out.data({"file": options.out, "size_bytes": len(content)}, "")

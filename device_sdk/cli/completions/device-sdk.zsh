@@ -102,6 +102,7 @@ _shtab_device_sdk_cale_decrypt_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   "--in[the message]:FILE:_files"
+  "--expect[fail unless the plaintext is JSON or text\; without this one decoy in 256 opens to garbage (CALE-09)]:expect:(json text)"
   "--out[write the result here instead of stdout]:FILE:_files"
 )
 
@@ -121,6 +122,7 @@ _shtab_device_sdk_cale_get_options=(
   {--implicit,--no-implicit}"[trust the operating system\'s anchors for the server \[DEVICE_SDK_EST_IMPLICIT\]]"
   "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
   "--proxy[HTTP proxy, if not the one of HTTPS_PROXY \[DEVICE_SDK_EST_PROXY\]]:URL:"
+  "--expect[fail unless the plaintext is JSON or text\; without this one decoy in 256 opens to garbage (CALE-09)]:expect:(json text)"
   "--out[write the result here instead of stdout]:FILE:_files"
   ":\/resource\?query:"
 )
