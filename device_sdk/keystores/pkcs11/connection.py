@@ -164,7 +164,7 @@ class Connection:
             found = find_patiently(self.module, self.name.uri(), lambda: True)
         except TokenNotFoundError as error:
             raise TokenRemovedError(
-                f"{pins.uri}: the token {self.name.label} went away and did not come back",
+                f"{pins.uri}: the token {self.name.label} went away and did not come back: {error.message}",
                 hint="plug it in again; the next operation opens it anew",
                 uri=str(pins.uri),
             ) from error

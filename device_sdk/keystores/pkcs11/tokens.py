@@ -70,18 +70,25 @@ def find_patiently(module: Module, uri: Pkcs11Uri, may_restart: Callable[[], boo
         may_restart: asked before the module is restarted, which ends its logins to other tokens too.
 
     Raises:
-        TokenNotFoundError, TokenAmbiguousError: as find_token.
+        TokenNotFoundError, TokenAmbiguousError: as find_token does.
         CkError: the module does not tell its slots.
     """
     deadline = time.monotonic() + PATIENCE_S
+    before: TokenName | None = None
     for attempt in count(1):
         generation = module.generation
         try:
-            return find_token(module, uri)
+            found = find_token(module, uri)
+            # Half-written tokens lack the one or the other; one that really has none says so twice.
+            if (found.name.label and found.name.serial) or found.name == before:
+                return found
+            before = found.name
         except TokenAmbiguousError:
             raise
         except TokenNotFoundError as error:
-            if time.monotonic() > deadline or (error.candidates and attempt > 1):
+            seen = (Pkcs11Uri.parse(candidate) for candidate in error.candidates or ())
+            others = any(other.token and other.serial for other in seen)
+            if time.monotonic() > deadline or (others and attempt > 1):
                 raise
         except CkError as error:
             if error.code not in TRANSIENT or time.monotonic() > deadline:
@@ -145,8 +152,7 @@ def _tokens(module: Module) -> list[tuple[Any, Found]]:
             continue  # being removed, or being written by another process: not there now
         serial = token.serial.decode("utf-8", "replace").rstrip(" \0")
         name = TokenName(token.label.rstrip("\0"), token.manufacturer_id.rstrip("\0"), token.model.rstrip("\0"), serial)
-        # Nameless is how SoftHSM shows a token of which another process has written only half.
-        initialized = bool(token.flags & CKF_TOKEN_INITIALIZED) and bool(name.label or name.serial)
+        initialized = bool(token.flags & CKF_TOKEN_INITIALIZED)
         tokens.append((slot, Found(name, slot.slot_id, token, initialized)))
     return tokens
 

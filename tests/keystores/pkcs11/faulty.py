@@ -46,6 +46,7 @@ class FaultyModule:
         self._library.faulty_fail.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_long, ctypes.c_long)
         self._library.faulty_lie.argtypes = (ctypes.c_int, ctypes.c_ulong)
         self._library.faulty_last_flags.restype = ctypes.c_ulong
+        self._library.faulty_last_signed.restype = ctypes.c_ulong
         self._library.faulty_reset()
 
     @property
@@ -73,6 +74,11 @@ class FaultyModule:
     def initialize_flags(self) -> int:
         """Flags of the last C_Initialize."""
         return int(self._library.faulty_last_flags())
+
+    @property
+    def last_signed(self) -> int:
+        """How many bytes C_Sign was last given."""
+        return int(self._library.faulty_last_signed())
 
     @property
     def most_inside(self) -> int:

@@ -13,13 +13,13 @@ struct list { unsigned char version[2]; fn f[68]; };
 struct attribute { ul type; void *value; ul length; };
 
 enum { INITIALIZE = 0, GET_FUNCTION_LIST = 3, GET_TOKEN_INFO = 6, GET_ATTRIBUTE_VALUE = 24, DECRYPT_INIT = 33,
-       SIGN_INIT = 42, GENERATE_KEY_PAIR = 59, DERIVE_KEY = 62 };
+       SIGN_INIT = 42, SIGN = 43, GENERATE_KEY_PAIR = 59, DERIVE_KEY = 62 };
 
 static struct list *real, *mine;
 static atomic_long calls[68], inside, most_inside;
 static struct { ul code; atomic_long after, times; } faults[68];
 static struct { ul set_flags, clear_flags, cant_lock, leak, refuse_attribute, refuse_mechanism, hide_attribute,
-                last_flags, max_sessions, token_only; } lies;
+                last_flags, max_sessions, token_only, last_signed; } lies;
 
 void faulty_reset(void) { memset(faults, 0, sizeof faults); memset(&lies, 0, sizeof lies);
                           memset((void *)calls, 0, sizeof calls); most_inside = 0; }
@@ -27,6 +27,7 @@ void faulty_fail(int i, ul code, long after, long times) { faults[i].times = 0; 
                                                           faults[i].after = after; faults[i].times = times; }
 long faulty_calls(int i) { return calls[i]; }
 long faulty_most_inside(void) { return most_inside; }
+ul faulty_last_signed(void) { return lies.last_signed; }
 ul faulty_last_flags(void) { return lies.last_flags; }
 void faulty_lie(int which, ul value) { ((ul *)&lies)[which] = value; }
 
@@ -49,6 +50,7 @@ static ul forward(int i, ul a, ul b, ul c, ul d, ul e, ul f, ul g, ul h) {
         lies.last_flags = a ? ((ul *)a)[4] : 0;
         if (lies.cant_lock && a) return 0x0A;
     }
+    if (i == SIGN) lies.last_signed = c;
     if ((i == SIGN_INIT || i == DECRYPT_INIT) && lies.refuse_mechanism && *(ul *)b == lies.refuse_mechanism - 1) return 0x70;
     if (i == DERIVE_KEY && lies.refuse_mechanism && *(ul *)b == lies.refuse_mechanism - 1) return 0x70;
     if (i == GENERATE_KEY_PAIR && lies.refuse_attribute

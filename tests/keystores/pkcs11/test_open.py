@@ -21,6 +21,7 @@ from device_sdk.errors import (
 )
 from device_sdk.keystores.keys import EcDeviceKey, RsaDeviceKey
 from device_sdk.keystores.registry import create_key, delete_key, list_keys, open_key
+from device_sdk.model.secret import Secret
 from tests.keystores.pkcs11.faulty import FaultyModule
 from tests.keystores.pkcs11.tools import objects, openssl, pkcs11_tool
 
@@ -193,6 +194,29 @@ def test_a_key_made_by_pkcs11_tool(token: SoftHsm, key_type: str) -> None:
     else:
         assert isinstance(key, EcDeviceKey)
         key.public_key().verify(key.sign(b"x", ec.ECDSA(hashes.SHA256())), b"x", ec.ECDSA(hashes.SHA256()))
+
+
+@pytest.mark.parametrize("key_type", ["EC:prime256v1", "rsa:2048"])
+def test_a_key_that_wants_its_pin_every_time(token: SoftHsm, key_type: str) -> None:
+    """CKA_ALWAYS_AUTHENTICATE: the PIN is given with every operation, read anew each time."""
+    options = ["--label", "strict", "--id", "06", "--sensitive", "--always-auth"]
+    pkcs11_tool(token, "--keypairgen", "--key-type", key_type, *options)
+    asked = []
+
+    def provider(what: str) -> Secret:
+        asked.append(what)
+        return Secret(token.pin)
+
+    key = open_key(token.uri_of("strict").partition("&pin-source")[0], pin=provider)
+    assert key.info.attributes["CKA_ALWAYS_AUTHENTICATE"] is True
+    for _ in range(3):
+        if isinstance(key, RsaDeviceKey):
+            signature = key.sign(b"x", padding.PKCS1v15(), hashes.SHA256())
+            key.public_key().verify(signature, b"x", padding.PKCS1v15(), hashes.SHA256())
+        else:
+            assert isinstance(key, EcDeviceKey)
+            key.public_key().verify(key.sign(b"x", ec.ECDSA(hashes.SHA256())), b"x", ec.ECDSA(hashes.SHA256()))
+    assert len(asked) == 4
 
 
 def test_a_key_made_here_is_used_by_pkcs11_tool(token: SoftHsm, tmp_path: Path) -> None:

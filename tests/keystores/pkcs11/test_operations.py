@@ -58,6 +58,15 @@ def test_ecdsa_is_verified_by_openssl(
     key.public_key().verify(signed, MESSAGE, ec.ECDSA(algorithm))
 
 
+@pytest.mark.parametrize(("key_type", "size"), [("ec-p256", 32), ("ec-p384", 48), ("ec-p521", 64)])
+def test_long_digests_are_cut_for_tokens_that_refuse_them(faulty: FaultyModule, key_type: str, size: int) -> None:
+    """FIPS 186-5 section 6.4.1: only the leftmost bits count; some tokens take no more."""
+    key = create_key(faulty.uri_of("ec"), key_type)
+    assert isinstance(key, EcDeviceKey)
+    key.public_key().verify(key.sign(MESSAGE, ec.ECDSA(hashes.SHA512())), MESSAGE, ec.ECDSA(hashes.SHA512()))
+    assert faulty.last_signed == size
+
+
 @pytest.mark.parametrize("key_type", CURVES)
 def test_ecdh_equals_software(token: SoftHsm, key_type: str) -> None:
     """The shared secret is as long as the field, leading zeros included."""

@@ -87,9 +87,11 @@ def test_a_lost_session_is_reopened_once(faulty: FaultyModule, code: int) -> Non
     key = ec_key(faulty.uri_of("device"))
     sign(key)
     faulty.fail("C_Sign", code)
-    logins = faulty.calls("C_Login")
+    logins, starts = faulty.calls("C_Login"), faulty.calls("C_Initialize")
     sign(key)
     assert faulty.calls("C_Login") == logins + 1
+    # A lost session is opened anew; for a lost token some modules have to be started again.
+    assert faulty.calls("C_Initialize") - starts == (0 if code in (0xB0, 0xB3, 0x101, 0x90) else 1)
 
 
 @pytest.mark.parametrize(
@@ -316,9 +318,10 @@ def test_a_forked_child_works_and_so_does_its_parent(faulty: FaultyModule) -> No
         if child == 0:
             status = 1
             try:
-                logins = faulty.calls("C_Login")
+                logins, ends = faulty.calls("C_Login"), faulty.calls("C_Finalize")
                 in_threads(8, lambda: sign(key))
                 status = 0 if faulty.calls("C_Login") == logins + 1 else 2
+                status = status or (0 if faulty.calls("C_Finalize") == ends + 1 else 3)
             finally:
                 os._exit(status)
         sign(key)
@@ -372,3 +375,13 @@ for _ in range(25):
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(6)]
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * 6, "\n".join(errors)
+
+
+def test_a_process_that_closes_nothing_ends_quietly(token: SoftHsm) -> None:
+    """Open keys at exit: no crash in the module, no words on stderr."""
+    code = (
+        "import sys; from device_sdk.keystores.registry import *; key = create_key(sys.argv[1], 'ec-p256'); key.x = key"
+    )
+    command = [sys.executable, "-X", "dev", "-W", "ignore", "-c", code, token.uri_of("device")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
