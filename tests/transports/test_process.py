@@ -182,6 +182,25 @@ def test_fork_after_install():
     assert result.stdout == "0\n", result.stderr
 
 
+def test_everybody_else_keeps_the_default_provider():
+    """The first thing a process does with OpenSSL is to install the provider: EC and RSA stay where they were."""
+    result = run("""
+        import ctypes
+        from device_sdk.transports.factory import self_test as install
+        from device_sdk.transports.openssl_provider.libcrypto import library
+        install()
+        lib = library()
+        for kind, fetch, name in (
+            ("KEYMGMT", lib.fetch_keymgmt, b"EC"), ("KEYMGMT", lib.fetch_keymgmt, b"RSA"),
+            ("SIGNATURE", lib.fetch_signature, b"ECDSA"), ("SIGNATURE", lib.fetch_signature, b"RSA"),
+        ):
+            provider = lib._function(f"EVP_{kind}_get0_provider", ctypes.c_void_p, ctypes.c_void_p)
+            name_of = lib._function("OSSL_PROVIDER_get0_name", ctypes.c_char_p, ctypes.c_void_p)
+            print(name_of(provider(fetch(None, name, None))).decode())
+    """)
+    assert result.stdout.split() == ["default"] * 4, result.stderr
+
+
 def test_transport_after_a_fork(serve, ca, tmp_path):
     """The child makes a connection of its own and leaves the parent's as it was."""
     server = serve()

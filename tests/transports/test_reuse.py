@@ -127,6 +127,20 @@ def test_new_connection_that_dies_lets_a_get_try_once_more(serve, connect):
     assert len(server.requests) == 2
 
 
+def test_idle_connection_is_replaced_once_only(serve, connect):
+    def first(connection):
+        connection.request()
+        connection.send(OK)
+        connection.request()
+
+    server = serve([first, lambda connection: connection.request()])
+    transport = connect(server)
+    transport.send(get())
+    with pytest.raises(TransportError):
+        transport.send(get())
+    assert len(server.requests) == 3
+
+
 def test_no_second_try_after_the_first_byte(serve, connect):
     server = serve(answering(b"H", then=hang_up))
     with pytest.raises(TruncatedResponseError):

@@ -262,7 +262,10 @@ def test_old_tls_is_refused(good, tmp_path, connect):
         connect(server).send(get())
 
 
-@pytest.mark.parametrize("suites", ["ECDHE-ECDSA-AES128-SHA", "aNULL:@SECLEVEL=0", "AES128-SHA256:AES256-GCM-SHA384"])
+@pytest.mark.parametrize(
+    "suites",
+    ["ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA", "aNULL:@SECLEVEL=0", "AES128-SHA256:AES256-GCM-SHA384"],
+)
 def test_weak_suites_are_refused(suites, good, tmp_path, connect):
     """EST-51: no suites without authentication, without forward secrecy or with CBC."""
     context = server_context(good, tmp_path, version=ssl.TLSVersion.TLSv1_2)
@@ -286,6 +289,7 @@ def test_trust_cannot_be_switched_off(trust):
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert ssl.SSLContext.verify_mode.__get__(context) == ssl.CERT_REQUIRED
     assert context.options & ssl.OP_NO_RENEGOTIATION
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
 
 
 def test_context_without_host_name_connects_to_nobody(trust, serve):

@@ -170,7 +170,7 @@ def harden(context: ssl.SSLContext, max_tls_version: str | None) -> None:
 def insist_on_close_notify(context: ssl.SSLContext) -> None:
     """Take the end of the connection for the end of the data only after a close_notify (EST-14).
 
-    CPython switches that off by default for OpenSSL 3.
+    Some Pythons switch that off for OpenSSL 3, that of Debian 12 among them.
     """
     context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
 

@@ -143,7 +143,6 @@ class OriginTransport(Transport):
         connection.start(deadline)
         facts = connection.facts()
         body = _built(request.body, facts) if callable(request.body) else request.body
-        connection.start(deadline)  # a slow key's time is not the server's
         status, fields, content = connection.exchange(
             request.method, request.target, self._headers(request, body), body, request.limit_bytes
         )
