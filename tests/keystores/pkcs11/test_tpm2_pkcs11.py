@@ -129,3 +129,34 @@ def test_keys_of_another_module(tpm_token: TpmToken, key_type: str) -> None:
     assert info["attributes"]["CKA_NEVER_EXTRACTABLE"] is True
     assert info["attributes"]["CKA_LOCAL"] is True
     assert results[1:] == (["derive CKM_ECDH1_DERIVE"] if key_type == "ec-p256" else ["Decryption failed"] * 4)
+
+
+COUNT = """
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from device_sdk.keystores.pkcs11.connections import connect
+from device_sdk.keystores.pkcs11.login import PinOnce
+from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+import threading
+uri = Pkcs11Uri.parse(sys.argv[1])
+key = create_key(uri, "ec-p256")
+lease = connect(uri)
+def sign():
+    for _ in range(20):
+        key.sign(b"x", ec.ECDSA(hashes.SHA256()))
+        try:
+            key.exchange(ec.ECDH(), key.public_key())
+        except MechanismUnsupportedError:
+            pass
+threads = [threading.Thread(target=sign) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+results.append(lease.connection.status(PinOnce(uri, None)).sessions)
+"""
+
+
+@pytest.mark.slow
+def test_the_token_itself_counts_no_leaked_session(tpm_token: TpmToken) -> None:
+    """CK_TOKEN_INFO: after 160 signatures and 160 failures in 8 threads there are not more sessions than users."""
+    (sessions,) = tpm_token.python(COUNT, tpm_token.uri("device"))  # type: ignore[misc]  # a list
+    assert 1 <= sessions <= 9
