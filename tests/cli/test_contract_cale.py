@@ -152,6 +152,7 @@ def test_mistakes(words: tuple[str, ...], said: str, cli: Cli, tmp_path: Path) -
     assert said in cli.fails(2, "cale", *words, env={"DEVICE_SDK_STATE_DIR": str(tmp_path / "state")})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2", "file"])
 def test_register_get_whoami(store: str, lab: Lab, token: SoftHsm, swtpm: Swtpm, tmp_path: Path) -> None:
     key = {
