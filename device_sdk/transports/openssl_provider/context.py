@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from device_sdk.errors import ConfigurationError, DeviceSdkError, TlsError, TlsKeyUnavailableError
 from device_sdk.model.keys import PrivateKey
-from device_sdk.transports.openssl_provider import decoder, failures, provider, self_test
+from device_sdk.transports.openssl_provider import failures
 from device_sdk.transports.openssl_provider.files import as_path
 from device_sdk.transports.openssl_provider.keys import KEYS
 from device_sdk.transports.openssl_provider.libcrypto import forget_errors, library
@@ -30,6 +30,9 @@ class _Installation:
                 raise TlsKeyUnavailableError(self._error.message, hint=self._error.hint) from self._error
             if self._done:
                 return
+            # Only a connection with a key of its own pays for loading the provider.
+            from device_sdk.transports.openssl_provider import provider, self_test
+
             try:
                 provider.install(library())
                 self_test.run(_load)
@@ -130,6 +133,8 @@ def use_private_key(context: ssl.SSLContext, chain_pem: bytes, key: PrivateKey) 
 
 
 def _load(context: ssl.SSLContext, chain_pem: bytes, key: PrivateKey) -> None:
+    from device_sdk.transports.openssl_provider import decoder
+
     number = KEYS.add(key)
     try:
         with (
