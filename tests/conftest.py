@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -14,3 +15,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
         reporter.write_line("skipped tests are failures in CI", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the SDK keeps outside its callers' directories stays in the test's own: locks, refused PINs, certificates."""
+    places: Path = tmp_path_factory.mktemp("places")
+    places.chmod(0o700)
+    monkeypatch.setenv("DEVICE_SDK_RUNTIME_DIR", str(places / "run"))
+    monkeypatch.setenv("DEVICE_SDK_REFUSED_PINS", str(places / "refused-pins"))
+    monkeypatch.setenv("DEVICE_SDK_CERTIFICATES", str(places / "certificates"))

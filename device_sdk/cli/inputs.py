@@ -123,6 +123,14 @@ def threshold(settings: Settings) -> float:
     return share
 
 
+def mac_address(settings: Settings) -> str | None:
+    """The MAC address --mac stands for, or None; reads the machine only for "auto" and interfaces."""
+    from device_sdk.identity import resolve_mac
+
+    text = settings.text("identity.mac")
+    return None if text is None else resolve_mac(text)
+
+
 def device_attributes(settings: Settings) -> DeviceAttributes:
     """What is known about this device; reads from the machine only what a setting asks for."""
     from device_sdk.identity import IdentitySources, collect

@@ -45,6 +45,19 @@ def runtime_directory() -> Path:
     return path
 
 
+def open_lock_file(name: str) -> int:
+    """A lock file of the runtime directory, made if it is missing; the caller closes the descriptor.
+
+    Raises:
+        KeyStoreError: it cannot be made, or is a link.
+    """
+    path = runtime_directory() / name
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise KeyStoreError(f"{path}: {error.strerror}", hint=_HINT) from error
+
+
 @contextmanager
 def exclusively(what: str, timeout_s: float) -> Iterator[None]:
     """Be the only thread of all this user's processes that is in here for `what`.
@@ -59,11 +72,7 @@ def exclusively(what: str, timeout_s: float) -> Iterator[None]:
         KeyStoreBusyError: another process or thread was in here all the time.
         KeyStoreError: the lock file cannot be made.
     """
-    path = runtime_directory() / (hashlib.sha256(what.encode()).hexdigest()[:32] + ".lock")
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise KeyStoreError(f"{path}: {error.strerror}", hint=_HINT) from error
+    descriptor = open_lock_file(hashlib.sha256(what.encode()).hexdigest()[:32] + ".lock")
     try:
         _lock(descriptor, what, timeout_s)
         try:

@@ -50,6 +50,7 @@ class Journal:
         implicit: the server was reached with the operating system's trust store (phase ISSUED).
         replaces: the pair that goes when the new one has been proved, or None.
         keep_old: keep the replaced pair.
+        mac_address: the one in the request, or None.
     """
 
     operation: Operation
@@ -66,6 +67,7 @@ class Journal:
     implicit: bool = False
     replaces: IdentityRecord | None = None
     keep_old: bool = False
+    mac_address: str | None = None
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -106,4 +108,5 @@ class Journal:
             implicit=fields.flag("implicit"),
             replaces=None if replaces is None else IdentityRecord.from_fields(replaces),
             keep_old=fields.flag("keep_old"),
+            mac_address=fields.optional_text("mac_address"),
         )

@@ -55,6 +55,7 @@ class DeviceState:
         previous: older pairs the owner asked to keep, newest first.
         anchors: SHA-256 of the anchors file in hex: trust/<sha256>.pem; None before the first enrolment.
         endpoint: where the device is enrolled; None before the first enrolment.
+        mac_address: the one the requests of this device carry, or None; certificates do not repeat it.
         time_floor: a time that has certainly passed (vouched for by an issuing CA); None before the first enrolment.
     """
 
@@ -63,6 +64,7 @@ class DeviceState:
     previous: tuple[IdentityRecord, ...] = ()
     anchors: str | None = None
     endpoint: Endpoint | None = None
+    mac_address: str | None = None
     time_floor: datetime | None = None
 
     def to_bytes(self) -> bytes:
@@ -75,6 +77,7 @@ class DeviceState:
                 "previous": [vars(record) for record in self.previous],
                 "anchors": self.anchors,
                 "endpoint": None if endpoint is None else vars(endpoint),
+                "mac_address": self.mac_address,
                 "time_floor": format_time(self.time_floor),
             }
         )
@@ -96,6 +99,7 @@ class DeviceState:
             previous=tuple(IdentityRecord.from_fields(item) for item in fields.objects("previous")),
             anchors=fields.optional_digest("anchors"),
             endpoint=None if endpoint is None else _endpoint(endpoint),
+            mac_address=fields.optional_text("mac_address"),
             time_floor=fields.optional_time("time_floor"),
         )
 

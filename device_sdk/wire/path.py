@@ -1,6 +1,7 @@
 """Paths from a certificate to a trust anchor: signatures, names, validity, CA flags and path length (RFC 5280 section 6.1).
 
-Policies and name constraints are not processed; a critical extension of any other unknown kind ends a path.
+Name constraints and policy constraints are not processed yet; where they are critical, as they must be, they end a path
+(RFC 5280 section 4.2), as does a critical extension of any unknown kind.
 """
 
 from __future__ import annotations
@@ -27,10 +28,8 @@ _PROCESSED = {
     ExtensionOID.KEY_USAGE,
     ExtensionOID.EXTENDED_KEY_USAGE,
     ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-    # Known and left to the TLS library, which enforces them on peers; what is checked here is our own CA's output.
-    ExtensionOID.NAME_CONSTRAINTS,
+    # Without an explicit policy being required these do not change whether a path is valid (RFC 5280 section 6.1.5).
     ExtensionOID.CERTIFICATE_POLICIES,
-    ExtensionOID.POLICY_CONSTRAINTS,
     ExtensionOID.POLICY_MAPPINGS,
     ExtensionOID.INHIBIT_ANY_POLICY,
 }
@@ -87,10 +86,10 @@ def ca_problem(certificate: x509.Certificate) -> str | None:
 
 
 def critical_problem(certificate: x509.Certificate) -> str | None:
-    """The first critical extension nobody here knows (RFC 5280 section 4.2); None if there is none."""
+    """The first critical extension that is not processed here (RFC 5280 section 4.2); None if there is none."""
     unknown = (ext.oid.dotted_string for ext in certificate.extensions if ext.critical and ext.oid not in _PROCESSED)
     oid = next(unknown, None)
-    return f"unknown critical extension {oid}" if oid else None
+    return f"critical extension {oid} that this SDK does not process" if oid else None
 
 
 def find_path(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from device_sdk.errors import (
     TransportError,
 )
 from device_sdk.keystores import registry
+from device_sdk.model.csr import DeviceAttributes
 from device_sdk.model.keys import KeyType
 from device_sdk.state import Operation, Phase
 
@@ -44,6 +46,18 @@ def test_rekey_is_authenticated_by_the_old_key_and_proved_with_the_new(bench) ->
     assert registry.load_certificate(new.key_uri) == new.certificate
     assert len(list((bench.device.state.path / "certificates").iterdir())) == 1
     bench.require_sound()
+
+
+def test_the_mac_address_is_in_every_request(bench) -> None:
+    """EST-177: servers that recognise a device by it see it again, although the certificate does not repeat it."""
+    with_mac = replace(bench.plan.spec, device=DeviceAttributes(mac_address="00:00:5e:00:53:07"))
+    bench.device.enroll(replace(bench.plan, spec=with_mac))
+    bench.device.renew()
+    bench.device.renew(RenewalPlan(mac_address="00:00:5e:00:53:08"))
+    bench.device.renew()
+    assert bench.logged("simpleenroll")[-1]["mac_address"] == "00:00:5e:00:53:07"
+    renewals = [entry["mac_address"] for entry in bench.logged("simplereenroll")]
+    assert renewals == ["00:00:5e:00:53:07", "00:00:5e:00:53:08", "00:00:5e:00:53:08"]
 
 
 def test_generations_count_up(bench) -> None:

@@ -170,8 +170,13 @@ def no_cert_sign() -> x509.KeyUsage:
         ({"not_before": NOW + timedelta(hours=1)}, "not valid before"),
         (
             {"extensions": [(x509.UnrecognizedExtension(x509.ObjectIdentifier("2.999.5"), b"\x05\x00"), True)]},
-            "unknown critical extension 2.999.5",
+            "critical extension 2.999.5",
         ),
+        (
+            {"extensions": [(x509.NameConstraints([x509.DNSName("example.org")], None), True)]},
+            "critical extension 2.5.29.30",
+        ),
+        ({"extensions": [(x509.PolicyConstraints(0, None), True)]}, "critical extension 2.5.29.36"),
     ],
 )
 def test_est_117_an_intermediate_that_cannot_be_used(options, reason):

@@ -38,7 +38,7 @@ def _add_enroll(parser: argparse.ArgumentParser) -> None:
 
 def _add_renew(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, *inputs.LOGIN, "est.wait_s", "est.timeout_s", "est.proxy")
-    add_settings(parser, "renewal.rekey", "renewal.keep_old", "renewal.threshold")
+    add_settings(parser, "renewal.rekey", "renewal.keep_old", "renewal.threshold", "identity.mac")
     parser.add_argument(
         "--new-key", metavar="URI", help="name of the new key; counted up from the first one if not given"
     )
@@ -129,6 +129,7 @@ def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         rekey=settings.switch("renewal.rekey"),
         keep_old=settings.switch("renewal.keep_old"),
         key_uri=options.new_key,
+        mac_address=inputs.mac_address(settings),
         credentials=inputs.credentials(settings, needed=False),
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),

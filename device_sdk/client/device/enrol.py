@@ -128,7 +128,7 @@ class Enrolment:
         context, plan = self.context, self.plan
         left_s = wait_for_turn(context, journal, plan.wait_s)
         opened, implicit = self._trusting_client()
-        journal = replace(journal, implicit=implicit)
+        journal = replace(journal, implicit=implicit, mac_address=plan.spec.device.mac_address)
         with opened as client:
             ca = client.cacerts()
             key, wishes, notes = self._key(journal, state, client.csrattrs(), resumed=resumed)

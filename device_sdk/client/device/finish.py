@@ -121,6 +121,7 @@ def _switch(context: Context, journal: Journal, chain: tuple[x509.Certificate, .
             previous=previous,
             anchors=journal.anchors,
             endpoint=Endpoint(journal.url, journal.label, journal.implicit),
+            mac_address=journal.mac_address,
             time_floor=floor,
         )
     )

@@ -72,6 +72,7 @@ class RenewalPlan:
         keep_old: keep the replaced key and certificate.
         key_uri: names the new key; None derives a name from the first one ("device" becomes "device-2", "device-3").
         key_type: type of the new key; None lets /csrattrs decide, and keeps the present type where it does not.
+        mac_address: for the request; None repeats the one of the request before.
         credentials: answer an HTTP challenge, or None.
         timeouts: limits of one exchange.
         proxy: "http://host:port", or None.
@@ -82,6 +83,7 @@ class RenewalPlan:
     keep_old: bool = False
     key_uri: str | None = None
     key_type: KeyType | None = None
+    mac_address: str | None = None
     credentials: Credentials | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     proxy: str | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from cryptography import x509
+
 from device_sdk.client.device.clock import check_clock
 from device_sdk.client.device.context import Connection, Context
 from device_sdk.client.device.current import enrolled
@@ -15,6 +17,7 @@ from device_sdk.client.device.undo import undo
 from device_sdk.client.est import EstClient
 from device_sdk.errors import HttpStatusError, KeyExistsError, StateError, TlsError
 from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.csr import CsrSpec, DeviceAttributes
 from device_sdk.model.keys import KeyType
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.state import DeviceState, Endpoint, IdentityRecord, Journal, Operation, Phase
@@ -94,6 +97,7 @@ class Renewal:
             implicit=endpoint.implicit,
             replaces=current,
             keep_old=self.plan.keep_old,
+            mac_address=self.plan.mac_address or state.mac_address,
         )
         self.context.state.write_journal(journal)
         return journal
@@ -135,6 +139,7 @@ class Renewal:
                     with key:
                         issued = client.reenroll(
                             key,  # type: ignore[arg-type]  # see above
+                            CsrSpec(x509.Name([]), device=DeviceAttributes(mac_address=journal.mac_address)),
                             wishes=wishes,
                             wait_s=left_s,
                             progress=remember_pending(context, journal),

@@ -14,7 +14,6 @@ from pkcs11.exceptions import PKCS11Error
 from pkcs11.mechanisms import KeyType as CkKeyType
 from pkcs11.mechanisms import Mechanism
 
-from device_sdk.keystores.attempts import try_key
 from device_sdk.keystores.pkcs11 import codes
 from device_sdk.keystores.pkcs11.access import Access, KeyName
 from device_sdk.keystores.pkcs11.codes import CkError, calling
@@ -26,6 +25,7 @@ from device_sdk.keystores.pkcs11.objects import TokenObject
 from device_sdk.keystores.pkcs11.public import read_public
 from device_sdk.keystores.pkcs11.templates import generate_pair
 from device_sdk.keystores.pkcs11.tokens import CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY, CKF_WRITE_PROTECTED
+from device_sdk.keystores.trial import try_key
 from device_sdk.model.keys import KeyInfo, KeyType, Probe
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 

@@ -5,49 +5,17 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import stat
-import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 
-from device_sdk.errors import KeyStoreBusyError, KeyStoreError
+from device_sdk.errors import KeyStoreBusyError
+from device_sdk.keystores.runtime import open_lock_file
 
 _FIRST_WAIT_S = 0.0005
 _LONGEST_WAIT_S = 0.02
 _MARK = b"loading"
 _NOTE_BYTES = 64
-
-
-def runtime_directory() -> Path:
-    """The directory of lock files: DEVICE_SDK_RUNTIME_DIR, /run/device-sdk (root), XDG_RUNTIME_DIR, or /tmp; mode 0700.
-
-    All processes that share a TPM without a resource manager must agree on it.
-
-    Raises:
-        KeyStoreError: it cannot be made, or belongs to somebody else.
-    """
-    configured, uid = os.environ.get("DEVICE_SDK_RUNTIME_DIR"), os.getuid()
-    if configured:
-        path = Path(configured)
-    elif uid == 0:
-        path = Path("/run/device-sdk")
-    elif os.environ.get("XDG_RUNTIME_DIR"):
-        path = Path(os.environ["XDG_RUNTIME_DIR"]) / "device-sdk"
-    else:
-        path = Path(tempfile.gettempdir()) / f"device-sdk-{uid}"
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.lstat()
-    except OSError as error:
-        raise KeyStoreError(f"{path} for lock files cannot be made: {error.strerror}", hint=_HINT) from error
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid or status.st_mode & 0o022:
-        raise KeyStoreError(f"{path} for lock files is not a private directory of this user", hint=_HINT)
-    return path
-
-
-_HINT = "set DEVICE_SDK_RUNTIME_DIR to a directory of this user's own, mode 0700"
 
 
 class TpmLock:
@@ -112,11 +80,7 @@ class TpmLock:
 
     def _open(self) -> int:
         name = hashlib.sha256(self._tcti.encode()).hexdigest()[:16] + ".lock"
-        path = runtime_directory() / name
-        try:
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise KeyStoreError(f"{path}: {error.strerror}", hint=_HINT) from error
+        return open_lock_file(name)
 
 
 def noted_handles(note: bytes) -> tuple[tuple[int, ...], bool]:
