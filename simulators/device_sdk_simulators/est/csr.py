@@ -9,19 +9,12 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from pyasn1.codec.der.decoder import decode
-from pyasn1.error import PyAsn1Error
-from pyasn1_alt_modules import rfc5280
 
-from device_sdk_simulators.ca.issue import SUBJECT_DIRECTORY_ATTRIBUTES
+from device_sdk_simulators.est.attributes import bindings, mac_address, read_attributes
 from device_sdk_simulators.http.messages import HttpError
-from device_sdk_simulators.policy import MAC_ADDRESS, Policy
+from device_sdk_simulators.policy import Policy
 
-CHALLENGE_PASSWORD = "1.2.840.113549.1.9.7"  # noqa: S105 - an object identifier
-EST_IDENTITY_LINKING = "1.2.840.113549.1.9.16.2.58"
-_IA5_STRING = 22
-_STRING_TAGS = (12, 19, 20, 22, 28, 30)
-_PARSE_ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
+_PARSE_ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
 
 
 @dataclass(frozen=True)
@@ -50,8 +43,8 @@ def read_csr(der: bytes, policy: Policy) -> CertificationRequest:
     try:
         csr = x509.load_der_x509_csr(der)
         public_key = csr.public_key()
+        attributes = read_attributes(csr)
         extensions = csr.extensions
-        attributes = {attribute.oid.dotted_string: (attribute._type, attribute.value) for attribute in csr.attributes}
         digest = csr.signature_hash_algorithm
     except _PARSE_ERRORS as error:
         raise HttpError(400, f"not a PKCS#10 request this server can read: {error}") from error
@@ -68,8 +61,8 @@ def read_csr(der: bytes, policy: Policy) -> CertificationRequest:
         public_key,
         extensions,
         spki_sha256(public_key),
-        _mac_address(attributes, extensions),
-        _bindings(attributes),
+        mac_address(attributes, extensions),
+        bindings(attributes),
     )
 
 
@@ -98,41 +91,3 @@ def _check_extensions(csr: x509.CertificateSigningRequest, extensions: x509.Exte
             refused = {usage.dotted_string for usage in extension.value} - policy.extended_key_usages
             if refused:
                 raise HttpError(400, f"extended key usage {', '.join(sorted(refused))} is not given")
-
-
-def _bindings(attributes: dict[str, tuple[int, bytes]]) -> tuple[str, ...]:
-    values = []
-    for oid in (CHALLENGE_PASSWORD, EST_IDENTITY_LINKING):
-        tag, value = attributes.get(oid, (19, b""))
-        if tag not in _STRING_TAGS or len(value) > 255:
-            raise HttpError(400, f"attribute {oid} is not a DirectoryString of at most 255 characters")
-        if value:
-            values.append(value.decode("latin-1"))
-    return tuple(values)
-
-
-def _mac_address(attributes: dict[str, tuple[int, bytes]], extensions: x509.Extensions) -> str | None:
-    """From a PKCS#10 attribute or from subjectDirectoryAttributes (RFC 9908 section 5.2)."""
-    if MAC_ADDRESS in attributes:
-        tag, value = attributes[MAC_ADDRESS]
-        return _readable(value) if tag == _IA5_STRING else None
-    for extension in extensions:
-        if extension.oid == SUBJECT_DIRECTORY_ATTRIBUTES and isinstance(extension.value, x509.UnrecognizedExtension):
-            return _mac_in_directory_attributes(extension.value.value)
-    return None
-
-
-def _mac_in_directory_attributes(der: bytes) -> str | None:
-    try:
-        attributes, _rest = decode(der, asn1Spec=rfc5280.SubjectDirectoryAttributes())
-        for attribute in attributes:
-            if str(attribute["type"]) == MAC_ADDRESS:
-                value, _rest = decode(bytes(attribute["values"][0]))
-                return _readable(bytes(value))
-    except (PyAsn1Error, IndexError, ValueError, TypeError) as error:
-        raise HttpError(400, "subjectDirectoryAttributes cannot be read") from error
-    return None
-
-
-def _readable(value: bytes) -> str:
-    return "".join(chr(byte) if 32 <= byte < 127 else "?" for byte in value[:64])

@@ -6,7 +6,7 @@ from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
 from pyasn1_alt_modules import rfc8951
 
-from device_sdk_simulators.est.csr import CHALLENGE_PASSWORD
+from device_sdk_simulators.est.attributes import CHALLENGE_PASSWORD
 from device_sdk_simulators.policy import Policy
 
 

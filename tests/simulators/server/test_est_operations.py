@@ -13,8 +13,8 @@ from cryptography.x509.name import _ASN1Type
 from device_sdk_simulators.http.messages import Request
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
-from pyasn1.type import char
-from pyasn1_alt_modules import rfc5280, rfc5652, rfc8951
+from pyasn1.type import char, univ
+from pyasn1_alt_modules import rfc2986, rfc5280, rfc5652, rfc8951
 
 from tests.simulators.server.support import EST, PKCS10, basic, certificates_in, make_csr, name, post
 
@@ -127,6 +127,76 @@ def test_csr_policy_est_133_est_143(server, csr, words):
     assert response.status == 400
     assert words in response.body.decode()
     assert server.est.register.entries() == []
+
+
+CHALLENGE_PASSWORD = "1.2.840.113549.1.9.7"
+IDENTITY_LINKING = "1.2.840.113549.1.9.16.2.58"
+EXTENSION_REQUEST = "1.2.840.113549.1.9.14"
+
+
+def dns_names(*names: str) -> univ.Any:
+    """The value of an extensionRequest that asks for these names."""
+    extensions = rfc5280.Extensions()
+    extensions[0]["extnID"] = rfc5280.id_ce_subjectAltName
+    extensions[0]["extnValue"] = x509.SubjectAlternativeName([x509.DNSName(name) for name in names]).public_bytes()
+    return extensions
+
+
+SAN_A, SAN_B = dns_names("a.example"), dns_names("b.example")
+
+
+def odd_csr(attributes, *, version=0) -> bytes:
+    """A CSR with attributes as no library writes them: repeated, of several values or of none; signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    request, _ = decode(make_csr(key), asn1Spec=rfc2986.CertificationRequest())
+    info = request["certificationRequestInfo"]
+    info["version"] = version
+    info["attributes"].clear()
+    for position, (oid, values) in enumerate(attributes):
+        info["attributes"][position]["type"] = oid
+        info["attributes"][position]["values"].clear()
+        for number, value in enumerate(values):
+            encoded = encode(char.UTF8String(value) if isinstance(value, str) else value)
+            info["attributes"][position]["values"][number] = encoded
+    request["signature"] = univ.BitString.fromOctetString(key.sign(encode(info), ec.ECDSA(hashes.SHA256())))
+    return bytes(encode(request))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ([(CHALLENGE_PASSWORD, [""]), (CHALLENGE_PASSWORD, [""])], "twice"),
+        ([(CHALLENGE_PASSWORD, ["what is not the binding"]), (CHALLENGE_PASSWORD, [""])], "twice"),
+        ([(IDENTITY_LINKING, [""]), (IDENTITY_LINKING, [""])], "twice"),
+        ([(EXTENSION_REQUEST, [SAN_A]), (EXTENSION_REQUEST, [SAN_B])], "twice"),
+        ([(MAC, ["00:00:5e:00:53:01"]), (MAC, ["00:00:5e:00:53:02"])], "twice"),
+        ([("1.2.3.4", ["a"]), ("1.2.3.4", ["b"])], "twice"),
+        ([(CHALLENGE_PASSWORD, ["", ""])], "one value"),
+        ([(CHALLENGE_PASSWORD, [])], "one value"),
+        ([(EXTENSION_REQUEST, [SAN_A, SAN_B])], "one value"),
+    ],
+)  # fmt: skip
+def test_repeated_attributes_and_values_are_refused_est_107_est_143(server, attributes, words):
+    """RFC 2985 sections 5.4.1 and 5.4.2 and RFC 7894 section 3: SINGLE VALUE TRUE."""
+    response = post(server, odd_csr(attributes))
+    assert (response.status, words in response.body.decode()) == (400, True), response.body
+    assert server.est.register.entries() == []
+
+
+def test_a_request_of_another_version_is_refused_est_143(server):
+    assert post(server, odd_csr([])).status == 200
+    response = post(server, odd_csr([], version=1))
+    assert (response.status, b"version" in response.body) == (400, True)
+
+
+def test_two_mac_addresses_in_directory_attributes_are_refused_est_143(server):
+    attributes = rfc5280.SubjectDirectoryAttributes()
+    for position, value in enumerate(("00:00:5e:00:53:01", "00:00:5e:00:53:02")):
+        attributes[position]["type"] = MAC
+        attributes[position]["values"][0] = encode(char.IA5String(value))
+    extension = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.9"), encode(attributes))
+    response = post(server, make_csr(extensions=[(extension, False)]))
+    assert (response.status, b"twice" in response.body) == (400, True)
 
 
 def test_an_edwards_key_is_refused_in_words(server):
