@@ -44,7 +44,6 @@ Facts are attributes, declared with their defaults in each class; `facts()` give
 
 from __future__ import annotations
 
-import inspect
 from typing import ClassVar
 
 
@@ -73,7 +72,7 @@ class DeviceSdkError(Exception):
 
     @classmethod
     def _declared(cls) -> set[str]:
-        names = {name for base in cls.__mro__ for name in inspect.get_annotations(base)}
+        names = {name for base in cls.__mro__ for name in getattr(base, "__annotations__", {})}
         return names - {"code", "exit_code", "hint"}
 
     @property
