@@ -39,13 +39,21 @@ def pem_of(certificates: Iterable[x509.Certificate]) -> bytes:
     return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
 
 
+def name_of(name: x509.Name) -> str:
+    """A name as RFC 4514 writes it, with words for the types that devices have and the RFC names by numbers only."""
+    from cryptography.x509.oid import NameOID
+
+    words = {NameOID.SERIAL_NUMBER: "serialNumber", NameOID.EMAIL_ADDRESS: "emailAddress", NameOID.TITLE: "title"}
+    return name.rfc4514_string(words)
+
+
 def describe(certificate: x509.Certificate) -> dict[str, object]:
     """What people ask about a certificate, as data; times are RFC 3339 in UTC, serial and fingerprint hex."""
     from cryptography.hazmat.primitives import hashes
 
     return {
-        "subject": certificate.subject.rfc4514_string(),
-        "issuer": certificate.issuer.rfc4514_string(),
+        "subject": name_of(certificate.subject),
+        "issuer": name_of(certificate.issuer),
         "serial": f"{certificate.serial_number:x}",
         "not_before": certificate.not_valid_before_utc.isoformat().replace("+00:00", "Z"),
         "not_after": certificate.not_valid_after_utc.isoformat().replace("+00:00", "Z"),

@@ -7,6 +7,7 @@ import argparse
 from device_sdk.cli import inputs
 from device_sdk.cli.files import write_file
 from device_sdk.cli.output import Output
+from device_sdk.cli.pem import name_of
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings, add_settings
 
@@ -41,6 +42,6 @@ def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     if options.out:
         write_file(options.out, der if options.der else pem)
     if out.as_json or not options.out:
-        data = {"subject": request.subject.rfc4514_string(), "key_uri": uri, "pem": pem.decode(), "file": options.out}
+        data = {"subject": name_of(request.subject), "key_uri": uri, "pem": pem.decode(), "file": options.out}
         out.data(data, pem.decode())
     return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from device_sdk.cli import inputs
 from device_sdk.cli.files import OutputFile
 from device_sdk.cli.output import Output
-from device_sdk.cli.pem import describe, pem_of
+from device_sdk.cli.pem import describe, name_of, pem_of
 from device_sdk.cli.settings import Settings, Source, add_settings
 from device_sdk.errors import ConfigurationError
 
@@ -106,7 +106,7 @@ def _cacerts(options: argparse.Namespace, settings: Settings, out: Output) -> in
         client = opened.enter_context(_client(settings, out, _pair(options, settings, opened)))
         found = client.cacerts()
         for ignored in found.ignored:
-            out.progress(f"ignored {ignored.certificate.subject.rfc4514_string()}: {ignored.reason}")
+            out.progress(f"ignored {name_of(ignored.certificate.subject)}: {ignored.reason}")
         pem = pem_of((*found.anchors, *found.intermediates))
         data = {
             "anchors": [describe(certificate) for certificate in found.anchors],
@@ -197,7 +197,7 @@ def _require_same_names(settings: Settings, certificate: x509.Certificate) -> No
     subject = settings.text("identity.subject")
     if settings.source("identity.subject") is Source.FLAG and subject and parse_dn(subject) != certificate.subject:
         raise ConfigurationError(
-            f"a renewal keeps the subject {certificate.subject.rfc4514_string()}; it cannot become {subject}",
+            f"a renewal keeps the subject {name_of(certificate.subject)}; it cannot become {subject}",
             hint="leave --subject out, or get a new certificate by est enroll",
         )
     if settings.source("identity.san") is Source.FLAG:

@@ -545,6 +545,7 @@ _shtab_device_sdk_renew_options=(
   {--rekey,--no-rekey}"[make a new key at each renewal \[DEVICE_SDK_RENEWAL_REKEY\]]"
   {--keep-old,--no-keep-old}"[keep the old key and certificate after a renewal \[DEVICE_SDK_RENEWAL_KEEP_OLD\]]"
   "--threshold[share of the lifetime after which to renew \[DEVICE_SDK_RENEWAL_THRESHOLD\]]:SHARE:"
+  "--mac[MAC address for the request\: auto, an interface, or the address itself \[DEVICE_SDK_IDENTITY_MAC\]]:MAC:"
   "--new-key[name of the new key\; counted up from the first one if not given]:URI:"
   "--if-needed[do nothing unless it is time]"
 )
