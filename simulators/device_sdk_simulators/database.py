@@ -5,6 +5,7 @@ Every change is one transaction that is on disk before the answer is sent, so th
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -30,11 +31,13 @@ class Database:
     """The server's memory; safe for many threads and for several processes (the server and the approval commands).
 
     Args:
-        path: the file; made if it is missing.
+        path: the file; made if it is missing, with mode 0600 because it holds hashes of passwords and GUIDs.
     """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        # SQLite would go by the umask; its -wal and -shm files get the permissions of the file itself
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._connection = sqlite3.connect(path, timeout=30, check_same_thread=False, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA journal_mode=WAL")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import secrets
@@ -29,13 +28,11 @@ from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.http.wire_faults import DEFAULTS
 from device_sdk_simulators.passwords import Users
 from device_sdk_simulators.policy import Policy
-from device_sdk_simulators.softhsm import SimulatorError
+from device_sdk_simulators.state_directory import StateInUseError, open_directory
+
+__all__ = ["ReferenceServer", "StateInUseError"]
 
 _LOCAL_HOSTS = ("127.0.0.1", "::1", "0.0.0.0", "::", "localhost")  # noqa: S104 - names, nothing is bound here
-
-
-class StateInUseError(SimulatorError):
-    """Another server works in this state directory."""
 
 
 class ReferenceServer:
@@ -77,9 +74,10 @@ class ReferenceServer:
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.policy = policy or Policy()
         self.faults = Faults()
-        self.state = state
+        state = state.absolute()
+        self.state = state.absolute()
         self.user = user
-        self._lock = _lock_directory(state)
+        self._lock = open_directory(state)
         self.hierarchy = load_or_create(state / "ca", ca_key_type, self._now())
         self._database = Database(state / "server.sqlite")
         self._audit = AuditLog(state / "log.jsonl")
@@ -87,7 +85,7 @@ class ReferenceServer:
         self.password = password or self._kept_password() or secrets.token_urlsafe(12)
         if user is not None:
             self.users.add(user, self.password)
-            write_file(self.password_file, self.password.encode() + b"\n", 0o600)
+            write_file(self.password_file, self.password.encode() + b"\n")
         self.est = EstApp(self.hierarchy, self._database, self.users, self.policy, self._now, self.faults)
         authority = single_authority(state / "cale", AUTHORITY_NAME, "ec-p256", self._now())
         identify = self.est.gatekeeper.identify
@@ -235,15 +233,3 @@ class ReferenceServer:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def _lock_directory(state: Path) -> int:
-    """One server a directory; the lock goes with the process, however it ends."""
-    state.mkdir(parents=True, exist_ok=True)
-    lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(lock)
-        raise StateInUseError(f"another server works in {state}") from error
-    return lock

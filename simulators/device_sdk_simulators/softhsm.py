@@ -34,7 +34,7 @@ def module_path() -> str:
     wanted = os.environ.get("SOFTHSM2_MODULE")
     for place in (wanted, *_MODULE_PLACES):
         if place and Path(place).exists():
-            return place
+            return os.path.abspath(place)
     raise SimulatorError("libsofthsm2.so not found: apt-get install softhsm2, or set SOFTHSM2_MODULE")
 
 
@@ -64,7 +64,7 @@ class SoftHsm:
         so_pin: str | None = None,
     ) -> None:
         self._temporary = directory is None
-        self.directory = Path(tempfile.mkdtemp(prefix="softhsm-")) if directory is None else directory
+        self.directory = Path(tempfile.mkdtemp(prefix="softhsm-")) if directory is None else directory.absolute()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         tokens = self.directory / "tokens"
         tokens.mkdir(mode=0o700, exist_ok=True)

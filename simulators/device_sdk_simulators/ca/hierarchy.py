@@ -81,8 +81,8 @@ def load_or_create(directory: Path, kind: str, now: datetime) -> Hierarchy:
         for name, authority in (("root", root), ("issuing", issuing)):
             write_key(temporary / f"{name}.key", authority.key)
             write_file(temporary / f"{name}.pem", pem(authority.certificate))
-        write_file(temporary / "anchors.pem", pem(root.certificate))
-        write_file(temporary / "issuer.pem", pem(issuing.certificate, root.certificate))
+        write_file(temporary / "anchors.pem", pem(root.certificate), 0o644)
+        write_file(temporary / "issuer.pem", pem(issuing.certificate, root.certificate), 0o644)
         temporary.rename(directory)
     return Hierarchy(_load(directory, "root"), _load(directory, "issuing"))
 

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from device_sdk_simulators.process import ServerProcess
 from device_sdk_simulators.server import ReferenceServer, StateInUseError
 
-from tests.simulators.server.support import EST, basic, client_context, make_csr
+from tests.simulators.server.support import EST, basic, client_context, make_csr, post
 from tests.simulators.server.test_http import read_all, status_of
 
 pytestmark = pytest.mark.slow
@@ -52,6 +53,17 @@ def test_the_command_says_where_it_is_and_ends_with_0_on_sigterm(tmp_path):
     assert process.wait(timeout=10) == 0
     assert process.stdout.read() == ""
     process.stdout.close()
+
+
+def test_every_path_it_says_is_absolute(tmp_path, monkeypatch):
+    """Who reads the JSON line may work in another directory."""
+    monkeypatch.chdir(tmp_path)
+    with ServerProcess(Path("s")) as server:
+        paths = {name: Path(value) for name, value in server.facts.items() if name.endswith("_file") or name == "state"}
+        assert len(paths) == 5
+        assert all(path.is_absolute() and path.is_relative_to(tmp_path) for path in paths.values()), paths
+    with ReferenceServer(Path("s")) as server:
+        assert server.ca_file.is_absolute()
 
 
 def test_a_restart_keeps_ca_users_and_registrations(tmp_path):
@@ -143,7 +155,48 @@ def test_a_clock_that_is_wrong(tmp_path):
         assert str(server.log()[0]["time"]) > time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() + 80000))
 
 
+def modes_below(directory) -> dict[str, int]:
+    """Permissions of a directory and of everything in it, by path relative to it."""
+    return {
+        str(path.relative_to(directory)): path.stat().st_mode & 0o777 for path in (directory, *directory.rglob("*"))
+    }
+
+
 def test_secrets_on_disk_are_private(tmp_path):
-    with ReferenceServer(tmp_path / "s") as server:
-        for path in (server.password_file, server.state / "log.jsonl", *server.state.glob("*/*.key")):
-            assert path.stat().st_mode & 0o077 == 0, path
+    """Hashes of passwords and GUIDs are in the database, and in what SQLite writes beside it."""
+    state = tmp_path / "deep" / "s"
+    with ReferenceServer(state) as server:
+        assert post(server, make_csr()).status == 200
+        modes = modes_below(state)
+        assert {
+            "server.sqlite",
+            "server.sqlite-wal",
+            "server.sqlite-shm",
+            "password",
+            "log.jsonl",
+            "lock",
+        } <= modes.keys()
+        for_others = {str(path.relative_to(state)): 0o644 for path in (server.ca_file, server.issuer_file)}
+        directories = {".": 0o700, "ca": 0o700, "cale": 0o700}
+        assert modes == dict.fromkeys(modes, 0o600) | directories | for_others
+
+
+def test_a_directory_that_was_open_is_closed(tmp_path):
+    state = tmp_path / "s"
+    with ReferenceServer(state):
+        pass
+    expected = modes_below(state)
+    for path in (state, *state.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    with ReferenceServer(state):
+        assert {name: mode for name, mode in modes_below(state).items() if name in expected} == expected
+
+
+def test_a_directory_that_everybody_uses_keeps_its_permissions(tmp_path):
+    """Somebody's `--state /tmp`, perhaps as root: the files are private, the directory stays everybody's."""
+    tmp_path.chmod(0o1777)
+    (tmp_path / "of another").write_text("x")
+    (tmp_path / "of another").chmod(0o644)
+    with ReferenceServer(tmp_path):
+        modes = modes_below(tmp_path)
+    assert (modes["."], modes["of another"], modes["server.sqlite"]) == (0o777, 0o644, 0o600)
