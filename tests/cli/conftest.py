@@ -165,3 +165,23 @@ def openssl(*words: object, data: bytes | None = None) -> str:
 def token(softhsm_token: SoftHsm) -> SoftHsm:
     """A SoftHSM token with the PIN named in its URIs."""
     return softhsm_token
+
+
+NO_OVERRIDE: tuple[str, ...] = (
+    ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
+    if os.geteuid() == 0
+    else ()
+)
+"""In front of a command: permissions count for root, too."""
+
+
+def on_tmpfs(setup: str, directory: Path) -> tuple[str, ...]:
+    """In front of a command: a file system of its own in `directory`, seen by that command only.
+
+    Args:
+        setup: shell commands, in which "$mount" is the directory.
+        directory: made if it is not there.
+    """
+    directory.mkdir(exist_ok=True)
+    script = f'mount=$1; shift; {setup}; exec "$@"'
+    return ("unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", script, "sh", str(directory))
