@@ -9,6 +9,22 @@ from cryptography import x509
 
 MAC_ADDRESS = "1.3.6.1.1.1.1.22"
 
+# RFC 7030 section 3.2.2, RFC 8295 section 2.1; compared without regard to case: RFC 7030 writes CACerts, too
+_OPERATIONS = {"cacerts", "simpleenroll", "simplereenroll", "fullcmc", "serverkeygen", "csrattrs"}
+_OPERATIONS |= {"pal", "eecerts", "crls", "symmetrickeys", "firmware", "tamp"}
+
+
+class LabelError(ValueError):
+    """A CA label that cannot be one."""
+
+
+def check_label(label: str) -> None:
+    """LabelError for the name of an operation (EST-07) and for what is not one segment of a path."""
+    if label.lower() in _OPERATIONS:
+        raise LabelError(f"the label {label!r} is the name of an operation (RFC 7030 section 3.2.2)")
+    if label in ("", ".", "..") or "/" in label:
+        raise LabelError(f"the label {label!r} is not one segment of a path")
+
 
 @dataclass
 class Policy:
@@ -21,7 +37,7 @@ class Policy:
         accept_finished: accept the client's Finished as binding on TLS 1.3 (EST-98 compatibility mode).
         csrattrs: object identifiers, or DER of whole Attributes, that /csrattrs lists; empty means 204.
         csrattrs_der: the whole /csrattrs body as DER, instead of `csrattrs`.
-        labels: CA labels that are served (EST-06).
+        labels: CA labels that are served (EST-06); never the name of an operation (EST-07).
         lifetime: validity of issued certificates.
         backdate: how far before now they begin, for clients whose clock is slow.
         min_rsa_bits: smallest RSA key.
@@ -66,3 +82,9 @@ class Policy:
     cale_aead: bool = False
     cale_hardened: bool = False
     cale_certificate_lifetime: timedelta = timedelta(seconds=10)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "labels" and isinstance(value, set):
+            for label in value:
+                check_label(label)
+        object.__setattr__(self, name, value)

@@ -34,7 +34,7 @@ def module_path() -> str:
     wanted = os.environ.get("SOFTHSM2_MODULE")
     for place in (wanted, *_MODULE_PLACES):
         if place and Path(place).exists():
-            return os.path.abspath(place)
+            return str(Path(place).absolute())
     raise SimulatorError("libsofthsm2.so not found: apt-get install softhsm2, or set SOFTHSM2_MODULE")
 
 

@@ -38,7 +38,7 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tls-min", choices=("1.2", "1.3"), default="1.2")
     group.add_argument("--tls-max", choices=("1.2", "1.3"), default="1.3")
     group.add_argument("--client-anchors", type=Path, metavar="FILE", help="PEM: makers' CAs whose devices may enrol")
-    group.add_argument("--label", action="append", default=[], help="a CA label to serve")
+    group.add_argument("--label", action="append", default=[], type=_label, help="a CA label to serve")
     group.add_argument("--require-approval", action="store_true", help="202 until somebody approves")
     group.add_argument("--retry-after", type=int, default=1, metavar="SECONDS", help="for 202 (default: %(default)s)")
     group.add_argument("--require-binding", action="store_true", help="refuse CSRs not bound to their TLS connection")
@@ -61,6 +61,16 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[=VALUE][*TIMES][@OPERATION]",
         help="misbehave",
     )
+
+
+def _label(text: str) -> str:
+    from device_sdk_simulators.policy import LabelError, check_label
+
+    try:
+        check_label(text)
+    except LabelError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _fault(text: str) -> str:

@@ -22,7 +22,7 @@ from device_sdk_simulators.est.spoil import Spoiler
 from device_sdk_simulators.faults import Faults
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.passwords import Users
-from device_sdk_simulators.policy import Policy
+from device_sdk_simulators.policy import LabelError, Policy, check_label
 
 PREFIX = "/.well-known/est/"
 _METHODS = {"cacerts": "GET", "csrattrs": "GET", "simpleenroll": "POST", "simplereenroll": "POST"}
@@ -77,6 +77,8 @@ class EstApp:
         }[route.operation](request, route)
         if response.status == 200:
             response = self._spoiler.encoding(route.operation, response)
+        # EST-18: neither certificates nor what became of a request may come from a cache
+        response.headers = [*response.headers, ("Cache-Control", "no-store")]
         response.facts = {"operation": route.operation, "label": route.label or None} | response.facts
         return response
 
@@ -86,9 +88,16 @@ class EstApp:
         label = segments[0] if len(segments) == 2 else ""
         if not request.path.startswith(PREFIX) or operation not in _METHODS or len(segments) > 2:
             raise HttpError(404, "no such operation")
-        if len(segments) == 2 and label not in self._policy.labels:
+        if len(segments) == 2 and not self._serves(label):
             raise HttpError(404, "no such label")
         return _Route(operation, label)
+
+    def _serves(self, label: str) -> bool:
+        try:
+            check_label(label)
+        except LabelError:
+            return False
+        return label in self._policy.labels
 
     def _cacerts(self, request: Request, _route: _Route) -> Response:
         body = encode_body(certs_only(self._spoiler.bag("cacerts")), user_agent=request.header("User-Agent"))
@@ -144,7 +153,6 @@ class EstApp:
     def _issued(self, request: Request, certificates: list[x509.Certificate], facts: dict[str, object]) -> Response:
         body = encode_body(certs_only(certificates), user_agent=request.header("User-Agent"))
         response = _base64(200, "application/pkcs7-mime; smime-type=certs-only", body)
-        response.headers.append(("Cache-Control", "no-store"))
         response.facts = facts
         return response
 

@@ -26,3 +26,12 @@ def test_paths_of_tokens_and_tpms_are_absolute(tmp_path, simulator):
     if simulator == "softhsm":
         assert f"pin-source=file:{tmp_path}/" in facts["uri"]
         assert f"directories.tokendir = {tmp_path}/" in Path(path).read_text()
+
+
+def fails(*words: object, **options: object) -> str:
+    """Run a command that has to end with exit code 2 and one line; the line."""
+    done = subprocess.run([*SIM, *map(str, words)], capture_output=True, text=True, timeout=30, check=False, **options)
+    assert (done.returncode, done.stdout) == (2, ""), (done.returncode, done.stdout, done.stderr)
+    assert done.stderr.startswith("device-sdk-sim"), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr

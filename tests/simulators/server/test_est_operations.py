@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.name import _ASN1Type
 from device_sdk_simulators.http.messages import Request
+from device_sdk_simulators.policy import LabelError, Policy
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
 from pyasn1.type import char, univ
@@ -27,7 +28,11 @@ def get(server, operation):
 
 def test_cacerts_holds_the_root_and_every_ca_below_est_115(server):
     response = get(server, "cacerts")
-    assert dict(response.headers) == {"Content-Type": "application/pkcs7-mime", "Content-Transfer-Encoding": "base64"}
+    assert response.headers == [
+        ("Content-Type", "application/pkcs7-mime"),
+        ("Content-Transfer-Encoding", "base64"),
+        ("Cache-Control", "no-store"),
+    ]
     assert response.body.count(b"\n") == 1
     assert response.body.endswith(b"\n")
     assert set(certificates_in(response)) == set(server.hierarchy.bag)
@@ -294,6 +299,42 @@ def test_paths_methods_and_types_est_06_est_10_est_17_est_43(server, method, pat
     assert response.status == status
     if status == 405:
         assert response.headers[1][0] == "Allow"
+
+
+def test_nothing_is_kept_by_caches_est_18(server):
+    """Certificates, and what became of a request: issued, waiting, denied."""
+    server.policy.require_approval = True
+    csr = make_csr()
+    answers = [get(server, "cacerts"), get(server, "csrattrs"), post(server, csr)]
+    server.est.queue.decide(None, approve=True)
+    answers.append(post(server, csr))
+    (certificate,) = certificates_in(answers[-1])
+    answers.append(post(server, csr, operation="simplereenroll", client=certificate))
+    server.est.queue.decide(None, approve=False)
+    answers.append(post(server, csr, operation="simplereenroll", client=certificate))
+    server.faults.set("retry_after", times=1)
+    answers.append(post(server, csr))
+    answers += [post(server, csr, headers=[]), post(server, csr, headers=[])]
+    assert [answer.status for answer in answers] == [200, 200, 202, 200, 202, 403, 202, 401, 401]
+    for answer in answers:
+        assert answer.headers.count(("Cache-Control", "no-store")) == 1, answer
+
+
+RESERVED = [
+    "cacerts", "CACerts", "simpleenroll", "SimpleEnroll", "simplereenroll", "simpleReEnroll", "fullcmc", "FullCMC",
+    "serverkeygen", "serverKeyGen", "csrattrs", "CSRAttrs",
+    "pal", "PAL", "eecerts", "crls", "symmetrickeys", "firmware", "tamp",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("label", [*RESERVED, "", "a/b", ".", ".."])
+def test_a_label_is_never_the_name_of_an_operation_est_07(server, label):
+    for configure in (lambda: Policy(labels={"good", label}), lambda: setattr(server.policy, "labels", {label})):
+        with pytest.raises(LabelError, match="label"):
+            configure()
+    # a set can be changed behind the policy's back; such a label is not served all the same
+    server.policy.labels.add(label)
+    assert get(server, f"{label}/cacerts").status == 404
 
 
 def test_csrattrs_default_asks_for_the_mac_address(server):

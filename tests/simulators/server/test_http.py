@@ -95,7 +95,7 @@ def test_an_answer_is_one_tls_record_with_title_case_names_and_a_length(server):
         answer = sock.recv(16384)
     head, _, body = answer.partition(b"\r\n\r\n")
     names = [line.split(b":")[0].decode() for line in head.split(b"\r\n")[1:]]
-    assert names == ["Date", "Content-Type", "Content-Transfer-Encoding", "Content-Length"]
+    assert names == ["Date", "Content-Type", "Content-Transfer-Encoding", "Cache-Control", "Content-Length"]
     assert int(head.rsplit(b"Content-Length: ", 1)[1]) == len(body)
 
 
