@@ -24,6 +24,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS open_requests ON requests (identity, label, op
   WHERE state IN ('waiting', 'approved', 'denied');
 CREATE TABLE IF NOT EXISTS registrations (
   guid TEXT PRIMARY KEY, identity TEXT NOT NULL, created_at TEXT NOT NULL, revoked_at TEXT, csr BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS answer_sizes (path TEXT NOT NULL, aead INTEGER NOT NULL, length INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
 
 
@@ -70,6 +72,12 @@ class Database:
         """One change; returns the number of rows it touched."""
         with self.transaction() as connection:
             return connection.execute(statement, values).rowcount
+
+    def secret(self, name: str) -> bytes:
+        """32 random bytes, the same at every start."""
+        if self.row("SELECT value FROM secrets WHERE name = ?", name) is None:
+            self.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", name, os.urandom(32))
+        return bytes(self.rows("SELECT value FROM secrets WHERE name = ?", name)[0]["value"])
 
     def close(self) -> None:
         """Close the file."""

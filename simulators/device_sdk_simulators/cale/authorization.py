@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from sqlite3 import Row
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -15,11 +17,11 @@ from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.cale import headers
 from device_sdk_simulators.cale.certificates import Owner, make_certificate
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
-from device_sdk_simulators.cale.decoy import Decoys
+from device_sdk_simulators.cale.decoy import DEFAULT_KIND, PublicKey, kind_of, mark_of, stand_in_key
 from device_sdk_simulators.cale.envelope import seal
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.bodies import decode_body, wrap
-from device_sdk_simulators.est.csr import CertificationRequest, read_csr
+from device_sdk_simulators.est.csr import read_csr
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.policy import Policy
 
@@ -32,7 +34,7 @@ class Registration:
     """One registered key."""
 
     owner: Owner
-    csr: CertificationRequest
+    public_key: PublicKey
 
 
 class AuthorizationServer:
@@ -65,7 +67,7 @@ class AuthorizationServer:
         self._peers = peers
         self._organization = organization
         self._scopes = scopes
-        self._decoys = Decoys()
+        self._secret = database.secret("strangers of the authorization server")
 
     def handle(self, request: Request, peer: str) -> Response:
         """Answer one request of an edge device."""
@@ -100,32 +102,30 @@ class AuthorizationServer:
             csr.csr.public_bytes(Encoding.DER),
         )
         certificate = self._certificate(
-            Registration(self._owner(identity), csr), self._policy.cale_certificate_lifetime
+            Registration(self._owner(identity), csr.public_key), self._policy.cale_certificate_lifetime
         )
         response = self._sealed(f"{guid}\n".encode(), certificate, cipher, misleading=True)
         response.facts = {"guid": guid}
         return response
 
     def _validate(self, request: Request) -> Response:
+        """200 and a certificate, or 403 and the useless certificate of a key that nobody has, to make a decoy with."""
         registration = self._registration(request)
-        if registration is None:
-            return Response(403)
-        certificate = self._certificate(registration, self._policy.cale_certificate_lifetime)
-        return Response(200, [("Content-Type", "application/x509")], certificate.public_bytes(Encoding.PEM))
+        lifetime = None if registration is None else self._policy.cale_certificate_lifetime
+        certificate = self._certificate(registration or self._stranger(request), lifetime)
+        status = 403 if registration is None else 200
+        return Response(status, [("Content-Type", "application/x509")], certificate.public_bytes(Encoding.PEM))
 
     def _who_am_i(self, request: Request) -> Response:
         cipher = self._cipher(request)
         registration = self._registration(request)
+        certificate = self._certificate(registration or self._stranger(request), None)
+        plaintext = certificate.public_bytes(Encoding.PEM)
         if registration is None:
-            message, _seconds = self._decoys.make("/whoami", request.header(headers.GUID) or "", cipher)
-            response = self._answer(message, cipher, misleading=False)
-            response.facts = {"decoy": True}
-            return response
-        certificate = self._certificate(registration, None)
-        pem = certificate.public_bytes(Encoding.PEM)
-        message = seal(pem, certificate, cipher, hardened=self._policy.cale_hardened)
-        self._decoys.learn("/whoami", message, 0.0)
-        return self._answer(message, cipher, misleading=False)
+            plaintext = os.urandom(len(plaintext))
+        response = self._sealed(plaintext, certificate, cipher, misleading=False)
+        response.facts = {"decoy": True} if registration is None else {}
+        return response
 
     def _revoke(self, request: Request) -> Response:
         changed = self._database.execute(
@@ -151,21 +151,43 @@ class AuthorizationServer:
             "SELECT identity, csr FROM registrations WHERE guid = ? AND revoked_at IS NULL",
             (request.header(headers.GUID) or "").lower(),
         )
-        return Registration(self._owner(row["identity"]), read_csr(row["csr"], self._policy)) if row else None
+        return self._read(row) if row else None
+
+    def _read(self, row: Row) -> Registration | None:
+        try:
+            return Registration(self._owner(row["identity"]), read_csr(row["csr"], self._policy).public_key)
+        except HttpError:
+            # the policy has changed since: this key does not count any more
+            return None
+
+    def _stranger(self, request: Request) -> Registration:
+        """Somebody like those who are registered, for a GUID that is not, or not any more (CALE-36).
+
+        A revoked client keeps the kind of its key. Anybody else is like the next registration on a ring of GUIDs: kinds
+        are as frequent as among clients, and a new client changes nobody but its neighbours.
+        """
+        guid = (request.header(headers.GUID) or "").lower()
+        mark = mark_of(self._secret, guid)
+        query = "SELECT identity, csr FROM registrations"
+        row = (
+            self._database.row(f"{query} WHERE guid = ?", guid)
+            or self._database.row(f"{query} WHERE guid >= ? ORDER BY guid LIMIT 1", str(uuid.UUID(bytes=mark[:16])))
+            or self._database.row(f"{query} ORDER BY guid LIMIT 1")
+        )
+        like = self._read(row) if row else None
+        owner = like.owner if like else self._owner("nobody")
+        return Registration(owner, stand_in_key(kind_of(like.public_key) if like else DEFAULT_KIND, mark))
 
     def _certificate(self, registration: Registration, lifetime: timedelta | None) -> x509.Certificate:
         """Valid for one request, or for no time at all (CALE-50: what /whoami shows cannot be used)."""
         now = self._clock().replace(microsecond=0)
         begin, end = (now, now) if lifetime is None else (now - _CLOCK_SKEW, now + lifetime)
-        return make_certificate(self._authority, registration.owner, registration.csr.public_key, begin, end)
+        return make_certificate(self._authority, registration.owner, registration.public_key, begin, end)
 
     def _sealed(
         self, plaintext: bytes, certificate: x509.Certificate, cipher: ContentCipher, *, misleading: bool
     ) -> Response:
         message = seal(plaintext, certificate, cipher, hardened=self._policy.cale_hardened)
-        return self._answer(message, cipher, misleading=misleading)
-
-    def _answer(self, message: bytes, cipher: ContentCipher, *, misleading: bool) -> Response:
         fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=misleading)
         return Response(200, fields, wrap(base64.b64encode(message), 64, b"\n"))
 

@@ -1,4 +1,4 @@
-"""Answers for those who may not have one: made like real ones, opened by nobody (CALE-24, CALE-35 to CALE-38)."""
+"""Keys for those who have none: a decoy is a real message for a key that nobody has (CALE-24, CALE-35 to CALE-38)."""
 
 from __future__ import annotations
 
@@ -7,116 +7,112 @@ import hashlib
 import hmac
 import os
 import secrets
-import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypeAlias
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from pyasn1.codec.der.decoder import decode
-from pyasn1.codec.der.encoder import encode
-from pyasn1.type import univ
-from pyasn1_alt_modules import rfc5083, rfc5652
 
 from device_sdk_simulators.ca.hierarchy import Authority, make_authority
 from device_sdk_simulators.ca.keys import new_key
-from device_sdk_simulators.cale.certificates import AUTHORITY_NAME, Owner, make_certificate, new_serial
+from device_sdk_simulators.cale.answer_sizes import AnswerSizes
+from device_sdk_simulators.cale.certificates import AUTHORITY_NAME, Owner, make_certificate
 from device_sdk_simulators.cale.ciphers import ContentCipher
-from device_sdk_simulators.cale.envelope import seal
+from device_sdk_simulators.cale.envelope import ciphertext_length, seal
+from device_sdk_simulators.database import Database
+from device_sdk_simulators.policy import Policy
 
-_REMEMBERED = 16
-_POINT_CURVES: dict[int, ec.EllipticCurve] = {65: ec.SECP256R1(), 97: ec.SECP384R1(), 133: ec.SECP521R1()}
+PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+KeyKind: TypeAlias = int | ec.EllipticCurve
+"""Bits of an RSA key, or a curve."""
+
+DEFAULT_KIND: KeyKind = 2048
+
+
+def kind_of(public_key: PublicKey) -> KeyKind:
+    """What anybody can see of a key in a message for it."""
+    return public_key.key_size if isinstance(public_key, rsa.RSAPublicKey) else public_key.curve
+
+
+def mark_of(secret: bytes, guid: str) -> bytes:
+    """32 bytes that stand for a GUID, and that only who has the secret can compute."""
+    return hmac.digest(secret, guid.lower().encode(), "sha256")
+
+
+def stand_in_key(kind: KeyKind, mark: bytes) -> PublicKey:
+    """A public key of this kind, the same for the same mark: a real client has one key as long as it lives.
+
+    The RSA modulus is a number of which not even this process knows the factors; of a curve's key the private half is
+    forgotten at once.
+    """
+    if isinstance(kind, int):
+        number = int.from_bytes(hashlib.shake_256(mark).digest((kind + 7) // 8))
+        modulus = number & ((1 << kind) - 1) | 1 << (kind - 1) | 1
+        return rsa.RSAPublicNumbers(65537, modulus).public_key()
+    number = int.from_bytes(hashlib.shake_256(mark).digest((kind.key_size + 7) // 8))
+    # one bit less than the curve's: below its order
+    return ec.derive_private_key(number & ((1 << (kind.key_size - 1)) - 1) | 1, kind).public_key()
 
 
 class Decoys:
-    """Makes decoys from the shapes of real answers seen on the same path, with every random part random anew.
+    """Makes an edge device's decoys, and waits as long as answers take.
 
-    The same stranger on the same path meets the same shape each time, because that is what a real client meets.
+    Args:
+        database: memory of lengths, and of the secret that keeps a stranger the same.
+        policy: forms of the answers.
+        clock: time of certificates.
+        sleep: waits.
     """
 
-    def __init__(self) -> None:
-        self._secret = os.urandom(32)
-        self._shapes: dict[str, deque[tuple[bytes, float]]] = {}
-        self._lock = threading.Lock()
+    def __init__(
+        self,
+        database: Database,
+        policy: Policy,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._sizes = AnswerSizes(database)
+        self._secret = database.secret("strangers of the edge device")
+        self._policy = policy
+        self._clock = clock
+        self._sleep = sleep
+        self._durations: deque[float] = deque([0.0], maxlen=64)
 
-    def learn(self, path: str, message: bytes, seconds: float) -> None:
-        """Remember the shape of a real answer and how long it took."""
-        with self._lock:
-            self._shapes.setdefault(path, deque(maxlen=_REMEMBERED)).append((message, seconds))
+    def learn(self, path: str, message: bytes, cipher: ContentCipher, seconds: float) -> None:
+        """Remember how long a real answer is, and how long it took."""
+        self._sizes.learn(path, ciphertext_length(message, cipher), aead=cipher.aead)
+        self._durations.append(seconds)
 
-    def make(self, path: str, guid: str, cipher: ContentCipher) -> tuple[bytes, float]:
-        """A message, and how many seconds a real one would have taken to make."""
-        with self._lock:
-            shapes = list(self._shapes.get(path, ()))
-        fitting = [shape for shape in shapes if _is_authenticated(shape[0]) == cipher.aead]
-        mark = hmac.digest(self._secret, f"{guid}\0{path}".encode(), "sha256")
-        if not fitting:
-            return _randomized(_first_shape(cipher), mark), 0.0
-        message, seconds = fitting[int.from_bytes(mark[:8]) % len(fitting)]
-        return _randomized(message, mark), seconds
+    def make(self, path: str, guid: str, like: x509.Certificate | KeyKind, cipher: ContentCipher) -> bytes:
+        """A message for nobody.
+
+        Args:
+            path: of the request.
+            guid: as the stranger sent it.
+            like: a certificate of a key that nobody has, or the kind of key.
+            cipher: of the connection.
+        """
+        mark = mark_of(self._secret, guid)
+        recipient = like
+        if not isinstance(recipient, x509.Certificate):
+            recipient = stand_in_certificate(recipient, mark, self._clock())
+        plaintext = os.urandom(self._sizes.plaintext_length(path, mark, aead=cipher.aead))
+        return seal(plaintext, recipient, cipher, hardened=self._policy.cale_hardened)
+
+    def wait(self, started: float) -> None:
+        """Let as much time go by since `started` (time.monotonic) as one of the last answers took."""
+        self._sleep(max(0.0, started + secrets.choice(tuple(self._durations)) - time.monotonic()))
 
 
-def _is_authenticated(message: bytes) -> bool:
-    content_type = decode(message, asn1Spec=rfc5652.ContentInfo())[0]["contentType"]
-    return bool(content_type == rfc5083.id_ct_authEnvelopedData)
+def stand_in_certificate(kind: KeyKind, mark: bytes, now: datetime) -> x509.Certificate:
+    """What the authorization server would have made, where it gave nothing to go by; valid for no time at all."""
+    return make_certificate(_nobodys_authority(), Owner("nobody"), stand_in_key(kind, mark), now, now)
 
 
 @functools.cache
-def _first_shape(cipher: ContentCipher) -> bytes:
-    """What an answer looks like before any was seen."""
-    now = datetime.now(UTC)
-    issuer: Authority = make_authority(AUTHORITY_NAME, new_key("ec-p256"), now)
-    stranger = rsa.generate_private_key(65537, 2048).public_key()
-    return seal(b'{"foo": "bar"}\n', make_certificate(issuer, Owner("nobody"), stranger, now, now), cipher)
-
-
-def _randomized(message: bytes, mark: bytes) -> bytes:
-    content_info = decode(message, asn1Spec=rfc5652.ContentInfo())[0]
-    authenticated = content_info["contentType"] == rfc5083.id_ct_authEnvelopedData
-    specification = rfc5083.AuthEnvelopedData() if authenticated else rfc5652.EnvelopedData()
-    content = decode(content_info["content"], asn1Spec=specification)[0]
-    info = content["recipientInfos"][0]
-    if info.getName() == "ktri":
-        _randomize_transport(info["ktri"], mark)
-    else:
-        _randomize_agreement(info["kari"])
-    part = content["authEncryptedContentInfo" if authenticated else "encryptedContentInfo"]
-    parameters = bytes(part["contentEncryptionAlgorithm"]["parameters"])
-    # IV and nonce end the parameters of CBC; in those of GCM the length of the tag follows
-    tail = parameters[-3:] if authenticated else b""
-    start = len(parameters) - len(tail) - (12 if authenticated else 16)
-    fresh = parameters[:start] + os.urandom(12 if authenticated else 16) + tail
-    part["contentEncryptionAlgorithm"]["parameters"] = fresh
-    part["encryptedContent"] = os.urandom(len(bytes(part["encryptedContent"])))
-    if authenticated:
-        content["mac"] = os.urandom(16)
-    content_info["content"] = encode(content)
-    return bytes(encode(content_info))
-
-
-def _randomize_transport(transport: Any, mark: bytes) -> None:
-    size = len(bytes(transport["encryptedKey"]))
-    # a modulus of its own for each stranger: real ciphertexts of one client are all below one modulus
-    modulus = int.from_bytes(hashlib.shake_256(mark).digest(size)) | 1 << (8 * size - 1)
-    transport["encryptedKey"] = secrets.randbelow(modulus).to_bytes(size, "big")
-    _randomize_identifier(transport["rid"])
-
-
-def _randomize_identifier(identifier: Any) -> None:
-    if identifier.getName() == "issuerAndSerialNumber":
-        identifier["issuerAndSerialNumber"]["serialNumber"] = new_serial()
-    elif identifier.getName() == "rKeyId":
-        identifier["rKeyId"]["subjectKeyIdentifier"] = os.urandom(20)
-    else:
-        identifier["subjectKeyIdentifier"] = os.urandom(20)
-
-
-def _randomize_agreement(agreement: Any) -> None:
-    old = agreement["originator"]["originatorKey"]["publicKey"].asOctets()
-    ephemeral = ec.generate_private_key(_POINT_CURVES[len(old)])
-    point = ephemeral.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    agreement["originator"]["originatorKey"]["publicKey"] = univ.BitString.fromOctetString(point)
-    for entry in agreement["recipientEncryptedKeys"]:
-        entry["encryptedKey"] = os.urandom(len(bytes(entry["encryptedKey"])))
-        _randomize_identifier(entry["rid"])
+def _nobodys_authority() -> Authority:
+    # messages show its name only, and that is the name of the real one
+    return make_authority(AUTHORITY_NAME, new_key("ec-p256"), datetime.now(UTC))

@@ -7,15 +7,19 @@ import time
 from collections.abc import Callable
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from device_sdk_simulators.cale import headers
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
-from device_sdk_simulators.cale.decoy import Decoys
+from device_sdk_simulators.cale.decoy import DEFAULT_KIND, Decoys, KeyKind, kind_of
 from device_sdk_simulators.cale.hops import Hop
 from device_sdk_simulators.est.authorize import CHALLENGE, Client
 from device_sdk_simulators.est.bodies import wrap
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.policy import Policy
+
+_NO_GUID = "00000000-0000-0000-0000-000000000000"
+"""Asked about instead of what is no GUID: unknown too, and it takes as long to find that out."""
 
 
 class EdgeDevice:
@@ -28,7 +32,7 @@ class EdgeDevice:
         origination: hop to the origination server.
         identify: who a client is, by password or certificate.
         policy: forms of the answers.
-        sleep: waits as long as a real answer would have taken.
+        decoys: makes answers for those who may not have one.
     """
 
     def __init__(
@@ -37,14 +41,13 @@ class EdgeDevice:
         origination: Hop,
         identify: Callable[[Request], Client],
         policy: Policy,
-        sleep: Callable[[float], object] = time.sleep,
+        decoys: Decoys,
     ) -> None:
         self._authorization = authorization
         self._origination = origination
         self._identify = identify
         self._policy = policy
-        self._sleep = sleep
-        self._decoys = Decoys()
+        self._decoys = decoys
 
     def handle(self, request: Request) -> Response:
         """Answer one client; HttpError for what has nothing to do with a GUID."""
@@ -85,44 +88,50 @@ class EdgeDevice:
         return values[0] if len(values) == 1 and headers.is_guid(values[0]) else None
 
     def _who_am_i(self, request: Request) -> Response:
-        # the authorization server makes the decoy here (CALE-35); a GUID no registration can have is unknown to it too
-        guid = self._guid(request) or "00000000-0000-0000-0000-000000000000"
-        inner = [(headers.GUID, guid), (headers.CIPHER, request.tls.cipher)]
+        # the authorization server makes the decoy here (CALE-35)
+        inner = [(headers.GUID, self._guid(request) or _NO_GUID), (headers.CIPHER, request.tls.cipher)]
         return self._authorization(Request("GET", "/whoami", inner))
 
     def _resource(self, request: Request) -> Response:
         started = time.monotonic()
-        certificate = self._validate(request)
+        valid, certificate = self._validate(request)
         if certificate is None:
-            return self._decoy(request, started)
+            return self._decoy(request, DEFAULT_KIND, started)
+        if not valid:
+            return self._decoy(request, certificate, started)
         inner = [headers.certificate_header(certificate), (headers.CIPHER, request.tls.cipher)]
         response = self._origination(Request("GET", request.target, inner))
         if response.status != 200:
-            return self._decoy(request, started)
-        self._decoys.learn(request.path, base64.b64decode(response.body), time.monotonic() - started)
+            return self._decoy(request, _kind(certificate), started)
+        message = base64.b64decode(response.body)
+        self._decoys.learn(request.path, message, self._cipher(request), time.monotonic() - started)
         return response
 
-    def _validate(self, request: Request) -> x509.Certificate | None:
-        guid = self._guid(request)
-        if guid is None:
-            return None
-        response = self._authorization(Request("GET", "/validate", [(headers.GUID, guid)]))
-        if response.status != 200:
-            return None
+    def _validate(self, request: Request) -> tuple[bool, x509.Certificate | None]:
+        """Whether the GUID counts, and the certificate to encrypt to: the client's, or one of nobody's key."""
+        inner = [(headers.GUID, self._guid(request) or _NO_GUID)]
+        response = self._authorization(Request("GET", "/validate", inner))
         try:
-            return x509.load_pem_x509_certificate(response.body)
+            return response.status == 200, x509.load_pem_x509_certificate(response.body)
         except ValueError:
-            return None
+            return False, None
 
-    def _decoy(self, request: Request, started: float) -> Response:
+    def _decoy(self, request: Request, like: x509.Certificate | KeyKind, started: float) -> Response:
         cipher = self._cipher(request)
-        message, seconds = self._decoys.make(request.path, request.header(headers.GUID) or "", cipher)
-        self._sleep(max(0.0, started + seconds - time.monotonic()))
+        message = self._decoys.make(request.path, self._guid(request) or _NO_GUID, like, cipher)
+        self._decoys.wait(started)
         fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=True)
         return Response(200, fields, wrap(base64.b64encode(message), 64, b"\n"), facts={"decoy": True})
 
     def _cipher(self, request: Request) -> ContentCipher:
         return content_cipher(request.tls.cipher, aead=self._policy.cale_aead)
+
+
+def _kind(certificate: x509.Certificate) -> KeyKind:
+    public_key = certificate.public_key()
+    return (
+        kind_of(public_key) if isinstance(public_key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)) else DEFAULT_KIND
+    )
 
 
 def _identity(client: Client) -> str:

@@ -68,6 +68,14 @@ def assemble(info: Asn1, cipher: ContentCipher, nonce: bytes, ciphertext: bytes,
     return bytes(encode(message))
 
 
+def ciphertext_length(message: bytes, cipher: ContentCipher) -> int:
+    """How many bytes of encrypted content a message made with this cipher has."""
+    content = decode(message, asn1Spec=rfc5652.ContentInfo())[0]["content"]
+    enveloped = decode(content, asn1Spec=rfc5083.AuthEnvelopedData() if cipher.aead else rfc5652.EnvelopedData())[0]
+    part = enveloped["authEncryptedContentInfo" if cipher.aead else "encryptedContentInfo"]
+    return len(bytes(part["encryptedContent"]))
+
+
 def _content_parameters(cipher: ContentCipher, nonce: bytes) -> bytes:
     if not cipher.aead:
         return bytes(encode(univ.OctetString(nonce)))

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.cale.authorization import AuthorizationServer
+from device_sdk_simulators.cale.decoy import Decoys
 from device_sdk_simulators.cale.edge import EdgeDevice
 from device_sdk_simulators.cale.hops import local_hop
 from device_sdk_simulators.cale.origination import OriginationServer
@@ -22,7 +23,7 @@ class CaleService:
 
     Args:
         authority: CA of the authorization server.
-        database: its memory.
+        database: memory of the authorization server and of the edge.
         policy: for all roles.
         clock: for all roles.
         identify: who a client of the edge device is.
@@ -41,6 +42,7 @@ class CaleService:
         self.origination = OriginationServer(
             authority.certificate, local_hop(self.resource, "origination"), policy, clock
         )
+        decoys = Decoys(database, policy, clock)
         self.edge = EdgeDevice(
-            local_hop(self.authorization, "edge"), local_hop(self.origination, "edge"), identify, policy
+            local_hop(self.authorization, "edge"), local_hop(self.origination, "edge"), identify, policy, decoys
         )

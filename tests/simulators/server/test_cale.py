@@ -63,10 +63,15 @@ def get(server, path, guid, *extra, tls=TLS):
     return server.handle(Request("GET", path, [("CALE-GUID", guid), *extra], tls=tls))
 
 
+def guid_of(server) -> str:
+    """The GUID of the registration that was just made, which only the log says in clear."""
+    return str(server.log()[-1]["guid"])
+
+
 @pytest.fixture
 def guid(server):
     register(server, KEYS["rsa"])
-    return str(server.log()[-1]["guid"])
+    return guid_of(server)
 
 
 @pytest.mark.parametrize("kind", KEYS)

@@ -1,0 +1,154 @@
+"""What a stranger can learn from a decoy on first sight: nothing (CALE-36, CALE-37, CALE-38)."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from device_sdk_simulators.cale.answer_sizes import AnswerSizes
+from device_sdk_simulators.http.messages import TlsFacts
+from device_sdk_simulators.server import ReferenceServer
+from pyasn1.codec.der.decoder import decode
+from pyasn1_alt_modules import rfc5083, rfc5652
+
+from tests.simulators.server.test_cale import KEYS, STRANGER, get, guid_of, register
+
+PATHS = ("/resource", "/whoami", "/nowhere")
+TLS_13 = TlsFacts("TLSv1.3", "TLS_AES_128_GCM_SHA256")
+
+
+def recipient_of(body: bytes):
+    content = decode(base64.b64decode(body), asn1Spec=rfc5652.ContentInfo())[0]
+    authenticated = content["contentType"] == rfc5083.id_ct_authEnvelopedData
+    specification = rfc5083.AuthEnvelopedData() if authenticated else rfc5652.EnvelopedData()
+    return decode(content["content"], asn1Spec=specification)[0]["recipientInfos"][0]
+
+
+def kind_of(body: bytes) -> str:
+    """What kind of key a message is for, as anybody can see."""
+    info = recipient_of(body)
+    if info.getName() == "ktri":
+        return f"rsa-{8 * len(bytes(info['ktri']['encryptedKey']))}"
+    point = info["kari"]["originator"]["originatorKey"]["publicKey"].asOctets()
+    return {65: "p256", 97: "p384", 133: "p521"}[len(point)]
+
+
+def strangers(count: int) -> list[str]:
+    return [str(uuid.uuid4()) for _ in range(count)]
+
+
+@pytest.mark.parametrize("hardened", [False, True], ids=["draft", "hardened"])
+@pytest.mark.parametrize("kind", [*KEYS, "rsa-3072"])
+@pytest.mark.parametrize("path", PATHS)
+def test_the_first_decoy_looks_like_the_first_answer(server, kind, path, hardened):
+    """Nothing was read before: the keys that are registered and what there is to read are enough."""
+    server.policy.cale_hardened = server.policy.cale_aead = hardened
+    register(server, KEYS.get(kind) or rsa.generate_private_key(65537, 3072))
+    guid = guid_of(server)
+    decoy = get(server, path, STRANGER, tls=TLS_13)
+    real = get(server, path, guid, tls=TLS_13)
+    assert server.log()[-2]["decoy"] is True
+    assert kind_of(decoy.body) == kind_of(real.body)
+    assert decoy.headers == real.headers
+    # a signature by P-256 in the certificate of /whoami has 70 to 72 bytes
+    assert abs(len(decoy.body) - len(real.body)) <= (24 if path == "/whoami" else 0)
+
+
+def test_nobody_is_registered_rsa_2048(server):
+    assert {kind_of(get(server, path, STRANGER).body) for path in PATHS} == {"rsa-2048"}
+
+
+def test_strangers_are_as_mixed_as_clients_and_each_is_the_same_everywhere(tmp_path):
+    seen = {}
+    everybody = strangers(40)
+    with ReferenceServer(tmp_path / "s") as server:
+        for _ in range(8):
+            register(server, KEYS["rsa"])
+            register(server, KEYS["p256"])
+        for guid in everybody:
+            (seen[guid],) = {kind_of(get(server, path, guid).body) for path in PATHS}
+            assert kind_of(get(server, "/resource", guid.upper()).body) == seen[guid]
+    assert set(seen.values()) == {"rsa-2048", "p256"}
+    with ReferenceServer(tmp_path / "s") as server:
+        assert {guid: kind_of(get(server, "/resource", guid).body) for guid in everybody} == seen
+
+
+def test_a_new_client_changes_few_strangers(server):
+    """A real client has one key as long as it lives."""
+    for _ in range(20):
+        register(server, KEYS["rsa"])
+    everybody = strangers(60)
+    register(server, KEYS["p384"])
+    changed = [guid for guid in everybody if kind_of(get(server, "/resource", guid).body) != "rsa-2048"]
+    assert len(changed) < 45
+
+
+def test_a_revoked_client_keeps_the_kind_of_its_key(server):
+    for _ in range(10):
+        register(server, KEYS["p256"])
+    register(server, KEYS["rsa"])
+    guid = guid_of(server)
+    assert server.cale.authorization.revoke(guid)
+    assert {kind_of(get(server, path, guid).body) for path in PATHS} == {"rsa-2048"}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_recipient_named_by_its_key_has_one_name(server, kind):
+    """CALE-68: a client's key identifier is the same in every answer, so a stranger's is, too."""
+    server.policy.cale_hardened = True
+    register(server, KEYS[kind])
+    for guid in (guid_of(server), STRANGER):
+        infos = [recipient_of(get(server, path, guid).body) for path in (*PATHS, *PATHS)]
+        if kind == "rsa":
+            names = {bytes(info["ktri"]["rid"]["subjectKeyIdentifier"]) for info in infos}
+        else:
+            entries = [info["kari"]["recipientEncryptedKeys"][0] for info in infos]
+            names = {bytes(entry["rid"]["rKeyId"]["subjectKeyIdentifier"]) for entry in entries}
+        assert len(names) == 1
+
+
+@pytest.mark.parametrize("aead", [False, True])
+def test_the_length_of_a_document_is_remembered_over_a_restart_cale_37(tmp_path, aead):
+    document = b"x" * 1000
+    with ReferenceServer(tmp_path / "s") as server:
+        server.policy.cale_aead = aead
+        server.cale.resource.documents["/long"] = document
+        register(server, KEYS["p256"])
+        guid = guid_of(server)
+        real = get(server, "/long", guid, tls=TLS_13)
+    with ReferenceServer(tmp_path / "s") as server:
+        server.policy.cale_aead = aead
+        decoy = get(server, "/long", STRANGER, tls=TLS_13)
+        assert len(decoy.body) == len(real.body)
+        # another version of the document: after a while nobody gets the old length any more
+        server.cale.resource.documents["/long"] = document * 2
+        for _ in range(20):
+            real = get(server, "/long", guid, tls=TLS_13)
+        assert {len(get(server, "/long", one, tls=TLS_13).body) for one in strangers(10)} == {len(real.body)}
+
+
+def test_paths_that_do_not_exist_fill_no_memory(server):
+    register(server, KEYS["p256"])
+    guid = guid_of(server)
+    for number in range(50):
+        get(server, f"/nowhere/{number}", guid)
+    assert server._database.rows("SELECT * FROM answer_sizes") == []
+
+
+def test_memory_of_lengths_is_bounded(server, monkeypatch):
+    sizes = AnswerSizes(server._database, most_paths=10)
+    for number in range(30):
+        sizes.learn(f"/{number}", 160, aead=False)
+    assert len(server._database.rows("SELECT * FROM answer_sizes")) == 10
+    assert sizes.plaintext_length("/29", b"", aead=False) // 16 == 9
+    assert sizes.plaintext_length("/0", b"", aead=False) // 16 == 0
+
+
+def test_a_curve_has_decoys_of_its_own_points(server):
+    """RFC 5753: the ephemeral key is a point of the curve, or a decoy is told by arithmetic."""
+    register(server, ec.generate_private_key(ec.SECP521R1()))
+    info = recipient_of(get(server, "/resource", STRANGER).body)
+    point = info["kari"]["originator"]["originatorKey"]["publicKey"].asOctets()
+    assert ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP521R1(), point)
