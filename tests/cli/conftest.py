@@ -44,6 +44,8 @@ class Cli:
         self.directory = directory
         self.environment: dict[str, str] = {
             "DEVICE_SDK_REFUSED_PINS": str(directory / "refused-pins"),
+            "DEVICE_SDK_RUNTIME_DIR": str(directory / "run"),
+            "DEVICE_SDK_CERTIFICATES": str(directory / "certificates"),
             "HOME": str(directory),
             "DEVICE_SDK_CONFIG": str(directory / "config.toml"),
         }
@@ -136,7 +138,7 @@ class Lab:
 
     def operations(self) -> list[tuple[str, int]]:
         """What the server was asked, and what it answered."""
-        return [(str(entry["operation"]), int(str(entry["status"]))) for entry in self.server.log()]
+        return [(str(entry["path"]).rpartition("/")[2], int(str(entry["status"]))) for entry in self.server.log()]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe, pem_of
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings, add_settings
-from device_sdk.errors import ConfigurationError, EnvelopeError
+from device_sdk.errors import ConfigurationError, EnvelopeError, StateError
 
 if TYPE_CHECKING:
     from device_sdk.client.cale import CaleClient
@@ -110,7 +110,12 @@ def _register(_options: argparse.Namespace, settings: Settings, out: Output) -> 
         opened.enter_context(client)
         with state.exclusive():
             registration = client.register(spec, key_uri=key.info.uri)
-            state.save_cale_registration(name, registration)
+            try:
+                state.save_cale_registration(name, registration)
+            except StateError as error:
+                error.hint = f"the server has registered {registration.guid}; make room and register again"
+                out.error(error, vars(registration))
+                return error.exit_code
     out.data(vars(registration), f"registered as {registration.guid}")
     return 0
 
