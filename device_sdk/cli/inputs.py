@@ -47,6 +47,20 @@ def pins(settings: Settings) -> tuple[Pin, ...]:
     return tuple(parse_pin(text) for text in settings.list("est.pins"))
 
 
+def trusted(settings: Settings) -> tuple[tuple[x509.Certificate, ...], tuple[Pin, ...], bool]:
+    """What --anchors, --pin and --implicit say.
+
+    Raises:
+        ConfigurationError: nothing, or pins together with the others.
+    """
+    explicit, pinned, implicit = anchors(settings), pins(settings), settings.switch("est.implicit")
+    if pinned and (explicit or implicit):
+        raise ConfigurationError("--pin does not go together with --anchors or --implicit", hint="give one of them")
+    if not (pinned or explicit or implicit):
+        raise ConfigurationError("say whom to trust", hint="give --anchors FILE, --pin sha256:HEX or --implicit")
+    return explicit, pinned, implicit
+
+
 def credentials(settings: Settings, *, needed: bool = True) -> Credentials | None:
     """User and password for HTTP authentication, or None if no user is named.
 

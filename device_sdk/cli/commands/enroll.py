@@ -97,15 +97,16 @@ def _plan(options: argparse.Namespace, settings: Settings, identity: TlsIdentity
     from device_sdk.model.keys import KeyType
 
     kind = settings.text("key.type")
+    anchors, pins, implicit = inputs.trusted(settings)
     return EnrolmentPlan(
         url=settings.require("est.url"),
         label=settings.text("est.label"),
         key_uri=settings.require("key.uri"),
         key_type=KeyType(kind) if kind else None,
         spec=inputs.csr_spec(settings),
-        anchors=inputs.anchors(settings),
-        pins=inputs.pins(settings),
-        implicit=settings.switch("est.implicit"),
+        anchors=anchors,
+        pins=pins,
+        implicit=implicit,
         identity=identity,
         credentials=inputs.credentials(settings, needed=identity is None),
         timeouts=inputs.timeouts(settings),

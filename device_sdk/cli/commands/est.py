@@ -56,17 +56,13 @@ def trust(settings: Settings, out: Output) -> ServerTrust:
     """Whom to trust: --anchors, --implicit, or what bootstrap by --pin accepts.
 
     Raises:
-        ConfigurationError: none of them, or pins together with the others.
+        ConfigurationError: see inputs.trusted.
+        FingerprintMismatchError: no CA certificate of the server has a pinned fingerprint.
     """
     from device_sdk.client.est import bootstrap
     from device_sdk.model.trust import ServerTrust
 
-    explicit, pins = inputs.anchors(settings), inputs.pins(settings)
-    implicit = settings.switch("est.implicit")
-    if pins and (explicit or implicit):
-        raise ConfigurationError("--pin does not go together with --anchors or --implicit", hint="give one of them")
-    if not (pins or explicit or implicit):
-        raise ConfigurationError("say whom to trust", hint="give --anchors FILE, --pin sha256:HEX or --implicit")
+    explicit, pins, implicit = inputs.trusted(settings)
     if not pins:
         return ServerTrust(explicit, implicit)
     found = bootstrap(

@@ -17,7 +17,7 @@ def enrolled(directory: StateDirectory, state: DeviceState) -> tuple[IdentityRec
         raise StateError(
             f"{directory.path}: this device is not enrolled"
             + (f"; an enrolment is under way since {journal.since:%Y-%m-%dT%H:%M:%SZ}" if journal else ""),
-            hint="enrol it first",
+            hint="enrol it first: device-sdk enroll",
             path=str(directory.path),
         )
     return state.current, state.endpoint

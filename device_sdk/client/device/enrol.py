@@ -96,7 +96,7 @@ class Enrolment:
             raise ConfigurationError(
                 f"{self.context.state.path}: this device is enrolled already, with {state.current.key_uri} at "
                 f"{endpoint.url if endpoint else 'an unknown server'}",
-                hint="renew the certificate, or say that it is to be enrolled again, or take another state directory",
+                hint="renew the certificate, or enrol again (--again), or take another state directory (--state)",
             )
         return Outcome(state.current.key_uri, self.context.state.chain(state.current.certificate), changed=False)
 
@@ -107,7 +107,7 @@ class Enrolment:
         if taken and not self.plan.reuse_key:
             raise KeyExistsError(
                 f"{self._uri}: there is a key of that name already",
-                hint="allow its reuse, or give the new key another name",
+                hint="allow its reuse (--reuse), or give the new key another name (--key)",
                 uri=self._uri,
             )
         journal = Journal(
@@ -158,7 +158,7 @@ class Enrolment:
             key.close()
             raise KeyExistsError(
                 f"{self._uri}: the key there is {found.value if found else 'of an unknown type'}, not {wanted.value}",
-                hint="leave the key type out, or give the new key another name",
+                hint="leave the key type out (--type), or give the new key another name (--key)",
                 uri=self._uri,
             )
         _, wishes, notes = choose_key_type(found, wishes, KeyType.EC_P256)
