@@ -47,7 +47,8 @@ class OutputFile:
     """A file that is replaced in one step: temporary file beside it, fsync, rename. A context manager.
 
     The temporary file is made at once and given some room on the disk, so that a place that cannot be written shows
-    before anything has been asked of a server. A symbolic link stays one; a device or pipe is written as it is.
+    before anything has been asked of a server. A symbolic link of ours stays one, a device is written as it is, a pipe only
+    if it is ours and somebody reads it; links and pipes that another user put there are refused.
 
     Args:
         path: where the content goes; None makes an object that writes nothing.
@@ -65,10 +66,10 @@ class OutputFile:
         if path is None:
             return
         try:
-            self._target = os.path.realpath(path) if Path(path).is_symlink() else path
+            self._target = _followed(path)
             self._direct = _is_special(Path(path))
             if self._direct:
-                self._descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+                self._descriptor = _open_special(path)
             else:
                 self._reserve()
         except OSError as error:
@@ -132,6 +133,27 @@ class OutputFile:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self._discard()
+
+
+def _followed(path: str) -> str:
+    """Where a symbolic link leads, if it is one of this user or of root."""
+    status = os.lstat(path) if Path(path).is_symlink() else None
+    if status is None:
+        return path
+    if status.st_uid not in (0, os.geteuid()):
+        raise PermissionError(errno.EPERM, "it is a symbolic link of another user")
+    return os.path.realpath(path)
+
+
+def _open_special(path: str) -> int:
+    """A device, or a pipe of this user that has a reader."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    status = os.fstat(descriptor)
+    if not stat.S_ISCHR(status.st_mode) and status.st_uid != os.geteuid():
+        os.close(descriptor)
+        raise PermissionError(errno.EPERM, "it belongs to another user")
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _is_special(path: Path) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MAX_TIMEOUT_S = 86400.0
 
 SERVER = ("est.url", "est.label", "est.anchors", "est.pins", "est.implicit", "est.timeout_s", "est.proxy")
+_TRUST = ("est.anchors", "est.pins", "est.implicit")
 LOGIN = ("est.user", "est.password_file", "est.password_fd")
 IDENTITY = (
     "identity.subject",
@@ -48,12 +49,16 @@ def pins(settings: Settings) -> tuple[Pin, ...]:
 
 
 def trusted(settings: Settings) -> tuple[tuple[x509.Certificate, ...], tuple[Pin, ...], bool]:
-    """What --anchors, --pin and --implicit say.
+    """What --anchors, --pin and --implicit say; flags override what the environment and the configuration say of all three.
 
     Raises:
         ConfigurationError: nothing, or pins together with the others.
     """
-    explicit, pinned, implicit = anchors(settings), pins(settings), settings.switch("est.implicit")
+    sources = {name: settings.source(name) for name in _TRUST if settings.get(name)}
+    heard = {name for name, source in sources.items() if source is max(sources.values())}
+    explicit = anchors(settings) if "est.anchors" in heard else ()
+    pinned = pins(settings) if "est.pins" in heard else ()
+    implicit = "est.implicit" in heard
     if pinned and (explicit or implicit):
         raise ConfigurationError("--pin does not go together with --anchors or --implicit", hint="give one of them")
     if not (pinned or explicit or implicit):

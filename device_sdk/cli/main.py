@@ -46,7 +46,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
         prog="device-sdk",
         description="A device's identity, with a private key that never leaves its hardware.",
         epilog="exit codes: 0 done, 1 no, 2 usage, 3 keystore, 4 PIN, 5 network, 6 server not trusted, 7 server refused, "
-        "8 pending, 9 state directory, 10 cannot decrypt, 11 clock, 130 interrupted, 255 defect",
+        "8 pending, 9 state directory, 10 cannot decrypt, 11 clock, 130 interrupted, 141 closed pipe, 255 defect",
         parents=[common],
     )
     parser.add_argument("--version", action="version", version=f"device-sdk {__version__}")
@@ -96,8 +96,10 @@ def _run(words: list[str], out: Output) -> int:
         options = build_parser(_command_of(words)).parse_args(words)
         out.as_json, out.verbose = getattr(options, "json", False), getattr(options, "verbose", False)
         _log_to_stderr(verbose=out.verbose)
+        from device_sdk.cli.arguments import refuse_secrets
         from device_sdk.cli.settings import Settings
 
+        refuse_secrets(options)
         return int(options.run(options, Settings(options, config=getattr(options, "config", None)), out) or 0)
     except DeviceSdkError as error:
         out.error(error)

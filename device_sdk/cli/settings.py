@@ -7,7 +7,6 @@ settings: the files that hold them are.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import shlex
 import tomllib
@@ -22,6 +21,7 @@ from device_sdk.errors import ConfigurationError
 CONFIG_FILE = Path("/etc/device-sdk/config.toml")
 KEY_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
 _MAX_CONFIG_BYTES = 256 * 1024
+_MAX_NUMBER = 10**9
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -175,11 +175,11 @@ class Settings:
         """A number setting.
 
         Raises:
-            ConfigurationError: it is not a finite number.
+            ConfigurationError: it is not a finite number, or out of all proportion.
         """
         value = self.get(name)
-        if value is not None and not math.isfinite(value):
-            raise ConfigurationError(f"{name} must be a finite number, not {value}")
+        if value is not None and not (abs(value) <= _MAX_NUMBER):  # NaN is not
+            raise ConfigurationError(f"{name} must be a number up to {_MAX_NUMBER:,}")
         return None if value is None else float(value)
 
 
@@ -205,7 +205,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
         return tomllib.loads(raw.decode())
     except OSError as error:
         raise ConfigurationError(f"cannot read configuration {file}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"cannot read configuration {file}: {error}") from error
 
 
@@ -231,6 +231,8 @@ def _checked(file: Path, setting: Setting, value: Any) -> Any:
     }
     if not fits[setting.kind](value):
         raise ConfigurationError(f"{file}: {setting.name} must be a {setting.kind}, not {type(value).__name__}")
+    if "\0" in (value if isinstance(value, str) else "".join(value) if isinstance(value, list) else ""):
+        raise ConfigurationError(f"{file}: {setting.name} holds a NUL character")
     return _chosen(setting, value, f"{file}: {setting.name}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from device_sdk.cli.arguments import without_secrets
 from device_sdk.cli.output import Output
 from device_sdk.cli.settings import SETTINGS, Settings
 
@@ -19,7 +20,7 @@ def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     if options.template:
         out.data({"template": _template()}, _template())
         return 0
-    values = {setting.name: settings.get(setting.name) for setting in SETTINGS}
+    values = {setting.name: without_secrets(settings.get(setting.name)) for setting in SETTINGS}
     width = max(len(setting.name) for setting in SETTINGS)
     rows = [f"{s.name:{width}}  {_shown(values[s.name]):24}  {s.flag:18}  {s.variable}" for s in SETTINGS]
     out.data(values, "\n".join(rows))
