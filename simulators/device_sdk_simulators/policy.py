@@ -44,6 +44,8 @@ class Policy:
         curves: curves accepted.
         allow_sha1: accept CSRs signed with SHA-1 (only for the samples of the standards).
         enroll_with_certificate: what a certificate of this CA may ask for with /simpleenroll: "same-subject", "any" or "no".
+        registration_authorities: whether a certificate of this CA with id-kp-cmcRA enrols others, and brings the bindings
+            of their sessions (RFC 7030 section 3.7, EST-26, EST-101).
         reenroll_with_password: whether a user without TLS certificate may renew (EST-154).
         forbid_key_reuse: refuse to renew with the same key (EST-156).
         third_party_serials: serialNumber attributes of the IDevIDs that may enrol (None: every one of a known maker).
@@ -70,6 +72,7 @@ class Policy:
     curves: tuple[str, ...] = ("secp256r1", "secp384r1", "secp521r1")
     allow_sha1: bool = False
     enroll_with_certificate: str = "same-subject"
+    registration_authorities: bool = True
     reenroll_with_password: bool = False
     forbid_key_reuse: bool = False
     third_party_serials: set[str] | None = field(default_factory=set)

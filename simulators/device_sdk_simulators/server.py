@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +18,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from device_sdk_simulators.audit import AuditLog
 from device_sdk_simulators.ca.hierarchy import load_or_create, single_authority
 from device_sdk_simulators.ca.keys import write_file
-from device_sdk_simulators.ca.tls import TlsProfile, tls_settings
+from device_sdk_simulators.ca.tls import LOCAL_NAMES, TlsProfile, tls_settings
 from device_sdk_simulators.cale.certificates import AUTHORITY_NAME
 from device_sdk_simulators.cale.service import CaleService
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.app import EstApp, refusal
 from device_sdk_simulators.faults import WIRE_FAULTS, Faults
+from device_sdk_simulators.http.address import client_name, in_url
 from device_sdk_simulators.http.listener import Listener
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.http.wire_faults import DEFAULTS
@@ -31,8 +33,6 @@ from device_sdk_simulators.policy import Policy
 from device_sdk_simulators.state_directory import StateInUseError, open_directory
 
 __all__ = ["ReferenceServer", "StateInUseError"]
-
-_LOCAL_HOSTS = ("127.0.0.1", "::1", "0.0.0.0", "::", "localhost")  # noqa: S104 - names, nothing is bound here
 
 
 class ReferenceServer:
@@ -74,13 +74,23 @@ class ReferenceServer:
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.policy = policy or Policy()
         self.faults = Faults()
-        state = state.absolute()
         self.state = state.absolute()
         self.user = user
-        self._lock = open_directory(state)
+        with ExitStack() as opened:
+            self._open(opened, ca_key_type, password)
+            self._listener = self._listen(host, port, tls or TlsProfile())
+            opened.callback(self._listener.stop)
+            # from here on stop() closes everything; until here a failure does
+            self._opened = opened.pop_all()
+
+    def _open(self, opened: ExitStack, ca_key_type: str, password: str | None) -> None:
+        state, user = self.state, self.user
+        opened.callback(os.close, open_directory(state))
         self.hierarchy = load_or_create(state / "ca", ca_key_type, self._now())
         self._database = Database(state / "server.sqlite")
+        opened.callback(self._database.close)
         self._audit = AuditLog(state / "log.jsonl")
+        opened.callback(self._audit.close)
         self.users = Users(self._database)
         self.password = password or self._kept_password() or secrets.token_urlsafe(12)
         if user is not None:
@@ -90,12 +100,13 @@ class ReferenceServer:
         authority = single_authority(state / "cale", AUTHORITY_NAME, "ec-p256", self._now())
         identify = self.est.gatekeeper.identify
         self.cale = CaleService(authority, self._database, self.policy, self._now, identify)
-        self._name = "localhost" if host in _LOCAL_HOSTS else host
-        profile = tls or TlsProfile()
-        if host not in _LOCAL_HOSTS:
-            profile = replace(profile, names=(*profile.names, host))
+
+    def _listen(self, host: str, port: int, profile: TlsProfile) -> Listener:
+        self._name = client_name(host)
+        if self._name not in LOCAL_NAMES:
+            profile = replace(profile, names=(*profile.names, self._name))
         settings = tls_settings(self.hierarchy, profile, self.policy.third_party_anchors)
-        self._listener = Listener(self.handle, settings, self._now, host, port)
+        return Listener(self.handle, settings, self._now, host, port)
 
     def _now(self) -> datetime:
         return self.clock()
@@ -119,7 +130,7 @@ class ReferenceServer:
     @property
     def url(self) -> str:
         """Base URL of the EST server."""
-        return f"https://{self._name}:{self.port}"
+        return f"https://{in_url(self._name)}:{self.port}"
 
     @property
     def cale_url(self) -> str:
@@ -221,10 +232,7 @@ class ReferenceServer:
 
     def stop(self) -> None:
         """End connections and threads, close the files."""
-        self._listener.stop()
-        self._database.close()
-        self._audit.close()
-        os.close(self._lock)
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self.start()

@@ -14,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.ca.keys import digest_for
 
+CMC_RA = "1.3.6.1.5.5.7.3.28"
 SUBJECT_DIRECTORY_ATTRIBUTES = x509.ObjectIdentifier("2.5.29.9")
 
 

@@ -10,11 +10,12 @@ from ipaddress import ip_address
 from cryptography import x509
 
 from device_sdk_simulators.ca.hierarchy import Authority, Hierarchy, make_authority
+from device_sdk_simulators.ca.issue import CMC_RA
 from device_sdk_simulators.ca.keys import CaKey, digest_for, new_key
 from device_sdk_simulators.http.tls import TlsSettings
 
 SERVER_AUTH = "1.3.6.1.5.5.7.3.1"
-CMC_RA = "1.3.6.1.5.5.7.3.28"
+__all__ = ["CMC_RA", "LOCAL_NAMES", "SERVER_AUTH", "TlsProfile", "tls_settings"]
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 _DAY = timedelta(days=1)
 

@@ -112,6 +112,7 @@ class EstApp:
     def _enroll(self, request: Request, route: _Route) -> Response:
         client = self.gatekeeper.identify(request)
         facts: dict[str, object] = {"authentication": client.authentication, "user": client.user}
+        facts["registration_authority"] = client.registration_authority or None
         try:
             return self._decide(request, route, client, facts)
         except HttpError as error:
@@ -122,7 +123,9 @@ class EstApp:
             raise HttpError(401, "", CHALLENGE)
         csr = self._read(request)
         facts |= {"subject": csr.csr.subject.rfc4514_string(), "mac_address": csr.mac_address}
-        facts["binding"] = check_binding(csr.bindings, request.tls, self._policy)
+        facts["binding"] = check_binding(
+            csr.bindings, request.tls, self._policy, registration_authority=client.registration_authority
+        )
         if route.operation == "simpleenroll":
             self.gatekeeper.may_enroll(client, csr)
         else:

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from device_sdk_simulators.ca.hierarchy import Authority
+from device_sdk_simulators.ca.issue import CMC_RA
 from device_sdk_simulators.ca.names import same_alternative_names, same_name
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.csr import CertificationRequest
@@ -28,11 +29,13 @@ class Client:
         user: name of a user whose password was right, or None.
         certificate: a TLS client certificate that is in its validity and not revoked, or None.
         third_party: the certificate comes from a maker's CA, not from this one.
+        registration_authority: the certificate comes from this CA and has id-kp-cmcRA (RFC 7030 section 3.7).
     """
 
     user: str | None = None
     certificate: x509.Certificate | None = None
     third_party: bool = False
+    registration_authority: bool = False
 
     @property
     def authentication(self) -> str:
@@ -46,6 +49,14 @@ class Client:
         if self.certificate is not None:
             return f"tls:{self.certificate.subject.rfc4514_string()}"
         return f"user:{self.user}" if self.user is not None else "nobody"
+
+
+def _has_cmc_ra(certificate: x509.Certificate) -> bool:
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return False
+    return x509.ObjectIdentifier(CMC_RA) in usages
 
 
 class Gatekeeper:
@@ -74,7 +85,8 @@ class Gatekeeper:
         certificate = request.tls.client_chain[0]
         third_party = not self._is_ours(certificate)
         self._check_current(certificate, third_party=third_party)
-        return Client(user, certificate, third_party)
+        trusted = self._policy.registration_authorities and not third_party and _has_cmc_ra(certificate)
+        return Client(user, certificate, third_party, trusted)
 
     def _is_ours(self, certificate: x509.Certificate) -> bool:
         try:
@@ -107,6 +119,8 @@ class Gatekeeper:
             return
         if client.third_party:
             self._known_device(client.certificate)
+            return
+        if client.registration_authority:
             return
         if self._policy.enroll_with_certificate == "no":
             raise HttpError(403, "this server enrols with a password or a maker's certificate only")

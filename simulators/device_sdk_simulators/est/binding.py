@@ -9,10 +9,13 @@ from device_sdk_simulators.http.messages import HttpError, TlsFacts
 from device_sdk_simulators.policy import Policy
 
 
-def check_binding(bindings: tuple[str, ...], tls: TlsFacts, policy: Policy) -> str | None:
+def check_binding(
+    bindings: tuple[str, ...], tls: TlsFacts, policy: Policy, *, registration_authority: bool = False
+) -> str | None:
     """Name of the binding that fits this connection, or None if there is none; HttpError 400 (EST-90, EST-107).
 
-    A challengePassword is never taken for a password here: what is not the binding is a failure (EST-109).
+    A challengePassword is never taken for a password here: what is not the binding is a failure (EST-109). Only a
+    registration authority may bring that of another session, which it has checked itself: "foreign" (EST-101).
     """
     if not bindings:
         if policy.require_binding:
@@ -22,6 +25,8 @@ def check_binding(bindings: tuple[str, ...], tls: TlsFacts, policy: Policy) -> s
     if policy.accept_finished and tls.version == "TLSv1.3":
         expected["finished"] = tls.client_finished
     names = [_which(value, expected) for value in bindings]
+    if None in names and registration_authority:
+        return "foreign"
     if None in names:
         raise HttpError(400, "challengePassword is not the binding of this TLS connection; linking failed")
     return names[0]
