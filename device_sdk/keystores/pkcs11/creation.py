@@ -15,7 +15,7 @@ from device_sdk.keystores.pkcs11.connection import Connection, Worker
 from device_sdk.keystores.pkcs11.login import PinOnce
 from device_sdk.keystores.pkcs11.objects import TRUE, TokenObject, is_ec, is_rsa, search
 from device_sdk.keystores.pkcs11.operations import sign_anything
-from device_sdk.keystores.pkcs11.reading import ReadKey, failed_checks, read_key
+from device_sdk.keystores.pkcs11.reading import ReadKey, failed_checks, read_key, refuse_to_reuse
 from device_sdk.keystores.pkcs11.templates import generate_pair
 from device_sdk.model.keys import KeyType
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
@@ -64,7 +64,7 @@ def _clear_the_way(worker: Worker, asked: Pkcs11Uri, connection: Connection) -> 
     _sweep_ruins(worker)
     for found in _named(worker, asked, ObjectClass.PRIVATE_KEY):
         read = read_key(worker, found, asked, connection)
-        if read.public is not None or not (is_ec(found) or is_rsa(found)) or _signs(worker, found):
+        if read.public is not None or not _is_debris(worker, found):
             return read
         worker.cryptoki.destroy(worker.handle, found.handle)
     for found in _named(worker, asked, ObjectClass.PUBLIC_KEY):
@@ -74,6 +74,14 @@ def _clear_the_way(worker: Worker, asked: Pkcs11Uri, connection: Connection) -> 
         if (local or _is_ruin(worker, found)) and not paired:
             worker.cryptoki.destroy(worker.handle, found.handle)
     return None
+
+
+def _is_debris(worker: Worker, found: TokenObject) -> bool:
+    """Whether a private key without a public half is what a power cut left: made here, or nothing yet, and useless."""
+    if not (is_ec(found) or is_rsa(found)):
+        return False
+    local = worker.cryptoki.attribute(worker.handle, found.handle, Attribute.LOCAL) == TRUE
+    return (local or _is_ruin(worker, found)) and not _signs(worker, found)
 
 
 def _sweep_ruins(worker: Worker) -> None:
@@ -132,6 +140,7 @@ def _reused(existing: ReadKey, asked: Pkcs11Uri, key_type: KeyType, *, reuse: bo
             hint="choose another object=, or delete the old key",
             uri=uri,
         )
+    refuse_to_reuse(existing.info, asked)  # somebody else's key, perhaps: it is not destroyed
     return existing
 
 

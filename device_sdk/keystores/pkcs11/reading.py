@@ -21,7 +21,14 @@ from device_sdk.model.keys import KeyInfo, KeyType, PublicKey
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 
 ALLOW_EXTRACTABLE = ("x-device-sdk-extractable", "allow")
-"""The vendor attribute of a URI that opens a key which could leave its token."""
+"""The vendor attribute of a URI that takes a key which could leave its token, wherever it came from."""
+
+ALLOW_IMPORTED = ("x-device-sdk-imported", "allow")
+"""The vendor attribute of a URI that takes a key which was put into its token on purpose and cannot leave it any more."""
+
+_CANNOT_LEAVE = ("CKA_SENSITIVE", "CKA_EXTRACTABLE")
+# A key that never was extractable was never seen outside, whether or not it was sensitive all the time.
+_TO_OPEN = (*_CANNOT_LEAVE, "CKA_NEVER_EXTRACTABLE", "CKA_LOCAL")
 
 
 @dataclass(frozen=True)
@@ -96,23 +103,43 @@ def failed_checks(info: KeyInfo) -> tuple[str, ...]:
     return tuple(name for name, (_, wanted) in CHECKED.items() if info.attributes.get(name) is not wanted)
 
 
-def refuse_extractable(info: KeyInfo, asked: Pkcs11Uri) -> None:
-    """Refuse to open a key that could leave its token.
-
-    A key that was imported but can not be taken out any more is opened; `info` says that it is not CKA_LOCAL.
+def refuse_to_open(info: KeyInfo, asked: Pkcs11Uri) -> None:
+    """Refuse to open a key that can leave its token, or could once, or was not made in it.
 
     Raises:
-        ExtractableKeyError: CKA_EXTRACTABLE is not false or CKA_SENSITIVE is false, and the URI does not allow it.
+        ExtractableKeyError: CKA_SENSITIVE, CKA_EXTRACTABLE, CKA_NEVER_EXTRACTABLE or CKA_LOCAL is not what it has to be,
+            and the URI does not allow it.
     """
-    if not info.extractable or asked.vendor_value(ALLOW_EXTRACTABLE[0]) == ALLOW_EXTRACTABLE[1]:
+    _refuse(info, asked, tuple(name for name in failed_checks(info) if name in _TO_OPEN))
+
+
+def refuse_to_reuse(info: KeyInfo, asked: Pkcs11Uri) -> None:
+    """Refuse to take a key that is there for one made here: the checks of creation, all of them.
+
+    Raises:
+        ExtractableKeyError: an attribute is not what it has to be, and the URI does not allow it.
+    """
+    _refuse(info, asked, failed_checks(info))
+
+
+def _refuse(info: KeyInfo, asked: Pkcs11Uri, bad: tuple[str, ...]) -> None:
+    if _allows(asked, ALLOW_EXTRACTABLE) or not bad:
         return
-    bad = tuple(name for name in ("CKA_SENSITIVE", "CKA_EXTRACTABLE") if name in failed_checks(info))
+    leaves = any(name in _CANNOT_LEAVE for name in bad)
+    if not leaves and _allows(asked, ALLOW_IMPORTED):
+        return
+    problem = "can leave the token" if leaves else "was not made in the token, or could leave it once"
+    allow = ALLOW_EXTRACTABLE if leaves else ALLOW_IMPORTED
     raise ExtractableKeyError(
-        f"{info.uri}: the private key can leave the token ({', '.join(bad)})",
-        hint=f"make a new key, or open this one with &{'='.join(ALLOW_EXTRACTABLE)} after the ? of its URI",
+        f"{info.uri}: the private key {problem} ({', '.join(bad)})",
+        hint=f"make a new key, or allow this one with {'='.join(allow)} after the ? of its URI",
         uri=info.uri,
         attributes=bad,
     )
+
+
+def _allows(asked: Pkcs11Uri, permission: tuple[str, str]) -> bool:
+    return asked.vendor_value(permission[0]) == permission[1]
 
 
 def open_one(connection: Connection, pins: PinOnce, asked: Pkcs11Uri) -> ReadKey:

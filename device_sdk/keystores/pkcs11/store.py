@@ -23,7 +23,7 @@ from device_sdk.keystores.pkcs11.login import PinOnce
 from device_sdk.keystores.pkcs11.objects import private_keys
 from device_sdk.keystores.pkcs11.probing import probe_token
 from device_sdk.keystores.pkcs11.public import certificate_of, partners, read_public
-from device_sdk.keystores.pkcs11.reading import ReadKey, exactly_one, open_one, read_key, refuse_extractable
+from device_sdk.keystores.pkcs11.reading import ReadKey, exactly_one, open_one, read_key, refuse_to_open
 from device_sdk.keystores.runtime import exclusively
 from device_sdk.model.keys import KeyInfo, KeyType, Probe
 from device_sdk.model.secret import SecretProvider
@@ -61,10 +61,11 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
             return self._key(connection, uri, read)
 
     def open(self, uri: Pkcs11Uri) -> Pkcs11Key:
-        """Open exactly one private key; one that could leave the token is refused. See KeyStore.open.
+        """Open exactly one private key; one that could leave the token or was not made in it is refused. See KeyStore.open.
 
         Raises:
-            ExtractableKeyError: CKA_EXTRACTABLE or not CKA_SENSITIVE, and no `x-device-sdk-extractable=allow`.
+            ExtractableKeyError: CKA_EXTRACTABLE or not CKA_SENSITIVE, and no `x-device-sdk-extractable=allow`; not
+                CKA_LOCAL or not CKA_NEVER_EXTRACTABLE, and no `x-device-sdk-imported=allow` either.
             MechanismUnsupportedError: a kind of key the SDK does not handle.
         """
         with self._connected(uri) as (connection, pins):
@@ -143,7 +144,7 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
             yield lease.connection, PinOnce(uri, self._pin)
 
     def _key(self, connection: Connection, asked: Pkcs11Uri, read: ReadKey) -> Pkcs11Key:
-        refuse_extractable(read.info, asked)
+        refuse_to_open(read.info, asked)
         if read.public is None or read.info.key_type is None:
             raise MechanismUnsupportedError(
                 f"{read.info.uri}: the key is of a kind that is not supported, or the token does not show its public half",

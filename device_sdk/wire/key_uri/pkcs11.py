@@ -60,7 +60,8 @@ class Pkcs11Uri(KeyUri):
         module_name: file name of the module without "lib" and ".so".
         module_path: absolute path of the module.
         pin_source: where the PIN is; pin_value: the PIN itself; never both.
-        vendor: vendor attributes of the query, in order; `x-device-sdk-extractable=allow` opens extractable keys too.
+        vendor: vendor attributes of the query, in order; `x-device-sdk-imported=allow` opens keys that were put into
+            the token, `x-device-sdk-extractable=allow` also those that can leave it.
     """
 
     scheme: ClassVar[str] = "pkcs11"

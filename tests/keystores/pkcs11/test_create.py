@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -25,7 +26,7 @@ from device_sdk.keystores.registry import create_key, list_keys, open_key
 from device_sdk.model.keys import KeyType
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 from tests.keystores.pkcs11.faulty import FaultyModule
-from tests.keystores.pkcs11.tools import objects, pkcs11_tool
+from tests.keystores.pkcs11.tools import objects, openssl, pkcs11_tool
 
 BORN_HERE = {
     "CKA_SENSITIVE": True,
@@ -181,6 +182,43 @@ def test_a_private_half_without_its_public_one_that_works_is_not_destroyed(token
     with pytest.raises(KeyExistsError):
         create_key(token.uri_of("device"), "ec-p256")
     assert create_key(token.uri_of("device"), "ec-p256", reuse=True).public_key() == old.public_key()
+
+
+def test_an_imported_key_is_not_reused_as_the_devices_own(token: SoftHsm, tmp_path: Path) -> None:
+    """The checks of creation count for reuse too; the key is somebody's and stays where it is."""
+    _import(token, tmp_path, "--usage-sign")
+    uri = token.uri_of("imported")
+    with pytest.raises(ExtractableKeyError, match="x-device-sdk-imported=allow") as caught:
+        create_key(uri, "ec-p256", reuse=True)
+    assert caught.value.attributes == ("CKA_NEVER_EXTRACTABLE", "CKA_ALWAYS_SENSITIVE", "CKA_LOCAL")
+    with pytest.raises(KeyExistsError):
+        create_key(uri, "ec-p256")
+    assert len(objects(token)) == 2
+    with create_key(uri + "&x-device-sdk-imported=allow", "ec-p256", reuse=True) as key:
+        assert key.info.attributes["CKA_LOCAL"] is False
+
+
+def test_an_imported_key_that_does_nothing_is_not_taken_for_debris(faulty: FaultyModule, tmp_path: Path) -> None:
+    """A key that may do neither ECDH nor signatures and shows no public half: not made here, so not swept."""
+    _import(faulty.token, tmp_path, "--usage-sign")
+    pkcs11_tool(faulty.token, "--delete-object", "--type", "pubkey", "--id", "77")
+    faulty.fail("C_DeriveKey", 0x68, times=100)
+    faulty.fail("C_Sign", 0x68, times=100)
+    for reuse in (False, True):
+        with pytest.raises(KeyExistsError):
+            create_key(faulty.uri_of("imported"), "ec-p256", reuse=reuse)
+    assert len(objects(faulty.token)) == 1
+
+
+def _import(token: SoftHsm, folder: Path, usage: str) -> None:
+    private, public = folder / "private.der", folder / "public.der"
+    openssl(
+        "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-outform", "DER", "-out", str(private)
+    )
+    openssl("pkey", "-in", str(private), "-pubout", "-outform", "DER", "-out", str(public))
+    names = ("--label", "imported", "--id", "77")
+    pkcs11_tool(token, "--write-object", str(private), "--type", "privkey", "--sensitive", usage, *names)
+    pkcs11_tool(token, "--write-object", str(public), "--type", "pubkey", *names)
 
 
 def test_a_lonely_private_half_that_does_nothing_is_swept(faulty: FaultyModule) -> None:

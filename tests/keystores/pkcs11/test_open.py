@@ -142,12 +142,28 @@ def test_an_extractable_key_is_not_opened(token: SoftHsm, tmp_path: Path) -> Non
     assert listed.extractable
 
 
-def test_an_imported_key_that_cannot_leave_any_more_is_opened_and_told_apart(token: SoftHsm, tmp_path: Path) -> None:
+def test_an_imported_key_is_opened_only_if_the_uri_allows_it(token: SoftHsm, tmp_path: Path) -> None:
+    """A key that was put into the token has been outside: it is listed, and opened for those who say that they know."""
     _import_key(token, tmp_path / "key.der", "--sensitive", "--usage-sign", "--usage-derive")
-    info = open_key(token.uri_of("imported")).info
+    with pytest.raises(ExtractableKeyError, match="x-device-sdk-imported=allow") as caught:
+        open_key(token.uri_of("imported"))
+    assert caught.value.attributes == ("CKA_NEVER_EXTRACTABLE", "CKA_LOCAL")
+    with pytest.raises(ExtractableKeyError):
+        open_key(token.uri_of("imported") + "&x-device-sdk-imported=yes")
+    with open_key(token.uri_of("imported") + "&x-device-sdk-imported=allow") as key:
+        info = key.info
+        assert open_key(info.uri).info == info
     assert not info.extractable
     assert info.attributes["CKA_LOCAL"] is False
     assert info.attributes["CKA_NEVER_EXTRACTABLE"] is False
+    (listed,) = list_keys(token.uri)
+    assert (listed.label, listed.attributes["CKA_LOCAL"]) == ("imported", False)
+
+
+def test_that_a_key_was_imported_does_not_excuse_that_it_can_leave(token: SoftHsm, tmp_path: Path) -> None:
+    _import_key(token, tmp_path / "key.der", "--extractable", "--usage-sign", "--usage-derive")
+    with pytest.raises(ExtractableKeyError, match="x-device-sdk-extractable=allow"):
+        open_key(token.uri_of("imported") + "&x-device-sdk-imported=allow")
 
 
 @pytest.mark.parametrize("key_type", ["ec-p256", "ec-p384", "ec-p521", "rsa-2048"])

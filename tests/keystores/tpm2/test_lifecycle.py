@@ -213,6 +213,8 @@ def test_storage_keys_and_imported_keys_are_not_device_keys(tools: Callable[...,
     with pytest.raises(ExtractableKeyError) as caught:
         registry.open_key("tpm2:handle=0x81000030")
     assert set(caught.value.attributes or ()) == {"fixedTPM", "fixedParent", "sensitiveDataOrigin"}
+    with pytest.raises(ExtractableKeyError):
+        registry.create_key("tpm2:handle=0x81000030", "ec-p256", reuse=True)
     (info,) = registry.list_keys("tpm2:handle=0x81000030")
     assert info.extractable is True
 
