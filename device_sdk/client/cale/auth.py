@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from typing import Any, Self
-from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
-from requests.sessions import SessionRedirectMixin
-from requests.utils import get_encoding_from_headers, requote_uri
-from urllib3.exceptions import LocationParseError
-from urllib3.util import parse_url
+from requests.utils import get_encoding_from_headers
 
 from device_sdk.client.cale.client import CaleClient
-from device_sdk.errors import ConfigurationError, LocalProtocolError, RedirectRefusedError, ResponseTooLargeError
+from device_sdk.client.cale.redirects import https_origin, pin_redirect
+from device_sdk.errors import ConfigurationError, LocalProtocolError, ResponseTooLargeError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.keystores.registry import open_key
 from device_sdk.model.csr import CsrSpec
@@ -23,6 +20,7 @@ from device_sdk.model.http import MAX_RESPONSE_BYTES
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import SecretProvider
 from device_sdk.model.trust import ServerTrust
+from device_sdk.model.urls import has_userinfo, shown_url
 from device_sdk.protocols.cale.answers import ContentCheck, open_answer
 from device_sdk.protocols.cale.requests import READ_ONLY_METHODS
 from device_sdk.state import StateDirectory
@@ -53,7 +51,7 @@ class CaleAuth(AuthBase):
     over as they are unless they say that they are encrypted.
 
     Requests to other https origins are left alone. A redirect to one loses the GUID, and what comes from there is not
-    decrypted. http:// is refused. Trust and TLS are the session's own; for a device's anchors and hardware keys mount
+    decrypted. A Location that can be read in more than one way is refused, any other made absolute. http:// is refused. Trust and TLS are the session's own; for a device's anchors and hardware keys mount
     device_sdk.transports.https.adapter.HardwareTlsAdapter on the origin.
 
     Args:
@@ -78,9 +76,13 @@ class CaleAuth(AuthBase):
         limit_bytes: int = MAX_RESPONSE_BYTES,
         methods: Collection[str] = READ_ONLY_METHODS,
     ) -> None:
-        own_origin = _origin(origin)
+        own_origin = https_origin(origin)
+        if has_userinfo(origin):
+            raise ConfigurationError(f"{shown_url(origin)}: an origin holds no user name and no password")
         if own_origin is None:
-            raise ConfigurationError(f"{origin}: CALE runs over https only", hint="https://HOST or https://HOST:PORT")
+            raise ConfigurationError(
+                f"{shown_url(origin)}: CALE runs over https only", hint="https://HOST or https://HOST:PORT"
+            )
         if not is_guid(guid):
             raise ConfigurationError("this is not the GUID of a registration")
         self._key = key
@@ -152,14 +154,15 @@ class CaleAuth(AuthBase):
         Raises:
             LocalProtocolError: http://, or a method that is not allowed.
         """
-        origin = _origin(request.url or "")
+        url = request.url or ""
+        origin = https_origin(url)
         if origin is None:
-            raise LocalProtocolError(f"{request.url}: CALE runs over https only (CALE-07)")
+            raise LocalProtocolError(f"{shown_url(url)}: CALE runs over https only (CALE-07)")
         if origin != self._origin:
             return request
         if request.method not in self._methods:
             raise LocalProtocolError(
-                f"{request.method} {request.url}: a GUID alone reads and does nothing else (CALE-06)",
+                f"{request.method} {shown_url(url)}: a GUID alone reads and does nothing else (CALE-06)",
                 hint="allow the method only if the request carries a second credential",
             )
         request.headers[GUID_HEADER] = self._guid
@@ -167,27 +170,20 @@ class CaleAuth(AuthBase):
         return request
 
     def _answered(self, response: requests.Response, **_options: Any) -> requests.Response:
-        """The response hook: runs on the answer of every request that carries the GUID, redirects included."""
+        """The response hook. requests copies hooks to wherever it is redirected; this one acts where the GUID was sent."""
+        if GUID_HEADER not in response.request.headers:
+            return response
         if response.is_redirect:
             self._stay_at_home(response)
         elif self._must_be_encrypted(response):
-            content = open_answer(self._bounded_body(response), self._key, str(response.url), self._parse)
+            content = open_answer(self._bounded_body(response), self._key, shown_url(str(response.url)), self._parse)
             _replace_content(response, content)
         return response
 
     def _stay_at_home(self, response: requests.Response) -> None:
         """Take the GUID back if the redirect leads elsewhere; requests copies the headers of this very request."""
-        location = SessionRedirectMixin().get_redirect_target(response) or ""
-        origin = _origin(requote_uri(urljoin(str(response.url), location)))
-        if origin is None:
-            raise RedirectRefusedError(
-                f"{response.url}: redirect refused: it does not lead to an https URL",
-                url=str(response.url),
-                status_code=response.status_code,
-            )
-        if origin != self._origin:
+        if pin_redirect(response) != self._origin:
             response.request.headers.pop(GUID_HEADER, None)
-            response.request.deregister_hook("response", self._answered)  # type: ignore[no-untyped-call]  # as above
 
     def _must_be_encrypted(self, response: requests.Response) -> bool:
         if response.request.method == "HEAD" or response.status_code in _NO_CONTENT:
@@ -201,9 +197,10 @@ class CaleAuth(AuthBase):
             size += len(piece)
             if size > self._limit_bytes:
                 response.close()
+                url = shown_url(str(response.url))
                 raise ResponseTooLargeError(
-                    f"{response.url}: the answer is larger than {self._limit_bytes} bytes",
-                    url=str(response.url),
+                    f"{url}: the answer is larger than {self._limit_bytes} bytes",
+                    url=url,
                     limit_bytes=self._limit_bytes,
                 )
             pieces.append(piece)
@@ -216,23 +213,6 @@ class CaleAuth(AuthBase):
 
     def __repr__(self) -> str:
         return f"CaleAuth({self._origin})"
-
-
-def _origin(url: str) -> str | None:
-    """The https origin of a URL; None for anything else.
-
-    requests splits a URL with urllib.parse, urllib3 with a parser of its own, and there are URLs (with a backslash before
-    an "@") which one of them reads as ours and the other as somebody else's. A URL they do not agree about has no origin.
-    """
-    try:
-        parts, other = parse_url(url), urlsplit(url)
-        port, other_port = parts.port or 443, other.port or 443
-    except (LocationParseError, ValueError):
-        return None
-    host, other_host = (parts.host or "").strip("[]").lower(), (other.hostname or "").lower()
-    if parts.scheme != "https" or not host or (host, port) != (other_host, other_port):
-        return None
-    return f"https://{host}:{port}"
 
 
 def _replace_content(response: requests.Response, content: bytes) -> None:
