@@ -21,6 +21,44 @@ PUBLIC = 0o644
 """Mode of files that hold a certificate."""
 
 
+def status_of(path: Path, *, follow: bool = True) -> os.stat_result | None:
+    """What the system says about a name, or None if there is nothing of that name.
+
+    pathlib's own questions let some failures out as they are and answer others with no, depending on Python's version.
+
+    Args:
+        path: the name.
+        follow: whether to look through a symbolic link; one that leads nowhere is nothing then.
+
+    Raises:
+        KeyStoreError: it cannot be looked at: a directory on the way is closed to this user, or no file can have this
+            name.
+    """
+    try:
+        return path.stat(follow_symlinks=follow)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise _failed("looked at", path, error) from error
+
+
+def is_taken(path: Path) -> bool:
+    """Whether something of that name is there; a symbolic link counts, wherever it points. KeyStoreError as status_of."""
+    return status_of(path, follow=False) is not None
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there, perhaps through a link. KeyStoreError as status_of."""
+    status = status_of(path)
+    return status is not None and stat.S_ISREG(status.st_mode)
+
+
+def is_directory(path: Path) -> bool:
+    """Whether a directory is there, perhaps through a link. KeyStoreError as status_of."""
+    status = status_of(path)
+    return status is not None and stat.S_ISDIR(status.st_mode)
+
+
 def create_file(path: Path, data: bytes, mode: int) -> None:
     """Write a file that must not exist yet.
 
@@ -35,7 +73,7 @@ def create_file(path: Path, data: bytes, mode: int) -> None:
         sync_directory(path.parent)
     except FileExistsError as error:
         raise KeyExistsError(f"{path} exists already", uri=str(path)) from error
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _failed("written", path, error) from error
 
 
@@ -46,13 +84,14 @@ def replace_file(path: Path, data: bytes, mode: int) -> None:
         KeyStoreError: it cannot be written, or the name belongs to a symbolic link or something else that is not a file;
             what was there is unchanged.
     """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
+    status = status_of(path, follow=False)
+    if status is not None and not stat.S_ISREG(status.st_mode):
         raise KeyStoreError(f"{path} is not a regular file and is not replaced", uri=str(path))
     try:
         with _temporary(path, data, mode) as temporary:
             temporary.rename(path)
         sync_directory(path.parent)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _failed("written", path, error) from error
 
 
@@ -67,7 +106,7 @@ def remove_file(path: Path) -> bool:
         sync_directory(path.parent)
     except FileNotFoundError:
         return False
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _failed("removed", path, error) from error
     return True
 
@@ -85,7 +124,7 @@ def read_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError as error:
         raise KeyNotFoundError(f"{path}: no such file", uri=str(path)) from error
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _failed("read", path, error) from error
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
@@ -102,7 +141,9 @@ def read_file(path: Path, limit: int) -> tuple[bytes, os.stat_result]:
 
 
 def list_files(directory: Path, *, limit: int = 10_000) -> tuple[Path, ...]:
-    """The regular files of a directory, by name; hidden ones are left out.
+    """The regular files of a directory, by name; hidden ones are left out, and those whose names are not UTF-8.
+
+    A name that is not UTF-8 fits into no key URI.
 
     Raises:
         KeyNotFoundError: there is no such directory.
@@ -110,14 +151,18 @@ def list_files(directory: Path, *, limit: int = 10_000) -> tuple[Path, ...]:
     """
     try:
         with os.scandir(directory) as entries:
-            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+            names = [entry.name for entry in entries if _is_shown(entry.name) and entry.is_file()]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise KeyNotFoundError(f"{directory}: no such directory", uri=str(directory)) from error
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _failed("read", directory, error) from error
     if len(names) > limit:
         raise KeyStoreError(f"{directory} holds more than {limit} files", uri=str(directory))
     return tuple(directory / name for name in sorted(names))
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith(".") and not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def sync_directory(path: Path) -> None:
@@ -196,8 +241,11 @@ def _sweep(path: Path) -> None:
                 entry.unlink()
 
 
-def _failed(what: str, path: Path, error: OSError) -> KeyStoreError:
+def _failed(what: str, path: Path, error: OSError | ValueError) -> KeyStoreError:
     hint = None
     if isinstance(error, FileNotFoundError):
         hint = f"make the directory first: mkdir -m 700 -p {path.parent}"
-    return KeyStoreError(f"{path} cannot be {what}: {error.strerror or error}", hint=hint, uri=str(path))
+    shown = str(path).encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    # ValueError: a zero byte, or what is no text in the file system's encoding
+    reason = error.strerror or str(error) if isinstance(error, OSError) else "no file can have this name"
+    return KeyStoreError(f"{shown} cannot be {what}: {reason}", hint=hint, uri=shown)

@@ -9,7 +9,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from device_sdk.errors import KeyNotFoundError, KeyStoreError, StoreCorruptError
-from device_sdk.keystores.atomic import PUBLIC, read_file, replace_file
+from device_sdk.keystores.atomic import PUBLIC, is_file, read_file, replace_file
 from device_sdk.model.keys import PublicKey
 
 MAX_BYTES = 256 * 1024
@@ -21,6 +21,14 @@ def certificate_path(key_file: Path) -> Path:
     if key_file.suffix in (".pem", ".key"):
         return key_file.with_suffix(".crt")
     return key_file.with_name(key_file.name + ".crt")
+
+
+def has_certificate(path: Path) -> bool:
+    """Whether there is a certificate file; where this user cannot look, there is none for this user."""
+    try:
+        return is_file(path)
+    except KeyStoreError:
+        return False
 
 
 def spki_of(public_key: PublicKey) -> bytes:

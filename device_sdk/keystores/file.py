@@ -21,9 +21,24 @@ from device_sdk.errors import (
     PinRequiredError,
     StoreCorruptError,
 )
-from device_sdk.keystores.atomic import PRIVATE, create_file, list_files, read_file, remove_file
+from device_sdk.keystores.atomic import (
+    PRIVATE,
+    create_file,
+    is_directory,
+    is_taken,
+    list_files,
+    read_file,
+    remove_file,
+    status_of,
+)
 from device_sdk.keystores.base import KeyStore
-from device_sdk.keystores.certificate_file import certificate_path, read_certificate, spki_of, write_certificate
+from device_sdk.keystores.certificate_file import (
+    certificate_path,
+    has_certificate,
+    read_certificate,
+    spki_of,
+    write_certificate,
+)
 from device_sdk.keystores.file_keys import FileEcKey, FileRsaKey
 from device_sdk.keystores.pin_source import resolve_pin
 from device_sdk.model.keys import KeyInfo, KeyType, PrivateKey, Probe, PublicKey
@@ -44,7 +59,7 @@ class FileKeyStore(KeyStore[FileUri]):
     def create(self, uri: FileUri, key_type: KeyType, *, reuse: bool = False) -> FileEcKey | FileRsaKey:
         """Generate a key with the operating system's randomness and write it; see KeyStore.create."""
         path = Path(uri.path)
-        if path.exists() or path.is_symlink():
+        if is_taken(path):
             return self._existing(uri, key_type, reuse=reuse)
         passphrase = resolve_pin(uri, self._pin, f"key file {uri.path}")
         key: PrivateKey
@@ -120,13 +135,13 @@ class FileKeyStore(KeyStore[FileUri]):
     def list(self, uri: FileUri) -> tuple[KeyInfo, ...]:
         """The key files of a directory, or one key file; encrypted ones without their public key, unless the URI has a pin-source."""
         path = Path(uri.path)
-        if path.is_dir():
+        if is_directory(path):
             found = []
             for file in list_files(path):
                 info = self._listed(replace(uri, path=str(file)))
                 found += [info] if info is not None else []
             return tuple(found)
-        if not path.exists():
+        if status_of(path) is None:
             return ()
         info = self._listed(uri)
         return (info,) if info is not None else ()
@@ -216,7 +231,7 @@ def _info(uri: FileUri, found: _KeyFile) -> KeyInfo:
         hardware=False,
         extractable=True,
         attributes={"encrypted": found.encrypted, "mode": f"{found.mode:04o}"},
-        certificate=certificate_path(path).is_file(),
+        certificate=has_certificate(certificate_path(path)),
     )
 
 

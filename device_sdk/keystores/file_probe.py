@@ -8,6 +8,7 @@ from pathlib import Path
 from cryptography.hazmat.backends.openssl import backend
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from device_sdk.keystores.atomic import is_directory
 from device_sdk.keystores.file_keys import FileEcKey, FileRsaKey
 from device_sdk.keystores.trial import try_key
 from device_sdk.model.keys import KeyInfo, KeyType, Probe
@@ -18,8 +19,11 @@ def probe_files(path: Path) -> Probe:
 
     Args:
         path: a key file, or the directory keys would be in.
+
+    Raises:
+        KeyStoreError: the path cannot be looked at.
     """
-    directory = path if path.is_dir() else path.parent
+    directory = path if is_directory(path) else path.parent
     info = KeyInfo("file:", "file", None, "probe", None, None, hardware=False, extractable=True)
     keys = (
         FileEcKey(ec.generate_private_key(ec.SECP256R1()), info),

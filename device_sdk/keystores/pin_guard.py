@@ -10,7 +10,8 @@ import secrets
 import tempfile
 from pathlib import Path
 
-from device_sdk.errors import PinRefusedError
+from device_sdk.errors import KeyStoreError, PinRefusedError
+from device_sdk.keystores.atomic import is_directory
 from device_sdk.model.secret import Secret
 
 DIRECTORY_VARIABLE = "DEVICE_SDK_REFUSED_PINS"
@@ -91,7 +92,7 @@ class PinGuard:
             return bytes.fromhex(data["salt"]), [bytes.fromhex(item) for item in data["refused"]][-_REMEMBERED:]
         except FileNotFoundError:
             # Removed by hand: that is how somebody says "try again". Without a directory the memory is all there is.
-            if self.directory.is_dir():
+            if _is_there(self.directory):
                 _in_process.pop(self._key(identity), None)
             return _in_process.get(self._key(identity))
         except (OSError, ValueError, KeyError, TypeError):
@@ -109,7 +110,7 @@ def _digest(pin: Secret, salt: bytes) -> bytes:
 def _default_directory() -> Path:
     if chosen := os.environ.get(DIRECTORY_VARIABLE):
         return Path(chosen)
-    place = next(path for path in (_SYSTEM_DIRECTORY, *_SYSTEM_DIRECTORY.parents) if path.exists())
+    place = next(path for path in (_SYSTEM_DIRECTORY, *_SYSTEM_DIRECTORY.parents) if _is_there(path))
     if os.access(place, os.W_OK | os.X_OK):
         return _SYSTEM_DIRECTORY
     state = os.environ.get("XDG_STATE_HOME", "")
@@ -118,6 +119,14 @@ def _default_directory() -> Path:
     except RuntimeError:  # no home directory at all
         return _SYSTEM_DIRECTORY
     return base / "device-sdk" / "refused-pins"
+
+
+def _is_there(directory: Path) -> bool:
+    """Whether a directory is there for this user; root's own, closed to others, is not."""
+    try:
+        return is_directory(directory)
+    except KeyStoreError:
+        return False
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -49,8 +49,11 @@ def _read(source: str, uri: KeyUri, what: str) -> Secret:
             raise _UnreadableError(f"it holds more than {MAX_PIN_BYTES} bytes")
         if not data:
             raise _UnreadableError("it is empty")
-    except (_UnreadableError, OSError) as error:
-        reason = error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
+    except (_UnreadableError, OSError, ValueError) as error:
+        # ValueError: a path that no file can have
+        reason = (
+            str(error) if isinstance(error, _UnreadableError) else getattr(error, "strerror", None) or "cannot be read"
+        )
         raise PinRequiredError(
             f"{what}: no PIN from pin-source {source}: {reason}",
             hint="pin-source is file:PATH, a path, or env:NAME",

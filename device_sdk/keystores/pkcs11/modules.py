@@ -134,10 +134,11 @@ def load(uri: Pkcs11Uri) -> Module:
         module = _modules.get(path)
         try:
             if module is None:
+                path.encode()  # a name that is not UTF-8 could not be part of the key's URI
                 module = _modules[path] = Module(path)
-        except (OSError, CkError) as error:
+        except (OSError, ValueError, CkError) as error:
             raise TokenNotFoundError(
-                f"{path} is not a PKCS#11 module that can be loaded: {error}",
+                f"{path!a} is not a PKCS#11 module that can be loaded: {error}",
                 hint="check module-path, and that the library is built for this machine",
                 uri=str(uri),
             ) from error

@@ -7,7 +7,8 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-from device_sdk.errors import TokenNotFoundError
+from device_sdk.errors import KeyStoreError, TokenNotFoundError
+from device_sdk.keystores.atomic import is_file
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 
 MODULE_VARIABLES = ("PKCS11_MODULE", "PKCS11_PROVIDER_MODULE")
@@ -48,12 +49,16 @@ def _files(name: str) -> list[str]:
 
 def _existing(paths: Iterable[str], uri: Pkcs11Uri, problem: str) -> str:
     tried = list(paths)
+    hidden = ""
     for path in tried:
-        if Path(path).is_file():
-            return path
+        try:
+            if is_file(Path(path)):
+                return path
+        except KeyStoreError as error:  # closed to this user; the next place may be open
+            hidden = f"; {error.message}"
     shown = tried if len(tried) == 1 else sorted({str(Path(path).parent) for path in tried})
     raise TokenNotFoundError(
-        f"{problem}: tried {', '.join(shown)}",
+        f"{problem}: tried {', '.join(shown)}{hidden}",
         hint="install the token's PKCS#11 module, or name it with ?module-path=/... in the URI or PKCS11_MODULE",
         uri=str(uri),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from tpm2_pytss import TPM2_CAP, TPM2B_PUBLIC, TSS2_Exception
 
 from device_sdk.errors import KeyStoreError, StoreCorruptError
-from device_sdk.keystores.certificate_file import spki_of
+from device_sdk.keystores.certificate_file import has_certificate, spki_of
 from device_sdk.keystores.tpm2.context import Tpm
 from device_sdk.keystores.tpm2.creation import read_area
 from device_sdk.keystores.tpm2.errors import HANDLE, base_code
@@ -40,7 +40,7 @@ def key_info(uri: Tpm2Uri, area: PublicArea) -> KeyInfo:
         hardware=True,
         extractable=bool(area.failed_proof),
         attributes=dict(area.attributes),
-        certificate=certificate.is_file(),
+        certificate=has_certificate(certificate),
     )
 
 

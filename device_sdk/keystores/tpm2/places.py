@@ -15,6 +15,8 @@ from device_sdk.wire.tss2_key import MAX_BYTES, Tss2Key
 OWNER_HANDLES = range(0x81000000, 0x81800000)
 """Persistent handles the owner may give (TPM 2.0 part 2, 7.5; the platform has those above)."""
 
+_SYSTEM_DIRECTORY = Path("/var/lib/device-sdk/tpm2-certificates")
+
 
 def read_key_file(path: str, where: str) -> Tss2Key:
     """Read a TSS2 PRIVATE KEY file.
@@ -34,8 +36,6 @@ def key_files(directory: str) -> dict[Path, Tss2Key]:
     """The TSS2 PRIVATE KEY files of a directory; other files are passed over."""
     found = {}
     for path in list_files(Path(directory)):
-        if path.stat().st_size > MAX_BYTES:
-            continue
         try:
             found[path] = Tss2Key.parse(read_file(path, MAX_BYTES)[0])
         except (WireError, KeyStoreError):
@@ -65,9 +65,13 @@ def _certificate_directory() -> Path:
     if configured:
         return Path(configured)
     if os.getuid() == 0:
-        return Path("/var/lib/device-sdk/tpm2-certificates")
+        return _SYSTEM_DIRECTORY
     data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local/share") / "device-sdk/tpm2-certificates"
+    try:
+        base = Path(data) if data else Path.home() / ".local/share"
+    except RuntimeError:  # no home directory at all
+        return _SYSTEM_DIRECTORY
+    return base / "device-sdk/tpm2-certificates"
 
 
 def make_certificate_directory(path: Path) -> None:

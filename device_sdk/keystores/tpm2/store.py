@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography import x509
 
 from device_sdk.errors import KeyExistsError, KeyNotFoundError, KeyStoreError
-from device_sdk.keystores.atomic import PRIVATE, create_file, remove_file
+from device_sdk.keystores.atomic import PRIVATE, create_file, is_taken, remove_file, status_of
 from device_sdk.keystores.base import KeyStore
 from device_sdk.keystores.certificate_file import read_certificate, write_certificate
 from device_sdk.keystores.keys import DeviceKey
@@ -96,8 +96,7 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
 
     def _taken(self, uri: Tpm2Uri) -> bool:
         if uri.file is not None:
-            path = Path(uri.file)
-            return path.exists() or path.is_symlink()
+            return is_taken(Path(uri.file))
         return uri.handle in self._tpm(uri).run("list persistent keys", persistent_handles, where=str(uri))
 
     def _existing(self, uri: Tpm2Uri, key_type: KeyType, *, reuse: bool) -> DeviceKey:
@@ -122,7 +121,7 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
         if uri.dir is not None:
             return list_files_in(tpm, uri, key_files(uri.dir))
         if uri.file is not None:
-            if not Path(uri.file).exists():
+            if status_of(Path(uri.file)) is None:
                 return ()
             return list_files_in(tpm, uri, {Path(uri.file): read_key_file(uri.file, str(uri))})
         return list_persistent(tpm, uri, None if uri.handle is None else (uri.handle,))

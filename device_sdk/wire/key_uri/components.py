@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote, unquote_to_bytes
 
 from device_sdk.errors import UriError
@@ -41,6 +41,26 @@ def decode(value: str, what: str) -> str:
     return text
 
 
+def check_text(values: Mapping[str, str | None], where: str) -> None:
+    """Refuse what can be no part of a URI: zero bytes, and halves of surrogate pairs (bytes that were not UTF-8).
+
+    Args:
+        values: the URI's texts by the names of their attributes.
+        where: start of the message.
+
+    Raises:
+        UriError: names the attribute, not its value.
+    """
+    for name, value in values.items():
+        if value is not None and ("\0" in value or not is_utf8(value)):
+            raise UriError(f"{where}: {name} is not UTF-8 text, or has a zero byte")
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be encoded at all; halves of surrogate pairs stand for bytes that were not UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def split_uri(text: str, scheme: str) -> tuple[str, str]:
     """Path and query of a URI of this scheme, still encoded.
 
@@ -60,6 +80,8 @@ def split_uri(text: str, scheme: str) -> tuple[str, str]:
             raise UriError(
                 f"{scheme}: URI: a % must be followed by two hexadecimal digits", hint="write % itself as %25"
             )
+        if not is_utf8(rest[end]):
+            raise UriError(f"{scheme}: URI: it is not UTF-8 text", hint="write file names in UTF-8, percent-encoded")
         raise UriError(f"{scheme}: URI: the character {rest[end]!r} must be written {quote(rest[end])}")
     path, _, query = rest.partition("?")
     return path, query

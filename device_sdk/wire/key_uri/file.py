@@ -8,7 +8,7 @@ from typing import ClassVar
 from device_sdk.errors import UriError
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.secret import Secret
-from device_sdk.wire.key_uri.components import attributes, decode, encode_path, encode_query, split_uri
+from device_sdk.wire.key_uri.components import attributes, check_text, decode, encode_path, encode_query, split_uri
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class FileUri(KeyUri):
     path: str
     pin_source: str | None = None
     pin_value: Secret | None = None
+
+    def __post_init__(self) -> None:
+        check_text({"the path": self.path, "pin-source": self.pin_source}, "file: URI")
 
     @classmethod
     def parse(cls, text: str) -> FileUri:

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote_to_bytes
 from device_sdk.errors import UriError
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.secret import Secret
+from device_sdk.wire.key_uri.components import is_utf8
 
 MAX_URI_CHARACTERS = 4096
 MAX_VALUE_BYTES = 1024
@@ -84,6 +85,11 @@ class Pkcs11Uri(KeyUri):
     pin_source: str | None = None
     pin_value: Secret | None = field(default=None, compare=False, repr=False)
     vendor: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        # Zero bytes are left alone here: a token's own words may hold them.
+        if not all(is_utf8(value) for value in vars(self).values() if isinstance(value, str)):
+            raise UriError("the PKCS#11 URI holds text that is not UTF-8")
 
     @classmethod
     def parse(cls, text: str) -> Self:

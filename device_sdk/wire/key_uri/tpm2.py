@@ -9,7 +9,7 @@ from typing import ClassVar
 from device_sdk.errors import UriError
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.secret import Secret
-from device_sdk.wire.key_uri.components import attributes, encode_path, encode_query, split_uri
+from device_sdk.wire.key_uri.components import attributes, check_text, encode_path, encode_query, split_uri
 
 _HANDLES = range(0x81000000, 0x82000000)  # TPM 2.0 part 2, 7.5: TPM_HT_PERSISTENT
 _TCTIS = ("device", "swtpm", "mssim", "tabrmd")
@@ -39,6 +39,10 @@ class Tpm2Uri(KeyUri):
     tcti: str | None = None
     pin_source: str | None = None
     pin_value: Secret | None = None
+
+    def __post_init__(self) -> None:
+        texts = {"file": self.file, "dir": self.dir, "tcti": self.tcti, "pin-source": self.pin_source}
+        check_text(texts, "tpm2: URI")
 
     @classmethod
     def parse(cls, text: str) -> Tpm2Uri:
@@ -78,6 +82,7 @@ def checked_tcti(text: str) -> str:
     Raises:
         UriError: not one of device, swtpm, mssim and tabrmd.
     """
+    check_text({"tcti": text}, "tpm2: URI")
     name, colon, conf = text.partition(":")
     name = re.sub(r"^libtss2-tcti-(\w+)\.so[.0-9]*$", r"\1", name)
     if name not in _TCTIS:
