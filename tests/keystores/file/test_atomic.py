@@ -74,10 +74,13 @@ _REPLACE = """
 import sys
 from pathlib import Path
 from device_sdk.keystores import atomic
-print("ready", flush=True)
+def write(letter):
+    atomic.replace_file(Path(sys.argv[1]), letter * 100_000, 0o644)
+write(b"a")
+print("written", flush=True)
 while True:
-    for letter in b"ab":
-        atomic.replace_file(Path(sys.argv[1]), bytes([letter]) * 100_000, 0o644)
+    write(b"b")
+    write(b"a")
 """
 
 
@@ -89,7 +92,7 @@ def test_a_killed_writer(tmp_path: Path) -> None:
     for turn in range(15):
         writer = subprocess.Popen([sys.executable, "-c", _REPLACE, str(path)], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
-        writer.stdout.readline()
+        assert writer.stdout.readline() == "written\n"  # before, the file need not be there
         time.sleep(0.01 + turn * 0.0031)
         writer.send_signal(signal.SIGKILL)
         writer.communicate(timeout=10)
