@@ -19,7 +19,8 @@ UriT = TypeVar("UriT", bound=KeyUri)
 class KeyStore(ABC, Generic[UriT]):
     """Keys behind one kind of URI. A store is cheap to make; the hardware is reached by the first operation.
 
-    Every operation raises KeyStoreError or one of its subclasses, and nothing else.
+    Every operation raises KeyStoreError or one of its subclasses, or UriError for a URI that names no key where one is
+    needed, and nothing else.
 
     Args:
         pin: asked for a PIN when the URI names none; never asked twice for the same operation.
@@ -38,8 +39,10 @@ class KeyStore(ABC, Generic[UriT]):
             reuse: open a key of that name and type if it is there already.
 
         Raises:
+            UriError: the URI names no key, but a token, a TPM, a directory, or something else than a private key.
             KeyExistsError: the name is taken and `reuse` is false, or the key there is of another type.
-            ExtractableKeyError: the key failed the non-extractable check and was destroyed.
+            ExtractableKeyError: the key failed the non-extractable check and was destroyed; one that was there before
+                and is to be reused is left alone.
             MechanismUnsupportedError: the hardware cannot make such a key.
         """
 
@@ -48,6 +51,8 @@ class KeyStore(ABC, Generic[UriT]):
         """Open exactly one key.
 
         Raises:
+            UriError: the URI can never name a single key (tpm2: without a handle or file).
+            ExtractableKeyError: the key may leave the hardware, or was not made in it.
             KeyNotFoundError, KeyAmbiguousError: none or several fit; the candidates are listed.
         """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from device_sdk.errors import KeyExistsError, KeyNotFoundError, KeyStoreError
+from device_sdk.errors import KeyExistsError, KeyStoreError, UriError
 from device_sdk.keystores.atomic import PRIVATE, create_file, is_taken, remove_file, status_of
 from device_sdk.keystores.base import KeyStore
 from device_sdk.keystores.certificate_file import read_certificate, write_certificate
@@ -194,10 +194,10 @@ def _one_key(uri: Tpm2Uri) -> str:
     """The redacted URI of one key.
 
     Raises:
-        KeyNotFoundError: the URI names a directory or a whole TPM.
+        UriError: the URI names a directory or a whole TPM.
     """
     if uri.handle is None and uri.file is None:
-        raise KeyNotFoundError(
+        raise UriError(
             f"{uri}: names no single key", hint="tpm2:handle=0x81000010 or tpm2:file=/path/key.pem", uri=str(uri)
         )
     return str(uri)
