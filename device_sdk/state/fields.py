@@ -13,6 +13,7 @@ from device_sdk.errors import StateCorruptError, StateError
 
 VERSION = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_HEX = re.compile(r"(?:[0-9a-f]{2}){1,64}")
 
 
 def dump(content: Mapping[str, object]) -> bytes:
@@ -95,6 +96,13 @@ class Fields:
         value = self.optional_text(name)
         if value is not None and not _SHA256.fullmatch(value):
             self._corrupt(f"{self._name(name)} is not a SHA-256")
+        return value
+
+    def optional_hex(self, name: str) -> str | None:
+        """Bytes in lower-case hex, one to 64 of them, or None."""
+        value = self.optional_text(name)
+        if value is not None and not _HEX.fullmatch(value):
+            self._corrupt(f"{self._name(name)} is not hex")
         return value
 
     def flag(self, name: str) -> bool:

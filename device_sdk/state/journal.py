@@ -24,7 +24,9 @@ class Phase(Enum):
     """How far it had come."""
 
     REQUEST = "request"
-    """The key may or may not exist; nothing was issued, as far as we know."""
+    """The key exists if `key_sha256` is there, or was there before; nothing was issued, as far as we know."""
+    CREATING = "creating"
+    """Its name was free and the keystore was told to make it: it may or may not exist."""
     PENDING = "pending"
     """The server answered 202: ask again with the same key, not before `retry_at`."""
     ISSUED = "issued"
@@ -40,7 +42,7 @@ class Journal:
         phase: how far it came.
         key_uri: the key to be certified.
         base_key_uri: the key URI that names of later keys are derived from.
-        created_here: the SDK makes this key for this operation, so it may also delete it.
+        created_here: the SDK makes this key for this operation, so it may also delete the one it made.
         url: EST base URL.
         label: CA label, or None.
         since: when the operation began.
@@ -51,6 +53,10 @@ class Journal:
         replaces: the pair that goes when the new one has been proved, or None.
         keep_old: keep the replaced pair.
         mac_address: the one in the request, or None.
+        key_sha256: SHA-256 of the SubjectPublicKeyInfo of the key that was made, hex; None before it is known. What
+            does not have it is somebody else's.
+        key_id: random CKA_ID the key is made with, hex, written before the key exists (phase CREATING); None for
+            keystores without identifiers.
     """
 
     operation: Operation
@@ -68,6 +74,8 @@ class Journal:
     replaces: IdentityRecord | None = None
     keep_old: bool = False
     mac_address: str | None = None
+    key_sha256: str | None = None
+    key_id: str | None = None
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -109,4 +117,6 @@ class Journal:
             replaces=None if replaces is None else IdentityRecord.from_fields(replaces),
             keep_old=fields.flag("keep_old"),
             mac_address=fields.optional_text("mac_address"),
+            key_sha256=fields.optional_digest("key_sha256"),
+            key_id=fields.optional_hex("key_id"),
         )

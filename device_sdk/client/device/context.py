@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from cryptography import x509
+
+from device_sdk.client.device.generation import absolute
 from device_sdk.client.est import Clock
-from device_sdk.errors import KeyExistsError, KeyNotFoundError, StoreCorruptError
 from device_sdk.keystores import registry
+from device_sdk.keystores.base import KeyStore
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.key_uri import KeyUri
-from device_sdk.model.keys import KeyType
+from device_sdk.model.keys import KeyInfo, KeyType
 from device_sdk.model.secret import SecretProvider
 from device_sdk.state import StateDirectory
 from device_sdk.transports.base import Timeouts
@@ -27,42 +33,83 @@ class Connection:
 
 @dataclass(frozen=True)
 class Context:
-    """One device: where its state is, who knows its PINs, what time it is."""
+    """One run for one device: where its state is, who knows its PINs, what time it is, and its keystores.
+
+    A keystore stays open for the whole run: a token is logged in to once. Some tokens rewrite themselves at a login.
+
+    Attributes:
+        state: the state directory.
+        pin: asked for PINs that a key URI does not lead to.
+        clock: the time.
+        given: the key URI of the plan, or None; the journal has it without its PIN, so the run takes the PIN from here.
+    """
 
     state: StateDirectory
     pin: SecretProvider | None
     clock: Clock
+    given: KeyUri | None = None
+    _stores: dict[str, KeyStore[Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    @contextmanager
+    def running(self) -> Iterator[Context]:
+        """Close the keystores at the end."""
+        try:
+            yield self
+        finally:
+            while self._stores:
+                self._stores.popitem()[1].close()
 
     def open_key(self, uri: str | KeyUri) -> DeviceKey:
-        """Open a key."""
-        return registry.open_key(uri, pin=self.pin)
+        """Open a key; the caller closes it."""
+        store, parsed = self._store(uri)
+        return store.open(parsed)
+
+    def keys(self, uri: str | KeyUri) -> tuple[KeyInfo, ...]:
+        """The keys of that name."""
+        store, parsed = self._store(uri)
+        return store.list(parsed)
 
     def key_exists(self, uri: str | KeyUri) -> bool:
         """Whether a key of that name is there."""
-        return bool(registry.list_keys(uri, pin=self.pin))
+        return bool(self.keys(uri))
 
-    def create_key(self, uri: str | KeyUri, key_type: KeyType, *, resumed: bool) -> DeviceKey:
-        """Make the key the journal announced, or find it made.
-
-        Args:
-            uri: its name; the journal says that a key of this name is ours.
-            key_type: what it has to be.
-            resumed: an earlier run may have made it; one of another type, or half a key, is replaced.
-
-        Raises:
-            KeyExistsError: another key of that name appeared in the meantime.
-        """
-        try:
-            return registry.create_key(uri, key_type, reuse=resumed, pin=self.pin)
-        except (KeyExistsError, StoreCorruptError):
-            if not resumed:
-                raise
-        self.delete_key(uri)
-        return registry.create_key(uri, key_type, pin=self.pin)
+    def create_key(self, uri: str | KeyUri, key_type: KeyType, *, reuse: bool = False) -> DeviceKey:
+        """Make a key, see KeyStore.create; the caller closes it."""
+        store, parsed = self._store(uri)
+        return store.create(parsed, key_type, reuse=reuse)
 
     def delete_key(self, uri: str | KeyUri) -> None:
-        """Destroy a key; nothing happens if there is none."""
-        try:
-            registry.delete_key(uri, pin=self.pin)
-        except KeyNotFoundError:
-            return
+        """Destroy a key, whosever it is: see provenance.delete_own for one that is ours."""
+        store, parsed = self._store(uri)
+        store.delete(parsed)
+
+    def store_certificate(self, uri: str | KeyUri, certificate: x509.Certificate) -> None:
+        """Keep a certificate beside its key; see KeyStore.store_certificate."""
+        store, parsed = self._store(uri)
+        store.store_certificate(parsed, certificate)
+
+    def _store(self, uri: str | KeyUri) -> tuple[KeyStore[Any], KeyUri]:
+        parsed = self.resolved(uri)
+        store = self._stores.get(parsed.scheme)
+        if store is None:
+            store, _ = registry.open_store(parsed, pin=self.pin)
+            self._stores[parsed.scheme] = store
+        return store, parsed
+
+    def resolved(self, uri: str | KeyUri) -> KeyUri:
+        """The absolute URI, with the PIN of the plan's if it is the plan's key, or a key in its token, that is named."""
+        parsed, given = absolute(uri), self.given
+        if given is None or given.pin_value is None or parsed.pin_value is not None or parsed.pin_source is not None:
+            return parsed
+        if _locked_by(parsed) != _locked_by(given):
+            return parsed
+        return replace(parsed, pin_value=given.pin_value)  # type: ignore[type-var]  # every KeyUri is a dataclass
+
+
+def _locked_by(uri: KeyUri) -> str:
+    """What the PIN of a URI unlocks: the token, or the key itself."""
+    from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+
+    if isinstance(uri, Pkcs11Uri):
+        uri = replace(uri, label=None, key_id=None, object_type=None)
+    return str(uri)

@@ -74,7 +74,8 @@ class Device:
         with self.state.exclusive(self._lock_wait_s):
             from device_sdk.client.device.enrol import Enrolment
 
-            return Enrolment(self._context(), plan).run()
+            with self._context(plan.key_uri).running() as context:
+                return Enrolment(context, plan).run()
 
     def renew(self, plan: RenewalPlan | None = None) -> Outcome:
         """Get the next certificate, by default for a new key, authenticated by TLS with the present one.
@@ -89,10 +90,12 @@ class Device:
         with self.state.exclusive(self._lock_wait_s):
             from device_sdk.client.device.renew import Renewal
 
-            return Renewal(self._context(), plan or RenewalPlan()).run()
+            plan = plan or RenewalPlan()
+            with self._context(plan.key_uri).running() as context:
+                return Renewal(context, plan).run()
 
     def abandon(self) -> bool:
-        """Give up what is under way: its key is destroyed if it was made for it. False if nothing was.
+        """Give up what is under way: its key is destroyed if it is proved to be made for it. False if nothing was.
 
         Raises:
             KeyStoreError: the key cannot be destroyed; nothing was changed.
@@ -103,7 +106,8 @@ class Device:
             if journal is not None:
                 from device_sdk.client.device.undo import undo
 
-                undo(self._context(), journal)
+                with self._context().running() as context:
+                    undo(context, journal)
             return journal is not None
 
     def needs_renewal(self, now: datetime | None = None, threshold: float = DEFAULT_THRESHOLD) -> RenewalDecision:
@@ -165,8 +169,10 @@ class Device:
         key = open_key(current.key_uri, pin=self._pin)
         return TlsIdentity(chain, key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
 
-    def _context(self) -> Context:
+    def _context(self, key_uri: str | None = None) -> Context:
         from device_sdk.client.device.context import Context
+        from device_sdk.client.device.generation import absolute
         from device_sdk.client.est import Clock
 
-        return Context(self._state, self._pin, self._clock or Clock())
+        given = absolute(key_uri) if key_uri is not None else None
+        return Context(self._state, self._pin, self._clock or Clock(), given)

@@ -9,6 +9,7 @@ from device_sdk.client.device.context import Connection, Context
 from device_sdk.client.device.finish import finish, is_switched, still_valid
 from device_sdk.client.device.generation import absolute
 from device_sdk.client.device.plan import EnrolmentPlan, Outcome
+from device_sdk.client.device.provenance import certified_sha256, foreign, is_unborn, make_key
 from device_sdk.client.device.request import choose_key_type, remember_issued, remember_pending, wait_for_turn
 from device_sdk.client.device.undo import undo
 from device_sdk.client.est import EstClient, bootstrap_client
@@ -47,7 +48,7 @@ class Enrolment:
             journal = self._begin(state)
         notes: tuple[str, ...] = ()
         if journal.phase is not Phase.ISSUED:
-            journal, notes = self._request(journal, state, resumed=resumed)
+            journal, notes = self._request(journal, state)
         return finish(context, journal, self._connection, resumed=resumed, notes=notes)
 
     @property
@@ -77,7 +78,11 @@ class Enrolment:
             return None
         here = (journal.url, journal.label) == (plan.url, plan.label)
         if not here or (journal.phase is Phase.ISSUED and not still_valid(context, journal)):
-            return replace(journal, url=plan.url, label=plan.label, phase=Phase.REQUEST, retry_at=None, chain=None)
+            phase = Phase.CREATING if journal.phase is Phase.CREATING else Phase.REQUEST
+            journal = replace(journal, url=plan.url, label=plan.label, phase=phase, retry_at=None, chain=None)
+        in_use = {record.key_uri for record in (state.current, *state.previous) if record}
+        if is_unborn(journal) and journal.key_uri not in in_use and self._is_taken():
+            return replace(journal, created_here=False)
         return journal
 
     def _expired(self, state: DeviceState) -> bool:
@@ -103,13 +108,7 @@ class Enrolment:
     def _begin(self, state: DeviceState) -> Journal:
         """Write down which key will be made, before it is made."""
         owned = {record.key_uri: record.created_here for record in (state.current, *state.previous) if record}
-        taken = self._uri not in owned and self.context.key_exists(absolute(self.plan.key_uri))
-        if taken and not self.plan.reuse_key:
-            raise KeyExistsError(
-                f"{self._uri}: there is a key of that name already",
-                hint="allow its reuse (--reuse), or give the new key another name (--key)",
-                uri=self._uri,
-            )
+        taken = self._uri not in owned and self._is_taken()
         journal = Journal(
             operation=Operation.ENROLL,
             phase=Phase.REQUEST,
@@ -124,14 +123,25 @@ class Enrolment:
         self.context.state.write_journal(journal)
         return journal
 
-    def _request(self, journal: Journal, state: DeviceState, *, resumed: bool) -> tuple[Journal, tuple[str, ...]]:
+    def _is_taken(self) -> bool:
+        """Whether somebody else's key has the name; KeyExistsError unless the plan is to use it."""
+        taken = self.context.key_exists(absolute(self.plan.key_uri))
+        if taken and not self.plan.reuse_key:
+            raise KeyExistsError(
+                f"{self._uri}: there is a key of that name already",
+                hint="allow its reuse (--reuse), or give the new key another name (--key)",
+                uri=self._uri,
+            )
+        return taken
+
+    def _request(self, journal: Journal, state: DeviceState) -> tuple[Journal, tuple[str, ...]]:
         context, plan = self.context, self.plan
         left_s = wait_for_turn(context, journal, plan.wait_s)
         opened, implicit = self._trusting_client()
         journal = replace(journal, implicit=implicit, mac_address=plan.spec.device.mac_address)
         with opened as client:
             ca = client.cacerts()
-            key, wishes, notes = self._key(journal, state, client.csrattrs(), resumed=resumed)
+            key, journal, wishes, notes = self._key(journal, state, client.csrattrs())
             with key:
                 progress = remember_pending(context, journal)
                 enrolled = client.enroll(
@@ -144,15 +154,23 @@ class Enrolment:
         return remember_issued(context, journal, enrolled, ca), (*notes, *enrolled.differences)
 
     def _key(
-        self, journal: Journal, state: DeviceState, wishes: CsrAttributes, *, resumed: bool
-    ) -> tuple[DeviceKey, CsrAttributes, tuple[str, ...]]:
+        self, journal: Journal, state: DeviceState, wishes: CsrAttributes
+    ) -> tuple[DeviceKey, Journal, CsrAttributes, tuple[str, ...]]:
         """The key to certify: made now, made by an earlier run, or there before."""
         context, uri = self.context, absolute(self.plan.key_uri)
-        in_use = {record.key_uri for record in (state.current, *state.previous) if record}
+        in_use = {record.key_uri: record for record in (state.current, *state.previous) if record}
         if journal.created_here and journal.key_uri not in in_use:
             key_type, wishes, notes = choose_key_type(self.plan.key_type, wishes, KeyType.EC_P256)
-            return context.create_key(uri, key_type, resumed=resumed), wishes, notes
+            try:
+                return *make_key(context, journal, uri, key_type), wishes, notes
+            except KeyExistsError:
+                if not self.plan.reuse_key:
+                    raise
+            journal = replace(journal, created_here=False, phase=Phase.REQUEST, key_sha256=None, key_id=None)
         key = context.open_key(uri)
+        if journal.created_here and key.info.spki_sha256 != certified_sha256(context, in_use[journal.key_uri]):
+            key.close()
+            raise foreign(self._uri)
         found, wanted = key.info.key_type, self.plan.key_type
         if wanted is not None and wanted is not found:
             key.close()
@@ -162,7 +180,7 @@ class Enrolment:
                 uri=self._uri,
             )
         _, wishes, notes = choose_key_type(found, wishes, KeyType.EC_P256)
-        return key, wishes, notes
+        return key, journal, wishes, notes
 
     def _client(self, trust: ServerTrust) -> EstClient:
         plan = self.plan

@@ -9,6 +9,7 @@ from cryptography import x509
 from device_sdk.client.device.clock import check_not_before
 from device_sdk.client.device.context import Connection, Context
 from device_sdk.client.device.plan import Outcome
+from device_sdk.client.device.provenance import certified_sha256, delete_own
 from device_sdk.client.device.undo import undo
 from device_sdk.client.est import EstClient
 from device_sdk.errors import (
@@ -19,7 +20,6 @@ from device_sdk.errors import (
     MechanismUnsupportedError,
     TlsError,
 )
-from device_sdk.keystores import registry
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.state import DeviceState, Endpoint, IdentityRecord, Journal, Phase
 from device_sdk.state.pem import decode, fingerprint
@@ -58,9 +58,17 @@ def finish(
     notes += _keep_beside_key(context, journal, chain[0])
     old = journal.replaces
     if old and not journal.keep_old and old.created_here and old.key_uri != journal.key_uri:
-        context.delete_key(old.key_uri)
+        notes += _let_go(context, old)
     context.state.drop_journal()
+    notes += _pin_note(context)
     return Outcome(journal.key_uri, chain, notes=notes)
+
+
+def _let_go(context: Context, old: IdentityRecord) -> tuple[str, ...]:
+    """Destroy the key of the replaced pair: the one its certificate is for, whatever else has its name by now."""
+    if delete_own(context, old.key_uri, sha256=certified_sha256(context, old)):
+        return ()
+    return (f"{old.key_uri}: there is a key of that name that is not proved to be the replaced one; it was left there",)
 
 
 def _prove(
@@ -127,10 +135,16 @@ def _switch(context: Context, journal: Journal, chain: tuple[x509.Certificate, .
     )
 
 
+def _pin_note(context: Context) -> tuple[str, ...]:
+    if context.given is None or context.given.pin_value is None or context.pin is not None:
+        return ()
+    return ("the PIN in the key URI is not kept anywhere: to renew and to use the key, it has to be given again",)
+
+
 def _keep_beside_key(context: Context, journal: Journal, certificate: x509.Certificate) -> tuple[str, ...]:
     """Other users of the token find the certificate there; a token without room for it is no reason to fail."""
     try:
-        registry.store_certificate(journal.key_uri, certificate, pin=context.pin)
+        context.store_certificate(journal.key_uri, certificate)
     except (MechanismUnsupportedError, KeyStoreFailedError) as error:
         return (f"the certificate is not stored beside its key: {error.message}",)
     return ()

@@ -12,6 +12,7 @@ from device_sdk.client.device.current import enrolled
 from device_sdk.client.device.finish import finish, is_switched, still_valid
 from device_sdk.client.device.generation import absolute, next_key_uri
 from device_sdk.client.device.plan import Outcome, RenewalPlan
+from device_sdk.client.device.provenance import is_unborn, make_key
 from device_sdk.client.device.request import choose_key_type, remember_issued, remember_pending, wait_for_turn
 from device_sdk.client.device.undo import undo
 from device_sdk.client.est import EstClient
@@ -48,7 +49,7 @@ class Renewal:
             journal = self._begin(state, current, endpoint)
         notes: tuple[str, ...] = ()
         if journal.phase is not Phase.ISSUED:
-            journal, notes = self._request(journal, state, current, resumed=resumed)
+            journal, notes = self._request(journal, state, current)
         return finish(context, journal, self._connection, resumed=resumed, notes=notes)
 
     @property
@@ -74,7 +75,9 @@ class Renewal:
                 path=str(context.state.path),
             )
         renamed = self.plan.key_uri is not None and str(absolute(self.plan.key_uri)) != journal.key_uri
-        if journal.replaces != current or renamed:
+        rekey = journal.key_uri != current.key_uri
+        lost_name = rekey and is_unborn(journal) and context.key_exists(journal.key_uri)
+        if journal.replaces != current or renamed or lost_name:
             undo(context, journal)
             return None
         if journal.phase is Phase.ISSUED and not still_valid(context, journal):
@@ -115,7 +118,7 @@ class Renewal:
         return str(uri)
 
     def _request(
-        self, journal: Journal, state: DeviceState, current: IdentityRecord, *, resumed: bool
+        self, journal: Journal, state: DeviceState, current: IdentityRecord
     ) -> tuple[Journal, tuple[str, ...]]:
         context, plan = self.context, self.plan
         left_s = wait_for_turn(context, journal, plan.wait_s)
@@ -135,7 +138,7 @@ class Renewal:
                     clock=context.clock,
                 ) as client:
                     ca = client.cacerts()
-                    key, wishes, notes = self._key(journal, old_key, client.csrattrs(), resumed=resumed)
+                    key, journal, wishes, notes = self._key(journal, old_key, client.csrattrs())
                     with key:
                         issued = client.reenroll(
                             key,  # type: ignore[arg-type]  # see above
@@ -151,11 +154,12 @@ class Renewal:
         return remember_issued(context, journal, issued, ca), (*notes, *issued.differences)
 
     def _key(
-        self, journal: Journal, old_key: DeviceKey, wishes: CsrAttributes, *, resumed: bool
-    ) -> tuple[DeviceKey, CsrAttributes, tuple[str, ...]]:
+        self, journal: Journal, old_key: DeviceKey, wishes: CsrAttributes
+    ) -> tuple[DeviceKey, Journal, CsrAttributes, tuple[str, ...]]:
         old_type = old_key.info.key_type or KeyType.EC_P256
         if journal.replaces and journal.key_uri == journal.replaces.key_uri:
             _, wishes, notes = choose_key_type(old_type, wishes, old_type)
-            return self.context.open_key(journal.key_uri), wishes, notes
+            return self.context.open_key(journal.key_uri), journal, wishes, notes
         key_type, wishes, notes = choose_key_type(self.plan.key_type, wishes, old_type)
-        return self.context.create_key(journal.key_uri, key_type, resumed=resumed), wishes, notes
+        uri = self.context.resolved(journal.key_uri)
+        return *make_key(self.context, journal, uri, key_type), wishes, notes

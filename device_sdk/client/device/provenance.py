@@ -1,0 +1,200 @@
+"""Which keys are ours: only what is proved to be is gone on with or destroyed; a name proves nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from contextlib import suppress
+from dataclasses import replace
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from device_sdk.client.device.context import Context
+from device_sdk.errors import (
+    DeviceSdkError,
+    ExtractableKeyError,
+    KeyExistsError,
+    KeyNotFoundError,
+    MechanismUnsupportedError,
+    PinIncorrectError,
+    PinRequiredError,
+    StoreCorruptError,
+)
+from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.key_uri import KeyUri
+from device_sdk.model.keys import KeyInfo, KeyType
+from device_sdk.state import IdentityRecord, Journal, Phase
+
+_KEY_ID_BYTES = 16
+_UNREADABLE = (
+    ExtractableKeyError,
+    KeyNotFoundError,
+    MechanismUnsupportedError,
+    PinIncorrectError,
+    PinRequiredError,
+    StoreCorruptError,
+)
+
+
+def certified_sha256(context: Context, record: IdentityRecord) -> str:
+    """SHA-256 of the SubjectPublicKeyInfo that a pair's certificate is for, hex."""
+    return spki_sha256(context.state.chain(record.certificate)[0])
+
+
+def spki_sha256(certificate: x509.Certificate) -> str:
+    """SHA-256 of a certificate's SubjectPublicKeyInfo, hex."""
+    der = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
+
+
+def is_unborn(journal: Journal) -> bool:
+    """Whether no run came so far as to make the journal's key: whatever has its name is somebody else's."""
+    return journal.created_here and journal.phase is Phase.REQUEST and journal.key_sha256 is None
+
+
+def foreign(uri: str) -> KeyExistsError:
+    """The error for a key under our name that is not proved to be ours."""
+    return KeyExistsError(
+        f"{uri}: there is a key of that name, and nothing proves that it is the one made here; it was left as it is",
+        hint="look whose it is; then delete it, or allow its reuse (--reuse), or give the new key another name (--key)",
+        uri=uri,
+    )
+
+
+def make_key(context: Context, journal: Journal, uri: KeyUri, key_type: KeyType) -> tuple[DeviceKey, Journal]:
+    """The journal's key: made now, or found made by an earlier run.
+
+    Three steps, each on disk before the next: the name is free and the key's random identifier chosen (phase CREATING);
+    the key exists; its public key is in the journal. A key of ours that is of another type than is wanted now is
+    replaced.
+
+    Raises:
+        KeyExistsError: there is a key of that name that is not proved to be ours; it was not touched.
+    """
+    found = _made_before(context, journal, uri, key_type)
+    if found is not None:
+        return found, _recorded(context, journal, found)
+    journal = _announced(context, journal, uri)
+    try:
+        made = context.create_key(_exact(uri, journal), key_type)
+    except DeviceSdkError as error:
+        _withdraw(context, journal, uri, taken=isinstance(error, KeyExistsError))
+        raise
+    return made, _recorded(context, journal, made)
+
+
+def delete_own(context: Context, uri: str, *, sha256: str | None = None, key_id: str | None = None) -> bool:
+    """Destroy the keys of that name that have this public key or this random identifier, and no other.
+
+    Returns:
+        Whether nothing of that name is left; what is left is not proved to be ours.
+
+    Raises:
+        KeyStoreError: the keystore cannot be asked, or the key not be destroyed.
+    """
+    left = False
+    for info in context.keys(uri):
+        if _is_own(context, uri, info, sha256, key_id):
+            with suppress(KeyNotFoundError):
+                context.delete_key(_one(context, uri, info))
+        else:
+            left = True
+    return not left
+
+
+def _is_own(context: Context, uri: str, info: KeyInfo, sha256: str | None, key_id: str | None) -> bool:
+    found = info.spki_sha256
+    if found is None and sha256 is not None:
+        with suppress(*_UNREADABLE), context.open_key(_one(context, uri, info)) as key:
+            found = key.info.spki_sha256
+    if found is not None and sha256 is not None:
+        return found == sha256
+    return key_id is not None and info.key_id == key_id
+
+
+def _one(context: Context, uri: str, info: KeyInfo) -> KeyUri:
+    """Exactly this key, reached the way `uri` says."""
+    from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+
+    parsed = context.resolved(uri)
+    if not isinstance(parsed, Pkcs11Uri):
+        return parsed
+    return replace(parsed, key_id=bytes.fromhex(info.key_id) if info.key_id else parsed.key_id)
+
+
+def _made_before(context: Context, journal: Journal, uri: KeyUri, key_type: KeyType) -> DeviceKey | None:
+    """The key an earlier run made, if there is one of the right type; ours of another type is gone afterwards."""
+    if journal.key_sha256 is None and journal.phase is not Phase.CREATING:
+        return None
+    if journal.key_sha256 is None and journal.key_id is None:
+        return _adopted(context, uri, key_type)
+    # Half a key, of which only the identifier is there, opens for nobody; the keystore knows to tidy it up.
+    with suppress(*_UNREADABLE):
+        key = context.open_key(_exact(uri, journal))
+        ours = journal.key_sha256 in (None, key.info.spki_sha256)
+        if ours and key.info.key_type is key_type:
+            return key
+        key.close()
+    delete_own(context, str(uri), sha256=journal.key_sha256, key_id=journal.key_id)
+    return None
+
+
+def _adopted(context: Context, uri: KeyUri, key_type: KeyType) -> DeviceKey | None:
+    """What appeared under a free name while we were making a key of that name; these keystores make a key whole or not."""
+    found = context.keys(uri)
+    if not found:
+        return None
+    if len(found) > 1 or found[0].certificate:
+        raise foreign(str(uri))
+    key = context.open_key(uri)
+    if key.info.key_type is not key_type:
+        key.close()
+        raise foreign(str(uri))
+    return key
+
+
+def _announced(context: Context, journal: Journal, uri: KeyUri) -> Journal:
+    from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+
+    own_id = isinstance(uri, Pkcs11Uri) and uri.key_id is None
+    # With an identifier of its own there is no doubt about it later, and the keystore says best whether the name is free.
+    if not own_id and context.key_exists(uri):
+        raise foreign(str(uri))
+    journal = replace(
+        journal,
+        phase=Phase.CREATING,
+        retry_at=None,
+        key_sha256=None,
+        key_id=(journal.key_id or secrets.token_hex(_KEY_ID_BYTES)) if own_id else None,
+    )
+    context.state.write_journal(journal)
+    return journal
+
+
+def _withdraw(context: Context, journal: Journal, uri: KeyUri, *, taken: bool) -> None:
+    """No key was made, so that nothing of that name that comes later is ours."""
+    with suppress(DeviceSdkError):
+        if taken or not context.key_exists(uri):
+            context.state.write_journal(replace(journal, phase=Phase.REQUEST, key_id=None))
+
+
+def _recorded(context: Context, journal: Journal, key: DeviceKey) -> Journal:
+    if journal.phase is not Phase.CREATING and journal.key_sha256 is not None:
+        return journal
+    journal = replace(journal, phase=Phase.REQUEST, key_sha256=key.info.spki_sha256)
+    try:
+        context.state.write_journal(journal)
+    except BaseException:
+        key.close()
+        raise
+    return journal
+
+
+def _exact(uri: KeyUri, journal: Journal) -> KeyUri:
+    """The URI with the identifier the journal chose."""
+    from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+
+    if isinstance(uri, Pkcs11Uri) and journal.key_id is not None:
+        return replace(uri, key_id=bytes.fromhex(journal.key_id))
+    return uri
