@@ -100,5 +100,5 @@ def test_all_that_is_wrong_is_the_same_work() -> None:
 
 
 def test_a_block_too_short_for_the_hash_says_the_same() -> None:
-    with pytest.raises(ValueError, match="^Decryption failed$"):
+    with pytest.raises(ValueError, match=r"^Decryption failed$"):
         oaep_decode(bytes(2 * LENGTH + 1), ALGORITHM, MGF)

@@ -44,25 +44,74 @@ def probe_token(connection: Connection, pins: PinOnce) -> Probe:
     """
     mechanisms = connection.run(pins, _mechanisms)
     connection.run(pins, lambda worker: destroy_pair(worker, KeyName(_LABEL, b"")), writable=True)
-    operations: dict[str, bool] = {}
-    key_types, untried = [], []
+    trials = _Trials(connection, pins)
     for key_type in KeyType:
         mechanism = Mechanism.EC_KEY_PAIR_GEN if key_type.is_ec else Mechanism.RSA_PKCS_KEY_PAIR_GEN
-        if mechanism.name not in mechanisms:
-            continue
-        try:
-            tried = connection.run(pins, partial(_try, key_type, connection.name.uri()), writable=True)
-        except CkError as error:
-            if error.code in codes.SESSION_LOST | codes.TOKEN_LOST:
-                raise
-            untried.append(f"{key_type.value}: {error}")
-            continue
-        key_types.append(key_type)
-        for name, worked in tried.items():
-            operations[name] = operations.get(name, False) or worked
+        if mechanism.name in mechanisms:
+            trials.add(key_type)
     description, limits, warnings = _about(connection, pins, mechanisms)
-    warnings += [f"Could not be made for a trial: {item}." for item in untried]
-    return Probe("pkcs11", description, tuple(key_types), operations, limits, tuple(warnings))
+    warnings += trials.warnings()
+    return Probe("pkcs11", description, tuple(trials.key_types), trials.operations, limits, tuple(warnings))
+
+
+class _Trials:
+    """Keys made one after the other, and what came of it.
+
+    A module may leave objects in its token until the token is full: tpm2-pkcs11 does, in a TPM without a resource
+    manager. So when a key cannot be made, one that could be made before is asked for again: if that fails too, there is
+    no room any more, and nothing is known about this type and those after it.
+
+    Attributes:
+        key_types: those that could be made.
+        operations: by name, whether one of the keys could do it.
+    """
+
+    def __init__(self, connection: Connection, pins: PinOnce) -> None:
+        self._connection, self._pins = connection, pins
+        self.key_types: list[KeyType] = []
+        self.operations: dict[str, bool] = {}
+        self._refused: list[str] = []
+        self._unknown: list[KeyType] = []
+
+    def add(self, key_type: KeyType) -> None:
+        """Make and try a key of a type."""
+        if self._unknown:
+            self._unknown.append(key_type)
+            return
+        tried = self._tried(key_type)
+        if isinstance(tried, CkError):
+            if self._is_full(tried):
+                self._unknown.append(key_type)
+            else:
+                self._refused.append(f"{key_type.value}: {tried}")
+            return
+        self.key_types.append(key_type)
+        for name, worked in tried.items():
+            self.operations[name] = self.operations.get(name, False) or worked
+
+    def warnings(self) -> list[str]:
+        """Sentences about the types that could not be made."""
+        found = [f"Could not be made for a trial: {item}." for item in self._refused]
+        if self._unknown:
+            names = ", ".join(key_type.value for key_type in self._unknown)
+            found.append(
+                f"The token ran out of room for trial keys, so nothing is known about {names}: a TPM without a resource "
+                "manager keeps what its module leaves; tpm2_flushcontext -t frees it."
+            )
+        return found
+
+    def _is_full(self, error: CkError) -> bool:
+        if error.code in codes.UNSUPPORTED or not self.key_types:
+            return False
+        return isinstance(self._tried(self.key_types[0]), CkError)
+
+    def _tried(self, key_type: KeyType) -> dict[str, bool] | CkError:
+        try:
+            return self._connection.run(self._pins, partial(_try, key_type, self._connection.name.uri()), writable=True)
+        except CkError as error:
+            if error.code in codes.SESSION_LOST | codes.TOKEN_LOST - {codes.DEVICE_MEMORY}:
+                raise
+            return error
 
 
 class _SessionAccess(Access):

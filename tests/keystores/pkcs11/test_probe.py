@@ -53,6 +53,24 @@ def test_key_types_that_cannot_be_made(faulty: FaultyModule) -> None:
 
 
 @pytest.mark.slow
+def test_one_type_that_fails_is_told_from_a_full_token(faulty: FaultyModule) -> None:
+    """GENERAL_ERROR once, while other keys can still be made: that type cannot be, and the rest is tried."""
+    faulty.fail("C_GenerateKeyPair", 0x05, times=1, after=1)
+    found = probe(faulty.uri)
+    assert found.key_types == tuple(kind for kind in KeyType if kind is not KeyType.EC_P384)
+    assert found.warnings == ("Could not be made for a trial: ec-p384: generate ec-p384: CKR_GENERAL_ERROR (0x5).",)
+
+
+@pytest.mark.parametrize("code", [0x05, 0x31])
+def test_a_full_token_says_nothing_about_other_types(faulty: FaultyModule, code: int) -> None:
+    faulty.fail("C_GenerateKeyPair", code, times=1000, after=1)
+    found = probe(faulty.uri)
+    assert found.key_types == (KeyType.EC_P256,)
+    (warning,) = found.warnings
+    assert "nothing is known about ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096" in warning
+
+
+@pytest.mark.slow
 def test_a_token_without_session_keys_is_tried_with_token_keys(faulty: FaultyModule) -> None:
     """tpm2-pkcs11 has none; the trial keys are gone afterwards, also those of a probe that was cut off."""
     create_key(faulty.uri_of("device-sdk probe"), "ec-p256")

@@ -131,6 +131,23 @@ def test_keys_of_another_module(tpm_token: TpmToken, key_type: str) -> None:
     assert results[1:] == (["derive CKM_ECDH1_DERIVE"] if key_type == "ec-p256" else ["Decryption failed"] * 4)
 
 
+PROBE = """
+found = probe(sys.argv[1])
+results.append([[kind.value for kind in found.key_types], found.operations, found.warnings])
+"""
+
+
+@pytest.mark.slow
+def test_a_probe_that_fills_the_tpm(tpm_token: TpmToken) -> None:
+    """The module leaves its objects in a TPM without a resource manager: what comes after is unknown, not impossible."""
+    ((made, operations, warnings),) = tpm_token.python(PROBE, tpm_token.uri())  # type: ignore[misc]  # a list
+    assert made[0] == "ec-p256"
+    assert operations["sign-ecdsa-sha256"] is True
+    assert len(warnings) == 1
+    assert "ran out of room" in warnings[0]
+    assert "nothing is known about ec-p384, ec-p521, rsa-2048" in warnings[0]
+
+
 COUNT = """
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
