@@ -18,6 +18,9 @@ The directory is 0700, JSON files are 0600, certificates 0644. Every change is d
 the old file, fsync, rename, fsync of the directory. Readers take no lock and see the old content or the new one.
 Leftovers of a power cut (temporary files, files nothing names, links that lag behind) are put right by the next
 process that takes the lock.
+
+A directory that belongs to anybody but root and the process's user, or that group or others may write to, is neither
+read nor changed: who writes there decides whom the device trusts.
 """
 
 from device_sdk.state.directory import StateDirectory

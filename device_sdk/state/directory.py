@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from device_sdk.errors import ConfigurationError, StateCorruptError, StateError
+from device_sdk.errors import ConfigurationError, StateCorruptError
 from device_sdk.state import files, pem
 from device_sdk.state.journal import Journal
 from device_sdk.state.lock import DirectoryLock
@@ -19,6 +19,7 @@ from device_sdk.state.records import CaleRegistration, DeviceState
 
 _CALE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _READ_ATTEMPTS = 10
+_FOLDERS = ("certificates", "trust", "cale")
 
 
 class StateDirectory:
@@ -59,7 +60,8 @@ class StateDirectory:
 
         Raises:
             StateBusyError: another process is changing it; the message has its process id.
-            StateNotWritableError: read-only, full, or not ours.
+            StateNotWritableError: read-only, or full.
+            StateError: it, or a directory in it, belongs to somebody else, or others may write to it.
             StateCorruptError: a file in it cannot be understood; nothing was changed.
         """
         files.make_directory(self._path)
@@ -74,10 +76,11 @@ class StateDirectory:
 
         Raises:
             StateCorruptError: it cannot be understood.
-            StateError: a newer version of the SDK wrote it, or it cannot be read.
+            StateError: a newer version of the SDK wrote it, somebody else may write to the directory, or it cannot be
+                read.
         """
         path = self._path / "state.json"
-        data = files.read(path)
+        data = self._read(path)
         return DeviceState() if data is None else DeviceState.from_bytes(path, data)
 
     def save(self, state: DeviceState) -> None:
@@ -93,7 +96,7 @@ class StateDirectory:
     def journal(self) -> Journal | None:
         """What is under way, or None; raises as `load`."""
         path = self._path / "journal.json"
-        data = files.read(path)
+        data = self._read(path)
         return None if data is None else Journal.from_bytes(path, data)
 
     def write_journal(self, journal: Journal) -> None:
@@ -166,7 +169,7 @@ class StateDirectory:
     def cale_registration(self, name: str) -> CaleRegistration | None:
         """The CALE registration of that name, or None; raises as `load`."""
         path = self._cale_path(name)
-        data = files.read(path)
+        data = self._read(path)
         return None if data is None else CaleRegistration.from_bytes(path, data)
 
     def cale_registrations(self) -> dict[str, CaleRegistration]:
@@ -207,7 +210,7 @@ class StateDirectory:
 
     def _settle(self) -> None:
         state, journal = self.load(), self.journal()
-        for directory in (self._path, self._path / "certificates", self._path / "trust", self._path / "cale"):
+        for directory in (self._path, *(self._path / folder for folder in _FOLDERS)):
             for leftover in files.temporary_files(directory):
                 files.remove(leftover)
         self._point(state)
@@ -235,7 +238,7 @@ class StateDirectory:
                 files.write(path, data, files.PUBLIC)
 
     def _needed(self, path: Path) -> bytes:
-        data = files.read(path)
+        data = self._read(path)
         if data is None:
             raise StateCorruptError(
                 f"{path}: is missing, and state.json or journal.json names it",
@@ -260,11 +263,12 @@ class StateDirectory:
         return self._path / "cale" / f"{name}.json"
 
     def _refuse_strangers(self) -> None:
-        """Who can write here decides whom the device trusts."""
-        mode = self._path.stat().st_mode
-        if mode & 0o002:
-            raise StateError(
-                f"{self._path}: everybody may write to this directory",
-                hint=f"chmod o-w {self._path}, then look whether its content is still yours",
-                path=str(self._path),
-            )
+        for folder in ("", *_FOLDERS):
+            files.refuse_strangers(self._path / folder)
+
+    def _read(self, path: Path) -> bytes | None:
+        """A file's content, if nobody else can have written it; None if there is none."""
+        files.refuse_strangers(self._path)
+        if path.parent != self._path:
+            files.refuse_strangers(path.parent)
+        return files.read(path)

@@ -23,6 +23,7 @@ def writing(path: Path) -> Iterator[None]:
 
     Raises:
         StateNotWritableError: disk full, read-only, no permission, or any other refusal.
+        StateError: a path that cannot be one.
     """
     try:
         yield
@@ -32,6 +33,47 @@ def writing(path: Path) -> Iterator[None]:
             hint=_advice(error.errno, path),
             path=str(path),
         ) from error
+    except ValueError as error:
+        raise _no_path(path, error) from error
+
+
+def _no_path(path: Path, error: ValueError) -> StateError:
+    """A NUL, or characters the file system has no bytes for."""
+    shown = ascii(str(path))
+    return StateError(f"{shown}: cannot be a path: {error}", hint="name another state directory", path=shown)
+
+
+def refuse_strangers(path: Path) -> None:
+    """Refuse a directory that somebody else can write to: who writes there decides whom the device trusts.
+
+    Nothing happens if it is not there. Root may own it too; a group may not write, whoever is in it today.
+
+    Raises:
+        StateError: others own it or may write to it, or it cannot be looked at.
+    """
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StateError(
+            f"{path}: cannot be read: {error.strerror or error}", hint=_advice(error.errno, path), path=str(path)
+        ) from error
+    except ValueError as error:
+        raise _no_path(path, error) from error
+    if status.st_uid not in (0, os.geteuid()):
+        raise StateError(
+            f"{path}: belongs to another user (uid {status.st_uid}), who may change what this device trusts",
+            hint=f"run as that user; or look whether its content is yours, then chown {os.geteuid()} {path}",
+            path=str(path),
+        )
+    if status.st_mode & 0o022:
+        who = "everybody" if status.st_mode & 0o002 else f"group {status.st_gid}"
+        raise StateError(
+            f"{path}: {who} may write to this directory",
+            hint=f"chmod go-w {path}, then look whether its content is still yours",
+            path=str(path),
+        )
 
 
 def _advice(number: int | None, path: Path) -> str:
@@ -137,7 +179,7 @@ def read(path: Path) -> bytes | None:
 
     Raises:
         StateCorruptError: larger than MAX_FILE_BYTES, or not a file.
-        StateError: it cannot be read.
+        StateError: it cannot be read, or the path cannot be one.
     """
     try:
         with path.open("rb") as file:
@@ -150,6 +192,8 @@ def read(path: Path) -> bytes | None:
         raise StateError(
             f"{path}: cannot be read: {error.strerror or error}", hint=_advice(error.errno, path), path=str(path)
         ) from error
+    except ValueError as error:
+        raise _no_path(path, error) from error
     if len(data) > MAX_FILE_BYTES:
         raise StateCorruptError(f"{path}: larger than {MAX_FILE_BYTES} bytes", path=str(path))
     return data

@@ -51,6 +51,7 @@ class Journal:
         anchors: SHA-256 of the anchors file that goes with it (phase ISSUED).
         implicit: the server was reached with the operating system's trust store (phase ISSUED).
         replaces: the pair that goes when the new one has been proved, or None.
+        replaces_sha256: SHA-256 of the SubjectPublicKeyInfo of that pair's key, hex; None if it could not be read.
         keep_old: keep the replaced pair.
         mac_address: the one in the request, or None.
         key_sha256: SHA-256 of the SubjectPublicKeyInfo of the key that was made, hex; None before it is known. What
@@ -76,6 +77,7 @@ class Journal:
     mac_address: str | None = None
     key_sha256: str | None = None
     key_id: str | None = None
+    replaces_sha256: str | None = None
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -119,4 +121,5 @@ class Journal:
             mac_address=fields.optional_text("mac_address"),
             key_sha256=fields.optional_digest("key_sha256"),
             key_id=fields.optional_hex("key_id"),
+            replaces_sha256=fields.optional_digest("replaces_sha256"),
         )

@@ -9,7 +9,7 @@ from device_sdk.client.device.context import Connection, Context
 from device_sdk.client.device.finish import finish, is_switched, still_valid
 from device_sdk.client.device.generation import absolute
 from device_sdk.client.device.plan import EnrolmentPlan, Outcome
-from device_sdk.client.device.provenance import certified_sha256, foreign, is_unborn, make_key
+from device_sdk.client.device.provenance import certified_sha256, foreign, is_unborn, make_key, replaced_sha256
 from device_sdk.client.device.request import choose_key_type, remember_issued, remember_pending, wait_for_turn
 from device_sdk.client.device.undo import undo
 from device_sdk.client.est import EstClient, bootstrap_client
@@ -119,6 +119,7 @@ class Enrolment:
             label=self.plan.label,
             since=self.context.clock.now(),
             replaces=state.current,
+            replaces_sha256=replaced_sha256(self.context, state.current),
         )
         self.context.state.write_journal(journal)
         return journal

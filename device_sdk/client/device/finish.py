@@ -9,7 +9,7 @@ from cryptography import x509
 from device_sdk.client.device.clock import check_not_before
 from device_sdk.client.device.context import Connection, Context
 from device_sdk.client.device.plan import Outcome
-from device_sdk.client.device.provenance import certified_sha256, delete_own
+from device_sdk.client.device.provenance import delete_own
 from device_sdk.client.device.undo import undo
 from device_sdk.client.est import EstClient
 from device_sdk.errors import (
@@ -58,15 +58,15 @@ def finish(
     notes += _keep_beside_key(context, journal, chain[0])
     old = journal.replaces
     if old and not journal.keep_old and old.created_here and old.key_uri != journal.key_uri:
-        notes += _let_go(context, old)
+        notes += _let_go(context, old, journal.replaces_sha256)
     context.state.drop_journal()
     notes += _pin_note(context)
     return Outcome(journal.key_uri, chain, notes=notes)
 
 
-def _let_go(context: Context, old: IdentityRecord) -> tuple[str, ...]:
+def _let_go(context: Context, old: IdentityRecord, sha256: str | None) -> tuple[str, ...]:
     """Destroy the key of the replaced pair: the one its certificate is for, whatever else has its name by now."""
-    if delete_own(context, old.key_uri, sha256=certified_sha256(context, old)):
+    if delete_own(context, old.key_uri, sha256=sha256):
         return ()
     return (f"{old.key_uri}: there is a key of that name that is not proved to be the replaced one; it was left there",)
 

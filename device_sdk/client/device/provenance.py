@@ -19,6 +19,7 @@ from device_sdk.errors import (
     MechanismUnsupportedError,
     PinIncorrectError,
     PinRequiredError,
+    StateError,
     StoreCorruptError,
 )
 from device_sdk.keystores.keys import DeviceKey
@@ -40,6 +41,14 @@ _UNREADABLE = (
 def certified_sha256(context: Context, record: IdentityRecord) -> str:
     """SHA-256 of the SubjectPublicKeyInfo that a pair's certificate is for, hex."""
     return spki_sha256(context.state.chain(record.certificate)[0])
+
+
+def replaced_sha256(context: Context, record: IdentityRecord | None) -> str | None:
+    """The same for the pair that is to be replaced; None if its certificate cannot be read: then its key stays."""
+    try:
+        return None if record is None else certified_sha256(context, record)
+    except StateError:
+        return None
 
 
 def spki_sha256(certificate: x509.Certificate) -> str:

@@ -12,7 +12,7 @@ from device_sdk.client.device.current import enrolled
 from device_sdk.client.device.finish import finish, is_switched, still_valid
 from device_sdk.client.device.generation import absolute, next_key_uri
 from device_sdk.client.device.plan import Outcome, RenewalPlan
-from device_sdk.client.device.provenance import is_unborn, make_key
+from device_sdk.client.device.provenance import is_unborn, make_key, replaced_sha256
 from device_sdk.client.device.request import choose_key_type, remember_issued, remember_pending, wait_for_turn
 from device_sdk.client.device.undo import undo
 from device_sdk.client.est import EstClient
@@ -99,6 +99,7 @@ class Renewal:
             since=self.context.clock.now(),
             implicit=endpoint.implicit,
             replaces=current,
+            replaces_sha256=replaced_sha256(self.context, current),
             keep_old=self.plan.keep_old,
             mac_address=self.plan.mac_address or state.mac_address,
         )
