@@ -12,16 +12,18 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtensionOID
 
 from device_sdk.errors import VerificationError
+from device_sdk.wire.relations import Relations
 
 ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
 
 CLOCK_ALLOWANCE = timedelta(minutes=5)
 MAX_PATH_LENGTH = 10
-_MAX_SIGNATURES = 500
+_MAX_STEPS = 500
+_MAX_PROBLEMS = 3
 
 _PROCESSED = {
     ExtensionOID.BASIC_CONSTRAINTS,
@@ -40,18 +42,20 @@ def is_self_issued(certificate: x509.Certificate) -> bool:
     return certificate.subject == certificate.issuer
 
 
-def is_self_signed(certificate: x509.Certificate) -> bool:
+def is_self_signed(certificate: x509.Certificate, relations: Relations | None = None) -> bool:
     """Self-issued, and the signature verifies with the certificate's own key."""
-    return is_self_issued(certificate) and issued_by(certificate, certificate)
+    return issued_by(certificate, certificate, relations)
 
 
-def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """The issuer's name is the one named and its key made the signature; says nothing about CA flags or validity."""
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
+def issued_by(certificate: x509.Certificate, issuer: x509.Certificate, relations: Relations | None = None) -> bool:
+    """The issuer's name is the one named and its key made the signature; says nothing about CA flags or validity.
+
+    Args:
+        certificate: whose signature is checked.
+        issuer: whose key made it, perhaps.
+        relations: of the answer both are from, where there are many to compare.
+    """
+    return (relations or Relations()).issued_by(certificate, issuer)
 
 
 def validity_problem(
@@ -68,19 +72,22 @@ def validity_problem(
     return None
 
 
-def ca_problem(certificate: x509.Certificate) -> str | None:
+def ca_problem(certificate: x509.Certificate, relations: Relations | None = None) -> str | None:
     """Why a certificate cannot issue others; None if it can.
 
     BasicConstraints with cA and, where there is a KeyUsage, keyCertSign. A self-issued certificate that is not
-    self-signed must have both (EST-123).
+    self-signed must have both (EST-123). The key is one whose signatures can be checked at a bearable cost.
     """
+    relations = relations or Relations()
     constraints = _value(certificate, x509.BasicConstraints)
     if constraints is None or not constraints.ca:
         return "not a CA certificate (BasicConstraints)"
     usage = _value(certificate, x509.KeyUsage)
     if usage is not None and not usage.key_cert_sign:
         return "not a CA certificate (KeyUsage lacks keyCertSign)"
-    if usage is None and is_self_issued(certificate) and not issued_by(certificate, certificate):
+    if problem := relations.key_problem(certificate):
+        return problem
+    if usage is None and is_self_issued(certificate) and not relations.issued_by(certificate, certificate):
         return "a rollover certificate without KeyUsage keyCertSign"
     return None
 
@@ -99,6 +106,7 @@ def find_path(
     anchors: Sequence[x509.Certificate],
     now: datetime,
     allowance: timedelta = CLOCK_ALLOWANCE,
+    relations: Relations | None = None,
 ) -> tuple[x509.Certificate, ...]:
     """A valid path: the certificate first, a trust anchor last; the anchor alone if that is what was asked about.
 
@@ -110,6 +118,7 @@ def find_path(
         anchors: trusted certificates; self-signed or not, their CA flags are the caller's affair, their validity is not.
         now: the present, with a time zone.
         allowance: how wrong the clocks may be.
+        relations: shared by the searches of one answer, so that its cost is bounded as a whole.
 
     Raises:
         VerificationError: there is no such path; the message says how far the best attempt came.
@@ -117,7 +126,7 @@ def find_path(
     problem = validity_problem(certificate, now, allowance) or critical_problem(certificate)
     if problem:
         raise VerificationError(f"{name_of(certificate)}: {problem}")
-    search = _Search(list(intermediates), anchors, now, allowance)
+    search = _Search(list(intermediates), anchors, now, allowance, relations or Relations())
     path = search.extend((certificate,))
     if path is None:
         raise VerificationError(f"{name_of(certificate)}: no path to a trust anchor: {search.best_reason(certificate)}")
@@ -136,8 +145,15 @@ class _Search:
     anchors: Sequence[x509.Certificate]
     now: datetime
     allowance: timedelta
-    signatures: int = 0
-    problems: dict[str, None] = field(default_factory=dict)
+    relations: Relations
+    steps: int = 0
+    problems: dict[tuple[int, str], x509.Certificate] = field(default_factory=dict)
+    by_subject: dict[int, list[x509.Certificate]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.by_subject = {}
+        for candidate in self.intermediates:
+            self.by_subject.setdefault(self.relations.subject(candidate), []).append(candidate)
 
     def extend(self, path: tuple[x509.Certificate, ...]) -> tuple[x509.Certificate, ...] | None:
         """Depth first: the path so far, prolonged to an anchor; None if that cannot be done."""
@@ -151,7 +167,7 @@ class _Search:
                 return (*path, anchor)
         if len(path) >= MAX_PATH_LENGTH:
             return None
-        for candidate in self.intermediates:
+        for candidate in self.by_subject.get(self.relations.issuer(last), ()):
             if candidate in path or not self._may_issue(candidate, path) or self._unusable(candidate):
                 continue
             found = self.extend((*path, candidate))
@@ -162,16 +178,21 @@ class _Search:
     def best_reason(self, certificate: x509.Certificate) -> str:
         """What stood in the way."""
         if self.problems:
-            return "; ".join(list(self.problems)[:3])
+            return "; ".join(dict.fromkeys(f"{name_of(one)}: {problem}" for (_, problem), one in self.problems.items()))
+        if self.steps > _MAX_STEPS or self.relations.exhausted:
+            return "too many certificates of the same name to try them all"
         issuer = "".join(c if c.isprintable() else "?" for c in certificate.issuer.rfc4514_string())[:200]
         return f"none of the certificates at hand issued it (issuer {issuer})"
 
     def _may_issue(self, issuer: x509.Certificate, path: tuple[x509.Certificate, ...]) -> bool:
         """Name, signature and path length."""
-        if issuer.subject != path[-1].issuer or self.signatures >= _MAX_SIGNATURES:
+        if self.relations.subject(issuer) != self.relations.issuer(path[-1]):
             return False
-        self.signatures += 1
-        if not issued_by(path[-1], issuer):
+        self.steps += 1
+        if self.steps > _MAX_STEPS or not self.relations.step():
+            return False
+        if not self.relations.issued_by(path[-1], issuer):
+            self._note(issuer, self.relations.key_problem(issuer))
             self._note(path[-1], _hash_problem(path[-1]))
             return False
         return not self._note(issuer, _length_problem(issuer, path))
@@ -179,14 +200,14 @@ class _Search:
     def _unusable(self, candidate: x509.Certificate) -> bool:
         problem = (
             validity_problem(candidate, self.now, self.allowance)
-            or ca_problem(candidate)
+            or ca_problem(candidate, self.relations)
             or critical_problem(candidate)
         )
         return self._note(candidate, problem)
 
     def _note(self, certificate: x509.Certificate, problem: str | None) -> bool:
-        if problem:
-            self.problems[f"{name_of(certificate)}: {problem}"] = None
+        if problem and len(self.problems) < _MAX_PROBLEMS:
+            self.problems[id(certificate), problem] = certificate
         return problem is not None
 
 

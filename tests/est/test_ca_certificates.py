@@ -100,6 +100,18 @@ def test_est_122_a_sub_ca_cannot_promote_a_root():
     assert result.anchors == (root.certificate,)
 
 
+def test_est_122_an_expired_anchor_vouches_for_nothing():
+    """Whoever found the key of a root that expired long ago could otherwise make a new root with it."""
+    old = Ca.root("EST CA", not_before=NOW - 400 * DAY, not_after=NOW - DAY)
+    new = Ca.root("EST CA")
+    link = make(name("EST CA"), new.key.public_key(), name("EST CA"), old.key, ca=True)
+    result = check_ca_certificates([new.certificate, link], [old.certificate], NOW)
+    assert result.anchors == (old.certificate,)
+    assert set(reasons(result)) == {new.certificate, link}
+    while_valid = check_ca_certificates([new.certificate, link], [old.certificate], NOW - DAY)
+    assert while_valid.newest == new.certificate
+
+
 def test_est_122_two_rollovers_slept_through():
     first, second, third = (Ca.root("EST CA", not_after=NOW + i * DAY) for i in (10, 20, 30))
     links = [

@@ -16,10 +16,10 @@ from device_sdk.wire.path import (
     find_path,
     is_self_issued,
     is_self_signed,
-    issued_by,
     name_of,
     validity_problem,
 )
+from device_sdk.wire.relations import Relations
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,14 @@ def check_ca_certificates(
         RemoteProtocolError: nothing is trusted yet and the bag has no usable root or unrelated ones (EST-120).
     """
     distinct = list(dict.fromkeys(bag))
-    anchors = list(dict.fromkeys(trusted)) if trusted else [_only_root(distinct, now, url)]
-    _add_rolled_over(distinct, anchors, now)
+    relations = Relations()
+    anchors = list(dict.fromkeys(trusted)) if trusted else [_only_root(distinct, now, url, relations)]
+    _add_rolled_over(distinct, anchors, now, relations)
     intermediates, ignored = [], []
     for certificate in distinct:
         if certificate in anchors:
             continue
-        problem = _problem(certificate, distinct, anchors, now)
+        problem = _problem(certificate, distinct, anchors, now, relations)
         if problem is None:
             intermediates.append(certificate)
         else:
@@ -83,12 +84,16 @@ def check_ca_certificates(
     return CaCertificates(_newest_first(_without_expired(anchors, now)), tuple(intermediates), tuple(ignored))
 
 
-def usable_roots(bag: Iterable[x509.Certificate], now: datetime) -> tuple[x509.Certificate, ...]:
+def usable_roots(
+    bag: Iterable[x509.Certificate], now: datetime, relations: Relations | None = None
+) -> tuple[x509.Certificate, ...]:
     """The self-signed CA certificates of a bag that are valid now, newest first; none of them is trusted for it."""
+    relations = relations or Relations()
     roots = (
         certificate
         for certificate in dict.fromkeys(bag)
-        if is_self_signed(certificate) and not (ca_problem(certificate) or validity_problem(certificate, now))
+        if is_self_signed(certificate, relations)
+        and not (ca_problem(certificate, relations) or validity_problem(certificate, now))
     )
     return _newest_first(roots)
 
@@ -103,8 +108,8 @@ def spki(certificate: x509.Certificate) -> bytes:
     return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _only_root(bag: list[x509.Certificate], now: datetime, url: str | None) -> x509.Certificate:
-    roots = usable_roots(bag, now)
+def _only_root(bag: list[x509.Certificate], now: datetime, url: str | None, relations: Relations) -> x509.Certificate:
+    roots = usable_roots(bag, now, relations)
     at = f"{url}: " if url else ""
     if not roots:
         raise RemoteProtocolError(
@@ -112,7 +117,7 @@ def _only_root(bag: list[x509.Certificate], now: datetime, url: str | None) -> x
         )
     newest, *others = roots
     for other in others:
-        if not _linked(other, newest, bag):
+        if not _linked(other, newest, bag, relations):
             raise RemoteProtocolError(
                 f"{at}the CA certificates hold unrelated roots: {name_of(newest)}; {name_of(other)}",
                 hint="pin the fingerprint of the right one, or give it as an anchor",
@@ -121,47 +126,55 @@ def _only_root(bag: list[x509.Certificate], now: datetime, url: str | None) -> x
     return newest
 
 
-def _linked(old: x509.Certificate, new: x509.Certificate, bag: list[x509.Certificate]) -> bool:
+def _linked(old: x509.Certificate, new: x509.Certificate, bag: list[x509.Certificate], relations: Relations) -> bool:
     """Whether the newer root vouches for the older one's key and name: OldWithNew (RFC 4210 section 4.4)."""
-    return any(
-        certificate.subject == old.subject and same_key(certificate, old) and issued_by(certificate, new)
-        for certificate in bag
-    )
+    return any(_same_name_and_key(link, old, relations) and relations.issued_by(link, new) for link in bag)
 
 
-def _add_rolled_over(bag: list[x509.Certificate], anchors: list[x509.Certificate], now: datetime) -> None:
+def _add_rolled_over(
+    bag: list[x509.Certificate], anchors: list[x509.Certificate], now: datetime, relations: Relations
+) -> None:
     """Add roots vouched for by NewWithOld, again and again: a device may have slept through two rollovers."""
-    candidates = [root for root in usable_roots(bag, now) if root not in anchors]
-    added = True
-    while added:
-        added = False
-        for root in candidates:
-            if root not in anchors and any(_is_rollover(link, root, anchors, now) for link in bag):
-                anchors.append(root)
-                added = True
+    candidates = [root for root in usable_roots(bag, now, relations) if root not in anchors]
+    vouched = {link: _vouched_for(link, candidates, now, relations) for link in bag}
+    for old in anchors:  # grows on the way
+        if validity_problem(old, now):
+            continue
+        for link, roots in vouched.items():
+            if roots and relations.issued_by(link, old):
+                anchors.extend(root for root in roots if root not in anchors)
 
 
-def _is_rollover(
-    link: x509.Certificate, root: x509.Certificate, anchors: list[x509.Certificate], now: datetime
-) -> bool:
-    """Whether `link` is NewWithOld for `root`: same name, same key, made directly by an anchor of that name."""
-    if link == root or link.subject != root.subject or not is_self_issued(link) or not same_key(link, root):
-        return False
-    if validity_problem(link, now) or ca_problem(link) or critical_problem(link):
-        return False
-    return any(issued_by(link, old) and not validity_problem(old, now) for old in anchors)
+def _vouched_for(
+    link: x509.Certificate, roots: list[x509.Certificate], now: datetime, relations: Relations
+) -> list[x509.Certificate]:
+    """The roots `link` is NewWithOld for, if an anchor of that name made it: same name, same key."""
+    if not is_self_issued(link):
+        return []
+    if validity_problem(link, now) or ca_problem(link, relations) or critical_problem(link):
+        return []
+    return [root for root in roots if root != link and _same_name_and_key(link, root, relations)]
+
+
+def _same_name_and_key(one: x509.Certificate, other: x509.Certificate, relations: Relations) -> bool:
+    """EST-122: key identifiers may be wrong, so whole keys are compared."""
+    return relations.subject(one) == relations.subject(other) and relations.same_key(one, other)
 
 
 def _problem(
-    certificate: x509.Certificate, bag: list[x509.Certificate], anchors: list[x509.Certificate], now: datetime
+    certificate: x509.Certificate,
+    bag: list[x509.Certificate],
+    anchors: list[x509.Certificate],
+    now: datetime,
+    relations: Relations,
 ) -> str | None:
-    problem = ca_problem(certificate)
+    problem = ca_problem(certificate, relations)
     if problem:
         return problem
     try:
-        find_path(certificate, intermediates=bag, anchors=anchors, now=now)
+        find_path(certificate, intermediates=bag, anchors=anchors, now=now, relations=relations)
     except VerificationError as error:
-        if is_self_signed(certificate) and not validity_problem(certificate, now):
+        if is_self_signed(certificate, relations) and not validity_problem(certificate, now):
             return "a root that no trusted anchor vouches for"
         return error.message
     return None
