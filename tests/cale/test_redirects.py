@@ -10,10 +10,12 @@ import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from device_sdk.client.cale import CaleAuth
-from device_sdk.errors import NotForUsError, RedirectRefusedError
+from device_sdk.client.cale import CaleAuth, CaleClient
+from device_sdk.errors import ConfigurationError, LocalProtocolError, NotForUsError, RedirectRefusedError
+from device_sdk.model.trust import ServerTrust
 from tests.cale.parts import ANSWER
 from tests.cale.scripted import ScriptedServer, answer, envelope_answer, redirect
+from tests.transports.bad_urls import BAD_URLS, whole_text
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "cale"
 GUID = "bec6dc7e-6562-4b1c-b308-6c352e6f8404"
@@ -197,3 +199,15 @@ def test_a_password_in_the_url_is_not_repeated(session: requests.Session, home: 
     with pytest.raises(NotForUsError) as caught:
         session.get(home.url.replace("localhost", "lab:SECRETPW@localhost") + "/moved")
     assert "SECRETPW" not in str(caught.value) + repr(caught.value.facts())
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_a_password_in_a_malformed_origin_is_not_repeated(session: requests.Session, url: str) -> None:
+    key = session.auth._key  # type: ignore[union-attr]
+    for make in (lambda: CaleAuth(key, GUID, origin=url), lambda: CaleClient(url, ServerTrust(implicit=True), key)):
+        with pytest.raises(ConfigurationError) as caught:
+            make()
+        assert "SECRETPW" not in whole_text(caught.value)
+    with pytest.raises((LocalProtocolError, requests.RequestException)) as refused:
+        session.get("http://lab:SECRETPW@localhost:1/")
+    assert "SECRETPW" not in str(refused.value)

@@ -6,6 +6,7 @@ import pytest
 
 from device_sdk.errors import ConfigurationError
 from device_sdk.protocols.est.urls import Operation, origin_of, parse_est_url
+from tests.transports.bad_urls import BAD_URLS, whole_text
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,18 @@ def test_a_password_in_the_url_is_not_repeated():
     with pytest.raises(ConfigurationError) as caught:
         parse_est_url("https://user:hunter2@est.example")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
+@pytest.mark.parametrize("parse", [parse_est_url, origin_of])
+def test_a_password_in_a_malformed_url_is_not_repeated(parse, url):
+    with pytest.raises(ConfigurationError) as caught:
+        parse(url)
+    assert "SECRETPW" not in whole_text(caught.value)
+
+
+def test_an_at_sign_in_a_label_is_no_password():
+    assert parse_est_url("https://est.example/.well-known/est/ca@home").label == "ca@home"
 
 
 def test_two_labels():

@@ -18,6 +18,7 @@ from device_sdk.model.http import MAX_RESPONSE_BYTES
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust, TlsIdentity
+from device_sdk.model.urls import has_userinfo, shown_url
 from device_sdk.protocols.cale.answers import ContentCheck, read_registration, read_resource, read_whoami
 from device_sdk.protocols.cale.requests import (
     proof_of_identity,
@@ -77,8 +78,7 @@ class CaleClient:
         timeouts: Timeouts | None = None,
         proxy: str | None = None,
     ) -> None:
-        if urlsplit(edge_url).path not in ("", "/"):
-            raise ConfigurationError(f"{edge_url}: an edge device is an origin; its URL has no path")
+        _require_origin(edge_url)
         self._key = key
         self._guid = guid
         proof_of_identity(credentials, bearer)
@@ -160,3 +160,16 @@ class CaleClient:
         if self._guid is None:
             raise LocalProtocolError(f"{self.origin}: no GUID", hint="register first")
         return self._guid
+
+
+def _require_origin(url: str) -> None:
+    if has_userinfo(url):
+        raise ConfigurationError(
+            f"{shown_url(url)}: the URL holds credentials", hint="give user name and password by their own options"
+        )
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        raise ConfigurationError(f"{shown_url(url)}: not a URL", hint="https://HOST or https://HOST:PORT") from None
+    if path not in ("", "/"):
+        raise ConfigurationError(f"{shown_url(url)}: an edge device is an origin; its URL has no path")

@@ -7,6 +7,7 @@ from enum import Enum, unique
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from device_sdk.errors import ConfigurationError
+from device_sdk.model.urls import has_userinfo, shown_url
 
 WELL_KNOWN = "/.well-known/est"
 _DEFAULT_PORT = 443
@@ -71,10 +72,11 @@ def parse_est_url(url: str, label: str | None = None) -> EstEndpoint:
         ConfigurationError: not https, another path, a query, user information, or a label that cannot be one.
     """
     text = url.strip()
-    origin, path = _split(text if "://" in text else f"https://{text}", url)
-    in_path = _label_in_path(path, url)
+    shown = shown_url(url)
+    origin, path = _split(text if "://" in text else f"https://{text}")
+    in_path = _label_in_path(path, shown)
     if in_path and label and in_path != label:
-        raise ConfigurationError(f"{url}: the URL names the label {in_path!r}, the configuration {label!r}; give one")
+        raise ConfigurationError(f"{shown}: the URL names the label {in_path!r}, the configuration {label!r}; give one")
     chosen = in_path or label or None
     if chosen is not None:
         _check_label(chosen)
@@ -83,20 +85,21 @@ def parse_est_url(url: str, label: str | None = None) -> EstEndpoint:
 
 def origin_of(url: str) -> str:
     """The origin of an absolute https URL, as in `EstEndpoint.origin`; ConfigurationError if it has none."""
-    return _split(url, url)[0]
+    return _split(url)[0]
 
 
-def _split(text: str, shown: str) -> tuple[str, str]:
+def _split(text: str) -> tuple[str, str]:
+    shown = shown_url(text)
+    # First of all: what a parser says about a URL may repeat a password in it.
+    if has_userinfo(text):
+        raise ConfigurationError(f"{shown}: an EST URL holds no user name; give user name and password apart from it")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{shown!r} is not a URL: {error}") from error
+    except ValueError:
+        raise ConfigurationError(f"{shown!r} is not a URL", hint="https://HOST or https://HOST:PORT") from None
     if parts.scheme != "https":
         raise ConfigurationError(f"{shown}: EST runs over https only (RFC 7030 section 3.3)")
-    # What follows an "@" could be anything, a password included: it is not repeated.
-    if "@" in parts.netloc:
-        raise ConfigurationError("an EST URL holds no user name; give user name and password apart from it")
     if not host or any(char.isspace() or ord(char) < 32 for char in text):
         raise ConfigurationError(f"{shown!r} names no host")
     if parts.query or parts.fragment or text.endswith(("?", "#")):

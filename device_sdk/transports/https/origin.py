@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from device_sdk.errors import ConfigurationError
+from device_sdk.model.urls import has_userinfo, shown_url
 
 _HTTPS_PORT = 443
 
@@ -30,17 +31,19 @@ class Origin:
         Raises:
             ConfigurationError: not https (EST-11), no host, credentials inside, or no URL at all.
         """
+        shown = shown_url(url)
+        # First of all: what a parser says about a URL may repeat a password in it.
+        if has_userinfo(url):
+            raise ConfigurationError(
+                f"{shown}: the URL holds credentials", hint="give user name and password by their own options"
+            )
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
-        except ValueError as exc:
-            raise ConfigurationError(f"not a URL: {exc}", hint="https://HOST or https://HOST:PORT") from exc
-        if parts.username is not None or parts.password is not None:
-            raise ConfigurationError(
-                f"the URL of {host} holds credentials", hint="give user name and password by their own options"
-            )
+        except ValueError:
+            raise ConfigurationError(f"{shown}: not a URL", hint="https://HOST or https://HOST:PORT") from None
         if parts.scheme.lower() != "https" or not host:
-            raise ConfigurationError(f"{url}: only https:// URLs are used", hint="https://HOST or https://HOST:PORT")
+            raise ConfigurationError(f"{shown}: only https:// URLs are used", hint="https://HOST or https://HOST:PORT")
         return cls(_ascii(host), _HTTPS_PORT if port is None else port)
 
     @property

@@ -56,8 +56,13 @@ def _parse(url: str) -> Proxy:
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = parts.hostname, parts.port
-    except ValueError as exc:
-        raise ConfigurationError("the proxy's address is not a URL", hint="http://HOST:PORT") from exc
+    except ValueError:  # whose text may repeat the password
+        raise ConfigurationError("the proxy's address is not a URL", hint="http://HOST:PORT") from None
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise ConfigurationError(
+            "the proxy's address has an '@' where its path is",
+            hint="write /, ? and # in user name and password as %2F, %3F and %23",
+        )
     if parts.scheme.lower() != "http" or not host:
         raise ConfigurationError(
             f"a proxy of kind {parts.scheme!r} is not supported",
