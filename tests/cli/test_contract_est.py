@@ -126,7 +126,7 @@ def test_enroll_with_a_certificate(lab: Lab, tmp_path: Path) -> None:
         (("cacerts", "--url", "https://localhost", "--anchors", "/nonexistent"), "No such file"),
         (("cacerts", "--url", "https://localhost", "--anchors", "/etc/hostname"), "no readable certificate"),
         (("cacerts", "--url", "https://localhost", "--implicit", "--timeout", "0"), "greater than 0"),
-        (("cacerts", "--url", "https://localhost", "--implicit", "--timeout", "nan"), "finite"),
+        (("cacerts", "--url", "https://localhost", "--implicit", "--timeout", "nan"), "must be a number"),
         (("cacerts", "--url", "https://localhost", "--implicit", "--password-file", "x"), "--user"),
         (("enroll", "--url", "https://localhost", "--implicit"), "key.uri is not set"),
         (("enroll", "--url", "https://localhost", "--implicit", "--key", "file:k", "--new-key", "file:n"), "--cert"),

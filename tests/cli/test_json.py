@@ -79,7 +79,7 @@ def test_every_command(lab: Lab, tmp_path: Path) -> None:
         ("est", "cacerts", "--url", "https://localhost:1", "--implicit"),
         ("est", "cacerts", "--timeout", "soon"),
         ("enroll", "--pin", "x"),
-        ("renew", "--state", "/nonexistent"),
+        ("renew", "--state", "none"),
         ("cale", "decrypt", "--key", "file:/x", "--in", "/nonexistent", "--out", "x"),
         ("completion", "fish"),
         ("config", "--frobnicate"),
