@@ -8,6 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from device_sdk_simulators.ca.tls import TlsProfile
 
 from device_sdk.client.est import Credentials, EstClient, bootstrap
 from device_sdk.errors import (
@@ -26,10 +27,11 @@ from device_sdk.errors import (
 )
 from device_sdk.keystores.registry import create_key
 from device_sdk.model.csr import CsrSpec, DeviceAttributes
+from device_sdk.model.keys import KeyType
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.wire.fingerprint import parse_pin
-from tests.est.pki import name, new_key
+from tests.est.pki import Ca, name, new_key
 
 MAC = "00:00:92:90:ee:e2"
 SPEC = CsrSpec(
@@ -155,10 +157,49 @@ def test_est_06_label(est_server, connect):
 
 
 def test_est_173_csr_attributes_are_typed(est_server, connect):
+    """Every kind of wish comes out under its own name, and what nobody knows is kept."""
+    challenge, unknown = "1.2.840.113549.1.9.7", "2.999.7"
+    mac, sha384, rsa_key = "1.3.6.1.1.1.1.22", "1.2.840.10045.4.3.3", "1.2.840.113549.1.1.1"
+    p384 = bytes.fromhex("3012 0607 2a8648ce3d0201 3107 0605 2b81040022")
     with connect() as client:
         assert client.csrattrs().wants_mac
+        est_server.policy.csrattrs = [mac, challenge, unknown, sha384, p384]
+        wishes = client.csrattrs()
+        assert len(wishes.elements) == 5
+        assert wishes.wants_mac
+        assert wishes.challenges == (challenge,)
+        assert [element.oid for element in wishes.unknown] == [unknown]
+        assert len(wishes.signatures) == 1
+        assert len(wishes.keys) == 1
+        assert wishes.required_key_types() == (KeyType.EC_P384,)
+        assert (wishes.subject, wishes.subject_types, wishes.extensions) == (None, (), ())
+        est_server.policy.csrattrs = [unknown, rsa_key]
+        wishes = client.csrattrs()
+        assert not wishes.wants_mac
+        assert (wishes.challenges, wishes.signatures) == ((), ())
+        assert all(kind.value.startswith("rsa-") for kind in wishes.required_key_types())
         est_server.policy.csrattrs = []
         assert client.csrattrs().elements == ()
+
+
+def test_est_34_a_makers_certificate_enrols_a_new_key(est_server, connect):
+    """RFC 7030 section 3.3.2: a third party's certificate authenticates the client to a CA that knows the maker."""
+    maker, device_key, new = Ca.root("Maker CA"), new_key(), new_key()
+    serial = x509.Name([x509.NameAttribute(x509.NameOID.SERIAL_NUMBER, "SN-1")])
+    device = maker.certify(serial, device_key.public_key())
+    identity = TlsIdentity((device,), device_key)
+    est_server.policy.third_party_anchors = [maker.certificate]
+    est_server.use_tls(TlsProfile())
+    with connect(credentials=None, identity=identity) as client, pytest.raises(HttpStatusError, match="403"):
+        client.enroll(new, SPEC)
+    est_server.policy.third_party_serials = {"SN-1"}
+    with connect(credentials=None, identity=identity) as client:
+        enrolled = client.enroll(new, SPEC)
+    assert enrolled.certificate.public_key() == new.public_key()
+    assert enrolled.anchor == est_server.hierarchy.root.certificate
+    last = est_server.log()[-1]
+    assert (last["operation"], last["status"]) == ("simpleenroll", 200)
+    assert last["client_serial"] == f"{device.serial_number:x}"
 
 
 HARMLESS = [
@@ -257,8 +298,6 @@ def test_bad_answers(est_server, connect, fault):
     ],
 )
 def test_est_61_est_84_no_request_to_a_server_that_is_not_authorized(est_server, connect, profile, error):
-    from device_sdk_simulators.ca.tls import TlsProfile
-
     est_server.use_tls(TlsProfile(**profile))
     with connect() as client, pytest.raises(error):
         client.enroll(new_key(), SPEC)
@@ -266,7 +305,7 @@ def test_est_61_est_84_no_request_to_a_server_that_is_not_authorized(est_server,
 
 
 def test_est_63_a_registration_authority_without_the_name(est_server, connect):
-    from device_sdk_simulators.ca.tls import CMC_RA, SERVER_AUTH, TlsProfile
+    from device_sdk_simulators.ca.tls import CMC_RA, SERVER_AUTH
 
     est_server.use_tls(TlsProfile(local_names=False, names=("ra.example",), usages=(SERVER_AUTH, CMC_RA)))
     with connect() as client:
