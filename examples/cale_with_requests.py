@@ -31,4 +31,6 @@ def main(key_uri: str, edge_url: str, anchors_file: str, user: str, password_fil
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:6])
+    if len(sys.argv) != 6:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

@@ -43,4 +43,6 @@ def main(state_dir: str, key_uri: str, url: str, fingerprint: str, user: str, pa
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:7])
+    if len(sys.argv) != 7:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

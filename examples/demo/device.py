@@ -95,7 +95,7 @@ class Device:
             "extractable": key["extractable"],
             "certificate_subject": shown["certificate"]["subject"],
             "certificate_serial": shown["certificate"]["serial"],
-            "mac_address": self._logged(server, "simpleenroll")["mac_address"],
+            "mac_address": renewal["mac_address"],
             "renewed_with": "hardware-tls"
             if renewal["authentication"] == "tls" and key["hardware"]
             else renewal["authentication"],

@@ -69,6 +69,8 @@ class Narrator:
             cells = [cell if len(cell) <= _COLUMN else cell[:20] + "..." + cell[-_COLUMN + 23 :] for cell in cells]
             row = "  ".join(f"{cell:{size}}" for cell, size in zip(cells, columns, strict=True))
             self._write(f"{name.replace('_', ' '):{width}}  {row}".rstrip())
+        for result in results:
+            self._write(f"key of {result['device']}: {result['key_uri']}")
 
     def invitation(self, server: Server, devices: list[Device]) -> None:
         """How to talk to what is still running."""

@@ -38,6 +38,11 @@ def module_path() -> str:
     raise SimulatorError("libsofthsm2.so not found: apt-get install softhsm2, or set SOFTHSM2_MODULE")
 
 
+def _encoded(path: str | Path) -> str:
+    """A path as the value of a query attribute (RFC 7512 section 2.3)."""
+    return quote(str(path), safe="/-._~")
+
+
 class SoftHsm:
     """One SoftHSM2 installation with one or more tokens.
 
@@ -64,7 +69,9 @@ class SoftHsm:
         so_pin: str | None = None,
     ) -> None:
         self._temporary = directory is None
-        self.directory = Path(tempfile.mkdtemp(prefix="softhsm-")) if directory is None else directory.absolute()
+        self.directory = (
+            Path(tempfile.mkdtemp(prefix="softhsm-")) if directory is None else directory.absolute().absolute()
+        )
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         tokens = self.directory / "tokens"
         tokens.mkdir(mode=0o700, exist_ok=True)
@@ -103,7 +110,7 @@ class SoftHsm:
         path = f"pkcs11:token={quote(token or self.label, safe='-._~')}"
         if object_label is not None:
             path += f";object={quote(object_label, safe='-._~')}"
-        return f"{path}?module-path={self.module_path}&pin-source=file:{self.pin_file}"
+        return f"{path}?module-path={_encoded(self.module_path)}&pin-source=file:{_encoded(self.pin_file)}"
 
     def add_token(self, label: str) -> str:
         """Initialise a further token with the same PINs; returns its serial number. Labels may repeat."""

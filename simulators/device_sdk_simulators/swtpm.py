@@ -33,7 +33,7 @@ class Swtpm:
 
     def __init__(self, directory: Path | None = None, *, start: bool = True) -> None:
         self._temporary = directory is None
-        self.directory = Path(tempfile.mkdtemp(prefix="swtpm-")) if directory is None else directory.absolute()
+        self.directory = Path(tempfile.mkdtemp(prefix="swtpm-")) if directory is None else directory.absolute().absolute()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.state = self.directory / "state"
         self._sockets = self._socket_directory()

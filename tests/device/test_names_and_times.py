@@ -164,3 +164,22 @@ def test_contradictory_wishes_count_only_where_the_owner_says_nothing() -> None:
         choose_key_type(None, both, KeyType.EC_P256)
     chosen, wishes, notes = choose_key_type(KeyType.EC_P256, both, KeyType.EC_P256)
     assert (chosen, wishes.keys, len(notes)) == (KeyType.EC_P256, (), 1)
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("file:k.pem?pin-source=file:p", "file:{here}/k.pem?pin-source=file:{here}/p"),
+        ("tpm2:file=k.pem?pin-source=p", "tpm2:file={here}/k.pem?pin-source={here}/p"),
+        ("tpm2:handle=0x81000010?pin-source=file:p", "tpm2:handle=0x81000010?pin-source=file:{here}/p"),
+        ("pkcs11:token=t;object=o?pin-source=p", "pkcs11:token=t;object=o?pin-source={here}/p"),
+        ("pkcs11:token=t;object=o?pin-source=env:PIN", "pkcs11:token=t;object=o?pin-source=env:PIN"),
+        ("pkcs11:token=t;object=o?pin-source=file:/run/pin", "pkcs11:token=t;object=o?pin-source=file:/run/pin"),
+    ],
+)  # fmt: skip
+def test_what_is_stored_means_the_same_in_every_directory(
+    uri: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Renewal by a timer starts in another directory than the person who enrolled."""
+    monkeypatch.chdir(tmp_path)
+    assert str(absolute(uri)) == expected.format(here=tmp_path)

@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
+import pytest
 from device_sdk_simulators.softhsm import SoftHsm
+from device_sdk_simulators.swtpm import Swtpm
 
 SIM = [sys.executable, "-m", "device_sdk_simulators.cli.main"]
 
@@ -70,3 +73,20 @@ def test_command_line_serves_until_sigterm_and_cleans_up() -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
     assert not Path(facts["pin_file"]).exists()
+
+
+def test_uris_and_paths_hold_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directories may be relative, and their names may have spaces and letters of any script."""
+    monkeypatch.chdir(tmp_path)
+    with SoftHsm(Path("tok en ü")) as token:
+        assert token.conf.is_absolute()
+        pin_source = token.uri.partition("pin-source=")[2]
+        assert pin_source == f"file:{quote(str(tmp_path))}/tok%20en%20%C3%BC/pin"
+        monkeypatch.chdir("/")
+        assert token.label in _tool(token, "--list-slots")
+
+
+def test_swtpm_in_a_relative_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Swtpm(Path("tp m")) as tpm:
+        assert str(tpm.socket).startswith("/")

@@ -21,14 +21,27 @@ def absolute(uri: str | KeyUri) -> KeyUri:
         UriError: it does not follow its grammar.
     """
     from device_sdk.wire.key_uri.file import FileUri
+    from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
     from device_sdk.wire.key_uri.tpm2 import Tpm2Uri
 
     parsed = parse_key_uri(uri) if isinstance(uri, str) else uri
+    pin_source = _absolute_source(parsed.pin_source)
     if isinstance(parsed, FileUri):
-        return replace(parsed, path=str(Path(parsed.path).absolute()))
-    if isinstance(parsed, Tpm2Uri) and parsed.file is not None:
-        return replace(parsed, file=str(Path(parsed.file).absolute()))
+        return replace(parsed, path=str(Path(parsed.path).absolute()), pin_source=pin_source)
+    if isinstance(parsed, Tpm2Uri):
+        file = None if parsed.file is None else str(Path(parsed.file).absolute())
+        return replace(parsed, file=file, pin_source=pin_source)
+    if isinstance(parsed, Pkcs11Uri):
+        return replace(parsed, pin_source=pin_source)
     return parsed
+
+
+def _absolute_source(source: str | None) -> str | None:
+    """Where a PIN is, from everywhere: a timer runs in another directory than the person who enrolled."""
+    if source is None or source.startswith("env:"):
+        return source
+    scheme, path = ("file:", source[5:]) if source.startswith("file:") else ("", source)
+    return scheme + str(Path(path).absolute())
 
 
 def next_key_uri(base: str, current: str, avoid: Collection[str], taken: Callable[[KeyUri], bool]) -> KeyUri:
