@@ -68,8 +68,8 @@ def pin_redirect(response: requests.Response) -> str | None:
 
 def _location(response: requests.Response) -> str:
     """The Location as text, if it is one that can be read in one way only."""
-    values = getattr(response.raw, "headers", None)
-    if hasattr(values, "getlist") and len(values.getlist("Location")) > 1:
+    getlist = getattr(getattr(response.raw, "headers", None), "getlist", None)
+    if getlist is not None and len(getlist("Location")) > 1:
         raise _refused(response, "it has several Locations")
     try:
         location = SessionRedirectMixin().get_redirect_target(response) or ""

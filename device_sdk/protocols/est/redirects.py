@@ -6,6 +6,7 @@ from urllib.parse import urljoin, urlsplit
 
 from device_sdk.errors import ConfigurationError, RedirectRefusedError
 from device_sdk.model.http import HttpRequest, HttpResponse
+from device_sdk.model.urls import shown_url
 from device_sdk.protocols.est.server_text import printable
 from device_sdk.protocols.est.urls import origin_of
 
@@ -30,7 +31,7 @@ def redirect_target(request: HttpRequest, response: HttpResponse, origin: str) -
             followed: neither the trust decision nor the credentials of this one are good there.
     """
     location = response.header("Location") or ""
-    shown = printable(location, 200)
+    shown = printable(shown_url(location), 200)
 
     def refuse(why: str) -> RedirectRefusedError:
         return RedirectRefusedError(
