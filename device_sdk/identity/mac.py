@@ -36,7 +36,8 @@ def resolve_mac(text: str, *, sysfs: str | Path = "/sys") -> str:
     Raises:
         ConfigurationError: see mac_of_interface and parse_mac.
     """
-    return parse_mac(text) if looks_like_mac(text) else mac_of_interface(text, sysfs=sysfs)
+    # a colon is in no interface's name
+    return parse_mac(text) if looks_like_mac(text) or ":" in text else mac_of_interface(text, sysfs=sysfs)
 
 
 def mac_of_interface(name: str = "auto", *, sysfs: str | Path = "/sys") -> str:

@@ -37,7 +37,7 @@ def open_store(uri: str | KeyUri, *, pin: SecretProvider | None = None) -> tuple
         if not extra or (error.name or "").startswith("device_sdk"):
             raise
         raise MissingDependencyError(
-            f"{parsed.scheme}: keys need the Python package {error.name}, which is not installed",
+            f"{parsed.scheme}: keys need an optional part of the SDK that is not installed ({error.name})",
             hint=f"pip install 'device-sdk[{extra}]'",
             extra=extra,
         ) from error

@@ -198,6 +198,6 @@ def _one_key(uri: Tpm2Uri) -> str:
     """
     if uri.handle is None and uri.file is None:
         raise UriError(
-            f"{uri}: names no single key", hint="tpm2:handle=0x81000010 or tpm2:file=/path/key.pem", uri=str(uri)
+            f"{str(uri).removesuffix(':')}: names no single key", hint="tpm2:handle=0x81000010 or tpm2:file=/path/key.pem", uri=str(uri)
         )
     return str(uri)

@@ -88,7 +88,7 @@ def _certificates(response: HttpResponse) -> tuple[x509.Certificate, ...]:
         raise _unreadable(response, error) from error
     if not certificates:
         raise RemoteProtocolError(
-            f"{response.url}: the answer holds no certificate (EST-120)",
+            f"{response.url}: the answer holds no certificate",
             url=response.url,
             status_code=response.status_code,
         )
