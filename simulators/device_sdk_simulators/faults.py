@@ -66,6 +66,29 @@ FAULTS = {
 }
 WIRE_FAULTS = tuple(FAULTS)[list(FAULTS).index("truncate") :]
 _SPELLING = re.compile(r"([a-z0-9_-]+)(?:=(.*?))?(?:\*(\d+))?(?:@([a-z]+))?")
+_SECONDS = r"\d{1,6}(\.\d{1,6})?"
+_COUNT = r"\d{1,9}"
+_VALUES = {
+    "status": r"[1-5]\d\d",
+    "redirect": r"(3\d\d )?\S+",
+    "noise": _COUNT,
+    "extra_roots": r"\d{1,4}",
+    "wrap": r"[1-9]\d{0,5}(crlf)?",
+    "drip": _SECONDS,
+    "delay": _SECONDS,
+    "big_header": _COUNT,
+    "many_headers": r"\d{1,6}",
+}
+_OPERATIONS = (
+    "cacerts",
+    "csrattrs",
+    "simpleenroll",
+    "simplereenroll",
+    "registration",
+    "revocation",
+    "whoami",
+    "resource",
+)
 
 
 @dataclass
@@ -76,7 +99,7 @@ class _Fault:
 
 
 class UnknownFaultError(ValueError):
-    """No fault of that name."""
+    """No fault of that name, or not with that value or operation."""
 
 
 class Faults:
@@ -110,6 +133,10 @@ class Faults:
         name = name.replace("-", "_")
         if name not in FAULTS:
             raise UnknownFaultError(f"no fault {name!r}; there are {', '.join(FAULTS)}")
+        if value and name in _VALUES and not re.fullmatch(_VALUES[name], value):
+            raise UnknownFaultError(f"{name} cannot be {value!r}: {FAULTS[name]}")
+        if operation is not None and operation not in _OPERATIONS:
+            raise UnknownFaultError(f"no operation {operation!r}; there are {', '.join(_OPERATIONS)}")
         with self._lock:
             self._active[name] = _Fault(value, times, operation)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -30,9 +31,14 @@ from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.http.wire_faults import DEFAULTS
 from device_sdk_simulators.passwords import Users
 from device_sdk_simulators.policy import Policy
+from device_sdk_simulators.softhsm import SimulatorError
 from device_sdk_simulators.state_directory import StateInUseError, open_directory
 
-__all__ = ["ReferenceServer", "StateInUseError"]
+__all__ = ["CannotListenError", "ReferenceServer", "StateInUseError"]
+
+
+class CannotListenError(SimulatorError):
+    """The address is not one of this machine, or the port is taken."""
 
 
 class ReferenceServer:
@@ -50,6 +56,12 @@ class ReferenceServer:
         ca_key_type: "ec-p256", "ec-p384" or "rsa-2048"...; counts when the state directory is new.
         policy: what the server asks for and allows.
         tls: what it shows in handshakes.
+
+    Raises:
+        StateInUseError: another server works in the directory.
+        CannotListenError: the address or the port cannot be had.
+        SimulatorError: the directory cannot be used, or holds something else.
+        OSError: a file of it cannot be read or written.
 
     Attributes:
         clock: time of everything issued, checked and logged.
@@ -106,7 +118,14 @@ class ReferenceServer:
         if self._name not in LOCAL_NAMES:
             profile = replace(profile, names=(*profile.names, self._name))
         settings = tls_settings(self.hierarchy, profile, self.policy.third_party_anchors)
-        return Listener(self.handle, settings, self._now, host, port)
+        try:
+            return Listener(self.handle, settings, self._now, host, port)
+        except OSError as error:
+            words = error.strerror
+            if error.errno is not None and not isinstance(error, socket.gaierror):
+                # without the address, which Python repeats here
+                words = os.strerror(error.errno)
+            raise CannotListenError(f"cannot listen on {host} port {port}: {words}") from error
 
     def _now(self) -> datetime:
         return self.clock()

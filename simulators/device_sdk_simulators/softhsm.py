@@ -68,6 +68,7 @@ class SoftHsm:
         pin: str | None = None,
         so_pin: str | None = None,
     ) -> None:
+        self.module_path = module_path()
         self._temporary = directory is None
         self.directory = (
             Path(tempfile.mkdtemp(prefix="softhsm-")) if directory is None else directory.absolute().absolute()
@@ -84,12 +85,15 @@ class SoftHsm:
             pin = self.pin_file.read_text()
         self.pin = pin or f"{secrets.randbelow(10**8):08d}"
         self.so_pin = so_pin or f"{secrets.randbelow(10**8):08d}"
-        self._write_pin()
-        self.module_path = module_path()
         self.label = label or ""
         self.serial = ""
-        if label is not None:
-            self.serial = self._serial_of(label) or self.add_token(label)
+        try:
+            self._write_pin()
+            if label is not None:
+                self.serial = self._serial_of(label) or self.add_token(label)
+        except BaseException:
+            self.close()
+            raise
 
     def _write_pin(self) -> None:
         with os.fdopen(os.open(self.pin_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

@@ -19,6 +19,10 @@ class StateInUseError(SimulatorError):
     """Another server works in this state directory."""
 
 
+class StateUnusableError(SimulatorError):
+    """The directory cannot be made or written to."""
+
+
 def open_directory(state: Path) -> int:
     """Make the directory if it is missing, take it for this process and close it to others.
 
@@ -30,10 +34,15 @@ def open_directory(state: Path) -> int:
 
     Raises:
         StateInUseError: another server has it.
-        OSError: it cannot be made or written to.
+        StateUnusableError: it cannot be made or written to.
     """
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StateUnusableError(f"{state} is not a directory") from error
+    except OSError as error:
+        raise StateUnusableError(f"cannot write to the state directory {state}: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -33,16 +33,22 @@ class Swtpm:
 
     def __init__(self, directory: Path | None = None, *, start: bool = True) -> None:
         self._temporary = directory is None
-        self.directory = Path(tempfile.mkdtemp(prefix="swtpm-")) if directory is None else directory.absolute().absolute()
+        self.directory = (
+            Path(tempfile.mkdtemp(prefix="swtpm-")) if directory is None else directory.absolute().absolute()
+        )
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.state = self.directory / "state"
         self._sockets = self._socket_directory()
         self.socket = self._sockets / "tpm.sock"
         self._process: subprocess.Popen[bytes] | None = None
-        if not self.state.exists():
-            self._set_up()
-        if start:
-            self.start()
+        try:
+            if not self.state.exists():
+                self._set_up()
+            if start:
+                self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def _socket_directory(self) -> Path:
         """The directory itself, or a short one of its own where the path would not fit a Unix socket address."""
@@ -51,9 +57,13 @@ class Swtpm:
         return Path(tempfile.mkdtemp(prefix="swtpm-", dir="/tmp"))
 
     def _set_up(self) -> None:
-        self.state.mkdir(mode=0o700)
-        self._run("swtpm_setup", "--tpm2", "--tpmstate", str(self.state), "--createek", "--overwrite", "--pcr-banks", "sha256",
+        # gets its name when it is complete: what is interrupted here is made anew the next time
+        unfinished = self.directory / "state.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        self._run("swtpm_setup", "--tpm2", "--tpmstate", str(unfinished), "--createek", "--overwrite", "--pcr-banks", "sha256",
                   "--config", str(self._setup_config()))  # fmt: skip
+        unfinished.rename(self.state)
 
     def _setup_config(self) -> Path:
         """A configuration without the certificate tools, so that nothing outside this directory is written."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +13,16 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from device_sdk_simulators.ca.keys import CaKey, digest_for, load_key, new_key, pem, write_file, write_key
+from device_sdk_simulators.ca.keys import (
+    CaKey,
+    UnusableFileError,
+    digest_for,
+    load_key,
+    new_key,
+    pem,
+    write_file,
+    write_key,
+)
 
 _DAY = timedelta(days=1)
 
@@ -73,33 +84,45 @@ _CA_USAGE = x509.KeyUsage(
 def load_or_create(directory: Path, kind: str, now: datetime) -> Hierarchy:
     """The hierarchy in a directory, made at first use; the directory appears complete or not at all."""
     if not directory.exists():
-        temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(mode=0o700)
         root = make_authority("Reference Root CA", new_key(kind), now)
         issuing = make_authority("Reference Issuing CA", new_key(kind), now, root)
-        for name, authority in (("root", root), ("issuing", issuing)):
-            write_key(temporary / f"{name}.key", authority.key)
-            write_file(temporary / f"{name}.pem", pem(authority.certificate))
-        write_file(temporary / "anchors.pem", pem(root.certificate), 0o644)
-        write_file(temporary / "issuer.pem", pem(issuing.certificate, root.certificate), 0o644)
-        temporary.rename(directory)
+        with _appearing(directory) as temporary:
+            for name, authority in (("root", root), ("issuing", issuing)):
+                write_key(temporary / f"{name}.key", authority.key)
+                write_file(temporary / f"{name}.pem", pem(authority.certificate))
+            write_file(temporary / "anchors.pem", pem(root.certificate), 0o644)
+            write_file(temporary / "issuer.pem", pem(issuing.certificate, root.certificate), 0o644)
     return Hierarchy(_load(directory, "root"), _load(directory, "issuing"))
 
 
 def single_authority(directory: Path, name: str, kind: str, now: datetime) -> Authority:
     """A self-signed CA of its own in a directory, made at first use like the hierarchy."""
     if not directory.exists():
-        temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(mode=0o700)
         authority = make_authority(name, new_key(kind), now)
-        write_key(temporary / "root.key", authority.key)
-        write_file(temporary / "root.pem", pem(authority.certificate))
-        temporary.rename(directory)
+        with _appearing(directory) as temporary:
+            write_key(temporary / "root.key", authority.key)
+            write_file(temporary / "root.pem", pem(authority.certificate))
     return _load(directory, "root")
 
 
+@contextmanager
+def _appearing(directory: Path) -> Iterator[Path]:
+    """A directory to fill, which gets its name when it is complete."""
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(mode=0o700)
+    try:
+        yield temporary
+        temporary.rename(directory)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
 def _load(directory: Path, name: str) -> Authority:
-    certificate = x509.load_pem_x509_certificate((directory / f"{name}.pem").read_bytes())
+    file = directory / f"{name}.pem"
+    try:
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    except ValueError as error:
+        raise UnusableFileError(f"{file} holds no certificate: {error}") from error
     return Authority(certificate, load_key(directory / f"{name}.key"))

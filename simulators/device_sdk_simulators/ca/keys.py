@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import TypeAlias
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from device_sdk_simulators.softhsm import SimulatorError
+
 CaKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+class UnusableFileError(SimulatorError):
+    """A file of the state directory that does not hold what it should."""
 
 
 def new_key(kind: str) -> CaKey:
@@ -22,10 +29,13 @@ def new_key(kind: str) -> CaKey:
 
 
 def load_key(path: Path) -> CaKey:
-    """A key written by `write_key`."""
-    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    """A key written by `write_key`; UnusableFileError if the file holds something else."""
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UnusableFileError(f"{path} holds no private key this server can read") from error
     if not isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
-        raise TypeError(f"{path} holds neither an EC nor an RSA key")
+        raise UnusableFileError(f"{path} holds neither an EC nor an RSA key")
     return key
 
 
@@ -41,11 +51,15 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace a file as a whole: a reader, or a crash, sees the old content or the new."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def pem(*certificates: x509.Certificate) -> bytes:

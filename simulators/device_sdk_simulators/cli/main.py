@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from importlib import import_module
 
 from device_sdk_simulators import __version__
+from device_sdk_simulators.cli.speaking import Parser, complain
+from device_sdk_simulators.cli.stopping import Stop
 from device_sdk_simulators.softhsm import SimulatorError
 
 _COMMANDS = ("server", "softhsm", "swtpm")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="device-sdk-sim", description="Stand-ins for tokens, TPMs and servers, for tests and demonstrations."
     )
     parser.add_argument("--version", action="version", version=f"device-sdk-sim {__version__}")
@@ -26,15 +27,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command until it is done or told to stop; returns the exit code."""
+    # told to stop, a simulator ends through its context manager, so that nothing is left behind
+    stop = Stop()
     options = _parser().parse_args(arguments)
-    # SIGTERM ends a simulator as Ctrl-C does, through its context manager, so that nothing is left behind
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    options.stop = stop
     try:
         return int(options.run(options) or 0)
-    except KeyboardInterrupt:
-        return 0
     except (SimulatorError, OSError) as error:
-        print(f"device-sdk-sim: {error}", file=sys.stderr)
+        complain(error)
         return 2
 
 

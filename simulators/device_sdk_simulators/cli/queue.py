@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from device_sdk_simulators.cli.speaking import say
+from device_sdk_simulators.softhsm import SimulatorError
 
 if TYPE_CHECKING:
     from device_sdk_simulators.database import Database
@@ -40,10 +44,12 @@ def _database(options: argparse.Namespace) -> Iterator[Database]:
 
     path = options.state / "server.sqlite"
     if not path.exists():
-        raise FileNotFoundError(f"{options.state} is not the state directory of a reference server")
+        raise SimulatorError(f"{options.state} is not the state directory of a reference server")
     database = Database(path)
     try:
         yield database
+    except sqlite3.Error as error:
+        raise SimulatorError(f"{path}: {error}") from error
     finally:
         database.close()
 
@@ -59,12 +65,11 @@ def _list(options: argparse.Namespace) -> int:
     with _database(options) as database:
         tables = {name: [dict(row) for row in database.rows(query)] for name, query in queries.items()}
     if options.json:
-        print(json.dumps(tables))
+        say(json.dumps(tables))
         return 0
     for name, rows in tables.items():
-        print(f"{name}: {len(rows)}")
-        for row in rows:
-            print("  " + "  ".join(str(value) for value in row.values() if value is not None))
+        lines = ["  " + "  ".join(str(value) for value in row.values() if value is not None) for row in rows]
+        say("\n".join([f"{name}: {len(rows)}", *lines]))
     return 0
 
 
@@ -73,7 +78,7 @@ def _decide(options: argparse.Namespace) -> int:
 
     with _database(options) as database:
         count = ApprovalQueue(database).decide(options.number, approve=options.approve)
-    print(f"{count} {'approved' if options.approve else 'denied'}")
+    say(f"{count} {'approved' if options.approve else 'denied'}")
     return 0 if count else 1
 
 

@@ -6,9 +6,12 @@ import argparse
 import json
 import os
 import shlex
-import signal
 import subprocess
 from collections.abc import Mapping
+
+from device_sdk_simulators.cli.speaking import complain, say
+
+_PATIENCE_S = 5
 
 
 def serve(facts: Mapping[str, object], environment: dict[str, str], options: argparse.Namespace) -> int:
@@ -20,15 +23,35 @@ def serve(facts: Mapping[str, object], environment: dict[str, str], options: arg
         options: parsed arguments; `json` and `words` are used.
 
     Returns:
-        The command's exit code, or 0.
+        The command's exit code (128 and the signal's number if one ended it, 126 or 127 if it could not be run), or 0.
     """
     words = options.words[1:] if options.words[:1] == ["--"] else options.words
     if words:
-        return subprocess.run(words, env=os.environ | environment, check=False).returncode
+        options.stop.ready()
+        return _run(words, os.environ | environment)
     if options.json:
-        print(json.dumps(dict(facts) | {"environment": environment}), flush=True)
+        say(json.dumps(dict(facts) | {"environment": environment}))
     else:
-        for name, value in environment.items():
-            print(f"export {name}={shlex.quote(value)}", flush=True)
-    while True:
-        signal.pause()
+        say("\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items()))
+    options.stop.wait()
+    return 0
+
+
+def _run(words: list[str], environment: dict[str, str]) -> int:
+    try:
+        process = subprocess.Popen(words, env=environment)
+    except OSError as error:
+        complain(error)
+        return 127 if isinstance(error, FileNotFoundError) else 126
+    try:
+        code = process.wait()
+    except BaseException:
+        # told to stop: so is the command
+        process.terminate()
+        try:
+            process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+    return code if code >= 0 else 128 - code

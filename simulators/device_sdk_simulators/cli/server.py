@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from device_sdk_simulators.cli import option_types as types
 from device_sdk_simulators.cli import queue
-from device_sdk_simulators.faults import Faults, UnknownFaultError
+from device_sdk_simulators.cli.speaking import UsageError, say
 
 if TYPE_CHECKING:
     from device_sdk_simulators.policy import Policy
     from device_sdk_simulators.server import ReferenceServer
+
+_KEY_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command, and those that work on a server's state directory."""
     parser = commands.add_parser("server", help="the EST and CALE reference server")
     parser.add_argument("--state", type=Path, metavar="DIR", required=True, help="CA, database and log; reused")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="0 picks a free one (default)")
-    parser.add_argument("--name", action="append", default=[], help="further name or address of the TLS certificate")
-    parser.add_argument("--user", help="a user that may enrol with a password")
-    parser.add_argument("--password-file", type=Path, metavar="FILE", help="that user's password, on the first line")
+    parser.add_argument(
+        "--host", type=types.host, default="127.0.0.1", help="address to listen on (default: %(default)s)"
+    )
+    parser.add_argument("--port", type=types.port, default=0, help="0 picks a free one (default)")
+    parser.add_argument(
+        "--name", type=types.host, action="append", default=[], help="further name or address of the TLS certificate"
+    )
+    parser.add_argument("--user", type=types.user, help="a user that may enrol with a password")
+    parser.add_argument(
+        "--password-file",
+        type=types.password_file,
+        dest="password",
+        metavar="FILE",
+        help="that user's password, on the first line",
+    )
     parser.add_argument("--json", action="store_true", help="describe the server as one JSON line when it is ready")
     _add_policy(parser)
     parser.set_defaults(run=run)
@@ -34,51 +46,50 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _add_policy(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("policy")
-    group.add_argument("--ca-key-type", default="ec-p256", help="of a new CA (default: %(default)s)")
+    group.add_argument(
+        "--ca-key-type", choices=_KEY_TYPES, default="ec-p256", help="of a new CA (default: %(default)s)"
+    )
     group.add_argument("--tls-min", choices=("1.2", "1.3"), default="1.2")
     group.add_argument("--tls-max", choices=("1.2", "1.3"), default="1.3")
-    group.add_argument("--client-anchors", type=Path, metavar="FILE", help="PEM: makers' CAs whose devices may enrol")
-    group.add_argument("--label", action="append", default=[], type=_label, help="a CA label to serve")
+    group.add_argument(
+        "--client-anchors", type=types.anchors, metavar="FILE", help="PEM: makers' CAs whose devices may enrol"
+    )
+    group.add_argument("--label", action="append", default=[], type=types.label, help="a CA label to serve")
     group.add_argument("--require-approval", action="store_true", help="202 until somebody approves")
-    group.add_argument("--retry-after", type=int, default=1, metavar="SECONDS", help="for 202 (default: %(default)s)")
+    group.add_argument(
+        "--retry-after", type=types.delay, default=1, metavar="SECONDS", help="for 202 (default: %(default)s)"
+    )
     group.add_argument("--require-binding", action="store_true", help="refuse CSRs not bound to their TLS connection")
     group.add_argument(
-        "--csrattr", action="append", metavar="OID", help="list this in /csrattrs, instead of macAddress"
+        "--csrattr",
+        type=types.object_identifier,
+        action="append",
+        metavar="OID",
+        help="list this in /csrattrs, instead of macAddress",
     )
-    group.add_argument("--lifetime", type=int, metavar="SECONDS", help="of issued certificates")
+    group.add_argument("--lifetime", type=types.duration, metavar="SECONDS", help="of issued certificates")
     group.add_argument("--cale-headers", choices=("draft", "draft-folded", "plain"), default="draft")
     group.add_argument("--cale-aead", action="store_true", help="AES-GCM where the TLS suite is an AEAD one")
     group.add_argument("--cale-hardened", action="store_true", help="RSA-OAEP, recipients named by key")
-    group.add_argument("--document", action="append", default=[], metavar="PATH=FILE", help="something to read by CALE")
     group.add_argument(
-        "--clock-offset", type=float, default=0, metavar="SECONDS", help="how fast this server's clock is"
+        "--document",
+        type=types.document,
+        action="append",
+        default=[],
+        metavar="PATH=FILE",
+        help="something to read by CALE",
+    )
+    group.add_argument(
+        "--clock-offset", type=types.offset, default=0, metavar="SECONDS", help="how fast this server's clock is"
     )
     group.add_argument(
         "--fault",
         action="append",
         default=[],
-        type=_fault,
+        type=types.fault,
         metavar="NAME[=VALUE][*TIMES][@OPERATION]",
         help="misbehave",
     )
-
-
-def _label(text: str) -> str:
-    from device_sdk_simulators.policy import LabelError, check_label
-
-    try:
-        check_label(text)
-    except LabelError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
-
-
-def _fault(text: str) -> str:
-    try:
-        Faults().parse(text)
-    except UnknownFaultError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
 
 
 def run(options: argparse.Namespace) -> int:
@@ -86,13 +97,16 @@ def run(options: argparse.Namespace) -> int:
     from device_sdk_simulators.ca.tls import TlsProfile
     from device_sdk_simulators.server import ReferenceServer
 
-    password = options.password_file.read_text().split("\n")[0].rstrip("\r") if options.password_file else None
+    if options.password is not None and options.user is None:
+        raise UsageError("--password-file needs --user: whose password is it?")
+    if options.tls_min > options.tls_max:
+        raise UsageError(f"--tls-min {options.tls_min} is above --tls-max {options.tls_max}")
     server = ReferenceServer(
         options.state,
         host=options.host,
         port=options.port,
         user=options.user,
-        password=password,
+        password=options.password,
         ca_key_type=options.ca_key_type,
         policy=_policy(options),
         tls=TlsProfile(tuple(options.name), minimum=f"TLSv{options.tls_min}", maximum=f"TLSv{options.tls_max}"),
@@ -100,17 +114,15 @@ def run(options: argparse.Namespace) -> int:
     _configure(server, options)
     with server:
         facts = server.describe()
-        print(json.dumps(facts) if options.json else "\n".join(f"{k}: {v}" for k, v in facts.items()), flush=True)
-        while True:
-            signal.pause()
+        say(json.dumps(facts) if options.json else "\n".join(f"{k}: {v}" for k, v in facts.items()))
+        options.stop.wait()
+    return 0
 
 
 def _configure(server: ReferenceServer, options: argparse.Namespace) -> None:
     for fault in options.fault:
         server.faults.parse(fault)
-    for document in options.document:
-        path, _, file = document.partition("=")
-        server.cale.resource.documents[path] = Path(file).read_bytes()
+    server.cale.resource.documents.update(options.document)
     if options.clock_offset:
         offset = timedelta(seconds=options.clock_offset)
         server.clock = lambda: datetime.now(UTC) + offset
@@ -135,6 +147,6 @@ def _policy(options: argparse.Namespace) -> Policy:
     if options.lifetime is not None:
         policy.lifetime = timedelta(seconds=options.lifetime)
     if options.client_anchors is not None:
-        policy.third_party_anchors = x509.load_pem_x509_certificates(options.client_anchors.read_bytes())
+        policy.third_party_anchors = x509.load_pem_x509_certificates(options.client_anchors)
         policy.third_party_serials = None
     return policy

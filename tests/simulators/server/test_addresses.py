@@ -8,6 +8,7 @@ from urllib.request import urlopen
 
 import pytest
 from device_sdk_simulators.server import ReferenceServer
+from device_sdk_simulators.softhsm import SimulatorError
 
 from tests.simulators.server.support import client_context
 
@@ -28,7 +29,7 @@ def cacerts(server) -> bytes:
 @pytest.mark.parametrize("host", ["::1", "::", "0:0:0:0:0:0:0:1"])
 def test_ipv6(tmp_path, run, host):
     if not speaks_ipv6():
-        with pytest.raises(OSError, match=r"(?i)address"):
+        with pytest.raises(SimulatorError, match=r"(?i)address"):
             ReferenceServer(tmp_path / "s", host=host)
         return
     with ReferenceServer(tmp_path / "s", host=host) as server:

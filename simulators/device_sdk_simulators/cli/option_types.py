@@ -1,0 +1,134 @@
+"""What the options of the server accept: wrong values are refused before anything is made."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from device_sdk_simulators.faults import Faults, UnknownFaultError
+
+_LONGEST_S = 10**9
+_LONGEST_PASSWORD = 1024
+
+
+def whole_number(lowest: int, highest: int) -> Callable[[str], int]:
+    """A type for whole numbers from `lowest` to `highest`."""
+
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not lowest <= int(text[:20]) <= highest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return read
+
+
+port = whole_number(0, 65535)
+duration = whole_number(1, _LONGEST_S)
+delay = whole_number(0, _LONGEST_S)
+
+
+def offset(text: str) -> float:
+    """Seconds, forwards or backwards, by up to thirty years."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    # not a number is neither smaller nor larger
+    if not -_LONGEST_S <= seconds <= _LONGEST_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from -{_LONGEST_S} to {_LONGEST_S}")
+    return seconds
+
+
+def user(text: str) -> str:
+    """A user name (RFC 7617 section 2: no colon, no control characters); empty is one, too (EST-85)."""
+    if ":" in text or not text.isprintable():
+        raise argparse.ArgumentTypeError("a user name has no colon and no control characters (RFC 7617)")
+    return text
+
+
+def password_file(text: str) -> str:
+    """The first line of a file."""
+    try:
+        with Path(text).open("rb") as file:
+            line = file.read(_LONGEST_PASSWORD + 3).split(b"\n")[0].removesuffix(b"\r")
+        password = line.decode()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not UTF-8") from error
+    if not password or len(line) > _LONGEST_PASSWORD or not password.isprintable():
+        words = f"1 to {_LONGEST_PASSWORD} bytes without control characters"
+        raise argparse.ArgumentTypeError(f"the first line of {text} is no password: that has {words}")
+    return password
+
+
+def document(text: str) -> tuple[str, bytes]:
+    """PATH=FILE: the path and what is in the file."""
+    path, equals, file = text.partition("=")
+    if not equals or not path.startswith("/"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not PATH=FILE with a path that begins with /")
+    return path, _content(file)
+
+
+def anchors(text: str) -> bytes:
+    """PEM of one or more certificates."""
+    from cryptography import x509
+
+    content = _content(text)
+    try:
+        x509.load_pem_x509_certificates(content)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} holds no PEM certificates: {error}") from error
+    return content
+
+
+def _content(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{file}: {error.strerror}") from error
+
+
+def host(text: str) -> str:
+    """A DNS name in ASCII, or an address; IPv6 with or without brackets."""
+    from cryptography import x509
+
+    try:
+        x509.DNSName(text)
+    except ValueError:
+        text = ""
+    if not text or any(not 32 < ord(char) < 127 for char in text):
+        raise argparse.ArgumentTypeError("that is neither a DNS name in ASCII nor an address")
+    return text.removeprefix("[").removesuffix("]")
+
+
+def object_identifier(text: str) -> str:
+    """Numbers with dots."""
+    from cryptography import x509
+
+    try:
+        return x509.ObjectIdentifier(text).dotted_string
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an object identifier in numbers") from error
+
+
+def label(text: str) -> str:
+    """A CA label (EST-07)."""
+    from device_sdk_simulators.policy import LabelError, check_label
+
+    try:
+        check_label(text)
+    except LabelError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def fault(text: str) -> str:
+    """NAME[=VALUE][*TIMES][@OPERATION]."""
+    try:
+        Faults().parse(text)
+    except UnknownFaultError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
