@@ -106,6 +106,7 @@ def test_tpm_whose_owner_gave_nothing(cli: Cli, swtpm: Swtpm, tmp_path: Path) ->
     cli.ok("keys", "create", uri, "--type", "ec-p256")
 
 
+@pytest.mark.slow
 def test_tpm_in_lockout(cli: Cli, swtpm: Swtpm, tmp_path: Path) -> None:
     """A key that tpm2-tools made, under dictionary-attack protection."""
     for command in ("tpm2_createprimary -Q -C o -c p.ctx", "tpm2_create -Q -C p.ctx -G ecc -p right -u k.pub -r k.priv",
@@ -129,6 +130,7 @@ def _in_background(lab: Lab, *words: object) -> tuple[threading.Thread, list[Don
     return thread, done
 
 
+@pytest.mark.slow
 def test_tpm_that_dies_in_the_middle_of_an_enrolment(lab: Lab, swtpm: Swtpm, tmp_path: Path) -> None:
     """swtpm is killed before it signs the request; after it is back, the same command ends with the same key."""
     lab.server.faults.set("retry_after", "1", times=1, operation="simpleenroll")

@@ -156,6 +156,7 @@ def test_state_directory_that_takes_nothing(how: str, lab: Lab, tmp_path: Path) 
     state.parent.chmod(0o700)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["renew", "enroll --again"])
 def test_disk_that_fills_up_leaves_the_old_certificate_in_use(command: str, lab: Lab, tmp_path: Path) -> None:
     key = lab.enrolled()
@@ -171,6 +172,7 @@ def test_disk_that_fills_up_leaves_the_old_certificate_in_use(command: str, lab:
     assert shown["certificate"] == before
 
 
+@pytest.mark.slow
 def test_two_at_once(lab: Lab) -> None:
     lab.enrolled()
     lab.server.faults.set("delay", "2", times=1, operation="cacerts")
@@ -185,6 +187,7 @@ def test_two_at_once(lab: Lab) -> None:
     assert first.wait(30) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["state.json", "journal.json", "cale/default.json"])
 def test_damaged_state(file: str, lab: Lab) -> None:
     lab.enrolled()

@@ -106,6 +106,7 @@ def test_no_credentials_and_refused_ones(lab: Lab, key: str, tmp_path: Path) -> 
     assert (lab.keys / "d.pem").read_bytes() == first, "the same command finishes with the same key"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "value", "code", "said"),
     [
@@ -156,6 +157,7 @@ def test_answers_that_are_no_certificate(fault: str, value: str, code: int, said
         assert (lab.keys / "new.pem").read_bytes() == made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     ["chunked", "wrap=64", "wrap=76crlf", "no_newline", "der", "ber", "unordered", "with_chain", "extra_roots=3",
@@ -172,6 +174,7 @@ def test_answers_that_are_odd_and_right(fault: str, lab: Lab, key: str) -> None:
     lab.cli.ok("renew", "--state", lab.state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "code"), [("other_key", 7), ("status=503", 7), ("reset", 5), ("truncate", 5), ("unauthorized", 7)]
 )

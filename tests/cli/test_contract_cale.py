@@ -87,6 +87,7 @@ def test_every_form_of_openssls_messages(form: str, cli: Cli, tmp_path: Path) ->
     assert (tmp_path / "plain").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256"])
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2"])
 def test_decrypted_in_hardware(store: str, kind: str, cli: Cli, token: SoftHsm, swtpm: Swtpm, tmp_path: Path) -> None:
@@ -99,6 +100,7 @@ def test_decrypted_in_hardware(store: str, kind: str, cli: Cli, token: SoftHsm, 
     assert (tmp_path / "plain").read_bytes() == PLAIN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["another key", "cut", "empty", "noise", "text", "flipped"])
 def test_failure_writes_nothing_and_leaves_a_file_as_it_was(damage: str, cli: Cli, tmp_path: Path) -> None:
     key, other = f"file:{tmp_path}/key.pem", f"file:{tmp_path}/other.pem"

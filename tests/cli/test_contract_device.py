@@ -76,6 +76,7 @@ def test_needs_renewal_exit_codes(lab: Lab) -> None:
     assert "state.json" in lab.cli.fails(2, *state)
 
 
+@pytest.mark.slow
 def test_expired(lab: Lab) -> None:
     lab.server.policy.lifetime = timedelta(seconds=1)
     lab.server.policy.backdate = timedelta(seconds=0)
@@ -145,6 +146,7 @@ def test_renew_asks_nobody_for_a_password(lab: Lab, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_pending_is_resumed_with_the_same_key_and_can_be_abandoned(lab: Lab) -> None:
     lab.server.policy.require_approval = True
     key = f"file:{lab.keys}/device.pem"

@@ -58,6 +58,7 @@ def test_enroll(way: str, lab: Lab, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ec-p256", "rsa-2048"])
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2"])
 def test_enroll_and_reenroll_with_hardware(
@@ -154,6 +155,7 @@ def test_label(lab: Lab, tmp_path: Path) -> None:
     assert "404" in lab.cli.fails(7, "est", "cacerts", *lab.trust, "--label", "other")
 
 
+@pytest.mark.slow
 def test_pending_and_patience(lab: Lab, tmp_path: Path) -> None:
     """202 with Retry-After (RFC 7030 section 4.2.3): exit 8, or --wait."""
     key = lab.key()

@@ -56,10 +56,12 @@ def test_tpm2_type_it_cannot_make(cli: Cli, swtpm: Swtpm, tmp_path: Path) -> Non
     assert list(tmp_path.glob("*.pem")) == []
 
 
+@pytest.mark.slow
 def test_tpm2_persistent_handle(cli: Cli, swtpm: Swtpm) -> None:
     _round(cli, "tpm2:handle=0x81000010", "ec-p256", hardware=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in TYPES]
 )
@@ -83,6 +85,7 @@ def test_pkcs11_tool_sees_a_key_that_was_never_extractable(cli: Cli, token: Soft
     assert "device-key" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2", "file"])
 def test_create_refuses_a_name_that_is_taken_and_reuse_takes_it(
     store: str, cli: Cli, token: SoftHsm, swtpm: Swtpm, tmp_path: Path

@@ -94,6 +94,7 @@ def test_password_by_environment_and_descriptor(odd: Lab, tmp_path: Path) -> Non
     assert "cannot read the secret in /nonexistent" in odd.cli.fails(2, *words, "--password-file", "/nonexistent")
 
 
+@pytest.mark.slow
 def test_flag_before_environment_before_configuration(odd: Lab, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("wrong")
     (tmp_path / "right").write_text(PASSWORD)
@@ -119,6 +120,7 @@ def test_password_at_the_prompt(odd: Lab) -> None:
     assert "no password for user" in screen
 
 
+@pytest.mark.slow
 def test_pin_by_every_way(pinned: SoftHsm, cli: Cli, tmp_path: Path) -> None:
     key = _bare(pinned)
     create = ("keys", "create", key, "--type", "ec-p256", "--reuse")
