@@ -169,6 +169,13 @@ def test_pending_is_resumed_with_the_same_key_and_can_be_abandoned(lab: Lab) -> 
     assert [path.name for path in lab.keys.glob("*.pem")] == ["device.pem"]
 
 
+def test_a_mistyped_state_directory_is_not_made(lab: Lab) -> None:
+    assert "no such state directory" in lab.cli.fails(9, "renew", "--state", lab.state)
+    assert lab.cli.ok("abandon", "--state", lab.state).out == "nothing was under way\n"
+    lab.cli.ok("doctor", "--state", lab.state)
+    assert not lab.state.exists()
+
+
 def test_show_of_nothing_and_of_a_clock_that_was_set_back(lab: Lab, cli: Cli) -> None:
     nothing = cli.ok("show", "--state", lab.state)
     assert nothing.out == f"state dir: {lab.state}\nenrolled: no\n"

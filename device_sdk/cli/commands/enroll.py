@@ -11,7 +11,7 @@ from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings, add_settings
-from device_sdk.errors import ConfigurationError, DeviceSdkError
+from device_sdk.errors import ConfigurationError, DeviceSdkError, StateError
 
 if TYPE_CHECKING:
     from device_sdk.client.device import Device, EnrolmentPlan, Outcome
@@ -121,6 +121,7 @@ def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     from device_sdk.client.device import RenewalPlan
 
     device = _device(settings)
+    _require_directory(device)
     if options.if_needed:
         decision = device.needs_renewal(threshold=inputs.threshold(settings))
         if not decision.needed:
@@ -139,8 +140,19 @@ def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     return _report(device.renew(plan), device, out, verb="renewed:")
 
 
+def _require_directory(device: Device) -> None:
+    """Taking the lock would make it, under a name that was perhaps mistyped."""
+    if not device.state.path.exists():
+        raise StateError(
+            f"{device.state.path}: there is no such state directory",
+            hint="name it with --state, or enrol first: device-sdk enroll",
+            path=str(device.state.path),
+        )
+
+
 def _abandon(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    abandoned = _device(settings).abandon()
+    device = _device(settings)
+    abandoned = device.state.path.exists() and device.abandon()
     out.data({"abandoned": abandoned}, "abandoned" if abandoned else "nothing was under way")
     return 0
 

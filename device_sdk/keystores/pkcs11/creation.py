@@ -128,7 +128,7 @@ def _reused(existing: ReadKey, asked: Pkcs11Uri, key_type: KeyType, *, reuse: bo
     uri = str(asked)
     if not reuse:
         raise KeyExistsError(
-            f"{uri}: a key of that name exists: {existing.info.uri}",
+            f"a key of that name exists: {existing.info.uri}",
             hint="use it with --reuse, or choose another object=",
             uri=uri,
         )
@@ -136,7 +136,7 @@ def _reused(existing: ReadKey, asked: Pkcs11Uri, key_type: KeyType, *, reuse: bo
     if not fits or existing.info.key_type is not key_type:
         kind = existing.info.key_type.value if existing.info.key_type else "of another kind"
         raise KeyExistsError(
-            f"{uri}: the key of that name is not the one asked for: {existing.info.uri} is {kind}",
+            f"the key of that name is {kind}, not {key_type.value}: {existing.info.uri}",
             hint="choose another object=, or delete the old key",
             uri=uri,
         )
