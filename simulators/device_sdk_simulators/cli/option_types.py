@@ -1,4 +1,4 @@
-"""What the options of the server accept: wrong values are refused before anything is made."""
+"""What the options of the server accept, as far as their text tells; files are read later (option_files)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from device_sdk_simulators.faults import Faults, UnknownFaultError
 
 _LONGEST_S = 10**9
-_LONGEST_PASSWORD = 1024
 
 
 def whole_number(lowest: int, highest: int) -> Callable[[str], int]:
@@ -48,47 +47,12 @@ def user(text: str) -> str:
     return text
 
 
-def password_file(text: str) -> str:
-    """The first line of a file."""
-    try:
-        with Path(text).open("rb") as file:
-            line = file.read(_LONGEST_PASSWORD + 3).split(b"\n")[0].removesuffix(b"\r")
-        password = line.decode()
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise argparse.ArgumentTypeError(f"{text} is not UTF-8") from error
-    if not password or len(line) > _LONGEST_PASSWORD or not password.isprintable():
-        words = f"1 to {_LONGEST_PASSWORD} bytes without control characters"
-        raise argparse.ArgumentTypeError(f"the first line of {text} is no password: that has {words}")
-    return password
-
-
-def document(text: str) -> tuple[str, bytes]:
-    """PATH=FILE: the path and what is in the file."""
+def document(text: str) -> tuple[str, Path]:
+    """PATH=FILE."""
     path, equals, file = text.partition("=")
     if not equals or not path.startswith("/"):
         raise argparse.ArgumentTypeError(f"{text!r} is not PATH=FILE with a path that begins with /")
-    return path, _content(file)
-
-
-def anchors(text: str) -> bytes:
-    """PEM of one or more certificates."""
-    from cryptography import x509
-
-    content = _content(text)
-    try:
-        x509.load_pem_x509_certificates(content)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} holds no PEM certificates: {error}") from error
-    return content
-
-
-def _content(file: str) -> bytes:
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"{file}: {error.strerror}") from error
+    return path, Path(file)
 
 
 def host(text: str) -> str:

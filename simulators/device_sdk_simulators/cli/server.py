@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from device_sdk_simulators.cli import option_types as types
 from device_sdk_simulators.cli import queue
+from device_sdk_simulators.cli.option_files import read_anchors, read_documents, read_password
 from device_sdk_simulators.cli.speaking import UsageError, say
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--user", type=types.user, help="a user that may enrol with a password")
     parser.add_argument(
         "--password-file",
-        type=types.password_file,
-        dest="password",
+        type=Path,
         metavar="FILE",
         help="that user's password, on the first line",
     )
@@ -51,9 +51,7 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--tls-min", choices=("1.2", "1.3"), default="1.2")
     group.add_argument("--tls-max", choices=("1.2", "1.3"), default="1.3")
-    group.add_argument(
-        "--client-anchors", type=types.anchors, metavar="FILE", help="PEM: makers' CAs whose devices may enrol"
-    )
+    group.add_argument("--client-anchors", type=Path, metavar="FILE", help="PEM: makers' CAs whose devices may enrol")
     group.add_argument("--label", action="append", default=[], type=types.label, help="a CA label to serve")
     group.add_argument("--require-approval", action="store_true", help="202 until somebody approves")
     group.add_argument(
@@ -97,20 +95,22 @@ def run(options: argparse.Namespace) -> int:
     from device_sdk_simulators.ca.tls import TlsProfile
     from device_sdk_simulators.server import ReferenceServer
 
-    if options.password is not None and options.user is None:
+    if options.password_file is not None and options.user is None:
         raise UsageError("--password-file needs --user: whose password is it?")
     if options.tls_min > options.tls_max:
         raise UsageError(f"--tls-min {options.tls_min} is above --tls-max {options.tls_max}")
+    documents = read_documents(options.document)
     server = ReferenceServer(
         options.state,
         host=options.host,
         port=options.port,
         user=options.user,
-        password=options.password,
+        password=read_password(options.password_file) if options.password_file else None,
         ca_key_type=options.ca_key_type,
         policy=_policy(options),
         tls=TlsProfile(tuple(options.name), minimum=f"TLSv{options.tls_min}", maximum=f"TLSv{options.tls_max}"),
     )
+    server.cale.resource.documents.update(documents)
     _configure(server, options)
     with server:
         facts = server.describe()
@@ -122,15 +122,12 @@ def run(options: argparse.Namespace) -> int:
 def _configure(server: ReferenceServer, options: argparse.Namespace) -> None:
     for fault in options.fault:
         server.faults.parse(fault)
-    server.cale.resource.documents.update(options.document)
     if options.clock_offset:
         offset = timedelta(seconds=options.clock_offset)
         server.clock = lambda: datetime.now(UTC) + offset
 
 
 def _policy(options: argparse.Namespace) -> Policy:
-    from cryptography import x509
-
     from device_sdk_simulators.policy import Policy
 
     policy = Policy(
@@ -147,6 +144,6 @@ def _policy(options: argparse.Namespace) -> Policy:
     if options.lifetime is not None:
         policy.lifetime = timedelta(seconds=options.lifetime)
     if options.client_anchors is not None:
-        policy.third_party_anchors = x509.load_pem_x509_certificates(options.client_anchors)
+        policy.third_party_anchors = read_anchors(options.client_anchors)
         policy.third_party_serials = None
     return policy

@@ -1,0 +1,52 @@
+"""Reads the files that options of the server name, before anything is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from device_sdk_simulators.cli.speaking import UsageError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+_LONGEST_PASSWORD = 1024
+
+
+def read_password(path: Path) -> str:
+    """The first line of a file; UsageError if that is no password."""
+    try:
+        with path.open("rb") as file:
+            # bounded: it may be a device
+            line = file.read(_LONGEST_PASSWORD + 3).split(b"\n")[0].removesuffix(b"\r")
+        password = line.decode()
+    except OSError as error:
+        raise UsageError(f"--password-file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--password-file {path} is not UTF-8") from error
+    if not password or len(line) > _LONGEST_PASSWORD or not password.isprintable():
+        words = f"1 to {_LONGEST_PASSWORD} bytes without control characters"
+        raise UsageError(f"--password-file {path}: the first line is no password, that has {words}")
+    return password
+
+
+def read_documents(documents: list[tuple[str, Path]]) -> dict[str, bytes]:
+    """The contents of files by the paths they are to have; UsageError."""
+    return {path: _content("--document", file) for path, file in documents}
+
+
+def read_anchors(file: Path) -> list[x509.Certificate]:
+    """Certificates in PEM; UsageError."""
+    from cryptography import x509
+
+    try:
+        return x509.load_pem_x509_certificates(_content("--client-anchors", file))
+    except ValueError as error:
+        raise UsageError(f"--client-anchors {file} holds no PEM certificates: {error}") from error
+
+
+def _content(option: str, file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{option} {file}: {error.strerror}") from error
