@@ -135,8 +135,9 @@ def _reused(existing: ReadKey, asked: Pkcs11Uri, key_type: KeyType, *, reuse: bo
     fits = (asked.label in (None, existing.found.label)) and asked.key_id in (None, existing.found.key_id)
     if not fits or existing.info.key_type is not key_type:
         kind = existing.info.key_type.value if existing.info.key_type else "of another kind"
+        differs = f"is {kind}, not {key_type.value}" if fits else f"is {kind}, and has another object= or id="
         raise KeyExistsError(
-            f"the key of that name is {kind}, not {key_type.value}: {existing.info.uri}",
+            f"the key of that name {differs}: {existing.info.uri}",
             hint="choose another object=, or delete the old key",
             uri=uri,
         )
