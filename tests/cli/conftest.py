@@ -15,6 +15,8 @@ from cryptography import x509
 from device_sdk_simulators.server import ReferenceServer
 from device_sdk_simulators.softhsm import SoftHsm
 
+from tests.mounts import UNSHARE
+
 COMMAND = [sys.executable, "-m", "device_sdk.cli.main"]
 
 
@@ -186,4 +188,4 @@ def on_tmpfs(setup: str, directory: Path) -> tuple[str, ...]:
     """
     directory.mkdir(exist_ok=True)
     script = f'mount=$1; shift; {setup}; exec "$@"'
-    return ("unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", script, "sh", str(directory))
+    return (*UNSHARE, "sh", "-ec", script, "sh", str(directory))

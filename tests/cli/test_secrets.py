@@ -150,6 +150,17 @@ def test_one_question_for_many_logins(pinned: SoftHsm, lab: Lab) -> None:
     os.close(read)
 
 
+def test_one_question_for_many_key_files(lab: Lab) -> None:
+    """Each opening of an encrypted key file wants the passphrase; a descriptor has it only once."""
+    words = lab.enroll_words(f"file:{lab.keys}/device.pem")
+    for command in (words, ("renew", "--state", lab.state)):
+        read = _descriptor("passphrase\n")
+        lab.cli.ok(*command, "--key-pin-fd", read, pass_fds=(read,))
+        os.close(read)
+    code, screen = _at_terminal(lab.cli, ["passphrase"], "renew", "--state", lab.state)
+    assert (code, screen.count("PIN for") + screen.lower().count("passphrase for")) == (0, 1), screen
+
+
 def test_end_of_file_at_the_prompt_is_no_pin(pinned: SoftHsm, cli: Cli) -> None:
     code, screen = _at_terminal(cli, ["\x04"], "keys", "list", _bare(pinned))
     assert code == 4, screen

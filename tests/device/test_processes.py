@@ -12,6 +12,7 @@ import pytest
 from device_sdk.client.device import Device
 from device_sdk.keystores import registry
 from device_sdk.state import Phase
+from tests.mounts import UNSHARE
 
 READ_ONLY = 'mount --bind "$0" "$0"; mount -o remount,ro,bind "$0"; exec "$@"'
 
@@ -78,7 +79,7 @@ def test_a_disk_that_fills_up_on_the_way_costs_nothing(runner, spec, file_keys, 
 def test_a_read_only_state_directory_makes_no_key_and_loses_nothing(runner, new_runner, spec, file_keys) -> None:
     state = Path(spec["state"])
     state.mkdir(mode=0o700)
-    prefix = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", READ_ONLY, str(state))
+    prefix = (*UNSHARE, "sh", "-ec", READ_ONLY, str(state))
     error = new_runner(*prefix).run("enroll", spec)["error"]
     assert error.startswith("StateNotWritableError")
     assert "Read-only file system" in error

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from device_sdk.state import StateDirectory
+from tests.mounts import UNSHARE
 
 # Runs in a private mount namespace: argv = directory, what to do to its file system, what to write.
 SCRIPT = """
@@ -54,7 +55,7 @@ def inside(setup: str, directory: StateDirectory, how: str) -> str:
     mount = directory.path.parent / "mount"
     mount.mkdir()
     command = f'{setup}; exec "$0" -c "$1" "$2/state" {how}'
-    run = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", command, sys.executable, SCRIPT, str(mount)]
+    run = [*UNSHARE, "sh", "-ec", command, sys.executable, SCRIPT, str(mount)]
     done = subprocess.run(run, capture_output=True, check=False, text=True, timeout=60, cwd=directory.path.parent)
     assert done.returncode == 0, done.stderr
     return done.stdout
