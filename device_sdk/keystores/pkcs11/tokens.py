@@ -19,6 +19,7 @@ PATIENCE_S = 3.0
 
 TRANSIENT = TOKEN_LOST | {codes.GENERAL_ERROR, codes.FUNCTION_FAILED}
 _PAUSE_S = 0.05
+_LOOKS = 3
 
 CKF_WRITE_PROTECTED = 0x2
 CKF_LOGIN_REQUIRED = 0x4
@@ -62,7 +63,7 @@ def find_patiently(module: Module, uri: Pkcs11Uri, may_restart: Callable[[], boo
     """The one token that fits a URI, also if another process is just writing to it.
 
     SoftHSM loses sight of a token whose files are being replaced, and of one that was away, until it is initialised
-    again. Where another token is in sight, that is not what happened: then one more look is enough.
+    again. Where another token is in sight, that is not what happened: then a few more looks are enough.
 
     Args:
         module: where to look.
@@ -88,7 +89,7 @@ def find_patiently(module: Module, uri: Pkcs11Uri, may_restart: Callable[[], boo
         except TokenNotFoundError as error:
             seen = (Pkcs11Uri.parse(candidate) for candidate in error.candidates or ())
             others = any(other.token and other.serial for other in seen)
-            if time.monotonic() > deadline or (others and attempt > 1):
+            if time.monotonic() > deadline or (others and attempt > _LOOKS):
                 raise
         except CkError as error:
             if error.code not in TRANSIENT or time.monotonic() > deadline:
