@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 import threading
@@ -20,6 +21,7 @@ from device_sdk_simulators.http.wire_faults import send_spoilt
 from device_sdk_simulators.http.writer import serialize
 
 _LINGER_S = 1.0
+_GRACE_S = 0.2
 
 
 class Connection:
@@ -48,12 +50,22 @@ class Connection:
         self._handler = handler
         self._clock = clock
         self._limits = limits
-        self._deadline = 0.0
+        self._since = time.monotonic()
+        self._deadline = self._since + limits.handshake_s
+        self._waits = True
         sock.setblocking(True)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._tls = SSL.Connection(context, sock)
         self._facts = TlsFacts()
         self._ended = threading.Event()
+
+    def waiting_s(self, now: float) -> float:
+        """For how many seconds the client has been owing us something; 0 while it is being answered."""
+        return now - self._since if self._waits and not self._ended.is_set() else 0.0
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether the time for the present step is over, and the thread has not seen it yet."""
+        return now > self._deadline + _GRACE_S and not self._ended.is_set()
 
     def serve(self) -> None:
         """Speak with the client until it leaves, breaks the rules or takes too long; never raises for what it sends."""
@@ -84,6 +96,7 @@ class Connection:
                 request = reader.next_request()
             except HttpError as error:
                 request = Request("?", "?", error=error)
+            self._take_time()
             response = self._handler(replace(request, tls=self._facts, connection=self.number))
             closing = request.version == "HTTP/1.0" or (request.header("Connection") or "").lower() == "close"
             response.close = response.close or closing or request.error is not None
@@ -94,8 +107,10 @@ class Connection:
 
     def _answer(self, response: Response, *, head_only: bool) -> None:
         if response.wire:
+            # faults take the time they are told to
             send_spoilt(response, self._clock(), self.send, self._ended.wait)
             return
+        self._wait_at_most(self._limits.answer_s, for_client=False)
         self.send(serialize(response, self._clock(), head_only=head_only))
 
     def send(self, data: bytes) -> None:
@@ -116,9 +131,14 @@ class Connection:
             raise ConnectionEnded
         return data
 
-    def _wait_at_most(self, seconds: float) -> None:
-        # The kernel ends a blocking read or write in time; a client that drips bytes meets the deadline instead.
-        self._deadline = time.monotonic() + seconds
+    def _take_time(self) -> None:
+        self._deadline, self._waits = math.inf, False
+
+    def _wait_at_most(self, seconds: float, *, for_client: bool = True) -> None:
+        # The kernel ends a blocking read or write in time; a client that drips bytes meets the deadline instead, here
+        # or, where OpenSSL reads and writes many times in one call, by the listener.
+        self._since = time.monotonic()
+        self._deadline, self._waits = self._since + seconds, for_client
         timeval = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -15,7 +16,9 @@ from device_sdk_simulators.http.messages import Handler
 from device_sdk_simulators.http.parser import Limits
 from device_sdk_simulators.http.tls import TlsSettings, make_context
 
-MAX_CONNECTIONS = 128
+_BACKLOG = 128
+_LOOK_S = 0.25
+"""How often slow connections are looked for."""
 
 
 class Listener:
@@ -27,7 +30,7 @@ class Listener:
         clock: for the Date header.
         host: address to bind; IPv4, or IPv6 if it holds a colon.
         port: 0 picks a free one.
-        limits: bounds of requests.
+        limits: bounds of requests and connections.
     """
 
     def __init__(
@@ -46,10 +49,11 @@ class Listener:
         self._context: SSL.Context = make_context(settings)
         self._open: dict[Connection, threading.Thread] = {}
         self._lock = threading.Lock()
-        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._slots = threading.BoundedSemaphore(self._limits.connections)
         self._stopping = threading.Event()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, port), family=family, backlog=MAX_CONNECTIONS)
+        self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        self._socket.settimeout(_LOOK_S)
         self.port: int = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, name=f"https-{self.port}", daemon=True)
 
@@ -83,25 +87,68 @@ class Listener:
             thread.join(timeout=10)
 
     def _accept(self) -> None:
+        looked = 0.0
         while not self._stopping.is_set():
+            if time.monotonic() - looked > _LOOK_S:
+                looked = time.monotonic()
+                self._end_overdue()
             try:
                 sock, _address = self._socket.accept()
+            except TimeoutError:
+                continue
             except OSError:
                 # the socket was closed, or this process has no file descriptor left: those in use will come back
                 self._stopping.wait(0.05)
                 continue
-            self._slots.acquire()
-            self.connections += 1
-            connection = Connection(sock, self._context, self.connections, self._handler, self._clock, self._limits)
-            thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
-            with self._lock:
-                self._open[connection] = thread
+            if self._find_place():
+                self._begin(sock)
+            else:
+                sock.close()
+
+    def _find_place(self) -> bool:
+        """Wait until there are fewer connections than the limit; False if the listener stops instead."""
+        while not self._stopping.is_set():
+            if self._slots.acquire(timeout=0.05):
+                return True
+            self._end_overdue()
+            self._make_room()
+        return False
+
+    def _begin(self, sock: socket.socket) -> None:
+        self.connections += 1
+        connection = Connection(sock, self._context, self.connections, self._handler, self._clock, self._limits)
+        thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+        with self._lock:
+            self._open[connection] = thread
+        try:
             thread.start()
+        except RuntimeError:
+            # no more threads to be had at the moment
+            sock.close()
+            self._forget(connection)
+
+    def _end_overdue(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            overdue = [connection for connection in self._open if connection.is_overdue(now)]
+        for connection in overdue:
+            connection.abort()
+
+    def _make_room(self) -> None:
+        """End the connection whose client has been silent for longest, if that is long."""
+        now = time.monotonic()
+        with self._lock:
+            longest = max(self._open, key=lambda connection: connection.waiting_s(now), default=None)
+        if longest is not None and longest.waiting_s(now) > self._limits.crowded_s:
+            longest.abort()
 
     def _serve(self, connection: Connection) -> None:
         try:
             connection.serve()
         finally:
-            with self._lock:
-                self._open.pop(connection, None)
-            self._slots.release()
+            self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        with self._lock:
+            self._open.pop(connection, None)
+        self._slots.release()

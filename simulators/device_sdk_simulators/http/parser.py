@@ -18,7 +18,19 @@ class ConnectionEnded(Exception):  # noqa: N818 - an event, not an error
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of a request in bytes and of waiting in seconds (EST-16)."""
+    """Bounds of a request in bytes, of waiting in seconds, and of connections (EST-16).
+
+    Attributes:
+        head_bytes: request line and headers.
+        body_bytes: content.
+        header_count: fields.
+        idle_s: until the first byte of the next request.
+        request_s: from there to its last byte, however slowly they come.
+        handshake_s: the TLS handshake, as a whole.
+        answer_s: until the client has taken the answer.
+        connections: open at one time.
+        crowded_s: how long a connection may wait for its client while another waits for a place.
+    """
 
     head_bytes: int = 16 * 1024
     body_bytes: int = 64 * 1024
@@ -26,6 +38,9 @@ class Limits:
     idle_s: float = 30.0
     request_s: float = 20.0
     handshake_s: float = 10.0
+    answer_s: float = 60.0
+    connections: int = 256
+    crowded_s: float = 2.0
 
 
 class RequestReader:

@@ -104,9 +104,8 @@ def test_a_client_that_does_not_read_is_cut_off(server, listen, pause):
         started = time.monotonic()
         if pause:
             # progress, but too little
-            with suppress(OSError):
-                while time.monotonic() - started < 10 and sock.recv(1000):
-                    time.sleep(pause)
+            while time.monotonic() - started < 2 and sock.recv(1000):
+                time.sleep(pause)
         # there is one place only: this one waits until it is free
         with client_context(server).wrap_socket(dial(listener), server_hostname="localhost"):
             assert time.monotonic() - started < 5
@@ -126,7 +125,7 @@ def test_silent_clients_give_way_when_others_wait(server, listen):
 
 def test_clients_that_are_being_answered_do_not_give_way(server, listen):
     def slow(_request):
-        time.sleep(1.0)
+        time.sleep(0.4)
         return Response(204)
 
     listener = listen(slow, connections=3, crowded_s=0.1)
