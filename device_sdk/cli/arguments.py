@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 
 from device_sdk.errors import ConfigurationError
 
@@ -13,18 +12,17 @@ _PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/]*@", re.IGNORECASE)
 
 
 def refuse_secrets(options: argparse.Namespace) -> None:
-    """Refuse passwords in URLs given as arguments, and warn of PINs in key URIs, which RFC 7512 allows.
+    """Refuse PINs in key URIs and passwords in URLs given as arguments; settings and variables may have them.
 
     Raises:
-        ConfigurationError: there is a password; the message does not repeat it.
+        ConfigurationError: there is one; the message does not repeat it.
     """
     for value in vars(options).values():
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str) and _PIN.search(text):
-                print(
-                    "device-sdk: warning: a PIN in an argument can be read by every user of this machine; name its file in the "
-                    "URI (pin-source=file:...), or give --key-pin-file or DEVICE_SDK_KEY_PIN",
-                    file=sys.stderr,
+                raise ConfigurationError(
+                    "a PIN in an argument can be read by every user of this machine and was not used",
+                    hint="name its file in the URI (pin-source=file:...), or give --key-pin-file or DEVICE_SDK_KEY_PIN",
                 )
             if isinstance(text, str) and _PASSWORD.match(text):
                 raise ConfigurationError(
