@@ -23,7 +23,8 @@ from device_sdk_simulators.ca.tls import LOCAL_NAMES, TlsProfile, tls_settings
 from device_sdk_simulators.cale.certificates import AUTHORITY_NAME
 from device_sdk_simulators.cale.service import CaleService
 from device_sdk_simulators.database import Database
-from device_sdk_simulators.est.app import EstApp, refusal
+from device_sdk_simulators.est.answers import refusal
+from device_sdk_simulators.est.app import EstApp
 from device_sdk_simulators.faults import WIRE_FAULTS, Faults
 from device_sdk_simulators.http.address import client_name, in_url
 from device_sdk_simulators.http.listener import Listener

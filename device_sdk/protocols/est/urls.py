@@ -23,12 +23,12 @@ class Operation(Enum):
     CSRATTRS = "csrattrs"
     SIMPLE_ENROLL = "simpleenroll"
     SIMPLE_REENROLL = "simplereenroll"
+    SERVERKEYGEN = "serverkeygen"
+    FULLCMC = "fullcmc"
 
 
 # EST-07: a label never looks like an operation, those of RFC 8295 and of the early drafts included.
 _RESERVED_LABELS = {operation.value for operation in Operation} | {
-    "fullcmc",
-    "serverkeygen",
     "pal",
     "eecerts",
     "crls",

@@ -1,0 +1,22 @@
+"""Where a request goes: operation, label and the CA behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from device_sdk_simulators.est.site import Site
+
+
+@dataclass(frozen=True)
+class Route:
+    """The parsed path of a request.
+
+    Attributes:
+        operation: last segment, lower case ("simpleenroll").
+        label: the CA label, or "".
+        site: the CA behind the label.
+    """
+
+    operation: str
+    label: str
+    site: Site
