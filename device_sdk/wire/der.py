@@ -34,6 +34,12 @@ def oid(dotted: str) -> bytes:
     return bytes(core.ObjectIdentifier(dotted).dump())
 
 
+def integer(value: int) -> bytes:
+    """INTEGER of any size, two's complement in the fewest octets (X.690 section 8.3)."""
+    bits = (~value if value < 0 else value).bit_length()
+    return tlv(0x02, value.to_bytes(bits // 8 + 1, "big", signed=True))
+
+
 def attribute(dotted: str, value: bytes) -> bytes:
     """SEQUENCE { type, SET { value } } with one value already encoded."""
     return sequence(oid(dotted), set_of([value]))
