@@ -1,4 +1,4 @@
-"""One request until its final answer: the 401 answered once, redirects of the same origin followed."""
+"""One request until its final answer: the 401 answered once, redirects followed where that is allowed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ from dataclasses import replace
 from device_sdk.errors import AuthenticationRequiredError, RedirectRefusedError
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.http import HttpRequest, HttpResponse
-from device_sdk.protocols.est.challenge import (
-    SUPPORTED_SCHEMES,
-    basic_authorization,
-    parse_challenges,
-    schemes_of,
-)
+from device_sdk.protocols.est.challenge import Challenge, parse_challenges, schemes_of
+from device_sdk.protocols.est.login import SUPPORTED, Login
 from device_sdk.protocols.est.redirects import MAX_REDIRECTS, REDIRECT_STATUSES, redirect_target
 from device_sdk.protocols.est.server_text import server_text
 
@@ -23,18 +19,26 @@ class Conversation:
     Args:
         request: the first request; it carries no credentials (EST-72: they answer a challenge, nothing else).
         origin: the origin all of it stays at.
-        credentials: what answers a challenge, or None.
+        credentials: what answers a challenge; a Login where nonces live on from one request to the next; or None.
         follow: whether redirects are followed; an unauthenticated connection follows none.
     """
 
     def __init__(
-        self, request: HttpRequest, origin: str, credentials: Credentials | None = None, *, follow: bool = True
+        self,
+        request: HttpRequest,
+        origin: str,
+        credentials: Credentials | Login | None = None,
+        *,
+        follow: bool = True,
     ) -> None:
-        self._request = request
+        self._plain = request
         self._origin = origin
-        self._credentials = credentials
-        self._answered = False
+        self._login = Login(credentials) if isinstance(credentials, Credentials) else credentials
         self._redirects_left = MAX_REDIRECTS if follow else 0
+        self._answered = False
+        self._retried_stale = False
+        self._authorized = self._login is not None and self._login.knows(request.target)
+        self._request = self._next()
 
     @property
     def request(self) -> HttpRequest:
@@ -47,35 +51,52 @@ class Conversation:
         Raises:
             AuthenticationRequiredError: 401 that cannot be answered, or the second one. Close the connection (EST-84).
             RedirectRefusedError: another origin, too many redirects, or one that must not be followed.
+            VerificationError: the server's proof of knowing the password is none.
         """
         if response.status_code == 401:
-            self._request = self._with_authorization(response)
-        elif response.status_code in REDIRECT_STATUSES:
-            self._request = self._redirected(response)
+            self._answer_challenge(response)
         else:
-            return None
+            if self._login is not None and self._authorized:
+                self._login.confirm(self._request, response)
+            if response.status_code not in REDIRECT_STATUSES:
+                return None
+            self._plain = self._redirected(response)
+        self._request = self._next()
         return self._request
 
-    def _with_authorization(self, response: HttpResponse) -> HttpRequest:
-        schemes = schemes_of(parse_challenges(response.header_values("WWW-Authenticate")))
-        credentials = self._credentials
-        known = any(scheme.lower() in SUPPORTED_SCHEMES for scheme in schemes)
-        if credentials is None or self._answered or not known:
-            raise self._refused(response, schemes, known)
-        self._answered = True
-        header = ("Authorization", basic_authorization(credentials))
-        return replace(self._request, headers=(*self._request.headers, header))
+    def _next(self) -> HttpRequest:
+        """The plain request, with an answer of its own: Digest covers method and target, and counts."""
+        if self._login is None or not self._authorized:
+            return self._plain
+        return replace(self._plain, headers=(*self._plain.headers, self._login.authorization(self._plain)))
 
-    def _refused(self, response: HttpResponse, schemes: tuple[str, ...], known: bool) -> AuthenticationRequiredError:
+    def _answer_challenge(self, response: HttpResponse) -> None:
+        challenges = parse_challenges(response.header_values("WWW-Authenticate"))
+        chosen = self._login.choose(challenges) if self._login else None
+        if self._login is None or chosen is None or not self._may_answer(self._login, chosen):
+            raise self._refused(response, schemes_of(challenges), known=chosen is not None)
+        self._login.begin(chosen, self._plain.target)
+        self._authorized = True
+
+    def _may_answer(self, login: Login, challenge: Challenge) -> bool:
+        """Once, and once more where only the nonce was too old (RFC 7616 section 3.3, stale)."""
+        if not self._answered:
+            self._answered = True
+            return True
+        if self._retried_stale or not login.is_stale(challenge):
+            return False
+        self._retried_stale = True
+        return True
+
+    def _refused(self, response: HttpResponse, schemes: tuple[str, ...], *, known: bool) -> AuthenticationRequiredError:
         hint = None
-        if self._answered:
-            why = "the server refused the user name or password"
-        elif self._credentials is None:
+        if self._login is None:
             why = "the server asks for authentication and there are no credentials"
             hint = "give a user name and a password file, or a client certificate and its key"
+        elif known:
+            why = "the server refused the user name or password"
         else:
-            offered = ", ".join(schemes) or "no scheme at all"
-            why = f"the server offers {offered}; supported is Basic" if not known else "not authenticated"
+            why = f"the server offers {', '.join(schemes) or 'no scheme at all'}; supported is {SUPPORTED}"
         return AuthenticationRequiredError(
             f"{self._request.method} {response.url}: {why}",
             hint=hint,
@@ -86,13 +107,24 @@ class Conversation:
         )
 
     def _redirected(self, response: HttpResponse) -> HttpRequest:
+        request = self._request
         if self._redirects_left == 0:
-            raise RedirectRefusedError(
-                f"{self._request.method} {response.url}: redirect refused: "
-                f"more than {MAX_REDIRECTS}, or on a connection that follows none",
-                url=response.url,
-                status_code=response.status_code,
-                location=response.header("Location"),
+            raise redirect_refused(
+                request, response, f"more than {MAX_REDIRECTS}, or on a connection that follows none"
             )
         self._redirects_left -= 1
-        return replace(self._request, target=redirect_target(self._request, response, self._origin))
+        there = redirect_target(request, response)
+        if there.url in self._visited:
+            raise redirect_refused(request, response, "it leads round in a circle")
+        self._visited.add(there.url)
+        if there.origin != self._origin:
+            request = self._leave(request, response, there)
+        return replace(request, target=there.target)
+
+    def _leave(self, request: HttpRequest, response: HttpResponse, there: RedirectTarget) -> HttpRequest:
+        """To another origin, if somebody answers for it, and without any credentials (EST-29, EST-31)."""
+        if not self._may_leave(response.url, there.url, request.method):
+            raise redirect_refused(request, response, f"it leads to {there.origin}; allow that origin if you mean it")
+        self._origin, self._credentials = there.origin, None
+        kept = tuple(field for field in request.headers if field[0].lower() not in _CREDENTIAL_FIELDS)
+        return replace(request, headers=kept)

@@ -1,7 +1,10 @@
-"""Which redirects are followed (RFC 7030 section 3.2.1, EST-27 to EST-31)."""
+"""Where redirects lead, and which are followed (RFC 7030 section 3.2.1, EST-27 to EST-31)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from device_sdk.errors import ConfigurationError, RedirectRefusedError
@@ -14,9 +17,35 @@ REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 _MAX_LOCATION_CHARS = 2048
 
+RedirectRule: TypeAlias = Callable[[str, str, str], bool]
+"""Asked before a request goes to another origin: the old URL, the new URL, the method. True sends it there."""
 
-def redirect_target(request: HttpRequest, response: HttpResponse, origin: str) -> str:
-    """The origin-form target on the same origin that the request is repeated at, with its method unchanged.
+
+@dataclass(frozen=True)
+class RedirectTarget:
+    """Where a redirect leads.
+
+    Attributes:
+        origin: "https://host:port", as in `EstEndpoint.origin`.
+        target: origin-form target there.
+    """
+
+    origin: str
+    target: str
+
+    @property
+    def url(self) -> str:
+        """The absolute URL."""
+        return self.origin + self.target
+
+
+def stay(_old_url: str, _new_url: str, _method: str) -> bool:
+    """The rule that leaves the origin for nobody."""
+    return False
+
+
+def redirect_target(request: HttpRequest, response: HttpResponse) -> RedirectTarget:
+    """Where the request is to be repeated, with its method unchanged.
 
     A POST stays a POST whatever the code: only so does "redirect" mean anything for an enrolment. 303 asks for a GET
     instead and is refused after a POST (EST-31, spec section 11).
@@ -24,34 +53,31 @@ def redirect_target(request: HttpRequest, response: HttpResponse, origin: str) -
     Args:
         request: what was sent.
         response: the redirect.
-        origin: the origin of the connection, as in `EstEndpoint.origin`.
 
     Raises:
-        RedirectRefusedError: another origin, no usable Location, or 303 after a POST. Another origin is never
-            followed: neither the trust decision nor the credentials of this one are good there.
+        RedirectRefusedError: no usable Location, not https, or 303 after a POST.
     """
     location = response.header("Location") or ""
-    shown = printable(shown_url(location), 200)
-
-    def refuse(why: str) -> RedirectRefusedError:
-        return RedirectRefusedError(
-            f"{request.method} {response.url}: redirect refused: {why}",
-            url=response.url,
-            status_code=response.status_code,
-            location=shown or None,
-        )
-
     if not location or len(location) > _MAX_LOCATION_CHARS or not location.isascii() or not location.isprintable():
-        raise refuse("its Location is missing, too long or not printable")
+        raise redirect_refused(request, response, "its Location is missing, too long or not printable")
     if " " in location or "\\" in location:
-        raise refuse("its Location is not a URI")
+        raise redirect_refused(request, response, "its Location is not a URI")
     if response.status_code == 303 and request.method != "GET":
-        raise refuse("303 would turn the request into a GET")
+        raise redirect_refused(request, response, "303 would turn the request into a GET")
     try:
         parts = urlsplit(urljoin(response.url, location))
-        there = origin_of(f"{parts.scheme}://{parts.netloc}")
+        origin = origin_of(f"{parts.scheme}://{parts.netloc}")
     except (ValueError, ConfigurationError) as error:
-        raise refuse("its Location is not an https URL") from error
-    if there != origin:
-        raise refuse(f"it leads to {there}; configure that server if you mean it")
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        raise redirect_refused(request, response, "its Location is not an https URL") from error
+    return RedirectTarget(origin, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+
+
+def redirect_refused(request: HttpRequest, response: HttpResponse, why: str) -> RedirectRefusedError:
+    """The error for a redirect that is not followed; names the place it led to."""
+    shown = printable(shown_url(response.header("Location") or ""), 200)
+    return RedirectRefusedError(
+        f"{request.method} {response.url}: redirect refused: {why}",
+        url=response.url,
+        status_code=response.status_code,
+        location=shown or None,
+    )
