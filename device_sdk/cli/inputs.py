@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
+    from device_sdk.model.compatibility import Compatibility
     from device_sdk.model.credentials import Credentials
     from device_sdk.model.csr import CsrSpec, DeviceAttributes
     from device_sdk.model.trust import Pin, TlsIdentity
@@ -24,6 +25,7 @@ _MAX_TIMEOUT_S = 86400.0
 
 SERVER = ("est.url", "est.label", "est.anchors", "est.pins", "est.implicit", "est.timeout_s", "est.proxy")
 _TRUST = ("est.anchors", "est.pins", "est.implicit")
+COMPATIBILITY = ("est.tls_max", "est.binding", "est.after_202")
 LOGIN = ("est.user", "est.password_file", "est.password_fd")
 IDENTITY = (
     "identity.subject",
@@ -124,6 +126,16 @@ def timeouts(settings: Settings) -> Timeouts:
     if total is None or not 0 < total <= _MAX_TIMEOUT_S:
         raise ConfigurationError(f"est.timeout_s must be greater than 0 and at most {_MAX_TIMEOUT_S}")
     return Timeouts(connect_s=min(10.0, total), read_s=min(30.0, total), total_s=total)
+
+
+def compatibility(settings: Settings) -> Compatibility:
+    """How far to bend towards the server."""
+    from device_sdk.model.compatibility import Compatibility
+
+    # The settings' choices are those of the model; a test compares them.
+    binding: Any = settings.text("est.binding") or "auto"
+    after_202: Any = settings.text("est.after_202") or "rebuild"
+    return Compatibility(binding, settings.text("est.tls_max"), after_202)
 
 
 def wait(settings: Settings) -> float:

@@ -19,6 +19,8 @@ class ConnectionFacts:
         tls_unique: first Finished message of the current handshake, TLS 1.2 only (RFC 5929 section 3.1).
         tls_exporter: 32 bytes of EXPORTER-Channel-Binding (RFC 9266), or None where the TLS library does not give it.
         client_authenticated: a client certificate was configured for this connection.
+        tls_finished: first Finished message of the handshake on TLS 1.3, where no standard uses it (EST-98); the
+            client's, in a resumed handshake the server's.
     """
 
     tls_version: str
@@ -26,6 +28,7 @@ class ConnectionFacts:
     tls_unique: bytes | None = None
     tls_exporter: bytes | None = None
     client_authenticated: bool = False
+    tls_finished: bytes | None = None
 
 
 BodyBuilder: TypeAlias = Callable[[ConnectionFacts], bytes]
@@ -42,6 +45,8 @@ class HttpRequest:
         headers: in the order they are sent; names in Title-Case; may hold a password, so they are in no repr.
         body: the bytes, or what makes them after the handshake (EST-96).
         limit_bytes: the largest acceptable response body.
+        operation: what the log calls this; the target's last segment if empty.
+        attempt: counted from 1, for the log.
     """
 
     method: str
@@ -49,6 +54,8 @@ class HttpRequest:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: bytes | BodyBuilder | None = field(default=None, repr=False)
     limit_bytes: int = MAX_RESPONSE_BYTES
+    operation: str = ""
+    attempt: int = 1
 
 
 @dataclass(frozen=True)

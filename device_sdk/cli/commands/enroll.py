@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser, name: str, _common: argparse.
 
 def _add_enroll(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, "key.uri", "key.type", *inputs.SERVER, *inputs.LOGIN, *inputs.IDENTITY, "est.wait_s")
+    add_settings(parser, *inputs.COMPATIBILITY)
     parser.add_argument("--reuse", action="store_true", help="certify a key that was there before")
     parser.add_argument("--again", action="store_true", help="enrol anew although there is a valid certificate")
     parser.add_argument("--tls-cert", metavar="FILE", help="certificate for TLS, the one of the factory for example")
@@ -37,7 +38,7 @@ def _add_enroll(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_renew(parser: argparse.ArgumentParser) -> None:
-    add_settings(parser, *inputs.LOGIN, "est.wait_s", "est.timeout_s", "est.proxy")
+    add_settings(parser, *inputs.LOGIN, "est.wait_s", "est.timeout_s", "est.proxy", *inputs.COMPATIBILITY)
     add_settings(parser, "renewal.rekey", "renewal.keep_old", "renewal.threshold", "identity.mac")
     parser.add_argument(
         "--new-key", metavar="URI", help="name of the new key; counted up from the first one if not given"
@@ -114,6 +115,7 @@ def _plan(options: argparse.Namespace, settings: Settings, identity: TlsIdentity
         wait_s=inputs.wait(settings),
         reuse_key=options.reuse,
         again=options.again,
+        compatibility=inputs.compatibility(settings),
     )
 
 
@@ -136,6 +138,7 @@ def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),
         wait_s=inputs.wait(settings),
+        compatibility=inputs.compatibility(settings),
     )
     return _report(device.renew(plan), device, out, verb="renewed:")
 

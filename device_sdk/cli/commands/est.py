@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
     ):
         description = words[:1].upper() + words[1:] + "."
         operation = operations.add_parser(name, help=words, description=description, parents=[common])
-        add_settings(operation, *inputs.SERVER, *inputs.LOGIN, *_KEY)
+        add_settings(operation, *inputs.SERVER, *inputs.COMPATIBILITY, *inputs.LOGIN, *_KEY)
         operation.add_argument("--out", metavar="FILE", help="write the result here instead of stdout")
         operation.set_defaults(run=run)
         _add_pair(operation, name)
@@ -87,6 +87,7 @@ def _client(settings: Settings, out: Output, identity: TlsIdentity | None = None
         credentials=inputs.credentials(settings, needed=identity is None),
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),
+        compatibility=inputs.compatibility(settings),
     )
 
 

@@ -14,6 +14,7 @@ from device_sdk.client.est import Clock
 from device_sdk.keystores import registry
 from device_sdk.keystores.base import KeyStore
 from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.compatibility import STANDARD, Compatibility
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyInfo, KeyType
@@ -29,6 +30,7 @@ class Connection:
     credentials: Credentials | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     proxy: str | None = None
+    compatibility: Compatibility = STANDARD
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class Enrolment:
 
     @property
     def _connection(self) -> Connection:
-        return Connection(self.plan.credentials, self.plan.timeouts, self.plan.proxy)
+        return Connection(self.plan.credentials, self.plan.timeouts, self.plan.proxy, self.plan.compatibility)
 
     @property
     def _uri(self) -> str:
@@ -193,6 +193,7 @@ class Enrolment:
             credentials=plan.credentials,
             timeouts=plan.timeouts,
             proxy=plan.proxy,
+            compatibility=plan.compatibility,
             clock=self.context.clock,
         )
 
@@ -208,6 +209,7 @@ class Enrolment:
                 credentials=plan.credentials,
                 timeouts=plan.timeouts,
                 proxy=plan.proxy,
+                compatibility=plan.compatibility,
                 clock=self.context.clock,
             )
             return client, False

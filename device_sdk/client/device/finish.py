@@ -88,6 +88,7 @@ def _prove(
                 credentials=connection.credentials,
                 timeouts=connection.timeouts,
                 proxy=connection.proxy,
+                compatibility=connection.compatibility,
                 clock=context.clock,
             ) as client,
         ):

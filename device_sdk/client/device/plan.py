@@ -8,6 +8,7 @@ from datetime import datetime
 from cryptography import x509
 
 from device_sdk.errors import ConfigurationError
+from device_sdk.model.compatibility import STANDARD, Compatibility
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import KeyType
@@ -37,6 +38,7 @@ class EnrolmentPlan:
         wait_s: how long to wait for a pending request (202) before giving up for now, in seconds.
         reuse_key: certify a key that was there before; such a key is never deleted by the SDK.
         again: enrol anew although there is a valid certificate.
+        compatibility: for servers that do not do as the standards say.
     """
 
     url: str
@@ -54,6 +56,7 @@ class EnrolmentPlan:
     wait_s: float = 0.0
     reuse_key: bool = False
     again: bool = False
+    compatibility: Compatibility = STANDARD
 
     def __post_init__(self) -> None:
         if bool(self.pins) == bool(self.anchors or self.implicit):
@@ -77,6 +80,7 @@ class RenewalPlan:
         timeouts: limits of one exchange.
         proxy: "http://host:port", or None.
         wait_s: how long to wait for a pending request (202) before giving up for now, in seconds.
+        compatibility: for servers that do not do as the standards say.
     """
 
     rekey: bool = True
@@ -88,6 +92,7 @@ class RenewalPlan:
     timeouts: Timeouts = field(default_factory=Timeouts)
     proxy: str | None = None
     wait_s: float = 0.0
+    compatibility: Compatibility = STANDARD
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Renewal:
 
     @property
     def _connection(self) -> Connection:
-        return Connection(self.plan.credentials, self.plan.timeouts, self.plan.proxy)
+        return Connection(self.plan.credentials, self.plan.timeouts, self.plan.proxy, self.plan.compatibility)
 
     def _left_over(self, state: DeviceState, current: IdentityRecord) -> Journal | None:
         """What an earlier run left for this one to go on with."""
@@ -136,6 +136,7 @@ class Renewal:
                     credentials=plan.credentials,
                     timeouts=plan.timeouts,
                     proxy=plan.proxy,
+                    compatibility=plan.compatibility,
                     clock=context.clock,
                 ) as client:
                     ca = client.cacerts()

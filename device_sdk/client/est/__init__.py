@@ -5,6 +5,7 @@ from __future__ import annotations
 from device_sdk.client.est.bootstrap import bootstrap, bootstrap_client
 from device_sdk.client.est.client import EstClient
 from device_sdk.client.est.clock import Clock
+from device_sdk.model.compatibility import Compatibility
 from device_sdk.model.credentials import Credentials
 from device_sdk.protocols.est.ca_certificates import CaCertificates, Ignored
 from device_sdk.protocols.est.issued import Enrolled
@@ -13,6 +14,7 @@ from device_sdk.protocols.est.responses import Pending
 __all__ = [
     "CaCertificates",
     "Clock",
+    "Compatibility",
     "Credentials",
     "Enrolled",
     "EstClient",

@@ -11,6 +11,7 @@ from device_sdk.client.est.client import EstClient
 from device_sdk.client.est.clock import Clock
 from device_sdk.client.est.exchange import carry
 from device_sdk.errors import ConfigurationError, FingerprintMismatchError
+from device_sdk.model.compatibility import STANDARD, Compatibility
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.trust import Pin, ServerTrust, TlsIdentity
 from device_sdk.protocols.est.ca_certificates import CaCertificates, usable_roots
@@ -75,6 +76,7 @@ def bootstrap_client(  # noqa: PLR0913  # every argument but the first two has a
     proxy: str | None = None,
     confirm: Confirm | None = None,
     clock: Clock | None = None,
+    compatibility: Compatibility = STANDARD,
 ) -> EstClient:
     """A client that trusts what bootstrap accepted and nothing else; see `bootstrap` for the rest.
 
@@ -91,6 +93,7 @@ def bootstrap_client(  # noqa: PLR0913  # every argument but the first two has a
         proxy: proxy URL, or None.
         confirm: as for `bootstrap`.
         clock: the time.
+        compatibility: as for EstClient.
 
     Raises:
         DeviceSdkError: as for `bootstrap`, but for what the second connection would show.
@@ -123,6 +126,7 @@ def bootstrap_client(  # noqa: PLR0913  # every argument but the first two has a
         timeouts=timeouts,
         proxy=proxy,
         clock=clock,
+        compatibility=compatibility,
     )
 
 

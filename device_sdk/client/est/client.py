@@ -13,6 +13,7 @@ from device_sdk.client.est.csr_body import CsrBody
 from device_sdk.client.est.exchange import carry
 from device_sdk.client.est.renewal import renewal_spec, renewal_wishes, require_same_identity
 from device_sdk.errors import ConfigurationError, EnrolmentPendingError
+from device_sdk.model.compatibility import STANDARD, Compatibility
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.http import HttpRequest, HttpResponse
@@ -52,6 +53,7 @@ class EstClient:
         proxy: an http:// proxy's URL, "" for none, None for HTTPS_PROXY and NO_PROXY of the environment.
         max_tls_version: "1.2" for servers that know no channel binding of TLS 1.3; None for the newest.
         clock: the time.
+        compatibility: what requests are bound to, and what is sent again after a 202.
 
     Raises:
         ConfigurationError: a URL or label that cannot be one, or nothing to trust.
@@ -69,6 +71,7 @@ class EstClient:
         proxy: str | None = None,
         max_tls_version: str | None = None,
         clock: Clock | None = None,
+        compatibility: Compatibility = STANDARD,
     ) -> None:
         self._endpoint = parse_est_url(url, label)
         if not trust.explicit and not trust.implicit:
@@ -80,6 +83,7 @@ class EstClient:
         self._identity = identity
         self._credentials = credentials
         self._clock = clock or Clock()
+        self._compatibility = compatibility
         self._ca: CaCertificates | None = None
         self._transport: Transport = open_transport(
             self._endpoint.origin,
@@ -87,7 +91,7 @@ class EstClient:
             identity=identity,
             timeouts=timeouts or Timeouts(),
             proxy=proxy,
-            max_tls_version=max_tls_version,
+            max_tls_version=max_tls_version or compatibility.highest_tls_version,
         )
 
     @property
@@ -144,7 +148,8 @@ class EstClient:
             CertificateMismatchError: the certificate is not for this key or leads to no Explicit anchor.
             ClockError: the certificate is not valid yet, according to this machine's clock.
         """
-        return self._enroll(CsrBody(key, spec, self._wishes(wishes)), wait_s, progress, renewal=False)
+        body = CsrBody(key, spec, self._wishes(wishes), compatibility=self._compatibility)
+        return self._enroll(body, wait_s, progress, renewal=False)
 
     def reenroll(
         self,
@@ -175,7 +180,13 @@ class EstClient:
         certificate = current if isinstance(current, x509.Certificate) else self._own_certificate()
         spec = renewal_spec(certificate, current if isinstance(current, CsrSpec) else None)
         asked = renewal_wishes(self._wishes(wishes))
-        body = CsrBody(key, spec, asked, check=lambda csr: require_same_identity(csr, certificate))
+        body = CsrBody(
+            key,
+            spec,
+            asked,
+            check=lambda csr: require_same_identity(csr, certificate),
+            compatibility=self._compatibility,
+        )
         return self._enroll(body, wait_s, progress, renewal=True)
 
     def close(self) -> None:
@@ -212,6 +223,7 @@ class EstClient:
             answer = read_enrolment(self._exchange(request), self._clock.now())
             if not isinstance(answer, Pending):
                 break
+            body.accepted()
             self._wait(answer, url, deadline, progress)
         if body.bound:
             # One use per connection (RFC 9266 section 4.1, EST-100).
@@ -238,6 +250,6 @@ class EstClient:
                 url=url,
                 retry_after_s=wait_s,
             )
-        if wait_s > _KEEP_OPEN_S:
+        if wait_s > _KEEP_OPEN_S and self._compatibility.after_202 != "keep-connection":
             self._transport.close()
         self._clock.sleep(wait_s)

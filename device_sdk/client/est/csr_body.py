@@ -8,6 +8,7 @@ from typing import TypeAlias
 from cryptography import x509
 
 from device_sdk.errors import LocalProtocolError
+from device_sdk.model.compatibility import STANDARD, Compatibility
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.http import ConnectionFacts
 from device_sdk.model.keys import PrivateKey
@@ -23,22 +24,32 @@ class CsrBody:
     """A BodyBuilder. The same CSR is sent again as long as the binding is the same.
 
     That spares the token a signature when a 401 is answered, and servers that know a pending request by its bytes
-    recognise it. On a new connection the binding differs, and the CSR is made and signed anew (EST-30, EST-164).
+    recognise it. On a new connection the binding differs, and the CSR is made and signed anew (EST-30, EST-164); unless
+    the server has answered 202 to it and the policy is to repeat it as it is.
 
     Args:
         key: signs the request; the key to be certified.
         spec: what to ask for.
         wishes: what the server asked for by /csrattrs, or None.
         check: looks at each CSR before it is sent, and raises if it must not be.
+        compatibility: what to bind to, and what to send again after a 202.
     """
 
     def __init__(
-        self, key: PrivateKey, spec: CsrSpec, wishes: CsrAttributes | None, *, check: CsrCheck | None = None
+        self,
+        key: PrivateKey,
+        spec: CsrSpec,
+        wishes: CsrAttributes | None,
+        *,
+        check: CsrCheck | None = None,
+        compatibility: Compatibility = STANDARD,
     ) -> None:
         self._key = key
         self._spec = spec
         self._wishes = wishes
         self._check = check
+        self._compatibility = compatibility
+        self._frozen = False
         self._der: bytes | None = None
         self._binding: str | None = None
 
@@ -54,18 +65,30 @@ class CsrBody:
             raise LocalProtocolError("no certificate request was made yet")
         return x509.load_der_x509_csr(self._der)
 
+    def accepted(self) -> None:
+        """The server answered 202: from now on the policy for that holds."""
+        self._frozen = self._compatibility.after_202 == "same-csr"
+
     def __call__(self, facts: ConnectionFacts) -> bytes:
         """The encoded CSR for a connection.
 
         Raises:
-            LocalProtocolError: the server wants a binding and this connection has none (EST-92).
+            LocalProtocolError: the server wants a binding and this connection has none (EST-92), or not the one chosen.
             KeyStoreError: the key could not sign.
         """
-        binding = channel_binding(facts)
+        if self._frozen and self._der is not None:
+            return encode_body(self._der)
+        mode = self._compatibility.binding
+        binding = channel_binding(facts, mode)
         if binding is None and self._wishes is not None and self._wishes.wants_binding:
+            why = (
+                "the client is told to bind to nothing"
+                if mode == "none"
+                else f"{facts.tls_version} gives no value for it here"
+            )
             raise LocalProtocolError(
-                f"the server wants the request bound to the connection, and {facts.tls_version} gives no value for it here",
-                hint="limit the connection to TLS 1.2",
+                f"the server wants the request bound to the connection, and {why}",
+                hint="choose a binding" if mode == "none" else "limit the connection to TLS 1.2",
             )
         if self._der is None or binding != self._binding:
             der = build_csr(self._spec, self._key, wishes=self._wishes, challenge_password=binding)

@@ -115,12 +115,14 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
         """What request bodies may be bound to (EST-93, EST-98)."""
         sock, version = self.tls, self.tls.version() or ""
         cipher = sock.cipher()
-        # CPython has a value for TLS 1.3 too, where it means nothing (RFC 9266 section 1).
-        unique = sock.get_channel_binding("tls-unique") if version == "TLSv1.2" else None
+        # CPython has a value for TLS 1.3 too, where it is not tls-unique (RFC 9266 section 1) but what libest uses.
+        finished = sock.get_channel_binding("tls-unique")
+        old = version == "TLSv1.2"
         return ConnectionFacts(
             tls_version=version,
             cipher=cipher[0] if cipher else "",
-            tls_unique=unique,
+            tls_unique=finished if old else None,
+            tls_finished=None if old else finished,
             tls_exporter=_exporter(sock),
             client_authenticated=self._client_authenticated,
         )
