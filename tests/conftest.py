@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 # Started in the background, by nohup or by some build servers, these are ignored, and programs under test inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for _number in (signal.SIGHUP, signal.SIGQUIT):
