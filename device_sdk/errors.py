@@ -16,14 +16,17 @@ DeviceSdkError
   EnrolmentPendingError                202: accepted, not issued yet
   TransportError                       no connection, or it broke
     TransportTimeoutError
+    ProxyRefusedError
     TruncatedResponseError
     ResponseTooLargeError
     TlsError                           the handshake failed for a reason other than the server's identity
     TlsKeyUnavailableError             this Python's TLS library cannot be given a hardware key
+    SrpUnavailableError                this Python's TLS library has no SRP
   VerificationError                    checked and found bad
     ServerNotTrustedError              no path to a trust anchor, expired, or not yet valid
     ServerNotAuthorizedError           a trusted certificate, but neither the name nor id-kp-cmcRA fits
     FingerprintMismatchError           no CA certificate with the pinned fingerprint
+    SharedSecretError                  certificate-less TLS: the two sides do not know the same password
   KeyStoreError                        a token, a TPM or a key file
     TokenNotFoundError, TokenAmbiguousError, TokenRemovedError
     KeyNotFoundError, KeyAmbiguousError, KeyExistsError
@@ -34,6 +37,7 @@ DeviceSdkError
     KeyStoreBusyError                  resources or locks that did not come free in time
     KeyStoreFailedError                the token or TPM answered with a code of its own
     StoreCorruptError                  an object or a file that cannot be read
+    KeyMaterialError                   a private key given for import that cannot be used
   StateError                           the state directory
     StateBusyError, StateCorruptError, StateNotWritableError
   ClockError                           this machine's clock cannot be right
@@ -188,11 +192,12 @@ class EnrolmentPendingError(DeviceSdkError):
 
 
 class TransportError(DeviceSdkError):
-    """No connection, or it broke; `url` is the endpoint."""
+    """No connection, or it broke; `url` is the endpoint; `request_sent` is False if nothing of the request was sent."""
 
     code = "transport"
     exit_code = 5
     url: str | None = None
+    request_sent: bool | None = None
 
 
 class TransportTimeoutError(TransportError):
@@ -200,6 +205,14 @@ class TransportTimeoutError(TransportError):
 
     code = "timeout"
     timeout_s: float | None = None
+
+
+class ProxyRefusedError(TransportError):
+    """The proxy opened no tunnel; `proxy` is its address, `status_code` what it answered (407: it wants a password)."""
+
+    code = "proxy-refused"
+    proxy: str | None = None
+    status_code: int | None = None
 
 
 class TruncatedResponseError(TransportError):
@@ -225,6 +238,12 @@ class TlsKeyUnavailableError(TlsError):
     """This Python's TLS library cannot be given a hardware key."""
 
     code = "tls-key-unavailable"
+
+
+class SrpUnavailableError(TlsError):
+    """This Python's TLS library has no certificate-less TLS (SRP), or does not let it be reached."""
+
+    code = "srp-unavailable"
 
 
 class VerificationError(DeviceSdkError):
@@ -254,6 +273,13 @@ class FingerprintMismatchError(VerificationError):
 
     code = "fingerprint-mismatch"
     seen: tuple[str, ...] | None = None
+
+
+class SharedSecretError(VerificationError):
+    """Certificate-less TLS failed: this side or the server does not know `user`'s password; which one cannot be told."""
+
+    code = "shared-secret"
+    user: str | None = None
 
 
 class KeyStoreError(DeviceSdkError):
@@ -370,6 +396,12 @@ class StoreCorruptError(KeyStoreError):
     """An object or a file of the keystore cannot be read."""
 
     code = "store-corrupt"
+
+
+class KeyMaterialError(KeyStoreError):
+    """A private key that was given for import is not the PKCS#8 structure it has to be, or its two halves do not fit."""
+
+    code = "key-material"
 
 
 class StateError(DeviceSdkError):

@@ -9,12 +9,14 @@ from device_sdk.transports.openssl_provider.context import ensure_available, rai
 from device_sdk.transports.openssl_provider.libcrypto import forget_errors
 from device_sdk.transports.openssl_provider.ssl_pointer import (
     accept_any_purpose,
+    context_pointer,
     export_keying_material,
     has_extended_master_secret,
 )
 
 __all__ = [
     "accept_any_purpose",
+    "context_pointer",
     "ensure_available",
     "export_keying_material",
     "forget_errors",

@@ -37,25 +37,25 @@ class Library:
     def __init__(self, path: str) -> None:
         try:
             self._handle = ctypes.CDLL(path)
-            self.add_builtin = self._function(
+            self.add_builtin = self.function(
                 "OSSL_PROVIDER_add_builtin", ctypes.c_int, Pointer, ctypes.c_char_p, Pointer
             )
-            self.try_load = self._function("OSSL_PROVIDER_try_load", Pointer, Pointer, ctypes.c_char_p, ctypes.c_int)
-            self.clear_errors = self._function("ERR_clear_error", None)
-            self.fetch_keymgmt = self._function("EVP_KEYMGMT_fetch", Pointer, Pointer, ctypes.c_char_p, ctypes.c_char_p)
-            self.free_keymgmt = self._function("EVP_KEYMGMT_free", None, Pointer)
-            self.fetch_signature = self._function(
+            self.try_load = self.function("OSSL_PROVIDER_try_load", Pointer, Pointer, ctypes.c_char_p, ctypes.c_int)
+            self.clear_errors = self.function("ERR_clear_error", None)
+            self.fetch_keymgmt = self.function("EVP_KEYMGMT_fetch", Pointer, Pointer, ctypes.c_char_p, ctypes.c_char_p)
+            self.free_keymgmt = self.function("EVP_KEYMGMT_free", None, Pointer)
+            self.fetch_signature = self.function(
                 "EVP_SIGNATURE_fetch", Pointer, Pointer, ctypes.c_char_p, ctypes.c_char_p
             )
-            self.free_signature = self._function("EVP_SIGNATURE_free", None, Pointer)
-            self.stack_new = self._function("OPENSSL_sk_new_null", Pointer)
-            self.stack_push = self._function("OPENSSL_sk_push", ctypes.c_int, Pointer, Pointer)
-            self.stack_value = self._function("OPENSSL_sk_value", Pointer, Pointer, ctypes.c_int)
-            self.stack_free = self._function("OPENSSL_sk_free", None, Pointer)
-            self.context_of = self._function("SSL_get_SSL_CTX", Pointer, Pointer)
-            self.set_purpose = self._function("SSL_CTX_set_purpose", ctypes.c_int, Pointer, ctypes.c_int)
-            self.control = self._function("SSL_ctrl", ctypes.c_long, Pointer, ctypes.c_int, ctypes.c_long, Pointer)
-            self.export = self._function(
+            self.free_signature = self.function("EVP_SIGNATURE_free", None, Pointer)
+            self.stack_new = self.function("OPENSSL_sk_new_null", Pointer)
+            self.stack_push = self.function("OPENSSL_sk_push", ctypes.c_int, Pointer, Pointer)
+            self.stack_value = self.function("OPENSSL_sk_value", Pointer, Pointer, ctypes.c_int)
+            self.stack_free = self.function("OPENSSL_sk_free", None, Pointer)
+            self.context_of = self.function("SSL_get_SSL_CTX", Pointer, Pointer)
+            self.set_purpose = self.function("SSL_CTX_set_purpose", ctypes.c_int, Pointer, ctypes.c_int)
+            self.control = self.function("SSL_ctrl", ctypes.c_long, Pointer, ctypes.c_int, ctypes.c_long, Pointer)
+            self.export = self.function(
                 "SSL_export_keying_material",
                 ctypes.c_int, Pointer, Pointer, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int,
             )  # fmt: skip
@@ -64,7 +64,8 @@ class Library:
                 f"the OpenSSL behind this Python's ssl module cannot be reached ({exc})", hint=_HINT
             ) from exc
 
-    def _function(self, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
+    def function(self, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
+        """One more function of theirs, with its C types; AttributeError if this OpenSSL does not have it."""
         function = self._handle[name]
         function.restype, function.argtypes = result, list(arguments)
         return function

@@ -70,6 +70,16 @@ def has_extended_master_secret(sock: ssl.SSLSocket | ssl.SSLObject) -> bool:
     return bool(library().control(_ssl_pointer(sock), _GET_EXTENDED_MASTER_SECRET, 0, None) == 1)
 
 
+def context_pointer(context: ssl.SSLContext) -> int:
+    """The SSL_CTX of a client context; it lives as long as the context.
+
+    Raises:
+        TlsKeyUnavailableError: this Python does not let the context be reached.
+    """
+    throw_away = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+    return int(library().context_of(_ssl_pointer(throw_away)))
+
+
 def accept_any_purpose(context: ssl.SSLContext) -> None:
     """Let the peer's certificate have any extended key usage; the caller checks it after the handshake.
 
@@ -78,8 +88,7 @@ def accept_any_purpose(context: ssl.SSLContext) -> None:
     Raises:
         TlsKeyUnavailableError: this Python does not let the context be reached.
     """
-    throw_away = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
-    pointer = library().context_of(_ssl_pointer(throw_away))
+    pointer = context_pointer(context)
     if library().set_purpose(pointer, _PURPOSE_ANY) != 1:
         library().clear_errors()
         raise TlsKeyUnavailableError("OpenSSL does not take another certificate purpose")
