@@ -10,10 +10,13 @@ DeviceSdkError
   RemoteProtocolError                  the peer broke the protocol
     HttpStatusError                    a status that means "no"
       AuthenticationRequiredError      401, no or wrong credentials
+      CmcRefusedError                  a signed CMC answer that says no; its subclasses say why
+        CmcIdentityError, CmcPopError, CmcTimeError, CmcUnsupportedError, CmcUnavailableError
     RedirectRefusedError               a redirect that must not be followed
     CertificateMismatchError           an issued certificate that is not the one asked for
     CsrAttributesError                 /csrattrs contradicts itself, goes below policy, or asks for the impossible
   EnrolmentPendingError                202: accepted, not issued yet
+    CmcPendingError                    the same said by CMC; carries what a later query needs
   TransportError                       no connection, or it broke
     TransportTimeoutError
     ProxyRefusedError
@@ -26,6 +29,7 @@ DeviceSdkError
     ServerNotTrustedError              no path to a trust anchor, expired, or not yet valid
     ServerNotAuthorizedError           a trusted certificate, but neither the name nor id-kp-cmcRA fits
     FingerprintMismatchError           no CA certificate with the pinned fingerprint
+    CmcUntrustedError                  a CMC answer that nobody trusted signed, or that answers something else
     SharedSecretError                  certificate-less TLS: the two sides do not know the same password
   KeyStoreError                        a token, a TPM or a key file
     TokenNotFoundError, TokenAmbiguousError, TokenRemovedError
@@ -162,6 +166,51 @@ class AuthenticationRequiredError(HttpStatusError):
     schemes: tuple[str, ...] | None = None
 
 
+class CmcRefusedError(HttpStatusError):
+    """A CMC answer, signed by somebody who may, that says no (RFC 5272 section 6.1).
+
+    Raised itself for the reasons that have no class of their own: badMessageCheck, badRequest, badCertId,
+    mustArchiveKeys, noKeyReuse, and private ones. `cmc_status` and `fail_info` are the RFC's words ("failed", "badRequest") or numbers, `body_parts` what of the request
+    they are about (0 is the whole), `transaction_id` the number both sides know it by.
+    """
+
+    code = "cmc-refused"
+    cmc_status: str | None = None
+    fail_info: str | None = None
+    body_parts: tuple[int, ...] | None = None
+    transaction_id: str | None = None
+
+
+class CmcIdentityError(CmcRefusedError):
+    """badIdentity, authDataFail: the shared secret, its name or the certificate that signed does not count."""
+
+    code = "cmc-identity"
+
+
+class CmcPopError(CmcRefusedError):
+    """popRequired, popFailed: possession of the key, or its link to this connection, was not proved."""
+
+    code = "cmc-pop"
+
+
+class CmcTimeError(CmcRefusedError):
+    """badTime: the signing time is too far from the server's clock."""
+
+    code = "cmc-time"
+
+
+class CmcUnsupportedError(CmcRefusedError):
+    """noSupport, badAlg, unsupportedExt: the server cannot do what was asked."""
+
+    code = "cmc-unsupported"
+
+
+class CmcUnavailableError(CmcRefusedError):
+    """tryLater, internalCAError: not now."""
+
+    code = "cmc-unavailable"
+
+
 class RedirectRefusedError(RemoteProtocolError):
     """A redirect that must not be followed; `location` is where it pointed."""
 
@@ -189,6 +238,12 @@ class EnrolmentPendingError(DeviceSdkError):
     exit_code = 8
     url: str | None = None
     retry_after_s: float | None = None
+
+
+class CmcPendingError(EnrolmentPendingError):
+    """Pending or partial (RFC 5272 section 6.13); `pending` is what a query needs, as text that fits JSON and holds no secret."""
+
+    pending: dict[str, str] | None = None
 
 
 class TransportError(DeviceSdkError):
@@ -280,6 +335,13 @@ class SharedSecretError(VerificationError):
 
     code = "shared-secret"
     user: str | None = None
+
+
+class CmcUntrustedError(VerificationError):
+    """A CMC answer that cannot be believed; `reason` is "unsigned", "signature", "signer", "nonce" or "transaction"."""
+
+    code = "cmc-untrusted"
+    reason: str | None = None
 
 
 class KeyStoreError(DeviceSdkError):

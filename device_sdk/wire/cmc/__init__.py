@@ -1,0 +1,1 @@
+"""Certificate Management over CMS: Full PKI Requests and Responses (RFC 5272 with RFC 6402)."""
