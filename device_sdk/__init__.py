@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from device_sdk.keystores.registry import (
         create_key,
         delete_key,
+        import_key,
         list_keys,
         load_certificate,
         open_key,
@@ -54,6 +55,7 @@ _HOMES = {
     "client_ssl_context": "device_sdk.transports.https",
     "create_key": "device_sdk.keystores.registry",
     "delete_key": "device_sdk.keystores.registry",
+    "import_key": "device_sdk.keystores.registry",
     "list_keys": "device_sdk.keystores.registry",
     "load_certificate": "device_sdk.keystores.registry",
     "open_key": "device_sdk.keystores.registry",
@@ -86,6 +88,7 @@ __all__ = [
     "client_ssl_context",
     "create_key",
     "delete_key",
+    "import_key",
     "list_keys",
     "load_certificate",
     "open_key",

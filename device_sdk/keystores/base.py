@@ -11,7 +11,7 @@ from cryptography import x509
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyInfo, KeyType, Probe
-from device_sdk.model.secret import SecretProvider
+from device_sdk.model.secret import Secret, SecretProvider
 
 UriT = TypeVar("UriT", bound=KeyUri)
 
@@ -47,12 +47,41 @@ class KeyStore(ABC, Generic[UriT]):
         """
 
     @abstractmethod
-    def open(self, uri: UriT) -> DeviceKey:
+    def import_key(self, uri: UriT, pkcs8: Secret, *, reuse: bool = False) -> DeviceKey:
+        """Put a private key that was made elsewhere into the keystore, prove it, and open it.
+
+        The key has its name only when it is complete; it is asked for a signature that its public half in the PKCS#8
+        verifies, its attributes are read back, and it is destroyed again if one of that fails. Afterwards it is opened
+        with `allow_imported`. Such a key was outside: whoever had it before may still have it (EST-202).
+
+        Args:
+            uri: names the new key completely (token and object, handle or file).
+            pkcs8: DER PrivateKeyInfo or OneAsymmetricKey (RFC 5958), not encrypted; EC P-256, P-384, P-521 or RSA 2048,
+                3072, 4096. The caller wipes what it came from.
+            reuse: open the key of that name if it is this very key, which finishes an import that was interrupted.
+
+        Raises:
+            UriError: the URI names no key, but a token, a TPM, a directory, or something else than a private key.
+            KeyMaterialError: not such a structure, or its private and public halves do not fit each other.
+            KeyExistsError: the name is taken and `reuse` is false, or the key there is another one.
+            MechanismUnsupportedError: a curve or size that the SDK or the hardware has not, or hardware that takes no
+                private key from outside.
+            ExtractableKeyError: the hardware does not say of the key that it cannot leave any more; it was destroyed.
+            KeyStoreFailedError: the key does not sign what its public half verifies; it was destroyed.
+        """
+
+    @abstractmethod
+    def open(self, uri: UriT, *, allow_imported: bool = False) -> DeviceKey:
         """Open exactly one key.
+
+        Args:
+            uri: names it.
+            allow_imported: take a key that was put into the hardware from outside, if it cannot leave any more;
+                `info.imported` tells. Key files are opened either way.
 
         Raises:
             UriError: the URI can never name a single key (tpm2: without a handle or file).
-            ExtractableKeyError: the key may leave the hardware, or was not made in it.
+            ExtractableKeyError: the key may leave the hardware; or it was not made in it, and `allow_imported` is false.
             KeyNotFoundError, KeyAmbiguousError: none or several fit; the candidates are listed.
         """
 

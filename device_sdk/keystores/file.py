@@ -41,6 +41,8 @@ from device_sdk.keystores.certificate_file import (
 )
 from device_sdk.keystores.file_keys import FileEcKey, FileRsaKey
 from device_sdk.keystores.pin_source import resolve_pin
+from device_sdk.keystores.pkcs8 import load_pkcs8
+from device_sdk.keystores.trial import prove
 from device_sdk.model.keys import KeyInfo, KeyType, PrivateKey, Probe, PublicKey
 from device_sdk.model.secret import Secret
 from device_sdk.wire.key_uri.file import FileUri
@@ -67,15 +69,36 @@ class FileKeyStore(KeyStore[FileUri]):
             key = ec.generate_private_key(key_type.curve)
         else:
             key = rsa.generate_private_key(public_exponent=65537, key_size=key_type.key_bits)
-        encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
-        if passphrase:
-            encryption = serialization.BestAvailableEncryption(passphrase.reveal())
-        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
         try:
-            create_file(path, pem, PRIVATE)
+            _write(path, key, passphrase)
         except KeyExistsError:
             return self._existing(uri, key_type, reuse=reuse)
         return self.open(replace(uri, pin_value=passphrase))
+
+    def import_key(self, uri: FileUri, pkcs8: Secret, *, reuse: bool = False) -> FileEcKey | FileRsaKey:
+        """Write a key to its file, encrypted if the URI or the caller has a passphrase; see KeyStore.import_key."""
+        key, key_type = load_pkcs8(pkcs8, str(uri))
+        path, public = Path(uri.path), key.public_key()
+        if is_taken(path):
+            return self._the_same(uri, key_type, public, reuse=reuse)
+        passphrase = resolve_pin(uri, self._pin, f"key file {uri.path}")
+        try:
+            _write(path, key, passphrase)
+        except KeyExistsError:
+            return self._the_same(uri, key_type, public, reuse=reuse)
+        try:
+            written = self.open(replace(uri, pin_value=passphrase))
+            prove(written, public)
+        except BaseException:
+            remove_file(path)
+            raise
+        return written
+
+    def _the_same(self, uri: FileUri, key_type: KeyType, public: PublicKey, *, reuse: bool) -> FileEcKey | FileRsaKey:
+        key = self._existing(uri, key_type, reuse=reuse)
+        if key.public_key() != public:
+            raise KeyExistsError(f"{uri}: there is another key of this name", uri=str(uri))
+        return key
 
     def _existing(self, uri: FileUri, key_type: KeyType, *, reuse: bool) -> FileEcKey | FileRsaKey:
         if not reuse:
@@ -86,8 +109,8 @@ class FileKeyStore(KeyStore[FileUri]):
             raise KeyExistsError(f"{uri}: there is a key of this name, of type {found}", uri=str(uri))
         return key
 
-    def open(self, uri: FileUri) -> FileEcKey | FileRsaKey:
-        """Open a key file; PKCS#8, and the older PEM forms of OpenSSL.
+    def open(self, uri: FileUri, *, allow_imported: bool = False) -> FileEcKey | FileRsaKey:
+        """Open a key file; PKCS#8, and the older PEM forms of OpenSSL. Where its key came from is not asked.
 
         Raises:
             KeyNotFoundError: no such file.
@@ -193,6 +216,14 @@ class FileKeyStore(KeyStore[FileUri]):
         from device_sdk.keystores.file_probe import probe_files
 
         return probe_files(Path(uri.path))
+
+
+def _write(path: Path, key: PrivateKey, passphrase: Secret | None) -> None:
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if passphrase:
+        encryption = serialization.BestAvailableEncryption(passphrase.reveal())
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    create_file(path, pem, PRIVATE)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from device_sdk.keystores.base import KeyStore
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyInfo, KeyType, Probe
-from device_sdk.model.secret import SecretProvider
+from device_sdk.model.secret import Secret, SecretProvider
 from device_sdk.wire.key_uri import parse_key_uri
 
 _STORES = {
@@ -45,10 +45,18 @@ def open_store(uri: str | KeyUri, *, pin: SecretProvider | None = None) -> tuple
     return store, parsed
 
 
-def open_key(uri: str | KeyUri, *, pin: SecretProvider | None = None) -> DeviceKey:
+def open_key(uri: str | KeyUri, *, pin: SecretProvider | None = None, allow_imported: bool = False) -> DeviceKey:
     """Open exactly one key; see KeyStore.open."""
     store, parsed = open_store(uri, pin=pin)
-    return store.open(parsed)
+    return store.open(parsed, allow_imported=allow_imported)
+
+
+def import_key(
+    uri: str | KeyUri, pkcs8: Secret, *, reuse: bool = False, pin: SecretProvider | None = None
+) -> DeviceKey:
+    """Put a private key that was made elsewhere where the URI says; see KeyStore.import_key."""
+    store, parsed = open_store(uri, pin=pin)
+    return store.import_key(parsed, pkcs8, reuse=reuse)
 
 
 def create_key(

@@ -7,10 +7,17 @@ from functools import partial
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from device_sdk.errors import KeyStoreBusyError, KeyStoreError, TokenNotFoundError, TokenRemovedError
+from device_sdk.errors import (
+    KeyStoreBusyError,
+    KeyStoreError,
+    KeyStoreFailedError,
+    TokenNotFoundError,
+    TokenRemovedError,
+)
 from device_sdk.keystores.keys import EcDeviceKey, RsaDeviceKey
+from device_sdk.model.keys import PublicKey
 
 _MESSAGE = b"device-sdk probe"
 _HASHES = (hashes.SHA1(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512())  # noqa: S303  # tried, not relied upon
@@ -23,6 +30,28 @@ def try_key(key: EcDeviceKey | RsaDeviceKey) -> Iterator[tuple[str, bool]]:
         KeyStoreError: the token or TPM went away or stayed busy, which says nothing about the key.
     """
     return _try_ec(key) if isinstance(key, EcDeviceKey) else _try_rsa(key)
+
+
+def prove(key: EcDeviceKey | RsaDeviceKey, public: PublicKey) -> None:
+    """Have a key sign what `public` has to verify.
+
+    Raises:
+        KeyStoreFailedError: it does not.
+    """
+    try:
+        if isinstance(key, EcDeviceKey) and isinstance(public, ec.EllipticCurvePublicKey):
+            public.verify(key.sign(_MESSAGE, ec.ECDSA(hashes.SHA256())), _MESSAGE, ec.ECDSA(hashes.SHA256()))
+            return
+        if isinstance(key, RsaDeviceKey) and isinstance(public, rsa.RSAPublicKey):
+            signature = key.sign(_MESSAGE, padding.PKCS1v15(), hashes.SHA256())
+            public.verify(signature, _MESSAGE, padding.PKCS1v15(), hashes.SHA256())
+            return
+    except InvalidSignature:
+        pass  # the same answer as for a key of another kind
+    uri = key.info.uri
+    raise KeyStoreFailedError(
+        f"{uri}: the key does not sign what its public half verifies", uri=uri, operation="test the key"
+    )
 
 
 def _try_ec(key: EcDeviceKey) -> Iterator[tuple[str, bool]]:

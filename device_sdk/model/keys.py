@@ -67,9 +67,13 @@ class KeyInfo:
         key_id: CKA_ID as hex, or None.
         spki_sha256: SHA-256 of the DER SubjectPublicKeyInfo, hex; None if the public key cannot be read.
         hardware: the private key is inside a token or TPM.
-        extractable: whether the private key can leave it (CKA_EXTRACTABLE; for a TPM: not fixedTPM or not fixedParent).
+        extractable: whether the private key can leave it (CKA_EXTRACTABLE; for a TPM: not fixedTPM or not fixedParent,
+            unless it is an imported key that nothing can duplicate).
         attributes: what was read back, by the keystore's own names (CKA_NEVER_EXTRACTABLE, fixedTPM, ...).
         certificate: whether a certificate is stored beside the key.
+        imported: the private key was outside of this hardware once, so that copies of it may exist (CKA_LOCAL or
+            CKA_NEVER_EXTRACTABLE is false; a TPM key without sensitiveDataOrigin or fixedTPM). Always false for key
+            files, which do not tell where they come from.
     """
 
     uri: str
@@ -82,6 +86,7 @@ class KeyInfo:
     extractable: bool
     attributes: dict[str, bool | int | str] = field(default_factory=dict)
     certificate: bool = False
+    imported: bool = False
 
     def to_json(self) -> dict[str, object]:
         """The same as data for `--json`."""

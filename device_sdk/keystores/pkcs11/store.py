@@ -26,7 +26,7 @@ from device_sdk.keystores.pkcs11.public import certificate_of, partners, read_pu
 from device_sdk.keystores.pkcs11.reading import ReadKey, exactly_one, open_one, read_key, refuse_to_open
 from device_sdk.keystores.runtime import exclusively
 from device_sdk.model.keys import KeyInfo, KeyType, Probe
-from device_sdk.model.secret import SecretProvider
+from device_sdk.model.secret import Secret, SecretProvider
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 
 CHANGE_TIMEOUT_S = 300.0
@@ -60,7 +60,11 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
                 read = create_key(connection, pins, uri, key_type, reuse=reuse)
             return self._key(connection, uri, read)
 
-    def open(self, uri: Pkcs11Uri) -> Pkcs11Key:
+    def import_key(self, uri: Pkcs11Uri, pkcs8: Secret, *, reuse: bool = False) -> Pkcs11Key:
+        """Not there yet."""
+        raise MechanismUnsupportedError(f"{uri}: import", uri=str(uri), mechanism="import")
+
+    def open(self, uri: Pkcs11Uri, *, allow_imported: bool = False) -> Pkcs11Key:
         """Open exactly one private key; one that could leave the token or was not made in it is refused. See KeyStore.open.
 
         Raises:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from device_sdk.errors import KeyExistsError, KeyStoreError, UriError
+from device_sdk.errors import KeyExistsError, KeyStoreError, MechanismUnsupportedError, UriError
 from device_sdk.keystores.atomic import PRIVATE, create_file, is_taken, remove_file, status_of
 from device_sdk.keystores.base import KeyStore
 from device_sdk.keystores.certificate_file import read_certificate, write_certificate
@@ -37,7 +37,7 @@ from device_sdk.keystores.tpm2.process import shared_tpm
 from device_sdk.keystores.tpm2.tcti import tcti_for
 from device_sdk.keystores.tpm2.templates import PublicArea
 from device_sdk.model.keys import KeyInfo, KeyType, Probe, PublicKey
-from device_sdk.model.secret import SecretProvider
+from device_sdk.model.secret import Secret, SecretProvider
 from device_sdk.wire.key_uri.tpm2 import Tpm2Uri
 
 
@@ -108,7 +108,11 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
             raise KeyExistsError(f"{uri}: there is a key of this name, of type {found}", uri=str(uri))
         return key
 
-    def open(self, uri: Tpm2Uri) -> DeviceKey:
+    def import_key(self, uri: Tpm2Uri, pkcs8: Secret, *, reuse: bool = False) -> DeviceKey:
+        """Not there yet."""
+        raise MechanismUnsupportedError(f"{uri}: import", uri=str(uri), mechanism="import")
+
+    def open(self, uri: Tpm2Uri, *, allow_imported: bool = False) -> DeviceKey:
         """Open a key; see opening.open_key for what is checked, and KeyStore.open."""
         _one_key(uri)
         key = open_key(self._tpm(uri), uri, self._pin, self._deadline_s)
@@ -198,6 +202,8 @@ def _one_key(uri: Tpm2Uri) -> str:
     """
     if uri.handle is None and uri.file is None:
         raise UriError(
-            f"{str(uri).removesuffix(':')}: names no single key", hint="tpm2:handle=0x81000010 or tpm2:file=/path/key.pem", uri=str(uri)
+            f"{str(uri).removesuffix(':')}: names no single key",
+            hint="tpm2:handle=0x81000010 or tpm2:file=/path/key.pem",
+            uri=str(uri),
         )
     return str(uri)
