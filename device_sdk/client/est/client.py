@@ -54,6 +54,8 @@ class EstClient:
         max_tls_version: "1.2" for servers that know no channel binding of TLS 1.3; None for the newest.
         clock: the time.
         compatibility: what requests are bound to, and what is sent again after a 202.
+        srp: user name and password for certificate-less TLS (RFC 7030 section 3.3.3); the server is then authorized by
+            knowing the password, and needs no trust anchor. Explicit anchors that are given stay the only ones.
 
     Raises:
         ConfigurationError: a URL or label that cannot be one, or nothing to trust.
@@ -72,9 +74,10 @@ class EstClient:
         max_tls_version: str | None = None,
         clock: Clock | None = None,
         compatibility: Compatibility = STANDARD,
+        srp: Credentials | None = None,
     ) -> None:
         self._endpoint = parse_est_url(url, label)
-        if not trust.explicit and not trust.implicit:
+        if not (trust.explicit or trust.implicit or srp):
             raise ConfigurationError(
                 f"{self._endpoint.origin}: nothing is trusted to vouch for this server",
                 hint="give trust anchors, or bootstrap with the fingerprint of its CA",
@@ -92,6 +95,7 @@ class EstClient:
             timeouts=timeouts or Timeouts(),
             proxy=proxy,
             max_tls_version=max_tls_version or compatibility.highest_tls_version,
+            srp=srp,
         )
 
     @property
