@@ -26,9 +26,18 @@ CREATE UNIQUE INDEX IF NOT EXISTS open_requests ON requests (identity, label, op
   WHERE state IN ('waiting', 'approved', 'denied');
 CREATE TABLE IF NOT EXISTS registrations (
   guid TEXT PRIMARY KEY, identity TEXT NOT NULL, created_at TEXT NOT NULL, revoked_at TEXT, csr BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS generations (
+  ca TEXT NOT NULL, number INTEGER NOT NULL, stage TEXT NOT NULL, changed_at TEXT NOT NULL, PRIMARY KEY (ca, number));
 CREATE TABLE IF NOT EXISTS answer_sizes (path TEXT NOT NULL, aead INTEGER NOT NULL, length INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
+
+
+# added to tables that databases of earlier versions have without them
+_LATER_COLUMNS = {
+    "certificates": {"ca": "TEXT NOT NULL DEFAULT ''", "label": "TEXT NOT NULL DEFAULT ''"},
+    "requests": {"serial": "TEXT"},
+}
 
 
 class UnusableDatabaseError(SimulatorError):
@@ -52,9 +61,17 @@ class Database:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.executescript(_SCHEMA)
+            self._add_columns()
         except sqlite3.Error as error:
             self._connection.close()
             raise UnusableDatabaseError(f"{path}: {error}") from error
+
+    def _add_columns(self) -> None:
+        with self.transaction() as connection:
+            for table, columns in _LATER_COLUMNS.items():
+                there = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
+                for name in columns.keys() - there:
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

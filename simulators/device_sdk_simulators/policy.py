@@ -37,7 +37,9 @@ class Policy:
         accept_finished: accept the client's Finished as binding on TLS 1.3 (EST-98 compatibility mode).
         csrattrs: object identifiers, or DER of whole Attributes, that /csrattrs lists; empty means 204.
         csrattrs_der: the whole /csrattrs body as DER, instead of `csrattrs`.
-        labels: CA labels that are served (EST-06); never the name of an operation (EST-07).
+        labels: CA labels that are served (EST-06) by the main CA; never the name of an operation (EST-07).
+        own_cas: CA labels that are served by a CA of their own; certificates of one count for nothing at another.
+            The TLS side learns of a new one with the next connection.
         lifetime: validity of issued certificates.
         backdate: how far before now they begin, for clients whose clock is slow.
         min_rsa_bits: smallest RSA key.
@@ -66,6 +68,7 @@ class Policy:
     csrattrs: list[str | bytes] = field(default_factory=lambda: [MAC_ADDRESS])
     csrattrs_der: bytes | None = None
     labels: set[str] = field(default_factory=set)
+    own_cas: set[str] = field(default_factory=set)
     lifetime: timedelta = timedelta(days=90)
     backdate: timedelta = timedelta(minutes=5)
     min_rsa_bits: int = 2048
@@ -87,7 +90,7 @@ class Policy:
     cale_certificate_lifetime: timedelta = timedelta(seconds=10)
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name == "labels" and isinstance(value, set):
+        if name in ("labels", "own_cas") and isinstance(value, set):
             for label in value:
                 check_label(label)
         object.__setattr__(self, name, value)

@@ -6,10 +6,12 @@ import hashlib
 import os
 import secrets
 import socket
+import sqlite3
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +19,8 @@ from typing import Self
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk_simulators.audit import AuditLog
-from device_sdk_simulators.ca.hierarchy import load_or_create, single_authority
+from device_sdk_simulators.ca.directory import single_authority
+from device_sdk_simulators.ca.hierarchy import Hierarchy
 from device_sdk_simulators.ca.keys import write_file
 from device_sdk_simulators.ca.tls import LOCAL_NAMES, TlsProfile, tls_settings
 from device_sdk_simulators.cale.certificates import AUTHORITY_NAME
@@ -25,10 +28,13 @@ from device_sdk_simulators.cale.service import CaleService
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.answers import refusal
 from device_sdk_simulators.est.app import EstApp
+from device_sdk_simulators.est.site import Surroundings
+from device_sdk_simulators.est.sites import Sites
 from device_sdk_simulators.faults import WIRE_FAULTS, Faults
 from device_sdk_simulators.http.address import client_name, in_url
 from device_sdk_simulators.http.listener import Listener
 from device_sdk_simulators.http.messages import HttpError, Request, Response
+from device_sdk_simulators.http.tls import TlsSettings
 from device_sdk_simulators.http.wire_faults import DEFAULTS
 from device_sdk_simulators.passwords import Users
 from device_sdk_simulators.policy import Policy
@@ -99,7 +105,6 @@ class ReferenceServer:
     def _open(self, opened: ExitStack, ca_key_type: str, password: str | None) -> None:
         state, user = self.state, self.user
         opened.callback(os.close, open_directory(state))
-        self.hierarchy = load_or_create(state / "ca", ca_key_type, self._now())
         self._database = Database(state / "server.sqlite")
         opened.callback(self._database.close)
         self._audit = AuditLog(state / "log.jsonl")
@@ -109,7 +114,9 @@ class ReferenceServer:
         if user is not None:
             self.users.add(user, self.password)
             write_file(self.password_file, self.password.encode() + b"\n")
-        self.est = EstApp(self.hierarchy, self._database, self.users, self.policy, self._now, self.faults)
+        shared = Surroundings(self._database, self.users, self.policy, self._now, self.faults)
+        self.sites = Sites(state, ca_key_type, shared)
+        self.est = EstApp(self.sites, shared)
         authority = single_authority(state / "cale", AUTHORITY_NAME, "ec-p256", self._now())
         identify = self.est.gatekeeper.identify
         self.cale = CaleService(authority, self._database, self.policy, self._now, identify)
@@ -118,15 +125,30 @@ class ReferenceServer:
         self._name = client_name(host)
         if self._name not in LOCAL_NAMES:
             profile = replace(profile, names=(*profile.names, self._name))
-        settings = tls_settings(self.hierarchy, profile, self.policy.third_party_anchors)
+        self._profile, self._shown = profile, self.sites.hierarchies()
         try:
-            return Listener(self.handle, settings, self._now, host, port)
+            listener = Listener(self.handle, self._tls_settings(), self._now, host, port)
         except OSError as error:
             words = error.strerror
             if error.errno is not None and not isinstance(error, socket.gaierror):
                 # without the address, which Python repeats here
                 words = os.strerror(error.errno)
             raise CannotListenError(f"cannot listen on {host} port {port}: {words}") from error
+        listener.before_connection = self._follow_rollover
+        return listener
+
+    def _tls_settings(self) -> TlsSettings:
+        main, *others = self._shown
+        return tls_settings(main, self._profile, self.policy.third_party_anchors, *others)
+
+    def _follow_rollover(self) -> None:
+        """Show a certificate of the generation that issues now, and let in clients of those in service."""
+        # while the files or the database cannot be read, what was read last still holds
+        with suppress(SimulatorError, OSError, sqlite3.Error):
+            hierarchies = self.sites.hierarchies()
+            if any(new is not old for new, old in zip_longest(hierarchies, self._shown)):
+                self._shown = hierarchies
+                self._listener.use(self._tls_settings())
 
     def _now(self) -> datetime:
         return self.clock()
@@ -136,7 +158,13 @@ class ReferenceServer:
 
     def use_tls(self, profile: TlsProfile) -> None:
         """Show another TLS certificate, or speak other versions, on connections made from now on."""
-        self._listener.use(tls_settings(self.hierarchy, profile, self.policy.third_party_anchors))
+        self._profile, self._shown = profile, self.sites.hierarchies()
+        self._listener.use(self._tls_settings())
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """The main CA as it is now."""
+        return self.sites.main.hierarchy
 
     def drop_connections(self) -> None:
         """Break every open connection, as a crash would; the server goes on."""

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from device_sdk_simulators.ca.keys import (
-    CaKey,
-    UnusableFileError,
-    digest_for,
-    load_key,
-    new_key,
-    pem,
-    write_file,
-    write_key,
-)
+from device_sdk_simulators.ca.keys import CaKey, digest_for
 
+ROOT_LIFETIME = timedelta(days=3650)
+ISSUING_LIFETIME = timedelta(days=1825)
 _DAY = timedelta(days=1)
 
 
@@ -36,36 +25,97 @@ class Authority:
 
 
 @dataclass(frozen=True)
-class Hierarchy:
-    """Root and issuing CA of one server."""
+class Generation:
+    """A root key, the issuing CA below it, and what ties it to the root key before (RFC 4210 section 4.4).
+
+    Attributes:
+        root: self-signed.
+        issuing: the issuing CA.
+        old_with_new: the root key before, signed by this one; None for the first generation.
+        new_with_old: this root key, signed by the one before; None for the first generation.
+    """
 
     root: Authority
     issuing: Authority
+    old_with_new: x509.Certificate | None = None
+    new_with_old: x509.Certificate | None = None
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """One CA at one moment.
+
+    Attributes:
+        root: of the generation that issues.
+        issuing: of the generation that issues.
+        others: further generations in service: published and not issuing yet, or replaced and not retired yet.
+        links: OldWithNew and NewWithOld between the generations in service.
+        retired: issuing CAs that are not in service any more.
+    """
+
+    root: Authority
+    issuing: Authority
+    others: tuple[Generation, ...] = ()
+    links: tuple[x509.Certificate, ...] = ()
+    retired: tuple[x509.Certificate, ...] = ()
 
     @property
     def bag(self) -> tuple[x509.Certificate, ...]:
-        """What /cacerts gives (EST-115): the root and every CA below it."""
-        return (self.root.certificate, self.issuing.certificate)
+        """What /cacerts gives (EST-115, EST-116): the roots in service, the CAs below them, and the links."""
+        others = [authority.certificate for one in self.others for authority in (one.root, one.issuing)]
+        return (self.root.certificate, self.issuing.certificate, *others, *self.links)
+
+    @property
+    def roots(self) -> tuple[Authority, ...]:
+        """Roots in service, that of the issuing generation first."""
+        return (self.root, *(one.root for one in self.others))
+
+    @property
+    def issuers(self) -> tuple[Authority, ...]:
+        """Issuing CAs in service, the one that issues first."""
+        return (self.issuing, *(one.issuing for one in self.others))
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """What a TLS server sends with its certificate: the issuing CA, and the way to anchors of other generations."""
+        key = self.root.certificate.public_key()
+        return (self.issuing.certificate, *(link for link in self.links if link.public_key() == key))
 
 
 def make_authority(name: str, key: CaKey, now: datetime, issuer: Authority | None = None) -> Authority:
     """A CA certificate: self-signed without an issuer; an issuing CA (pathLen 0) with one."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    signer = issuer.key if issuer else key
+    span = now - _DAY, now + (ROOT_LIFETIME if issuer is None else ISSUING_LIFETIME)
+    if issuer is None:
+        return Authority(make_ca_certificate(subject, key.public_key(), subject, key, span), key)
+    issuer_name = issuer.certificate.subject
+    return Authority(make_ca_certificate(subject, key.public_key(), issuer_name, issuer.key, span, path_length=0), key)
+
+
+def make_ca_certificate(
+    subject: x509.Name,
+    public_key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    issuer: x509.Name,
+    signer: CaKey,
+    span: tuple[datetime, datetime],
+    *,
+    path_length: int | None = None,
+) -> x509.Certificate:
+    """A CA certificate with everything RFC 5280 section 4.2.1 wants of one: BasicConstraints, KeyUsage, key identifiers."""
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(issuer.certificate.subject if issuer else subject)
-        .public_key(key.public_key())
+        .issuer_name(issuer)
+        .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _DAY)
-        .not_valid_after(now + _DAY * (3650 if issuer is None else 1825))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0 if issuer else None), critical=True)
+        .not_valid_before(span[0])
+        .not_valid_after(span[1])
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(_CA_USAGE, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
-    return Authority(builder.sign(signer, digest_for(signer)), key)
+    return builder.sign(signer, digest_for(signer))
 
 
 _CA_USAGE = x509.KeyUsage(
@@ -79,50 +129,3 @@ _CA_USAGE = x509.KeyUsage(
     encipher_only=False,
     decipher_only=False,
 )
-
-
-def load_or_create(directory: Path, kind: str, now: datetime) -> Hierarchy:
-    """The hierarchy in a directory, made at first use; the directory appears complete or not at all."""
-    if not directory.exists():
-        root = make_authority("Reference Root CA", new_key(kind), now)
-        issuing = make_authority("Reference Issuing CA", new_key(kind), now, root)
-        with _appearing(directory) as temporary:
-            for name, authority in (("root", root), ("issuing", issuing)):
-                write_key(temporary / f"{name}.key", authority.key)
-                write_file(temporary / f"{name}.pem", pem(authority.certificate))
-            write_file(temporary / "anchors.pem", pem(root.certificate), 0o644)
-            write_file(temporary / "issuer.pem", pem(issuing.certificate, root.certificate), 0o644)
-    return Hierarchy(_load(directory, "root"), _load(directory, "issuing"))
-
-
-def single_authority(directory: Path, name: str, kind: str, now: datetime) -> Authority:
-    """A self-signed CA of its own in a directory, made at first use like the hierarchy."""
-    if not directory.exists():
-        authority = make_authority(name, new_key(kind), now)
-        with _appearing(directory) as temporary:
-            write_key(temporary / "root.key", authority.key)
-            write_file(temporary / "root.pem", pem(authority.certificate))
-    return _load(directory, "root")
-
-
-@contextmanager
-def _appearing(directory: Path) -> Iterator[Path]:
-    """A directory to fill, which gets its name when it is complete."""
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(mode=0o700)
-    try:
-        yield temporary
-        temporary.rename(directory)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _load(directory: Path, name: str) -> Authority:
-    file = directory / f"{name}.pem"
-    try:
-        certificate = x509.load_pem_x509_certificate(file.read_bytes())
-    except ValueError as error:
-        raise UnusableFileError(f"{file} holds no certificate: {error}") from error
-    return Authority(certificate, load_key(directory / f"{name}.key"))

@@ -49,14 +49,23 @@ class TlsProfile:
     maximum: str = "TLSv1.3"
 
 
-def tls_settings(hierarchy: Hierarchy, profile: TlsProfile, third_parties: Sequence[x509.Certificate]) -> TlsSettings:
-    """A key and a certificate as the profile says, made now; clients of this CA and of third parties are let in."""
+def tls_settings(
+    hierarchy: Hierarchy, profile: TlsProfile, third_parties: Sequence[x509.Certificate], *others: Hierarchy
+) -> TlsSettings:
+    """A key and a certificate as the profile says, made now; clients of the CAs and of third parties are let in.
+
+    Clients of retired generations, too: the handler tells them what a TLS alert could not.
+    """
     now = datetime.now(UTC)
-    issuer = make_authority("Unknown CA", new_key("ec-p256"), now) if profile.unknown_ca else hierarchy.issuing
+    issuer, intermediates = hierarchy.issuing, hierarchy.chain
+    if profile.unknown_ca:
+        issuer = make_authority("Unknown CA", new_key("ec-p256"), now)
+        intermediates = (issuer.certificate,)
     key = new_key(profile.key_type)
     certificate = _server_certificate(issuer, profile, key, now)
-    chain = [certificate, issuer.certificate] if profile.send_chain else [certificate]
-    return TlsSettings(chain, key, [*hierarchy.bag, *third_parties], profile.minimum, profile.maximum)
+    chain = [certificate, *intermediates] if profile.send_chain else [certificate]
+    ours = [one for known in (hierarchy, *others) for one in (*known.bag, *known.retired)]
+    return TlsSettings(chain, key, [*ours, *third_parties], profile.minimum, profile.maximum)
 
 
 def _server_certificate(issuer: Authority, profile: TlsProfile, key: CaKey, now: datetime) -> x509.Certificate:

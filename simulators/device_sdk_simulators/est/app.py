@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import TypeAlias
 
-from device_sdk_simulators.ca.hierarchy import Hierarchy
-from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.answers import base64_body
 from device_sdk_simulators.est.bodies import encode_body
 from device_sdk_simulators.est.cms import certs_only
@@ -15,11 +12,10 @@ from device_sdk_simulators.est.csrattrs import csr_attributes
 from device_sdk_simulators.est.enrolment import Enrolment
 from device_sdk_simulators.est.queue import ApprovalQueue
 from device_sdk_simulators.est.route import Route
-from device_sdk_simulators.est.site import Site
-from device_sdk_simulators.faults import Faults
+from device_sdk_simulators.est.site import Site, Surroundings
+from device_sdk_simulators.est.sites import Sites
 from device_sdk_simulators.http.messages import HttpError, Request, Response
-from device_sdk_simulators.passwords import Users
-from device_sdk_simulators.policy import LabelError, Policy, check_label
+from device_sdk_simulators.policy import LabelError, check_label
 
 PREFIX = "/.well-known/est/"
 Handler: TypeAlias = Callable[[Request, Route], Response]
@@ -29,28 +25,16 @@ class EstApp:
     """One EST server.
 
     Args:
-        hierarchy: the CA.
-        database: memory.
-        users: passwords.
-        policy: what is asked for and allowed.
-        clock: time of everything that is issued or checked.
-        faults: ways to misbehave.
+        sites: the CAs.
+        shared: what they have in common: memory, users, policy, clock, faults.
     """
 
-    def __init__(
-        self,
-        hierarchy: Hierarchy,
-        database: Database,
-        users: Users,
-        policy: Policy,
-        clock: Callable[[], datetime],
-        faults: Faults,
-    ) -> None:
-        self._policy = policy
-        self._site = Site(hierarchy, database, users, policy, clock, faults)
-        self.queue = ApprovalQueue(database)
-        self.gatekeeper, self.register = self._site.gatekeeper, self._site.register
-        enrolment = Enrolment(self.queue, policy, clock)
+    def __init__(self, sites: Sites, shared: Surroundings) -> None:
+        self._policy = policy = shared.policy
+        self.sites = sites
+        self.queue = ApprovalQueue(shared.database)
+        self.gatekeeper, self.register = sites.main.gatekeeper, sites.main.register
+        enrolment = Enrolment(self.queue, policy, shared.clock)
         self._operations: dict[str, tuple[str, Handler]] = {
             "cacerts": ("GET", self._cacerts),
             "csrattrs": ("GET", self._csrattrs),
@@ -79,16 +63,17 @@ class EstApp:
         label = segments[0] if len(segments) == 2 else ""
         if not request.path.startswith(PREFIX) or operation not in self._operations or len(segments) > 2:
             raise HttpError(404, "no such operation")
-        if len(segments) == 2 and not self._serves(label):
+        site = self._site(label) if len(segments) == 2 else self.sites.main
+        if site is None:
             raise HttpError(404, "no such label")
-        return Route(operation, label, self._site)
+        return Route(operation, label, site)
 
-    def _serves(self, label: str) -> bool:
+    def _site(self, label: str) -> Site | None:
         try:
             check_label(label)
         except LabelError:
-            return False
-        return label in self._policy.labels
+            return None
+        return self.sites.at(label)
 
     def _cacerts(self, request: Request, route: Route) -> Response:
         body = encode_body(certs_only(route.site.spoiler.bag("cacerts")), user_agent=request.header("User-Agent"))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from device_sdk_simulators.ca.hierarchy import Authority
+from device_sdk_simulators.ca.hierarchy import Hierarchy
 from device_sdk_simulators.ca.issue import CMC_RA
 from device_sdk_simulators.ca.names import same_alternative_names, same_name
 from device_sdk_simulators.database import Database
@@ -59,15 +59,33 @@ def _has_cmc_ra(certificate: x509.Certificate) -> bool:
     return x509.ObjectIdentifier(CMC_RA) in usages
 
 
+def _issued_by_any(certificate: x509.Certificate, issuers: Iterable[x509.Certificate]) -> bool:
+    for issuer in issuers:
+        try:
+            certificate.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+        return True
+    return False
+
+
 class Gatekeeper:
     """Turns credentials into a Client, and a Client and an operation into yes or no."""
 
     def __init__(
-        self, database: Database, users: Users, issuer: Authority, policy: Policy, clock: Callable[[], datetime]
+        self,
+        database: Database,
+        users: Users,
+        hierarchy: Callable[[], Hierarchy],
+        policy: Policy,
+        clock: Callable[[], datetime],
+        *,
+        neighbours: Callable[[], Sequence[x509.Certificate]] = tuple,
     ) -> None:
         self._database = database
         self._users = users
-        self._issuer = issuer
+        self._hierarchy = hierarchy
+        self._neighbours = neighbours
         self._policy = policy
         self._clock = clock
 
@@ -89,11 +107,17 @@ class Gatekeeper:
         return Client(user, certificate, third_party, trusted)
 
     def _is_ours(self, certificate: x509.Certificate) -> bool:
-        try:
-            certificate.verify_directly_issued_by(self._issuer.certificate)
-        except (ValueError, TypeError, InvalidSignature):
-            return False
-        return True
+        """Issued by a generation in service; HttpError 403 if by a retired one, or by another CA of this server."""
+        if self._is_issued_here(certificate):
+            return True
+        if _issued_by_any(certificate, self._hierarchy().retired):
+            raise HttpError(403, "the TLS client certificate was issued with a CA key that is retired; enrol again")
+        if _issued_by_any(certificate, self._neighbours()):
+            raise HttpError(403, "the TLS client certificate is for another label of this server")
+        return False
+
+    def _is_issued_here(self, certificate: x509.Certificate) -> bool:
+        return _issued_by_any(certificate, (issuer.certificate for issuer in self._hierarchy().issuers))
 
     def _check_current(self, certificate: x509.Certificate, *, third_party: bool) -> None:
         now = self._clock()
@@ -159,6 +183,6 @@ class Gatekeeper:
         )
         for row in rows:
             certificate = x509.load_der_x509_certificate(row["der"])
-            if same_name(certificate.subject, request.csr.subject):
+            if same_name(certificate.subject, request.csr.subject) and self._is_issued_here(certificate):
                 return certificate
         raise HttpError(403, "this user has no certificate of that subject")

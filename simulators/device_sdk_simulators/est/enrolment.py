@@ -59,7 +59,7 @@ class Enrolment:
             if waiting is not None:
                 waiting.facts |= facts
                 return waiting
-        certificate = route.site.register.issue(csr, client.identity)
+        certificate = route.site.register.issue(csr, client.identity, label=route.label)
         facts["issued_serial"] = f"{certificate.serial_number:x}"
         return issued(request, route.site.spoiler.issued(route.operation, certificate), facts)
 

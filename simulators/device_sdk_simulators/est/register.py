@@ -8,7 +8,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from device_sdk_simulators.ca.hierarchy import Authority
+from device_sdk_simulators.ca.hierarchy import Hierarchy
 from device_sdk_simulators.ca.issue import Wish, issue
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.csr import CertificationRequest
@@ -16,16 +16,39 @@ from device_sdk_simulators.policy import Policy
 
 
 class Register:
-    """The book of issued certificates."""
+    """The book of certificates a CA issued.
 
-    def __init__(self, database: Database, issuer: Authority, policy: Policy, clock: Callable[[], datetime]) -> None:
+    Args:
+        database: where it is kept, one table for all CAs.
+        hierarchy: the CA as it is now.
+        policy: what is issued.
+        clock: when.
+        ca: "" for the main CA, or the label of one of a label's own.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        hierarchy: Callable[[], Hierarchy],
+        policy: Policy,
+        clock: Callable[[], datetime],
+        *,
+        ca: str = "",
+    ) -> None:
         self._database = database
-        self._issuer = issuer
+        self._hierarchy = hierarchy
         self._policy = policy
         self._clock = clock
+        self._ca = ca
 
-    def issue(self, request: CertificationRequest, identity: str) -> x509.Certificate:
-        """A certificate as asked for; it is in the database before this returns."""
+    def issue(self, request: CertificationRequest, identity: str, *, label: str | None = None) -> x509.Certificate:
+        """A certificate as asked for; it is in the database before this returns.
+
+        Args:
+            request: the CSR, checked.
+            identity: who asked.
+            label: where it was asked for, if that is not the label of the CA.
+        """
         now = self._clock()
         wish = Wish(
             request.csr.subject,
@@ -34,11 +57,11 @@ class Register:
             now - self._policy.backdate,
             now + self._policy.lifetime,
         )
-        certificate = issue(self._issuer, wish)
+        certificate = issue(self._hierarchy().issuing, wish)
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO certificates (serial, subject, spki_sha256, mac_address, issued_to, issued_at, not_after, der)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO certificates (serial, subject, spki_sha256, mac_address, issued_to, issued_at, not_after, der,"
+                " ca, label) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     f"{certificate.serial_number:x}",
                     certificate.subject.rfc4514_string(),
@@ -48,6 +71,8 @@ class Register:
                     now.isoformat(),
                     certificate.not_valid_after_utc.isoformat(),
                     certificate.public_bytes(Encoding.DER),
+                    self._ca,
+                    self._ca if label is None else label,
                 ),
             )
             connection.execute(
@@ -67,9 +92,9 @@ class Register:
         return changed == 1
 
     def entries(self) -> list[dict[str, object]]:
-        """Every certificate issued, oldest first, without its bytes."""
+        """Every certificate that any CA of this server issued, oldest first, without its bytes."""
         rows = self._database.rows(
-            "SELECT serial, subject, spki_sha256, mac_address, issued_to, issued_at, not_after, revoked_at"
-            " FROM certificates ORDER BY rowid"
+            "SELECT serial, subject, spki_sha256, mac_address, issued_to, issued_at, not_after, revoked_at,"
+            " ca, label FROM certificates ORDER BY rowid"
         )
         return [dict(row) for row in rows]

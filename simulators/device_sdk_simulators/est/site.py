@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+from cryptography import x509
+
+from device_sdk_simulators.ca.authority import CertificationAuthority
 from device_sdk_simulators.ca.hierarchy import Hierarchy
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.authorize import Gatekeeper
@@ -15,11 +19,27 @@ from device_sdk_simulators.passwords import Users
 from device_sdk_simulators.policy import Policy
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What all sites of a server share."""
+
+    database: Database
+    users: Users
+    policy: Policy
+    clock: Callable[[], datetime]
+    faults: Faults
+
+
 class Site:
     """What is behind one label, or behind several (RFC 7030 section 3.2.2).
 
+    Args:
+        authority: the CA.
+        shared: what all sites share.
+        neighbours: issuing CAs of the other sites, whose certificates count for nothing here.
+
     Attributes:
-        hierarchy: the CA.
+        authority: the CA.
         gatekeeper: who may ask for what.
         register: what the CA issued.
         spoiler: how it misbehaves.
@@ -27,14 +47,19 @@ class Site:
 
     def __init__(
         self,
-        hierarchy: Hierarchy,
-        database: Database,
-        users: Users,
-        policy: Policy,
-        clock: Callable[[], datetime],
-        faults: Faults,
+        authority: CertificationAuthority,
+        shared: Surroundings,
+        neighbours: Callable[[], Sequence[x509.Certificate]],
     ) -> None:
-        self.hierarchy = hierarchy
-        self.gatekeeper = Gatekeeper(database, users, hierarchy.issuing, policy, clock)
-        self.register = Register(database, hierarchy.issuing, policy, clock)
-        self.spoiler = Spoiler(faults, hierarchy, clock)
+        self.authority = authority
+        hierarchy = authority.hierarchy
+        self.gatekeeper = Gatekeeper(
+            shared.database, shared.users, hierarchy, shared.policy, shared.clock, neighbours=neighbours
+        )
+        self.register = Register(shared.database, hierarchy, shared.policy, shared.clock, ca=authority.name)
+        self.spoiler = Spoiler(shared.faults, hierarchy, shared.clock)
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """The CA as it is now: a rollover changes it while the server works."""
+        return self.authority.hierarchy()

@@ -25,10 +25,14 @@ _YEAR = timedelta(days=365)
 class Spoiler:
     """Spoils what the EST server is about to do, if a fault says so."""
 
-    def __init__(self, faults: Faults, hierarchy: Hierarchy, clock: Callable[[], datetime]) -> None:
+    def __init__(self, faults: Faults, hierarchy: Callable[[], Hierarchy], clock: Callable[[], datetime]) -> None:
         self._faults = faults
-        self._hierarchy = hierarchy
+        self._current = hierarchy
         self._clock = clock
+
+    @property
+    def _hierarchy(self) -> Hierarchy:
+        return self._current()
 
     def instead(self, operation: str) -> Response | None:
         """An answer that has nothing to do with the request, or None."""

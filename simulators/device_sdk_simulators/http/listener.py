@@ -9,12 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 
-from OpenSSL import SSL
-
 from device_sdk_simulators.http.connection import Connection
 from device_sdk_simulators.http.messages import Handler
 from device_sdk_simulators.http.parser import Limits
-from device_sdk_simulators.http.tls import TlsSettings, make_context
+from device_sdk_simulators.http.tls import Accept, TlsSettings, certificate_tls
 
 _BACKLOG = 128
 _LOOK_S = 0.25
@@ -26,27 +24,31 @@ class Listener:
 
     Args:
         handler: answers requests; called from many threads.
-        settings: certificates and protocol versions.
+        tls: certificates and protocol versions, or TLS of another kind.
         clock: for the Date header.
         host: address to bind; IPv4, or IPv6 if it holds a colon.
         port: 0 picks a free one.
         limits: bounds of requests and connections.
+
+    Attributes:
+        before_connection: called for every connection before its handshake; may call `use`; must not raise.
     """
 
     def __init__(
         self,
         handler: Handler,
-        settings: TlsSettings,
+        tls: TlsSettings | Accept,
         clock: Callable[[], datetime],
         host: str = "127.0.0.1",
         port: int = 0,
         limits: Limits | None = None,
     ) -> None:
+        self.before_connection: Callable[[], None] | None = None
         self.connections = 0
         self._handler = handler
         self._clock = clock
         self._limits = limits or Limits()
-        self._context: SSL.Context = make_context(settings)
+        self._tls = certificate_tls(tls) if isinstance(tls, TlsSettings) else tls
         self._open: dict[Connection, threading.Thread] = {}
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(self._limits.connections)
@@ -63,7 +65,7 @@ class Listener:
 
     def use(self, settings: TlsSettings) -> None:
         """Show another certificate, or other protocol versions, to connections made from now on."""
-        self._context = make_context(settings)
+        self._tls = certificate_tls(settings)
 
     def drop_connections(self) -> None:
         """End every open connection without a word, as a crash would."""
@@ -116,7 +118,9 @@ class Listener:
 
     def _begin(self, sock: socket.socket) -> None:
         self.connections += 1
-        connection = Connection(sock, self._context, self.connections, self._handler, self._clock, self._limits)
+        if self.before_connection is not None:
+            self.before_connection()
+        connection = Connection(sock, self._tls, self.connections, self._handler, self._clock, self._limits)
         thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
         with self._lock:
             self._open[connection] = thread
