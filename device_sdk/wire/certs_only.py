@@ -32,7 +32,7 @@ def read_certs_only(body: bytes, *, limit: int = MAX_RESPONSE_BYTES) -> tuple[x5
     for block in decode_blocks(body, labels=LABELS_CERTS_ONLY, limit=limit):
         # Bundles made with `cat` also carry CMS messages under the label CERTIFICATE.
         if block.label == "CERTIFICATE" and not _is_content_info(block.der):
-            found.extend(_usable([block.der]))
+            found.extend(usable_certificates([block.der]))
         else:
             found.extend(parse_certs_only(block.der))
     return _distinct(found)
@@ -58,7 +58,7 @@ def parse_certs_only(der: bytes) -> tuple[x509.Certificate, ...]:
         encoded = _certificate_set(der)
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
         raise WireError("not a CMS SignedData", what="certs-only") from error
-    return _distinct(_usable(encoded))
+    return _distinct(usable_certificates(encoded))
 
 
 def _certificate_set(der: bytes) -> list[bytes]:
@@ -101,8 +101,12 @@ def _require_no_content(encapsulated: cms.ContentInfo) -> None:
         )
 
 
-def _usable(encoded: Iterable[bytes]) -> list[x509.Certificate]:
-    """Certificates read completely, so that no later access to a field can fail; without those of unknown algorithms."""
+def usable_certificates(encoded: Iterable[bytes]) -> list[x509.Certificate]:
+    """Certificates read completely, so that no later access to a field can fail; without those of unknown algorithms.
+
+    Raises:
+        WireError: one of them cannot be read.
+    """
     usable = []
     for number, der in enumerate(encoded, start=1):
         try:
