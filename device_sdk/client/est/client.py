@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 from cryptography import x509
 
 from device_sdk.client.est.clock import Clock
+from device_sdk.client.est.connections import Connections
 from device_sdk.client.est.csr_body import CsrBody
-from device_sdk.client.est.exchange import carry
+from device_sdk.client.est.exchange import Exchanges
+from device_sdk.client.est.patience import Patience, Progress
 from device_sdk.client.est.renewal import renewal_spec, renewal_wishes, require_same_identity
-from device_sdk.errors import ConfigurationError, EnrolmentPendingError
+from device_sdk.errors import ConfigurationError, LocalProtocolError
 from device_sdk.model.compatibility import STANDARD, Compatibility
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
-from device_sdk.model.http import HttpRequest, HttpResponse
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.trust import ServerTrust, TlsIdentity
+from device_sdk.protocols.est.backoff import RetryPolicy
 from device_sdk.protocols.est.ca_certificates import CaCertificates, check_ca_certificates
-from device_sdk.protocols.est.conversation import Conversation
 from device_sdk.protocols.est.issued import Enrolled, check_issued
+from device_sdk.protocols.est.redirects import RedirectRule
 from device_sdk.protocols.est.requests import cacerts_request, csrattrs_request, enroll_request
 from device_sdk.protocols.est.responses import Pending, read_cacerts, read_csrattrs, read_enrolment
 from device_sdk.protocols.est.urls import EstEndpoint, Operation, parse_est_url
@@ -31,13 +32,6 @@ from device_sdk.wire.csrattrs import CsrAttributes
 
 Wishes: TypeAlias = CsrAttributes | Literal["fetch"] | None
 """What the server wants in the CSR: fetched before, to be fetched now (EST-170), or not asked for."""
-
-Progress: TypeAlias = Callable[[Pending], None]
-"""Told about every 202 before the client waits."""
-
-_MIN_WAIT_S = 1.0
-# A connection that idles longer than this is closed; servers close it soon after anyway.
-_KEEP_OPEN_S = 30.0
 
 
 class EstClient:
@@ -56,6 +50,9 @@ class EstClient:
         compatibility: what requests are bound to, and what is sent again after a 202.
         srp: user name and password for certificate-less TLS (RFC 7030 section 3.3.3); the server is then authorized by
             knowing the password, and needs no trust anchor. Explicit anchors that are given stay the only ones.
+        redirects: asked before a request other than GET goes to another origin (EST-29); None refuses. A GET follows
+            without asking. Neither takes HTTP credentials along, and only what was asked about shows the certificate.
+        retry: how soon to ask again after 429 and 503, and whether to when no connection came about.
 
     Raises:
         ConfigurationError: a URL or label that cannot be one, or nothing to trust.
@@ -75,6 +72,8 @@ class EstClient:
         clock: Clock | None = None,
         compatibility: Compatibility = STANDARD,
         srp: Credentials | None = None,
+        redirects: RedirectRule | None = None,
+        retry: RetryPolicy | None = None,
     ) -> None:
         self._endpoint = parse_est_url(url, label)
         if not (trust.explicit or trust.implicit or srp):
@@ -84,18 +83,28 @@ class EstClient:
             )
         self._trust = trust
         self._identity = identity
-        self._credentials = credentials
         self._clock = clock or Clock()
         self._compatibility = compatibility
         self._ca: CaCertificates | None = None
-        self._transport: Transport = open_transport(
-            self._endpoint.origin,
-            trust,
-            identity=identity,
-            timeouts=timeouts or Timeouts(),
-            proxy=proxy,
-            max_tls_version=max_tls_version or compatibility.highest_tls_version,
-            srp=srp,
+
+        def connect(origin: str, *, show_identity: bool) -> Transport:
+            return open_transport(
+                origin,
+                trust,
+                identity=identity if show_identity else None,
+                timeouts=timeouts or Timeouts(),
+                proxy=proxy,
+                max_tls_version=max_tls_version or compatibility.highest_tls_version,
+                srp=srp if origin == self._endpoint.origin else None,
+            )
+
+        connections = Connections(self._endpoint.origin, connect, redirects)
+        self._exchanges = Exchanges(
+            connections,
+            self._clock,
+            credentials=Login(credentials) if credentials else None,
+            policy=retry,
+            keep_open=compatibility.after_202 == "keep-connection",
         )
 
     @property
@@ -103,27 +112,42 @@ class EstClient:
         """Where this client talks to."""
         return self._endpoint
 
-    def cacerts(self) -> CaCertificates:
+    def cacerts(self, *, wait_s: float | None = None, progress: Progress | None = None) -> CaCertificates:
         """Fetch and check the CA certificates (RFC 7030 section 4.1, EST-110 to EST-123).
+
+        Args:
+            wait_s: total seconds to wait while the server is overloaded (429, 503); None does not wait.
+            progress: told before each wait.
 
         Raises:
             HttpStatusError: any status but 200.
             RemoteProtocolError: not a certs-only message, an empty one, or no usable root.
         """
+        return self._cacerts(Patience(self._clock, wait_s, progress))
+
+    def _cacerts(self, patience: Patience) -> CaCertificates:
         url = self._endpoint.url(Operation.CACERTS)
-        response = self._exchange(cacerts_request(self._endpoint))
+        response = self._exchanges.send(cacerts_request(self._endpoint), patience)
         now = self._clock.now()
         self._ca = check_ca_certificates(read_cacerts(response, now), self._trust.explicit, now, url=url)
         return self._ca
 
-    def csrattrs(self) -> CsrAttributes:
+    def csrattrs(self, *, wait_s: float | None = None, progress: Progress | None = None) -> CsrAttributes:
         """Ask what the server wants in a CSR (RFC 7030 section 4.5); empty if it has no wishes.
+
+        Args:
+            wait_s: as for `cacerts`.
+            progress: as for `cacerts`.
 
         Raises:
             HttpStatusError: a status other than 200, 204, 404.
             RemoteProtocolError: not a CSR attributes message.
         """
-        return read_csrattrs(self._exchange(csrattrs_request(self._endpoint)), self._clock.now())
+        return self._csrattrs(Patience(self._clock, wait_s, progress))
+
+    def _csrattrs(self, patience: Patience) -> CsrAttributes:
+        response = self._exchanges.send(csrattrs_request(self._endpoint), patience)
+        return read_csrattrs(response, self._clock.now())
 
     def enroll(
         self,
@@ -142,8 +166,8 @@ class EstClient:
             key: the key to certify; it signs the request and does nothing else here.
             spec: what to ask for.
             wishes: CSR attributes: an answer of `csrattrs`, "fetch" to ask for them now, None to do without.
-            wait_s: total seconds to wait while the server answers 202; None does not wait.
-            progress: told about each 202.
+            wait_s: total seconds to wait while the server answers "later" (202, 429, 503); None does not wait.
+            progress: told before each wait.
 
         Raises:
             EnrolmentPendingError: 202, and `wait_s` is not set or too short.
@@ -152,8 +176,9 @@ class EstClient:
             CertificateMismatchError: the certificate is not for this key or leads to no Explicit anchor.
             ClockError: the certificate is not valid yet, according to this machine's clock.
         """
-        body = CsrBody(key, spec, self._wishes(wishes), compatibility=self._compatibility)
-        return self._enroll(body, wait_s, progress, renewal=False)
+        patience = Patience(self._clock, wait_s, progress)
+        body = CsrBody(key, spec, self._wishes(wishes, patience), compatibility=self._compatibility)
+        return self._enroll(body, patience, renewal=False)
 
     def reenroll(
         self,
@@ -183,7 +208,8 @@ class EstClient:
         """
         certificate = current if isinstance(current, x509.Certificate) else self._own_certificate()
         spec = renewal_spec(certificate, current if isinstance(current, CsrSpec) else None)
-        asked = renewal_wishes(self._wishes(wishes))
+        patience = Patience(self._clock, wait_s, progress)
+        asked = renewal_wishes(self._wishes(wishes, patience))
         body = CsrBody(
             key,
             spec,
@@ -191,11 +217,11 @@ class EstClient:
             check=lambda csr: require_same_identity(csr, certificate),
             compatibility=self._compatibility,
         )
-        return self._enroll(body, wait_s, progress, renewal=True)
+        return self._enroll(body, patience, renewal=True)
 
     def close(self) -> None:
         """Close the connection; a later operation opens a new one."""
-        self._transport.close()
+        self._exchanges.close()
 
     def __enter__(self) -> Self:
         return self
@@ -203,13 +229,10 @@ class EstClient:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _exchange(self, request: HttpRequest) -> HttpResponse:
-        return carry(Conversation(request, self._endpoint.origin, self._credentials), self._transport)
-
-    def _wishes(self, wishes: Wishes) -> CsrAttributes | None:
+    def _wishes(self, wishes: Wishes, patience: Patience) -> CsrAttributes | None:
         if self._ca is None:
-            self.cacerts()
-        return self.csrattrs() if wishes == "fetch" else wishes
+            self._cacerts(patience)
+        return self._csrattrs(patience) if wishes == "fetch" else wishes
 
     def _own_certificate(self) -> x509.Certificate:
         if self._identity is None:
@@ -218,42 +241,22 @@ class EstClient:
             )
         return self._identity.chain[0]
 
-    def _enroll(self, body: CsrBody, wait_s: float | None, progress: Progress | None, *, renewal: bool) -> Enrolled:
+    def _enroll(self, body: CsrBody, patience: Patience, *, renewal: bool) -> Enrolled:
         operation = Operation.SIMPLE_REENROLL if renewal else Operation.SIMPLE_ENROLL
-        url = self._endpoint.url(operation)
         request = enroll_request(self._endpoint, body, renewal=renewal)
-        deadline = self._clock.monotonic() + (wait_s or 0.0)
-        while True:
-            answer = read_enrolment(self._exchange(request), self._clock.now())
-            if not isinstance(answer, Pending):
-                break
-            body.accepted()
-            self._wait(answer, url, deadline, progress)
+        response = self._exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
+        answer = read_enrolment(response, self._clock.now())
+        if isinstance(answer, Pending):  # not reached: `may_pend` waits or raises
+            raise LocalProtocolError("a pending answer was not waited for")
         if body.bound:
             # One use per connection (RFC 9266 section 4.1, EST-100).
-            self._transport.close()
-        ca = self._ca or self.cacerts()
+            self._exchanges.close()
+        ca = self._ca or self._cacerts(patience)
         return check_issued(
             answer,
             body.csr,
             anchors=ca.anchors,
             intermediates=ca.intermediates,
             now=self._clock.now(),
-            url=url,
+            url=self._endpoint.url(operation),
         )
-
-    def _wait(self, pending: Pending, url: str, deadline: float, progress: Progress | None) -> None:
-        wait_s = max(pending.retry_after_s, _MIN_WAIT_S)
-        if progress:
-            progress(pending)
-        if self._clock.monotonic() + wait_s > deadline:
-            said = f" ({pending.server_text})" if pending.server_text else ""
-            raise EnrolmentPendingError(
-                f"{url}: the request was accepted and is not decided yet{said}",
-                hint=f"ask again in {wait_s:.0f} s with the same key",
-                url=url,
-                retry_after_s=wait_s,
-            )
-        if wait_s > _KEEP_OPEN_S and self._compatibility.after_202 != "keep-connection":
-            self._transport.close()
-        self._clock.sleep(wait_s)

@@ -22,15 +22,17 @@ from device_sdk.wire.transfer import decode_body
 
 @dataclass(frozen=True)
 class Pending:
-    """202: accepted, not issued yet.
+    """202: accepted, not issued yet; or, with another status, not even that.
 
     Attributes:
-        retry_after_s: how long the server asks to wait, in seconds; 60 if it does not say.
-        server_text: what else it said, printable, or None.
+        retry_after_s: how long to wait before asking again, in seconds.
+        server_text: what else the server said, printable, or None.
+        status_code: 202; 429 or 503 if the server is overloaded; 0 if it could not be reached.
     """
 
     retry_after_s: float
     server_text: str | None = None
+    status_code: int = 202
 
 
 def read_cacerts(response: HttpResponse, now: datetime) -> tuple[x509.Certificate, ...]:

@@ -33,13 +33,20 @@ def parse_retry_after(
         default_s: seconds to wait without a usable value.
         cap_s: the longest wait in seconds.
     """
+    asked_s = read_retry_after(value, now)
+    return min(default_s if asked_s is None else asked_s, cap_s)
+
+
+def read_retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds from now that the header says, 0 for a time that is over; None if it is missing or unreadable.
+
+    The number is the server's and may be absurd: whoever waits puts a bound to it.
+    """
     text = (value or "").strip()
     if re.fullmatch(r"[0-9]{1,18}", text):
-        return min(float(text), cap_s)
+        return float(text)
     date = _parse_http_date(text, now)
-    if date is None:
-        return min(default_s, cap_s)
-    return min(max((date - now).total_seconds(), 0.0), cap_s)
+    return None if date is None else max((date - now).total_seconds(), 0.0)
 
 
 def _parse_http_date(text: str, now: datetime) -> datetime | None:
