@@ -63,7 +63,7 @@ def test_no_credentials():
 @pytest.mark.parametrize(
     ("headers", "schemes"),
     [
-        ((("WWW-Authenticate", 'Digest realm="d", nonce="n", qop="auth"'),), ("Digest",)),
+        ((("WWW-Authenticate", 'Digest realm="d", nonce="n", qop="auth", algorithm=SHA'),), ("Digest",)),
         ((("WWW-Authenticate", "Negotiate, Bearer"),), ("Negotiate", "Bearer")),
         ((), ()),
         ((("WWW-Authenticate", '="=,,"'),), ()),

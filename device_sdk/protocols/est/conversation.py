@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from device_sdk.errors import AuthenticationRequiredError, RedirectRefusedError
+from device_sdk.errors import AuthenticationRequiredError
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.http import HttpRequest, HttpResponse
 from device_sdk.protocols.est.challenge import Challenge, parse_challenges, schemes_of
 from device_sdk.protocols.est.login import SUPPORTED, Login
-from device_sdk.protocols.est.redirects import MAX_REDIRECTS, REDIRECT_STATUSES, redirect_target
+from device_sdk.protocols.est.redirects import (
+    MAX_REDIRECTS,
+    REDIRECT_STATUSES,
+    RedirectRule,
+    RedirectTarget,
+    redirect_refused,
+    redirect_target,
+    stay,
+)
 from device_sdk.protocols.est.server_text import server_text
 
 
@@ -18,9 +26,10 @@ class Conversation:
 
     Args:
         request: the first request; it carries no credentials (EST-72: they answer a challenge, nothing else).
-        origin: the origin all of it stays at.
+        origin: the origin it begins at, as in `EstEndpoint.origin`.
         credentials: what answers a challenge; a Login where nonces live on from one request to the next; or None.
         follow: whether redirects are followed; an unauthenticated connection follows none.
+        may_leave: asked before the request goes to another origin; by default it never does.
     """
 
     def __init__(
@@ -30,11 +39,14 @@ class Conversation:
         credentials: Credentials | Login | None = None,
         *,
         follow: bool = True,
+        may_leave: RedirectRule = stay,
     ) -> None:
         self._plain = request
         self._origin = origin
         self._login = Login(credentials) if isinstance(credentials, Credentials) else credentials
         self._redirects_left = MAX_REDIRECTS if follow else 0
+        self._may_leave = may_leave
+        self._visited = {origin + request.target}
         self._answered = False
         self._retried_stale = False
         self._authorized = self._login is not None and self._login.knows(request.target)
@@ -44,6 +56,11 @@ class Conversation:
     def request(self) -> HttpRequest:
         """What is to be sent now."""
         return self._request
+
+    @property
+    def origin(self) -> str:
+        """Where it is to be sent."""
+        return self._origin
 
     def answer(self, response: HttpResponse) -> HttpRequest | None:
         """What to send after this response, or None if it is the final one (which may still be a refusal).
@@ -107,7 +124,7 @@ class Conversation:
         )
 
     def _redirected(self, response: HttpResponse) -> HttpRequest:
-        request = self._request
+        request = self._plain
         if self._redirects_left == 0:
             raise redirect_refused(
                 request, response, f"more than {MAX_REDIRECTS}, or on a connection that follows none"
@@ -125,6 +142,6 @@ class Conversation:
         """To another origin, if somebody answers for it, and without any credentials (EST-29, EST-31)."""
         if not self._may_leave(response.url, there.url, request.method):
             raise redirect_refused(request, response, f"it leads to {there.origin}; allow that origin if you mean it")
-        self._origin, self._credentials = there.origin, None
-        kept = tuple(field for field in request.headers if field[0].lower() not in _CREDENTIAL_FIELDS)
-        return replace(request, headers=kept)
+        # the plain request has no credentials, and there is nobody who could add some any more
+        self._origin, self._login = there.origin, None
+        return request
