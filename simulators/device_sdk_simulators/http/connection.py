@@ -16,7 +16,7 @@ from OpenSSL import SSL
 
 from device_sdk_simulators.http.messages import Handler, HttpError, Request, Response, TlsFacts
 from device_sdk_simulators.http.parser import ConnectionEnded, Limits, RequestReader
-from device_sdk_simulators.http.tls import connection_facts
+from device_sdk_simulators.http.tls import Accept
 from device_sdk_simulators.http.wire_faults import send_spoilt
 from device_sdk_simulators.http.writer import serialize
 
@@ -29,7 +29,7 @@ class Connection:
 
     Args:
         sock: the accepted socket; owned from here on.
-        context: the listener's TLS context.
+        accept: the listener's TLS.
         number: counted from 1, for the log.
         handler: answers requests; exceptions of its own become 500.
         clock: for the Date header.
@@ -39,7 +39,7 @@ class Connection:
     def __init__(
         self,
         sock: socket.socket,
-        context: SSL.Context,
+        accept: Accept,
         number: int,
         handler: Handler,
         clock: Callable[[], datetime],
@@ -55,7 +55,7 @@ class Connection:
         self._waits = True
         sock.setblocking(True)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._tls = SSL.Connection(context, sock)
+        self._tls = accept(sock)
         self._facts = TlsFacts()
         self._ended = threading.Event()
 
@@ -71,9 +71,7 @@ class Connection:
         """Speak with the client until it leaves, breaks the rules or takes too long; never raises for what it sends."""
         try:
             self._wait_at_most(self._limits.handshake_s)
-            self._tls.set_accept_state()
-            self._tls.do_handshake()
-            self._facts = connection_facts(self._tls)
+            self._facts = self._tls.handshake()
             self._converse()
         except (ConnectionEnded, SSL.Error, OSError):
             pass

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -39,6 +40,53 @@ class TlsSettings:
     client_anchors: Sequence[x509.Certificate] = ()
     minimum: str = "TLSv1.2"
     maximum: str = "TLSv1.3"
+
+
+class ServerTls(Protocol):
+    """The server's end of TLS on one connection. Whatever goes wrong is an OSError, an SSL.Error or ConnectionEnded."""
+
+    def handshake(self) -> TlsFacts:
+        """Shake hands with the client, as the server."""
+
+    def recv(self, size: int, /) -> bytes:
+        """The next bytes of the client; none when it has ended."""
+
+    def sendall(self, data: bytes, /) -> object:
+        """Send all bytes."""
+
+    def shutdown(self) -> object:
+        """Send a close_notify."""
+
+
+Accept: TypeAlias = Callable[[socket.socket], ServerTls]
+"""Takes an accepted socket into TLS; the handshake comes later."""
+
+
+class CertificateTls:
+    """TLS with a server certificate.
+
+    Args:
+        context: the listener's.
+        sock: the accepted socket.
+    """
+
+    def __init__(self, context: SSL.Context, sock: socket.socket) -> None:
+        self._connection = SSL.Connection(context, sock)
+        self.recv = self._connection.recv
+        self.sendall = self._connection.sendall
+        self.shutdown = self._connection.shutdown
+
+    def handshake(self) -> TlsFacts:
+        """See ServerTls."""
+        self._connection.set_accept_state()
+        self._connection.do_handshake()
+        return connection_facts(self._connection)
+
+
+def certificate_tls(settings: TlsSettings) -> Accept:
+    """What a listener with a server certificate needs; all its connections share a context."""
+    context = make_context(settings)
+    return lambda sock: CertificateTls(context, sock)
 
 
 def make_context(settings: TlsSettings) -> SSL.Context:
