@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -12,6 +13,49 @@ from device_sdk.model.secret import Secret
 MacPlacement: TypeAlias = Literal["extension", "attribute"]
 """Where the MAC address goes: "extension" is subjectDirectoryAttributes inside extensionRequest (RFC 9908 section 5.2),
 "attribute" a PKCS#10 attribute of its own, which older servers look for (EST-177)."""
+
+
+Place: TypeAlias = Literal["subject", "alternative-name", "extension", "attribute"]
+"""Where in a request a value goes that the server asks for."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Something the server wants in the request and nobody has given yet (EST-177, EST-182, EST-183).
+
+    Attributes:
+        place: "subject": an attribute of the subject; "alternative-name": one GeneralName; "extension": the value of an
+            extension; "attribute": a PKCS#10 attribute.
+        oid: its type, dotted; that of subjectAltName for an alternative name.
+        values: what the server said about it, DER of each value.
+        critical: for an extension.
+    """
+
+    place: Place
+    oid: str
+    values: tuple[bytes, ...] = ()
+    critical: bool = False
+
+
+ValueSource: TypeAlias = Callable[[Asked], bytes | str | None]
+"""Gives values the SDK does not know: DER of one value; or text, which becomes a string of the type that fits; or None.
+
+Text for an alternative name is an IP address, or a distinguished name, whichever is asked for; for an extension there is
+no text. What the source does not want to tell it answers with None, and the request does without (EST-185).
+"""
+
+
+@dataclass(frozen=True)
+class NewName:
+    """What the next certificate is to be called (ChangeSubjectName of RFC 6402 section 2.8, EST-137, EST-153).
+
+    Attributes:
+        subject: the new subject; None for an empty one.
+        san: the new subject alternative names, all of them; empty for none.
+    """
+
+    subject: x509.Name | None = None
+    san: tuple[x509.GeneralName, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +93,9 @@ class CsrSpec:
         attributes: further PKCS#10 attributes, as (dotted OID, DER of one value).
         otp_challenge: one-time password, sent only when the server lists otpChallenge (RFC 7894, EST-105).
         revocation_challenge: revocation password, sent only when the server lists revocationChallenge.
+        values: asked for what the server wants and nothing here has a value for.
+        new_name: asks for a certificate of another name than `subject` and `san`, which stay those of the certificate
+            that authenticates the request.
     """
 
     subject: x509.Name
@@ -59,3 +106,5 @@ class CsrSpec:
     attributes: tuple[tuple[str, bytes], ...] = ()
     otp_challenge: Secret | None = field(default=None, repr=False)
     revocation_challenge: Secret | None = field(default=None, repr=False)
+    values: ValueSource | None = field(default=None, repr=False, compare=False)
+    new_name: NewName | None = None

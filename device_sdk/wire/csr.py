@@ -15,10 +15,12 @@ from device_sdk.model.keys import PrivateKey, PublicKey
 from device_sdk.model.secret import Secret
 from device_sdk.wire import csrattrs_oids as oids
 from device_sdk.wire import der
+from device_sdk.wire.change_subject_name import CHANGE_SUBJECT_NAME, change_subject_name
 from device_sdk.wire.csr_extensions import request_extensions
 from device_sdk.wire.csr_subject import request_subject
+from device_sdk.wire.csr_values import filled
 from device_sdk.wire.csrattrs import CsrAttributes
-from device_sdk.wire.csrattrs_key import MIN_RSA_BITS, SignatureWish
+from device_sdk.wire.csrattrs_key import MIN_EC_BITS, MIN_RSA_BITS, SignatureWish
 from device_sdk.wire.mac_address import parse_mac
 
 MAX_CHALLENGE = 255
@@ -52,16 +54,17 @@ def build_csr(
         DER of the CertificationRequest.
 
     Raises:
-        ConfigurationError: a value that does not fit its place, or a key of another type than the server asks for.
+        ConfigurationError: a value that does not fit its place, a key that is too weak (EST-179), or of another type
+            than the server asks for.
         LocalProtocolError: the server requires the binding and there is none, or an empty one was given (EST-94).
-        CsrAttributesError: the server's wishes cannot be met.
+        CsrAttributesError: the server's wishes cannot be met, or contradict the specification; names both sides.
         KeyStoreError: the key could not sign.
     """
     wishes = wishes or CsrAttributes.none()
     public_key = key.public_key()
-    if isinstance(public_key, rsa.RSAPublicKey) and public_key.key_size < MIN_RSA_BITS:
-        raise ConfigurationError(f"an RSA key of {public_key.key_size} bits; {MIN_RSA_BITS} are needed")
+    _require_strength(public_key)
     wishes.check_key(public_key)
+    spec = filled(spec, wishes)
     subject = request_subject(spec, wishes.subject)
     extensions = request_extensions(spec, wishes.extensions, subject_empty=subject == _EMPTY_NAME)
     info = der.sequence(
@@ -74,6 +77,13 @@ def build_csr(
     request = der.sequence(info, algorithm, der.tlv(0x03, b"\0" + signature))
     _require_readable(request, wishes)
     return request
+
+
+def _require_strength(public_key: PublicKey) -> None:
+    floor = MIN_RSA_BITS if isinstance(public_key, rsa.RSAPublicKey) else MIN_EC_BITS
+    if public_key.key_size < floor:
+        kind = "an RSA" if isinstance(public_key, rsa.RSAPublicKey) else "an EC"
+        raise ConfigurationError(f"{kind} key of {public_key.key_size} bits; {floor} are needed")
 
 
 def _require_readable(request: bytes, wishes: CsrAttributes) -> None:
@@ -98,6 +108,8 @@ def _attributes(
         found.append((oids.EXTENSION_REQUEST, der.sequence(*extensions)))
     if spec.device.mac_address is not None and spec.mac_placement == "attribute":
         found.append((oids.MAC_ADDRESS, der.ia5_string(parse_mac(spec.device.mac_address))))
+    if spec.new_name is not None:
+        found.append((CHANGE_SUBJECT_NAME, change_subject_name(spec.new_name)))
     found.extend(_challenges(spec, wishes, challenge_password))
     if len(dict(found)) != len(found):
         raise ConfigurationError("a PKCS#10 attribute is given twice")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from asn1crypto import core
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
@@ -11,6 +12,7 @@ from device_sdk.errors import ConfigurationError
 from device_sdk.model.csr import CsrSpec
 from device_sdk.wire import der
 from device_sdk.wire.ber import contents_of
+from device_sdk.wire.csrattrs_key import clash
 from device_sdk.wire.csrattrs_template import SubjectPart
 from device_sdk.wire.names import check_name
 
@@ -21,12 +23,13 @@ def request_subject(spec: CsrSpec, template: tuple[SubjectPart, ...] | None) -> 
     """DER of the subject.
 
     Without a template: the caller's subject, and the device's serial number behind it unless it has one. With a
-    template: exactly its parts, the open ones filled with the caller's attributes of that type in order; what the
+    template: exactly its parts, the open ones filled with the caller's attributes of that type in order; a type that the
     template does not list is not expected and left out (RFC 9908 section 3.4, EST-182). The caller's name is taken as it
     is, character by character: it may be that of a certificate to renew (EST-150).
 
     Raises:
         ConfigurationError: a serial number that does not fit its attribute.
+        CsrAttributesError: the template fixes a value, and the caller gave another one.
     """
     name = _with_serial_number(spec)
     return name.public_bytes() if template is None else _from_template(name, template)
@@ -54,6 +57,7 @@ def serial_number(text: str) -> x509.NameAttribute[str]:
 
 def _from_template(name: x509.Name, template: tuple[SubjectPart, ...]) -> bytes:
     available = list(name)
+    _check_fixed(available, template)
     rdns: list[list[bytes]] = []
     for part in template:
         encoded = _fixed(part) if part.value is not None else _taken(part, available)
@@ -64,8 +68,32 @@ def _from_template(name: x509.Name, template: tuple[SubjectPart, ...]) -> bytes:
         else:
             rdns.append([encoded])
     for attribute in available:
-        _log.info("the server's template has no place for subject attribute %s: left out", attribute.oid.dotted_string)
+        _log.warning(
+            "the server's template has no place for subject attribute %s: left out", attribute.oid.dotted_string
+        )
     return der.sequence(*(der.set_of(rdn) for rdn in rdns))
+
+
+def _check_fixed(available: list[x509.NameAttribute[str | bytes]], template: tuple[SubjectPart, ...]) -> None:
+    """Take what the template says as well out of the caller's attributes; what it says differently is an error (EST-178)."""
+    open_types = {part.oid for part in template if part.value is None}
+    fixed = {part.oid: _text_of(part) for part in template if part.value is not None}
+    said = {(part.oid, _text_of(part)) for part in template if part.value is not None}
+    for attribute in list(available):
+        oid = attribute.oid.dotted_string
+        if (oid, attribute.value) in said:
+            available.remove(attribute)
+        elif oid in fixed and oid not in open_types:
+            raise clash(f"subject attribute {oid}", repr(fixed[oid]), repr(attribute.value))
+
+
+def _text_of(part: SubjectPart) -> str | bytes:
+    """The text of a fixed part; its DER if it is no string."""
+    try:
+        text = core.load(part.value or b"", strict=True).native
+    except (ValueError, TypeError):
+        return part.value or b""
+    return text if isinstance(text, str) else part.value or b""
 
 
 def _fixed(part: SubjectPart) -> bytes:

@@ -14,6 +14,7 @@ from device_sdk.model.keys import KeyType, PublicKey
 from device_sdk.wire.csrattrs_oids import curve_name
 
 MIN_RSA_BITS = 2048
+MIN_EC_BITS = 256
 HASHES = ("sha256", "sha384", "sha512")
 
 
@@ -102,6 +103,15 @@ def contradiction(one: str, other: str) -> CsrAttributesError:
         f"the server asks for {one} and for {other}",
         hint="the server's /csrattrs must be put right, or the client be told to keep its own key",
         asked=(one, other),
+    )
+
+
+def clash(what: str, theirs: str, ours: str) -> CsrAttributesError:
+    """The error for a value that the server fixes and the caller gave differently; names both (EST-178)."""
+    return CsrAttributesError(
+        f"the server fixes {what} of the request to {theirs}, and {ours} was given",
+        hint=f"leave {ours} out and the server's value is used, or change what the server's /csrattrs says",
+        asked=(theirs, ours),
     )
 
 

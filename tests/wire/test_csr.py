@@ -6,6 +6,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -339,8 +340,8 @@ def test_multi_valued_rdns_of_a_template_stay_together() -> None:
     assert [len(rdn) for rdn in subject.rdns] == [2]
 
 
-def test_server_value_wins_over_the_callers(caplog: pytest.LogCaptureFixture) -> None:
-    """RFC 9908 section 3.4: "the client is required to use the given extension value"."""
+def test_est_178_a_value_of_the_server_and_another_of_the_callers() -> None:
+    """RFC 9908 section 3.4: "the client is required to use the given extension value"; it does not do so silently."""
     usage = x509.KeyUsage(*[True] + [False] * 8)
     spec = CsrSpec(ROUTER.subject, (parse_san("DNS:a.example"),), extensions=(x509.Extension(usage.oid, False, usage),))
     theirs = x509.SubjectAlternativeName([x509.DNSName("b.example")]).public_bytes()
@@ -349,10 +350,12 @@ def test_server_value_wins_over_the_callers(caplog: pytest.LogCaptureFixture) ->
             der.extension(KU, b"\x03\x02\x03\x88", critical=True), der.extension(SAN, theirs, critical=False)
         )
     )
-    request = build_csr(spec, P256, wishes=wishes)
-    _, extensions = csr_by_pyasn1(request)
+    with pytest.raises(CsrAttributesError, match=f"extension {KU} .* to 03020388, and 03020780 was given"):
+        build_csr(spec, P256, wishes=wishes)
+    with pytest.raises(CsrAttributesError, match=r"names .* DNS:b\.example, and .*a\.example.* was given"):
+        build_csr(replace(spec, extensions=()), P256, wishes=wishes)
+    _, extensions = csr_by_pyasn1(build_csr(CsrSpec(ROUTER.subject), P256, wishes=wishes))
     assert extensions == {KU: (True, b"\x03\x02\x03\x88"), SAN: (False, theirs)}
-    assert "a.example" in caplog.text
 
 
 def test_directory_attributes_of_the_server_are_joined() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from cryptography import x509
@@ -45,7 +47,8 @@ class CsrBody:
         compatibility: Compatibility = STANDARD,
     ) -> None:
         self._key = key
-        self._spec = spec
+        # A new connection needs a new request, and asks nobody twice.
+        self._spec = replace(spec, values=functools.cache(spec.values)) if spec.values else spec
         self._wishes = wishes
         self._check = check
         self._compatibility = compatibility
