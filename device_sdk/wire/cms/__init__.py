@@ -1,6 +1,7 @@
-"""Opening CMS EnvelopedData and AuthEnvelopedData (RFC 5652, RFC 5083) with a key that has no certificate.
+"""Opening CMS EnvelopedData and AuthEnvelopedData (RFC 5652, RFC 5083), and verifying SignedData.
 
-`open_envelope` is the only entrance. What the plaintext must look like is for the protocol above to check (CALE-09).
+`open_envelope` opens with a key that needs no certificate; `signed_data` reads and verifies. What the plaintext must look
+like is for the protocol above to check (CALE-09).
 """
 
 from device_sdk.wire.cms.envelope import MAX_ENVELOPE_BYTES, open_envelope

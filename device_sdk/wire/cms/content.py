@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -58,17 +59,18 @@ class EncryptedContent:
             return None
 
 
-def read_cbc(data: Reader) -> EncryptedContent:
+def read_cbc(data: Reader, content_types: Collection[str]) -> EncryptedContent:
     """The EncryptedContentInfo of an EnvelopedData (RFC 5652 section 6.1, RFC 3565).
 
     Args:
         data: standing before it.
+        content_types: what may be inside, dotted.
 
     Raises:
-        ValueError: unreadable, content other than data, or no whole blocks.
+        ValueError: unreadable, content of another type, or no whole blocks.
         KeyError: a cipher that is not supported.
     """
-    cipher, parameters, ciphertext = _read(data.enter(), "cbc")
+    cipher, parameters, ciphertext = _read(data.enter(), "cbc", content_types)
     iv = parameters.octets()
     parameters.finish()
     if len(iv) != 16 or not ciphertext or len(ciphertext) % 16:
@@ -76,17 +78,18 @@ def read_cbc(data: Reader) -> EncryptedContent:
     return EncryptedContent(cipher, iv, ciphertext)
 
 
-def read_gcm(data: Reader) -> EncryptedContent:
+def read_gcm(data: Reader, content_types: Collection[str]) -> EncryptedContent:
     """The EncryptedContentInfo, authAttrs and mac of an AuthEnvelopedData (RFC 5083, RFC 5084 section 3.2).
 
     Args:
         data: standing before them.
+        content_types: what may be inside, dotted.
 
     Raises:
-        ValueError: unreadable, content other than data, or parameters that do not fit.
+        ValueError: unreadable, content of another type, or parameters that do not fit.
         KeyError: a cipher that is not supported.
     """
-    cipher, parameters, ciphertext = _read(data.enter(), "gcm")
+    cipher, parameters, ciphertext = _read(data.enter(), "gcm", content_types)
     gcm = parameters.enter()
     nonce = gcm.octets()
     tag_bytes = gcm.integer() if gcm.next_tag is not None else _DEFAULT_TAG_BYTES
@@ -100,10 +103,10 @@ def read_gcm(data: Reader) -> EncryptedContent:
     return EncryptedContent(cipher, nonce, ciphertext, tag, additional)
 
 
-def _read(info: Reader, mode: str) -> tuple[oids.ContentCipher, Reader, bytes]:
+def _read(info: Reader, mode: str, content_types: Collection[str]) -> tuple[oids.ContentCipher, Reader, bytes]:
     """Cipher, its parameters, ciphertext."""
-    if info.oid() != oids.DATA:
-        raise ValueError("the content is not data")
+    if info.oid() not in content_types:
+        raise ValueError("content of another type")
     algorithm = info.enter()
     cipher = oids.CIPHERS[algorithm.oid()]
     ciphertext = info.octets(_CONTENT)

@@ -13,6 +13,7 @@ from device_sdk.errors import VerificationError, WireError
 from device_sdk.model.http import MAX_RESPONSE_BYTES
 from device_sdk.wire.ber import children
 from device_sdk.wire.certs_only import MAX_CERTIFICATES, usable_certificates
+from device_sdk.wire.cms import oids
 from device_sdk.wire.cms.armor import remove_armor
 from device_sdk.wire.cms.definite import make_definite
 from device_sdk.wire.cms.reader import INTEGER, SEQUENCE, SET, Reader
@@ -20,7 +21,6 @@ from device_sdk.wire.cms.signer_info import SignerInfo, read_signer
 from device_sdk.wire.path import find_path, name_of
 from device_sdk.wire.relations import Relations
 
-SIGNED_DATA = "1.2.840.113549.1.7.2"
 MAX_SIGNERS = 8
 
 _EXPLICIT_0 = 0xA0
@@ -145,7 +145,7 @@ def _parse(encoded: bytes) -> SignedData:
     """Read a SignedData, in a ContentInfo or not; versions are not looked at, as writers disagree about them."""
     outer = Reader(encoded).enter()
     if outer.next_tag != INTEGER:
-        if outer.oid() != SIGNED_DATA:
+        if outer.oid() != oids.SIGNED_DATA:
             raise ValueError("another type of message")
         data = outer.enter(_EXPLICIT_0).enter()
         outer.finish()
