@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
@@ -18,7 +20,7 @@ from device_sdk.errors import (
 from device_sdk.keystores.tpm2.errors import HANDLE, NV_DEFINED, Kind, base_code, kind_of
 from device_sdk.keystores.tpm2.held import no_ticket, signature_scheme
 from device_sdk.keystores.tpm2.scope import Handle, Scope
-from device_sdk.keystores.tpm2.srk import load_key, parent_for_new_key
+from device_sdk.keystores.tpm2.srk import is_below_root, load_key, parent_for_new_key
 from device_sdk.keystores.tpm2.templates import PublicArea, describe, key_template, sensitive
 from device_sdk.model.keys import KeyType
 from device_sdk.wire.tss2_key import Tss2Key
@@ -47,44 +49,72 @@ def make_key(scope: Scope, key_type: KeyType, auth: bytes, where: str) -> Tss2Ke
         ExtractableKeyError: what the TPM made could leave it; it is gone.
         KeyStoreFailedError: it does not sign.
     """
-    if not supported(scope.esys, key_type):
-        able = ", ".join(kind.value for kind in KeyType if supported(scope.esys, kind))
-        raise MechanismUnsupportedError(
-            f"{where}: this TPM cannot make {key_type.value} keys; it can make {able}",
-            uri=where,
-            mechanism=key_type.value,
-        )
+    refuse_unsupported(scope, key_type, where, "make")
     parent = parent_for_new_key(scope)
     private, public, *_ = scope.esys.create(parent.handle, sensitive(auth), key_template(key_type))
     key = Tss2Key(
         public=bytes(public.marshal()), private=bytes(private.marshal()), parent=parent.value, empty_auth=not auth
     )
     handle = scope.add(lambda: scope.esys.load(parent.handle, private, public))
-    _prove(scope, handle, key_type, auth, where)
+    prove_key(scope, handle, key_type, auth, where)
     return key
 
 
-def _prove(scope: Scope, handle: Handle, key_type: KeyType, auth: bytes, where: str) -> None:
+def refuse_unsupported(scope: Scope, key_type: KeyType, where: str, verb: str) -> None:
+    """Refuse a type of key that the TPM has not; `verb` says what it was to do with it.
+
+    Raises:
+        MechanismUnsupportedError: the message lists what it has.
+    """
+    if supported(scope.esys, key_type):
+        return
+    able = ", ".join(kind.value for kind in KeyType if supported(scope.esys, kind))
+    raise MechanismUnsupportedError(
+        f"{where}: this TPM cannot {verb} {key_type.value} keys; it can {verb} {able}",
+        uri=where,
+        mechanism=key_type.value,
+    )
+
+
+def prove_key(
+    scope: Scope, handle: Handle, key_type: KeyType, auth: bytes, where: str, *, imported: bool = False
+) -> PublicArea:
+    """Read back what a new key is, and have it sign.
+
+    Args:
+        scope: where it is loaded.
+        handle: the key.
+        key_type: what it has to be.
+        auth: its authorisation value.
+        where: redacted URI, for messages.
+        imported: it came from outside; it must not be able to leave again.
+
+    Raises:
+        ExtractableKeyError: it could leave the TPM.
+        KeyStoreFailedError: another type, or it does not sign what its public half verifies.
+    """
     area = read_area(scope, handle)
-    if area.failed_proof:
-        raise ExtractableKeyError(
-            f"{where}: the TPM made a key without {', '.join(area.failed_proof)}; it was destroyed",
-            uri=where,
-            attributes=area.failed_proof,
-        )
+    bad = area.ways_out if imported else area.failed_proof
+    if bad:
+        made = "the imported key could leave the TPM by its" if imported else "the TPM made a key without"
+        raise ExtractableKeyError(f"{where}: {made} {', '.join(bad)}; it was destroyed", uri=where, attributes=bad)
     scope.esys.tr_set_auth(handle, auth)
     if area.key_type is not key_type or not _signs(scope.esys, handle, area):
         raise KeyStoreFailedError(f"{where}: the new key failed its test", uri=where, operation="test the new key")
+    return area
 
 
 def read_area(scope: Scope, handle: Handle) -> PublicArea:
-    """The public area the TPM reports for a loaded key.
+    """The public area the TPM reports for a loaded key; of one that was not born here, also whether its parent is fixed.
 
     Raises:
         ValueError: not an elliptic curve or RSA key.
     """
-    public, _, _ = scope.esys.read_public(handle)
-    return describe(public)
+    public, name, qualified_name = scope.esys.read_public(handle)
+    area = describe(public)
+    if not area.failed_proof:
+        return area
+    return replace(area, below_root=is_below_root(scope, bytes(name), bytes(qualified_name)))
 
 
 def _signs(esys: ESAPI, handle: Handle, area: PublicArea) -> bool:

@@ -38,9 +38,10 @@ def key_info(uri: Tpm2Uri, area: PublicArea) -> KeyInfo:
         key_id=None,
         spki_sha256=hashlib.sha256(spki_of(area.public_key)).hexdigest(),
         hardware=True,
-        extractable=bool(area.failed_proof),
+        extractable=bool(area.ways_out),
         attributes=dict(area.attributes),
         certificate=has_certificate(certificate),
+        imported=bool(area.failed_proof),
     )
 
 
@@ -91,23 +92,25 @@ def list_files_in(tpm: Tpm, template: Tpm2Uri, files: dict[Path, Tss2Key]) -> tu
     for path, key in files.items():
         uri = replace(template, file=str(path), dir=None)
         try:
-            info = key_info(uri, area_in_file(key, str(uri)))
+            written = area_in_file(key, str(uri))
         except StoreCorruptError:
             continue
-        found.append(replace(info, attributes=info.attributes | {"loadable": _loads(tpm, key, str(uri))}))
+        loaded = _loaded(tpm, key, str(uri))
+        info = key_info(uri, loaded or written)
+        found.append(replace(info, attributes=info.attributes | {"loadable": loaded is not None}))
     return tuple(found)
 
 
-def _loads(tpm: Tpm, key: Tss2Key, where: str) -> bool:
+def _loaded(tpm: Tpm, key: Tss2Key, where: str) -> PublicArea | None:
+    """What the TPM says about the key in a file; None if it does not take it."""
     try:
-        tpm.run("load the key", lambda scope: load_key(scope, key) is not None, where=where)
+        return tpm.run("load the key", lambda scope: read_area(scope, load_key(scope, key)), where=where)
     except StoreCorruptError:
-        return False
+        return None
     except KeyStoreError as error:
         if error.return_code is None:  # the TPM itself is not there
             raise
-        return False
-    return True
+        return None
 
 
 def area_in_file(key: Tss2Key, where: str) -> PublicArea:

@@ -31,12 +31,21 @@ from device_sdk.model.secret import Secret, SecretProvider
 from device_sdk.wire.key_uri.tpm2 import Tpm2Uri
 
 
-def open_key(tpm: Tpm, uri: Tpm2Uri, provider: SecretProvider | None, deadline_s: float) -> TpmEcKey | TpmRsaKey:
+def open_key(
+    tpm: Tpm, uri: Tpm2Uri, provider: SecretProvider | None, deadline_s: float, *, allow_imported: bool = False
+) -> TpmEcKey | TpmRsaKey:
     """Open the key a URI names.
+
+    Args:
+        tpm: where it is.
+        uri: names it.
+        provider: asked for the authorisation value.
+        deadline_s: how long to be patient.
+        allow_imported: also take a key that came from outside, if nothing can take it out again.
 
     Raises:
         KeyNotFoundError: there is none; the persistent handles in use are listed.
-        ExtractableKeyError: it was imported or may be moved: it is not this TPM's own.
+        ExtractableKeyError: it may be moved; or it was imported, and `allow_imported` is false.
         MechanismUnsupportedError: a storage or attestation key, or one that needs a policy.
         PinRequiredError, PinIncorrectError, PinLockedError: as the TPM says; one attempt was made.
     """
@@ -47,7 +56,7 @@ def open_key(tpm: Tpm, uri: Tpm2Uri, provider: SecretProvider | None, deadline_s
         material, empty = PersistentMaterial(uri.handle, name, where), False
     else:
         material, area, empty = _in_file(tpm, uri, deadline_s)
-    _check_usable(area, where)
+    _check_usable(area, where, allow_imported=allow_imported)
     opening = _Opening(tpm, material, area, uri, deadline_s)
     held = _authorised(opening, provider, empty_first=empty or opening.no_da)
     info = key_info(uri, area)
@@ -94,13 +103,26 @@ def _in_file(tpm: Tpm, uri: Tpm2Uri, deadline_s: float) -> tuple[Material, Publi
     return material, area, key.empty_auth
 
 
-def _check_usable(area: PublicArea, where: str) -> None:
-    if area.failed_proof:
+def _check_origin(area: PublicArea, where: str, *, allow_imported: bool) -> None:
+    if not area.failed_proof or (allow_imported and not area.ways_out):
+        return
+    if not allow_imported:
         raise ExtractableKeyError(
             f"{where}: the key was not born in this TPM or may leave it: {', '.join(area.failed_proof)} is not set",
+            hint=None if area.ways_out else "make a new key, or allow this imported one (--allow-imported)",
             uri=where,
             attributes=area.failed_proof,
         )
+    raise ExtractableKeyError(
+        f"{where}: the imported key can leave this TPM by its {' and '.join(area.ways_out)}",
+        hint="imported keys have to lie below the storage root key and have no policy",
+        uri=where,
+        attributes=area.ways_out,
+    )
+
+
+def _check_usable(area: PublicArea, where: str, *, allow_imported: bool) -> None:
+    _check_origin(area, where, allow_imported=allow_imported)
     if not area.is_device_key:
         raise MechanismUnsupportedError(
             f"{where}: a storage or attestation key, not one to sign or decrypt with", uri=where, mechanism="restricted"

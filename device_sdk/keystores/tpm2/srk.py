@@ -5,10 +5,11 @@ Both are the same key as long as the owner's seed is: a primary key follows from
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tpm2_pytss import ESYS_TR, TPM2B_PRIVATE, TPM2B_PUBLIC, TSS2_Exception
+from tpm2_pytss import ESYS_TR, TPM2_ALG, TPM2B_PRIVATE, TPM2B_PUBLIC, TSS2_Exception
 
 from device_sdk.errors import KeyStoreError, StoreCorruptError
 from device_sdk.keystores.tpm2.errors import BAD_AUTH, HANDLE, INTEGRITY, base_code
@@ -50,6 +51,35 @@ def persistent_srk(scope: Scope) -> Handle | None:
         return None
     public, _, _ = scope.esys.read_public(handle)
     return handle if is_standard_storage_key(public) else None
+
+
+def is_below_root(scope: Scope, name: bytes, qualified_name: bytes) -> bool:
+    """Whether a key's parent is the standard storage root key, which nothing moves out of the TPM.
+
+    The qualified name of a key is the hash of its parent's and its own name (TPM 2.0 part 1, 16.2).
+
+    Args:
+        scope: where to look.
+        name: the key's name, as the TPM says it: hash algorithm and digest.
+        qualified_name: the same.
+    """
+
+    def is_parent(storage: Handle) -> bool:
+        _, _, above = scope.esys.read_public(storage)
+        return qualified_name == name[:2] + hashlib.sha256(bytes(above) + name).digest()
+
+    if name[:2] != int(TPM2_ALG.SHA256).to_bytes(2, "big"):
+        return False
+    persistent = persistent_srk(scope)
+    if persistent is not None and is_parent(persistent):
+        return True
+    made = _primary(scope, OWNER_HIERARCHY)
+    if made is None:
+        return False
+    try:
+        return is_parent(made)
+    finally:
+        scope.flush(made)  # one slot of three
 
 
 def parent_for_new_key(scope: Scope) -> Parent:

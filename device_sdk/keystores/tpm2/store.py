@@ -9,14 +9,16 @@ from pathlib import Path
 
 from cryptography import x509
 
-from device_sdk.errors import KeyExistsError, KeyStoreError, MechanismUnsupportedError, UriError
+from device_sdk.errors import KeyExistsError, KeyStoreError, UriError
 from device_sdk.keystores.atomic import PRIVATE, create_file, is_taken, remove_file, status_of
 from device_sdk.keystores.base import KeyStore
 from device_sdk.keystores.certificate_file import read_certificate, write_certificate
 from device_sdk.keystores.keys import DeviceKey
+from device_sdk.keystores.pkcs8 import load_pkcs8
 from device_sdk.keystores.tpm2.auth import auth_for
 from device_sdk.keystores.tpm2.context import DEADLINE_S, Tpm
 from device_sdk.keystores.tpm2.creation import make_key, make_persistent, remove_persistent
+from device_sdk.keystores.tpm2.importing import import_into
 from device_sdk.keystores.tpm2.inventory import (
     area_in_file,
     key_info,
@@ -39,6 +41,7 @@ from device_sdk.keystores.tpm2.templates import PublicArea
 from device_sdk.model.keys import KeyInfo, KeyType, Probe, PublicKey
 from device_sdk.model.secret import Secret, SecretProvider
 from device_sdk.wire.key_uri.tpm2 import Tpm2Uri
+from device_sdk.wire.tss2_key import Tss2Key
 
 
 class Tpm2KeyStore(KeyStore[Tpm2Uri]):
@@ -63,59 +66,84 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
 
     def create(self, uri: Tpm2Uri, key_type: KeyType, *, reuse: bool = False) -> DeviceKey:
         """Make a key in the TPM; see KeyStore.create."""
-        where = _one_key(uri)
-        if uri.handle is not None and uri.handle not in OWNER_HANDLES:
-            raise KeyStoreError(f"{where}: the owner's handles are 0x81000000 to 0x817fffff", uri=where)
+        where = _new_key(uri)
         if self._taken(uri):
             return self._existing(uri, key_type, reuse=reuse)
         auth = auth_for(uri, self._pin)
         secret = auth.reveal() if auth is not None else b""
-        tpm = self._tpm(uri)
-        key = tpm.run(
+        key = self._tpm(uri).run(
             f"make a {key_type.value} key",
             lambda scope: make_key(scope, key_type, secret, where),
             where=where,
             deadline_s=self._deadline_s,
         )
         try:
-            if uri.file is not None:
-                create_file(Path(uri.file), key.to_pem(), PRIVATE)
-            elif uri.handle is not None:
-                handle = uri.handle
-                tpm.run(
-                    "make the key persistent",
-                    lambda scope: make_persistent(scope, key, handle, where),
-                    where=where,
-                    deadline_s=self._deadline_s,
-                )
+            self._name(uri, key)
         except KeyExistsError:
             if not reuse:
                 raise
             return self._existing(uri, key_type, reuse=reuse)
         return self.open(replace(uri, pin_value=auth))
 
+    def import_key(self, uri: Tpm2Uri, pkcs8: Secret, *, reuse: bool = False) -> DeviceKey:
+        """Import a key below the storage root key, encrypted to it on the way; see importing, and KeyStore.import_key."""
+        where = _new_key(uri)
+        key, key_type = load_pkcs8(pkcs8, where)
+        if self._taken(uri):
+            return self._the_same(uri, key_type, key.public_key(), reuse=reuse)
+        auth = auth_for(uri, self._pin)
+        secret = auth.reveal() if auth is not None else b""
+        imported = self._tpm(uri).run(
+            f"import a {key_type.value} key",
+            lambda scope: import_into(scope, key, key_type, secret, where),
+            where=where,
+            deadline_s=self._deadline_s,
+        )
+        try:
+            self._name(uri, imported)
+        except KeyExistsError:
+            if not reuse:
+                raise
+            return self._the_same(uri, key_type, key.public_key(), reuse=reuse)
+        return self.open(replace(uri, pin_value=auth), allow_imported=True)
+
+    def _name(self, uri: Tpm2Uri, key: Tss2Key) -> None:
+        """Give a key that is complete its name: until here a crash leaves nothing."""
+        where, handle = str(uri), uri.handle
+        if uri.file is not None:
+            create_file(Path(uri.file), key.to_pem(), PRIVATE)
+        elif handle is not None:
+            self._tpm(uri).run(
+                "make the key persistent",
+                lambda scope: make_persistent(scope, key, handle, where),
+                where=where,
+                deadline_s=self._deadline_s,
+            )
+
     def _taken(self, uri: Tpm2Uri) -> bool:
         if uri.file is not None:
             return is_taken(Path(uri.file))
         return uri.handle in self._tpm(uri).run("list persistent keys", persistent_handles, where=str(uri))
 
-    def _existing(self, uri: Tpm2Uri, key_type: KeyType, *, reuse: bool) -> DeviceKey:
+    def _the_same(self, uri: Tpm2Uri, key_type: KeyType, public: PublicKey, *, reuse: bool) -> DeviceKey:
+        key = self._existing(uri, key_type, reuse=reuse, allow_imported=True)
+        if key.public_key() != public:  # type: ignore[attr-defined]  # every DeviceKey is also one of cryptography's keys
+            raise KeyExistsError(f"{uri}: there is another key of this name", uri=str(uri))
+        return key
+
+    def _existing(self, uri: Tpm2Uri, key_type: KeyType, *, reuse: bool, allow_imported: bool = False) -> DeviceKey:
         if not reuse:
             raise KeyExistsError(f"{uri}: there is a key of this name", hint="--reuse takes it", uri=str(uri))
-        key = self.open(uri)
+        key = self.open(uri, allow_imported=allow_imported)
         if key.info.key_type is not key_type:
             found = key.info.key_type.value if key.info.key_type else "another"
             raise KeyExistsError(f"{uri}: there is a key of this name, of type {found}", uri=str(uri))
         return key
 
-    def import_key(self, uri: Tpm2Uri, pkcs8: Secret, *, reuse: bool = False) -> DeviceKey:
-        """Not there yet."""
-        raise MechanismUnsupportedError(f"{uri}: import", uri=str(uri), mechanism="import")
-
     def open(self, uri: Tpm2Uri, *, allow_imported: bool = False) -> DeviceKey:
         """Open a key; see opening.open_key for what is checked, and KeyStore.open."""
         _one_key(uri)
-        key = open_key(self._tpm(uri), uri, self._pin, self._deadline_s)
+        key = open_key(self._tpm(uri), uri, self._pin, self._deadline_s, allow_imported=allow_imported)
         self._opened.add(key)
         return key
 
@@ -192,6 +220,19 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
             return certificate_of_file(uri.file), area.public_key
         handle, (area, _) = self._persistent(uri)
         return certificate_of_handle(handle, area.public_key), area.public_key
+
+
+def _new_key(uri: Tpm2Uri) -> str:
+    """The redacted URI of one key that may be made.
+
+    Raises:
+        UriError: as _one_key.
+        KeyStoreError: the handle is not one of the owner's.
+    """
+    where = _one_key(uri)
+    if uri.handle is not None and uri.handle not in OWNER_HANDLES:
+        raise KeyStoreError(f"{where}: the owner's handles are 0x81000000 to 0x817fffff", uri=where)
+    return where
 
 
 def _one_key(uri: Tpm2Uri) -> str:

@@ -65,6 +65,8 @@ class PublicArea:
         attributes: by the specification's names, with name algorithm and scheme.
         scheme_hash: TPM2_ALG of the only hash the key signs with, or None if any will do.
         scheme: TPM2_ALG of the only scheme the key is for, or None.
+        has_policy: authPolicy is not empty.
+        below_root: the key lies directly below the standard storage root key; looked up only where it matters.
     """
 
     public_key: PublicKey
@@ -72,6 +74,19 @@ class PublicArea:
     attributes: dict[str, bool | int | str]
     scheme: int | None
     scheme_hash: int | None
+    has_policy: bool = False
+    below_root: bool = False
+
+    @property
+    def ways_out(self) -> tuple[str, ...]:
+        """What could let the key leave this TPM; nothing for a key that is fixed, or stuck below the storage root key.
+
+        TPM2_Duplicate moves a key that is not fixedParent if a policy allows it; and a key goes where its parent goes.
+        """
+        if self.attributes["fixedTPM"] and self.attributes["fixedParent"]:
+            return ()
+        found = {"authPolicy": self.has_policy, "parent": not self.below_root}
+        return tuple(name for name, leads_out in found.items() if leads_out)
 
     @property
     def failed_proof(self) -> tuple[str, ...]:
@@ -103,6 +118,24 @@ def key_template(key_type: KeyType) -> TPM2B_PUBLIC:
     if key_type.is_ec:
         return _ecc(_CURVES[key_type], attributes, none)
     return _rsa(key_type.key_bits, attributes, none)
+
+
+def import_template(key_type: KeyType, public_key: PublicKey) -> TPM2B_PUBLIC:
+    """A device key that comes from outside: with its public half, and without the marks of a key that was born here.
+
+    TPM2_Import refuses fixedTPM and fixedParent. authPolicy stays empty: see importing.
+    """
+    template = key_template(key_type)
+    area = template.publicArea
+    area.objectAttributes = TPMA_OBJECT.USERWITHAUTH | TPMA_OBJECT.NODA | TPMA_OBJECT.SIGN_ENCRYPT | TPMA_OBJECT.DECRYPT
+    numbers = public_key.public_numbers()
+    if isinstance(numbers, rsa.RSAPublicNumbers):
+        area.unique.rsa = numbers.n.to_bytes(key_type.key_bits // 8, "big")
+    else:
+        size = (key_type.key_bits + 7) // 8
+        area.unique.ecc.x = numbers.x.to_bytes(size, "big")
+        area.unique.ecc.y = numbers.y.to_bytes(size, "big")
+    return template
 
 
 def sensitive(auth: bytes) -> TPM2B_SENSITIVE_CREATE:
@@ -141,6 +174,7 @@ def describe(public: TPM2B_PUBLIC) -> PublicArea:
         attributes=attributes,
         scheme=None if any_scheme else scheme,
         scheme_hash=None if any_scheme else int(parameters.scheme.details.anySig.hashAlg),
+        has_policy=bool(bytes(area.authPolicy)),
     )
 
 
