@@ -170,8 +170,9 @@ class CmcRefusedError(HttpStatusError):
     """A CMC answer, signed by somebody who may, that says no (RFC 5272 section 6.1).
 
     Raised itself for the reasons that have no class of their own: badMessageCheck, badRequest, badCertId,
-    mustArchiveKeys, noKeyReuse, and private ones. `cmc_status` and `fail_info` are the RFC's words ("failed", "badRequest") or numbers, `body_parts` what of the request
-    they are about (0 is the whole), `transaction_id` the number both sides know it by.
+    mustArchiveKeys, noKeyReuse, and private ones. `cmc_status` and `fail_info` are the RFC's words ("failed",
+    "badRequest") or numbers, `body_parts` what of the request they are about (0 is the whole), `transaction_id` the
+    number both sides know it by.
     """
 
     code = "cmc-refused"

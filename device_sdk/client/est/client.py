@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from cryptography import x509
 
@@ -22,6 +22,7 @@ from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.protocols.est.backoff import RetryPolicy
 from device_sdk.protocols.est.ca_certificates import CaCertificates, check_ca_certificates
 from device_sdk.protocols.est.issued import Enrolled, check_issued
+from device_sdk.protocols.est.login import Login
 from device_sdk.protocols.est.redirects import RedirectRule
 from device_sdk.protocols.est.requests import cacerts_request, csrattrs_request, enroll_request
 from device_sdk.protocols.est.responses import Pending, read_cacerts, read_csrattrs, read_enrolment
@@ -29,6 +30,9 @@ from device_sdk.protocols.est.urls import EstEndpoint, Operation, parse_est_url
 from device_sdk.transports.base import Timeouts, Transport
 from device_sdk.transports.factory import open_transport
 from device_sdk.wire.csrattrs import CsrAttributes
+
+if TYPE_CHECKING:
+    from device_sdk.client.est.full_cmc import FullCmc
 
 Wishes: TypeAlias = CsrAttributes | Literal["fetch"] | None
 """What the server wants in the CSR: fetched before, to be fetched now (EST-170), or not asked for."""
@@ -197,7 +201,8 @@ class EstClient:
         Args:
             key: the key to certify: a new one (rekey, the usual thing) or the current one (renew).
             current: the certificate to renew, by default the TLS identity's; or a CsrSpec with further wishes, whose
-                subject and names are replaced by those of the TLS identity's certificate.
+                subject and names are replaced by those of the TLS identity's certificate. Its `new_name` asks for a
+                certificate of another name (EST-153).
             wishes: as for `enroll`; what they say about subject and names does not count.
             wait_s: as for `enroll`.
             progress: as for `enroll`.
@@ -218,6 +223,23 @@ class EstClient:
             compatibility=self._compatibility,
         )
         return self._enroll(body, patience, renewal=True)
+
+    @property
+    def fullcmc(self) -> FullCmc:
+        """Full CMC (RFC 7030 section 4.3): enrol, renew, revoke and query by messages with proofs of their own."""
+        from device_sdk.client.est.full_cmc import FullCmc, Service
+
+        return FullCmc(
+            Service(
+                endpoint=self._endpoint,
+                exchanges=self._exchanges,
+                clock=self._clock,
+                identity=self._identity,
+                compatibility=self._compatibility,
+                ca=lambda patience: self._ca or self._cacerts(patience),
+                wishes=self._wishes,
+            )
+        )
 
     def close(self) -> None:
         """Close the connection; a later operation opens a new one."""
@@ -259,4 +281,5 @@ class EstClient:
             intermediates=ca.intermediates,
             now=self._clock.now(),
             url=self._endpoint.url(operation),
+            new_name=body.new_name,
         )

@@ -74,6 +74,11 @@ def identification(name: str) -> Control:
     return Control(oids.IDENTIFICATION, der.tlv(0x0C, name.encode()))
 
 
+def success_status() -> Control:
+    """StatusInfoV2 of a client that accepts what it got (section 6.14, step 3): success, about the whole."""
+    return Control(oids.STATUS_INFO_V2, der.sequence(der.integer(0), der.sequence(der.integer(0))))
+
+
 def certificate_id(certificate: x509.Certificate) -> Control:
     """ConfirmCertAcceptance (section 6.14): issuer and serial number of the certificate that is accepted."""
     value = der.sequence(certificate.issuer.public_bytes(), der.integer(certificate.serial_number))

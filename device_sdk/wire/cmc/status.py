@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import IntEnum, unique
 
@@ -96,9 +96,9 @@ def read_status(reader: Reader) -> StatusInfo:
     status = info.integer()
     parts = _body_parts(info.enter())
     text = info.contents(_UTF8).decode() if info.next_tag == _UTF8 else None
-    other = _other(info)
+    found = _with_other(StatusInfo(status, parts, text), info)
     info.finish()
-    return StatusInfo(status, parts, text, **other)
+    return found
 
 
 def _body_parts(listed: Reader) -> tuple[int, ...]:
@@ -116,30 +116,30 @@ def _body_parts(listed: Reader) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _other(info: Reader) -> dict[str, object]:
-    """The OtherStatusInfo, if there is one, as arguments for StatusInfo."""
+def _with_other(found: StatusInfo, info: Reader) -> StatusInfo:
+    """The status with its OtherStatusInfo, if there is one."""
     if info.next_tag == INTEGER:
-        return {"fail_info": info.integer()}
+        return replace(found, fail_info=info.integer())
     if info.next_tag == SEQUENCE:
-        return _pending(info.enter())
+        return _with_pending(found, info.enter())
     if info.next_tag == _EXTENDED:
         inner = info.enter(_EXTENDED)
         # written with an explicit tag by some: then the SEQUENCE is inside
         inner = inner.enter() if inner.next_tag == SEQUENCE else inner
-        return {"extended_fail_info": inner.oid()}
-    return {}
+        return replace(found, extended_fail_info=inner.oid())
+    return found
 
 
-def _pending(info: Reader) -> dict[str, object]:
+def _with_pending(found: StatusInfo, info: Reader) -> StatusInfo:
     if info.next_tag == OID:
         # RFC 5272 prints the extended reason without a tag in section 6.1.1
-        return {"extended_fail_info": info.oid()}
+        return replace(found, extended_fail_info=info.oid())
     token = info.octets()
     moment = _moment(info.contents(_GENERALIZED_TIME))
     info.finish()
     if not 0 < len(token) <= _MAX_TOKEN_BYTES:
         raise ValueError("a pending token of a length that cannot be")
-    return {"pend_token": token, "pend_time": moment}
+    return replace(found, pend_token=token, pend_time=moment)
 
 
 def _moment(contents: bytes) -> datetime:

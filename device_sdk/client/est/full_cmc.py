@@ -1,0 +1,216 @@
+"""Full CMC (RFC 7030 section 4.3): enrol, renew, revoke, and ask again, with proofs of their own inside the message."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from cryptography import x509
+
+from device_sdk.client.est.csr_body import CsrBody
+from device_sdk.client.est.full_cmc_body import Author, key_identifier, new_transaction
+from device_sdk.client.est.full_cmc_transaction import FullCmcResult, Service, Transaction, Wishes
+from device_sdk.client.est.patience import Patience, Progress
+from device_sdk.client.est.renewal import renewal_spec, renewal_wishes, require_same_identity
+from device_sdk.errors import ConfigurationError, RemoteProtocolError
+from device_sdk.model.csr import CsrSpec
+from device_sdk.model.keys import PrivateKey
+from device_sdk.model.secret import Secret
+from device_sdk.model.trust import TlsIdentity
+from device_sdk.protocols.est.full_cmc_pending import PendingRequest
+from device_sdk.wire.cmc import oids
+from device_sdk.wire.cmc.pki_data import Control, octets, revoke_request
+from device_sdk.wire.cmc.proofs import POP_LINK_RANDOM_BYTES, SharedSecret, pop_link_witness
+
+__all__ = ["FullCmc", "FullCmcResult", "PendingRequest", "Service", "SharedSecret"]
+
+
+class FullCmc:
+    """The /fullcmc operation of one EST service; `EstClient.fullcmc` is one.
+
+    Every method raises, beside what it says itself: CmcRefusedError (and its subclasses) for a verified "no",
+    CmcUntrustedError for an answer that is not believed, and what EstClient.enroll raises.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def enroll(
+        self,
+        key: PrivateKey,
+        spec: CsrSpec,
+        *,
+        shared_secret: SharedSecret | None = None,
+        signer: TlsIdentity | None = None,
+        wishes: Wishes = "fetch",
+        wait_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> FullCmcResult:
+        """Get a certificate for a key.
+
+        The message is signed by `signer`, else, without a shared secret, by the client's TLS identity, else by the key
+        itself. A shared secret adds identification, identityProofV2 and the POP link (RFC 5272 sections 6.2 and 6.3).
+
+        Args:
+            key: the key to certify.
+            spec: what to ask for; with an existing certificate as signer the names should be those of it (RFC 6402
+                section 2.4).
+            shared_secret: what the CA's operator gave out of band.
+            signer: an existing certificate and its key.
+            wishes: as for EstClient.enroll.
+            wait_s: total seconds to wait while the CA has not decided; None does not wait.
+            progress: told before each wait.
+
+        Raises:
+            CmcPendingError: not decided yet; its `pending` is for PendingRequest.from_json and `query`.
+            ConfigurationError: both a shared secret and a signer.
+        """
+        if shared_secret is not None and signer is not None:
+            raise ConfigurationError(
+                "a request is proved by a shared secret or by an existing certificate, not by both"
+            )
+        identity = signer or (None if shared_secret else self._service.identity)
+        patience = Patience(self._service.clock, wait_s, progress)
+        asked = self._service.wishes(wishes, patience)
+        controls: tuple[Control, ...] = ()
+        if shared_secret is not None:
+            random = secrets.token_bytes(POP_LINK_RANDOM_BYTES)
+            link = (oids.POP_LINK_WITNESS_V2, pop_link_witness(shared_secret, random))
+            spec = replace(spec, attributes=(*spec.attributes, link))
+            controls = (octets(oids.POP_LINK_RANDOM, random),)
+        spec = spec if identity else _with_key_identifier(spec, key)
+        csr = CsrBody(key, spec, asked, compatibility=self._service.compatibility)
+        author = Author(identity=identity) if identity else Author(key=key)
+        return self._enrol(author, key, csr, patience, controls, shared_secret)
+
+    def renew(
+        self,
+        key: PrivateKey,
+        *,
+        current: TlsIdentity | None = None,
+        extra: CsrSpec | None = None,
+        wishes: Wishes = "fetch",
+        wait_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> FullCmcResult:
+        """Renew or rekey: the message is signed by the current certificate, whose names are repeated (section 3.2).
+
+        Args:
+            key: the key to certify: a new one (rekey, the usual thing) or the current one.
+            current: the certificate to renew and its key; by default the client's TLS identity.
+            extra: further wishes; its subject and names are replaced.
+            wishes: as for EstClient.reenroll.
+            wait_s: as for `enroll`.
+            progress: as for `enroll`.
+
+        Raises:
+            ConfigurationError: no current certificate.
+            CmcPendingError: as for `enroll`.
+        """
+        identity = current or self._service.identity
+        if identity is None:
+            raise ConfigurationError("a renewal is signed by the current certificate: give it and its key")
+        certificate = identity.chain[0]
+        patience = Patience(self._service.clock, wait_s, progress)
+        csr = CsrBody(
+            key,
+            renewal_spec(certificate, extra),
+            renewal_wishes(self._service.wishes(wishes, patience)),
+            check=lambda csr: require_same_identity(csr, certificate),
+            compatibility=self._service.compatibility,
+        )
+        return self._enrol(Author(identity=identity), key, csr, patience)
+
+    def query(
+        self,
+        pending: PendingRequest,
+        key: PrivateKey,
+        *,
+        signer: TlsIdentity | None = None,
+        wait_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> FullCmcResult:
+        """Ask what became of a request that was not decided (section 6.13).
+
+        Args:
+            pending: from a CmcPendingError.
+            key: the key of the request; it signs the query unless there is a `signer`.
+            signer: the certificate that signed the request, if one did.
+            wait_s: as for `enroll`.
+            progress: as for `enroll`.
+
+        Raises:
+            ConfigurationError: the key is not that of the request.
+            CmcPendingError: still not decided.
+        """
+        csr = x509.load_der_x509_csr(pending.csr)
+        if csr.public_key() != key.public_key():
+            raise ConfigurationError("the request that waits is for another key")
+        author = Author(identity=signer) if signer else Author(key=key)
+        patience = Patience(self._service.clock, wait_s, progress)
+        transaction = Transaction(
+            self._service, author, pending.transaction_id, patience, server_nonce=pending.server_nonce
+        )
+        return transaction.settle(transaction.ask(pending.token), key, csr)
+
+    def revoke(
+        self,
+        certificate: x509.Certificate,
+        reason: str = "unspecified",
+        *,
+        signer: TlsIdentity | None = None,
+        shared_secret: Secret | None = None,
+        comment: str | None = None,
+    ) -> FullCmcResult:
+        """Have a certificate revoked (section 6.11).
+
+        Args:
+            certificate: the one to revoke.
+            reason: CRLReason by its name ("keyCompromise"); see device_sdk.wire.cmc.pki_data.REASONS.
+            signer: who asks; by default the client's TLS identity.
+            shared_secret: for a client that lost its key: the message is then not signed, and the secret, which
+                travels in it, is not to be used for anything else.
+            comment: for the CA's operator.
+
+        Raises:
+            ConfigurationError: nobody to sign and no shared secret, or no such reason.
+        """
+        identity = None if shared_secret is not None else signer or self._service.identity
+        if identity is None and shared_secret is None:
+            raise ConfigurationError("a revocation is signed by a certificate, or proved by a shared secret")
+        control = revoke_request(certificate, reason, shared_secret=shared_secret, comment=comment)
+        transaction = self._begin(Author(identity=identity), Patience(self._service.clock))
+        answer = transaction.send((control,))
+        if answer.signed is None:
+            url = self._service.url
+            raise RemoteProtocolError(f"{url}: the answer says nothing about the revocation", url=url)
+        return FullCmcResult(None, answer.statuses, transaction.number)
+
+    def _begin(self, author: Author, patience: Patience) -> Transaction:
+        return Transaction(self._service, author, new_transaction(), patience)
+
+    def _enrol(
+        self,
+        author: Author,
+        key: PrivateKey,
+        csr: CsrBody,
+        patience: Patience,
+        controls: tuple[Control, ...] = (),
+        shared: SharedSecret | None = None,
+    ) -> FullCmcResult:
+        transaction = self._begin(author, patience)
+        answer = transaction.send(controls, csr=csr, shared=shared)
+        if csr.bound:
+            # One use per connection (RFC 9266 section 4.1, EST-100).
+            self._service.exchanges.close()
+        return transaction.settle(answer, key, csr.csr)
+
+
+def _with_key_identifier(spec: CsrSpec, key: PrivateKey) -> CsrSpec:
+    """Section 3.2: a request whose own key signs the message names that key (EST-205)."""
+    value = key_identifier(key)
+    if any(extension.oid == value.oid for extension in spec.extensions):
+        raise ConfigurationError(
+            "the request's own key signs the message: its subjectKeyIdentifier is not to be chosen"
+        )
+    return replace(spec, extensions=(*spec.extensions, x509.Extension(value.oid, False, value)))
