@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli.files import read_file
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
     from device_sdk.model.compatibility import Compatibility
     from device_sdk.model.credentials import Credentials
-    from device_sdk.model.csr import CsrSpec, DeviceAttributes
+    from device_sdk.model.csr import CsrSpec, DeviceAttributes, NewName, ValueSource
     from device_sdk.model.trust import Pin, TlsIdentity
     from device_sdk.transports.base import Timeouts
 
 _MAX_TIMEOUT_S = 86400.0
+_OID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 
 SERVER = ("est.url", "est.label", "est.anchors", "est.pins", "est.implicit", "est.timeout_s", "est.proxy")
 _TRUST = ("est.anchors", "est.pins", "est.implicit")
@@ -34,6 +36,7 @@ IDENTITY = (
     "identity.serial",
     "identity.serial_command",
     "identity.hardware_type",
+    "identity.attributes",
 )
 
 
@@ -199,4 +202,59 @@ def csr_spec(settings: Settings, *, nameless: bool = False) -> CsrSpec:
         raise ConfigurationError(
             "nothing to name the device by", hint='give --subject "CN=...", --san TYPE:VALUE or --serial SOURCE'
         )
-    return CsrSpec(parse_dn(subject) if subject else x509.Name([]), san=san, device=device)
+    name = parse_dn(subject) if subject else x509.Name([])
+    return CsrSpec(name, san=san, device=device, values=values(settings))
+
+
+def new_name(settings: Settings, certificate: x509.Certificate) -> NewName:
+    """What --subject and --san say; what they do not say stays as it is in the certificate (RFC 6402 section 2.8).
+
+    Raises:
+        ConfigurationError: they say nothing.
+    """
+    from device_sdk.model.csr import NewName
+    from device_sdk.wire.names import parse_dn, parse_san
+
+    subject, san = settings.text("identity.subject"), settings.list("identity.san")
+    if subject is None and not san:
+        raise ConfigurationError("--change-name needs the new name", hint="give --subject, --san or both")
+    return NewName(
+        parse_dn(subject) if subject else certificate.subject,
+        tuple(parse_san(text) for text in san) or names_of(certificate),
+    )
+
+
+def names_of(certificate: x509.Certificate) -> tuple[x509.GeneralName, ...]:
+    """The subject alternative names, in order; none if there is no such extension."""
+    from cryptography import x509
+
+    try:
+        return tuple(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        return ()
+
+
+def values(settings: Settings) -> ValueSource | None:
+    """What --attribute says, as the source of values for what a server asks for; None if it says nothing.
+
+    Raises:
+        ConfigurationError: not OID=VALUE, or an OID twice.
+    """
+    given: dict[str, bytes | str] = {}
+    for text in settings.list("identity.attributes"):
+        oid, separator, value = text.partition("=")
+        if not separator or not _OID.fullmatch(oid) or not value:
+            raise ConfigurationError(
+                f"--attribute {text!r} is not OID=VALUE", hint="for example 2.5.4.5=4711 or 2.5.29.37=der:300a..."
+            )
+        if oid in given:
+            raise ConfigurationError(f"--attribute {oid} is given twice")
+        given[oid] = _from_hex(oid, value) if value.startswith("der:") else value
+    return (lambda asked: given.get(asked.oid)) if given else None
+
+
+def _from_hex(oid: str, value: str) -> bytes:
+    try:
+        return bytes.fromhex(value.removeprefix("der:"))
+    except ValueError as error:
+        raise ConfigurationError(f"--attribute {oid}: what follows der: is not hexadecimal") from error

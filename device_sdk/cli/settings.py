@@ -74,6 +74,7 @@ SETTINGS = (
     Setting("identity.serial", "text", "--serial", "SOURCE", "serial number: dmi, device-tree, machine-id, or the value itself"),
     Setting("identity.serial_command", "list", "--serial-command", "WORD", "command that prints the serial number; one word each"),
     Setting("identity.hardware_type", "text", "--hardware-type", "OID", "hwType of hardwareModuleName; needs a serial number"),
+    Setting("identity.attributes", "list", "--attribute", "OID=VALUE", "value for something the server may ask for: text, der:HEX; repeatable"),
     Setting("renewal.threshold", "number", "--threshold", "SHARE", "share of the lifetime after which to renew", 2 / 3),
     Setting("renewal.rekey", "switch", "--rekey", "", "make a new key at each renewal", True),
     Setting("renewal.keep_old", "switch", "--keep-old", "", "keep the old key and certificate after a renewal", False),

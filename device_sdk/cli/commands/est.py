@@ -47,6 +47,11 @@ def _add_pair(operation: argparse.ArgumentParser, name: str) -> None:
     if name in ("enroll", "reenroll"):
         add_settings(operation, *inputs.IDENTITY, "est.wait_s")
         operation.add_argument("--new-key", metavar="URI", help="certify this key instead of --key")
+        operation.add_argument(
+            "--change-name",
+            action="store_true",
+            help="ask for a certificate of another name, that of --subject and --san, than that of the certificate for TLS",
+        )
     if name == "enroll":
         operation.add_argument("--tls-cert", metavar="FILE", help="certificate for TLS whose key is not --key")
         operation.add_argument("--tls-key", metavar="URI", help="the key of --tls-cert")
@@ -142,7 +147,7 @@ def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int
         file = opened.enter_context(OutputFile(options.out))
         key = inputs.open_key(options.new_key or settings.require("key.uri"), settings, opened)
         identity = inputs.tls_identity(tls_cert, tls_key, settings, opened) if tls_cert else None
-        spec = _enrolment_spec(settings, identity)
+        spec = _enrolment_spec(settings, identity, change_name=options.change_name)
         client = opened.enter_context(_client(settings, out, identity))
         return _issued(file, client.enroll(key, spec, wait_s=inputs.wait(settings), progress=_patience(out)), out)
 
@@ -153,32 +158,43 @@ def _enrolment_pair(options: argparse.Namespace, settings: Settings) -> tuple[st
         raise ConfigurationError("--tls-cert and --tls-key go together")
     if options.tls_cert and (options.cert or options.new_key):
         raise ConfigurationError("--tls-cert does not go together with --cert or --new-key", hint="give one pair")
+    if options.change_name and not (options.cert or options.tls_cert):
+        raise ConfigurationError("--change-name needs a certificate whose name is to change", hint="give --cert FILE")
     if options.new_key and not options.cert:
         raise ConfigurationError("--new-key needs --cert, the certificate of --key", hint="or give the key as --key")
     return options.tls_cert or options.cert, options.tls_key or settings.require("key.uri")
 
 
-def _enrolment_spec(settings: Settings, identity: TlsIdentity | None) -> CsrSpec:
+def _enrolment_spec(settings: Settings, identity: TlsIdentity | None, *, change_name: bool) -> CsrSpec:
     """What the settings say; a device that has a certificate is called the same in the next one."""
     from dataclasses import replace
 
     spec = inputs.csr_spec(settings, nameless=True)
-    if identity is None or list(spec.subject) or spec.san:
+    if identity is None or (not change_name and (list(spec.subject) or spec.san)):
         return spec
-    return replace(spec, subject=identity.chain[0].subject)
+    leaf = identity.chain[0]
+    if not change_name:
+        return replace(spec, subject=leaf.subject)
+    return replace(spec, subject=leaf.subject, san=inputs.names_of(leaf), new_name=inputs.new_name(settings, leaf))
 
 
 def _reenroll(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    from dataclasses import replace
+
     from cryptography import x509
 
     from device_sdk.model.csr import CsrSpec
 
     # subject and names are the certificate's (RFC 7030 section 4.2.2); only the MAC address can be added
-    wanted = CsrSpec(x509.Name([]), device=inputs.device_attributes(settings))
+    device, values = inputs.device_attributes(settings), inputs.values(settings)
+    wanted = CsrSpec(x509.Name([]), device=device, values=values)
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
         identity = inputs.tls_identity(options.cert, settings.require("key.uri"), settings, opened)
-        _require_same_names(settings, identity.chain[0])
+        if options.change_name:
+            wanted = replace(wanted, new_name=inputs.new_name(settings, identity.chain[0]))
+        else:
+            _require_same_names(settings, identity.chain[0])
         new_key = inputs.open_key(options.new_key, settings, opened) if options.new_key else identity.key
         client = opened.enter_context(_client(settings, out, identity))
         renewed = client.reenroll(new_key, wanted, wait_s=inputs.wait(settings), progress=_patience(out))
@@ -187,26 +203,20 @@ def _reenroll(options: argparse.Namespace, settings: Settings, out: Output) -> i
 
 def _require_same_names(settings: Settings, certificate: x509.Certificate) -> None:
     """What a flag says must be what the certificate says already."""
-    from cryptography import x509
-
     from device_sdk.wire.names import parse_dn, parse_san
 
     subject = settings.text("identity.subject")
     if settings.source("identity.subject") is Source.FLAG and subject and parse_dn(subject) != certificate.subject:
         raise ConfigurationError(
             f"a renewal keeps the subject {name_of(certificate.subject)}; it cannot become {subject}",
-            hint="leave --subject out, or get a new certificate by est enroll",
+            hint="leave --subject out, or ask the server for another name (--change-name)",
         )
-    if settings.source("identity.san") is Source.FLAG:
-        try:
-            present = set(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
-        except x509.ExtensionNotFound:
-            present = set()
-        if {parse_san(text) for text in settings.list("identity.san")} != present:
-            raise ConfigurationError(
-                "a renewal keeps the certificate's subject alternative names",
-                hint="leave --san out, or get a new certificate by est enroll",
-            )
+    given = {parse_san(text) for text in settings.list("identity.san")}
+    if settings.source("identity.san") is Source.FLAG and given != set(inputs.names_of(certificate)):
+        raise ConfigurationError(
+            "a renewal keeps the certificate's subject alternative names",
+            hint="leave --san out, or ask the server for other names (--change-name)",
+        )
 
 
 def _patience(out: Output) -> Any:

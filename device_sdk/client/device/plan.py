@@ -10,7 +10,7 @@ from cryptography import x509
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.compatibility import STANDARD, Compatibility
 from device_sdk.model.credentials import Credentials
-from device_sdk.model.csr import CsrSpec
+from device_sdk.model.csr import CsrSpec, NewName, ValueSource
 from device_sdk.model.keys import KeyType
 from device_sdk.model.trust import Pin, TlsIdentity
 from device_sdk.transports.base import Timeouts
@@ -81,6 +81,8 @@ class RenewalPlan:
         proxy: "http://host:port", or None.
         wait_s: how long to wait for a pending request (202) before giving up for now, in seconds.
         compatibility: for servers that do not do as the standards say.
+        values: asked for what the server's /csrattrs wants and the SDK does not know.
+        new_name: asks for a certificate of another name (EST-153); what the server made of it is in the outcome's notes.
     """
 
     rekey: bool = True
@@ -93,6 +95,8 @@ class RenewalPlan:
     proxy: str | None = None
     wait_s: float = 0.0
     compatibility: Compatibility = STANDARD
+    values: ValueSource | None = field(default=None, repr=False)
+    new_name: NewName | None = None
 
 
 @dataclass(frozen=True)

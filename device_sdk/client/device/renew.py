@@ -144,7 +144,12 @@ class Renewal:
                     with key:
                         issued = client.reenroll(
                             key,  # type: ignore[arg-type]  # see above
-                            CsrSpec(x509.Name([]), device=DeviceAttributes(mac_address=journal.mac_address)),
+                            CsrSpec(
+                                x509.Name([]),
+                                device=DeviceAttributes(mac_address=journal.mac_address),
+                                values=plan.values,
+                                new_name=plan.new_name,
+                            ),
                             wishes=wishes,
                             wait_s=left_s,
                             progress=remember_pending(context, journal),

@@ -11,7 +11,7 @@ from cryptography import x509
 
 from device_sdk.errors import LocalProtocolError
 from device_sdk.model.compatibility import STANDARD, Compatibility
-from device_sdk.model.csr import CsrSpec
+from device_sdk.model.csr import CsrSpec, NewName
 from device_sdk.model.http import ConnectionFacts
 from device_sdk.model.keys import PrivateKey
 from device_sdk.protocols.est.binding import channel_binding
@@ -67,6 +67,11 @@ class CsrBody:
         if self._der is None:
             raise LocalProtocolError("no certificate request was made yet")
         return x509.load_der_x509_csr(self._der)
+
+    @property
+    def new_name(self) -> NewName | None:
+        """What the request asks the server to call the device from now on; None for its own subject and SAN."""
+        return self._spec.new_name
 
     def accepted(self) -> None:
         """The server answered 202: from now on the policy for that holds."""

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from device_sdk.errors import CertificateMismatchError, ClockError, VerificationError
+from device_sdk.model.csr import NewName
 from device_sdk.protocols.est.ca_certificates import spki
 from device_sdk.wire.path import CLOCK_ALLOWANCE, find_path, is_self_signed, name_of
 
@@ -40,6 +41,7 @@ def check_issued(
     intermediates: Iterable[x509.Certificate],
     now: datetime,
     url: str | None = None,
+    new_name: NewName | None = None,
 ) -> Enrolled:
     """Pick the certificate for the request's key and check it.
 
@@ -50,6 +52,7 @@ def check_issued(
         intermediates: CA certificates from /cacerts.
         now: the present, with a time zone.
         url: the endpoint, for messages.
+        new_name: what the request asked for by ChangeSubjectName, in the place of its own subject and SAN (EST-153).
 
     Raises:
         ClockError: the certificate is not valid yet by more than the clocks' allowance.
@@ -71,7 +74,7 @@ def check_issued(
         raise CertificateMismatchError(f"{at}the issued certificate is itself a trust anchor", url=url)
     anchor = path[-1]
     chain = path[:-1] if is_self_signed(anchor) else path
-    return Enrolled(certificate, chain, anchor, tuple(_differences(certificate, csr)))
+    return Enrolled(certificate, chain, anchor, tuple(_differences(certificate, csr, new_name)))
 
 
 def _for_key(
@@ -98,12 +101,16 @@ def _check_not_before(certificate: x509.Certificate, now: datetime, at: str) -> 
         )
 
 
-def _differences(certificate: x509.Certificate, csr: x509.CertificateSigningRequest) -> Iterable[str]:
-    if certificate.subject.public_bytes() != csr.subject.public_bytes() and certificate.subject != csr.subject:
-        asked = csr.subject.rfc4514_string() or "(empty)"
+def _differences(
+    certificate: x509.Certificate, csr: x509.CertificateSigningRequest, new_name: NewName | None
+) -> Iterable[str]:
+    subject = csr.subject if new_name is None else new_name.subject or x509.Name([])
+    if certificate.subject.public_bytes() != subject.public_bytes() and certificate.subject != subject:
+        asked = subject.rfc4514_string() or "(empty)"
         got = certificate.subject.rfc4514_string() or "(empty)"
         yield f"subject: asked for {asked}, got {got}"
-    asked_names, got_names = _alternative_names(csr), _alternative_names(certificate)
+    got_names = _alternative_names(certificate)
+    asked_names = _alternative_names(csr) if new_name is None else {repr(name) for name in new_name.san}
     for name in sorted(asked_names - got_names):
         yield f"subjectAltName: {name} is missing"
     for name in sorted(got_names - asked_names):
