@@ -69,6 +69,8 @@ def remember_pending(context: Context, journal: Journal) -> Callable[[Pending], 
     """What writes each 202 into the journal before the client waits."""
 
     def progress(pending: Pending) -> None:
+        if pending.status_code != 202:  # nobody has accepted anything
+            return
         retry_at = context.clock.now() + timedelta(seconds=pending.retry_after_s)
         context.state.write_journal(replace(journal, phase=Phase.PENDING, retry_at=retry_at))
 

@@ -89,7 +89,8 @@ def _signs_handshakes(leaf: x509.Certificate) -> bool:
         usage = leaf.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return True
-    return usage.digital_signature or usage.key_encipherment or usage.key_agreement
+    # RFC 5246 section 7.4.2, RFC 8446 section 4.4.2.2: every suite we offer has the server sign
+    return usage.digital_signature
 
 
 def _allows(leaf: x509.Certificate, issuers: Sequence[x509.Certificate], purpose: x509.ObjectIdentifier) -> bool:

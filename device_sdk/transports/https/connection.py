@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import http.client
+import itertools
+import re
 import socket
 import ssl
 import warnings
@@ -15,6 +17,7 @@ import urllib3.connection
 import urllib3.exceptions
 
 from device_sdk.errors import (
+    ProxyRefusedError,
     RemoteProtocolError,
     ResponseTooLargeError,
     TlsError,
@@ -23,6 +26,7 @@ from device_sdk.errors import (
 )
 from device_sdk.model.http import ConnectionFacts
 from device_sdk.transports.base import Timeouts
+from device_sdk.transports.https.dial import dial
 from device_sdk.transports.https.head import Fields, Response
 from device_sdk.transports.https.origin import Origin
 from device_sdk.transports.https.proxy import Proxy
@@ -31,6 +35,8 @@ from device_sdk.transports.openssl_provider import export_keying_material, forge
 
 ERROR_BODY_BYTES = 64 * 1024
 _PIECE_BYTES = 16 * 1024
+_NUMBERS = itertools.count(1)
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
 _BINDING_LABEL = b"EXPORTER-Channel-Binding"
 
 
@@ -43,6 +49,11 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
         timeouts: for connecting and for each read.
         proxy: where to CONNECT first, or None.
         client_authenticated: whether the context shows a client certificate.
+
+    Attributes:
+        number: counted in this process, for the log.
+        exchanges: how many requests it has carried.
+        sent_bytes: length of the last request with its head.
     """
 
     response_class = Response
@@ -58,6 +69,9 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
     ) -> None:
         peer = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
         super().__init__(peer[0], peer[1], ssl_context=context, assert_hostname=False)
+        self.number = next(_NUMBERS)
+        self.sent_bytes = 0
+        self.exchanges = 0
         self._origin, self._timeouts, self._deadline = origin, timeouts, Deadline(timeouts.total_s)
         self._client_authenticated = client_authenticated
         self._collected: bytearray | None = None
@@ -71,14 +85,13 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
         Raises:
             OSError, ssl.SSLError, urllib3.exceptions.HTTPError, VerificationError: as they come.
         """
-        self._deadline = deadline
-        self.timeout = deadline.limit(self._timeouts.connect_s)
+        limit = self._timeouts.connect_s
+        self._deadline = deadline.part(limit, "no TLS connection within {:g} s")
         try:
             with _own_words_about_the_clock():
                 self.connect()
-        except TimeoutError as exc:  # urllib3 has a class of its own for the time before
+        except TimeoutError as exc:
             self.close()
-            limit = self._timeouts.connect_s
             raise TransportTimeoutError(f"no TLS handshake within {limit:g} s", timeout_s=limit) from exc
         except BaseException:
             self.close()
@@ -86,11 +99,22 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
         self.auto_open = 0  # what is sent from here on goes to this server or nowhere
 
     def _new_conn(self) -> socket.socket:
-        plain = super()._new_conn()
+        plain = dial(self._dns_host, self.port, self._deadline)
         sock = TimedSocket(plain.family, plain.type, plain.proto, fileno=plain.detach())
         self.sock = sock
         sock.start(self._deadline, self._timeouts.connect_s)
         return sock
+
+    def _tunnel(self) -> None:
+        """CONNECT; what the proxy says besides its status is nobody's word about the server, and is not repeated."""
+        try:
+            super()._tunnel()
+        except OSError as exc:
+            match = _TUNNEL_REFUSED.match(str(exc))
+            if match is None:
+                raise
+            raise _proxy_refused(f"{self.host}:{self.port}", int(match[1])) from exc
+        cast(TimedSocket, self.sock).arm()
 
     @property
     def tls(self) -> TimedTlsSocket:
@@ -103,7 +127,7 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
 
     def start(self, deadline: Deadline) -> None:
         """Begin an exchange that ends with the deadline."""
-        self._carrier = self.tls
+        self._carrier, self.sent_bytes = self.tls, 0
         self._carrier.start(deadline, self._timeouts.read_s)
 
     @property
@@ -153,6 +177,7 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
             self.putheader(name, value)
         self.endheaders()
         message, self._collected = bytes(self._collected) + (body or b""), None
+        self.sent_bytes, self.exchanges = len(message), self.exchanges + 1
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             self.send(message)  # the server may have said why, and closed before it had read everything
         response = cast(Response, http.client.HTTPConnection.getresponse(self))
@@ -196,6 +221,14 @@ def _own_words_about_the_clock() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", urllib3.exceptions.SystemTimeWarning)
         yield
+
+
+def _proxy_refused(proxy: str, status: int) -> ProxyRefusedError:
+    hint = "look into the proxy's log, or go without it (--proxy '', NO_PROXY)"
+    if status == 407:
+        hint = "give user name and password in the proxy's URL (HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT)"
+    words = "asks for authentication (407)" if status == 407 else f"opens no tunnel: it answered {status}"
+    return ProxyRefusedError(f"the proxy {proxy} {words}", proxy=proxy, status_code=status, hint=hint)
 
 
 def _too_large(limit_bytes: int) -> ResponseTooLargeError:

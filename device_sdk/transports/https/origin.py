@@ -57,6 +57,11 @@ class Origin:
 
 
 def _ascii(host: str) -> str:
+    if "%" in host:
+        raise ConfigurationError(
+            f"{host!r}: an IPv6 address with a zone is known to one machine only, and to no certificate",
+            hint="use the server's name, or an address that is not link-local",
+        )
     if ip_of(host) is not None:
         return host
     try:

@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from device_sdk.errors import TransportTimeoutError
 
@@ -25,11 +25,17 @@ class Deadline:
 
     Args:
         total_s: seconds from now.
+        words: what is said when it has come.
     """
 
-    def __init__(self, total_s: float) -> None:
-        self._total_s = total_s
+    def __init__(self, total_s: float, words: str = "the exchange took longer than {:g} s altogether") -> None:
+        self._total_s, self._words = total_s, words
         self._end = time.monotonic() + total_s
+
+    def part(self, seconds: float, words: str) -> Deadline:
+        """A deadline for the first part of the exchange: this one, or so many seconds from now if that is earlier."""
+        part = Deadline(seconds, words)
+        return part if part._end < self._end else self
 
     def limit(self, seconds: float) -> float:
         """At most so many seconds, and not beyond the end.
@@ -39,10 +45,12 @@ class Deadline:
         """
         remaining = self._end - time.monotonic()
         if remaining < _AT_ONCE_S:
-            raise TransportTimeoutError(
-                f"the exchange took longer than {self._total_s:g} s altogether", timeout_s=self._total_s
-            )
+            self.expire()
         return min(seconds, remaining)
+
+    def expire(self) -> NoReturn:
+        """Raise the error of this deadline."""
+        raise TransportTimeoutError(self._words.format(self._total_s), timeout_s=self._total_s)
 
 
 class Timed(_Base):
@@ -59,6 +67,10 @@ class Timed(_Base):
     def start(self, deadline: Deadline, wait_s: float) -> None:
         """From now on wait at most `wait_s` for each read or write, and never beyond the deadline."""
         self._deadline, self._wait_s, self.received_bytes = deadline, wait_s, 0
+        self._arm()
+
+    def arm(self) -> None:
+        """Give the next operation what is left of the time."""
         self._arm()
 
     def _arm(self) -> None:

@@ -16,6 +16,7 @@ from device_sdk.transports.base import Timeouts, Transport
 from device_sdk.transports.https.clock import clock_error
 from device_sdk.transports.https.connection import DeviceConnection
 from device_sdk.transports.https.faults import FOREIGN, is_lost_connection, located, translate
+from device_sdk.transports.https.log import Entry
 from device_sdk.transports.https.origin import Origin
 from device_sdk.transports.https.proxy import choose_proxy
 from device_sdk.transports.https.timed import Deadline
@@ -52,6 +53,8 @@ class OriginTransport(Transport):
         self._proxy = choose_proxy(origin, proxy, os.environ)
         self._client_authenticated = client_authenticated
         self._connection: DeviceConnection | None = None
+        self._may_have_sent = False
+        self._traffic = (0, 0)
         self._owner = os.getpid()
         self._lock = threading.Lock()
 
@@ -63,8 +66,9 @@ class OriginTransport(Transport):
     def send(self, request: HttpRequest) -> HttpResponse:
         """Carry one request; see Transport.send. Threads wait for each other.
 
-        A connection that dies before a byte of the response came is made again once, for GET and for a connection that
-        had been idle (RFC 9112 section 9.3.1); a BodyBuilder is then called again.
+        A connection that dies before a byte of the response came is made again for a GET: once if it was new, once if it
+        had been idle. A POST is not sent again: nobody knows what became of it (RFC 9110 section 9.2.2). A connection
+        that died while it was idle is noticed before the body is built, and replaced for either.
 
         Raises:
             LocalProtocolError: a request that is not proper HTTP.
@@ -75,15 +79,16 @@ class OriginTransport(Transport):
         url = self.origin + request.target
         deadline = Deadline(self._timeouts.total_s)
         with self._lock:
+            self._may_have_sent = False
             try:
                 return self._send(request, url, deadline)
             except DeviceSdkError as exc:
                 self._drop()
-                raise located(exc, url)  # noqa: B904  # the same error
+                raise self._qualified(located(exc, url))  # noqa: B904  # the same error
             except FOREIGN as exc:
                 unanswered = self._is_unanswered(exc)
                 self._drop()
-                raise translate(exc, self._whom(url), self._timeouts, unanswered=unanswered) from exc
+                raise self._qualified(self._translated(exc, url, unanswered=unanswered)) from exc
             except BaseException:
                 self._drop()
                 raise
@@ -101,18 +106,44 @@ class OriginTransport(Transport):
         idle = self._connection is not None and self._connection.is_usable()
         if idle:
             try:
-                return self._exchange(request, url, deadline)
+                return self._attempt(request, url, deadline, new=False)
             except FOREIGN as exc:
-                if not self._is_unanswered(exc):
+                if request.method != "GET" or not self._is_unanswered(exc):
                     raise
-        self._open(deadline)
         try:
-            return self._exchange(request, url, deadline)
+            return self._attempt(request, url, deadline, new=True)
         except FOREIGN as exc:
             if idle or request.method != "GET" or not self._is_unanswered(exc):
                 raise
-        self._open(deadline)
-        return self._exchange(request, url, deadline)
+        return self._attempt(request, url, deadline, new=True)
+
+    def _attempt(self, request: HttpRequest, url: str, deadline: Deadline, *, new: bool) -> HttpResponse:
+        """One exchange, on a new connection or the one that is there, and its line in the log."""
+        entry = Entry(request, self.origin)
+        outcome, status = "interrupted", None
+        try:
+            if new:
+                self._open(deadline)
+            response = self._exchange(request, url, deadline, entry)
+            outcome, status = "answered", response.status_code
+            return response
+        except DeviceSdkError as exc:
+            outcome = exc.code
+            raise
+        except FOREIGN as exc:
+            outcome = self._translated(exc, url, unanswered=self._is_unanswered(exc)).code
+            raise
+        finally:
+            sent, received = self._traffic
+            entry.write(outcome, status=status, sent_bytes=sent, received_bytes=received)
+
+    def _translated(self, exc: BaseException, url: str, *, unanswered: bool) -> DeviceSdkError:
+        return translate(exc, self._whom(url), self._timeouts, unanswered=unanswered)
+
+    def _qualified(self, error: DeviceSdkError) -> DeviceSdkError:
+        if isinstance(error, TransportError) and not self._may_have_sent:
+            error.request_sent = False
+        return error
 
     def _is_unanswered(self, exc: BaseException) -> bool:
         connection = self._connection
@@ -120,6 +151,7 @@ class OriginTransport(Transport):
 
     def _open(self, deadline: Deadline) -> None:
         self._drop()
+        self._traffic = (0, 0)
         connection = DeviceConnection(
             self._origin,
             self._context,
@@ -136,16 +168,21 @@ class OriginTransport(Transport):
             raise
         self._connection = connection
 
-    def _exchange(self, request: HttpRequest, url: str, deadline: Deadline) -> HttpResponse:
+    def _exchange(self, request: HttpRequest, url: str, deadline: Deadline, entry: Entry) -> HttpResponse:
         connection = self._connection
-        if connection is None:  # not reached: _send opens one
+        if connection is None:  # not reached: _attempt opens one
             raise LocalProtocolError("no connection")
+        self._may_have_sent, self._traffic = True, (0, 0)
         connection.start(deadline)
         facts = connection.facts()
+        entry.connected(connection.number, facts, reused=connection.exchanges > 0)
         body = _built(request.body, facts) if callable(request.body) else request.body
-        status, fields, content = connection.exchange(
-            request.method, request.target, self._headers(request, body), body, request.limit_bytes
-        )
+        try:
+            status, fields, content = connection.exchange(
+                request.method, request.target, self._headers(request, body), body, request.limit_bytes
+            )
+        finally:
+            self._traffic = connection.sent_bytes, connection.received_bytes
         if connection.sock is None:
             self._drop()
         return HttpResponse(status_code=status, headers=fields, body=content, url=url, connection=facts)
