@@ -22,23 +22,26 @@ from device_sdk_simulators.audit import AuditLog
 from device_sdk_simulators.ca.directory import single_authority
 from device_sdk_simulators.ca.hierarchy import Hierarchy
 from device_sdk_simulators.ca.keys import write_file
+from device_sdk_simulators.ca.rollover import Rollover
 from device_sdk_simulators.ca.tls import LOCAL_NAMES, TlsProfile, tls_settings
 from device_sdk_simulators.cale.certificates import AUTHORITY_NAME
 from device_sdk_simulators.cale.service import CaleService
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.answers import refusal
 from device_sdk_simulators.est.app import EstApp
+from device_sdk_simulators.est.login import HttpLogin
 from device_sdk_simulators.est.site import Surroundings
-from device_sdk_simulators.est.sites import Sites
+from device_sdk_simulators.est.sites import Sites, directory_of
 from device_sdk_simulators.faults import WIRE_FAULTS, Faults
 from device_sdk_simulators.http.address import client_name, in_url
 from device_sdk_simulators.http.listener import Listener
-from device_sdk_simulators.http.messages import HttpError, Request, Response
+from device_sdk_simulators.http.messages import Headers, HttpError, Request, Response
 from device_sdk_simulators.http.tls import TlsSettings
 from device_sdk_simulators.http.wire_faults import DEFAULTS
 from device_sdk_simulators.passwords import Users
 from device_sdk_simulators.policy import Policy
 from device_sdk_simulators.softhsm import SimulatorError
+from device_sdk_simulators.srp.service import SrpService, SrpSettings
 from device_sdk_simulators.state_directory import StateInUseError, open_directory
 
 __all__ = ["CannotListenError", "ReferenceServer", "StateInUseError"]
@@ -63,6 +66,7 @@ class ReferenceServer:
         ca_key_type: "ec-p256", "ec-p384" or "rsa-2048"...; counts when the state directory is new.
         policy: what the server asks for and allows.
         tls: what it shows in handshakes.
+        srp: a second port, for certificate-less TLS; None for none.
 
     Raises:
         StateInUseError: another server works in the directory.
@@ -76,9 +80,10 @@ class ReferenceServer:
         faults: ways to misbehave, see `faults.FAULTS`.
         est: the EST server; `est.queue` holds requests that wait, `est.register` what was issued.
         cale: the CALE roles; `cale.resource.documents` is what there is to read.
+        srp: the part that speaks certificate-less TLS (`srp.users`, `srp.guard`), or None.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every argument but the first has a default
         self,
         state: Path,
         *,
@@ -89,6 +94,7 @@ class ReferenceServer:
         ca_key_type: str = "ec-p256",
         policy: Policy | None = None,
         tls: TlsProfile | None = None,
+        srp: SrpSettings | None = None,
     ) -> None:
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.policy = policy or Policy()
@@ -99,6 +105,7 @@ class ReferenceServer:
             self._open(opened, ca_key_type, password)
             self._listener = self._listen(host, port, tls or TlsProfile())
             opened.callback(self._listener.stop)
+            self.srp = self._open_srp(opened, srp, host) if srp else None
             # from here on stop() closes everything; until here a failure does
             self._opened = opened.pop_all()
 
@@ -109,12 +116,13 @@ class ReferenceServer:
         opened.callback(self._database.close)
         self._audit = AuditLog(state / "log.jsonl")
         opened.callback(self._audit.close)
-        self.users = Users(self._database)
+        self.users = Users(self._database, lambda: "digest" in self.policy.http_auth)
         self.password = password or self._kept_password() or secrets.token_urlsafe(12)
         if user is not None:
             self.users.add(user, self.password)
             write_file(self.password_file, self.password.encode() + b"\n")
-        shared = Surroundings(self._database, self.users, self.policy, self._now, self.faults)
+        self._login = HttpLogin(self.users, self.policy, self._now)
+        shared = Surroundings(self._database, self.users, self.policy, self._now, self.faults, self._login)
         self.sites = Sites(state, ca_key_type, shared)
         self.est = EstApp(self.sites, shared)
         authority = single_authority(state / "cale", AUTHORITY_NAME, "ec-p256", self._now())
@@ -129,11 +137,7 @@ class ReferenceServer:
         try:
             listener = Listener(self.handle, self._tls_settings(), self._now, host, port)
         except OSError as error:
-            words = error.strerror
-            if error.errno is not None and not isinstance(error, socket.gaierror):
-                # without the address, which Python repeats here
-                words = os.strerror(error.errno)
-            raise CannotListenError(f"cannot listen on {host} port {port}: {words}") from error
+            raise _cannot_listen(host, port, error) from error
         listener.before_connection = self._follow_rollover
         return listener
 
@@ -149,6 +153,15 @@ class ReferenceServer:
             if any(new is not old for new, old in zip_longest(hierarchies, self._shown)):
                 self._shown = hierarchies
                 self._listener.use(self._tls_settings())
+
+    def _open_srp(self, opened: ExitStack, settings: SrpSettings, host: str) -> SrpService:
+        service = SrpService(settings, self._database, self.state, self._now, self._audit)
+        try:
+            listener = service.listen(self.handle, host)
+        except OSError as error:
+            raise _cannot_listen(host, settings.port, error) from error
+        opened.callback(listener.stop)
+        return service
 
     def _now(self) -> datetime:
         return self.clock()
@@ -166,9 +179,15 @@ class ReferenceServer:
         """The main CA as it is now."""
         return self.sites.main.hierarchy
 
+    def rollover(self, label: str = "") -> Rollover:
+        """The rollover of the main CA, or of a label's own: `server.rollover().publish("ec-p256")`."""
+        return Rollover(directory_of(self.state, label), label, self._database, self._now)
+
     def drop_connections(self) -> None:
         """Break every open connection, as a crash would; the server goes on."""
         self._listener.drop_connections()
+        if self.srp:
+            self.srp.listener.drop_connections()
 
     @property
     def port(self) -> int:
@@ -179,6 +198,11 @@ class ReferenceServer:
     def url(self) -> str:
         """Base URL of the EST server."""
         return f"https://{in_url(self._name)}:{self.port}"
+
+    @property
+    def srp_url(self) -> str | None:
+        """Base URL of the EST server for certificate-less TLS, or None."""
+        return f"https://{in_url(self._name)}:{self.srp.port}" if self.srp else None
 
     @property
     def cale_url(self) -> str:
@@ -227,7 +251,7 @@ class ReferenceServer:
             "state": str(self.state),
             "log_file": str(self._audit.path),
             "pid": os.getpid(),
-        }
+        } | (self.srp.describe(in_url(self._name)) if self.srp else {})
 
     def handle(self, request: Request) -> Response:
         """Answer one request and log it; never raises."""
@@ -241,9 +265,17 @@ class ReferenceServer:
         except Exception as error:  # noqa: BLE001 - the client gets 500 and the log the reason
             response = Response.text(500, "internal error")
             response.facts["reason"] = f"{type(error).__name__}: {error}"
+        response.headers = [*response.headers, *self._login_headers(request, response)]
         self._record(request, response)
         self._spoil(response)
         return response
+
+    def _login_headers(self, request: Request, response: Response) -> Headers:
+        """401 never comes without challenges (RFC 9110 section 15.5.2), nor the proof of a password with it."""
+        if response.status != 401:
+            return request.answer_headers
+        has_some = any(name == "WWW-Authenticate" for name, _ in response.headers)
+        return [] if has_some else self._login.challenges()
 
     def _spoil(self, response: Response) -> None:
         if self.faults.quiet:
@@ -267,6 +299,7 @@ class ReferenceServer:
             "tls_version": request.tls.version or None,
             "cipher": request.tls.cipher or None,
             "resumed": request.tls.resumed,
+            "srp_user": request.tls.srp_user,
             "client_serial": f"{chain[0].serial_number:x}" if chain else None,
             "client_subject": chain[0].subject.rfc4514_string() if chain else None,
             "user_agent": request.header("User-Agent"),
@@ -276,6 +309,8 @@ class ReferenceServer:
     def start(self) -> Self:
         """Begin to answer; the same as entering the `with` block."""
         self._listener.start()
+        if self.srp:
+            self.srp.listener.start()
         return self
 
     def stop(self) -> None:
@@ -289,3 +324,11 @@ class ReferenceServer:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> CannotListenError:
+    words = error.strerror
+    if error.errno is not None and not isinstance(error, socket.gaierror):
+        # without the address, which Python repeats here
+        words = os.strerror(error.errno)
+    return CannotListenError(f"cannot listen on {host} port {port}: {words}")

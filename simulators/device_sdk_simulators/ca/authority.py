@@ -38,10 +38,17 @@ class CertificationAuthority:
         with self._lock:
             stages = stages_of(self._database, self.name)
             if self._hierarchy is None or stages != self._stages:
-                self._hierarchy = load_hierarchy(self.directory, stages)
-                self._stages = stages
+                self._hierarchy, self._stages = self._load(stages)
                 write_public(self.directory, self._hierarchy)
             return self._hierarchy
+
+    def _load(self, stages: dict[int, Stage]) -> tuple[Hierarchy, dict[int, Stage]]:
+        try:
+            return load_hierarchy(self.directory, stages), stages
+        except FileNotFoundError:
+            # a key was retired and destroyed while it was about to be read
+            stages = stages_of(self._database, self.name)
+            return load_hierarchy(self.directory, stages), stages
 
 
 def load_hierarchy(directory: Path, stages: dict[int, Stage]) -> Hierarchy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import TypeAlias
 
@@ -49,7 +50,7 @@ def write_key(path: Path, key: CaKey) -> None:
 
 def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace a file as a whole: a reader, or a crash, sees the old content or the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

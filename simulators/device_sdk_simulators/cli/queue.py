@@ -58,7 +58,7 @@ def _list(options: argparse.Namespace) -> int:
     queries = {
         "requests": "SELECT id, state, operation, label, identity, subject, created_at FROM requests"
         " WHERE state != 'issued' ORDER BY id",
-        "certificates": "SELECT serial, subject, mac_address, issued_to, issued_at, not_after, revoked_at"
+        "certificates": "SELECT serial, label, subject, mac_address, issued_to, issued_at, not_after, revoked_at"
         " FROM certificates ORDER BY rowid",
         "registrations": "SELECT guid, identity, created_at, revoked_at FROM registrations ORDER BY rowid",
     }
@@ -68,7 +68,7 @@ def _list(options: argparse.Namespace) -> int:
         say(json.dumps(tables))
         return 0
     for name, rows in tables.items():
-        lines = ["  " + "  ".join(str(value) for value in row.values() if value is not None) for row in rows]
+        lines = ["  " + "  ".join(str(value) for value in row.values() if value not in (None, "")) for row in rows]
         say("\n".join([f"{name}: {len(rows)}", *lines]))
     return 0
 
@@ -86,6 +86,7 @@ def _revoke(options: argparse.Namespace) -> int:
     now = datetime.now(UTC).isoformat()
     serial = options.what.lower().replace(":", "").lstrip("0")
     with _database(options) as database:
+        row = database.row("SELECT label FROM certificates WHERE serial = ?", serial)
         count = database.execute(
             "UPDATE certificates SET revoked_at = ? WHERE serial = ? AND revoked_at IS NULL", now, serial
         ) + database.execute(
@@ -93,4 +94,6 @@ def _revoke(options: argparse.Namespace) -> int:
         )
     if not count:
         print(f"nothing to revoke: {options.what}", file=sys.stderr)
-    return 0 if count else 1
+        return 1
+    say(f"revoked {options.what}" + (f", label {row['label']}" if row is not None and row["label"] else ""))
+    return 0

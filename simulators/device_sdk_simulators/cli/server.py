@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_sdk_simulators.cli import option_types as types
-from device_sdk_simulators.cli import queue
+from device_sdk_simulators.cli import queue, rollover
 from device_sdk_simulators.cli.option_files import read_anchors, read_documents, read_password
 from device_sdk_simulators.cli.speaking import UsageError, say
 
@@ -42,6 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_policy(parser)
     parser.set_defaults(run=run)
     queue.add_parsers(commands)
+    rollover.add_parsers(commands)
 
 
 def _add_policy(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +54,14 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tls-max", choices=("1.2", "1.3"), default="1.3")
     group.add_argument("--client-anchors", type=Path, metavar="FILE", help="PEM: makers' CAs whose devices may enrol")
     group.add_argument("--label", action="append", default=[], type=types.label, help="a CA label to serve")
+    group.add_argument(
+        "--own-ca",
+        action="append",
+        default=[],
+        type=types.label,
+        metavar="LABEL",
+        help="a CA label to serve with a CA of its own",
+    )
     group.add_argument("--require-approval", action="store_true", help="202 until somebody approves")
     group.add_argument(
         "--retry-after", type=types.delay, default=1, metavar="SECONDS", help="for 202 (default: %(default)s)"
@@ -135,6 +144,7 @@ def _policy(options: argparse.Namespace) -> Policy:
         retry_after_s=options.retry_after,
         require_binding=options.require_binding,
         labels=set(options.label),
+        own_cas=set(options.own_ca),
         cale_headers=options.cale_headers,
         cale_aead=options.cale_aead,
         cale_hardened=options.cale_hardened,
