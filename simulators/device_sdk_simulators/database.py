@@ -16,6 +16,8 @@ from device_sdk_simulators.softhsm import SimulatorError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS users (name TEXT PRIMARY KEY, password TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS digests (
+  name TEXT NOT NULL, algorithm TEXT NOT NULL, ha1 TEXT NOT NULL, userhash TEXT NOT NULL, PRIMARY KEY (name, algorithm));
 CREATE TABLE IF NOT EXISTS certificates (
   serial TEXT PRIMARY KEY, subject TEXT NOT NULL, spki_sha256 TEXT NOT NULL, mac_address TEXT, issued_to TEXT,
   issued_at TEXT NOT NULL, not_after TEXT NOT NULL, revoked_at TEXT, der BLOB NOT NULL);
@@ -35,7 +37,7 @@ CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 
 # added to tables that databases of earlier versions have without them
 _LATER_COLUMNS = {
-    "certificates": {"ca": "TEXT NOT NULL DEFAULT ''", "label": "TEXT NOT NULL DEFAULT ''"},
+    "certificates": {"ca": "TEXT NOT NULL DEFAULT ''", "label": "TEXT NOT NULL DEFAULT ''", "holder": "TEXT"},
     "requests": {"serial": "TEXT"},
 }
 

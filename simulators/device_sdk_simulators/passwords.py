@@ -1,4 +1,4 @@
-"""Users and their passwords, kept as scrypt hashes."""
+"""Users and their passwords: kept as scrypt hashes, and for HTTP Digest, if it is offered, as that needs them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import hashlib
 import hmac
 import os
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from device_sdk_simulators.database import Database
 
+REALM = "estrealm"
+DIGESTS = ("SHA-256", "MD5")
 _N, _R, _P = 2**12, 8, 1
 
 
@@ -18,11 +22,31 @@ def _hash(password: bytes, salt: bytes) -> bytes:
     return hashlib.scrypt(password, salt=salt, n=_N, r=_R, p=_P, dklen=32)
 
 
-class Users:
-    """Who may enrol with a password."""
+def digest(algorithm: str, text: bytes) -> str:
+    """H() of RFC 7616 section 3.3, in hex; the algorithm is one of DIGESTS."""
+    return hashlib.new(algorithm.replace("-", "").lower(), text, usedforsecurity=False).hexdigest()
 
-    def __init__(self, database: Database) -> None:
+
+@dataclass(frozen=True)
+class Login:
+    """What a server needs to check Digest answers of one user: H(A1) is as good as the password in this realm."""
+
+    name: str
+    ha1: str = field(repr=False)
+
+
+class Users:
+    """Who may enrol with a password.
+
+    Args:
+        database: where they are kept.
+        keep_digests: whether Digest is offered: only then is H(A1) of new passwords written down, since whoever reads
+            it can log in with it (RFC 7616 section 5.2), which cannot be done with scrypt's hashes.
+    """
+
+    def __init__(self, database: Database, keep_digests: Callable[[], bool] = lambda: False) -> None:
         self._database = database
+        self._keep_digests = keep_digests
         # scrypt costs 10 ms: what was verified once in this process is remembered by a keyed hash
         self._key = os.urandom(32)
         self._verified: dict[str, bytes] = {}
@@ -32,7 +56,11 @@ class Users:
         """Create a user, or give it this password."""
         salt = os.urandom(16)
         stored = f"scrypt${salt.hex()}${_hash(password.encode(), salt).hex()}"
-        self._database.execute("INSERT OR REPLACE INTO users VALUES (?, ?)", name, stored)
+        with self._database.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO users VALUES (?, ?)", (name, stored))
+            connection.execute("DELETE FROM digests WHERE name = ?", (name,))
+            if self._keep_digests():
+                connection.executemany("INSERT INTO digests VALUES (?, ?, ?, ?)", _digests(name, password))
         with self._lock:
             self._verified.pop(name, None)
 
@@ -46,9 +74,37 @@ class Users:
         _scheme, salt, expected = str(row["password"]).split("$") if row else ("", "00" * 16, "00" * 32)
         good = hmac.compare_digest(_hash(password.encode(), bytes.fromhex(salt)).hex(), expected) and row is not None
         if good:
+            self._complete(name, password)
             with self._lock:
                 self._verified[name] = tag
         return good
+
+    def login(self, name: str, algorithm: str, *, hashed: bool = False) -> Login | None:
+        """What Digest needs to know of a user, or None.
+
+        Args:
+            name: the user's, or its hash.
+            algorithm: one of DIGESTS.
+            hashed: the name is H(name ":" realm) (RFC 7616 section 3.4.4).
+        """
+        column = "userhash" if hashed else "name"
+        row = self._database.row(
+            f"SELECT name, ha1 FROM digests WHERE {column} = ? AND algorithm = ?",  # noqa: S608 - one of two words
+            name,
+            algorithm,
+        )
+        return Login(str(row["name"]), str(row["ha1"])) if row else None
+
+    def _complete(self, name: str, password: str) -> None:
+        """Users of a database from before Digest was offered get theirs when they show their password."""
+        if self._keep_digests() and self.login(name, DIGESTS[0]) is None:
+            with self._database.transaction() as connection:
+                connection.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", _digests(name, password))
+
+
+def _digests(name: str, password: str) -> list[tuple[str, str, str, str]]:
+    who = f"{name}:{REALM}".encode()
+    return [(name, each, digest(each, who + b":" + password.encode()), digest(each, who)) for each in DIGESTS]
 
 
 def basic_credentials(authorization: str) -> tuple[str, str] | None:

@@ -31,6 +31,11 @@ class Policy:
     """Defaults are those of a careful CA (EST-143 and the authorization matrix of the EST requirements, section 15).
 
     Attributes:
+        http_auth: how passwords may be shown: "basic", "digest" or both (EST-80).
+        digest_algorithms: for Digest, the preferred one first: "SHA-256", "MD5".
+        digest_userhash: ask for hashed user names (RFC 7616 section 3.4.4).
+        nonce_lifetime: how long a nonce of Digest may be used (EST-88).
+        require_password: want a user name and password also from who shows a certificate (EST-80).
         require_approval: answer 202 until somebody approves the request.
         retry_after_s: what a 202 asks the client to wait.
         require_binding: refuse CSRs that are not bound to their TLS connection (EST-92); also listed in csrattrs.
@@ -61,6 +66,11 @@ class Policy:
         cale_certificate_lifetime: validity of the certificates the authorization server makes per request.
     """
 
+    http_auth: tuple[str, ...] = ("basic",)
+    digest_algorithms: tuple[str, ...] = ("SHA-256", "MD5")
+    digest_userhash: bool = False
+    nonce_lifetime: timedelta = timedelta(minutes=5)
+    require_password: bool = False
     require_approval: bool = False
     retry_after_s: int = 1
     require_binding: bool = False

@@ -265,7 +265,7 @@ class ReferenceServer:
         except Exception as error:  # noqa: BLE001 - the client gets 500 and the log the reason
             response = Response.text(500, "internal error")
             response.facts["reason"] = f"{type(error).__name__}: {error}"
-        response.headers = [*response.headers, *self._login_headers(request, response)]
+        response.headers = [*self._login_headers(request, response), *response.headers]
         self._record(request, response)
         self._spoil(response)
         return response

@@ -14,11 +14,12 @@ from device_sdk_simulators.ca.issue import CMC_RA
 from device_sdk_simulators.ca.names import same_alternative_names, same_name
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.csr import CertificationRequest
-from device_sdk_simulators.http.messages import HttpError, Request
-from device_sdk_simulators.passwords import Users, basic_credentials
+from device_sdk_simulators.est.login import HttpLogin
+from device_sdk_simulators.http.messages import Headers, HttpError, Request
 from device_sdk_simulators.policy import Policy
 
-CHALLENGE = [("WWW-Authenticate", 'Basic realm="estrealm", charset="UTF-8"')]
+# The server adds the schemes it offers to every 401 (server.py).
+CHALLENGE: Headers = []
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,24 @@ class Client:
         certificate: a TLS client certificate that is in its validity and not revoked, or None.
         third_party: the certificate comes from a maker's CA, not from this one.
         registration_authority: the certificate comes from this CA and has id-kp-cmcRA (RFC 7030 section 3.7).
+        srp_user: name of a user who knew the password of certificate-less TLS (RFC 7030 section 3.3.3), or None.
+        scheme: "basic" or "digest": how HTTP showed the password.
+        holder: the user on whose behalf certificates are issued to this client, as far as it is known.
     """
 
     user: str | None = None
     certificate: x509.Certificate | None = None
     third_party: bool = False
     registration_authority: bool = False
+    srp_user: str | None = None
+    scheme: str = "basic"
+    holder: str | None = None
 
     @property
     def authentication(self) -> str:
-        """Either "none", "basic", "tls" or "basic+tls"."""
-        proofs = [name for name, proof in (("basic", self.user), ("tls", self.certificate)) if proof is not None]
+        """Either "none", or what there is of "basic" or "digest", "tls" and "srp", in this order: "digest+tls"."""
+        known = ((self.scheme, self.user), ("tls", self.certificate), ("srp", self.srp_user))
+        proofs = [name for name, proof in known if proof is not None]
         return "+".join(proofs) or "none"
 
     @property
@@ -48,7 +56,14 @@ class Client:
         """A name for this client that stays the same over reconnects and renewals."""
         if self.certificate is not None:
             return f"tls:{self.certificate.subject.rfc4514_string()}"
+        if self.srp_user is not None:
+            return f"srp:{self.srp_user}"
         return f"user:{self.user}" if self.user is not None else "nobody"
+
+    @property
+    def knows_password(self) -> bool:
+        """Whether there is a user, by HTTP or by TLS without certificates."""
+        return self.user is not None or self.srp_user is not None
 
 
 def _has_cmc_ra(certificate: x509.Certificate) -> bool:
@@ -75,7 +90,7 @@ class Gatekeeper:
     def __init__(
         self,
         database: Database,
-        users: Users,
+        login: HttpLogin,
         hierarchy: Callable[[], Hierarchy],
         policy: Policy,
         clock: Callable[[], datetime],
@@ -83,28 +98,48 @@ class Gatekeeper:
         neighbours: Callable[[], Sequence[x509.Certificate]] = tuple,
     ) -> None:
         self._database = database
-        self._users = users
+        self._login = login
         self._hierarchy = hierarchy
         self._neighbours = neighbours
         self._policy = policy
         self._clock = clock
 
     def identify(self, request: Request) -> Client:
-        """Who this is; HttpError 401 for a wrong password, 403 for a certificate that does not count any more."""
-        user = None
-        authorization = request.header("Authorization")
-        if authorization is not None:
-            credentials = basic_credentials(authorization)
-            if credentials is None or not self._users.check(*credentials):
-                raise HttpError(401, "", CHALLENGE)
-            user = credentials[0]
+        """Who this is.
+
+        Raises:
+            HttpError: 401 for a wrong password, and for none where a certificate alone is not enough; 403 for a
+                certificate that does not count any more, and where password and TLS speak of different users.
+        """
+        found = self._login.identify(request)
+        user, scheme = (found.user, found.scheme) if found else (None, "basic")
+        srp_user = request.tls.srp_user
         if not request.tls.client_chain:
-            return Client(user)
+            if None not in (user, srp_user) and user != srp_user:
+                raise HttpError(403, "TLS and HTTP know the client by different names")
+            return Client(user, srp_user=srp_user, scheme=scheme, holder=user if srp_user is None else srp_user)
         certificate = request.tls.client_chain[0]
         third_party = not self._is_ours(certificate)
         self._check_current(certificate, third_party=third_party)
         trusted = self._policy.registration_authorities and not third_party and _has_cmc_ra(certificate)
-        return Client(user, certificate, third_party, trusted)
+        holder = user if third_party or trusted else self._holder(certificate, user)
+        if user is None and self._policy.require_password:
+            raise HttpError(401, "", CHALLENGE)
+        return Client(user, certificate, third_party, trusted, scheme=scheme, holder=None if trusted else holder)
+
+    def _holder(self, certificate: x509.Certificate, user: str | None) -> str | None:
+        """The user the certificate was issued for, if that is known; HttpError 403 if it is not this one."""
+        row = self._database.row(
+            "SELECT holder, issued_to FROM certificates WHERE serial = ?", f"{certificate.serial_number:x}"
+        )
+        if row is None:
+            return user
+        # before there were holders, users without certificate were written down in their place
+        prefix, _, name = str(row["issued_to"]).partition(":")
+        holder = row["holder"] if row["holder"] is not None else name if prefix == "user" else None
+        if user is not None and holder not in (None, user):
+            raise HttpError(403, "the TLS client certificate was issued for another user")
+        return user if holder is None else str(holder)
 
     def _is_ours(self, certificate: x509.Certificate) -> bool:
         """Issued by a generation in service; HttpError 403 if by a retired one, or by another CA of this server."""
@@ -138,7 +173,7 @@ class Gatekeeper:
     def may_enroll(self, client: Client, request: CertificationRequest) -> None:
         """HttpError 401 or 403 unless this client may have this certificate by /simpleenroll."""
         if client.certificate is None:
-            if client.user is None:
+            if not client.knows_password:
                 raise HttpError(401, "", CHALLENGE)
             return
         if client.third_party:
@@ -175,8 +210,10 @@ class Gatekeeper:
             raise HttpError(400, "a new key is needed to renew here")
 
     def _certificate_of_user(self, client: Client, request: CertificationRequest) -> x509.Certificate:
-        if client.user is None or not self._policy.reenroll_with_password:
+        if not client.knows_password:
             raise HttpError(401, "", CHALLENGE)
+        if not self._policy.reenroll_with_password:
+            raise HttpError(403, "a renewal needs the certificate that is to be renewed (RFC 7030 section 3.3.2)")
         rows = self._database.rows(
             "SELECT der FROM certificates WHERE issued_to = ? AND revoked_at IS NULL ORDER BY rowid DESC",
             client.identity,

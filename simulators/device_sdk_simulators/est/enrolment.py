@@ -43,7 +43,7 @@ class Enrolment:
             return refusal(error, facts)
 
     def _decide(self, request: Request, route: Route, client: Client, facts: dict[str, object]) -> Response:
-        if client.user is None and client.certificate is None:
+        if not client.knows_password and client.certificate is None:
             raise HttpError(401, "", CHALLENGE)
         csr = self._read(request)
         facts |= {"subject": csr.csr.subject.rfc4514_string(), "mac_address": csr.mac_address}
@@ -59,7 +59,7 @@ class Enrolment:
             if waiting is not None:
                 waiting.facts |= facts
                 return waiting
-        certificate = route.site.register.issue(csr, client.identity, label=route.label)
+        certificate = route.site.register.issue(csr, client.identity, label=route.label, holder=client.holder)
         facts["issued_serial"] = f"{certificate.serial_number:x}"
         return issued(request, route.site.spoiler.issued(route.operation, certificate), facts)
 

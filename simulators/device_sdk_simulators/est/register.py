@@ -41,13 +41,16 @@ class Register:
         self._clock = clock
         self._ca = ca
 
-    def issue(self, request: CertificationRequest, identity: str, *, label: str | None = None) -> x509.Certificate:
+    def issue(
+        self, request: CertificationRequest, identity: str, *, label: str | None = None, holder: str | None = None
+    ) -> x509.Certificate:
         """A certificate as asked for; it is in the database before this returns.
 
         Args:
             request: the CSR, checked.
             identity: who asked.
             label: where it was asked for, if that is not the label of the CA.
+            holder: the user it is issued for, as far as that is known.
         """
         now = self._clock()
         wish = Wish(
@@ -61,7 +64,7 @@ class Register:
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO certificates (serial, subject, spki_sha256, mac_address, issued_to, issued_at, not_after, der,"
-                " ca, label) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " ca, label, holder) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     f"{certificate.serial_number:x}",
                     certificate.subject.rfc4514_string(),
@@ -73,6 +76,7 @@ class Register:
                     certificate.public_bytes(Encoding.DER),
                     self._ca,
                     self._ca if label is None else label,
+                    holder,
                 ),
             )
             connection.execute(

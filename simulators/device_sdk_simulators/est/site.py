@@ -12,6 +12,7 @@ from device_sdk_simulators.ca.authority import CertificationAuthority
 from device_sdk_simulators.ca.hierarchy import Hierarchy
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.authorize import Gatekeeper
+from device_sdk_simulators.est.login import HttpLogin
 from device_sdk_simulators.est.register import Register
 from device_sdk_simulators.est.spoil import Spoiler
 from device_sdk_simulators.faults import Faults
@@ -28,6 +29,7 @@ class Surroundings:
     policy: Policy
     clock: Callable[[], datetime]
     faults: Faults
+    login: HttpLogin
 
 
 class Site:
@@ -54,7 +56,7 @@ class Site:
         self.authority = authority
         hierarchy = authority.hierarchy
         self.gatekeeper = Gatekeeper(
-            shared.database, shared.users, hierarchy, shared.policy, shared.clock, neighbours=neighbours
+            shared.database, shared.login, hierarchy, shared.policy, shared.clock, neighbours=neighbours
         )
         self.register = Register(shared.database, hierarchy, shared.policy, shared.clock, ca=authority.name)
         self.spoiler = Spoiler(shared.faults, hierarchy, shared.clock)

@@ -65,6 +65,7 @@ class TlsFacts:
         tls_exporter: the 32 bytes of RFC 9266.
         client_finished: the client's Finished message.
         resumed: whether the handshake resumed an earlier session.
+        srp_user: user name of a client that knew the password, where TLS has no certificates (RFC 5054).
     """
 
     version: str = ""
@@ -74,6 +75,7 @@ class TlsFacts:
     tls_exporter: bytes | None = None
     client_finished: bytes | None = None
     resumed: bool = False
+    srp_user: str | None = None
 
 
 @dataclass
@@ -88,6 +90,7 @@ class Request:
         tls: the connection it came over.
         connection: number of that connection, counted from 1.
         version: "HTTP/1.1" or "HTTP/1.0".
+        answer_headers: for the answer, whatever it will be.
         error: set if the client sent something that is not a request; the handler only has to refuse and log it.
     """
 
@@ -98,6 +101,7 @@ class Request:
     tls: TlsFacts = field(default_factory=TlsFacts)
     connection: int = 0
     version: str = "HTTP/1.1"
+    answer_headers: Headers = field(default_factory=list)
     error: HttpError | None = None
 
     @property

@@ -121,7 +121,7 @@ def test_password_and_certificate_must_agree(server, certificate):
 
 def test_renewal_with_a_password_is_a_policy_est_154(server, certificate):
     csr = make_csr(extensions=[(SAN, False)])
-    assert post(server, csr, operation="simplereenroll").status == 401
+    assert post(server, csr, operation="simplereenroll").status == 403
     server.policy.reenroll_with_password = True
     assert post(server, csr, operation="simplereenroll").status == 200
     assert post(server, make_csr(subject=name("dev-9")), operation="simplereenroll").status == 403
