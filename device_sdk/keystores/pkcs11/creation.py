@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from pkcs11.constants import Attribute, ObjectClass
 
-from device_sdk.errors import ExtractableKeyError, KeyExistsError, KeyStoreFailedError, UriError
+from device_sdk.errors import ExtractableKeyError, KeyExistsError, KeyStoreError, KeyStoreFailedError, UriError
 from device_sdk.keystores.pkcs11.access import KeyName, key_object, verified
 from device_sdk.keystores.pkcs11.codes import CkError
 from device_sdk.keystores.pkcs11.connection import Connection, Worker
 from device_sdk.keystores.pkcs11.login import PinOnce
 from device_sdk.keystores.pkcs11.objects import TRUE, TokenObject, is_ec, is_rsa, search
 from device_sdk.keystores.pkcs11.operations import sign_anything
+from device_sdk.keystores.pkcs11.public import import_id, read_public
 from device_sdk.keystores.pkcs11.reading import ReadKey, failed_checks, read_key, refuse_to_reuse
 from device_sdk.keystores.pkcs11.templates import generate_pair
 from device_sdk.model.keys import KeyType
@@ -33,9 +34,8 @@ def create_key(connection: Connection, pins: PinOnce, asked: Pkcs11Uri, key_type
     Raises:
         KeyExistsError, ExtractableKeyError, UriError, CkError.
     """
-    if not asked.names_object() or asked.object_type not in (None, "private"):
-        raise UriError(f"{asked} does not name a new private key", hint="add ;object=LABEL to the URI", uri=str(asked))
-    existing = connection.run(pins, lambda worker: _clear_the_way(worker, asked, connection), writable=True)
+    refuse_no_name(asked)
+    existing = connection.run(pins, lambda worker: clear_the_way(worker, asked, connection), writable=True)
     if existing is not None:
         return _reused(existing, asked, key_type, reuse=reuse)
     name = KeyName(asked.label or "", asked.key_id or secrets.token_bytes(16))
@@ -48,19 +48,29 @@ def create_key(connection: Connection, pins: PinOnce, asked: Pkcs11Uri, key_type
     connection.run(pins, generate, writable=True)
     exact = replace(asked, label=name.label or None, key_id=name.key_id)
     try:
-        made, works = connection.run(pins, lambda worker: _read_back(worker, name, exact, connection))
+        made, works = connection.run(pins, lambda worker: read_back(worker, name, exact, connection))
     except BaseException:
         connection.run(pins, lambda worker: destroy_pair(worker, name), writable=True)
         raise
     bad = failed_checks(made.info)
     if bad or not works or made.info.key_type is not key_type:
         connection.run(pins, lambda worker: destroy_pair(worker, name), writable=True)
-        raise _unfit(made, bad)
+        raise unfit(made, bad)
     return made
 
 
-def _clear_the_way(worker: Worker, asked: Pkcs11Uri, connection: Connection) -> ReadKey | None:
-    """Remove remains; returns the key that has the name, if there is one."""
+def refuse_no_name(asked: Pkcs11Uri) -> None:
+    """Refuse a URI that names no new key.
+
+    Raises:
+        UriError: a token, or another kind of object.
+    """
+    if not asked.names_object() or asked.object_type not in (None, "private"):
+        raise UriError(f"{asked} does not name a new private key", hint="add ;object=LABEL to the URI", uri=str(asked))
+
+
+def clear_the_way(worker: Worker, asked: Pkcs11Uri, connection: Connection) -> ReadKey | None:
+    """Remove what a power cut left of a creation or import; returns the key that has the name, if there is one."""
     _sweep_ruins(worker)
     for found in _named(worker, asked, ObjectClass.PRIVATE_KEY):
         read = read_key(worker, found, asked, connection)
@@ -68,12 +78,18 @@ def _clear_the_way(worker: Worker, asked: Pkcs11Uri, connection: Connection) -> 
             return read
         worker.cryptoki.destroy(worker.handle, found.handle)
     for found in _named(worker, asked, ObjectClass.PUBLIC_KEY):
-        # An imported public key is somebody's; one that was generated here has lost its private half.
-        local = worker.cryptoki.attribute(worker.handle, found.handle, Attribute.LOCAL) == TRUE
         paired = found.key_id and search(worker, ObjectClass.PRIVATE_KEY, key_id=found.key_id)
-        if (local or _is_ruin(worker, found)) and not paired:
+        if _is_ours(worker, found) and not paired:
             worker.cryptoki.destroy(worker.handle, found.handle)
     return None
+
+
+def _is_ours(worker: Worker, found: TokenObject) -> bool:
+    """Whether a public key was made here, or put here together with a private one; any other is somebody's."""
+    if worker.cryptoki.attribute(worker.handle, found.handle, Attribute.LOCAL) == TRUE or _is_ruin(worker, found):
+        return True
+    public = read_public(worker, found)
+    return public is not None and found.key_id == import_id(public)
 
 
 def _is_debris(worker: Worker, found: TokenObject) -> bool:
@@ -145,7 +161,12 @@ def _reused(existing: ReadKey, asked: Pkcs11Uri, key_type: KeyType, *, reuse: bo
     return existing
 
 
-def _read_back(worker: Worker, name: KeyName, asked: Pkcs11Uri, connection: Connection) -> tuple[ReadKey, bool]:
+def read_back(worker: Worker, name: KeyName, asked: Pkcs11Uri, connection: Connection) -> tuple[ReadKey, bool]:
+    """What the token says of the key of that name, and whether it signs what its public half verifies.
+
+    Raises:
+        CkError: there is none, or several.
+    """
     found = search(worker, ObjectClass.PRIVATE_KEY, label=name.label or None, key_id=name.key_id)
     if len(found) != 1:
         raise CkError(None, "generate", f"{len(found)} new private keys on the token instead of one")
@@ -162,15 +183,17 @@ def destroy_pair(worker: Worker, name: KeyName) -> None:
             worker.cryptoki.destroy(worker.handle, found.handle)
 
 
-def _unfit(made: ReadKey, bad: tuple[str, ...]) -> Exception:
+def unfit(made: ReadKey, bad: tuple[str, ...], *, destroyed: bool = True) -> KeyStoreError:
+    """The error for a key that does not pass; `bad` are the attributes that are not what they have to be."""
     uri = made.info.uri
+    what = "the new key was destroyed: " if destroyed else ""
     if bad:
         return ExtractableKeyError(
-            f"{uri}: the new key was destroyed: the token does not vouch that it cannot leave ({', '.join(bad)})",
+            f"{uri}: {what}the token does not vouch that it cannot leave ({', '.join(bad)})",
             hint="this token or its settings cannot hold a device key",
             uri=uri,
             attributes=bad,
         )
     return KeyStoreFailedError(
-        f"{uri}: the new key was destroyed: it does not do what its public half promises", uri=uri, operation="generate"
+        f"{uri}: {what}it does not do what its public half promises", uri=uri, operation="test the key"
     )

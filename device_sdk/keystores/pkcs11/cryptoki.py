@@ -38,6 +38,7 @@ _PLACES = {
     "C_FindObjectsInit": 26,
     "C_FindObjects": 27,
     "C_FindObjectsFinal": 28,
+    "C_UnwrapKey": 61,
 }
 
 
@@ -242,11 +243,42 @@ class Cryptoki:
         values = {kind: self.attribute(session, handle, kind) for kind in kinds}
         return {kind: value for kind, value in values.items() if value is not None}
 
-    def create_object(self, session: int, template: Mapping[int, bytes]) -> int:
-        """C_CreateObject; the new object's handle."""
+    def create_object(self, session: int, template: Mapping[int, bytes | bytearray]) -> int:
+        """C_CreateObject; the new object's handle. Our copies of the values are overwritten afterwards."""
         handle = c_ulong()
+        array, buffers = _template(template)
+        try:
+            self._call("C_CreateObject", session, array, len(template), byref(handle))
+        finally:
+            for buffer in buffers:
+                ctypes.memset(buffer, 0, len(buffer))
+        return handle.value
+
+    def unwrap(
+        self,
+        session: int,
+        mechanism: tuple[int, bytes],
+        key: int,
+        wrapped: bytes,
+        template: Mapping[int, bytes | bytearray],
+    ) -> int:
+        """C_UnwrapKey; the new object's handle.
+
+        Args:
+            session: the session.
+            mechanism: its number and its parameter, empty if it has none.
+            key: handle of the key that unwraps.
+            wrapped: what was wrapped.
+            template: attributes of the new key.
+        """
+        kind, parameter = mechanism
+        held = ctypes.create_string_buffer(parameter, max(len(parameter), 1))
+        handle = c_ulong()
+        # CK_MECHANISM has the same parts as CK_ATTRIBUTE
+        used = _Attribute(kind, ctypes.addressof(held) if parameter else None, len(parameter))
         array, _alive = _template(template)
-        self._call("C_CreateObject", session, array, len(template), byref(handle))
+        arguments = (key, wrapped, len(wrapped), array, len(template), byref(handle))
+        self._call("C_UnwrapKey", session, byref(used), *arguments)
         return handle.value
 
     def destroy(self, session: int, handle: int) -> None:
@@ -254,10 +286,10 @@ class Cryptoki:
         self._call("C_DestroyObject", session, handle)
 
 
-def _template(values: Mapping[int, bytes]) -> tuple[Any, object]:
-    """The CK_ATTRIBUTE array, and what has to stay alive as long as it is used."""
+def _template(values: Mapping[int, bytes | bytearray]) -> tuple[Any, list[ctypes.Array[c_ubyte]]]:
+    """The CK_ATTRIBUTE array, and what has to stay alive as long as it is used: copies of the values."""
     array = (_Attribute * max(len(values), 1))()
-    buffers = [ctypes.create_string_buffer(value, max(len(value), 1)) for value in values.values()]
+    buffers = [(c_ubyte * max(len(value), 1))(*value) for value in values.values()]
     for entry, (kind, value), buffer in zip(array, values.items(), buffers, strict=False):
         entry.type, entry.value, entry.length = kind, ctypes.addressof(buffer), len(value)
     return array, buffers

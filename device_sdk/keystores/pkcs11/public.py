@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from pkcs11.constants import Attribute, ObjectClass
 
 from device_sdk.keystores.pkcs11.connection import Worker
@@ -20,6 +22,15 @@ _CURVES: dict[bytes, ec.EllipticCurve] = {
 }
 EC_PARAMS = {curve.name: der for der, curve in _CURVES.items()}
 """CKA_EC_PARAMS by the curve's name: the DER object identifier (RFC 5480 section 2.1.1.1)."""
+
+
+def import_id(public: PublicKey) -> bytes:
+    """CKA_ID of a key that was imported here, if its URI gives none; 16 bytes.
+
+    It follows from the key itself, so that a public half whose private one never came is known for what it is.
+    """
+    spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(b"device-sdk import " + spki).digest()[:16]
 
 
 def public_half(worker: Worker, private: TokenObject) -> PublicKey | None:

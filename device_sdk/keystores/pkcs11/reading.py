@@ -28,7 +28,8 @@ ALLOW_IMPORTED = ("x-device-sdk-imported", "allow")
 
 _CANNOT_LEAVE = ("CKA_SENSITIVE", "CKA_EXTRACTABLE")
 # A key that never was extractable was never seen outside, whether or not it was sensitive all the time.
-_TO_OPEN = (*_CANNOT_LEAVE, "CKA_NEVER_EXTRACTABLE", "CKA_LOCAL")
+_BORN_HERE = ("CKA_NEVER_EXTRACTABLE", "CKA_LOCAL")
+_TO_OPEN = (*_CANNOT_LEAVE, *_BORN_HERE)
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def read_key(worker: Worker, found: TokenObject, asked: Pkcs11Uri, connection: C
         extractable=flags.get("CKA_EXTRACTABLE") is not False or flags.get("CKA_SENSITIVE") is False,
         attributes=flags,
         certificate=_has_certificate(worker, found, public),
+        imported=any(flags.get(name) is not True for name in _BORN_HERE),
     )
     return ReadKey(found, uri, public, info)
 
@@ -103,14 +105,26 @@ def failed_checks(info: KeyInfo) -> tuple[str, ...]:
     return tuple(name for name, (_, wanted) in CHECKED.items() if info.attributes.get(name) is not wanted)
 
 
-def refuse_to_open(info: KeyInfo, asked: Pkcs11Uri) -> None:
+def ways_out(info: KeyInfo) -> tuple[str, ...]:
+    """The attributes by which a key can leave its token now, wherever it came from."""
+    return tuple(name for name in failed_checks(info) if name in _CANNOT_LEAVE)
+
+
+def refuse_to_open(info: KeyInfo, asked: Pkcs11Uri, *, allow_imported: bool = False) -> None:
     """Refuse to open a key that can leave its token, or could once, or was not made in it.
+
+    Args:
+        info: what was read back.
+        asked: the URI, which may allow it.
+        allow_imported: the caller allows what `x-device-sdk-imported=allow` in the URI does.
 
     Raises:
         ExtractableKeyError: CKA_SENSITIVE, CKA_EXTRACTABLE, CKA_NEVER_EXTRACTABLE or CKA_LOCAL is not what it has to be,
             and the URI does not allow it.
     """
-    _refuse(info, asked, tuple(name for name in failed_checks(info) if name in _TO_OPEN))
+    bad = tuple(name for name in failed_checks(info) if name in _TO_OPEN)
+    if not (allow_imported and not ways_out(info)):
+        _refuse(info, asked, bad)
 
 
 def refuse_to_reuse(info: KeyInfo, asked: Pkcs11Uri) -> None:
@@ -132,7 +146,8 @@ def _refuse(info: KeyInfo, asked: Pkcs11Uri, bad: tuple[str, ...]) -> None:
     allow = ALLOW_EXTRACTABLE if leaves else ALLOW_IMPORTED
     raise ExtractableKeyError(
         f"{info.uri}: the private key {problem} ({', '.join(bad)})",
-        hint=f"make a new key, or allow this one with {'='.join(allow)} after the ? of its URI",
+        hint=f"make a new key, or allow this one with {'='.join(allow)} after the ? of its URI"
+        + ("" if leaves else " or with --allow-imported"),
         uri=info.uri,
         attributes=bad,
     )

@@ -12,12 +12,14 @@ from pkcs11.constants import ObjectClass
 
 from device_sdk.errors import MechanismUnsupportedError
 from device_sdk.keystores.base import KeyStore
+from device_sdk.keystores.pkcs8 import load_pkcs8
 from device_sdk.keystores.pkcs11 import certificates
 from device_sdk.keystores.pkcs11.access import Access
 from device_sdk.keystores.pkcs11.connection import Connection, Worker
 from device_sdk.keystores.pkcs11.connections import Lease, connect
 from device_sdk.keystores.pkcs11.creation import create_key
 from device_sdk.keystores.pkcs11.failures import reporting
+from device_sdk.keystores.pkcs11.importing import import_key
 from device_sdk.keystores.pkcs11.keys import Pkcs11EcKey, Pkcs11RsaKey
 from device_sdk.keystores.pkcs11.login import PinOnce
 from device_sdk.keystores.pkcs11.objects import private_keys
@@ -61,19 +63,26 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
             return self._key(connection, uri, read)
 
     def import_key(self, uri: Pkcs11Uri, pkcs8: Secret, *, reuse: bool = False) -> Pkcs11Key:
-        """Not there yet."""
-        raise MechanismUnsupportedError(f"{uri}: import", uri=str(uri), mechanism="import")
+        """Put a key pair on the token by C_CreateObject, or by C_UnwrapKey if the token takes no private key in the clear.
+
+        Without `id=` CKA_ID follows from the key. See KeyStore.import_key.
+        """
+        material = load_pkcs8(pkcs8, str(uri))
+        with self._connected(uri) as (connection, pins):
+            with _changing(connection):
+                read = import_key(connection, pins, uri, material, reuse=reuse)
+            return self._key(connection, uri, read, allow_imported=True)
 
     def open(self, uri: Pkcs11Uri, *, allow_imported: bool = False) -> Pkcs11Key:
         """Open exactly one private key; one that could leave the token or was not made in it is refused. See KeyStore.open.
 
         Raises:
             ExtractableKeyError: CKA_EXTRACTABLE or not CKA_SENSITIVE, and no `x-device-sdk-extractable=allow`; not
-                CKA_LOCAL or not CKA_NEVER_EXTRACTABLE, and no `x-device-sdk-imported=allow` either.
+                CKA_LOCAL or not CKA_NEVER_EXTRACTABLE, and neither `x-device-sdk-imported=allow` nor `allow_imported`.
             MechanismUnsupportedError: a kind of key the SDK does not handle.
         """
         with self._connected(uri) as (connection, pins):
-            return self._key(connection, uri, open_one(connection, pins, uri))
+            return self._key(connection, uri, open_one(connection, pins, uri), allow_imported=allow_imported)
 
     def list(self, uri: Pkcs11Uri) -> tuple[KeyInfo, ...]:
         """Every private key that fits the URI. See KeyStore.list."""
@@ -147,8 +156,10 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
                 lease.close()
             yield lease.connection, PinOnce(uri, self._pin)
 
-    def _key(self, connection: Connection, asked: Pkcs11Uri, read: ReadKey) -> Pkcs11Key:
-        refuse_to_open(read.info, asked)
+    def _key(
+        self, connection: Connection, asked: Pkcs11Uri, read: ReadKey, *, allow_imported: bool = False
+    ) -> Pkcs11Key:
+        refuse_to_open(read.info, asked, allow_imported=allow_imported)
         if read.public is None or read.info.key_type is None:
             raise MechanismUnsupportedError(
                 f"{read.info.uri}: the key is of a kind that is not supported, or the token does not show its public half",

@@ -31,7 +31,7 @@ _WISHES = (
     _Wish((Attribute.MODIFIABLE,)),
     _Wish(),
 )
-_REFUSED_TEMPLATE = frozenset(
+REFUSED_TEMPLATE = frozenset(
     {
         codes.ATTRIBUTE_TYPE_INVALID,
         codes.ATTRIBUTE_VALUE_INVALID,
@@ -39,6 +39,7 @@ _REFUSED_TEMPLATE = frozenset(
         codes.ATTRIBUTE_READ_ONLY,
     }
 )
+"""What modules answer to a template with an attribute they do not take."""
 
 
 def generate_pair(
@@ -63,7 +64,7 @@ def generate_pair(
         try:
             return _generate(session, key_type, {"label": label, "id": key_id, "store": token}, wish)
         except CkError as error:
-            if error.code not in _REFUSED_TEMPLATE or wish is _WISHES[-1]:
+            if error.code not in REFUSED_TEMPLATE or wish is _WISHES[-1]:
                 raise
     raise AssertionError("unreachable")
 

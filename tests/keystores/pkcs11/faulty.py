@@ -21,6 +21,7 @@ _FUNCTIONS = {
     "C_SignInit": 42,
     "C_Sign": 43,
     "C_GenerateKeyPair": 59,
+    "C_UnwrapKey": 61,
     "C_DeriveKey": 62,
 }
 _LIES = {
@@ -33,6 +34,7 @@ _LIES = {
     "hide_attribute": 6,
     "max_sessions": 8,
     "token_only": 9,
+    "no_private_objects": 11,
 }
 
 

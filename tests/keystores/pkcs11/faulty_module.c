@@ -12,14 +12,14 @@ typedef ul (*fn)(ul, ul, ul, ul, ul, ul, ul, ul);
 struct list { unsigned char version[2]; fn f[68]; };
 struct attribute { ul type; void *value; ul length; };
 
-enum { INITIALIZE = 0, GET_FUNCTION_LIST = 3, GET_TOKEN_INFO = 6, GET_ATTRIBUTE_VALUE = 24, DECRYPT_INIT = 33,
+enum { INITIALIZE = 0, GET_FUNCTION_LIST = 3, GET_TOKEN_INFO = 6, CREATE_OBJECT = 20, GET_ATTRIBUTE_VALUE = 24, DECRYPT_INIT = 33,
        SIGN_INIT = 42, SIGN = 43, GENERATE_KEY_PAIR = 59, DERIVE_KEY = 62 };
 
 static struct list *real, *mine;
 static atomic_long calls[68], inside, most_inside;
 static struct { ul code; atomic_long after, times; } faults[68];
 static struct { ul set_flags, clear_flags, cant_lock, leak, refuse_attribute, refuse_mechanism, hide_attribute,
-                last_flags, max_sessions, token_only, last_signed; } lies;
+                last_flags, max_sessions, token_only, last_signed, no_private_objects; } lies;
 
 void faulty_reset(void) { memset(faults, 0, sizeof faults); memset(&lies, 0, sizeof lies);
                           memset((void *)calls, 0, sizeof calls); most_inside = 0; }
@@ -55,6 +55,11 @@ static ul forward(int i, ul a, ul b, ul c, ul d, ul e, ul f, ul g, ul h) {
     if (i == DERIVE_KEY && lies.refuse_mechanism && *(ul *)b == lies.refuse_mechanism - 1) return 0x70;
     if (i == GENERATE_KEY_PAIR && lies.refuse_attribute
         && (holds((void *)c, d, lies.refuse_attribute) || holds((void *)e, f, lies.refuse_attribute))) return 0x12;
+    if (i == CREATE_OBJECT && lies.no_private_objects)
+        for (ul j = 0; j < c; j++) {
+            struct attribute *one = (struct attribute *)b + j;
+            if (one->type == 0 && *(ul *)one->value == 3) return lies.no_private_objects;
+        }
     if (i == GET_ATTRIBUTE_VALUE && lies.hide_attribute && d == 1 && ((struct attribute *)c)->type == lies.hide_attribute) {
         ((struct attribute *)c)->length = (ul)-1;
         return 0x12;

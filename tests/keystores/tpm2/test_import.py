@@ -1,15 +1,11 @@
 """A private key that was made elsewhere goes into the TPM and does not come out again (EST-202); tpm2-tools judge."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from device_sdk_simulators.swtpm import Swtpm
 
-from device_sdk import errors
 from device_sdk.keystores import registry
 from device_sdk.keystores.trial import try_key
 from device_sdk.model.keys import KeyType
