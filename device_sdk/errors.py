@@ -14,6 +14,7 @@ DeviceSdkError
         CmcIdentityError, CmcPopError, CmcTimeError, CmcUnsupportedError, CmcUnavailableError
     RedirectRefusedError               a redirect that must not be followed
     CertificateMismatchError           an issued certificate that is not the one asked for
+    ServerKeyError                     a generated key, or its protection, that is not what was asked for
     CsrAttributesError                 /csrattrs contradicts itself, goes below policy, or asks for the impossible
   EnrolmentPendingError                202: accepted, not issued yet
     CmcPendingError                    the same said by CMC; carries what a later query needs
@@ -223,6 +224,12 @@ class CertificateMismatchError(RemoteProtocolError):
     """The issued certificate is not one for the key or the trust anchors of this request."""
 
     code = "certificate-mismatch"
+
+
+class ServerKeyError(RemoteProtocolError):
+    """A key the server generated, or the way it is protected, is not what was asked for; the key was not kept."""
+
+    code = "server-key"
 
 
 class CsrAttributesError(RemoteProtocolError):

@@ -43,7 +43,7 @@ def read_cacerts(response: HttpResponse, now: datetime) -> tuple[x509.Certificat
         RemoteProtocolError: not a certs-only message, or an empty one.
     """
     if response.status_code != 200:
-        _refused(response, now)
+        refuse(response, now)
     return _certificates(response)
 
 
@@ -57,12 +57,12 @@ def read_csrattrs(response: HttpResponse, now: datetime) -> CsrAttributes:
     if response.status_code in (204, 404):
         return CsrAttributes.none()
     if response.status_code != 200:
-        _refused(response, now)
+        refuse(response, now)
     _require_media(response, CSRATTRS)
     try:
         return CsrAttributes.from_bytes(decode_body(response.body))
     except WireError as error:
-        raise _unreadable(response, error) from error
+        raise unreadable(response, error) from error
 
 
 def read_enrolment(response: HttpResponse, now: datetime) -> tuple[x509.Certificate, ...] | Pending:
@@ -78,7 +78,7 @@ def read_enrolment(response: HttpResponse, now: datetime) -> tuple[x509.Certific
         wait_s = parse_retry_after(response.header("Retry-After"), now)
         return Pending(wait_s, server_text(response))
     if response.status_code not in (200, 201):
-        _refused(response, now)
+        refuse(response, now)
     return _certificates(response)
 
 
@@ -87,7 +87,7 @@ def _certificates(response: HttpResponse) -> tuple[x509.Certificate, ...]:
     try:
         certificates = read_certs_only(response.body)
     except WireError as error:
-        raise _unreadable(response, error) from error
+        raise unreadable(response, error) from error
     if not certificates:
         raise RemoteProtocolError(
             f"{response.url}: the answer holds no certificate",
@@ -110,7 +110,8 @@ def _require_media(response: HttpResponse, accepted: Collection[str]) -> None:
         )
 
 
-def _unreadable(response: HttpResponse, error: WireError) -> RemoteProtocolError:
+def unreadable(response: HttpResponse, error: WireError) -> RemoteProtocolError:
+    """The error to raise for a success whose body is not what it should be."""
     return RemoteProtocolError(
         f"{response.url}: the answer cannot be read: {error.message}",
         url=response.url,
@@ -118,8 +119,13 @@ def _unreadable(response: HttpResponse, error: WireError) -> RemoteProtocolError
     )
 
 
-def _refused(response: HttpResponse, now: datetime) -> NoReturn:
-    """Raise what any other status means; the body is shown, never parsed as a result (EST-166)."""
+def refuse(response: HttpResponse, now: datetime) -> NoReturn:
+    """Raise what any other status means; the body is shown, never parsed as a result (EST-166).
+
+    Raises:
+        AuthenticationRequiredError: 401.
+        HttpStatusError: every other.
+    """
     said = server_text(response)
     status = response.status_code
     if status == 401:
