@@ -17,7 +17,9 @@ SUITES = ("SRP-AES-256-CBC-SHA", "SRP-AES-128-CBC-SHA")
 """The suites without any certificate. Those with RSA or DSS mix certificates in, and RFC 7030 section 6 forbids _DES_."""
 
 _PasswordCallback = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-_HINT = "use a Python whose ssl module is linked to an OpenSSL with SRP, as Debian's is; or enrol with HTTP authentication"
+_HINT = (
+    "use a Python whose ssl module is linked to an OpenSSL with SRP, as Debian's is; or enrol with HTTP authentication"
+)
 
 
 def use_srp(context: ssl.SSLContext, user: bytes, password: bytes) -> Any:
