@@ -8,11 +8,12 @@ import threading
 class ConnectProxy:
     """Tunnels to wherever it is asked to; `answer` replaces its 200, `requests` are the heads it saw."""
 
-    def __init__(self, answer=b"HTTP/1.1 200 Connection established\r\n\r\n", *, tunnel=True):
+    def __init__(self, answer=b"HTTP/1.1 200 Connection established\r\n\r\n", *, tunnel=True, host="127.0.0.1"):
         self.answer, self.tunnel, self.requests = answer, tunnel, []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family)
         self.port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
         self._threads = [threading.Thread(target=self._accept)]
         self._sockets = []
 

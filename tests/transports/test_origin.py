@@ -40,3 +40,23 @@ def test_a_password_in_a_malformed_proxy_is_not_repeated(url):
 )
 def test_shown_url(url, shown):
     assert shown_url(url) == shown
+
+
+@pytest.mark.parametrize("host", ["[fe80::1%25eth0]", "[fe80::1%eth0]", "[fe80::1%25]"])
+def test_an_address_with_a_zone_is_refused(host):
+    """RFC 6874: its zone means something to one machine only, and no certificate can name it."""
+    with pytest.raises(ConfigurationError):
+        Origin.parse(f"https://{host}:8443")
+
+
+@pytest.mark.parametrize(
+    ("url", "authority", "host"),
+    [
+        ("https://[::1]", "[::1]", "::1"),
+        ("https://[2001:DB8::1]:8443/x", "[2001:db8::1]:8443", "2001:db8::1"),
+        ("https://[::ffff:192.0.2.1]:443", "[::ffff:192.0.2.1]", "::ffff:192.0.2.1"),
+    ],
+)
+def test_addresses_of_ipv6(url, authority, host):
+    origin = Origin.parse(url)
+    assert (origin.authority, origin.host) == (authority, host)

@@ -1,8 +1,16 @@
 """Proxies for https: CONNECT, then our own TLS to the server."""
 
+import time
+
 import pytest
 
-from device_sdk.errors import ConfigurationError, ServerNotAuthorizedError, TransportError, TransportTimeoutError
+from device_sdk.errors import (
+    ConfigurationError,
+    ProxyRefusedError,
+    ServerNotAuthorizedError,
+    TransportError,
+    TransportTimeoutError,
+)
 from device_sdk.transports.base import Timeouts
 from device_sdk.transports.https import ProvisionalTransport
 from device_sdk.transports.https.origin import Origin
@@ -136,3 +144,46 @@ def test_no_proxy(no_proxy, used):
 def test_no_proxy_for_addresses(host, no_proxy, used):
     environment = {"https_proxy": "http://proxy", "no_proxy": no_proxy}
     assert (choose_proxy(Origin(host, 8443), None, environment) is not None) == used
+
+
+@pytest.mark.parametrize("status", [401, 403, 407, 502])
+def test_proxy_that_refuses_is_a_type_of_its_own(status, serve, connect):
+    """407 says how to give a password; what the proxy wrote is not repeated as if the server had said it."""
+    server = serve()
+    answer = b"HTTP/1.1 %d <b>pay here</b>\r\nProxy-Authenticate: Basic realm=x\r\n\r\n" % status
+    with ConnectProxy(answer, tunnel=False) as proxy, pytest.raises(ProxyRefusedError) as caught:
+        connect(server, proxy=f"http://me:p4ss@127.0.0.1:{proxy.port}").send(get())
+    error = caught.value
+    assert (error.proxy, error.status_code, error.request_sent) == (f"127.0.0.1:{proxy.port}", status, False)
+    assert error.url == f"{server.url}/.well-known/est/cacerts"
+    assert ("HTTPS_PROXY" in error.hint) == (status == 407)
+    assert "pay here" not in str(error)
+    assert "p4ss" not in str(error.facts())
+    assert not server.connections
+
+
+def test_proxy_that_never_answers(serve, connect):
+    """The time to connect holds for TCP, proxy and TLS together."""
+    server = serve()
+    with ConnectProxy(b"", tunnel=True) as proxy:
+        start = time.monotonic()
+        with pytest.raises(TransportTimeoutError) as caught:
+            connect(server, proxy=proxy.url, timeouts=Timeouts(0.4, 5, 5)).send(get())
+    assert time.monotonic() - start < 2
+    assert caught.value.timeout_s == 0.4
+    assert not server.handshakes
+
+
+def test_proxy_with_an_address_of_ipv6(serve, connect):
+    server = serve()
+    with ConnectProxy(host="::1") as proxy:
+        assert connect(server, proxy=proxy.url).send(get()).body == b"hello"
+    assert proxy.url.startswith("http://[::1]:")
+    assert len(proxy.requests) == 1
+
+
+def test_a_name_is_the_proxys_to_resolve(connect):
+    """The device need not know the name: it goes into CONNECT as it is."""
+    with ConnectProxy(b"HTTP/1.1 502 no such host\r\n\r\n", tunnel=False) as proxy, pytest.raises(ProxyRefusedError):
+        connect("https://no-such-host.invalid:8443", proxy=proxy.url).send(get())
+    assert proxy.requests[0].startswith("CONNECT no-such-host.invalid:8443 ")

@@ -1,5 +1,6 @@
 """Connect, read and total limits, also against servers that drip (EST-16)."""
 
+import contextlib
 import socket
 import time
 
@@ -8,6 +9,7 @@ import pytest
 from device_sdk.errors import ServerNotAuthorizedError, TransportError, TransportTimeoutError
 from device_sdk.transports.base import Timeouts
 from tests.transports.conftest import get, post
+from tests.transports.proxies import ConnectProxy
 from tests.transports.servers import OK, Server
 
 TOTAL = Timeouts(connect_s=5, read_s=5, total_s=1)
@@ -26,6 +28,23 @@ def dripping(data, pause=0.05):
             time.sleep(pause)
 
     return script
+
+
+class Dripping(ConnectProxy):
+    """Stands before a server and passes its bytes on one by one."""
+
+    def __init__(self, server):
+        super().__init__()
+        self.url, self._server = f"https://127.0.0.1:{self.port}", server
+
+    def _serve(self, sock):
+        with contextlib.suppress(OSError):
+            upstream = socket.create_connection(("127.0.0.1", self._server.port))
+            self._sockets.append(upstream)
+            self._start(self._pump, sock, upstream)
+            while byte := upstream.recv(1):
+                sock.sendall(byte)
+                time.sleep(0.01)
 
 
 def timed(transport, request):
@@ -77,6 +96,33 @@ def test_server_that_drips_its_handshake(connect):
 
     with Server(tls=False, script=script) as server, pytest.raises(TransportError):
         connect(server, timeouts=Timeouts(0.5, 5, 1)).send(get())
+
+
+def test_time_to_connect_holds_for_the_whole_handshake(serve, connect):
+    """A server that sends its part of the handshake byte by byte, each in time (slow loris)."""
+
+    def script(connection):
+        connection.request()
+
+    with Dripping(serve(script)) as slow:
+        error, took = timed(connect(slow.url, timeouts=Timeouts(0.5, 5, 5)), get())
+    assert error.timeout_s == 0.5
+    assert error.request_sent is False
+    assert took < 2
+
+
+def test_server_that_drips_answers_before_the_answer(serve, connect):
+    """Interim responses without end are cut off by the total, and by the size of a head."""
+
+    def script(connection):
+        connection.request()
+        while True:
+            connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            time.sleep(0.05)
+
+    error, took = timed(connect(serve(script), timeouts=TOTAL), get())
+    assert error.timeout_s == 1
+    assert took < 3
 
 
 def test_server_that_does_not_accept(connect):
