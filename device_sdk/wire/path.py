@@ -1,6 +1,6 @@
-"""Paths from a certificate to a trust anchor: signatures, names, validity, CA flags and path length (RFC 5280 section 6.1).
+"""Paths from a certificate to a trust anchor: signatures, names and their constraints, validity, CA flags and path length.
 
-Name constraints and policy constraints are not processed yet; where they are critical, as they must be, they end a path
+RFC 5280 section 6.1. Policy constraints are not processed; where they are critical, as they must be, they end a path
 (RFC 5280 section 4.2), as does a critical extension of any unknown kind.
 """
 
@@ -16,6 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtensionOID
 
 from device_sdk.errors import VerificationError
+from device_sdk.wire.name_constraints import constraints_problem
 from device_sdk.wire.relations import Relations
 
 ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
@@ -30,6 +31,7 @@ _PROCESSED = {
     ExtensionOID.KEY_USAGE,
     ExtensionOID.EXTENDED_KEY_USAGE,
     ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    ExtensionOID.NAME_CONSTRAINTS,
     # Without an explicit policy being required these do not change whether a path is valid (RFC 5280 section 6.1.5).
     ExtensionOID.CERTIFICATE_POLICIES,
     ExtensionOID.POLICY_MAPPINGS,
@@ -159,12 +161,15 @@ class _Search:
         """Depth first: the path so far, prolonged to an anchor; None if that cannot be done."""
         last = path[-1]
         if last in self.anchors:
-            return path
+            return path if self._names_are_allowed(path) else None
         for anchor in self.anchors:
-            if self._may_issue(anchor, path) and not self._note(
-                anchor, validity_problem(anchor, self.now, self.allowance)
+            whole = (*path, anchor)
+            if (
+                self._may_issue(anchor, path)
+                and not self._note(anchor, validity_problem(anchor, self.now, self.allowance))
+                and self._names_are_allowed(whole)
             ):
-                return (*path, anchor)
+                return whole
         if len(path) >= MAX_PATH_LENGTH:
             return None
         for candidate in self.by_subject.get(self.relations.issuer(last), ()):
@@ -196,6 +201,9 @@ class _Search:
             self._note(path[-1], _hash_problem(path[-1]))
             return False
         return not self._note(issuer, _length_problem(issuer, path))
+
+    def _names_are_allowed(self, path: tuple[x509.Certificate, ...]) -> bool:
+        return not self._note(path[0], constraints_problem(path))
 
     def _unusable(self, candidate: x509.Certificate) -> bool:
         problem = (

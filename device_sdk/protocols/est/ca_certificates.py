@@ -81,7 +81,8 @@ def check_ca_certificates(
             intermediates.append(certificate)
         else:
             ignored.append(Ignored(certificate, problem))
-    return CaCertificates(_newest_first(_without_expired(anchors, now)), tuple(intermediates), tuple(ignored))
+    kept = _without_ended(_newest_first(anchors), distinct, now, relations)
+    return CaCertificates(kept, tuple(intermediates), tuple(ignored))
 
 
 def usable_roots(
@@ -180,9 +181,27 @@ def _problem(
     return None
 
 
-def _without_expired(anchors: list[x509.Certificate], now: datetime) -> list[x509.Certificate]:
-    """EST-122: an old anchor goes when it expires, but never the last one."""
-    return [anchor for anchor in anchors if not validity_problem(anchor, now)] or anchors
+def _without_ended(
+    anchors: tuple[x509.Certificate, ...], bag: list[x509.Certificate], now: datetime, relations: Relations
+) -> tuple[x509.Certificate, ...]:
+    """EST-122: an old anchor goes when it expires, or when OldWithNew by a newer one did, but never the last one."""
+    alive = tuple(anchor for anchor in anchors if not validity_problem(anchor, now))
+    kept = (
+        anchor
+        for place, anchor in enumerate(alive)
+        if not any(_ended_by(anchor, newer, bag, now, relations) for newer in alive[:place])
+    )
+    return tuple(kept) or anchors
+
+
+def _ended_by(
+    old: x509.Certificate, new: x509.Certificate, bag: list[x509.Certificate], now: datetime, relations: Relations
+) -> bool:
+    """Whether every OldWithNew for this root by that one has expired, and there is one (RFC 4210 section 4.4.1)."""
+    if relations.same_key(old, new):
+        return False
+    links = [link for link in bag if _same_name_and_key(link, old, relations) and relations.issued_by(link, new)]
+    return bool(links) and all(link.not_valid_after_utc < now and validity_problem(link, now) for link in links)
 
 
 def _newest_first(certificates: Iterable[x509.Certificate]) -> tuple[x509.Certificate, ...]:
