@@ -53,7 +53,7 @@ Facts are attributes, declared with their defaults in each class; `facts()` give
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class DeviceSdkError(Exception):
@@ -91,6 +91,13 @@ class DeviceSdkError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def at(self, url: str) -> Self:
+        """This error, naming its endpoint if it came without."""
+        if getattr(self, "url", url) is None:
+            vars(self)["url"] = url
+            self.args = (f"{url}: {self.message}", *self.args[1:])
+        return self
 
     def facts(self) -> dict[str, object]:
         """The error as data: code, message, hint and every fact that is set."""

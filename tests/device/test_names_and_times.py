@@ -148,11 +148,11 @@ EC_384, RSA = KeyWish("ec", curve="1.3.132.0.34"), KeyWish("rsa")
 
 def test_the_owner_decides_the_key_type_then_the_server_then_the_default() -> None:
     none, rsa = CsrAttributes(), CsrAttributes(keys=(RSA,))
-    assert choose_key_type(None, none, KeyType.EC_P384) == (KeyType.EC_P384, none, ())
-    assert choose_key_type(None, rsa, KeyType.EC_P256)[0] is KeyType.RSA_2048
-    assert choose_key_type(None, rsa, KeyType.RSA_4096)[0] is KeyType.RSA_4096
-    assert choose_key_type(KeyType.RSA_3072, rsa, KeyType.EC_P256) == (KeyType.RSA_3072, rsa, ())
-    chosen, wishes, notes = choose_key_type(KeyType.EC_P256, rsa, KeyType.EC_P256)
+    assert choose_key_type(None, none, KeyType.EC_P384, "https://ca") == (KeyType.EC_P384, none, ())
+    assert choose_key_type(None, rsa, KeyType.EC_P256, "https://ca")[0] is KeyType.RSA_2048
+    assert choose_key_type(None, rsa, KeyType.RSA_4096, "https://ca")[0] is KeyType.RSA_4096
+    assert choose_key_type(KeyType.RSA_3072, rsa, KeyType.EC_P256, "https://ca") == (KeyType.RSA_3072, rsa, ())
+    chosen, wishes, notes = choose_key_type(KeyType.EC_P256, rsa, KeyType.EC_P256, "https://ca")
     assert (chosen, wishes.keys) == (KeyType.EC_P256, ())
     assert "as its owner says" in notes[0]
 
@@ -161,8 +161,8 @@ def test_contradictory_wishes_count_only_where_the_owner_says_nothing() -> None:
     """EST-178."""
     both = CsrAttributes(keys=(EC_384, RSA))
     with pytest.raises(CsrAttributesError):
-        choose_key_type(None, both, KeyType.EC_P256)
-    chosen, wishes, notes = choose_key_type(KeyType.EC_P256, both, KeyType.EC_P256)
+        choose_key_type(None, both, KeyType.EC_P256, "https://ca")
+    chosen, wishes, notes = choose_key_type(KeyType.EC_P256, both, KeyType.EC_P256, "https://ca")
     assert (chosen, wishes.keys, len(notes)) == (KeyType.EC_P256, (), 1)
 
 

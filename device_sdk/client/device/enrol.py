@@ -161,7 +161,7 @@ class Enrolment:
         context, uri = self.context, absolute(self.plan.key_uri)
         in_use = {record.key_uri: record for record in (state.current, *state.previous) if record}
         if journal.created_here and journal.key_uri not in in_use:
-            key_type, wishes, notes = choose_key_type(self.plan.key_type, wishes, KeyType.EC_P256)
+            key_type, wishes, notes = choose_key_type(self.plan.key_type, wishes, KeyType.EC_P256, journal.url)
             try:
                 return *make_key(context, journal, uri, key_type), wishes, notes
             except KeyExistsError:
@@ -180,7 +180,7 @@ class Enrolment:
                 hint="leave the key type out (--type), or give the new key another name (--key)",
                 uri=self._uri,
             )
-        _, wishes, notes = choose_key_type(found, wishes, KeyType.EC_P256)
+        _, wishes, notes = choose_key_type(found, wishes, KeyType.EC_P256, journal.url)
         return key, journal, wishes, notes
 
     def _client(self, trust: ServerTrust) -> EstClient:

@@ -165,8 +165,8 @@ class Renewal:
     ) -> tuple[DeviceKey, Journal, CsrAttributes, tuple[str, ...]]:
         old_type = old_key.info.key_type or KeyType.EC_P256
         if journal.replaces and journal.key_uri == journal.replaces.key_uri:
-            _, wishes, notes = choose_key_type(old_type, wishes, old_type)
+            _, wishes, notes = choose_key_type(old_type, wishes, old_type, journal.url)
             return self.context.open_key(journal.key_uri), journal, wishes, notes
-        key_type, wishes, notes = choose_key_type(self.plan.key_type, wishes, old_type)
+        key_type, wishes, notes = choose_key_type(self.plan.key_type, wishes, old_type, journal.url)
         uri = self.context.resolved(journal.key_uri)
         return *make_key(self.context, journal, uri, key_type), wishes, notes

@@ -16,7 +16,7 @@ from device_sdk.wire.csrattrs import CsrAttributes
 
 
 def choose_key_type(
-    explicit: KeyType | None, wishes: CsrAttributes, default: KeyType
+    explicit: KeyType | None, wishes: CsrAttributes, default: KeyType, url: str
 ) -> tuple[KeyType, CsrAttributes, tuple[str, ...]]:
     """What key to make, the wishes that are left for the CSR, and what a person should know.
 
@@ -25,14 +25,14 @@ def choose_key_type(
     Raises:
         CsrAttributesError: the wishes contradict each other, or cannot be met, and the owner said nothing.
     """
-    if explicit is None:
-        allowed = wishes.required_key_types()
-        chosen = default if allowed is None or default in allowed else allowed[0]
-        return chosen, wishes, ()
     try:
         allowed = wishes.required_key_types()
     except CsrAttributesError as error:
+        if explicit is None:
+            raise error.at(url)  # noqa: B904  # the same error
         return explicit, wishes.without_key_wishes(), (error.message,)
+    if explicit is None:
+        return default if allowed is None or default in allowed else allowed[0], wishes, ()
     if allowed is None or explicit in allowed:
         return explicit, wishes, ()
     names = ", ".join(key_type.value for key_type in allowed)

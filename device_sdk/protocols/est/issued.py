@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from device_sdk.errors import CertificateMismatchError, ClockError, VerificationError
 from device_sdk.model.csr import NewName
+from device_sdk.model.keys import PublicKey
 from device_sdk.protocols.est.ca_certificates import spki
 from device_sdk.wire.path import CLOCK_ALLOWANCE, find_path, is_self_signed, name_of
 
@@ -42,6 +44,7 @@ def check_issued(
     now: datetime,
     url: str | None = None,
     new_name: NewName | None = None,
+    public_key: PublicKey | None = None,
 ) -> Enrolled:
     """Pick the certificate for the request's key and check it.
 
@@ -53,15 +56,19 @@ def check_issued(
         now: the present, with a time zone.
         url: the endpoint, for messages.
         new_name: what the request asked for by ChangeSubjectName, in the place of its own subject and SAN (EST-153).
+        public_key: the key that was certified, where that is not the request's (EST-198).
 
     Raises:
         ClockError: the certificate is not valid yet by more than the clocks' allowance.
-        CertificateMismatchError: no certificate for this key, an expired one, or no path to an Explicit anchor.
+        CertificateMismatchError: no certificate for this key, an expired one, one of a CA that was not asked for, or no
+            path to an Explicit anchor.
     """
     at = f"{url}: " if url else ""
     bag = list(answer)
-    certificate = _for_key(bag, csr, at, url)
+    certificate = _for_key(bag, public_key or csr.public_key(), at, url)
     _check_not_before(certificate, now, at)
+    if _is_ca(certificate) and not _is_ca(csr):
+        raise CertificateMismatchError(f"{at}the issued certificate is one of a CA, which nobody asked for", url=url)
     try:
         path = find_path(certificate, intermediates=[*bag, *intermediates], anchors=anchors, now=now)
     except VerificationError as error:
@@ -78,9 +85,9 @@ def check_issued(
 
 
 def _for_key(
-    bag: list[x509.Certificate], csr: x509.CertificateSigningRequest, at: str, url: str | None
+    bag: list[x509.Certificate], public_key: CertificatePublicKeyTypes, at: str, url: str | None
 ) -> x509.Certificate:
-    wanted = csr.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    wanted = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     matching = [certificate for certificate in bag if spki(certificate) == wanted]
     if not matching:
         names = "; ".join(name_of(certificate) for certificate in bag[:3])
@@ -99,6 +106,13 @@ def _check_not_before(certificate: x509.Certificate, now: datetime, at: str) -> 
             now=shown["now"],
             not_before=shown["not_before"],
         )
+
+
+def _is_ca(holder: x509.Certificate | x509.CertificateSigningRequest) -> bool:
+    try:
+        return holder.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
 
 
 def _differences(

@@ -49,22 +49,14 @@ _ALERT_HINTS = {
 
 def is_lost_connection(exc: BaseException) -> bool:
     """Whether the connection went away, as idle connections do."""
-    return isinstance(exc, ConnectionError | ssl.SSLZeroReturnError) or _ended_without_close_notify(exc)
+    return isinstance(exc, ConnectionError | ssl.SSLZeroReturnError) or ended_without_close_notify(exc)
 
 
-def _ended_without_close_notify(exc: BaseException) -> bool:
-    """Python before 3.11.4 raises OpenSSL 3's own error."""
+def ended_without_close_notify(exc: BaseException) -> bool:
+    """Whether the TCP connection ended in the middle of TLS; Python before 3.11.4 raises OpenSSL 3's own error."""
     if isinstance(exc, ssl.SSLEOFError):
         return True
     return isinstance(exc, ssl.SSLError) and exc.reason == "UNEXPECTED_EOF_WHILE_READING"
-
-
-def located(error: DeviceSdkError, url: str) -> DeviceSdkError:
-    """An error of the SDK that came without its endpoint, now naming it."""
-    if getattr(error, "url", url) is None:
-        error.url = url  # type: ignore[attr-defined]  # every class that has it declares it
-        error.args = (f"{url}: {error.message}", *error.args[1:])
-    return error
 
 
 def translate(exc: BaseException, url: str, timeouts: Timeouts, *, unanswered: bool = False) -> DeviceSdkError:
@@ -88,7 +80,7 @@ def translate(exc: BaseException, url: str, timeouts: Timeouts, *, unanswered: b
     if isinstance(root, TimeoutError):
         limit = timeouts.connect_s if root is not exc else timeouts.read_s
         return TransportTimeoutError(f"{url}: no answer for {limit:g} s", url=url, timeout_s=limit)
-    if isinstance(root, http.client.IncompleteRead) or _ended_without_close_notify(root):
+    if isinstance(root, http.client.IncompleteRead) or ended_without_close_notify(root):
         return TruncatedResponseError(f"{url}: the connection ended before the response was complete", url=url)
     if isinstance(root, ssl.SSLError):
         return _tls_error(root, url)
@@ -104,7 +96,7 @@ def translate(exc: BaseException, url: str, timeouts: Timeouts, *, unanswered: b
 
 
 def _words(exc: BaseException) -> str:
-    if isinstance(exc, http.client.RemoteDisconnected) or _ended_without_close_notify(exc):
+    if isinstance(exc, http.client.RemoteDisconnected) or ended_without_close_notify(exc):
         return "end of stream"
     if isinstance(exc, OSError) and exc.strerror:
         return exc.strerror.lower()

@@ -9,13 +9,18 @@ import threading
 from collections.abc import Iterator
 
 from device_sdk._version import __version__
-from device_sdk.errors import DeviceSdkError, LocalProtocolError, TransportError
+from device_sdk.errors import DeviceSdkError, LocalProtocolError, TlsError, TransportError
 from device_sdk.model.http import BodyBuilder, ConnectionFacts, HttpRequest, HttpResponse
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.transports.base import Timeouts, Transport
 from device_sdk.transports.https.clock import clock_error
 from device_sdk.transports.https.connection import DeviceConnection
-from device_sdk.transports.https.faults import FOREIGN, is_lost_connection, located, translate
+from device_sdk.transports.https.faults import (
+    FOREIGN,
+    ended_without_close_notify,
+    is_lost_connection,
+    translate,
+)
 from device_sdk.transports.https.log import Entry
 from device_sdk.transports.https.origin import Origin
 from device_sdk.transports.https.proxy import choose_proxy
@@ -84,7 +89,7 @@ class OriginTransport(Transport):
                 return self._send(request, url, deadline)
             except DeviceSdkError as exc:
                 self._drop()
-                raise self._qualified(located(exc, url))  # noqa: B904  # the same error
+                raise self._qualified(exc.at(url))  # noqa: B904  # the same error
             except FOREIGN as exc:
                 unanswered = self._is_unanswered(exc)
                 self._drop()
@@ -165,6 +170,13 @@ class OriginTransport(Transport):
             clock = clock_error(exc, self._origin, self._timeouts, self._proxy)
             if clock is not None:
                 raise clock from exc
+            raise
+        except ssl.SSLError as exc:
+            if ended_without_close_notify(exc):
+                raise TlsError(
+                    "the connection ended in the middle of the TLS handshake",
+                    hint="does that port speak TLS? If it does, look into the server's log",
+                ) from exc
             raise
         self._connection = connection
 
