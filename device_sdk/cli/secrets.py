@@ -34,6 +34,16 @@ def stored_password(settings: Settings) -> Secret | None:
     return None
 
 
+def srp_password(settings: Settings) -> Secret | None:
+    """The password for TLS without certificates; asks at the terminal when there is one.
+
+    Raises:
+        ConfigurationError: the file or descriptor cannot be read.
+    """
+    find = _finder(settings, "est.srp_password_file", "est.srp_password_fd", "DEVICE_SDK_SRP_PASSWORD")
+    return find() if find else _prompt("Password for TLS")
+
+
 def pin_provider(settings: Settings) -> SecretProvider:
     """What keystores ask when a key's URI names no PIN. A descriptor is read, and a person asked, only once."""
     known: dict[str, Secret | None] = {}
@@ -46,6 +56,16 @@ def pin_provider(settings: Settings) -> SecretProvider:
         return known[name]
 
     return provide
+
+
+def passphrase(settings: Settings, what: str) -> Secret | None:
+    """The passphrase of a private key that is to be imported, or None; asks at the terminal when there is one.
+
+    Raises:
+        ConfigurationError: the file or descriptor cannot be read.
+    """
+    find = _finder(settings, "import.passphrase_file", "import.passphrase_fd", "DEVICE_SDK_IMPORT_PASSPHRASE")
+    return find() if find else _prompt(f"Passphrase of {what}")
 
 
 def _finder(settings: Settings, file: str, descriptor: str, variable: str) -> Callable[[], Secret] | None:

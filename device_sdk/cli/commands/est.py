@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs
+from device_sdk.cli.certificate_less import SRP, srp_credentials, srp_trust
 from device_sdk.cli.files import OutputFile
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe, name_of, pem_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from device_sdk.model.csr import CsrSpec
     from device_sdk.model.trust import ServerTrust, TlsIdentity
 
-_KEY = ("key.uri", "key.pin_file", "key.pin_fd")
+_KEY = ("key.uri", "key.pin_file", "key.pin_fd", "key.allow_imported")
 
 
 def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.ArgumentParser) -> None:
@@ -38,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         operation.add_argument("--out", metavar="FILE", help="write the result here instead of stdout")
         operation.set_defaults(run=run)
         _add_pair(operation, name)
+        if name != "reenroll":
+            add_settings(operation, *SRP)
 
 
 def _add_pair(operation: argparse.ArgumentParser, name: str) -> None:
@@ -84,15 +87,17 @@ def trust(settings: Settings, out: Output) -> ServerTrust:
 def _client(settings: Settings, out: Output, identity: TlsIdentity | None = None) -> EstClient:
     from device_sdk.client.est import EstClient
 
+    srp = srp_credentials(settings, identified=identity is not None)
     return EstClient(
         settings.require("est.url"),
-        trust(settings, out),
+        srp_trust(settings) if srp else trust(settings, out),
         label=settings.text("est.label"),
         identity=identity,
         credentials=inputs.credentials(settings, needed=identity is None),
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),
         compatibility=inputs.compatibility(settings),
+        srp=srp,
     )
 
 

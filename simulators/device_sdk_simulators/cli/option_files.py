@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _LONGEST_PASSWORD = 1024
 
 
-def read_password(path: Path) -> str:
+def read_password(path: Path, option: str = "--password-file") -> str:
     """The first line of a file; UsageError if that is no password."""
     try:
         with path.open("rb") as file:
@@ -21,12 +21,12 @@ def read_password(path: Path) -> str:
             line = file.read(_LONGEST_PASSWORD + 3).split(b"\n")[0].removesuffix(b"\r")
         password = line.decode()
     except OSError as error:
-        raise UsageError(f"--password-file {path}: {error.strerror}") from error
+        raise UsageError(f"{option} {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"--password-file {path} is not UTF-8") from error
+        raise UsageError(f"{option} {path} is not UTF-8") from error
     if not password or len(line) > _LONGEST_PASSWORD or not password.isprintable():
         words = f"1 to {_LONGEST_PASSWORD} bytes without control characters"
-        raise UsageError(f"--password-file {path}: the first line is no password, that has {words}")
+        raise UsageError(f"{option} {path}: the first line is no password, that has {words}")
     return password
 
 

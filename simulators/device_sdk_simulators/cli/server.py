@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_sdk_simulators.cli import option_types as types
-from device_sdk_simulators.cli import queue, rollover
+from device_sdk_simulators.cli import queue, rollover, srp
 from device_sdk_simulators.cli.option_files import read_anchors, read_documents, read_password
 from device_sdk_simulators.cli.speaking import UsageError, say
 
@@ -39,10 +39,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="that user's password, on the first line",
     )
     parser.add_argument("--json", action="store_true", help="describe the server as one JSON line when it is ready")
+    srp.add_arguments(parser)
     _add_policy(parser)
     parser.set_defaults(run=run)
     queue.add_parsers(commands)
     rollover.add_parsers(commands)
+    srp.add_parsers(commands)
 
 
 def _add_policy(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +68,21 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--retry-after", type=types.delay, default=1, metavar="SECONDS", help="for 202 (default: %(default)s)"
     )
+    group.add_argument(
+        "--auth",
+        type=types.choices("basic", "digest"),
+        default="basic",
+        metavar="SCHEMES",
+        help="how passwords may be shown: basic, digest or basic,digest (default: %(default)s)",
+    )
+    group.add_argument(
+        "--digest-algorithms",
+        type=types.choices("SHA-256", "MD5"),
+        default="SHA-256,MD5",
+        metavar="NAMES",
+        help="for digest, the preferred one first (default: %(default)s)",
+    )
+    group.add_argument("--require-password", action="store_true", help="want a password also beside a certificate")
     group.add_argument("--require-binding", action="store_true", help="refuse CSRs not bound to their TLS connection")
     group.add_argument(
         "--csrattr",
@@ -118,6 +135,7 @@ def run(options: argparse.Namespace) -> int:
         ca_key_type=options.ca_key_type,
         policy=_policy(options),
         tls=TlsProfile(tuple(options.name), minimum=f"TLSv{options.tls_min}", maximum=f"TLSv{options.tls_max}"),
+        srp=srp.settings(options),
     )
     server.cale.resource.documents.update(documents)
     _configure(server, options)
@@ -142,6 +160,9 @@ def _policy(options: argparse.Namespace) -> Policy:
     policy = Policy(
         require_approval=options.require_approval,
         retry_after_s=options.retry_after,
+        http_auth=options.auth,
+        digest_algorithms=options.digest_algorithms,
+        require_password=options.require_password,
         require_binding=options.require_binding,
         labels=set(options.label),
         own_cas=set(options.own_ca),

@@ -26,6 +26,10 @@ class SrpUsers:
         verifier = Verifier.of(name, password)
         self._database.execute("INSERT OR REPLACE INTO srp_users VALUES (?, ?, ?)", name, verifier.salt, verifier.value)
 
+    def names(self) -> list[str]:
+        """All of them."""
+        return [str(row["name"]) for row in self._database.rows("SELECT name FROM srp_users ORDER BY name")]
+
     def exists(self, name: str) -> bool:
         """Whether there is such a user."""
         return self._database.row("SELECT name FROM srp_users WHERE name = ?", name) is not None
