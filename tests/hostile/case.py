@@ -20,7 +20,7 @@ class Case:
     """What the server does, and how that must end.
 
     Attributes:
-        requirement: the EST-nn that refuses it.
+        requirement: the EST-nn, or the RFC, that it breaks.
         name: in words.
         attack: sets the host up.
         error: the class, or classes, of the error.

@@ -198,9 +198,9 @@ CASES = [
     Case("EST-161", "202 with a number of a thousand digits", waiting(("Retry-After", "9" * 1000)), EnrolmentPendingError),
     Case("EST-161", "202 with a negative number", waiting(("Retry-After", "-1")), EnrolmentPendingError),
     Case("EST-161", "202 with nonsense", waiting(("Retry-After", "soon")), EnrolmentPendingError),
-    Case("EST-162", "503 for ever", enrolling(lambda _h: lambda _s: http(503, b"", ("Retry-After", "86400"))),
+    Case("EST-165", "503 for ever", enrolling(lambda _h: lambda _s: http(503, b"", ("Retry-After", "86400"))),
          (HttpStatusError, TransportError)),
-    Case("EST-162", "429 for ever", enrolling(lambda _h: lambda _s: http(429)), (HttpStatusError, TransportError)),
+    Case("EST-165", "429 for ever", enrolling(lambda _h: lambda _s: http(429)), (HttpStatusError, TransportError)),
 ]  # fmt: skip
 
 

@@ -167,11 +167,11 @@ CASES = [
     Case("EST-50", "half a ServerHello", say(b"\x16\x03\x03\0\x7a\x02\0\0\x76\x03\x03"), BROKEN),
     Case("EST-50", "the end after the ClientHello", say(), BROKEN),
     Case("EST-50", "reset", reset, BROKEN),
-    Case("EST-15", "silence in the handshake", say(then="wait"), TransportTimeoutError),
+    Case("EST-16", "silence in the handshake", say(then="wait"), TransportTimeoutError),
     Case(
         "EST-15", "one byte of a record a moment", say(*[b"\x16"] * 40, pause_s=0.1), (TransportTimeoutError, TlsError)
     ),
-    Case("EST-15", "nobody reads", never_reads, TransportTimeoutError),
+    Case("EST-16", "nobody reads", never_reads, TransportTimeoutError),
 ]
 
 
