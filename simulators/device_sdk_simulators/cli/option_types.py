@@ -47,6 +47,20 @@ def user(text: str) -> str:
     return text
 
 
+def choices(*allowed: str) -> Callable[[str], tuple[str, ...]]:
+    """A type for words of a set with commas between them, in any letter case, each once."""
+
+    def read(text: str) -> tuple[str, ...]:
+        known = {word.lower(): word for word in allowed}
+        words = [known.get(word.strip().lower()) for word in text.split(",")]
+        found = tuple(word for word in words if word is not None)
+        if len(found) != len(words) or len(set(found)) != len(found):
+            raise argparse.ArgumentTypeError(f"{text!r} is not one or more of {','.join(allowed)}")
+        return found
+
+    return read
+
+
 def document(text: str) -> tuple[str, Path]:
     """PATH=FILE."""
     path, equals, file = text.partition("=")
