@@ -116,9 +116,15 @@ def tls_identity(certificate: str, key_uri: str, settings: Settings, opened: Exi
 
 def open_key(uri: str, settings: Settings, opened: ExitStack) -> Any:
     """Open a key that is closed together with `opened`; every DeviceKey is also one of cryptography's keys, which no type says."""
+    return opened.enter_context(key_opened(uri, settings))
+
+
+def key_opened(uri: str, settings: Settings) -> Any:
+    """Open a key as the settings allow it; the caller closes it."""
     from device_sdk.keystores import registry
 
-    return opened.enter_context(registry.open_key(uri, pin=pin_provider(settings)))
+    allow_imported = settings.switch("key.allow_imported")
+    return registry.open_key(uri, pin=pin_provider(settings), allow_imported=allow_imported)
 
 
 def timeouts(settings: Settings) -> Timeouts:

@@ -80,6 +80,7 @@ class Doctor:
         online: also talk to the server.
         pin: gives the key's PIN where its URI names none.
         now: the time; normally datetime.now.
+        allow_imported: take a key that was put into its hardware from outside, with a warning.
     """
 
     state_dir: str
@@ -88,6 +89,7 @@ class Doctor:
     online: bool = False
     pin: SecretProvider | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    allow_imported: bool = False
 
     def run(self) -> Iterator[Finding]:
         """Every check in order; none of them raises."""
@@ -216,7 +218,7 @@ class Doctor:
         uri = self._uri()
         if uri is None or "hardware" in self._bad:
             return "skipped", "its hardware cannot be reached" if uri else "no key is named", None
-        with open_key(uri, pin=self.pin) as key:
+        with open_key(uri, pin=self.pin, allow_imported=self.allow_imported) as key:
             info = key.info
             chain = () if "state-content" in self._bad else self._snapshot()[1]
             if chain and _spki(key) != _spki(chain[0]):
@@ -226,6 +228,9 @@ class Doctor:
             return "warning", words, "use a token or TPM where there is one"
         if info.extractable:
             return "failed", f"{info.uri} can leave its hardware", "make a new one: device-sdk keys create"
+        if info.imported:
+            words = f"in hardware, not extractable, but made outside of it: {info.uri}"
+            return "warning", words, "whoever made it may have kept it; device-sdk keys create makes one in hardware"
         return "ok", f"in hardware, not extractable: {info.uri}", None
 
     def _server(self) -> Verdict:
@@ -256,7 +261,7 @@ class Doctor:
         for name in ("key", "hardware", "server"):
             if name in self._bad:
                 return "skipped", f"the {name} is not in order", None
-        identity = Device(self._path, pin=self.pin).tls_identity()
+        identity = Device(self._path, pin=self.pin, allow_imported=self.allow_imported).tls_identity()
         key: Any = identity.key
         with key, self._est(url, trust, identity) as client:
             client.cacerts()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from device_sdk.model.trust import ServerTrust, TlsIdentity
     from device_sdk.state import StateDirectory
 
-_STATE = ("state_dir", "cale.name", "key.pin_file", "key.pin_fd")
+_STATE = ("state_dir", "cale.name", "key.pin_file", "key.pin_fd", "key.allow_imported")
 _TRUST = ("est.anchors", "est.implicit", "est.timeout_s", "est.proxy")
 
 
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
 
 def _add_details(operation: argparse.ArgumentParser, name: str) -> None:
     if name == "decrypt":
-        add_settings(operation, "cale.key", "key.pin_file", "key.pin_fd")
+        add_settings(operation, "cale.key", "key.pin_file", "key.pin_fd", "key.allow_imported")
         operation.add_argument("--in", dest="message", metavar="FILE", required=True, help="the message")
     else:
         add_settings(operation, *_STATE, *_TRUST)
@@ -124,7 +124,11 @@ def _proof(settings: Settings, opened: ExitStack) -> TlsIdentity:
     """Without a password, the device's own certificate says who it is."""
     from device_sdk.client.device import Device
 
-    identity = Device(settings.require("state_dir"), pin=pin_provider(settings)).tls_identity()
+    identity = Device(
+        settings.require("state_dir"),
+        pin=pin_provider(settings),
+        allow_imported=settings.switch("key.allow_imported"),
+    ).tls_identity()
     key: Any = identity.key
     opened.enter_context(key)
     return identity

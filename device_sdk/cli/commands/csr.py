@@ -8,13 +8,12 @@ from device_sdk.cli import inputs
 from device_sdk.cli.files import write_file
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import name_of
-from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings, add_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse.ArgumentParser) -> None:
     """Describe the command."""
-    add_settings(parser, "key.uri", "key.pin_file", "key.pin_fd", *inputs.IDENTITY)
+    add_settings(parser, "key.uri", "key.pin_file", "key.pin_fd", "key.allow_imported", *inputs.IDENTITY)
     parser.add_argument("--out", metavar="FILE", help="write the PEM request here instead of stdout")
     parser.add_argument("--der", action="store_true", help="write DER instead of PEM; needs --out")
     parser.set_defaults(run=_run)
@@ -27,13 +26,12 @@ def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     from device_sdk.errors import ConfigurationError
-    from device_sdk.keystores.registry import open_key
     from device_sdk.wire.csr import build_csr
 
     if options.der and not options.out:
         raise ConfigurationError("--der needs --out FILE")
     spec = inputs.csr_spec(settings)
-    with open_key(settings.require("key.uri"), pin=pin_provider(settings)) as key:
+    with inputs.key_opened(settings.require("key.uri"), settings) as key:
         signer: Any = key  # every DeviceKey is also one of cryptography's keys, which no type says
         der = build_csr(spec, signer)
         uri = key.info.uri

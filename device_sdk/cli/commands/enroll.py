@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from device_sdk.client.device import Device, EnrolmentPlan, Outcome
     from device_sdk.model.trust import TlsIdentity
 
-_COMMON = ("state_dir", "key.pin_file", "key.pin_fd")
+_COMMON = ("state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported")
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str, _common: argparse.ArgumentParser) -> None:
@@ -59,7 +59,11 @@ def _add_needs_renewal(parser: argparse.ArgumentParser) -> None:
 def _device(settings: Settings) -> Device:
     from device_sdk.client.device import Device
 
-    return Device(settings.require("state_dir"), pin=pin_provider(settings))
+    return Device(
+        settings.require("state_dir"),
+        pin=pin_provider(settings),
+        allow_imported=settings.switch("key.allow_imported"),
+    )
 
 
 def _report(outcome: Outcome, device: Device, out: Output, *, verb: str) -> int:

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from device_sdk.cli.files import read_file, write_file
+from device_sdk.cli.inputs import key_opened
 from device_sdk.cli.output import Output
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import KEY_TYPES, Settings, add_settings
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
     from device_sdk.keystores.keys import DeviceKey
     from device_sdk.model.keys import KeyInfo
 
+MAX_KEY_BYTES = 64 * 1024
+"""The largest file a private key is read from."""
+
 
 def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.ArgumentParser) -> None:
     """Describe the verbs."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, run, words in (
         ("create", _create, "generate a key inside the keystore and prove that it cannot leave"),
+        ("import", _import, "put a private key that was made elsewhere into the keystore, from where it cannot leave"),
         ("list", _list, "every key that fits the URI"),
         ("show", _show, "one key, its attributes and its public half"),
         ("delete", _delete, "destroy one key and the certificate beside it"),
@@ -29,9 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         ("certificate", _certificate, "the certificate beside a key"),
     ):
         verb = verbs.add_parser(name, help=words, description=words[:1].upper() + words[1:] + ".", parents=[common])
-        verb.add_argument("uri", metavar="URI", help="pkcs11:..., tpm2:... or file:...")
+        if name != "import":
+            verb.add_argument("uri", metavar="URI", help="pkcs11:..., tpm2:... or file:...")
         add_settings(verb, "key.pin_file", "key.pin_fd")
         verb.set_defaults(run=run)
+        if name == "import":
+            _add_import(verb)
+        if name == "show":
+            add_settings(verb, "key.allow_imported")
         if name == "create":
             verb.add_argument(
                 "--type",
@@ -47,11 +57,19 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
             verb.add_argument("--out", metavar="FILE", help="write PEM here instead of stdout")
 
 
+def _add_import(verb: argparse.ArgumentParser) -> None:
+    add_settings(verb, "key.uri", "import.passphrase_file", "import.passphrase_fd")
+    verb.add_argument(
+        "--in", dest="file", required=True, metavar="FILE", help="private key, PKCS#8 in PEM or DER, encrypted or not"
+    )
+    verb.add_argument("--reuse", action="store_true", help="open the key if this very one is there already")
+
+
 def _line(info: KeyInfo) -> str:
     kind = info.key_type.value if info.key_type else "unknown"
     where = "extractable" if info.extractable else "non-extractable"
     return f"{info.uri}\n    {kind}, {where}, {'hardware' if info.hardware else 'software'}" + (
-        ", certificate stored" if info.certificate else ""
+        (", imported" if info.imported else "") + (", certificate stored" if info.certificate else "")
     )
 
 
@@ -71,6 +89,21 @@ def _create(options: argparse.Namespace, settings: Settings, out: Output) -> int
     return 0
 
 
+def _import(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    from device_sdk.cli.private_keys import pkcs8_from
+    from device_sdk.keystores.registry import import_key
+
+    uri = settings.require("key.uri")
+    pkcs8 = pkcs8_from(read_file(options.file, limit_bytes=MAX_KEY_BYTES), options.file, settings)
+    with import_key(uri, pkcs8, reuse=options.reuse, pin=pin_provider(settings)) as key:
+        out.say(
+            "device-sdk: warning: this key existed outside of its keystore: whoever had it before may still have it; "
+            f"remove {options.file} if nobody needs it"
+        )
+        out.data(_describe(key), key.info.uri)
+    return 0
+
+
 def _list(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     from device_sdk.keystores.registry import list_keys
 
@@ -83,9 +116,7 @@ def _list(options: argparse.Namespace, settings: Settings, out: Output) -> int:
 
 
 def _show(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    from device_sdk.keystores.registry import open_key
-
-    with open_key(options.uri, pin=pin_provider(settings)) as key:
+    with key_opened(options.uri, settings) as key:
         facts = _describe(key)
         attributes = "\n".join(f"    {name}: {value}" for name, value in key.info.attributes.items())
         out.data(

@@ -51,6 +51,7 @@ _shtab_device_sdk_keys_commands() {
     certificate:'The certificate beside a key.'
     create:'Generate a key inside the keystore and prove that it cannot leave.'
     delete:'Destroy one key and the certificate beside it.'
+    import:'Put a private key that was made elsewhere into the keystore, from where it cannot leave.'
     list:'Every key that fits the URI.'
     probe:'Try what this token or TPM really can do.'
     show:'One key, its attributes and its public half.'
@@ -78,6 +79,7 @@ _shtab_device_sdk_abandon_options=(
   "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -101,6 +103,7 @@ _shtab_device_sdk_cale_decrypt_options=(
   "--key[key that answers are encrypted to\; the device\'s key if not given \[DEVICE_SDK_CALE_KEY\]]:URI:"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   "--in[the message]:FILE:_files"
   "--expect[fail unless the plaintext is JSON or text\; without this one decoy in 256 opens to garbage (CALE-09)]:expect:(json text)"
   "--out[write the result here instead of stdout]:FILE:_files"
@@ -118,6 +121,7 @@ _shtab_device_sdk_cale_get_options=(
   "--name[which CALE registration of the state directory \[DEVICE_SDK_CALE_NAME\]]:NAME:"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   "--anchors[PEM file with the trust anchors for the server \[DEVICE_SDK_EST_ANCHORS\]]:FILE:_files"
   {--implicit,--no-implicit}"[trust the operating system\'s anchors for the server \[DEVICE_SDK_EST_IMPLICIT\]]"
   "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
@@ -139,6 +143,7 @@ _shtab_device_sdk_cale_register_options=(
   "--name[which CALE registration of the state directory \[DEVICE_SDK_CALE_NAME\]]:NAME:"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   "--anchors[PEM file with the trust anchors for the server \[DEVICE_SDK_EST_ANCHORS\]]:FILE:_files"
   {--implicit,--no-implicit}"[trust the operating system\'s anchors for the server \[DEVICE_SDK_EST_IMPLICIT\]]"
   "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
@@ -169,6 +174,7 @@ _shtab_device_sdk_cale_whoami_options=(
   "--name[which CALE registration of the state directory \[DEVICE_SDK_CALE_NAME\]]:NAME:"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   "--anchors[PEM file with the trust anchors for the server \[DEVICE_SDK_EST_ANCHORS\]]:FILE:_files"
   {--implicit,--no-implicit}"[trust the operating system\'s anchors for the server \[DEVICE_SDK_EST_IMPLICIT\]]"
   "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
@@ -209,6 +215,7 @@ _shtab_device_sdk_csr_options=(
   "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   "--subject[subject, \"CN\=router-1,O\=Example\" \[DEVICE_SDK_IDENTITY_SUBJECT\]]:DN:"
   "*--san[subjectAltName\: DNS\:, IP\:, URI\:, email\:, HWMODULE\:OID\:HEX\; repeatable \[DEVICE_SDK_IDENTITY_SAN\]]:TYPE:VALUE:"
   "--mac[MAC address for the request\: auto, an interface, or the address itself \[DEVICE_SDK_IDENTITY_MAC\]]:MAC:"
@@ -232,6 +239,7 @@ _shtab_device_sdk_doctor_options=(
   "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   "--url[EST server, https\:\/\/HOST\:PORT \[DEVICE_SDK_EST_URL\]]:URL:"
   "--label[CA label (RFC 7030 section 3.2.2) \[DEVICE_SDK_EST_LABEL\]]:LABEL:"
   "--anchors[PEM file with the trust anchors for the server \[DEVICE_SDK_EST_ANCHORS\]]:FILE:_files"
@@ -255,6 +263,7 @@ _shtab_device_sdk_enroll_options=(
   "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
   "--type[what to generate\: ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096 \[DEVICE_SDK_KEY_TYPE\]]:TYPE:(ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096)"
   "--url[EST server, https\:\/\/HOST\:PORT \[DEVICE_SDK_EST_URL\]]:URL:"
@@ -318,8 +327,12 @@ _shtab_device_sdk_est_cacerts_options=(
   "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   "--out[write the result here instead of stdout]:FILE:_files"
   "--cert[certificate for TLS\; its key is --key]:FILE:_files"
+  "--srp-user[user name for TLS without certificates (SRP)\; off if not given \[DEVICE_SDK_EST_SRP_USER\]]:NAME:"
+  "--srp-password-file[file holding that user\'s password \[DEVICE_SDK_EST_SRP_PASSWORD_FILE\]]:FILE:_files"
+  "--srp-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_SRP_PASSWORD_FD\]]:N:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -346,8 +359,12 @@ _shtab_device_sdk_est_csrattrs_options=(
   "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   "--out[write the result here instead of stdout]:FILE:_files"
   "--cert[certificate for TLS\; its key is --key]:FILE:_files"
+  "--srp-user[user name for TLS without certificates (SRP)\; off if not given \[DEVICE_SDK_EST_SRP_USER\]]:NAME:"
+  "--srp-password-file[file holding that user\'s password \[DEVICE_SDK_EST_SRP_PASSWORD_FILE\]]:FILE:_files"
+  "--srp-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_SRP_PASSWORD_FD\]]:N:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -374,6 +391,7 @@ _shtab_device_sdk_est_enroll_options=(
   "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   "--out[write the result here instead of stdout]:FILE:_files"
   "--cert[certificate for TLS\; its key is --key]:FILE:_files"
   "--subject[subject, \"CN\=router-1,O\=Example\" \[DEVICE_SDK_IDENTITY_SUBJECT\]]:DN:"
@@ -388,6 +406,9 @@ _shtab_device_sdk_est_enroll_options=(
   "--change-name[ask for a certificate of another name, that of --subject and --san, than that of the certificate for TLS]"
   "--tls-cert[certificate for TLS whose key is not --key]:FILE:_files"
   "--tls-key[the key of --tls-cert]:URI:"
+  "--srp-user[user name for TLS without certificates (SRP)\; off if not given \[DEVICE_SDK_EST_SRP_USER\]]:NAME:"
+  "--srp-password-file[file holding that user\'s password \[DEVICE_SDK_EST_SRP_PASSWORD_FILE\]]:FILE:_files"
+  "--srp-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_SRP_PASSWORD_FD\]]:N:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -414,6 +435,7 @@ _shtab_device_sdk_est_reenroll_options=(
   "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   "--out[write the result here instead of stdout]:FILE:_files"
   "--cert[the current certificate, with its chain]:FILE:_files"
   "--subject[subject, \"CN\=router-1,O\=Example\" \[DEVICE_SDK_IDENTITY_SUBJECT\]]:DN:"
@@ -483,6 +505,23 @@ _shtab_device_sdk_keys_delete_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_keys_delete_defaults_added=0
 
+_shtab_device_sdk_keys_import_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
+  "--passphrase-file[file holding the passphrase of the key to import \[DEVICE_SDK_IMPORT_PASSPHRASE_FILE\]]:FILE:_files"
+  "--passphrase-fd[file descriptor to read that passphrase from \[DEVICE_SDK_IMPORT_PASSPHRASE_FD\]]:N:"
+  "--in[private key, PKCS\#8 in PEM or DER, encrypted or not]:FILE:_files"
+  "--reuse[open the key if this very one is there already]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_keys_import_defaults_added=0
+
 _shtab_device_sdk_keys_list_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[data as JSON on stdout]"
@@ -516,6 +555,7 @@ _shtab_device_sdk_keys_show_options=(
   {-v,--verbose}"[say what happens]"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   ":pkcs11\:..., tpm2\:... or file\:...:"
 )
 
@@ -544,6 +584,7 @@ _shtab_device_sdk_needs_renewal_options=(
   "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   "--threshold[share of the lifetime after which to renew \[DEVICE_SDK_RENEWAL_THRESHOLD\]]:SHARE:"
 )
 
@@ -558,6 +599,7 @@ _shtab_device_sdk_renew_options=(
   "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   "--user[user name for HTTP authentication \[DEVICE_SDK_EST_USER\]]:NAME:"
   "--password-file[file holding the password \[DEVICE_SDK_EST_PASSWORD_FILE\]]:FILE:_files"
   "--password-fd[file descriptor to read the password from \[DEVICE_SDK_EST_PASSWORD_FD\]]:N:"
@@ -698,6 +740,7 @@ _shtab_device_sdk_keys() {
         certificate) _arguments -C -s $_shtab_device_sdk_keys_certificate_options ;;
         create) _arguments -C -s $_shtab_device_sdk_keys_create_options ;;
         delete) _arguments -C -s $_shtab_device_sdk_keys_delete_options ;;
+        import) _arguments -C -s $_shtab_device_sdk_keys_import_options ;;
         list) _arguments -C -s $_shtab_device_sdk_keys_list_options ;;
         probe) _arguments -C -s $_shtab_device_sdk_keys_probe_options ;;
         show) _arguments -C -s $_shtab_device_sdk_keys_show_options ;;

@@ -100,6 +100,7 @@ class CaleAuth(AuthBase):
         name: str = DEFAULT_NAME,
         *,
         pin: SecretProvider | None = None,
+        allow_imported: bool = False,
         **options: Any,
     ) -> Self:
         """With a registration and a key that the state directory knows.
@@ -108,6 +109,7 @@ class CaleAuth(AuthBase):
             state: the state directory.
             name: of the registration.
             pin: asked for the key's PIN where its URI names none. The key stays open until `close`.
+            allow_imported: also a key that was put into its hardware from outside; see KeyStore.open.
             options: `check`, `limit_bytes`, `methods`.
 
         Raises:
@@ -120,7 +122,8 @@ class CaleAuth(AuthBase):
             raise ConfigurationError(
                 f"{directory.path}: no CALE registration named {name!r}", hint="device-sdk cale register"
             )
-        key: Any = open_key(registration.key_uri, pin=pin)  # also one of cryptography's keys
+        # also one of cryptography's keys
+        key: Any = open_key(registration.key_uri, pin=pin, allow_imported=allow_imported)
         auth = cls(key, registration.guid, origin=registration.origin, **options)
         auth._own_key = key
         return auth

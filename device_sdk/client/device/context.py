@@ -44,12 +44,14 @@ class Context:
         pin: asked for PINs that a key URI does not lead to.
         clock: the time.
         given: the key URI of the plan, or None; the journal has it without its PIN, so the run takes the PIN from here.
+        allow_imported: whether the device may have a key that was put into its hardware from outside.
     """
 
     state: StateDirectory
     pin: SecretProvider | None
     clock: Clock
     given: KeyUri | None = None
+    allow_imported: bool = False
     _stores: dict[str, KeyStore[Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @contextmanager
@@ -61,10 +63,10 @@ class Context:
             while self._stores:
                 self._stores.popitem()[1].close()
 
-    def open_key(self, uri: str | KeyUri) -> DeviceKey:
-        """Open a key; the caller closes it."""
+    def open_key(self, uri: str | KeyUri, *, made_here: bool = False) -> DeviceKey:
+        """Open a key; the caller closes it. One that is to be `made_here` is never an imported one."""
         store, parsed = self._store(uri)
-        return store.open(parsed)
+        return store.open(parsed, allow_imported=self.allow_imported and not made_here)
 
     def keys(self, uri: str | KeyUri) -> tuple[KeyInfo, ...]:
         """The keys of that name."""

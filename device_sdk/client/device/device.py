@@ -35,6 +35,7 @@ class Device:
         pin: asked for PINs that the key URI does not lead to.
         clock: the time.
         lock_wait_s: how long to wait for another process that changes the directory, in seconds.
+        allow_imported: whether the device may have a key that was put into its hardware from outside (KeyStore.open).
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Device:
         pin: SecretProvider | None = None,
         clock: Clock | None = None,
         lock_wait_s: float = 0.0,
+        allow_imported: bool = False,
     ) -> None:
         self._state = StateDirectory(state_dir)
         self._pin = pin
         self._clock = clock
         self._lock_wait_s = lock_wait_s
+        self._allow_imported = allow_imported
 
     @property
     def state(self) -> StateDirectory:
@@ -160,13 +163,13 @@ class Device:
             KeyStoreError: the key cannot be opened.
         """
         current, _ = enrolled(self._state, self.state.load())
-        return open_key(current.key_uri, pin=self._pin)
+        return open_key(current.key_uri, pin=self._pin, allow_imported=self._allow_imported)
 
     def tls_identity(self) -> TlsIdentity:
         """Key and chain of the same moment, for TLS client authentication; the caller closes the key. Raises as `key`."""
         state, chain, _ = self.state.snapshot()
         current, _ = enrolled(self._state, state)
-        key = open_key(current.key_uri, pin=self._pin)
+        key = open_key(current.key_uri, pin=self._pin, allow_imported=self._allow_imported)
         return TlsIdentity(chain, key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
 
     def _context(self, key_uri: str | None = None) -> Context:
@@ -175,4 +178,4 @@ class Device:
         from device_sdk.client.est import Clock
 
         given = absolute(key_uri) if key_uri is not None else None
-        return Context(self._state, self._pin, self._clock or Clock(), given)
+        return Context(self._state, self._pin, self._clock or Clock(), given, self._allow_imported)

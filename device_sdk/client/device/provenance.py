@@ -140,7 +140,7 @@ def _made_before(context: Context, journal: Journal, uri: KeyUri, key_type: KeyT
         return _adopted(context, uri, key_type)
     # Half a key, of which only the identifier is there, opens for nobody; the keystore knows to tidy it up.
     with suppress(*_UNREADABLE):
-        key = context.open_key(_exact(uri, journal))
+        key = context.open_key(_exact(uri, journal), made_here=True)
         ours = journal.key_sha256 in (None, key.info.spki_sha256)
         if ours and key.info.key_type is key_type:
             return key
@@ -156,7 +156,7 @@ def _adopted(context: Context, uri: KeyUri, key_type: KeyType) -> DeviceKey | No
         return None
     if len(found) > 1 or found[0].certificate:
         raise foreign(str(uri))
-    key = context.open_key(uri)
+    key = context.open_key(uri, made_here=True)
     if key.info.key_type is not key_type:
         key.close()
         raise foreign(str(uri))
