@@ -31,6 +31,8 @@ CREATE TABLE IF NOT EXISTS registrations (
 CREATE TABLE IF NOT EXISTS generations (
   ca TEXT NOT NULL, number INTEGER NOT NULL, stage TEXT NOT NULL, changed_at TEXT NOT NULL, PRIMARY KEY (ca, number));
 CREATE TABLE IF NOT EXISTS answer_sizes (path TEXT NOT NULL, aead INTEGER NOT NULL, length INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS one_time_passwords (digest TEXT PRIMARY KEY, spki_sha256 TEXT);
+CREATE TABLE IF NOT EXISTS revocation_challenges (serial TEXT PRIMARY KEY, salt BLOB NOT NULL, hash BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 from cryptography import x509
 
+from device_sdk_simulators.csr_demand import Demand
+
 MAC_ADDRESS = "1.3.6.1.1.1.1.22"
 
 # RFC 7030 section 3.2.2, RFC 8295 section 2.1; compared without regard to case: RFC 7030 writes CACerts, too
@@ -42,6 +44,17 @@ class Policy:
         accept_finished: accept the client's Finished as binding on TLS 1.3 (EST-98 compatibility mode).
         csrattrs: object identifiers, or DER of whole Attributes, that /csrattrs lists; empty means 204.
         csrattrs_der: the whole /csrattrs body as DER, instead of `csrattrs`.
+        demands: what /csrattrs says to clients that one of these concerns, instead of `csrattrs`, and what their CSRs are
+            held to; the first that fits counts.
+        csrattrs_login: ask for a password before /csrattrs is answered, for demands on users; RFC 7030 section 4.5 would
+            rather have servers not ask.
+        list_identity_linking: list estIdentityLinking (RFC 7894), too.
+        require_otp: refuse CSRs without a one-time password in otpChallenge; also listed in csrattrs (EST-104).
+        require_revocation_challenge: refuse CSRs without a revocationChallenge; also listed in csrattrs.
+        change_subject_name: who may get another name by ChangeSubjectName: "no" (registration authorities only),
+            "third-party" (devices with a certificate of their maker) or "any".
+        pending_by_bytes: know a request that waits by its bytes, as some servers do, and not by who asks for which key;
+            its binding is then that of the connection it came over first (EST-163).
         labels: CA labels that are served (EST-06) by the main CA; never the name of an operation (EST-07).
         own_cas: CA labels that are served by a CA of their own; certificates of one count for nothing at another.
             The TLS side learns of a new one with the next connection.
@@ -77,6 +90,13 @@ class Policy:
     accept_finished: bool = False
     csrattrs: list[str | bytes] = field(default_factory=lambda: [MAC_ADDRESS])
     csrattrs_der: bytes | None = None
+    demands: list[Demand] = field(default_factory=list)
+    csrattrs_login: bool = False
+    list_identity_linking: bool = False
+    require_otp: bool = False
+    require_revocation_challenge: bool = False
+    change_subject_name: str = "third-party"
+    pending_by_bytes: bool = False
     labels: set[str] = field(default_factory=set)
     own_cas: set[str] = field(default_factory=set)
     lifetime: timedelta = timedelta(days=90)

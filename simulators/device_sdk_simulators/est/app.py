@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from device_sdk_simulators.est.answers import base64_body
+from device_sdk_simulators.est.authorize import CHALLENGE, Client
 from device_sdk_simulators.est.bodies import encode_body
 from device_sdk_simulators.est.cms import certs_only
 from device_sdk_simulators.est.csrattrs import csr_attributes
 from device_sdk_simulators.est.enrolment import Enrolment
 from device_sdk_simulators.est.queue import ApprovalQueue
+from device_sdk_simulators.est.requirements import Requirements, demand_for
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.est.site import Site, Surroundings
 from device_sdk_simulators.est.sites import Sites
@@ -34,7 +36,8 @@ class EstApp:
         self.sites = sites
         self.queue = ApprovalQueue(shared.database)
         self.gatekeeper, self.register = sites.main.gatekeeper, sites.main.register
-        enrolment = Enrolment(self.queue, policy, shared.clock)
+        self.requirements = Requirements(shared.database, policy)
+        enrolment = Enrolment(self.queue, self.requirements, policy, shared.clock)
         self._operations: dict[str, tuple[str, Handler]] = {
             "cacerts": ("GET", self._cacerts),
             "csrattrs": ("GET", self._csrattrs),
@@ -79,8 +82,18 @@ class EstApp:
         body = encode_body(certs_only(route.site.spoiler.bag("cacerts")), user_agent=request.header("User-Agent"))
         return base64_body(200, "application/pkcs7-mime", body)
 
-    def _csrattrs(self, request: Request, _route: Route) -> Response:
-        der = csr_attributes(self._policy)
+    def _csrattrs(self, request: Request, route: Route) -> Response:
+        client = self._known_client(request, route)
+        der = csr_attributes(self._policy, demand_for(self._policy, route.label, client))
         if der is None:
             return Response(204)
         return base64_body(200, "application/csrattrs", encode_body(der, user_agent=request.header("User-Agent")))
+
+    def _known_client(self, request: Request, route: Route) -> Client:
+        """Who asks for /csrattrs, if that matters: nobody has to say so, except by policy (EST-170)."""
+        if not self._policy.csrattrs_login and not any(one.personal for one in self._policy.demands):
+            return Client()
+        client = route.site.gatekeeper.identify(request)
+        if self._policy.csrattrs_login and not client.knows_password and client.certificate is None:
+            raise HttpError(401, "", CHALLENGE)
+        return client

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from device_sdk_simulators.est.answers import issued, refusal
 from device_sdk_simulators.est.authorize import CHALLENGE, Client
-from device_sdk_simulators.est.binding import check_binding
 from device_sdk_simulators.est.bodies import decode_body
 from device_sdk_simulators.est.csr import CertificationRequest, read_csr
 from device_sdk_simulators.est.queue import ApprovalQueue
+from device_sdk_simulators.est.requirements import Requirements
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.policy import Policy
@@ -23,12 +23,16 @@ class Enrolment:
 
     Args:
         queue: where requests wait for a person.
+        requirements: what requests are held to.
         policy: what is asked for and allowed.
         clock: time of what waits.
     """
 
-    def __init__(self, queue: ApprovalQueue, policy: Policy, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, queue: ApprovalQueue, requirements: Requirements, policy: Policy, clock: Callable[[], datetime]
+    ) -> None:
         self._queue = queue
+        self._requirements = requirements
         self._policy = policy
         self._clock = clock
 
@@ -47,19 +51,21 @@ class Enrolment:
             raise HttpError(401, "", CHALLENGE)
         csr = self._read(request)
         facts |= {"subject": csr.csr.subject.rfc4514_string(), "mac_address": csr.mac_address}
-        facts["binding"] = check_binding(
-            csr.bindings, request.tls, self._policy, registration_authority=client.registration_authority
-        )
         if route.operation == "simpleenroll":
             route.site.gatekeeper.may_enroll(client, csr)
         else:
             route.site.gatekeeper.may_reenroll(client, csr)
+        known = self._policy.pending_by_bytes and self._queue.knows_bytes(_who(client, route), csr)
+        facts["binding"], name = self._requirements.check(route, client, csr, request.tls, known=known)
         if self._policy.require_approval:
             waiting = self._wait(client, route, csr)
             if waiting is not None:
                 waiting.facts |= facts
                 return waiting
-        certificate = route.site.register.issue(csr, client.identity, label=route.label, holder=client.holder)
+        certificate = route.site.register.issue(
+            csr, client.identity, label=route.label, holder=client.holder, name=name
+        )
+        self._requirements.challenges.issued(csr, certificate)
         facts["issued_serial"] = f"{certificate.serial_number:x}"
         return issued(request, route.site.spoiler.issued(route.operation, certificate), facts)
 
@@ -70,9 +76,14 @@ class Enrolment:
         return read_csr(decode_body(request.body, _CSR_LABELS), self._policy)
 
     def _wait(self, client: Client, route: Route, csr: CertificationRequest) -> Response | None:
-        state = self._queue.state((client.identity, route.label, route.operation), csr, self._clock())
+        by_bytes = self._policy.pending_by_bytes
+        state = self._queue.state(_who(client, route), csr, self._clock(), by_bytes=by_bytes)
         if state == "denied":
             raise HttpError(403, "the request was denied")
         if state == "approved":
             return None
         return Response.text(202, "the request waits for approval", [("Retry-After", str(self._policy.retry_after_s))])
+
+
+def _who(client: Client, route: Route) -> tuple[str, str, str]:
+    return client.identity, route.label, route.operation

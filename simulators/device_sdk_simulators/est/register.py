@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from device_sdk_simulators.ca.hierarchy import Hierarchy
 from device_sdk_simulators.ca.issue import Wish, issue
 from device_sdk_simulators.database import Database
+from device_sdk_simulators.est.change_name import ChangedName
 from device_sdk_simulators.est.csr import CertificationRequest
+from device_sdk_simulators.est.queue import fingerprint
 from device_sdk_simulators.policy import Policy
 
 
@@ -42,7 +44,13 @@ class Register:
         self._ca = ca
 
     def issue(
-        self, request: CertificationRequest, identity: str, *, label: str | None = None, holder: str | None = None
+        self,
+        request: CertificationRequest,
+        identity: str,
+        *,
+        label: str | None = None,
+        holder: str | None = None,
+        name: ChangedName | None = None,
     ) -> x509.Certificate:
         """A certificate as asked for; it is in the database before this returns.
 
@@ -51,6 +59,7 @@ class Register:
             identity: who asked.
             label: where it was asked for, if that is not the label of the CA.
             holder: the user it is issued for, as far as that is known.
+            name: what to call it instead of what the CSR says.
         """
         now = self._clock()
         wish = Wish(
@@ -60,7 +69,7 @@ class Register:
             now - self._policy.backdate,
             now + self._policy.lifetime,
         )
-        certificate = issue(self._hierarchy().issuing, wish)
+        certificate = issue(self._hierarchy().issuing, name.apply(wish) if name else wish)
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO certificates (serial, subject, spki_sha256, mac_address, issued_to, issued_at, not_after, der,"
@@ -80,9 +89,9 @@ class Register:
                 ),
             )
             connection.execute(
-                "UPDATE requests SET state = 'issued' WHERE identity = ? AND spki_sha256 = ? AND subject = ?"
+                "UPDATE requests SET state = 'issued' WHERE identity = ? AND spki_sha256 IN (?, ?) AND subject = ?"
                 " AND state = 'approved'",
-                (identity, request.spki_sha256, request.csr.subject.rfc4514_string()),
+                (identity, request.spki_sha256, fingerprint(request), request.csr.subject.rfc4514_string()),
             )
         return certificate
 

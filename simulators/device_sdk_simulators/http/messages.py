@@ -63,7 +63,7 @@ class TlsFacts:
         client_chain: the client's certificates, leaf first; empty if it showed none.
         tls_unique: RFC 5929 section 3.1, TLS 1.2 only.
         tls_exporter: the 32 bytes of RFC 9266.
-        client_finished: the client's Finished message.
+        client_finished: the first Finished message of the handshake: the client's, in a resumed one the server's.
         resumed: whether the handshake resumed an earlier session.
         srp_user: user name of a client that knew the password, where TLS has no certificates (RFC 5054).
     """

@@ -136,7 +136,8 @@ def connection_facts(connection: SSL.Connection) -> TlsFacts:
         client_chain=chain,
         tls_unique=first_finished if version == "TLSv1.2" else None,
         tls_exporter=connection.export_keying_material(EXPORTER_LABEL, 32, b""),
-        client_finished=connection.get_peer_finished(),
+        # as libest does it on every version
+        client_finished=first_finished,
         resumed=resumed,
     )
 
