@@ -508,12 +508,16 @@ class StateNotWritableError(StateError):
 
 
 class ClockError(DeviceSdkError):
-    """This machine's clock is before a time it must be after; `now` and `not_before` are RFC 3339."""
+    """This machine's clock is before a time it must be after; `now` and `not_before` are RFC 3339.
+
+    `pem` is an issued certificate with its chain that passed every check but this one: it is worth keeping.
+    """
 
     code = "clock"
     exit_code = 11
     now: str | None = None
     not_before: str | None = None
+    pem: str | None = None
 
 
 class NotForUsError(DeviceSdkError):

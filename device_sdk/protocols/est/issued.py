@@ -59,18 +59,19 @@ def check_issued(
         public_key: the key that was certified, where that is not the request's (EST-198).
 
     Raises:
-        ClockError: the certificate is not valid yet by more than the clocks' allowance.
+        ClockError: the certificate is not valid yet by more than the clocks' allowance, and otherwise as it should be;
+            the error has it with its chain.
         CertificateMismatchError: no certificate for this key, an expired one, one of a CA that was not asked for, or no
             path to an Explicit anchor.
     """
     at = f"{url}: " if url else ""
     bag = list(answer)
     certificate = _for_key(bag, public_key or csr.public_key(), at, url)
-    _check_not_before(certificate, now, at)
     if _is_ca(certificate) and not _is_ca(csr):
         raise CertificateMismatchError(f"{at}the issued certificate is one of a CA, which nobody asked for", url=url)
     try:
-        path = find_path(certificate, intermediates=[*bag, *intermediates], anchors=anchors, now=now)
+        at_best = max(now, certificate.not_valid_before_utc)
+        path = find_path(certificate, intermediates=[*bag, *intermediates], anchors=anchors, now=at_best)
     except VerificationError as error:
         raise CertificateMismatchError(
             f"{at}the issued certificate is not usable: {error.message}",
@@ -81,6 +82,7 @@ def check_issued(
         raise CertificateMismatchError(f"{at}the issued certificate is itself a trust anchor", url=url)
     anchor = path[-1]
     chain = path[:-1] if is_self_signed(anchor) else path
+    _check_not_before(chain, now, at)
     return Enrolled(certificate, chain, anchor, tuple(_differences(certificate, csr, new_name)))
 
 
@@ -96,8 +98,8 @@ def _for_key(
     return max(matching, key=lambda one: one.not_valid_before_utc)
 
 
-def _check_not_before(certificate: x509.Certificate, now: datetime, at: str) -> None:
-    not_before = certificate.not_valid_before_utc
+def _check_not_before(chain: Sequence[x509.Certificate], now: datetime, at: str) -> None:
+    not_before = chain[0].not_valid_before_utc
     if not_before - now > CLOCK_ALLOWANCE:
         shown = {"now": f"{now:%Y-%m-%dT%H:%M:%SZ}", "not_before": f"{not_before:%Y-%m-%dT%H:%M:%SZ}"}
         raise ClockError(
@@ -105,6 +107,7 @@ def _check_not_before(certificate: x509.Certificate, now: datetime, at: str) -> 
             hint="set the clock and run the same command again; the key is kept",
             now=shown["now"],
             not_before=shown["not_before"],
+            pem=b"".join(one.public_bytes(Encoding.PEM) for one in chain).decode("ascii"),
         )
 
 
