@@ -84,6 +84,7 @@ _OPERATIONS = (
     "csrattrs",
     "simpleenroll",
     "simplereenroll",
+    "fullcmc",
     "registration",
     "revocation",
     "whoami",

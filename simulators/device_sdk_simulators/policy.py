@@ -73,6 +73,8 @@ class Policy:
             The TLS side learns of a change by `ReferenceServer.use_tls`.
         reenroll_grace: how long after its end a certificate may still be renewed (EST-155).
         extended_key_usages: EKUs a client may ask for.
+        fullcmc: whether /fullcmc is served (EST-204).
+        fullcmc_confirm: answer it with confirmRequired: the client has to accept its certificate (RFC 5272 section 6.14).
         cale_headers: "draft" (duplicate Content-Type, one line), "draft-folded" (as printed, indented), or "plain".
         cale_aead: use AES-GCM (AuthEnvelopedData) where the TLS suite is an AEAD one.
         cale_hardened: RSA-OAEP instead of PKCS#1 v1.5, and recipients named by subject key identifier.
@@ -114,6 +116,8 @@ class Policy:
     extended_key_usages: set[str] = field(
         default_factory=lambda: {"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.4"}
     )
+    fullcmc: bool = False
+    fullcmc_confirm: bool = False
     cale_headers: str = "draft"
     cale_aead: bool = False
     cale_hardened: bool = False

@@ -11,6 +11,7 @@ from device_sdk_simulators.est.bodies import encode_body
 from device_sdk_simulators.est.cms import certs_only
 from device_sdk_simulators.est.csrattrs import csr_attributes
 from device_sdk_simulators.est.enrolment import Enrolment
+from device_sdk_simulators.est.full_cmc import FullCmc
 from device_sdk_simulators.est.queue import ApprovalQueue
 from device_sdk_simulators.est.requirements import Requirements, demand_for
 from device_sdk_simulators.est.route import Route
@@ -38,11 +39,13 @@ class EstApp:
         self.gatekeeper, self.register = sites.main.gatekeeper, sites.main.register
         self.requirements = Requirements(shared.database, policy)
         enrolment = Enrolment(self.queue, self.requirements, policy, shared.clock)
+        self.full_cmc = FullCmc(self.queue, shared)
         self._operations: dict[str, tuple[str, Handler]] = {
             "cacerts": ("GET", self._cacerts),
             "csrattrs": ("GET", self._csrattrs),
             "simpleenroll": ("POST", enrolment.answer),
             "simplereenroll": ("POST", enrolment.answer),
+            "fullcmc": ("POST", self.full_cmc.answer),
         }
 
     def handle(self, request: Request) -> Response:

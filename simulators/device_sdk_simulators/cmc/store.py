@@ -1,0 +1,98 @@
+"""What CMC has to remember: shared secrets, transactions that wait, messages that were seen, reasons of revocations."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+
+from device_sdk_simulators.database import Database
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS cmc_secrets (identification TEXT PRIMARY KEY, secret BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS cmc_transactions (
+  token TEXT PRIMARY KEY, transaction_id TEXT NOT NULL, request INTEGER NOT NULL, nonce BLOB NOT NULL,
+  pend_time TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS cmc_messages (nonce BLOB PRIMARY KEY, seen_at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS cmc_revocations (serial TEXT PRIMARY KEY, reason INTEGER NOT NULL, asked_by TEXT NOT NULL)
+"""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A request that waits for a person.
+
+    Attributes:
+        token: what the client asks with.
+        transaction_id: of the first message.
+        request: its number in the approval queue.
+        nonce: the last senderNonce this server gave in the transaction.
+        pend_time: when the client was told to ask again.
+    """
+
+    token: bytes
+    transaction_id: int | None
+    request: int
+    nonce: bytes
+    pend_time: datetime
+
+
+class CmcStore:
+    """The tables of CMC in the server's database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        for statement in _TABLES.split(";"):
+            database.execute(statement)
+
+    def add_secret(self, identification: str, secret: bytes) -> None:
+        """Give a client a shared secret; "" names the one of requests without identification."""
+        self._database.execute("INSERT OR REPLACE INTO cmc_secrets VALUES (?, ?)", identification, secret)
+
+    def secret(self, identification: str) -> bytes | None:
+        """The secret of that name, or None. It is kept as it is: the MAC is computed with it."""
+        row = self._database.row("SELECT secret FROM cmc_secrets WHERE identification = ?", identification)
+        return None if row is None else bytes(row["secret"])
+
+    def is_new(self, nonce: bytes, now: datetime) -> bool:
+        """Whether a senderNonce was never seen before; from now on it was."""
+        return self._database.execute("INSERT OR IGNORE INTO cmc_messages VALUES (?, ?)", nonce, now.isoformat()) == 1
+
+    def wait(self, transaction_id: int | None, request: int, pend_time: datetime) -> Waiting:
+        """Write down that a request waits; the same request gets the same token."""
+        row = self._database.row("SELECT token FROM cmc_transactions WHERE request = ?", request)
+        if row is None:
+            token, number = os.urandom(24).hex(), "" if transaction_id is None else f"{transaction_id:x}"
+            self._database.execute(
+                "INSERT INTO cmc_transactions VALUES (?, ?, ?, ?, ?)",
+                token,
+                number,
+                request,
+                b"",
+                pend_time.isoformat(),
+            )
+            return Waiting(bytes.fromhex(token), transaction_id, request, b"", pend_time)
+        found = self.waiting(bytes.fromhex(row["token"]))
+        assert found is not None
+        return found
+
+    def waiting(self, token: bytes) -> Waiting | None:
+        """The transaction with that token, or None."""
+        row = self._database.row("SELECT * FROM cmc_transactions WHERE token = ?", token.hex())
+        if row is None:
+            return None
+        number = int(row["transaction_id"], 16) if row["transaction_id"] else None
+        return Waiting(token, number, row["request"], bytes(row["nonce"]), datetime.fromisoformat(row["pend_time"]))
+
+    def gave_nonce(self, token: bytes, nonce: bytes) -> None:
+        """Remember the senderNonce of an answer, which the next message has to give back."""
+        self._database.execute("UPDATE cmc_transactions SET nonce = ? WHERE token = ?", nonce, token.hex())
+
+    def note_revocation(self, serial: str, reason: int, asked_by: str) -> None:
+        """Keep the CRLReason beside a certificate that was revoked."""
+        self._database.execute("INSERT OR REPLACE INTO cmc_revocations VALUES (?, ?, ?)", serial, reason, asked_by)
+
+    def revocation_reason(self, serial: str) -> int | None:
+        """The CRLReason of a revocation by CMC, or None."""
+        row = self._database.row("SELECT reason FROM cmc_revocations WHERE serial = ?", serial)
+        return None if row is None else int(row["reason"])
