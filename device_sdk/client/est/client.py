@@ -17,7 +17,7 @@ from device_sdk.errors import ConfigurationError, LocalProtocolError
 from device_sdk.model.compatibility import STANDARD, Compatibility
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
-from device_sdk.model.keys import PrivateKey
+from device_sdk.model.keys import KeyType, PrivateKey
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.protocols.est.backoff import RetryPolicy
 from device_sdk.protocols.est.ca_certificates import CaCertificates, check_ca_certificates
@@ -33,6 +33,8 @@ from device_sdk.wire.csrattrs import CsrAttributes
 
 if TYPE_CHECKING:
     from device_sdk.client.est.full_cmc import FullCmc
+    from device_sdk.client.est.full_cmc_transaction import Service
+    from device_sdk.client.est.server_key import ProtectionKey, ServerKey
 
 Wishes: TypeAlias = CsrAttributes | Literal["fetch"] | None
 """What the server wants in the CSR: fetched before, to be fetched now (EST-170), or not asked for."""
@@ -224,22 +226,58 @@ class EstClient:
         )
         return self._enroll(body, patience, renewal=True)
 
+    def serverkeygen(
+        self,
+        spec: CsrSpec,
+        signer: PrivateKey | None = None,
+        *,
+        decrypt: ProtectionKey | None = None,
+        allow_clear: bool = False,
+        key_type: KeyType | None = None,
+        wishes: Wishes = "fetch",
+        wait_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> ServerKey:
+        """Have the server generate a key and certify it (RFC 7030 section 4.4); for devices that cannot make their own.
+
+        Whoever generated the key may keep it. Nothing of it is written or logged; the caller keeps what is returned.
+
+        Args:
+            spec: what to ask for, as in `enroll`; what of it the certificate has is the server's affair.
+            signer: signs the request, which the server ignores (EST-191); by default a key made for it and forgotten.
+            decrypt: a DecryptionKey or SharedKey that the private key is encrypted to, beyond TLS (EST-192).
+            allow_clear: take the private key protected by TLS alone; not together with `decrypt` (EST-197).
+            key_type: hint at what the server should generate: the type of the request's own key.
+            wishes: as for `enroll`.
+            wait_s: as for `enroll`.
+            progress: as for `enroll`.
+
+        Raises:
+            ConfigurationError: neither `decrypt` nor `allow_clear`, or both; or the operating system's anchors may vouch
+                for this server, which is not enough for a private key (EST-190).
+            ServerKeyError: the key, or the way it is protected, is not what was asked for.
+            EnvelopeError: `decrypt` does not open what came.
+            VerificationError: the encrypted key was not signed by anybody trusted.
+            DeviceSdkError: as for `enroll`.
+        """
+        from device_sdk.client.est.server_key import ServerKeyGeneration, require_protection
+
+        require_protection(decrypt, allow_clear=allow_clear)
+        if self._trust.implicit:
+            raise ConfigurationError(
+                f"{self._endpoint.origin}: a private key is not taken from a server that the operating system's anchors "
+                "may vouch for",
+                hint="give the trust anchors of its CA, and no implicit trust",
+            )
+        patience = Patience(self._clock, wait_s, progress)
+        return ServerKeyGeneration(self._service(), decrypt).request(spec, signer, key_type, wishes, patience)
+
     @property
     def fullcmc(self) -> FullCmc:
         """Full CMC (RFC 7030 section 4.3): enrol, renew, revoke and query by messages with proofs of their own."""
-        from device_sdk.client.est.full_cmc import FullCmc, Service
+        from device_sdk.client.est.full_cmc import FullCmc
 
-        return FullCmc(
-            Service(
-                endpoint=self._endpoint,
-                exchanges=self._exchanges,
-                clock=self._clock,
-                identity=self._identity,
-                compatibility=self._compatibility,
-                ca=lambda patience: self._ca or self._cacerts(patience),
-                wishes=self._wishes,
-            )
-        )
+        return FullCmc(self._service())
 
     def close(self) -> None:
         """Close the connection; a later operation opens a new one."""
@@ -250,6 +288,19 @@ class EstClient:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+    def _service(self) -> Service:
+        from device_sdk.client.est.full_cmc_transaction import Service
+
+        return Service(
+            endpoint=self._endpoint,
+            exchanges=self._exchanges,
+            clock=self._clock,
+            identity=self._identity,
+            compatibility=self._compatibility,
+            ca=lambda patience: self._ca or self._cacerts(patience),
+            wishes=self._wishes,
+        )
 
     def _wishes(self, wishes: Wishes, patience: Patience) -> CsrAttributes | None:
         if self._ca is None:

@@ -1,0 +1,100 @@
+"""Keys the server generates (RFC 7030 section 4.4). A device that can make its own keys needs none of this."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from device_sdk.client.est.csr_body import CsrBody
+from device_sdk.client.est.full_cmc_transaction import Service, Wishes
+from device_sdk.client.est.patience import Patience
+from device_sdk.errors import ConfigurationError
+from device_sdk.model.csr import CsrSpec
+from device_sdk.model.keys import KeyType, PrivateKey
+from device_sdk.protocols.est.server_key import (
+    DecryptionKey,
+    Judgement,
+    ProtectionKey,
+    ServerKey,
+    SharedKey,
+    check_server_key,
+    serverkeygen_request,
+)
+from device_sdk.protocols.est.server_key_answer import read_server_key
+from device_sdk.protocols.est.server_key_request import protection_attributes
+from device_sdk.protocols.est.urls import Operation
+from device_sdk.wire.csrattrs import CsrAttributes
+
+__all__ = ["DecryptionKey", "ProtectionKey", "ServerKey", "ServerKeyGeneration", "SharedKey"]
+
+
+class ServerKeyGeneration:
+    """The /serverkeygen operation of one EST service; `EstClient.serverkeygen` uses it.
+
+    Args:
+        service: what it uses of the client.
+        protection: the key the private key is encrypted to, inside of TLS; None to take it in the clear.
+    """
+
+    def __init__(self, service: Service, protection: ProtectionKey | None) -> None:
+        self._service = service
+        self._protection = protection
+
+    def request(
+        self, spec: CsrSpec, signer: PrivateKey | None, key_type: KeyType | None, wishes: Wishes, patience: Patience
+    ) -> ServerKey:
+        """Ask for a key and check what came; see EstClient.serverkeygen."""
+        service = self._service
+        asked = service.wishes(wishes, patience)
+        if self._protection is not None:
+            spec = replace(spec, attributes=(*spec.attributes, *protection_attributes(self._protection)))
+        key = signer or throwaway_key(key_type, asked)
+        if asked is not None and (signer is not None or key_type is not None):
+            asked = asked.without_key_wishes()  # the server ignores the request's key and signature (EST-191)
+        body = CsrBody(key, spec, asked, compatibility=service.compatibility)
+        request = serverkeygen_request(service.endpoint, body)
+        response = service.exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
+        answer = read_server_key(response, service.clock.now())
+        if body.bound:
+            # One use per connection (RFC 9266 section 4.1, EST-100).
+            service.exchanges.close()
+        ca = service.ca(patience)
+        url = service.endpoint.url(Operation.SERVERKEYGEN)
+        judgement = Judgement(ca.anchors, ca.intermediates, service.clock.now(), url)
+        return check_server_key(answer, body.csr, self._protection, judgement)
+
+
+def require_protection(protection: ProtectionKey | None, *, allow_clear: bool) -> None:
+    """Make sure that somebody decided how the key travels, before anything is asked for.
+
+    Raises:
+        ConfigurationError: neither a key to encrypt to nor permission to do without, or both.
+    """
+    if protection is None and not allow_clear:
+        raise ConfigurationError(
+            "nothing says how the server's private key is to be protected beyond TLS",
+            hint="name a key to encrypt it to, or allow it to come in the clear",
+        )
+    if protection is not None and allow_clear:
+        raise ConfigurationError(
+            "an encrypted key and a clear one are asked for at once",
+            hint="an encrypted key is never taken in the clear",
+        )
+
+
+def throwaway_key(key_type: KeyType | None, wishes: CsrAttributes | None) -> PrivateKey:
+    """A software key that signs one request and is forgotten; its type is the only hint at what the server should make.
+
+    Args:
+        key_type: the type wished for; None for what the server asks for by /csrattrs, else EC P-256.
+        wishes: the answer of /csrattrs, or None.
+
+    Raises:
+        CsrAttributesError: the server's wishes cannot be met.
+    """
+    required = wishes.required_key_types() if wishes is not None and key_type is None else None
+    chosen = key_type or (required[0] if required else KeyType.EC_P256)
+    if chosen.is_ec:
+        return ec.generate_private_key(chosen.curve)
+    return rsa.generate_private_key(65537, chosen.key_bits)

@@ -1,0 +1,185 @@
+"""/serverkeygen: what is asked for, and what of the answer is believed (RFC 7030 section 4.4, EST-190 to EST-203)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from device_sdk.errors import ServerKeyError, VerificationError, WireError
+from device_sdk.model.http import BodyBuilder, ConnectionFacts, HttpRequest
+from device_sdk.model.keys import PrivateKey
+from device_sdk.model.secret import Secret
+from device_sdk.model.shared_key import SharedKey
+from device_sdk.protocols.est.issued import check_issued
+from device_sdk.protocols.est.media import PKCS10
+from device_sdk.protocols.est.server_key_answer import ServerKeyAnswer
+from device_sdk.protocols.est.server_key_request import DecryptionKey, ProtectionKey
+from device_sdk.protocols.est.urls import EstEndpoint, Operation
+from device_sdk.wire.cms import oids, open_envelope
+from device_sdk.wire.cms.signed_data import read_signed_data, verify_signed_data
+from device_sdk.wire.private_key import KEY_PACKAGE, pkcs8_of, read_key_package, read_private_key
+
+# A ContentInfo goes by the name of data, a bare SignedData by its own; servers do either.
+_IN_ENVELOPE = (oids.SIGNED_DATA, oids.DATA)
+
+# id-kp-cmcCA, id-kp-cmcRA, id-kp-cmKGA (RFC 6402 section 2.10, RFC 9480), id-kp-serverAuth, anyExtendedKeyUsage
+_KEY_GENERATORS = {f"1.3.6.1.5.5.7.3.{last}" for last in (27, 28, 32, 1)} | {"2.5.29.37.0"}
+
+
+@dataclass(frozen=True)
+class ServerKey:
+    """A key that the server generated, and its certificate; both passed the checks.
+
+    Attributes:
+        certificate: the one for the key.
+        chain: the certificate first, then the CA certificates up to the anchor, which is left out if it is self-signed.
+        anchor: the Explicit trust anchor it leads to.
+        private_key: DER PrivateKeyInfo (RFC 5958), not encrypted.
+        differences: how the certificate differs from the request, in words; both standards' samples have another subject.
+    """
+
+    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
+    anchor: x509.Certificate
+    private_key: Secret = field(repr=False)
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What an answer is held against.
+
+    Attributes:
+        anchors: the Explicit trust anchors.
+        intermediates: CA certificates from /cacerts.
+        now: the present, with a time zone.
+        url: the endpoint, for messages.
+    """
+
+    anchors: Sequence[x509.Certificate]
+    intermediates: Sequence[x509.Certificate]
+    now: datetime
+    url: str
+
+
+def serverkeygen_request(endpoint: EstEndpoint, body: bytes | BodyBuilder) -> HttpRequest:
+    """POST /serverkeygen; the body is that of an enrolment (RFC 7030 section 4.4.1)."""
+    return HttpRequest("POST", endpoint.target(Operation.SERVERKEYGEN), (("Content-Type", PKCS10),), body)
+
+
+def check_server_key(
+    answer: ServerKeyAnswer,
+    csr: x509.CertificateSigningRequest,
+    protection: ProtectionKey | None,
+    judgement: Judgement,
+) -> ServerKey:
+    """Open the key, and make sure that it and its certificate are what was asked for (EST-196 to EST-198).
+
+    Args:
+        answer: as it was read.
+        csr: what was sent; its key and, in practice, its subject are not those of the certificate.
+        protection: the key the request named; None if none was, and the key may come in the clear.
+        judgement: what the answer is held against.
+
+    Raises:
+        ServerKeyError: a clear key where an encrypted one was asked for, or the reverse; not a signed key package; not a
+            key; the certificate is for another key; a connection weaker than the key that came in the clear.
+        EnvelopeError: the protection key does not open it.
+        VerificationError: nobody trusted signed it.
+        CertificateMismatchError, ClockError: see check_issued.
+        KeyStoreError: the protection key cannot be used.
+    """
+    key = _private_key(answer, protection, judgement)
+    if not any(one.public_key() == key.public_key() for one in answer.certificates):
+        raise ServerKeyError(
+            f"{judgement.url}: no certificate of the answer is for the private key beside it", url=judgement.url
+        )
+    enrolled = check_issued(
+        answer.certificates,
+        csr,
+        anchors=judgement.anchors,
+        intermediates=judgement.intermediates,
+        now=judgement.now,
+        url=judgement.url,
+        public_key=key.public_key(),
+    )
+    return ServerKey(enrolled.certificate, enrolled.chain, enrolled.anchor, pkcs8_of(key), enrolled.differences)
+
+
+def _private_key(answer: ServerKeyAnswer, protection: ProtectionKey | None, judgement: Judgement) -> PrivateKey:
+    at = f"{judgement.url}: "
+    if answer.clear is not None and protection is not None:
+        # EST-197. Whoever took the attributes out of the request could have done so, too.
+        raise ServerKeyError(
+            f"{at}the private key came in the clear, and an encrypted one was asked for", url=judgement.url
+        )
+    if answer.enveloped is not None and protection is None:
+        raise ServerKeyError(f"{at}the private key is encrypted, and no key was named to do so", url=judgement.url)
+    try:
+        if answer.clear is not None:
+            key = read_private_key(answer.clear)
+            _require_strength(key, answer.connection, judgement)
+            return key
+        return _from_envelope(answer.enveloped or b"", protection, judgement)
+    except VerificationError as error:
+        error.url = judgement.url
+        raise
+    except WireError as error:
+        if error.code != WireError.code:
+            raise  # EnvelopeError: one text for every reason
+        raise ServerKeyError(f"{at}{error.message}", hint=error.hint, url=judgement.url) from error
+
+
+def _from_envelope(message: bytes, protection: ProtectionKey | None, judgement: Judgement) -> PrivateKey:
+    """EnvelopedData, in it SignedData, in it the AsymmetricKeyPackage (RFC 7030 section 4.4.2)."""
+    opener = protection.key if isinstance(protection, DecryptionKey) else protection
+    inner = open_envelope(message, opener or (), content_types=_IN_ENVELOPE)
+    signed = read_signed_data(inner)
+    verify_signed_data(
+        signed,
+        content_type=KEY_PACKAGE,
+        anchors=judgement.anchors,
+        intermediates=judgement.intermediates,
+        now=judgement.now,
+        may_sign=_not_a_key_generator,
+    )
+    return read_key_package(signed.content)
+
+
+def _not_a_key_generator(certificate: x509.Certificate) -> str | None:
+    """A device of the same CA is no key generator: what its certificate is for has to be something that serves."""
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return None
+    if any(usage.dotted_string in _KEY_GENERATORS for usage in usages):
+        return None
+    return "its certificate is not one of a server or CA (extended key usage)"
+
+
+def _require_strength(key: PrivateKey, connection: ConnectionFacts, judgement: Judgement) -> None:
+    """RFC 7030 section 4.4: confidentiality commensurate with the private key being delivered."""
+    weak_cipher = "128" in connection.cipher or "CCM" in connection.cipher
+    needs_more = not isinstance(key, rsa.RSAPrivateKey) and key.key_size > 256
+    if weak_cipher and needs_more:
+        raise ServerKeyError(
+            f"{judgement.url}: a {key.key_size} bit elliptic curve key came in the clear over {connection.cipher}, "
+            "which is weaker than the key",
+            hint="have the key encrypted, or ask for ec-p256",
+            url=judgement.url,
+        )
+
+
+__all__ = [
+    "DecryptionKey",
+    "Judgement",
+    "ProtectionKey",
+    "ServerKey",
+    "SharedKey",
+    "check_server_key",
+    "serverkeygen_request",
+]
