@@ -39,7 +39,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 @contextmanager
-def _database(options: argparse.Namespace) -> Iterator[Database]:
+def opened_database(options: argparse.Namespace) -> Iterator[Database]:
+    """The database of the state directory that --state names; SimulatorError if there is none, or it cannot be used."""
     from device_sdk_simulators.database import Database
 
     path = options.state / "server.sqlite"
@@ -62,7 +63,7 @@ def _list(options: argparse.Namespace) -> int:
         " FROM certificates ORDER BY rowid",
         "registrations": "SELECT guid, identity, created_at, revoked_at FROM registrations ORDER BY rowid",
     }
-    with _database(options) as database:
+    with opened_database(options) as database:
         tables = {name: [dict(row) for row in database.rows(query)] for name, query in queries.items()}
     if options.json:
         say(json.dumps(tables))
@@ -76,7 +77,7 @@ def _list(options: argparse.Namespace) -> int:
 def _decide(options: argparse.Namespace) -> int:
     from device_sdk_simulators.est.queue import ApprovalQueue
 
-    with _database(options) as database:
+    with opened_database(options) as database:
         count = ApprovalQueue(database).decide(options.number, approve=options.approve)
     say(f"{count} {'approved' if options.approve else 'denied'}")
     return 0 if count else 1
@@ -85,7 +86,7 @@ def _decide(options: argparse.Namespace) -> int:
 def _revoke(options: argparse.Namespace) -> int:
     now = datetime.now(UTC).isoformat()
     serial = options.what.lower().replace(":", "").lstrip("0")
-    with _database(options) as database:
+    with opened_database(options) as database:
         row = database.row("SELECT label FROM certificates WHERE serial = ?", serial)
         count = database.execute(
             "UPDATE certificates SET revoked_at = ? WHERE serial = ? AND revoked_at IS NULL", now, serial

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from device_sdk_simulators.cli import demands, queue, rollover, srp
 from device_sdk_simulators.cli import option_types as types
-from device_sdk_simulators.cli import queue, rollover, srp
 from device_sdk_simulators.cli.option_files import read_anchors, read_documents, read_password
 from device_sdk_simulators.cli.speaking import UsageError, say
 
@@ -45,6 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     queue.add_parsers(commands)
     rollover.add_parsers(commands)
     srp.add_parsers(commands)
+    demands.add_parsers(commands)
 
 
 def _add_policy(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +92,7 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
         metavar="OID",
         help="list this in /csrattrs, instead of macAddress",
     )
+    demands.add_options(group)
     group.add_argument("--lifetime", type=types.duration, metavar="SECONDS", help="of issued certificates")
     group.add_argument("--cale-headers", choices=("draft", "draft-folded", "plain"), default="draft")
     group.add_argument("--cale-aead", action="store_true", help="AES-GCM where the TLS suite is an AEAD one")
@@ -170,6 +172,7 @@ def _policy(options: argparse.Namespace) -> Policy:
         cale_aead=options.cale_aead,
         cale_hardened=options.cale_hardened,
     )
+    demands.apply(policy, options)
     if options.csrattr is not None:
         policy.csrattrs = options.csrattr
     if options.lifetime is not None:
