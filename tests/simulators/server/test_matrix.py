@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from device_sdk_simulators.ca.hierarchy import make_authority
 from device_sdk_simulators.ca.issue import CMC_RA, Wish, issue
@@ -81,8 +81,6 @@ class Bench:
         status, body = self.ask("simpleenroll", "user", make_csr(key, name("dev-own")))
         assert status == 200
         certificate = base64.b64decode(body)
-        from cryptography.hazmat.primitives.serialization import pkcs7
-
         self._keep("own", pkcs7.load_der_pkcs7_certificates(certificate)[0])
         for kind, issuer, usages in (
             ("maker", self.maker, []),
@@ -128,11 +126,8 @@ class Bench:
 
     def status(self, row: str, who: str) -> int:
         operation, _, words = row.partition(" ")
-        csr = (
-            None
-            if operation in ("cacerts", "csrattrs")
-            else make_csr(subject=name("dev-own" if words == "own name" else "x"))
-        )
+        subject = "dev-own" if words == "own name" else f"somebody for {operation}"
+        csr = None if operation in ("cacerts", "csrattrs") else make_csr(subject=name(subject))
         status, body = self.ask(operation, who, csr)
         assert bool(body) == (status != 401), body
         return status
@@ -173,8 +168,6 @@ def test_matrix_of_other_policies(bench, case, who, expected):
 
 def test_whose_certificate_it_is_outlives_renewals(bench):
     """EST-80: the successor of a user's certificate is that user's, also if nobody showed a password for it."""
-    from cryptography.hazmat.primitives.serialization import pkcs7
-
     key = bench._keep_key("own")
     # the key of the old certificate is gone from its file: show the pair that was enrolled just now
     status, body = bench.ask("simpleenroll", "user", make_csr(key, name("dev-own")))
