@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import enrolment
+import latency
+import load
 import rates
 from measure import processes
 
@@ -42,6 +44,20 @@ def _enrolment(directory: Path) -> None:
     print(f"TLS connections of one device-sdk enrolment: {connections}")
 
 
+def _latency(directory: Path) -> None:
+    times = ", ".join(f"{milliseconds} ms" for milliseconds in latency.ROUND_TRIPS_MS)
+    _heading(f"The same enrolment over lines with a round-trip time of {times}: median wall time, round trips")
+    for row in latency.measure(directory):
+        walls = " ".join(f"{figure.wall_ms:7.0f} ms" for figure in row.figures)
+        print(f"{row.name:50} {walls} {row.round_trips:6.1f}")
+
+
+def _load(directory: Path) -> None:
+    _heading("Reference server: enrolments per second, a TLS connection each; its clients run on the same cores")
+    for clients, rate in load.measure(directory):
+        print(f"{clients:3} clients {rate:8.1f}/s")
+
+
 def _rates(title: str, rows: Iterable[tuple[str, float, float]]) -> None:
     _heading(title)
     print(f"{'operation':14} {'device-sdk':>12} {'raw C loop':>12} {'share':>7}")
@@ -58,6 +74,8 @@ def main() -> None:
         directory = Path(name)
         _start_up()
         _enrolment(directory)
+        _latency(directory)
+        _load(directory)
         pkcs11, tpm = rates.compile_probes(directory)
         _rates("SoftHSM token: operations per second, one thread", rates.token_rates(pkcs11))
         _rates("swtpm: operations per second, one thread", rates.tpm_rates(tpm, directory))

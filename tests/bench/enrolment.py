@@ -12,7 +12,7 @@ from measure import Figure, processes
 RUNS = 10
 
 
-def _request(directory: Path) -> None:
+def make_request(directory: Path) -> None:
     """A key for both, and the finished request strongSwan sends; making keys is not what is measured."""
     subprocess.run(
         ["openssl", "req", "-new", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=bench",
@@ -25,7 +25,7 @@ def _request(directory: Path) -> None:
 
 def measure(directory: Path) -> tuple[list[tuple[str, Figure]], int]:
     """Wall time and memory of both, and how many TLS connections one of our enrolments took."""
-    _request(directory)
+    make_request(directory)
     with ReferenceServer(directory / "server") as server:
         ours = [
             sys.executable, "-m", "device_sdk.cli.main", "est", "enroll", "--url", server.url, "--anchors", str(server.ca_file),
