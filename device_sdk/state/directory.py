@@ -112,6 +112,11 @@ class StateDirectory:
             files.remove(self._path / "journal.json")
             self._prune()
 
+    def tidy(self) -> None:
+        """Remove the files that neither the state nor the journal names; raises as `save`."""
+        with self.exclusive():
+            self._prune()
+
     def add_certificate(self, chain: Sequence[x509.Certificate]) -> str:
         """Keep a chain, leaf first; gives the leaf's SHA-256 in hex. It is removed again unless a state names it.
 

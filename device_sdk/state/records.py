@@ -57,6 +57,7 @@ class DeviceState:
         endpoint: where the device is enrolled; None before the first enrolment.
         mac_address: the one the requests of this device carry, or None; certificates do not repeat it.
         time_floor: a time that has certainly passed (vouched for by an issuing CA); None before the first enrolment.
+        anchors_checked: when the server was last asked for its CA certificates (EST-113); None if that is not known.
     """
 
     base_key_uri: str | None = None
@@ -66,6 +67,7 @@ class DeviceState:
     endpoint: Endpoint | None = None
     mac_address: str | None = None
     time_floor: datetime | None = None
+    anchors_checked: datetime | None = None
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -79,6 +81,7 @@ class DeviceState:
                 "endpoint": None if endpoint is None else vars(endpoint),
                 "mac_address": self.mac_address,
                 "time_floor": format_time(self.time_floor),
+                "anchors_checked": format_time(self.anchors_checked),
             }
         )
 
@@ -101,6 +104,7 @@ class DeviceState:
             endpoint=None if endpoint is None else _endpoint(endpoint),
             mac_address=fields.optional_text("mac_address"),
             time_floor=fields.optional_time("time_floor"),
+            anchors_checked=fields.optional_time("anchors_checked"),
         )
 
 

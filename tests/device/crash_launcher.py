@@ -88,6 +88,8 @@ def child(command: dict[str, Any], report: int) -> None:
     try:
         if command["operation"] == "enroll":
             device.enroll(plan)
+        elif command["operation"] == "refresh":
+            device.refresh_anchors()
         else:
             device.renew()
     except DeviceSdkError as caught:

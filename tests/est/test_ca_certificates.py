@@ -150,6 +150,19 @@ def test_est_122_the_old_anchor_goes_with_old_with_new():
     assert len(check_ca_certificates(both, both, NOW + 6 * DAY).anchors) == 2, "the old root's own end counts"
 
 
+def test_est_122_old_with_new_makes_no_anchor_of_the_old_root():
+    """The holder of the new root follows OldWithNew as an intermediate; trusting the old root itself would last longer."""
+    old, new = Ca.root("EST CA", not_before=NOW - 2 * DAY), Ca.root("EST CA")
+    subject = old.certificate.subject
+    old_with_new = make(subject, old.key.public_key(), subject, new.key, ca=True)
+    new_with_old = make(subject, new.key.public_key(), subject, old.key, ca=True)
+    bag = [old.certificate, new.certificate, old_with_new, new_with_old]
+    result = check_ca_certificates(bag, [new.certificate], NOW)
+    assert result.anchors == (new.certificate,)
+    leaf = old.certify("device", new_key().public_key())
+    assert find_path(leaf, intermediates=result.intermediates, anchors=result.anchors, now=NOW)
+
+
 def test_est_122_an_anchor_learnt_in_this_answer_can_end_the_old_one():
     r = Rollover()
     (ended,) = old_until(r, NOW - DAY / 2)

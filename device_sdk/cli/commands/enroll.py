@@ -6,7 +6,7 @@ import argparse
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from device_sdk.cli import inputs
+from device_sdk.cli import inputs, waiting
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe
 from device_sdk.cli.secrets import pin_provider
@@ -43,7 +43,9 @@ def _add_renew(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--new-key", metavar="URI", help="name of the new key; counted up from the first one if not given"
     )
-    parser.add_argument("--if-needed", action="store_true", help="do nothing unless it is time")
+    parser.add_argument(
+        "--if-needed", action="store_true", help="do what is due: renew, fetch the CA certificates again, or nothing"
+    )
     parser.set_defaults(run=_renew)
 
 
@@ -56,7 +58,7 @@ def _add_needs_renewal(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_needs_renewal)
 
 
-def _device(settings: Settings) -> Device:
+def _device(settings: Settings, out: Output) -> Device:
     from device_sdk.client.device import Device
 
     return Device(
@@ -89,7 +91,7 @@ def _report(outcome: Outcome, device: Device, out: Output, *, verb: str) -> int:
 def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     if bool(options.tls_cert) != bool(options.tls_key):
         raise ConfigurationError("--tls-cert and --tls-key go together")
-    device = _device(settings)
+    device = _device(settings, out)
     with ExitStack() as opened:
         identity = None
         if options.tls_cert:
@@ -126,13 +128,15 @@ def _plan(options: argparse.Namespace, settings: Settings, identity: TlsIdentity
 def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     from device_sdk.client.device import RenewalPlan
 
-    device = _device(settings)
+    device = _device(settings, out)
     _require_directory(device)
+    anchors_only = False
     if options.if_needed:
         decision = device.needs_renewal(threshold=inputs.threshold(settings))
         if not decision.needed:
             out.data({"changed": False} | decision.to_json(), decision.reason)
             return 0
+        anchors_only = decision.anchors_only
     plan = RenewalPlan(
         rekey=settings.switch("renewal.rekey"),
         keep_old=settings.switch("renewal.keep_old"),
@@ -144,6 +148,8 @@ def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         wait_s=inputs.wait(settings),
         compatibility=inputs.compatibility(settings),
     )
+    if anchors_only:
+        return _report(device.refresh_anchors(plan), device, out, verb="CA certificates followed, same certificate:")
     return _report(device.renew(plan), device, out, verb="renewed:")
 
 
@@ -158,7 +164,7 @@ def _require_directory(device: Device) -> None:
 
 
 def _abandon(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    device = _device(settings)
+    device = _device(settings, out)
     abandoned = device.state.path.exists() and device.abandon()
     out.data({"abandoned": abandoned}, "abandoned" if abandoned else "nothing was under way")
     return 0
@@ -167,7 +173,7 @@ def _abandon(_options: argparse.Namespace, settings: Settings, out: Output) -> i
 def _needs_renewal(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
     """0 renew now, 1 fine, 2 missing or unreadable: what systemd's ExecCondition expects."""
     try:
-        decision = _device(settings).needs_renewal(threshold=inputs.threshold(settings))
+        decision = _device(settings, out).needs_renewal(threshold=inputs.threshold(settings))
     except DeviceSdkError as error:
         out.error(error)
         return 2

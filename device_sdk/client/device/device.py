@@ -10,7 +10,7 @@ from cryptography import x509
 
 from device_sdk.client.device.clock import check_clock
 from device_sdk.client.device.current import enrolled
-from device_sdk.client.device.decision import DEFAULT_THRESHOLD, decide
+from device_sdk.client.device.decision import DEFAULT_THRESHOLD, anchors_due, decide
 from device_sdk.client.device.plan import EnrolmentPlan, Outcome, RenewalDecision, RenewalPlan
 from device_sdk.client.device.status import DeviceStatus
 from device_sdk.keystores.keys import DeviceKey
@@ -97,6 +97,25 @@ class Device:
             with self._context(plan.key_uri).running() as context:
                 return Renewal(context, plan).run()
 
+    def refresh_anchors(self, plan: RenewalPlan | None = None) -> Outcome:
+        """Fetch the CA certificates again, and follow the CA to another key if it has one (EST-113, EST-122).
+
+        Key and certificate stay as they are; `renew` does the same on its way. Where the trust anchors of this device do
+        not lead to the server any more, only a new enrolment with a fingerprint of the CA helps (EST-125).
+
+        Args:
+            plan: how the server is reached: credentials, timeouts, proxy.
+
+        Raises:
+            StateError: the device is not enrolled.
+            DeviceSdkError: as for `enroll`; whatever fails, the anchors stay as they were.
+        """
+        with self.state.exclusive(self._lock_wait_s):
+            from device_sdk.client.device.anchors import AnchorRefresh
+
+            with self._context().running() as context:
+                return AnchorRefresh(context, plan or RenewalPlan()).run()
+
     def abandon(self) -> bool:
         """Give up what is under way: its key is destroyed if it is proved to be made for it. False if nothing was.
 
@@ -116,6 +135,9 @@ class Device:
     def needs_renewal(self, now: datetime | None = None, threshold: float = DEFAULT_THRESHOLD) -> RenewalDecision:
         """Whether to renew now: after this share of the lifetime, when expired, or when a renewal was interrupted.
 
+        Or, with `anchors_only`, whether it is time for `refresh_anchors`: two thirds of the way to the end of the first CA
+        certificate that ends (EST-113).
+
         Args:
             now: the present, by default the clock's.
             threshold: share of the lifetime, above 0 and at most 1.
@@ -125,11 +147,11 @@ class Device:
             ClockError: the clock is before the last known good time, so that it cannot say.
             ConfigurationError: a threshold that is none.
         """
-        state, chain, _ = self.state.snapshot()
+        state, chain, anchors = self.state.snapshot()
         enrolled(self._state, state)
         now = now or (self._clock.now() if self._clock else datetime.now(UTC))
         check_clock(now, state.time_floor)
-        return decide(chain, self.state.journal(), now, threshold)
+        return decide(chain, self.state.journal(), now, threshold, anchors_due(state, chain, anchors))
 
     def status(self) -> DeviceStatus:
         """What the state directory says; asks no keystore and no server. Raises StateError if it cannot be read."""

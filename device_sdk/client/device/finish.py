@@ -132,6 +132,7 @@ def _switch(context: Context, journal: Journal, chain: tuple[x509.Certificate, .
             endpoint=Endpoint(journal.url, journal.label, journal.implicit),
             mac_address=journal.mac_address,
             time_floor=floor,
+            anchors_checked=journal.since,
         )
     )
 

@@ -130,14 +130,16 @@ class RenewalDecision:
         reason: why, or why not, in words.
         not_after: the end of the certificate's life, or of the intermediate that ends before it.
         renew_at: when renewal is due.
+        anchors_only: the certificate is fine, the CA certificates are to be fetched again (Device.refresh_anchors).
     """
 
     needed: bool
     reason: str
     not_after: datetime
     renew_at: datetime
+    anchors_only: bool = False
 
     def to_json(self) -> dict[str, object]:
         """The same as data for `--json`; times are RFC 3339."""
         times = {"not_after": self.not_after.isoformat(), "renew_at": self.renew_at.isoformat()}
-        return {"needed": self.needed, "reason": self.reason} | times
+        return {"needed": self.needed, "reason": self.reason, "anchors_only": self.anchors_only} | times

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from cryptography import x509
 
+from device_sdk.client.device.anchors import explained
 from device_sdk.client.device.clock import check_clock
 from device_sdk.client.device.context import Connection, Context
 from device_sdk.client.device.current import enrolled
@@ -16,7 +17,7 @@ from device_sdk.client.device.provenance import is_unborn, make_key, replaced_sh
 from device_sdk.client.device.request import choose_key_type, remember_issued, remember_pending, wait_for_turn
 from device_sdk.client.device.undo import undo
 from device_sdk.client.est import EstClient
-from device_sdk.errors import HttpStatusError, KeyExistsError, StateError, TlsError
+from device_sdk.errors import HttpStatusError, KeyExistsError, ServerNotTrustedError, StateError, TlsError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.csr import CsrSpec, DeviceAttributes
 from device_sdk.model.keys import KeyType
@@ -154,6 +155,8 @@ class Renewal:
                             wait_s=left_s,
                             progress=remember_pending(context, journal),
                         )
+            except ServerNotTrustedError as error:
+                raise explained(error, trust.explicit, context.clock.now()) from error.__cause__
             except (TlsError, HttpStatusError) as error:
                 if chain[0].not_valid_after_utc < context.clock.now():
                     error.hint = "the certificate has expired: enrol again, with credentials"

@@ -135,7 +135,10 @@ def _linked(old: x509.Certificate, new: x509.Certificate, bag: list[x509.Certifi
 def _add_rolled_over(
     bag: list[x509.Certificate], anchors: list[x509.Certificate], now: datetime, relations: Relations
 ) -> None:
-    """Add roots vouched for by NewWithOld, again and again: a device may have slept through two rollovers."""
+    """Add roots vouched for by NewWithOld, again and again: a device may have slept through two rollovers.
+
+    Roots from before the anchor stay out: OldWithNew is all it takes to follow what they signed, and ends in time.
+    """
     candidates = [root for root in usable_roots(bag, now, relations) if root not in anchors]
     vouched = {link: _vouched_for(link, candidates, now, relations) for link in bag}
     for old in anchors:  # grows on the way
@@ -143,7 +146,8 @@ def _add_rolled_over(
             continue
         for link, roots in vouched.items():
             if roots and relations.issued_by(link, old):
-                anchors.extend(root for root in roots if root not in anchors)
+                younger = (root for root in roots if root.not_valid_before_utc >= old.not_valid_before_utc)
+                anchors.extend(root for root in younger if root not in anchors)
 
 
 def _vouched_for(
