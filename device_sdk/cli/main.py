@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "keys": "create, list, show, delete and probe keys",
     "csr": "make a certificate signing request",
-    "est": "speak EST: cacerts, csrattrs, enroll, reenroll",
+    "est": "speak EST: cacerts, csrattrs, enroll, reenroll, fullcmc",
     "cale": "speak CALE: register, get, whoami, decrypt",
     "enroll": "give this device its certificate",
     "renew": "renew this device's certificate",
@@ -95,7 +95,7 @@ def _run(words: list[str], out: Output) -> int:
     try:
         options = build_parser(_command_of(words)).parse_args(words)
         out.as_json, out.verbose = getattr(options, "json", False), getattr(options, "verbose", False)
-        _log_to_stderr(verbose=out.verbose)
+        _log_to_stderr(verbose=out.verbose, as_json=out.as_json)
         from device_sdk.cli.arguments import refuse_secrets
         from device_sdk.cli.settings import Settings
 
@@ -122,13 +122,25 @@ def _wants_traceback() -> bool:
     return bool(os.environ.get("DEVICE_SDK_TRACEBACK"))
 
 
-def _log_to_stderr(*, verbose: bool) -> None:
-    """What the SDK logs goes to stderr; what other libraries log does not, as nobody has checked it for secrets."""
+def _log_to_stderr(*, verbose: bool, as_json: bool) -> None:
+    """What the SDK logs goes to stderr; what other libraries log does not, as nobody has checked it for secrets.
+
+    With --json a line about an exchange with a server is a JSON object (device_sdk/transports/https/log.py).
+    """
     import logging
     import warnings
 
+    class Formatter(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            exchange = getattr(record, "exchange", None)
+            if exchange is None or not as_json:
+                return super().format(record)
+            from json import dumps
+
+            return dumps({"exchange": exchange})
+
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("device-sdk: %(message)s"))
+    handler.setFormatter(Formatter("device-sdk: %(message)s"))
     logger = logging.getLogger("device_sdk")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO if verbose else logging.WARNING)

@@ -20,7 +20,12 @@ class Output:
     Args:
         as_json: print data as JSON instead of text.
         verbose: print progress words.
+
+    Attributes:
+        waiting_for: why the next wait is one, in words.
     """
+
+    waiting_for = ""
 
     def __init__(self, *, as_json: bool = False, verbose: bool = False) -> None:
         self.as_json = as_json

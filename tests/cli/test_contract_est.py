@@ -178,7 +178,7 @@ def test_pending_and_patience(lab: Lab, tmp_path: Path) -> None:
     assert not (tmp_path / "d.pem").exists()
     lab.server.faults.set("retry_after", "1", times=1, operation="simpleenroll")
     done = lab.cli.ok(*words, "--wait", "10", "-v")
-    assert "1 s of patience" in done.err
+    assert "waiting: accepted and not decided yet (not yet); 1 s" in done.err
     assert (tmp_path / "d.pem").exists()
 
 

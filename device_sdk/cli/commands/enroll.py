@@ -64,6 +64,7 @@ def _device(settings: Settings, out: Output) -> Device:
     return Device(
         settings.require("state_dir"),
         pin=pin_provider(settings),
+        clock=waiting.clock(out),
         allow_imported=settings.switch("key.allow_imported"),
     )
 

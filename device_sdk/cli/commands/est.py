@@ -1,4 +1,4 @@
-"""`device-sdk est`: cacerts, csrattrs, enroll and reenroll, one operation at a time and without a state directory."""
+"""`device-sdk est`: cacerts, csrattrs, enroll, reenroll and fullcmc, one operation at a time and without a state directory."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import argparse
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from device_sdk.cli import inputs
+from device_sdk.cli import inputs, waiting
 from device_sdk.cli.certificate_less import SRP, srp_credentials, srp_trust
+from device_sdk.cli.commands import est_fullcmc
+from device_sdk.cli.delivery import deliver as _deliver
+from device_sdk.cli.delivery import issued as _issued
+from device_sdk.cli.delivery import keeping_early
 from device_sdk.cli.files import OutputFile
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe, name_of, pem_of
@@ -17,7 +21,7 @@ from device_sdk.errors import ConfigurationError
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from device_sdk.client.est import Enrolled, EstClient, Pending
+    from device_sdk.client.est import EstClient
     from device_sdk.model.csr import CsrSpec
     from device_sdk.model.trust import ServerTrust, TlsIdentity
 
@@ -32,12 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         ("csrattrs", _csrattrs, "ask what the server wants in a request (section 4.5)"),
         ("enroll", _enroll, "get a certificate for --key (section 4.2.1)"),
         ("reenroll", _reenroll, "renew the certificate --cert, whose key is --key (section 4.2.2)"),
+        ("fullcmc", None, "enrol, renew, revoke or ask again by Full CMC (section 4.3)"),
     ):
         description = words[:1].upper() + words[1:] + "."
         operation = operations.add_parser(name, help=words, description=description, parents=[common])
-        add_settings(operation, *inputs.SERVER, *inputs.COMPATIBILITY, *inputs.LOGIN, *_KEY)
+        add_settings(operation, *inputs.SERVER, *inputs.COMPATIBILITY, *inputs.LOGIN, *_KEY, *waiting.WAITING)
         operation.add_argument("--out", metavar="FILE", help="write the result here instead of stdout")
         operation.set_defaults(run=run)
+        if name == "fullcmc":
+            est_fullcmc.add_arguments(operation)
+            continue
         _add_pair(operation, name)
         if name != "reenroll":
             add_settings(operation, *SRP)
@@ -48,7 +56,7 @@ def _add_pair(operation: argparse.ArgumentParser, name: str) -> None:
     words = "the current certificate, with its chain" if renewing else "certificate for TLS; its key is --key"
     operation.add_argument("--cert", metavar="FILE", required=renewing, help=words)
     if name in ("enroll", "reenroll"):
-        add_settings(operation, *inputs.IDENTITY, "est.wait_s")
+        add_settings(operation, *inputs.IDENTITY)
         operation.add_argument("--new-key", metavar="URI", help="certify this key instead of --key")
         operation.add_argument(
             "--change-name",
@@ -97,6 +105,9 @@ def _client(settings: Settings, out: Output, identity: TlsIdentity | None = None
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),
         compatibility=inputs.compatibility(settings),
+        clock=waiting.clock(out),
+        redirects=waiting.redirects(settings, out),
+        retry=waiting.retry(settings),
         srp=srp,
     )
 
@@ -111,7 +122,7 @@ def _cacerts(options: argparse.Namespace, settings: Settings, out: Output) -> in
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
         client = opened.enter_context(_client(settings, out, _pair(options, settings, opened)))
-        found = client.cacerts()
+        found = client.cacerts(wait_s=inputs.wait(settings), progress=waiting.patience(out))
         for ignored in found.ignored:
             out.progress(f"ignored {name_of(ignored.certificate.subject)}: {ignored.reason}")
         pem = pem_of((*found.anchors, *found.intermediates))
@@ -128,7 +139,7 @@ def _csrattrs(options: argparse.Namespace, settings: Settings, out: Output) -> i
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
         client = opened.enter_context(_client(settings, out, _pair(options, settings, opened)))
-        wishes = client.csrattrs()
+        wishes = client.csrattrs(wait_s=inputs.wait(settings), progress=waiting.patience(out))
         data: dict[str, Any] = {
             "keys": [str(wish) for wish in wishes.keys],
             "signatures": [wish.name for wish in wishes.signatures],
@@ -154,7 +165,9 @@ def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int
         identity = inputs.tls_identity(tls_cert, tls_key, settings, opened) if tls_cert else None
         spec = _enrolment_spec(settings, identity, change_name=options.change_name)
         client = opened.enter_context(_client(settings, out, identity))
-        return _issued(file, client.enroll(key, spec, wait_s=inputs.wait(settings), progress=_patience(out)), out)
+        with keeping_early(file, out):
+            enrolled = client.enroll(key, spec, wait_s=inputs.wait(settings), progress=waiting.patience(out))
+        return _issued(file, enrolled, out)
 
 
 def _enrolment_pair(options: argparse.Namespace, settings: Settings) -> tuple[str | None, str]:
@@ -202,7 +215,8 @@ def _reenroll(options: argparse.Namespace, settings: Settings, out: Output) -> i
             _require_same_names(settings, identity.chain[0])
         new_key = inputs.open_key(options.new_key, settings, opened) if options.new_key else identity.key
         client = opened.enter_context(_client(settings, out, identity))
-        renewed = client.reenroll(new_key, wanted, wait_s=inputs.wait(settings), progress=_patience(out))
+        with keeping_early(file, out):
+            renewed = client.reenroll(new_key, wanted, wait_s=inputs.wait(settings), progress=waiting.patience(out))
         return _issued(file, renewed, out)
 
 
@@ -222,35 +236,3 @@ def _require_same_names(settings: Settings, certificate: x509.Certificate) -> No
             "a renewal keeps the certificate's subject alternative names",
             hint="leave --san out, or ask the server for other names (--change-name)",
         )
-
-
-def _patience(out: Output) -> Any:
-    def progress(pending: Pending) -> None:
-        out.progress(f"accepted and not decided yet; the server asks for {pending.retry_after_s:.0f} s of patience")
-
-    return progress
-
-
-def _issued(file: OutputFile, enrolled: Enrolled, out: Output) -> int:
-    for note in enrolled.differences:
-        out.say(f"note: {note}")
-    pem = pem_of(enrolled.chain)
-    data = {"certificate": describe(enrolled.certificate), "pem": pem.decode(), "notes": list(enrolled.differences)}
-    return _deliver(file, pem, data, out)
-
-
-def _deliver(file: OutputFile, content: bytes, data: dict[str, Any], out: Output) -> int:
-    """To the file or to stdout; what cannot be written to the file is not lost, but goes to stdout as well."""
-    try:
-        file.write(content)
-    except ConfigurationError as error:
-        error.hint = "what was to be written there is on standard output"
-        if not out.as_json:
-            out.content(content)
-        out.error(error, data)
-        return error.exit_code
-    if file.path:
-        data = data | {"file": file.path}
-    if out.as_json or not file.path:
-        out.data(data, content.decode())
-    return 0

@@ -1,0 +1,67 @@
+"""Handing over what a server issued: to a file or to stdout, and never lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from device_sdk.cli.files import OutputFile
+from device_sdk.cli.output import Output
+from device_sdk.cli.pem import describe, pem_of
+from device_sdk.errors import ClockError, ConfigurationError
+
+if TYPE_CHECKING:
+    from device_sdk.client.est import Enrolled
+
+
+def issued(file: OutputFile, enrolled: Enrolled, out: Output) -> int:
+    """Deliver an issued certificate with its chain; gives the exit code."""
+    for note in enrolled.differences:
+        out.say(f"note: {note}")
+    pem = pem_of(enrolled.chain)
+    data = {"certificate": describe(enrolled.certificate), "pem": pem.decode(), "notes": list(enrolled.differences)}
+    return deliver(file, pem, data, out)
+
+
+@contextmanager
+def keeping_early(file: OutputFile, out: Output) -> Iterator[None]:
+    """Put an issued certificate that is not valid yet where it would have gone: only this machine's clock is against it.
+
+    The error goes on, as nobody should use the certificate yet.
+
+    Raises:
+        ClockError: as it came, saying where the certificate is; with --json its facts have it too.
+    """
+    try:
+        yield
+    except ClockError as error:
+        if error.pem is None:
+            raise
+        place = "on standard output"
+        try:
+            file.write(error.pem.encode())
+            place = f"in {file.path}" if file.path else place
+        except ConfigurationError as problem:
+            out.say(f"note: {problem.message}")
+        if place == "on standard output" and not out.as_json:
+            out.content(error.pem.encode())
+        error.hint = f"the certificate is {place}; set the clock before it is used, or wait"
+        raise
+
+
+def deliver(file: OutputFile, content: bytes, data: dict[str, Any], out: Output) -> int:
+    """To the file or to stdout; what cannot be written to the file is not lost, but goes to stdout as well."""
+    try:
+        file.write(content)
+    except ConfigurationError as error:
+        error.hint = "what was to be written there is on standard output"
+        if not out.as_json:
+            out.content(content)
+        out.error(error, data)
+        return error.exit_code
+    if file.path:
+        data = data | {"file": file.path}
+    if out.as_json or not file.path:
+        out.data(data, content.decode())
+    return 0
