@@ -44,6 +44,19 @@ def srp_password(settings: Settings) -> Secret | None:
     return find() if find else _prompt("Password for TLS")
 
 
+def shared_secret(settings: Settings) -> Secret | None:
+    """The secret shared with the CA for Full CMC, or None; nobody is asked, as most requests have none.
+
+    Raises:
+        ConfigurationError: the file or descriptor cannot be read, or holds nothing.
+    """
+    find = _finder(settings, "est.shared_secret_file", "est.shared_secret_fd", "DEVICE_SDK_SHARED_SECRET")
+    found = find() if find else None
+    if found is not None and not found:
+        raise ConfigurationError("the shared secret is empty")
+    return found
+
+
 def pin_provider(settings: Settings) -> SecretProvider:
     """What keystores ask when a key's URI names no PIN. A descriptor is read, and a person asked, only once."""
     known: dict[str, Secret | None] = {}
