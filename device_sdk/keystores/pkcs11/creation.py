@@ -71,7 +71,7 @@ def refuse_no_name(asked: Pkcs11Uri) -> None:
 
 def clear_the_way(worker: Worker, asked: Pkcs11Uri, connection: Connection) -> ReadKey | None:
     """Remove what a power cut left of a creation or import; returns the key that has the name, if there is one."""
-    _sweep_ruins(worker)
+    sweep_ruins(worker)
     for found in _named(worker, asked, ObjectClass.PRIVATE_KEY):
         read = read_key(worker, found, asked, connection)
         if read.public is not None or not _is_debris(worker, found):
@@ -100,7 +100,7 @@ def _is_debris(worker: Worker, found: TokenObject) -> bool:
     return (local or _is_ruin(worker, found)) and not _signs(worker, found)
 
 
-def _sweep_ruins(worker: Worker) -> None:
+def sweep_ruins(worker: Worker) -> None:
     """Remove keys without name and without value: what SoftHSM leaves when the power goes early enough."""
     ruins = _nameless_ruins(worker)
     if ruins:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -16,7 +16,14 @@ from device_sdk.keystores.pkcs11 import codes
 from device_sdk.keystores.pkcs11.access import KeyName
 from device_sdk.keystores.pkcs11.codes import CkError
 from device_sdk.keystores.pkcs11.connection import Connection, Worker
-from device_sdk.keystores.pkcs11.creation import clear_the_way, destroy_pair, read_back, refuse_no_name, unfit
+from device_sdk.keystores.pkcs11.creation import (
+    clear_the_way,
+    destroy_pair,
+    read_back,
+    refuse_no_name,
+    sweep_ruins,
+    unfit,
+)
 from device_sdk.keystores.pkcs11.login import PinOnce
 from device_sdk.keystores.pkcs11.objects import FALSE, TRUE, number
 from device_sdk.keystores.pkcs11.public import EC_PARAMS, import_id
@@ -28,9 +35,12 @@ from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 
 Template = dict[int, bytes | bytearray]
 
-_WISHES: tuple[Template, ...] = (
-    {Attribute.MODIFIABLE: FALSE, Attribute.COPYABLE: FALSE},
-    {Attribute.MODIFIABLE: FALSE},
+# Not all modules know these attributes; the first combination that the module takes is used. SoftHSM's C_UnwrapKey takes
+# nothing any more after CKA_MODIFIABLE=false.
+_PUBLIC_WISHES: tuple[Template, ...] = ({Attribute.WRAP: FALSE, Attribute.MODIFIABLE: FALSE}, {})
+_PRIVATE_WISHES: tuple[Template, ...] = (
+    {Attribute.UNWRAP: FALSE, Attribute.COPYABLE: FALSE, Attribute.MODIFIABLE: FALSE},
+    {Attribute.UNWRAP: FALSE, Attribute.MODIFIABLE: FALSE},
     {},
 )
 # What has nothing to do with how the key is handed over: the other way would not help.
@@ -105,7 +115,7 @@ def _put(worker: Worker, key: PrivateKey, key_type: KeyType, name: KeyName, wher
     names |= {Attribute.LABEL: name.label.encode()} if name.label else {}
     public = key.public_key()
     try:
-        _created(worker, names | _public(public))
+        _created(worker, names | _public(public), _PUBLIC_WISHES)
     except CkError as error:
         if error.code in _NO_USE:
             raise  # else: RSA private keys show their public half, and EC keys can be asked for it
@@ -113,7 +123,7 @@ def _put(worker: Worker, key: PrivateKey, key_type: KeyType, name: KeyName, wher
     values = _values(key)
     with wiping(*(value for value in values.values() if isinstance(value, bytearray))):
         try:
-            _created(worker, private | values)
+            _created(worker, private | values, _PRIVATE_WISHES)
         except CkError as error:
             if error.code in _NO_USE:
                 raise
@@ -125,32 +135,33 @@ def _put(worker: Worker, key: PrivateKey, key_type: KeyType, name: KeyName, wher
 
 def _unwrapped(worker: Worker, key: PrivateKey, template: Template, refusal: tuple[CkError, str]) -> None:
     refused, where = refusal
-    for wish in _WISHES:
-        try:
-            return unwrap_private_key(worker, key, template | wish)
-        except CkError as error:
-            if error.code in _NO_USE:
-                raise
-            if error.code in REFUSED_TEMPLATE and wish is not _WISHES[-1]:
-                continue
-            raise MechanismUnsupportedError(
-                f"{where}: the token takes no such private key from outside: {refused}; {error}",
-                hint="make the key in the token: device-sdk keys create",
-                uri=where,
-                return_code=refused.code,
-                mechanism="import",
-            ) from error
+    error: CkError | None = None
+    try:
+        unwrap_private_key(worker, key, [template | wish for wish in _PRIVATE_WISHES])
+    except CkError as failed:
+        if failed.code in _NO_USE:
+            raise
+        error = failed
+    sweep_ruins(worker)  # SoftHSM leaves one behind each C_UnwrapKey that fails late
+    if error is not None:
+        raise MechanismUnsupportedError(
+            f"{where}: the token takes no such private key from outside: {refused}; {error}",
+            hint="make the key in the token: device-sdk keys create",
+            uri=where,
+            return_code=refused.code,
+            mechanism="import",
+        ) from error
 
 
-def _created(worker: Worker, template: Mapping[int, bytes | bytearray]) -> int:
+def _created(worker: Worker, template: Template, wishes: tuple[Template, ...]) -> int:
     """C_CreateObject with the first set of wishes that the module takes."""
-    for wish in _WISHES[:-1]:
+    for wish in wishes[:-1]:
         try:
-            return worker.cryptoki.create_object(worker.handle, {**template, **wish})
+            return worker.cryptoki.create_object(worker.handle, template | wish)
         except CkError as error:
             if error.code not in REFUSED_TEMPLATE:
                 raise
-    return worker.cryptoki.create_object(worker.handle, template)
+    return worker.cryptoki.create_object(worker.handle, template | wishes[-1])
 
 
 def _public(public: PublicKey) -> Template:

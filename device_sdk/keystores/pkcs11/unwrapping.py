@@ -6,8 +6,9 @@ session, and not longer than this import.
 
 from __future__ import annotations
 
+import itertools
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -38,13 +39,16 @@ _OAEP_HASHES: tuple[tuple[hashes.HashAlgorithm, int, int], ...] = (
 _WRAPPINGS = (0x210B, int(Mechanism.AES_KEY_WRAP_PAD))
 
 
-def unwrap_private_key(worker: Worker, key: PrivateKey, template: Mapping[int, bytes | bytearray]) -> None:
+Template = Mapping[int, bytes | bytearray]
+
+
+def unwrap_private_key(worker: Worker, key: PrivateKey, templates: Sequence[Template]) -> None:
     """Put a private key on the token by C_UnwrapKey.
 
     Args:
         worker: a writable session.
         key: the key; it is wrapped as PKCS#8 (PKCS#11 v2.40, 2.14.3).
-        template: its attributes, without its value.
+        templates: its attributes, without its value; the first set that the module takes is used.
 
     Raises:
         CkError: a step that the token does not take.
@@ -60,7 +64,7 @@ def unwrap_private_key(worker: Worker, key: PrivateKey, template: Mapping[int, b
         with wiping(kek, der):
             made.append(_hand_over(worker, private.handle, _public_key(public), kek))
             wrapped = aes_key_wrap_with_padding(bytes(kek), bytes(der))
-        _unwrap(worker, made[-1], wrapped, template)
+        _unwrap(worker, made[-1], wrapped, templates)
     finally:
         for handle in made:
             with suppress(CkError):
@@ -101,9 +105,9 @@ def _hand_over(worker: Worker, transport: int, public: rsa.RSAPublicKey, kek: by
     raise refused or AssertionError("unreachable")
 
 
-def _unwrap(worker: Worker, kek: int, wrapped: bytes, template: Mapping[int, bytes | bytearray]) -> None:
+def _unwrap(worker: Worker, kek: int, wrapped: bytes, templates: Sequence[Template]) -> None:
     refused: CkError | None = None
-    for mechanism in _WRAPPINGS:
+    for mechanism, template in itertools.product(_WRAPPINGS, templates):
         try:
             worker.cryptoki.unwrap(worker.handle, (mechanism, b""), kek, wrapped, template)
         except CkError as error:
