@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from device_sdk_simulators.ca.tls import CMC_RA, SERVER_AUTH, TlsProfile
 
-from tests.cli.conftest import Lab
+from tests.cli.conftest import Lab, leaf
 
 _ENROLL = "simpleenroll"
 
@@ -145,7 +145,8 @@ def test_answers_that_are_no_certificate(fault: str, value: str, code: int, said
     assert said in line, line
     assert len(line) < 900
     assert lab.server.url in line or code == 11, line
-    assert not (lab.directory / "out.pem").exists()
+    # an issued certificate that only begins later is kept
+    assert (lab.directory / "out.pem").exists() == (fault == "future")
     uri = f"file:{lab.keys}/new.pem"
     again = lab.cli.fails(code, *lab.enroll_words(uri))
     assert said in again
@@ -232,7 +233,16 @@ def test_a_clock_behind_the_certificates(lab: Lab, key: str) -> None:
     failed = lab.cli(*_est(lab, "--key", key, "--json"))
     assert (failed.code, failed.error["code"]) == (11, "clock")
     assert failed.error["now"] < failed.error["not_before"]
-    assert not (lab.directory / "out.pem").exists()
+    written = (lab.directory / "out.pem").read_text()
+    assert written == failed.error["pem"]
+    assert (
+        leaf(lab.directory / "out.pem").not_valid_before_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+        == failed.error["not_before"]
+    )
+    assert "out.pem" in failed.error["hint"]
+    shown = lab.cli("est", "enroll", *lab.trust, *lab.login, "--subject", "CN=router-7", "--key", key)
+    assert shown.code == 11
+    assert shown.out.startswith("-----BEGIN CERTIFICATE-----")
     uri = f"file:{lab.keys}/new.pem"
     said = lab.cli.fails(11, *lab.enroll_words(uri))
     assert "set the clock and run the same command again; the key is kept" in said

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from email.utils import format_datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
@@ -17,7 +16,7 @@ from device_sdk_simulators.est.authorize import CHALLENGE
 from device_sdk_simulators.est.bodies import wrap
 from device_sdk_simulators.est.odd_cms import odd_certs_only
 from device_sdk_simulators.faults import Faults
-from device_sdk_simulators.http.messages import Response
+from device_sdk_simulators.http.messages import Headers, Response
 
 _YEAR = timedelta(days=365)
 
@@ -42,7 +41,10 @@ class Spoiler:
         if take("unauthorized", operation):
             return Response(401, list(CHALLENGE))
         if (value := take("retry_after", operation, "1")) is not None:
-            return self._later(value)
+            return Response.text(202, "not yet", self._retry_after(value))
+        if (value := take("overload", operation, "503 1")) is not None:
+            status, value = value.split(" ", 1) if value[:4] in ("429 ", "503 ") else ("503", value)
+            return Response.text(int(status), "too many requests", self._retry_after(value))
         if (value := take("redirect", operation, "https://localhost:1/")) is not None:
             status, _, location = value.rpartition(" ")
             return Response.text(int(status or "307"), "elsewhere", [("Location", location)])
@@ -52,11 +54,17 @@ class Spoiler:
             return Response(500, [("Content-Type", "text/html")], b"<html><body><h1>It broke</h1></body></html>\n")
         return None
 
-    def _later(self, value: str) -> Response:
-        if value == "date":
-            value = format_datetime(self._clock() + timedelta(seconds=2), usegmt=True)
-        headers = [] if value == "none" else [("Retry-After", value)]
-        return Response.text(202, "not yet", headers)
+    def _retry_after(self, value: str) -> Headers:
+        """A Retry-After of one of the forms of RFC 9110 sections 5.6.7 and 10.2.3, or of none."""
+        if value == "none":
+            return []
+        then = self._clock() + timedelta(seconds=2)
+        forms = {
+            "date": "%a, %d %b %Y %H:%M:%S GMT",
+            "rfc850": "%A, %d-%b-%y %H:%M:%S GMT",
+            "asctime": "%a %b %e %H:%M:%S %Y",
+        }
+        return [("Retry-After", then.strftime(forms[value]) if value in forms else value)]
 
     def issued(self, operation: str, certificate: x509.Certificate) -> list[x509.Certificate]:
         """The certificates to give instead of the one that was issued."""
@@ -95,6 +103,8 @@ class Spoiler:
             return response
         take = self._faults.take
         response.headers = self._headers(operation, response)
+        if operation == "serverkeygen":
+            return response  # its parts are spoilt by est/spoil_server_key.py
         der = base64.b64decode(response.body)
         if operation != "csrattrs":
             der = self._cms(operation, der)

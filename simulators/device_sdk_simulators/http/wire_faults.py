@@ -29,8 +29,8 @@ def send_spoilt(
     start = head(response.status, headers, "HTTP/1.0" if "http10" in wire else "HTTP/1.1")
     if "truncate" in wire or "truncate_quietly" in wire:
         body = body[: len(body) // 2]
-    if "split" in wire or "drip" in wire:
-        send(start)
+    if wire.keys() & {"split", "drip", "drip_head"}:
+        _drip(start, float(wire["drip_head"]) if "drip_head" in wire else 0, send, sleep)
         _drip(body, float(wire["drip"]) if "drip" in wire else 0, send, sleep)
     else:
         send(start + body)
@@ -69,5 +69,5 @@ def _drip(body: bytes, seconds: float, send: Callable[[bytes], None], sleep: Cal
         sleep(seconds)
 
 
-DEFAULTS = {"drip": "0.05", "delay": "1", "big_header": "100000", "many_headers": "1000"}
+DEFAULTS = {"drip": "0.05", "drip_head": "0.05", "delay": "1", "big_header": "100000", "many_headers": "1000"}
 """Values of the faults that need one."""
