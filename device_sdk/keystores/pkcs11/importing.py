@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from pkcs11.constants import Attribute, ObjectClass
-from pkcs11.mechanisms import KeyType as CkKeyType
+from pkcs11.constants import Attribute
 
 from device_sdk.errors import KeyExistsError, MechanismUnsupportedError
 from device_sdk.keystores.pkcs8 import wiping
@@ -24,16 +20,15 @@ from device_sdk.keystores.pkcs11.creation import (
     sweep_ruins,
     unfit,
 )
+from device_sdk.keystores.pkcs11.foreign import Template, private_attributes, private_values, public_attributes
 from device_sdk.keystores.pkcs11.login import PinOnce
-from device_sdk.keystores.pkcs11.objects import FALSE, TRUE, number
-from device_sdk.keystores.pkcs11.public import EC_PARAMS, import_id
+from device_sdk.keystores.pkcs11.objects import FALSE, TRUE
+from device_sdk.keystores.pkcs11.public import import_id
 from device_sdk.keystores.pkcs11.reading import ReadKey, refuse_to_open, ways_out
 from device_sdk.keystores.pkcs11.templates import REFUSED_TEMPLATE
 from device_sdk.keystores.pkcs11.unwrapping import unwrap_private_key
 from device_sdk.model.keys import KeyType, PrivateKey, PublicKey
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
-
-Template = dict[int, bytes | bytearray]
 
 # Not all modules know these attributes; the first combination that the module takes is used. SoftHSM's C_UnwrapKey takes
 # nothing any more after CKA_MODIFIABLE=false.
@@ -115,12 +110,12 @@ def _put(worker: Worker, key: PrivateKey, key_type: KeyType, name: KeyName, wher
     names |= {Attribute.LABEL: name.label.encode()} if name.label else {}
     public = key.public_key()
     try:
-        _created(worker, names | _public(public), _PUBLIC_WISHES)
+        _created(worker, names | public_attributes(public), _PUBLIC_WISHES)
     except CkError as error:
         if error.code in _NO_USE:
             raise  # else: RSA private keys show their public half, and EC keys can be asked for it
-    private = names | _private(key_type)
-    values = _values(key)
+    private = names | private_attributes(key_type)
+    values = private_values(key)
     with wiping(*(value for value in values.values() if isinstance(value, bytearray))):
         try:
             _created(worker, private | values, _PRIVATE_WISHES)
@@ -162,65 +157,3 @@ def _created(worker: Worker, template: Template, wishes: tuple[Template, ...]) -
             if error.code not in REFUSED_TEMPLATE:
                 raise
     return worker.cryptoki.create_object(worker.handle, template | wishes[-1])
-
-
-def _public(public: PublicKey) -> Template:
-    template: Template = {Attribute.CLASS: number(ObjectClass.PUBLIC_KEY), Attribute.PRIVATE: FALSE}
-    template |= {Attribute.VERIFY: TRUE}
-    if isinstance(public, ec.EllipticCurvePublicKey):
-        point = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        return template | {
-            Attribute.KEY_TYPE: number(CkKeyType.EC),
-            Attribute.EC_PARAMS: EC_PARAMS[public.curve.name],
-            Attribute.EC_POINT: b"\x04" + _der_length(len(point)) + point,
-        }
-    numbers = public.public_numbers()
-    return template | {
-        Attribute.KEY_TYPE: number(CkKeyType.RSA),
-        Attribute.ENCRYPT: TRUE,
-        Attribute.MODULUS: bytes(_big_endian(numbers.n)),
-        Attribute.PUBLIC_EXPONENT: bytes(_big_endian(numbers.e)),
-    }
-
-
-def _private(key_type: KeyType) -> Template:
-    """Everything but the value."""
-    uses = Attribute.DERIVE if key_type.is_ec else Attribute.DECRYPT
-    return {
-        Attribute.CLASS: number(ObjectClass.PRIVATE_KEY),
-        Attribute.KEY_TYPE: number(CkKeyType.EC if key_type.is_ec else CkKeyType.RSA),
-        Attribute.PRIVATE: TRUE,
-        Attribute.SENSITIVE: TRUE,
-        Attribute.EXTRACTABLE: FALSE,
-        Attribute.SIGN: TRUE,
-        uses: TRUE,
-    }
-
-
-def _values(key: PrivateKey) -> Template:
-    """The value, in bytearrays where it is secret."""
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        size = (key.key_size + 7) // 8
-        value = bytearray(key.private_numbers().private_value.to_bytes(size, "big"))
-        return {Attribute.EC_PARAMS: EC_PARAMS[key.curve.name], Attribute.VALUE: value}
-    return dict(_rsa_values(key))
-
-
-def _rsa_values(key: rsa.RSAPrivateKey) -> Iterator[tuple[int, bytearray]]:
-    numbers = key.private_numbers()
-    yield Attribute.MODULUS, _big_endian(numbers.public_numbers.n)
-    yield Attribute.PUBLIC_EXPONENT, _big_endian(numbers.public_numbers.e)
-    yield Attribute.PRIVATE_EXPONENT, _big_endian(numbers.d)
-    yield Attribute.PRIME_1, _big_endian(numbers.p)
-    yield Attribute.PRIME_2, _big_endian(numbers.q)
-    yield Attribute.EXPONENT_1, _big_endian(numbers.dmp1)
-    yield Attribute.EXPONENT_2, _big_endian(numbers.dmq1)
-    yield Attribute.COEFFICIENT, _big_endian(numbers.iqmp)
-
-
-def _big_endian(value: int) -> bytearray:
-    return bytearray(value.to_bytes((value.bit_length() + 7) // 8, "big"))
-
-
-def _der_length(size: int) -> bytes:
-    return bytes([size]) if size < 0x80 else bytes([0x81, size])
