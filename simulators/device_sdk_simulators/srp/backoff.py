@@ -63,10 +63,11 @@ class Guard:
 
     def begin(self, user: str, address: str) -> bool:
         """Whether this user may try from there now; an attempt that may counts as failed until `succeed`."""
-        now = self._clock().timestamp()
         limits = self._limits
         by_user, by_address = f"user:{user}", f"address:{network_of(address)}"
         with self._database.transaction() as connection:
+            # not before: others that began at the same time must not be in the future
+            now = self._clock().timestamp()
             connection.execute(
                 "DELETE FROM srp_failures WHERE last < ? AND NOT (who LIKE 'user:%' AND failures >= ?)",
                 (now - limits.forget_s, limits.lock_after),
@@ -80,9 +81,10 @@ class Guard:
                 return False
             for who, tries in ((by_user, limits.user_tries), (by_address, limits.address_tries)):
                 count = failures[who] + 1
+                pause_s = limits.pause_s(count, tries)
                 connection.execute(
                     "INSERT OR REPLACE INTO srp_failures VALUES (?, ?, ?, ?)",
-                    (who, count, now, now + limits.pause_s(count, tries)),
+                    (who, count, now, now + pause_s if pause_s else 0.0),
                 )
         return True
 
