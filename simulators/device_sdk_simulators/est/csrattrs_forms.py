@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
-from pyasn1.type import char, univ
-from pyasn1_alt_modules import rfc5280, rfc8951, rfc9908
+from pyasn1.type import char, tag, univ
+from pyasn1_alt_modules import rfc8951, rfc9908
 
 from device_sdk_simulators.csr_demand import Demand, DemandedExtension
 from device_sdk_simulators.policy import MAC_ADDRESS
@@ -15,6 +15,8 @@ from device_sdk_simulators.policy import MAC_ADDRESS
 EXTENSION_REQUEST = "1.2.840.113549.1.9.14"
 SUBJECT_DIRECTORY_ATTRIBUTES = "2.5.29.9"
 EC_PUBLIC_KEY, RSA_ENCRYPTION = "1.2.840.10045.2.1", "1.2.840.113549.1.1.1"
+_PUBLIC_KEY = tag.Tag(tag.tagClassContext, tag.tagFormatConstructed, 0)
+_ATTRIBUTES = tag.Tag(tag.tagClassContext, tag.tagFormatConstructed, 1)
 CURVES = {"ec-p256": "1.2.840.10045.3.1.7", "ec-p384": "1.3.132.0.34", "ec-p521": "1.3.132.0.35"}
 
 
@@ -48,21 +50,25 @@ def listed(demand: Demand, challenges: Sequence[str]) -> list[str | bytes]:
 
 def template(demand: Demand, challenges: Sequence[str]) -> bytes:
     """DER of the Attribute id-aa-certificationRequestInfoTemplate (RFC 9908 section 3.4)."""
-    info = rfc9908.CertificationRequestInfoTemplate()
-    info["version"] = 0
+    members = [encode(univ.Integer(0))]
     if demand.subject:
-        for position, (oid, text) in enumerate(demand.subject):
-            part = info["subject"]["rdnSequence"][position][0]
-            part["type"] = oid
-            if text is not None:
-                part["value"] = encode(char.UTF8String(text))
+        members.append(_template_subject(demand))
     if demand.key is not None:
-        _template_key(info["subjectPKInfo"], demand.key)
+        members.append(_template_key(demand.key))
     attributes = [*(_attribute(oid) for oid in (*challenges, *demand.attributes)), *_template_extensions(demand)]
-    info["attributes"].clear()
-    for position, der in enumerate(attributes):
-        info["attributes"][position] = decode(der, asn1Spec=rfc5280.Attribute())[0]
-    return _attribute(str(rfc9908.id_aa_certificationRequestInfoTemplate), encode(info))
+    # by hand: pyasn1-alt-modules wants at least one attribute, where PKCS#10 has none, too
+    members.append(encode(_members(univ.SetOf(componentType=univ.Any()).subtype(implicitTag=_ATTRIBUTES), attributes)))
+    return _attribute(str(rfc9908.id_aa_certificationRequestInfoTemplate), _sequence(members))
+
+
+def _template_subject(demand: Demand) -> bytes:
+    name = rfc9908.NameTemplate()
+    for position, (oid, text) in enumerate(demand.subject):
+        part = name["rdnSequence"][position][0]
+        part["type"] = oid
+        if text is not None:
+            part["value"] = encode(char.UTF8String(text))
+    return bytes(encode(name))
 
 
 def _key(demand: Demand) -> list[str | bytes]:
@@ -77,18 +83,20 @@ def _key(demand: Demand) -> list[str | bytes]:
     return [RSA_ENCRYPTION] if demand.form == "draft-04" else [_attribute(RSA_ENCRYPTION, encode(univ.Integer(bits)))]
 
 
-def _template_key(info: rfc9908.SubjectPublicKeyInfoTemplate, key: str) -> None:
+def _template_key(key: str) -> bytes:
+    info = rfc9908.SubjectPublicKeyInfoTemplate().subtype(implicitTag=_PUBLIC_KEY)
     algorithm = info["algorithm"]
     if key in CURVES:
         algorithm["algorithm"] = EC_PUBLIC_KEY
         algorithm["parameters"] = univ.Any(encode(univ.ObjectIdentifier(CURVES[key])))
-        return
+        return bytes(encode(info))
     algorithm["algorithm"] = RSA_ENCRYPTION
     algorithm["parameters"] = univ.Any(encode(univ.Null("")))
     placeholder = univ.Sequence()
     placeholder[0] = univ.Integer((1 << int(key.removeprefix("rsa-"))) - 1)
     placeholder[1] = univ.Integer(65537)
     info["subjectPublicKey"] = univ.BitString(hexValue=encode(placeholder).hex())
+    return bytes(encode(info))
 
 
 def _template_extensions(demand: Demand) -> list[bytes]:
@@ -118,16 +126,17 @@ def _attribute(oid: str, *values: bytes) -> bytes:
     """An Attribute; with an empty set of values if there are none (EST-175)."""
     attribute = univ.Sequence()
     attribute[0] = univ.ObjectIdentifier(oid)
-    attribute[1] = univ.SetOf(componentType=univ.Any())
-    attribute[1].clear()
-    for position, value in enumerate(values):
-        attribute[1][position] = univ.Any(value)
+    attribute[1] = _members(univ.SetOf(componentType=univ.Any()), values)
     return bytes(encode(attribute))
 
 
-def _sequence(members: list[bytes]) -> bytes:
-    sequence = univ.SequenceOf(componentType=univ.Any())
-    sequence.clear()
+def _sequence(members: Sequence[bytes]) -> bytes:
+    return bytes(encode(_members(univ.SequenceOf(componentType=univ.Any()), members)))
+
+
+def _members(holder: univ.SetOf | univ.SequenceOf, members: Sequence[bytes]) -> univ.SetOf | univ.SequenceOf:
+    """Fill it with elements that are encoded already; it may stay empty."""
+    holder.clear()
     for position, member in enumerate(members):
-        sequence[position] = univ.Any(member)
-    return bytes(encode(sequence))
+        holder[position] = univ.Any(member)
+    return holder
