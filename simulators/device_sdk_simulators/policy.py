@@ -39,6 +39,8 @@ class Policy:
         nonce_lifetime: how long a nonce of Digest may be used (EST-88).
         require_password: want a user name and password also from who shows a certificate (EST-80).
         require_approval: answer 202 until somebody approves the request.
+        redelivery: how long the certificate of an approved request is given again to the same request: the first answer
+            may have been lost.
         retry_after_s: what a 202 asks the client to wait.
         require_binding: refuse CSRs that are not bound to their TLS connection (EST-92); also listed in csrattrs.
         accept_finished: accept the client's Finished as binding on TLS 1.3 (EST-98 compatibility mode).
@@ -60,8 +62,9 @@ class Policy:
             The TLS side learns of a new one with the next connection.
         lifetime: validity of issued certificates.
         backdate: how far before now they begin, for clients whose clock is slow.
+        rsa_keys: whether RSA keys are accepted.
         min_rsa_bits: smallest RSA key.
-        curves: curves accepted.
+        curves: curves accepted, by the names of `cryptography`; "ed25519" and "ed448" count as such.
         allow_sha1: accept CSRs signed with SHA-1 (only for the samples of the standards).
         enroll_with_certificate: what a certificate of this CA may ask for with /simpleenroll: "same-subject", "any" or "no".
         registration_authorities: whether a certificate of this CA with id-kp-cmcRA enrols others, and brings the bindings
@@ -73,6 +76,11 @@ class Policy:
             The TLS side learns of a change by `ReferenceServer.use_tls`.
         reenroll_grace: how long after its end a certificate may still be renewed (EST-155).
         extended_key_usages: EKUs a client may ask for.
+        copied_extensions: OIDs of further extensions that go into certificates as they are asked for (EST-140).
+        own_names: names and addresses nobody gets a certificate for, because they are this server's.
+        serverkeygen: how /serverkeygen gives private keys: "clear" (in TLS alone), "secret" (encrypted to a shared secret),
+            "certificate" (to the key of a certificate); empty turns it off, as RFC 7030 section 6 recommends (EST-190).
+        serverkeygen_types: what it generates: the type of the request's own key, if it is one of these, else the first.
         fullcmc: whether /fullcmc is served (EST-204).
         fullcmc_confirm: answer it with confirmRequired: the client has to accept its certificate (RFC 5272 section 6.14).
         cale_headers: "draft" (duplicate Content-Type, one line), "draft-folded" (as printed, indented), or "plain".
@@ -87,6 +95,7 @@ class Policy:
     nonce_lifetime: timedelta = timedelta(minutes=5)
     require_password: bool = False
     require_approval: bool = False
+    redelivery: timedelta = timedelta(hours=1)
     retry_after_s: int = 1
     require_binding: bool = False
     accept_finished: bool = False
@@ -103,6 +112,7 @@ class Policy:
     own_cas: set[str] = field(default_factory=set)
     lifetime: timedelta = timedelta(days=90)
     backdate: timedelta = timedelta(minutes=5)
+    rsa_keys: bool = True
     min_rsa_bits: int = 2048
     curves: tuple[str, ...] = ("secp256r1", "secp384r1", "secp521r1")
     allow_sha1: bool = False
@@ -116,8 +126,12 @@ class Policy:
     extended_key_usages: set[str] = field(
         default_factory=lambda: {"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.4"}
     )
+    serverkeygen: set[str] = field(default_factory=set)
+    serverkeygen_types: tuple[str, ...] = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
     fullcmc: bool = False
     fullcmc_confirm: bool = False
+    copied_extensions: set[str] = field(default_factory=set)
+    own_names: frozenset[str] = frozenset()
     cale_headers: str = "draft"
     cale_aead: bool = False
     cale_hardened: bool = False

@@ -15,6 +15,7 @@ from device_sdk_simulators.est.full_cmc import FullCmc
 from device_sdk_simulators.est.queue import ApprovalQueue
 from device_sdk_simulators.est.requirements import Requirements, demand_for
 from device_sdk_simulators.est.route import Route
+from device_sdk_simulators.est.server_key import ServerKeyGeneration
 from device_sdk_simulators.est.site import Site, Surroundings
 from device_sdk_simulators.est.sites import Sites
 from device_sdk_simulators.http.messages import HttpError, Request, Response
@@ -40,11 +41,13 @@ class EstApp:
         self.requirements = Requirements(shared.database, policy)
         enrolment = Enrolment(self.queue, self.requirements, policy, shared.clock)
         self.full_cmc = FullCmc(self.queue, shared)
+        self.server_keys = ServerKeyGeneration(self.queue, self.requirements, shared)
         self._operations: dict[str, tuple[str, Handler]] = {
             "cacerts": ("GET", self._cacerts),
             "csrattrs": ("GET", self._csrattrs),
             "simpleenroll": ("POST", enrolment.answer),
             "simplereenroll": ("POST", enrolment.answer),
+            "serverkeygen": ("POST", self.server_keys.answer),
             "fullcmc": ("POST", self.full_cmc.answer),
         }
 
