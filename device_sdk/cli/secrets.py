@@ -57,6 +57,15 @@ def shared_secret(settings: Settings) -> Secret | None:
     return found
 
 
+def secret_in(path: str) -> Secret:
+    """The secret in a file that an option names, without the newline an editor puts behind it.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
+    return _from_file(Path(path))
+
+
 def pin_provider(settings: Settings) -> SecretProvider:
     """What keystores ask when a key's URI names no PIN. A descriptor is read, and a person asked, only once."""
     known: dict[str, Secret | None] = {}

@@ -1,4 +1,4 @@
-"""`device-sdk est`: cacerts, csrattrs, enroll, reenroll and fullcmc, one operation at a time and without a state directory."""
+"""`device-sdk est`: cacerts, csrattrs, enroll, reenroll, serverkeygen and fullcmc, one operation at a time and without a state directory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs, waiting
 from device_sdk.cli.certificate_less import SRP, srp_credentials, srp_trust
-from device_sdk.cli.commands import est_fullcmc
+from device_sdk.cli.commands import est_fullcmc, est_serverkeygen
 from device_sdk.cli.delivery import deliver as _deliver
 from device_sdk.cli.delivery import issued as _issued
 from device_sdk.cli.delivery import keeping_early
 from device_sdk.cli.files import OutputFile
+from device_sdk.cli.offline import add_offline
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe, name_of, pem_of
 from device_sdk.cli.settings import Settings, Source, add_settings
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from device_sdk.model.csr import CsrSpec
     from device_sdk.model.trust import ServerTrust, TlsIdentity
 
+_OF_THEIR_OWN = {"fullcmc": est_fullcmc, "serverkeygen": est_serverkeygen}
 _KEY = ("key.uri", "key.pin_file", "key.pin_fd", "key.allow_imported")
 
 
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         ("csrattrs", _csrattrs, "ask what the server wants in a request (section 4.5)"),
         ("enroll", _enroll, "get a certificate for --key (section 4.2.1)"),
         ("reenroll", _reenroll, "renew the certificate --cert, whose key is --key (section 4.2.2)"),
+        ("serverkeygen", None, "get a key that the server generates, and its certificate (section 4.4)"),
         ("fullcmc", None, "enrol, renew, revoke or ask again by Full CMC (section 4.3)"),
     ):
         description = words[:1].upper() + words[1:] + "."
@@ -43,8 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         add_settings(operation, *inputs.SERVER, *inputs.COMPATIBILITY, *inputs.LOGIN, *_KEY, *waiting.WAITING)
         operation.add_argument("--out", metavar="FILE", help="write the result here instead of stdout")
         operation.set_defaults(run=run)
-        if name == "fullcmc":
-            est_fullcmc.add_arguments(operation)
+        add_offline(operation, name, run)
+        if name in _OF_THEIR_OWN:
+            _OF_THEIR_OWN[name].add_arguments(operation)
             continue
         _add_pair(operation, name)
         if name != "reenroll":

@@ -17,7 +17,7 @@ _shtab_device_sdk_commands() {
     csr:'Make a certificate signing request.'
     doctor:'Check everything the device needs and say what is wrong.'
     enroll:'Give this device its certificate.'
-    est:'Speak EST: cacerts, csrattrs, enroll, reenroll.'
+    est:'Speak EST: cacerts, csrattrs, enroll, reenroll, serverkeygen, fullcmc.'
     keys:'Create, list, show, delete and probe keys.'
     needs-renewal:'Exit 0 if it is time to renew, 1 if not, 2 if missing or unreadable.'
     renew:'Renew this device'"'"'s certificate.'
@@ -41,7 +41,9 @@ _shtab_device_sdk_est_commands() {
     cacerts:'Fetch the CA certificates (RFC 7030 section 4.1).'
     csrattrs:'Ask what the server wants in a request (section 4.5).'
     enroll:'Get a certificate for --key (section 4.2.1).'
+    fullcmc:'Enrol, renew, revoke or ask again by Full CMC (section 4.3).'
     reenroll:'Renew the certificate --cert, whose key is --key (section 4.2.2).'
+    serverkeygen:'Get a key that the server generates, and its certificate (section 4.4).'
   )
   _describe 'device-sdk est commands' _commands
 }
@@ -332,6 +334,8 @@ _shtab_device_sdk_est_cacerts_options=(
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
   "--out[write the result here instead of stdout]:FILE:_files"
+  "--offline-out[write the request to this file instead of sending it]:FILE:_files"
+  "--offline-in[read the answer from this file\: as curl -i saves it, or its body]:FILE:_files"
   "--cert[certificate for TLS\; its key is --key]:FILE:_files"
   "--srp-user[user name for TLS without certificates (SRP)\; off if not given \[DEVICE_SDK_EST_SRP_USER\]]:NAME:"
   "--srp-password-file[file holding that user\'s password \[DEVICE_SDK_EST_SRP_PASSWORD_FILE\]]:FILE:_files"
@@ -402,6 +406,8 @@ _shtab_device_sdk_est_enroll_options=(
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
   "--out[write the result here instead of stdout]:FILE:_files"
+  "--offline-out[write the request to this file instead of sending it]:FILE:_files"
+  "--offline-in[read the answer from this file\: as curl -i saves it, or its body]:FILE:_files"
   "--cert[certificate for TLS\; its key is --key]:FILE:_files"
   "--subject[subject, \"CN\=router-1,O\=Example\" \[DEVICE_SDK_IDENTITY_SUBJECT\]]:DN:"
   "*--san[subjectAltName\: DNS\:, IP\:, URI\:, email\:, HWMODULE\:OID\:HEX\; repeatable \[DEVICE_SDK_IDENTITY_SAN\]]:TYPE:VALUE:"
@@ -421,6 +427,56 @@ _shtab_device_sdk_est_enroll_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_est_enroll_defaults_added=0
+
+_shtab_device_sdk_est_fullcmc_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--url[EST server, https\:\/\/HOST\:PORT \[DEVICE_SDK_EST_URL\]]:URL:"
+  "--label[CA label (RFC 7030 section 3.2.2) \[DEVICE_SDK_EST_LABEL\]]:LABEL:"
+  "--anchors[PEM file with the trust anchors for the server \[DEVICE_SDK_EST_ANCHORS\]]:FILE:_files"
+  "*--pin[fingerprint of the CA certificate or its public key\; repeatable \[DEVICE_SDK_EST_PINS\]]:sha256:HEX:"
+  {--implicit,--no-implicit}"[trust the operating system\'s anchors for the server \[DEVICE_SDK_EST_IMPLICIT\]]"
+  "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
+  "--proxy[HTTP proxy, if not the one of HTTPS_PROXY \[DEVICE_SDK_EST_PROXY\]]:URL:"
+  "--tls-max[newest TLS version, 1.2 or 1.3 \[DEVICE_SDK_EST_TLS_MAX\]]:VERSION:(1.2 1.3)"
+  "--binding[what requests are bound to\: auto, exporter, finished, tls-unique, none \[DEVICE_SDK_EST_BINDING\]]:MODE:(auto exporter finished tls-unique none)"
+  "--after-202[what is sent after a 202\: rebuild, keep-connection, same-csr \[DEVICE_SDK_EST_AFTER_202\]]:POLICY:(rebuild keep-connection same-csr)"
+  "--user[user name for HTTP authentication \[DEVICE_SDK_EST_USER\]]:NAME:"
+  "--password-file[file holding the password \[DEVICE_SDK_EST_PASSWORD_FILE\]]:FILE:_files"
+  "--password-fd[file descriptor to read the password from \[DEVICE_SDK_EST_PASSWORD_FD\]]:N:"
+  "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
+  {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
+  "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
+  "--out[write the result here instead of stdout]:FILE:_files"
+  "--shared-secret-file[file holding the secret shared with the CA (Full CMC) \[DEVICE_SDK_EST_SHARED_SECRET_FILE\]]:FILE:_files"
+  "--shared-secret-fd[file descriptor to read that secret from \[DEVICE_SDK_EST_SHARED_SECRET_FD\]]:N:"
+  "--identification[name of the shared secret, sent in the clear \[DEVICE_SDK_EST_IDENTIFICATION\]]:NAME:"
+  "--subject[subject, \"CN\=router-1,O\=Example\" \[DEVICE_SDK_IDENTITY_SUBJECT\]]:DN:"
+  "*--san[subjectAltName\: DNS\:, IP\:, URI\:, email\:, HWMODULE\:OID\:HEX\; repeatable \[DEVICE_SDK_IDENTITY_SAN\]]:TYPE:VALUE:"
+  "--mac[MAC address for the request\: auto, an interface, or the address itself \[DEVICE_SDK_IDENTITY_MAC\]]:MAC:"
+  "--serial[serial number\: dmi, device-tree, machine-id, or the value itself \[DEVICE_SDK_IDENTITY_SERIAL\]]:SOURCE:"
+  "*--serial-command[command that prints the serial number\; one word each \[DEVICE_SDK_IDENTITY_SERIAL_COMMAND\]]:WORD:"
+  "--hardware-type[hwType of hardwareModuleName\; needs a serial number \[DEVICE_SDK_IDENTITY_HARDWARE_TYPE\]]:OID:"
+  "*--attribute[value for something the server may ask for\: text, der\:HEX\; repeatable \[DEVICE_SDK_IDENTITY_ATTRIBUTES\]]:OID=VALUE:"
+  "--cert[the current certificate, to be renewed\; its key is --key, and signs the request]:FILE:_files"
+  "--new-key[certify this key instead of --key]:URI:"
+  "--tls-cert[another certificate that signs, the one of the factory]:FILE:_files"
+  "--tls-key[the key of --tls-cert]:URI:"
+  "--pending[where to keep a request that is not decided\; if the file is there, ask what became of that one]:FILE:_files"
+  "--query[ask only\: what became of the request in this file]:FILE:_files"
+  "--revoke[have the certificate in this file revoked]:FILE:_files"
+  "--reason[why to revoke (default\: unspecified)]:reason:(unspecified keyCompromise affiliationChanged superseded cessationOfOperation certificateHold privilegeWithdrawn)"
+  "--comment[for the CA\'s operator, with --revoke]:TEXT:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_est_fullcmc_defaults_added=0
 
 _shtab_device_sdk_est_reenroll_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -448,6 +504,8 @@ _shtab_device_sdk_est_reenroll_options=(
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
   "--out[write the result here instead of stdout]:FILE:_files"
+  "--offline-out[write the request to this file instead of sending it]:FILE:_files"
+  "--offline-in[read the answer from this file\: as curl -i saves it, or its body]:FILE:_files"
   "--cert[the current certificate, with its chain]:FILE:_files"
   "--subject[subject, \"CN\=router-1,O\=Example\" \[DEVICE_SDK_IDENTITY_SUBJECT\]]:DN:"
   "*--san[subjectAltName\: DNS\:, IP\:, URI\:, email\:, HWMODULE\:OID\:HEX\; repeatable \[DEVICE_SDK_IDENTITY_SAN\]]:TYPE:VALUE:"
@@ -462,6 +520,53 @@ _shtab_device_sdk_est_reenroll_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_est_reenroll_defaults_added=0
+
+_shtab_device_sdk_est_serverkeygen_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--url[EST server, https\:\/\/HOST\:PORT \[DEVICE_SDK_EST_URL\]]:URL:"
+  "--label[CA label (RFC 7030 section 3.2.2) \[DEVICE_SDK_EST_LABEL\]]:LABEL:"
+  "--anchors[PEM file with the trust anchors for the server \[DEVICE_SDK_EST_ANCHORS\]]:FILE:_files"
+  "*--pin[fingerprint of the CA certificate or its public key\; repeatable \[DEVICE_SDK_EST_PINS\]]:sha256:HEX:"
+  {--implicit,--no-implicit}"[trust the operating system\'s anchors for the server \[DEVICE_SDK_EST_IMPLICIT\]]"
+  "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
+  "--proxy[HTTP proxy, if not the one of HTTPS_PROXY \[DEVICE_SDK_EST_PROXY\]]:URL:"
+  "--tls-max[newest TLS version, 1.2 or 1.3 \[DEVICE_SDK_EST_TLS_MAX\]]:VERSION:(1.2 1.3)"
+  "--binding[what requests are bound to\: auto, exporter, finished, tls-unique, none \[DEVICE_SDK_EST_BINDING\]]:MODE:(auto exporter finished tls-unique none)"
+  "--after-202[what is sent after a 202\: rebuild, keep-connection, same-csr \[DEVICE_SDK_EST_AFTER_202\]]:POLICY:(rebuild keep-connection same-csr)"
+  "--user[user name for HTTP authentication \[DEVICE_SDK_EST_USER\]]:NAME:"
+  "--password-file[file holding the password \[DEVICE_SDK_EST_PASSWORD_FILE\]]:FILE:_files"
+  "--password-fd[file descriptor to read the password from \[DEVICE_SDK_EST_PASSWORD_FD\]]:N:"
+  "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
+  {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
+  "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
+  "--out[write the result here instead of stdout]:FILE:_files"
+  "--subject[subject, \"CN\=router-1,O\=Example\" \[DEVICE_SDK_IDENTITY_SUBJECT\]]:DN:"
+  "*--san[subjectAltName\: DNS\:, IP\:, URI\:, email\:, HWMODULE\:OID\:HEX\; repeatable \[DEVICE_SDK_IDENTITY_SAN\]]:TYPE:VALUE:"
+  "--mac[MAC address for the request\: auto, an interface, or the address itself \[DEVICE_SDK_IDENTITY_MAC\]]:MAC:"
+  "--serial[serial number\: dmi, device-tree, machine-id, or the value itself \[DEVICE_SDK_IDENTITY_SERIAL\]]:SOURCE:"
+  "*--serial-command[command that prints the serial number\; one word each \[DEVICE_SDK_IDENTITY_SERIAL_COMMAND\]]:WORD:"
+  "--hardware-type[hwType of hardwareModuleName\; needs a serial number \[DEVICE_SDK_IDENTITY_HARDWARE_TYPE\]]:OID:"
+  "*--attribute[value for something the server may ask for\: text, der\:HEX\; repeatable \[DEVICE_SDK_IDENTITY_ATTRIBUTES\]]:OID=VALUE:"
+  "--type[what to generate\: ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096 \[DEVICE_SDK_KEY_TYPE\]]:TYPE:(ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096)"
+  "--cert[certificate for TLS\; its key is --key]:FILE:_files"
+  "--key-out[where the private key goes\: a new file (PKCS\#8, mode 0600), or a key URI to import it\; never stdout]:FILE|URI:"
+  "--rescue[where the private key goes if --key-out is a URI and the import fails (default\: device-sdk-rescued-key.pem)]:FILE:_files"
+  "--decrypt-key[have the private key encrypted to this key of ours]:URI:"
+  "--decrypt-cert[the certificate of --decrypt-key, which the server knows it by]:FILE:_files"
+  "--decrypt-secret-file[have it encrypted to a secret shared with the server\: hex digits of 16, 24 or 32 bytes]:FILE:_files"
+  "--decrypt-id[identifier of --decrypt-secret-file]:HEX:"
+  "--allow-clear[take the private key protected by nothing but TLS]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_est_serverkeygen_defaults_added=0
 
 _shtab_device_sdk_keys_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -724,7 +829,9 @@ _shtab_device_sdk_est() {
         cacerts) _arguments -C -s $_shtab_device_sdk_est_cacerts_options ;;
         csrattrs) _arguments -C -s $_shtab_device_sdk_est_csrattrs_options ;;
         enroll) _arguments -C -s $_shtab_device_sdk_est_enroll_options ;;
+        fullcmc) _arguments -C -s $_shtab_device_sdk_est_fullcmc_options ;;
         reenroll) _arguments -C -s $_shtab_device_sdk_est_reenroll_options ;;
+        serverkeygen) _arguments -C -s $_shtab_device_sdk_est_serverkeygen_options ;;
       esac
   esac
 }

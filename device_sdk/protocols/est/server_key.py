@@ -9,7 +9,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from device_sdk.errors import ServerKeyError, VerificationError, WireError
+from device_sdk.errors import ClockError, ServerKeyError, VerificationError, WireError
 from device_sdk.model.http import BodyBuilder, ConnectionFacts, HttpRequest
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
@@ -98,15 +98,21 @@ def check_server_key(
         raise ServerKeyError(
             f"{judgement.url}: no certificate of the answer is for the private key beside it", url=judgement.url
         )
-    enrolled = check_issued(
-        answer.certificates,
-        csr,
-        anchors=judgement.anchors,
-        intermediates=judgement.intermediates,
-        now=judgement.now,
-        url=judgement.url,
-        public_key=key.public_key(),
-    )
+    try:
+        enrolled = check_issued(
+            answer.certificates,
+            csr,
+            anchors=judgement.anchors,
+            intermediates=judgement.intermediates,
+            now=judgement.now,
+            url=judgement.url,
+            public_key=key.public_key(),
+        )
+    except ClockError as error:
+        # the certificate is nothing without its key, and the next request gets both anew
+        error.pem = None
+        error.hint = "set the clock and ask again; neither the key nor the certificate was kept"
+        raise
     return ServerKey(enrolled.certificate, enrolled.chain, enrolled.anchor, pkcs8_of(key), enrolled.differences)
 
 

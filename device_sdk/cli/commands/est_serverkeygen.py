@@ -1,0 +1,142 @@
+"""`device-sdk est serverkeygen`: a key and a certificate from the server (RFC 7030 section 4.4)."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from device_sdk.cli import inputs, waiting
+from device_sdk.cli.delivery import deliver
+from device_sdk.cli.files import OutputFile, read_file
+from device_sdk.cli.key_output import RESCUE_NAME, KeyOutput
+from device_sdk.cli.output import Output
+from device_sdk.cli.pem import certificates_from, describe, pem_of
+from device_sdk.cli.secrets import secret_in
+from device_sdk.cli.settings import Settings, Source, add_settings
+from device_sdk.errors import ConfigurationError, KeyStoreError
+
+if TYPE_CHECKING:
+    from device_sdk.client.est import ServerKey
+    from device_sdk.model.trust import TlsIdentity
+    from device_sdk.protocols.est.server_key_request import ProtectionKey
+
+
+def add_arguments(operation: argparse.ArgumentParser) -> None:
+    """Describe what `est serverkeygen` has beyond the other operations."""
+    add_settings(operation, *inputs.IDENTITY, "key.type")
+    operation.add_argument("--cert", metavar="FILE", help="certificate for TLS; its key is --key")
+    operation.add_argument(
+        "--key-out",
+        metavar="FILE|URI",
+        required=True,
+        help="where the private key goes: a new file (PKCS#8, mode 0600), or a key URI to import it; never stdout",
+    )
+    operation.add_argument(
+        "--rescue",
+        metavar="FILE",
+        help=f"where the private key goes if --key-out is a URI and the import fails (default: {RESCUE_NAME})",
+    )
+    operation.add_argument("--decrypt-key", metavar="URI", help="have the private key encrypted to this key of ours")
+    operation.add_argument(
+        "--decrypt-cert", metavar="FILE", help="the certificate of --decrypt-key, which the server knows it by"
+    )
+    operation.add_argument(
+        "--decrypt-secret-file",
+        metavar="FILE",
+        help="have it encrypted to a secret shared with the server: hex digits of 16, 24 or 32 bytes",
+    )
+    operation.add_argument("--decrypt-id", metavar="HEX", help="identifier of --decrypt-secret-file")
+    operation.add_argument(
+        "--allow-clear", action="store_true", help="take the private key protected by nothing but TLS"
+    )
+    operation.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    from device_sdk.cli.commands import est
+    from device_sdk.model.keys import KeyType
+
+    _check(options)
+    kind = settings.text("key.type")
+    with ExitStack() as opened:
+        protection = _protection(options, settings, opened)
+        identity = _identity(options, settings, opened)
+        file = opened.enter_context(OutputFile(options.out))
+        place = opened.enter_context(KeyOutput(options.key_out, options.rescue, settings))
+        signer = None
+        if identity is None and settings.source("key.uri") is Source.FLAG:
+            signer = inputs.open_key(settings.require("key.uri"), settings, opened)
+        client = opened.enter_context(est._client(settings, out, identity))
+        generated = client.serverkeygen(
+            est._enrolment_spec(settings, identity, change_name=False),
+            signer,
+            decrypt=protection,
+            allow_clear=options.allow_clear,
+            key_type=KeyType(kind) if kind else None,
+            wait_s=inputs.wait(settings),
+            progress=waiting.patience(out),
+        )
+        return _store(generated, place, file, out)
+
+
+def _store(generated: ServerKey, place: KeyOutput, file: OutputFile, out: Output) -> int:
+    """The key first; the certificate is delivered whatever became of it."""
+    for note in generated.differences:
+        out.say(f"note: {note}")
+    pem = pem_of(generated.chain)
+    data = {"certificate": describe(generated.certificate), "pem": pem.decode(), "notes": list(generated.differences)}
+    try:
+        data |= place.store(generated.private_key)
+    except (KeyStoreError, ConfigurationError) as error:
+        if file.path:
+            file.write(pem)
+            data |= {"file": file.path}
+        elif not out.as_json:
+            out.content(pem)
+        out.error(error, data)
+        return error.exit_code
+    return deliver(file, pem, data, out)
+
+
+def _check(options: argparse.Namespace) -> None:
+    if bool(options.decrypt_key) != bool(options.decrypt_cert):
+        raise ConfigurationError("--decrypt-key and --decrypt-cert go together")
+    if bool(options.decrypt_secret_file) != bool(options.decrypt_id):
+        raise ConfigurationError("--decrypt-secret-file and --decrypt-id go together")
+    ways = [options.decrypt_key, options.decrypt_secret_file, options.allow_clear]
+    if sum(map(bool, ways)) != 1:
+        raise ConfigurationError(
+            "say how the private key is to be protected, one way",
+            hint="give --decrypt-key with --decrypt-cert, --decrypt-secret-file with --decrypt-id, or --allow-clear",
+        )
+    if options.key_out == "-":
+        raise ConfigurationError("a private key does not go to standard output", hint="give a file or a key URI")
+
+
+def _protection(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> ProtectionKey | None:
+    from device_sdk.client.est import DecryptionKey, SharedKey
+    from device_sdk.model.secret import Secret
+
+    if options.decrypt_key:
+        certificate = certificates_from(read_file(options.decrypt_cert), options.decrypt_cert)[0]
+        return DecryptionKey(certificate, inputs.open_key(options.decrypt_key, settings, opened))
+    if options.decrypt_secret_file:
+        digits = secret_in(options.decrypt_secret_file).reveal()
+        key = _bytes(digits.decode("ascii", "replace"), f"{options.decrypt_secret_file} does not hold")
+        return SharedKey(_bytes(options.decrypt_id, "--decrypt-id is not"), Secret(key))
+    return None
+
+
+def _bytes(digits: str, what: str) -> bytes:
+    try:
+        return bytes.fromhex(digits.strip())
+    except ValueError:
+        # not chained: the cause would say where in a secret something is wrong
+        raise ConfigurationError(f"{what} hex digits") from None
+
+
+def _identity(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> TlsIdentity | None:
+    if not options.cert:
+        return None
+    return inputs.tls_identity(options.cert, settings.require("key.uri"), settings, opened)

@@ -1,0 +1,102 @@
+"""Where a private key goes that came from elsewhere: a file nobody else can read, or a keystore; never to stdout (EST-202)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from device_sdk.cli.files import OutputFile
+from device_sdk.cli.secrets import pin_provider
+from device_sdk.cli.settings import Settings
+from device_sdk.errors import ConfigurationError, KeyExistsError, KeyStoreError
+
+if TYPE_CHECKING:
+    from device_sdk.model.secret import Secret
+
+RESCUE_NAME = "device-sdk-rescued-key.pem"
+_URI = re.compile(r"(pkcs11|tpm2|file):", re.IGNORECASE)
+_MODE = 0o600
+
+
+class KeyOutput:
+    """A place for one private key, looked at before the key is asked for. A context manager.
+
+    A file is made for good when the key is there, complete and with mode 0600; a name that is taken is refused. A keystore
+    is opened, which asks for its PIN, and the name has to be free. Should the import fail afterwards all the same, the key
+    goes to a rescue file, for which there is room already.
+
+    Args:
+        place: a file, or a key URI of a keystore that takes keys.
+        rescue: where the key goes if the import fails; RESCUE_NAME in the working directory if None.
+        settings: where the keystore's PIN is.
+
+    Raises:
+        ConfigurationError: the file, or the rescue file, cannot be made, or there is one.
+        KeyExistsError: there is a key of that name.
+        UriError, KeyStoreError: the keystore cannot be used.
+    """
+
+    def __init__(self, place: str, rescue: str | None, settings: Settings) -> None:
+        self._uri = place if _URI.match(place) else None
+        self._settings = settings
+        self._path = place if self._uri is None else rescue or RESCUE_NAME
+        if self._uri is None and rescue is not None:
+            raise ConfigurationError("--rescue is for keys that go to a keystore", hint="leave it out")
+        _require_free(self._path, rescued=self._uri is not None)
+        if self._uri is not None:
+            self._require_room(self._uri)
+        self._file = OutputFile(self._path, mode=_MODE)
+
+    def store(self, private_key: Secret) -> dict[str, str]:
+        """Put the key there; says where it is, for the result.
+
+        Args:
+            private_key: DER PrivateKeyInfo.
+
+        Raises:
+            KeyStoreError: the import failed; the hint says where the key is.
+            ConfigurationError: the file could not be written.
+        """
+        if self._uri is None:
+            _require_free(self._path, rescued=False)
+            self._file.write(_pem(private_key))
+            return {"key_file": self._path}
+        from device_sdk.keystores import registry
+
+        try:
+            with registry.import_key(self._uri, private_key, pin=pin_provider(self._settings)) as key:
+                return {"key_uri": key.info.uri}
+        except KeyStoreError as error:
+            self._file.write(_pem(private_key))
+            error.hint = f"the key is in {self._path}; `device-sdk keys import` can try again, then delete that file"
+            raise
+
+    def _require_room(self, uri: str) -> None:
+        """The keystore answers, its PIN is right, and the name is free."""
+        from device_sdk.keystores import registry
+
+        if found := registry.list_keys(uri, pin=pin_provider(self._settings)):
+            raise KeyExistsError(f"{found[0].uri}: there is a key of this name already", uri=found[0].uri)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._file.__exit__(kind, exc, tb)
+
+
+def _require_free(path: str, *, rescued: bool) -> None:
+    """A private key replaces nothing, least of all another one; and devices, stdout among them, are no place for it."""
+    if Path(path).is_symlink() or Path(path).exists():
+        hint = "move it away, or name another file by --rescue" if rescued else "name a file that is not there yet"
+        raise ConfigurationError(f"{path} is there already, and a private key replaces nothing", hint=hint)
+
+
+def _pem(private_key: Secret) -> bytes:
+    import base64
+
+    text = base64.encodebytes(private_key.reveal()).replace(b"\n", b"")
+    lines = b"".join(text[start : start + 64] + b"\n" for start in range(0, len(text), 64))
+    return b"-----BEGIN PRIVATE KEY-----\n" + lines + b"-----END PRIVATE KEY-----\n"
