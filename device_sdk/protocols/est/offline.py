@@ -1,0 +1,164 @@
+"""Requests and answers as files, for a device that no network reaches: somebody carries them to the server and back.
+
+The request is a JSON object, the answer whatever was saved of it. Nothing about the way of these files is trusted: the
+answer is bound to the request by the key, and to the CA by the trust anchors, as it is online.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from device_sdk.errors import LocalProtocolError, RemoteProtocolError, TruncatedResponseError
+from device_sdk.model.http import MAX_RESPONSE_BYTES, ConnectionFacts, HttpResponse
+from device_sdk.protocols.est.urls import EstEndpoint, Operation
+
+FORMAT = "device-sdk/est-request"
+VERSION = 1
+_MAX_HEAD_BYTES = 64 * 1024
+_MAX_HEADS = 8
+_OFFLINE = ConnectionFacts(tls_version="", cipher="")
+
+
+@dataclass(frozen=True)
+class OfflineRequest:
+    """A request to be carried by hand.
+
+    It is not bound to any TLS connection, since there is none: to a server it says who holds the key, and nothing about
+    who sends it (EST-90). Whoever carries it authenticates to the server as that server wants it.
+
+    Attributes:
+        operation: "cacerts", "simpleenroll" or "simplereenroll".
+        method: "GET" or "POST".
+        url: absolute.
+        headers: the fields that matter; Host and Content-Length are the sender's.
+        body: exact bytes, base64 text (EST-41), or None.
+        spki_sha256: SHA-256 of the SubjectPublicKeyInfo to certify, hex, or None.
+        created: when, UTC.
+    """
+
+    operation: str
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    created: datetime
+    body: bytes | None = field(default=None, repr=False)
+    spki_sha256: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """As data: what the file holds."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "operation": self.operation,
+            "method": self.method,
+            "url": self.url,
+            "headers": dict(self.headers),
+            "body": None if self.body is None else self.body.decode("ascii"),
+            "channel_binding": None,
+            "spki_sha256": self.spki_sha256,
+            "created": self.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+
+    def to_bytes(self) -> bytes:
+        """The file."""
+        return json.dumps(self.to_json(), indent=2).encode("ascii") + b"\n"
+
+
+def offline_request(
+    endpoint: EstEndpoint, operation: Operation, created: datetime, *, body: bytes | None = None, spki: bytes = b""
+) -> OfflineRequest:
+    """The request of one operation.
+
+    Args:
+        endpoint: where it is meant for.
+        operation: CACERTS, SIMPLE_ENROLL or SIMPLE_REENROLL.
+        created: the present.
+        body: the encoded CSR.
+        spki: DER of the public key to certify.
+
+    Raises:
+        LocalProtocolError: another operation.
+    """
+    headers: tuple[tuple[str, str], ...] = (("Accept", "application/pkcs7-mime"),)
+    if operation in (Operation.SIMPLE_ENROLL, Operation.SIMPLE_REENROLL):
+        headers = (("Content-Type", "application/pkcs10"), *headers)
+    elif operation is not Operation.CACERTS:
+        raise LocalProtocolError(f"{operation.value} cannot be done offline")
+    digest = hashlib.sha256(spki).hexdigest() if spki else None
+    method = "POST" if body is not None else "GET"
+    return OfflineRequest(operation.value, method, endpoint.url(operation), headers, created, body, digest)
+
+
+def read_saved_answer(data: bytes, url: str) -> HttpResponse:
+    """The answer in a file: the whole HTTP response as `curl -i` saves it, or its body alone.
+
+    A body alone counts as a 200 without a Content-Type; what reads it finds out whether it is base64, DER or PEM. Of
+    several heads, which `curl -i` leaves of a 401 or a proxy, the last counts.
+
+    Args:
+        data: the file.
+        url: where the answer came from, for messages.
+
+    Raises:
+        RemoteProtocolError: empty, too large, or a head that is none.
+        TruncatedResponseError: less than its Content-Length says.
+    """
+    if len(data) > MAX_RESPONSE_BYTES:
+        raise RemoteProtocolError(f"{url}: the saved answer is larger than {MAX_RESPONSE_BYTES} bytes", url=url)
+    if not data.strip():
+        raise RemoteProtocolError(f"{url}: the saved answer is empty", url=url)
+    status, body = 200, data
+    fields: tuple[tuple[str, str], ...] = ()
+    for _ in range(_MAX_HEADS):
+        if not body.startswith(b"HTTP/"):
+            return HttpResponse(status, fields, _content(fields, body, url), url, _OFFLINE)
+        status, fields, body = _split_head(body, url)
+    raise RemoteProtocolError(f"{url}: the saved answer has more than {_MAX_HEADS} heads", url=url)
+
+
+def _split_head(data: bytes, url: str) -> tuple[int, tuple[tuple[str, str], ...], bytes]:
+    ends = [(data.find(mark), mark) for mark in (b"\r\n\r\n", b"\n\n") if mark in data]
+    position, mark = min(ends, default=(-1, b""))
+    if not 0 <= position <= _MAX_HEAD_BYTES:
+        raise TruncatedResponseError(f"{url}: the saved answer ends inside its header fields", url=url)
+    first, *lines = data[:position].decode("latin-1").replace("\r\n", "\n").split("\n")
+    version, _, rest = first.partition(" ")
+    if version not in ("HTTP/1.0", "HTTP/1.1", "HTTP/2", "HTTP/3") or not rest[:3].isdigit() or len(rest) < 3:
+        raise RemoteProtocolError(f"{url}: the saved answer has no status line, but {first[:40]!r}", url=url)
+    pairs = (line.partition(":") for line in lines)
+    fields = tuple((name.strip(), value.strip()) for name, colon, value in pairs if colon)
+    return int(rest[:3]), fields, data[position + len(mark) :]
+
+
+def _content(fields: tuple[tuple[str, str], ...], body: bytes, url: str) -> bytes:
+    """The body as its framing says; tools that save it have mostly undone a chunked coding, and leave the field there."""
+    named = {name.lower(): value for name, value in fields}
+    if named.get("transfer-encoding", "").lower() == "chunked":
+        return _dechunked(body) or body
+    length = named.get("content-length", "")
+    if length.isascii() and length.isdigit() and len(body) < int(length[:18]):
+        raise TruncatedResponseError(
+            f"{url}: the saved answer ends {int(length[:18]) - len(body)} bytes too early", url=url
+        )
+    return body
+
+
+def _dechunked(body: bytes) -> bytes | None:
+    """The content of a chunked body; None if it is not one from beginning to end."""
+    content = bytearray()
+    position = 0
+    while True:
+        line, mark, _ = body[position : position + 64].partition(b"\r\n")
+        size_text = line.partition(b";")[0].strip()
+        if not mark or not 1 <= len(size_text) <= 8 or not all(char in b"0123456789abcdefABCDEF" for char in size_text):
+            return None
+        start, size = position + len(line) + 2, int(size_text, 16)
+        if size == 0:
+            return bytes(content)
+        if body[start + size : start + size + 2] != b"\r\n":
+            return None
+        content += body[start : start + size]
+        position = start + size + 2
