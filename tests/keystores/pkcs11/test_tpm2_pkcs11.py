@@ -12,6 +12,7 @@ import pytest
 from device_sdk_simulators.swtpm import Swtpm
 
 from device_sdk.keystores.pkcs11.places import directories
+from tests.keystores.foreign_keys import pkcs8
 
 PIN, SO_PIN = "4321", "87654321"
 
@@ -177,3 +178,29 @@ def test_the_token_itself_counts_no_leaked_session(tpm_token: TpmToken) -> None:
     """CK_TOKEN_INFO: after 160 signatures and 160 failures in 8 threads there are not more sessions than users."""
     (sessions,) = tpm_token.python(COUNT, tpm_token.uri("device"))  # type: ignore[misc]  # a list
     assert 1 <= sessions <= 9
+
+
+IMPORT = """
+import pathlib
+before = len(list_keys(sys.argv[1].replace(";object=device", "")))
+try:
+    import_key(sys.argv[1], Secret(pathlib.Path(sys.argv[2]).read_bytes()))
+except KeyStoreError as error:
+    results.append([error.code, len(list_keys(sys.argv[1].replace(";object=device", ""))) - before])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key_type", ["ec-p256", "rsa-2048"])
+def test_est_202_a_module_without_any_way_in_for_private_keys(
+    tpm_token: TpmToken, tmp_path: Path, key_type: str
+) -> None:
+    """tpm2-pkcs11 has neither C_CreateObject for private keys nor C_UnwrapKey: a typed error, and nothing is left."""
+    (tmp_path / "key.der").write_bytes(pkcs8(key_type))
+    code = "from device_sdk import Secret\n" + IMPORT
+    results = tpm_token.python(code, tpm_token.uri("device"), str(tmp_path / "key.der"))
+    assert results == [["mechanism-unsupported", 0]]
+    listed = tpm_token.run(
+        "pkcs11-tool", "--module", str(tpm_token.module), "--token-label", "tpm", "--login", "--pin", PIN, "-O"
+    )
+    assert "Object" not in listed
