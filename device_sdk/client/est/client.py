@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 from cryptography import x509
 
 from device_sdk.client.est.clock import Clock
-from device_sdk.client.est.connections import Connections
+from device_sdk.client.est.connections import Connections, unvouched
 from device_sdk.client.est.csr_body import CsrBody
 from device_sdk.client.est.exchange import Exchanges
 from device_sdk.client.est.patience import Patience, Progress
@@ -94,6 +94,8 @@ class EstClient:
         self._ca: CaCertificates | None = None
 
         def connect(origin: str, *, show_identity: bool) -> Transport:
+            if origin != self._endpoint.origin and not (trust.explicit or trust.implicit):
+                raise unvouched(origin)
             return open_transport(
                 origin,
                 trust,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from device_sdk.errors import RedirectRefusedError
 from device_sdk.protocols.est.redirects import RedirectRule
 from device_sdk.protocols.est.urls import origin_of
 from device_sdk.transports.base import Transport
@@ -59,6 +60,15 @@ class Connections:
         """Close all; a later request opens a new one."""
         for transport in self._transports.values():
             transport.close()
+
+
+def unvouched(origin: str) -> RedirectRefusedError:
+    """For a client that has a password of its own server (SRP) and no trust anchor: the password goes nowhere else."""
+    return RedirectRefusedError(
+        f"a redirect leads to {origin}, and the shared password authorizes its own server only",
+        hint="give trust anchors for that server, or its own password",
+        location=origin,
+    )
 
 
 def _origin(url: str) -> str:
