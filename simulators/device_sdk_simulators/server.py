@@ -142,6 +142,7 @@ class ReferenceServer:
         return listener
 
     def _tls_settings(self) -> TlsSettings:
+        self.policy.own_names = frozenset((*LOCAL_NAMES, *self._profile.names))
         main, *others = self._shown
         return tls_settings(main, self._profile, self.policy.third_party_anchors, *others)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,7 +24,7 @@ class Wish:
     Attributes:
         subject: may be empty if there are alternative names.
         public_key: the device's.
-        extensions: those of the CSR; SAN, EKU and subjectDirectoryAttributes are copied.
+        extensions: those of the CSR; those a client may ask for go into the certificate.
         not_before: begin of validity.
         not_after: end of validity.
     """
@@ -38,7 +37,7 @@ class Wish:
 
 
 def issue(issuer: Authority, wish: Wish) -> x509.Certificate:
-    """Sign a device certificate: what was asked for, key usage by key type, EKU clientAuth unless others were asked."""
+    """Sign a device certificate: what was asked for; unless it was, key usage by key type and EKU clientAuth."""
     builder = (
         x509.CertificateBuilder()
         .subject_name(wish.subject)
@@ -48,25 +47,36 @@ def issue(issuer: Authority, wish: Wish) -> x509.Certificate:
         .not_valid_before(wish.not_before)
         .not_valid_after(min(wish.not_after, issuer.certificate.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(key_usage(wish.public_key), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(wish.public_key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
-        .add_extension(x509.ExtendedKeyUsage(_extended_usages(wish.extensions)), critical=False)
     )
-    for extension in wish.extensions:
-        if extension.oid == x509.SubjectAlternativeName.oid:
-            # RFC 5280 section 4.2.1.6: critical where the subject is empty
-            builder = builder.add_extension(extension.value, critical=not list(wish.subject))
-        elif extension.oid == SUBJECT_DIRECTORY_ATTRIBUTES:
-            builder = builder.add_extension(extension.value, critical=False)
+    for value, critical in _profile(wish).values():
+        builder = builder.add_extension(value, critical=critical)
     return builder.sign(issuer.key, digest_for(issuer.key))
 
 
-def _extended_usages(extensions: x509.Extensions) -> Sequence[x509.ObjectIdentifier]:
-    try:
-        return list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    except x509.ExtensionNotFound:
-        return [ExtendedKeyUsageOID.CLIENT_AUTH]
+def _profile(wish: Wish) -> dict[x509.ObjectIdentifier, tuple[x509.ExtensionType, bool]]:
+    """Extensions and whether they are critical: what every certificate has, replaced by what was asked for."""
+    found: dict[x509.ObjectIdentifier, tuple[x509.ExtensionType, bool]] = {
+        x509.KeyUsage.oid: (key_usage(wish.public_key), True),
+        x509.SubjectKeyIdentifier.oid: (x509.SubjectKeyIdentifier.from_public_key(wish.public_key), False),
+        x509.ExtendedKeyUsage.oid: (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False),
+    }
+    for extension in wish.extensions:
+        critical = extension.critical
+        if isinstance(extension.value, (x509.BasicConstraints, x509.AuthorityKeyIdentifier)):
+            continue
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            # RFC 5280 section 4.2.1.6: critical where the subject is empty, and should not be otherwise
+            critical = not list(wish.subject)
+        found[extension.oid] = (extension.value, critical or isinstance(extension.value, x509.KeyUsage))
+    return found
+
+
+def asked_usages(usage: x509.KeyUsage) -> set[str]:
+    """The bits that are set, by the names of `x509.KeyUsage`."""
+    names = ["digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"]
+    names += ["key_cert_sign", "crl_sign", *(("encipher_only", "decipher_only") if usage.key_agreement else ())]
+    return {name for name in names if getattr(usage, name)}
 
 
 def key_usage(public_key: CertificatePublicKeyTypes) -> x509.KeyUsage:

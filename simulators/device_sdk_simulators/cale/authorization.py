@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from sqlite3 import Row
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk_simulators.ca.hierarchy import Authority
@@ -21,7 +22,7 @@ from device_sdk_simulators.cale.decoy import DEFAULT_KIND, PublicKey, kind_of, m
 from device_sdk_simulators.cale.envelope import seal
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.bodies import decode_body, wrap
-from device_sdk_simulators.est.csr import read_csr
+from device_sdk_simulators.est.csr import CertificationRequest, read_csr
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.policy import Policy
 
@@ -102,7 +103,7 @@ class AuthorizationServer:
             csr.csr.public_bytes(Encoding.DER),
         )
         certificate = self._certificate(
-            Registration(self._owner(identity), csr.public_key), self._policy.cale_certificate_lifetime
+            Registration(self._owner(identity), _encryption_key(csr)), self._policy.cale_certificate_lifetime
         )
         response = self._sealed(f"{guid}\n".encode(), certificate, cipher, misleading=True)
         response.facts = {"guid": guid}
@@ -155,7 +156,7 @@ class AuthorizationServer:
 
     def _read(self, row: Row) -> Registration | None:
         try:
-            return Registration(self._owner(row["identity"]), read_csr(row["csr"], self._policy).public_key)
+            return Registration(self._owner(row["identity"]), _encryption_key(read_csr(row["csr"], self._policy)))
         except HttpError:
             # the policy has changed since: this key does not count any more
             return None
@@ -199,3 +200,10 @@ class AuthorizationServer:
             guid.lower(),
         )
         return changed == 1
+
+
+def _encryption_key(csr: CertificationRequest) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:
+    """The key answers are encrypted to; HttpError 400 for one that can only sign."""
+    if isinstance(csr.public_key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)):
+        return csr.public_key
+    raise HttpError(400, "nothing can be encrypted to this kind of key")

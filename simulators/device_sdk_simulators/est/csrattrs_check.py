@@ -11,7 +11,7 @@ from pyasn1.error import PyAsn1Error
 from pyasn1_alt_modules import rfc5280
 
 from device_sdk_simulators.csr_demand import Demand, DemandedExtension
-from device_sdk_simulators.est.csr import CertificationRequest
+from device_sdk_simulators.est.csr import CertificationRequest, key_name
 from device_sdk_simulators.http.messages import HttpError
 
 _SAN = "2.5.29.17"
@@ -37,7 +37,7 @@ def check_demand(demand: Demand, request: CertificationRequest, *, renewal: bool
 
 def _key_and_signature(demand: Demand, request: CertificationRequest) -> Iterator[str]:
     key = request.public_key
-    found = f"ec-p{key.key_size}" if not hasattr(key, "encrypt") else f"rsa-{key.key_size}"
+    found = key_name(key)
     if demand.key is not None and found != demand.key:
         yield f"the key is {found}, not {demand.key}"
     if demand.signature is not None and demand.form != "rfc9908":
