@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device_sdk_simulators.cli import demands, full_cmc, queue, rollover, srp
+from device_sdk_simulators.cli import demands, full_cmc, queue, rollover, server_key, srp
 from device_sdk_simulators.cli import option_types as types
 from device_sdk_simulators.cli.option_files import read_anchors, read_documents, read_password
 from device_sdk_simulators.cli.speaking import UsageError, say
@@ -41,6 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", action="store_true", help="describe the server as one JSON line when it is ready")
     srp.add_arguments(parser)
     full_cmc.add_arguments(parser)
+    server_key.add_arguments(parser)
     _add_policy(parser)
     parser.set_defaults(run=run)
     queue.add_parsers(commands)
@@ -130,6 +131,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--tls-min {options.tls_min} is above --tls-max {options.tls_max}")
     documents = read_documents(options.document)
     cmc_secrets = full_cmc.read_secrets(options)
+    wrapping_secrets = server_key.read_secrets(options)
     server = ReferenceServer(
         options.state,
         host=options.host,
@@ -144,6 +146,7 @@ def run(options: argparse.Namespace) -> int:
     server.cale.resource.documents.update(documents)
     _configure(server, options)
     full_cmc.configure(server, options, cmc_secrets)
+    server_key.configure(server, options, wrapping_secrets)
     with server:
         facts = server.describe()
         say(json.dumps(facts) if options.json else "\n".join(f"{k}: {v}" for k, v in facts.items()))

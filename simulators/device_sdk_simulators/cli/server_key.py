@@ -1,0 +1,82 @@
+"""Options of `device-sdk-sim server` for /serverkeygen."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from device_sdk_simulators.cli.option_files import read_password
+from device_sdk_simulators.cli.speaking import UsageError
+
+if TYPE_CHECKING:
+    from device_sdk_simulators.server import ReferenceServer
+
+_KEY_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the options."""
+    group = parser.add_argument_group("server-side key generation (RFC 7030 section 4.4)")
+    group.add_argument(
+        "--serverkeygen",
+        choices=("clear", "secret", "certificate"),
+        action="append",
+        default=[],
+        help="serve /serverkeygen, with the private key protected so: by TLS alone, encrypted to a shared secret, encrypted"
+        " to the key of a certificate of this CA; repeatable",
+    )
+    group.add_argument(
+        "--serverkeygen-type",
+        choices=_KEY_TYPES,
+        action="append",
+        default=[],
+        help="what is generated: the type of the request's own key, if it is one of these, else the first",
+    )
+    group.add_argument(
+        "--serverkeygen-secret",
+        type=_secret,
+        action="append",
+        default=[],
+        metavar="HEX=FILE",
+        help="identifier and file of a shared secret: hex digits of 16, 24 or 32 bytes, on the first line",
+    )
+
+
+def read_secrets(options: argparse.Namespace) -> dict[bytes, bytes]:
+    """The shared secrets by their identifiers, before anything is made; UsageError."""
+    if not options.serverkeygen and (options.serverkeygen_type or options.serverkeygen_secret):
+        raise UsageError("--serverkeygen-type and --serverkeygen-secret need --serverkeygen")
+    if options.serverkeygen_secret and "secret" not in options.serverkeygen:
+        raise UsageError("--serverkeygen-secret needs --serverkeygen secret")
+    return {identifier: _key(file) for identifier, file in options.serverkeygen_secret}
+
+
+def configure(server: ReferenceServer, options: argparse.Namespace, secrets: dict[bytes, bytes]) -> None:
+    """Switch on what the options say."""
+    server.policy.serverkeygen = set(options.serverkeygen)
+    if options.serverkeygen_type:
+        server.policy.serverkeygen_types = tuple(options.serverkeygen_type)
+    for identifier, secret in secrets.items():
+        server.est.server_keys.secrets.add(identifier, secret)
+
+
+def _key(file: Path) -> bytes:
+    try:
+        key = bytes.fromhex(read_password(file, "--serverkeygen-secret"))
+    except ValueError:
+        key = b""
+    if len(key) not in (16, 24, 32):
+        raise UsageError(f"--serverkeygen-secret {file}: the first line is not hex digits of 16, 24 or 32 bytes")
+    return key
+
+
+def _secret(text: str) -> tuple[bytes, Path]:
+    name, equals, file = text.partition("=")
+    try:
+        identifier = bytes.fromhex(name)
+    except ValueError:
+        identifier = b""
+    if not equals or not file or not 1 <= len(identifier) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEX=FILE with an identifier of 1 to 64 bytes")
+    return identifier, Path(file)
