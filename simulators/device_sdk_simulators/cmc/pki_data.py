@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pyasn1.codec.der.decoder import decode
@@ -87,6 +88,19 @@ def read_pki_data(content: bytes) -> FullRequest:
         return FullRequest(_controls(data), _request(data, requests_der), requests_der)
     except (PyAsn1Error, ValueError, TypeError, KeyError, IndexError) as error:
         raise CmcRefusedError(BAD_REQUEST, "the content is not a PKIData") from error
+
+
+def read_echo(content: bytes) -> tuple[int | None, bytes | None]:
+    """TransactionId and senderNonce as far as they can be read: an answer repeats them, also to a request that is wrong."""
+    found: dict[univ.ObjectIdentifier, base.Asn1Item] = {}
+    with suppress(PyAsn1Error, ValueError, TypeError, IndexError):
+        data, _rest = decode(content, asn1Spec=rfc6402.PKIData())
+        for tagged in data["controlSequence"]:
+            oid = tagged["attrType"]
+            if oid in (rfc6402.id_cmc_transactionId, rfc6402.id_cmc_senderNonce):
+                found.setdefault(oid, decode(bytes(tagged["attrValues"][0]), asn1Spec=KNOWN[oid])[0])
+    number, nonce = found.get(rfc6402.id_cmc_transactionId), found.get(rfc6402.id_cmc_senderNonce)
+    return None if number is None else int(number), None if nonce is None else bytes(nonce)
 
 
 def elements(der: bytes) -> list[bytes]:

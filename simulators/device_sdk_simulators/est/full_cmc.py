@@ -12,7 +12,7 @@ from device_sdk_simulators.ca.names import same_name
 from device_sdk_simulators.cmc.answer import CONFIRM_REQUIRED, PENDING, SUCCESS, Answer, Responder, Status
 from device_sdk_simulators.cmc.authors import identify_certificate, identify_request_key, require_no_proofs
 from device_sdk_simulators.cmc.message import Message, read_message
-from device_sdk_simulators.cmc.pki_data import FullRequest, read_pki_data
+from device_sdk_simulators.cmc.pki_data import FullRequest, read_echo, read_pki_data
 from device_sdk_simulators.cmc.refusal import (
     BAD_CERT_ID,
     BAD_MESSAGE_CHECK,
@@ -20,6 +20,7 @@ from device_sdk_simulators.cmc.refusal import (
     BAD_TIME,
     NO_KEY_REUSE,
     POP_FAILED,
+    POP_REQUIRED,
     CmcRefusedError,
 )
 from device_sdk_simulators.cmc.revocation import find_certificate, revoke
@@ -34,6 +35,7 @@ from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.est.site import Surroundings
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 
+NO_SIGNATURE = "1.3.6.1.5.5.7.6.2"
 CLOCK_SKEW = timedelta(minutes=15)
 _LABELS = ("CMS", "PKCS7")
 _MEDIA_TYPES = ("application/pkcs7-mime", "application/x-pkcs7-mime")
@@ -115,10 +117,8 @@ class FullCmc:
             message = read_message(decode_body(case.request.body, _LABELS))
         except HttpError as error:
             raise CmcRefusedError(BAD_REQUEST, error.text) from error
+        case.answer.transaction_id, case.answer.recipient_nonce = read_echo(message.content)
         full = read_pki_data(message.content)
-        nonce = full.octets(rfc6402.id_cmc_senderNonce)
-        case.answer.transaction_id = full.transaction_id
-        case.answer.recipient_nonce = nonce
         case.answer.data_return = full.octets(rfc6402.id_cmc_dataReturn)
         case.facts["transaction_id"] = None if full.transaction_id is None else f"{full.transaction_id:x}"
         now = self._shared.clock()
@@ -159,7 +159,11 @@ class FullCmc:
 
     def _read_csr(self, der: bytes, part: int) -> CertificationRequest:
         try:
-            if not x509.load_der_x509_csr(der).is_signature_valid:
+            csr = x509.load_der_x509_csr(der)
+            if csr.signature_algorithm_oid.dotted_string == NO_SIGNATURE:
+                # EST-135: key establishment keys would need the challenge of section 6.7, which is no part of this server
+                raise CmcRefusedError(POP_REQUIRED, "the request proves no possession of its key", body_parts=(part,))
+            if not csr.is_signature_valid:
                 raise CmcRefusedError(
                     POP_FAILED, "the signature of the request is not one by the key in it", body_parts=(part,)
                 )
