@@ -95,7 +95,7 @@ def test_explicit_anchors_that_are_given_stay_the_only_ones(server, connect):
 
 
 def test_a_request_that_waits(server, connect):
-    """EST-159 and following: 202, then the same again over a connection that proves the password anew."""
+    """EST-164: 202, then the same again over a connection that proves the password anew."""
     server.policy.require_approval = True
     key = new_key()
     client = connect()
