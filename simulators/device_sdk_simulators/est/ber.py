@@ -40,10 +40,11 @@ def _element(data: bytes, start: int, depth: int) -> tuple[bytes, int]:
 def _parts(data: bytes, position: int, length: int | None, depth: int) -> tuple[list[bytes], int]:
     end = None if length is None else position + len(_slice(data, position, length))
     parts: list[bytes] = []
+    within = data if end is None else data[:end]
     while position != end:
         if end is None and data[position : position + 2] == b"\0\0":
             return parts, position + 2
-        part, position = _element(data if end is None else data[:end], position, depth + 1)
+        part, position = _element(within, position, depth + 1)
         parts.append(part)
     return parts, position
 
@@ -51,7 +52,8 @@ def _parts(data: bytes, position: int, length: int | None, depth: int) -> tuple[
 def _joined(number: int, parts: list[bytes]) -> bytes:
     """A string that came in parts; of a BIT STRING each part has a count of unused bits, which only the last may use."""
     contents = [part[_length(part, 1)[1] :] for part in parts]
-    if any(part[0] & 0x1F not in _STRINGS for part in parts):
+    # X.690 section 8.23: strings of characters are cut up as octet strings are
+    if any(part[0] not in ({3} if number == 3 else {number, 4}) for part in parts):
         raise ValueError("a string has parts that are none")
     if number == 3:
         if not contents or any(not one for one in contents) or any(one[0] for one in contents[:-1]):

@@ -6,6 +6,7 @@ from device_sdk_simulators.csr_demand import Demand
 from device_sdk_simulators.est.attributes import CHALLENGE_PASSWORD, EST_IDENTITY_LINKING
 from device_sdk_simulators.est.challenges import OTP_CHALLENGE, REVOCATION_CHALLENGE
 from device_sdk_simulators.est.csrattrs_forms import csr_attrs, listed, template
+from device_sdk_simulators.est.csrattrs_keys import insisted_key, names_a_key
 from device_sdk_simulators.policy import Policy
 
 
@@ -22,6 +23,8 @@ def csr_attributes(policy: Policy, demand: Demand | None = None) -> bytes | None
     if demand is None:
         items = list(policy.csrattrs)
         items.extend(oid for oid in challenges if oid not in items)
+        key = None if names_a_key(items) else insisted_key(policy)
+        items.extend([] if key is None else [key])
         return csr_attrs(items) if items else None
     items = [] if demand.form == "rfc9908" else listed(demand, challenges)
     if demand.form in ("rfc9908", "both"):
