@@ -97,8 +97,10 @@ def single_authority(directory: Path, name: str, kind: str, now: datetime) -> Au
 @contextmanager
 def _appearing(directory: Path) -> Iterator[Path]:
     """A directory to fill, which gets its name when it is complete."""
+    # only one process makes this directory: what others left was never used, and there are keys in it
+    for leftover in directory.parent.glob(f".{directory.name}.*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(mode=0o700, parents=True)
     try:
         yield temporary

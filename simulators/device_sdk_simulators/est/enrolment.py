@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+
+from cryptography import x509
 
 from device_sdk_simulators.est.answers import issued, refusal
 from device_sdk_simulators.est.authorize import CHALLENGE, Client
 from device_sdk_simulators.est.bodies import decode_body
+from device_sdk_simulators.est.change_name import ChangedName
 from device_sdk_simulators.est.csr import CertificationRequest, read_csr
-from device_sdk_simulators.est.queue import ApprovalQueue
+from device_sdk_simulators.est.queue import Again, ApprovalQueue, NotApprovedError
 from device_sdk_simulators.est.requirements import Requirements
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.policy import Policy
 
 _CSR_LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
+
+
+@dataclass(frozen=True)
+class Granted:
+    """A request that is to be fulfilled.
+
+    Attributes:
+        client: who asked.
+        csr: what was asked for.
+        name: the name to give instead of the request's, or None.
+        facts: for the log.
+    """
+
+    client: Client
+    csr: CertificationRequest
+    name: ChangedName | None
+    facts: dict[str, object]
 
 
 class Enrolment:
@@ -51,37 +72,76 @@ class Enrolment:
             raise HttpError(401, "", CHALLENGE)
         csr = self._read(request)
         facts |= {"subject": csr.csr.subject.rfc4514_string(), "mac_address": csr.mac_address}
-        if route.operation == "simpleenroll":
-            route.site.gatekeeper.may_enroll(client, csr)
-        else:
-            route.site.gatekeeper.may_reenroll(client, csr)
+        self._authorize(route, client, csr)
         known = self._policy.pending_by_bytes and self._queue.knows_bytes(_who(client, route), csr)
         facts["binding"], name = self._requirements.check(route, client, csr, request.tls, known=known)
         if self._policy.require_approval:
-            waiting = self._wait(client, route, csr)
+            waiting = self._wait(request, client, route, csr)
             if waiting is not None:
                 waiting.facts |= facts
                 return waiting
+        try:
+            return self._deliver(request, route, Granted(client, csr, name, facts))
+        except NotApprovedError:
+            # another connection of the same client was faster
+            waiting = self._wait(request, client, route, csr)
+            if waiting is None:
+                raise HttpError(409, "the approval was used up at the same moment; ask again") from None
+            waiting.facts |= facts
+            return waiting
+
+    def _authorize(self, route: Route, client: Client, csr: CertificationRequest) -> None:
+        """HttpError unless this client may have this certificate."""
+        if route.operation == "simplereenroll":
+            route.site.gatekeeper.may_reenroll(client, csr)
+        else:
+            route.site.gatekeeper.may_enroll(client, csr)
+
+    def _deliver(self, request: Request, route: Route, granted: Granted) -> Response:
+        """Issue, and answer 200."""
+        certificate = self._issue(route, granted, granted.csr)
+        return issued(request, route.site.spoiler.issued(route.operation, certificate), granted.facts)
+
+    def _issue(self, route: Route, granted: Granted, csr: CertificationRequest) -> x509.Certificate:
+        """A certificate for the key in `csr`, which need not be the one that was sent."""
+        client = granted.client
         certificate = route.site.register.issue(
-            csr, client.identity, label=route.label, holder=client.holder, name=name
+            csr,
+            client.identity,
+            label=route.label,
+            holder=client.holder,
+            name=granted.name,
+            asked=granted.csr,
+            approval=_who(client, route) if self._policy.require_approval else None,
         )
         self._requirements.challenges.issued(csr, certificate)
-        facts["issued_serial"] = f"{certificate.serial_number:x}"
-        return issued(request, route.site.spoiler.issued(route.operation, certificate), facts)
+        granted.facts["issued_serial"] = f"{certificate.serial_number:x}"
+        return certificate
 
     def _read(self, request: Request) -> CertificationRequest:
         media_type = request.header("Content-Type")
         if media_type is not None and media_type.split(";")[0].strip().lower() != "application/pkcs10":
             raise HttpError(415, "the body must be application/pkcs10")
-        return read_csr(decode_body(request.body, _CSR_LABELS), self._policy)
+        return self._checked(decode_body(request.body, _CSR_LABELS))
 
-    def _wait(self, client: Client, route: Route, csr: CertificationRequest) -> Response | None:
-        by_bytes = self._policy.pending_by_bytes
-        state = self._queue.state(_who(client, route), csr, self._clock(), by_bytes=by_bytes)
+    def _checked(self, der: bytes) -> CertificationRequest:
+        return read_csr(der, self._policy)
+
+    def _wait(self, request: Request, client: Client, route: Route, csr: CertificationRequest) -> Response | None:
+        """None if the request is approved; 202, or once more what was issued for it before."""
+        who, by_bytes = _who(client, route), self._policy.pending_by_bytes
+        again = Again(self._clock() - self._policy.redelivery, client.certificate)
+        # a key that the server made was sent once, and is not kept
+        kept = None if route.operation == "serverkeygen" else again
+        state = self._queue.state(who, csr, self._clock(), by_bytes=by_bytes, again=kept)
         if state == "denied":
             raise HttpError(403, "the request was denied")
         if state == "approved":
             return None
+        found = self._queue.collected(who, csr, again) if state == "issued" else None
+        if found is not None:
+            facts: dict[str, object] = {"issued_serial": f"{found.serial_number:x}", "again": True}
+            return issued(request, route.site.spoiler.issued(route.operation, found), facts)
         return Response.text(202, "the request waits for approval", [("Retry-After", str(self._policy.retry_after_s))])
 
 

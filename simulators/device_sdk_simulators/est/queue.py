@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
+from dataclasses import dataclass
 from datetime import datetime
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk_simulators.database import Database
@@ -14,6 +17,67 @@ from device_sdk_simulators.est.csr import CertificationRequest
 def fingerprint(request: CertificationRequest) -> str:
     """SHA-256 of the whole CSR, hex."""
     return hashlib.sha256(request.csr.public_bytes(Encoding.DER)).hexdigest()
+
+
+class NotApprovedError(Exception):
+    """There is no approval to collect any more."""
+
+
+def collect(
+    connection: sqlite3.Connection, key: tuple[str, str, str], request: CertificationRequest, serial: str
+) -> None:
+    """Use up the approval of a request for the certificate of that serial number, within the transaction that issues it.
+
+    Args:
+        connection: in a transaction.
+        key: identity, label and operation.
+        request: the CSR.
+        serial: in hex.
+
+    Raises:
+        NotApprovedError: there is none, for example because another thread was faster.
+    """
+    statement = (
+        "UPDATE requests SET state = 'issued', serial = ? WHERE identity = ? AND label = ? AND operation = ?"
+        " AND subject = ? AND spki_sha256 IN (?, ?) AND state = 'approved'"
+    )
+    known_by = request.spki_sha256, fingerprint(request)
+    if not connection.execute(statement, (serial, *key, request.csr.subject.rfc4514_string(), *known_by)).rowcount:
+        raise NotApprovedError
+
+
+@dataclass(frozen=True)
+class Again:
+    """When a request that comes again gets the certificate it was issued before.
+
+    A process that is killed, or a connection that breaks, between the issue and the answer must not cost an approval.
+
+    Attributes:
+        since: only if that was issued after this.
+        shown: the client's certificate: whoever shows the one that was issued has received it.
+    """
+
+    since: datetime
+    shown: x509.Certificate | None
+
+
+def _issued(
+    connection: sqlite3.Connection, key: tuple[str, str, str], request: CertificationRequest, again: Again
+) -> x509.Certificate | None:
+    row = connection.execute(
+        "SELECT der FROM requests JOIN certificates USING (serial) WHERE identity = ? AND requests.label = ?"
+        " AND operation = ? AND requests.subject = ? AND requests.spki_sha256 IN (?, ?) AND state = 'issued'"
+        " AND revoked_at IS NULL AND issued_at > ? ORDER BY id DESC",
+        (
+            *key,
+            request.csr.subject.rfc4514_string(),
+            request.spki_sha256,
+            fingerprint(request),
+            again.since.isoformat(),
+        ),
+    ).fetchone()
+    found = None if row is None else x509.load_der_x509_certificate(row["der"])
+    return None if found == again.shown else found
 
 
 class ApprovalQueue:
@@ -27,15 +91,24 @@ class ApprovalQueue:
         self._database = database
 
     def state(
-        self, key: tuple[str, str, str], request: CertificationRequest, now: datetime, *, by_bytes: bool = False
+        self,
+        key: tuple[str, str, str],
+        request: CertificationRequest,
+        now: datetime,
+        *,
+        by_bytes: bool = False,
+        again: Again | None = None,
     ) -> str:
         """Either "waiting", "approved" or "denied"; a request that is new is written down as waiting.
+
+        With `again` also "issued": see `collected`.
 
         Args:
             key: identity, label and operation.
             request: the CSR.
             now: when it came.
             by_bytes: know the request by its bytes instead of by its key, as some servers do.
+            again: whether a certificate that was issued for it before may be the answer.
         """
         known_by = fingerprint(request) if by_bytes else request.spki_sha256
         columns = (*key, request.csr.subject.rfc4514_string(), known_by)
@@ -47,6 +120,8 @@ class ApprovalQueue:
             ).fetchone()
             if row is not None:
                 return str(row["state"])
+            if again is not None and _issued(connection, key, request, again) is not None:
+                return "issued"
             connection.execute(
                 "INSERT INTO requests (identity, label, operation, subject, spki_sha256, state, created_at, csr)"
                 " VALUES (?, ?, ?, ?, ?, 'waiting', ?, ?)",
@@ -63,6 +138,13 @@ class ApprovalQueue:
             fingerprint(request),
         )
         return row is not None
+
+    def collected(
+        self, key: tuple[str, str, str], request: CertificationRequest, again: Again
+    ) -> x509.Certificate | None:
+        """The certificate that was issued for a request of the state "issued"; None if there is none any more."""
+        with self._database.transaction() as connection:
+            return _issued(connection, key, request, again)
 
     def entries(self) -> list[dict[str, object]]:
         """Every request that waits or was decided and not collected."""

@@ -13,7 +13,7 @@ from device_sdk_simulators.ca.issue import Wish, issue
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.change_name import ChangedName
 from device_sdk_simulators.est.csr import CertificationRequest
-from device_sdk_simulators.est.queue import fingerprint
+from device_sdk_simulators.est.queue import collect, fingerprint
 from device_sdk_simulators.policy import Policy
 
 
@@ -51,6 +51,8 @@ class Register:
         label: str | None = None,
         holder: str | None = None,
         name: ChangedName | None = None,
+        asked: CertificationRequest | None = None,
+        approval: tuple[str, str, str] | None = None,
     ) -> x509.Certificate:
         """A certificate as asked for; it is in the database before this returns.
 
@@ -60,6 +62,11 @@ class Register:
             label: where it was asked for, if that is not the label of the CA.
             holder: the user it is issued for, as far as that is known.
             name: what to call it instead of what the CSR says.
+            asked: what waited in the queue, if that was not `request`.
+            approval: identity, label and operation of what waited; one approval, one certificate.
+
+        Raises:
+            NotApprovedError: another thread collected the approval at the same moment; nothing was issued.
         """
         now = self._clock()
         wish = Wish(
@@ -88,10 +95,13 @@ class Register:
                     holder,
                 ),
             )
+            if approval is not None:
+                collect(connection, approval, asked or request, f"{certificate.serial_number:x}")
+                return certificate
             connection.execute(
                 "UPDATE requests SET state = 'issued' WHERE identity = ? AND spki_sha256 IN (?, ?) AND subject = ?"
                 " AND state = 'approved'",
-                (identity, request.spki_sha256, fingerprint(request), request.csr.subject.rfc4514_string()),
+                (identity, (asked or request).spki_sha256, fingerprint(request), request.csr.subject.rfc4514_string()),
             )
         return certificate
 

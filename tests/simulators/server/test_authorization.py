@@ -172,6 +172,9 @@ def test_the_approval_queue_est_161_est_163(server, key):
     assert server.est.queue.decide(waiting["id"], approve=True) == 1
     response = post(server, make_csr(key))
     assert (response.status, certificates_in(response)[0].public_key()) == (200, key.public_key())
+    again = post(server, make_csr(key))
+    assert certificates_in(again) == certificates_in(response), "the answer may have been lost"
+    server.policy.redelivery = timedelta(0)
     assert post(server, make_csr(key)).status == 202, "an approval is used once"
 
 

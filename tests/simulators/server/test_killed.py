@@ -1,0 +1,276 @@
+"""Killed at any moment, the server neither loses a certificate nor issues one twice, and its CA is of one piece.
+
+Steps run in processes that die by SIGKILL at the N-th change of a file or statement of the database, for every N
+(kill_launcher.py); afterwards a new server looks at what is there.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs7
+from device_sdk_simulators.ca.rollover import RolloverError
+from device_sdk_simulators.ca.stages import Stage
+from device_sdk_simulators.http.messages import Request
+from device_sdk_simulators.policy import Policy
+from device_sdk_simulators.process import ServerProcess
+from device_sdk_simulators.server import ReferenceServer
+
+from tests.simulators.server.support import EST, basic, certificates_in, client_context, make_csr, name, post
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[3]
+NEVER = 10**9
+Run = Callable[..., dict]
+
+
+@pytest.fixture
+def run(tmp_path) -> Iterator[Run]:
+    """`run(step, kill_at)`: one step of the server in tmp_path/s."""
+    command = [sys.executable, "-m", "tests.simulators.server.kill_launcher"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT, env=environment, start_new_session=True
+    ) as process:
+
+        def runner(step: str, kill_at: int = NEVER, csr: bytes = b"", state: Path = tmp_path / "s") -> dict:
+            line = {"step": step, "state": str(state), "kill_at": kill_at, "csr": csr.hex()}
+            process.stdin.write(json.dumps(line) + "\n")
+            process.stdin.flush()
+            answer = json.loads(process.stdout.readline())
+            assert answer["killed"] or "status" in answer, answer
+            return answer
+
+        try:
+            yield runner
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def serials(server) -> list[str]:
+    return [str(entry["serial"]) for entry in server.est.register.entries()]
+
+
+def require_one_piece(server) -> None:
+    """/cacerts, the files for others and what is issued fit each other."""
+    bag = certificates_in(server.handle(Request("GET", EST + "cacerts")))
+    assert set(bag) == set(server.hierarchy.bag)
+    roots = {root.certificate for root in server.hierarchy.roots}
+    assert set(x509.load_pem_x509_certificates(server.ca_file.read_bytes())) == roots
+    for certificate in bag:
+        assert any(_issued(certificate, issuer) for issuer in bag)
+    server.hierarchy.issuing.certificate.verify_directly_issued_by(server.hierarchy.root.certificate)
+    (leaf,) = certificates_in(post(server, make_csr(subject=name("probe"))))
+    leaf.verify_directly_issued_by(server.hierarchy.issuing.certificate)
+    leftovers = [path for path in server.state.rglob(".*") if path.is_dir()]
+    assert leftovers == [], "keys nobody uses"
+
+
+def _issued(certificate, issuer) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except Exception:  # noqa: BLE001 - whatever it is, it is no
+        return False
+    return True
+
+
+def test_killed_while_it_starts_for_the_first_time(run, tmp_path):
+    total = run("start", state=tmp_path / "whole")["events"]
+    assert total > 30
+    for kill_at in range(1, total + 1):
+        state = tmp_path / f"s{kill_at}"
+        assert run("start", kill_at, state=state)["killed"]
+        with ReferenceServer(state) as server:
+            require_one_piece(server)
+
+
+def test_killed_while_it_issues(run, tmp_path):
+    """What was answered is in the book; what is in the book is one certificate for the request, not two."""
+    run("start")
+    total = run("issue", csr=make_csr(subject=name("whole")))["events"]
+    assert total > 5
+    for kill_at in range(1, total + 2):
+        key = ec.generate_private_key(ec.SECP256R1())
+        answer = run("issue", kill_at, csr=make_csr(key, name(f"dev-{kill_at}")))
+        with ReferenceServer(tmp_path / "s") as server:
+            mine = [one for one in server.est.register.entries() if one["subject"] == f"CN=dev-{kill_at}"]
+            assert len(mine) <= 1
+            assert answer["killed"] or len(mine) == 1, "answered and not written down"
+            assert max(Counter(serials(server)).values()) == 1
+    with ReferenceServer(tmp_path / "s") as server:
+        require_one_piece(server)
+
+
+@pytest.mark.parametrize("step", ["approve", "collect"])
+def test_killed_around_an_approval(run, tmp_path, step):
+    """One approval, one certificate: none is lost with the answer, and none is issued twice (EST-163)."""
+    run("start")
+    total = 0
+    for kill_at in (NEVER, *range(1, 1000)):
+        if total and kill_at > total:
+            break
+        key = ec.generate_private_key(ec.SECP256R1())
+        csr, subject = make_csr(key, name(f"dev-{kill_at}")), f"CN=dev-{kill_at}"
+        assert run("collect", csr=csr)["status"] == 202
+        if step == "collect":
+            assert run("approve")["status"] == 1
+        answer = run(step, kill_at, csr=csr)
+        total = total or answer["events"]
+        if step == "approve":
+            run("approve")
+        with ReferenceServer(tmp_path / "s", policy=Policy(require_approval=True)) as server:
+            first, second = (post(server, make_csr(key, name(f"dev-{kill_at}"))) for _ in range(2))
+            assert (first.status, second.status) == (200, 200), f"an approval was lost at event {kill_at}"
+            assert certificates_in(first) == certificates_in(second)
+            mine = [one for one in server.est.register.entries() if one["subject"] == subject]
+            assert [f"{certificates_in(first)[0].serial_number:x}"] == [one["serial"] for one in mine]
+    assert total > 3
+
+
+def test_two_at_once_collect_one_approval(tmp_path):
+    with ReferenceServer(tmp_path / "s", policy=Policy(require_approval=True)) as server:
+        for round_ in range(10):
+            key, subject = ec.generate_private_key(ec.SECP256R1()), name(f"dev-{round_}")
+            assert post(server, make_csr(key, subject)).status == 202
+            server.est.queue.decide(None, approve=True)
+            answers: list[int] = []
+            barrier = threading.Barrier(4)
+
+            def ask(key=key, subject=subject, barrier=barrier, answers=answers):
+                barrier.wait()
+                response = post(server, make_csr(key, subject))
+                answers.append(certificates_in(response)[0].serial_number)
+
+            threads = [threading.Thread(target=ask) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(answers) == 4
+            assert len(set(answers)) == 1
+        assert len(serials(server)) == 10
+
+
+def test_a_renewal_under_approval_is_not_answered_with_the_certificate_it_renews(tmp_path):
+    """Same key, same names, same place: only who shows the certificate has received it."""
+    with ReferenceServer(tmp_path / "s", policy=Policy(require_approval=True)) as server:
+        key = ec.generate_private_key(ec.SECP256R1())
+        post(server, make_csr(key))
+        server.est.queue.decide(None, approve=True)
+        (certificate,) = certificates_in(post(server, make_csr(key)))
+        for _ in range(2):
+            again = post(server, make_csr(key), operation="simplereenroll", client=certificate)
+            assert again.status == 202
+            server.est.queue.decide(None, approve=True)
+            (renewed,) = certificates_in(post(server, make_csr(key), operation="simplereenroll", client=certificate))
+            assert renewed != certificate
+            certificate = renewed
+
+
+@pytest.mark.parametrize("step", ["publish", "switch", "retire"])
+def test_killed_while_it_rolls_over(run, tmp_path, step):
+    """The CA is in the stage before or in the one after, whole; the same command finishes, or says that it is done."""
+    run("start")
+    others = ["publish", "switch", "retire"]
+    before = {"publish": [], "switch": ["publish"], "retire": ["publish", "switch"]}[step]
+    total = 0
+    for kill_at in (NEVER, *range(1, 1000)):
+        if total and kill_at > total:
+            break
+        for stage in before:
+            run(stage)
+        with ReferenceServer(tmp_path / "s") as server:
+            stages = server.rollover().stages
+        answer = run(step, kill_at)
+        total = total or answer["events"]
+        with ReferenceServer(tmp_path / "s") as server:
+            now = server.rollover().stages
+            number = max(stages)
+            later = {
+                "publish": stages | {number + 1: Stage.PUBLISHED},
+                "switch": stages | {number - 1: Stage.REPLACED, number: Stage.ISSUING},
+                "retire": stages | {number - 1: Stage.RETIRED},
+            }[step]
+            assert now in (stages, later)
+            if now == stages:
+                getattr(server.rollover(), step)(*(["ec-p256"] if step == "publish" else []))
+            else:
+                with pytest.raises(RolloverError):
+                    getattr(server.rollover(), step)(*(["ec-p256"] if step == "publish" else []))
+            require_one_piece(server)
+            for stage in others[others.index(step) + 1 :]:
+                getattr(server.rollover(), stage)()
+            require_one_piece(server)
+            retired = [n for n, s in server.rollover().stages.items() if s is Stage.RETIRED]
+            for n in retired:
+                place = server.state / "ca" / (str(n) if n > 1 else "")
+                assert not list(place.glob("*.key")), "the keys of a retired generation are destroyed"
+    assert total > 3
+
+
+def test_killed_at_random_under_load_with_a_rollover_going_on(tmp_path):
+    """Whole processes, real connections: whatever a client received is in the book once, and under a CA that is known."""
+    chance = random.Random(4)  # noqa: S311 - moments, not keys
+    received: list[x509.Certificate] = []
+    stages = iter(["publish", "switch", "retire"] * 3)
+    for _ in range(6):
+        with ServerProcess(tmp_path / "s") as server:
+            stop = threading.Event()
+
+            def load(server=server, stop=stop):
+                while not stop.is_set():
+                    with suppress(OSError, ValueError, IndexError, http.client.HTTPException):
+                        received.extend(enrol(server))
+
+            threads = [threading.Thread(target=load) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            rolling = subprocess.Popen(
+                [sys.executable, "-m", "device_sdk_simulators.cli.main", "rollover", "--state", str(tmp_path / "s"),
+                 "--stage", next(stages)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            threading.Event().wait(0.3 + chance.random())
+            if chance.random() < 0.5:
+                rolling.kill()
+            server.kill()
+            stop.set()
+            for thread in threads:
+                thread.join(30)
+            rolling.wait(30)
+    assert len(received) > 20
+    with ReferenceServer(tmp_path / "s") as server:
+        book = serials(server)
+        assert max(Counter(book).values()) == 1
+        assert {f"{one.serial_number:x}" for one in received} <= set(book)
+        require_one_piece(server)
+
+
+def enrol(server: ServerProcess) -> list[x509.Certificate]:
+    """The certificates of one answer over TLS; none if it is no success."""
+    port = int(server.url.rpartition(":")[2])
+    with closing(
+        http.client.HTTPSConnection("localhost", port, context=client_context(server), timeout=10)
+    ) as connection:
+        header, value = basic(server)
+        body = base64.b64encode(make_csr())
+        connection.request("POST", EST + "simpleenroll", body, {header: value, "Content-Type": "application/pkcs10"})
+        response = connection.getresponse()
+        answer = response.read()
+    return pkcs7.load_der_pkcs7_certificates(base64.b64decode(answer)) if response.status == 200 else []
