@@ -353,7 +353,7 @@ class SharedSecretError(VerificationError):
 
 
 class CmcUntrustedError(VerificationError):
-    """A CMC answer that cannot be believed; `reason` is "unsigned", "signature", "signer", "nonce" or "transaction"."""
+    """A CMC answer that cannot be believed; `reason` is "unsigned", "signature", "nonce", "transaction" or "anchors"."""
 
     code = "cmc-untrusted"
     reason: str | None = None

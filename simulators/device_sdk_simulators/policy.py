@@ -83,6 +83,7 @@ class Policy:
         serverkeygen_types: what it generates: the type of the request's own key, if it is one of these, else the first.
         fullcmc: whether /fullcmc is served (EST-204).
         fullcmc_confirm: answer it with confirmRequired: the client has to accept its certificate (RFC 5272 section 6.14).
+        fullcmc_publish_anchors: send the roots along with every certificate (section 6.15).
         cale_headers: "draft" (duplicate Content-Type, one line), "draft-folded" (as printed, indented), or "plain".
         cale_aead: use AES-GCM (AuthEnvelopedData) where the TLS suite is an AEAD one.
         cale_hardened: RSA-OAEP instead of PKCS#1 v1.5, and recipients named by subject key identifier.
@@ -130,6 +131,7 @@ class Policy:
     serverkeygen_types: tuple[str, ...] = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
     fullcmc: bool = False
     fullcmc_confirm: bool = False
+    fullcmc_publish_anchors: bool = False
     copied_extensions: set[str] = field(default_factory=set)
     own_names: frozenset[str] = frozenset()
     cale_headers: str = "draft"

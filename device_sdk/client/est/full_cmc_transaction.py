@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 from cryptography import x509
@@ -20,6 +21,7 @@ from device_sdk.model.keys import PrivateKey
 from device_sdk.model.trust import TlsIdentity
 from device_sdk.protocols.est.ca_certificates import CaCertificates
 from device_sdk.protocols.est.full_cmc import FullCmcAnswer, Trusted, fullcmc_request, read_fullcmc
+from device_sdk.protocols.est.full_cmc_anchors import signing_time
 from device_sdk.protocols.est.full_cmc_pending import PendingRequest, undecided, wait_of
 from device_sdk.protocols.est.issued import Enrolled, check_issued
 from device_sdk.protocols.est.responses import Pending
@@ -28,6 +30,7 @@ from device_sdk.wire.cmc import oids
 from device_sdk.wire.cmc.pki_data import Control, certificate_id, octets, success_status
 from device_sdk.wire.cmc.proofs import SharedSecret
 from device_sdk.wire.cmc.status import CmcStatus, StatusInfo
+from device_sdk.wire.cmc.trust_anchors import PublishedAnchors
 from device_sdk.wire.csrattrs import CsrAttributes
 
 Wishes: TypeAlias = CsrAttributes | Literal["fetch"] | None
@@ -69,11 +72,16 @@ class FullCmcResult:
         enrolled: the certificate, checked; None for a revocation.
         statuses: what the server said; empty where it said nothing but the certificate.
         transaction_id: the number both sides know it by.
+        published: trust anchors the CA would like to be accepted, or None; nothing is done about them here (EST-75), see
+            device_sdk.protocols.est.full_cmc_anchors.accept_published.
+        signed_at: when the CA says it signed the answer, UTC, or None.
     """
 
     enrolled: Enrolled | None
     statuses: tuple[StatusInfo, ...]
     transaction_id: int
+    published: PublishedAnchors | None = None
+    signed_at: datetime | None = None
 
 
 class Transaction:
@@ -133,7 +141,13 @@ class Transaction:
         statuses = answer.statuses
         if answer.with_status(CmcStatus.CONFIRM_REQUIRED) is not None:
             statuses += self._confirm(enrolled, key).statuses
-        return FullCmcResult(enrolled, statuses, self.number)
+        return FullCmcResult(
+            enrolled,
+            statuses,
+            self.number,
+            published=answer.published,
+            signed_at=signing_time(answer.signed) if answer.signed else None,
+        )
 
     def _wait(self, info: StatusInfo, token: bytes, csr: x509.CertificateSigningRequest) -> None:
         wait_s = wait_of(info, self._service.clock.now())

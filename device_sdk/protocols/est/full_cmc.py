@@ -19,6 +19,7 @@ from device_sdk.wire.cmc import oids
 from device_sdk.wire.cmc.kind import AnswerKind, answer_kind
 from device_sdk.wire.cmc.pki_response import PkiResponse, read_pki_response
 from device_sdk.wire.cmc.status import CmcStatus, StatusInfo
+from device_sdk.wire.cmc.trust_anchors import PublishedAnchors, read_published_anchors
 from device_sdk.wire.cms.signed_data import SignedData, read_signed_data, verify_signed_data
 from device_sdk.wire.path import ca_problem
 from device_sdk.wire.transfer import LABELS_CMS, decode_body
@@ -50,14 +51,14 @@ class FullCmcAnswer:
         certificates: those of the answer, not yet checked.
         statuses: what the server says; empty means success.
         server_nonce: goes into the next request of the same transaction, or None.
-        trusted_anchors: DER of a PublishTrustAnchors, or None (EST-75: nothing follows from it by itself).
+        published: trust anchors the CA names, or None (EST-75: nothing follows from it by itself).
         signed: the message around it; None for a Simple PKI Response.
     """
 
     certificates: tuple[x509.Certificate, ...]
     statuses: tuple[StatusInfo, ...] = ()
     server_nonce: bytes | None = field(default=None, repr=False)
-    trusted_anchors: bytes | None = field(default=None, repr=False)
+    published: PublishedAnchors | None = None
     signed: SignedData | None = field(default=None, repr=False)
 
     def with_status(self, *wanted: CmcStatus) -> StatusInfo | None:
@@ -156,7 +157,9 @@ def _full(response: HttpResponse, data: SignedData, sent: Sent, trusted: Trusted
         raise _untrusted(response, "signature", error.message) from error
     said = read_pki_response(data.content)
     _require_ours(response, said, sent)
-    return FullCmcAnswer(data.certificates, said.statuses, said.sender_nonce, said.trusted_anchors, data)
+    named = said.trusted_anchors
+    published = None if named is None else read_published_anchors(named, data.certificates)
+    return FullCmcAnswer(data.certificates, said.statuses, said.sender_nonce, published, data)
 
 
 def may_answer(certificate: x509.Certificate) -> str | None:

@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Full CMC (RFC 7030 section 4.3)")
     group.add_argument("--fullcmc", action="store_true", help="serve /fullcmc")
     group.add_argument("--fullcmc-confirm", action="store_true", help="let clients confirm their certificates")
+    group.add_argument("--fullcmc-publish-anchors", action="store_true", help="send the roots along for acceptance")
     group.add_argument(
         "--fullcmc-secret",
         type=_secret,
@@ -30,13 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read_secrets(options: argparse.Namespace) -> dict[str, bytes]:
     """The shared secrets by their names, before anything is made; UsageError."""
-    if not options.fullcmc and (options.fullcmc_confirm or options.fullcmc_secret):
-        raise UsageError("--fullcmc-confirm and --fullcmc-secret need --fullcmc")
+    if not options.fullcmc and (options.fullcmc_confirm or options.fullcmc_publish_anchors or options.fullcmc_secret):
+        raise UsageError("--fullcmc-confirm, --fullcmc-publish-anchors and --fullcmc-secret need --fullcmc")
     return {name: read_password(file, "--fullcmc-secret").encode() for name, file in options.fullcmc_secret}
 
 
 def configure(server: ReferenceServer, options: argparse.Namespace, secrets: dict[str, bytes]) -> None:
     """Switch on what the options say."""
+    server.policy.fullcmc_publish_anchors = options.fullcmc_publish_anchors
     server.policy.fullcmc, server.policy.fullcmc_confirm = options.fullcmc, options.fullcmc_confirm
     for name, secret in secrets.items():
         server.est.full_cmc.store.add_secret(name, secret)

@@ -74,6 +74,8 @@ class Answer:
         certificates: those that were issued.
         transaction_id: echoed.
         recipient_nonce: the client's senderNonce, echoed.
+        anchors: roots that clients are asked to trust (section 6.15); they go along as certificates, too.
+        anchors_number: rises with every publication.
         data_return: echoed (RFC 5272 section 6.4).
         nonce: this server's own, new for every answer.
     """
@@ -82,14 +84,16 @@ class Answer:
     certificates: list[x509.Certificate] = field(default_factory=list)
     transaction_id: int | None = None
     recipient_nonce: bytes | None = None
+    anchors: list[x509.Certificate] = field(default_factory=list)
+    anchors_number: int = 0
     data_return: bytes | None = None
     nonce: bytes = field(default_factory=lambda: os.urandom(16))
 
     @property
     def is_simple(self) -> bool:
         """Nothing to say but "here are certificates": a Simple PKI Response does (section 3.2)."""
-        said = (self.transaction_id, self.recipient_nonce, self.data_return)
-        return said == (None, None, None) and all(one.status == SUCCESS for one in self.statuses)
+        said = (self.transaction_id, self.recipient_nonce, self.data_return, self.anchors or None)
+        return said == (None, None, None, None) and all(one.status == SUCCESS for one in self.statuses)
 
     def content(self) -> bytes:
         """DER of the PKIResponse."""
@@ -112,7 +116,17 @@ class Answer:
             found.append((rfc6402.id_cmc_senderNonce, univ.OctetString(self.nonce)))
         if self.data_return is not None:
             found.append((rfc6402.id_cmc_dataReturn, univ.OctetString(self.data_return)))
+        if self.anchors:
+            found.append((rfc6402.id_cmc_trustedAnchors, self._published()))
         return found
+
+    def _published(self) -> rfc6402.PublishTrustAnchors:
+        published = rfc6402.PublishTrustAnchors()
+        published["seqNumber"] = self.anchors_number
+        published["hashAlgorithm"]["algorithm"] = _SHA256
+        for position, anchor in enumerate(self.anchors):
+            published["anchorHashes"][position] = anchor.fingerprint(hashes.SHA256())
+        return published
 
 
 class Responder:
@@ -127,7 +141,7 @@ class Responder:
         """DER of the SignedData around an answer, with the way from its signer to the root."""
         signer = self._certificate(hierarchy.issuing, now)
         content = answer.content()
-        certificates = dict.fromkeys([*answer.certificates, signer, *hierarchy.chain])
+        certificates = dict.fromkeys([*answer.certificates, *answer.anchors, signer, *hierarchy.chain])
         return signed_data(content, Authority(signer, self._key), list(certificates), now)
 
     def _certificate(self, issuing: Authority, now: datetime) -> x509.Certificate:

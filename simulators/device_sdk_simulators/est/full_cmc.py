@@ -81,7 +81,7 @@ class FullCmc:
             self._process(case)
             status = 200
         except CmcRefusedError as refusal:
-            case.answer.certificates.clear()
+            case.answer.certificates, case.answer.anchors = [], []
             case.answer.statuses = [Status(refusal.status, refusal.body_parts, refusal.text, refusal.fail_info)]
             case.facts |= {"reason": refusal.text, "fail_info": refusal.fail_info}
             status = refusal.http_status
@@ -216,6 +216,10 @@ class FullCmc:
 
     def _give(self, case: _Case, certificates: list[x509.Certificate], part: int) -> None:
         case.answer.certificates = certificates
+        if self._policy.fullcmc_publish_anchors:
+            case.answer.anchors = [root.certificate for root in case.route.site.hierarchy.roots]
+            # one number a second is enough to rise with every rollover
+            case.answer.anchors_number = int(self._shared.clock().timestamp())
         status = CONFIRM_REQUIRED if self._policy.fullcmc_confirm else SUCCESS
         case.answer.statuses = [Status(status, (part,))]
 
