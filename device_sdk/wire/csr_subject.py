@@ -62,8 +62,8 @@ def _from_template(name: x509.Name, template: tuple[SubjectPart, ...]) -> bytes:
     for part in template:
         encoded = _fixed(part) if part.value is not None else _taken(part, available)
         if encoded is None:
-            _log.warning("the server asks for subject attribute %s, there is no value for it: left out", part.oid)
-        elif part.joined and rdns:
+            continue  # nobody has a value, see csr_values.ask
+        if part.joined and rdns:
             rdns[-1].append(encoded)
         else:
             rdns.append([encoded])

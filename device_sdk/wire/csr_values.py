@@ -40,10 +40,11 @@ def filled(spec: CsrSpec, wishes: CsrAttributes) -> CsrSpec:
 
 
 def ask(spec: CsrSpec, asked: Asked) -> bytes | str | None:
-    """What the source has, if there is one; a missing value is logged."""
+    """What the source has, if there is one; a missing value is logged, louder where a template has an empty place for it."""
     value = spec.values(asked) if spec.values else None
     if value is None:
-        _log.info("the server asks for %s %s, there is no value for it: left out", asked.place, asked.oid)
+        level = logging.INFO if asked.place == "attribute" else logging.WARNING
+        _log.log(level, "the server asks for %s %s, there is no value for it: left out", asked.place, asked.oid)
     return value
 
 
