@@ -16,10 +16,13 @@ class ServerTrust:
     Attributes:
         explicit: Explicit trust anchors; may hold intermediates.
         implicit: whether the operating system's store (the Implicit database) may anchor the server; off unless asked for.
+        announce: name the Explicit anchors in the ClientHello, for servers with several certificates (EST-58); whoever
+            listens on the line then knows which CA this is.
     """
 
     explicit: tuple[x509.Certificate, ...] = ()
     implicit: bool = False
+    announce: bool = False
 
 
 @dataclass(frozen=True)

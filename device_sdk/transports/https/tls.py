@@ -17,6 +17,7 @@ from device_sdk.transports.https.sessions import Sessions
 from device_sdk.transports.https.timed import TimedTlsSocket
 from device_sdk.transports.openssl_provider import (
     accept_any_purpose,
+    announce_anchors,
     forget_errors,
     has_extended_master_secret,
     use_private_key,
@@ -81,6 +82,7 @@ class ClientContext(ssl.SSLContext):
     sslsocket_class = TrustedSocket
     sslobject_class = TrustedObject
     explicit_anchors: frozenset[bytes] = frozenset()
+    announced: object = None
 
     @cached_property
     def sessions(self) -> Sessions:
@@ -183,6 +185,8 @@ def _load_explicit(context: ClientContext, trust: ServerTrust) -> None:
     except ssl.SSLError as exc:
         raise ConfigurationError(f"a trust anchor cannot be used: {exc.reason or exc}") from exc
     context.explicit_anchors = frozenset(anchors)
+    if trust.announce:
+        context.announced = announce_anchors(context, trust.explicit)
     try:
         accept_any_purpose(context)
     except TlsKeyUnavailableError:

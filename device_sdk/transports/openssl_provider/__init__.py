@@ -5,6 +5,7 @@ linked to. The key enters an ordinary `ssl.SSLContext` through `load_cert_chain(
 means something only inside this process and only while it is being loaded.
 """
 
+from device_sdk.transports.openssl_provider.announce import announce_anchors
 from device_sdk.transports.openssl_provider.context import ensure_available, raising_key_errors, use_private_key
 from device_sdk.transports.openssl_provider.libcrypto import forget_errors
 from device_sdk.transports.openssl_provider.ssl_pointer import (
@@ -16,6 +17,7 @@ from device_sdk.transports.openssl_provider.ssl_pointer import (
 
 __all__ = [
     "accept_any_purpose",
+    "announce_anchors",
     "context_pointer",
     "ensure_available",
     "export_keying_material",
