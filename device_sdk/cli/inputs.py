@@ -26,7 +26,7 @@ _MAX_TIMEOUT_S = 86400.0
 _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 
 SERVER = ("est.url", "est.label", "est.anchors", "est.pins", "est.implicit", "est.timeout_s", "est.proxy")
-_TRUST = ("est.anchors", "est.pins", "est.implicit")
+TRUST = ("est.anchors", "est.pins", "est.implicit")
 COMPATIBILITY = ("est.tls_max", "est.binding", "est.after_202")
 LOGIN = ("est.user", "est.password_file", "est.password_fd")
 IDENTITY = (
@@ -59,7 +59,7 @@ def trusted(settings: Settings) -> tuple[tuple[x509.Certificate, ...], tuple[Pin
     Raises:
         ConfigurationError: nothing, or pins together with the others.
     """
-    sources = {name: settings.source(name) for name in _TRUST if settings.get(name)}
+    sources = {name: settings.source(name) for name in TRUST if settings.get(name)}
     heard = {name for name, source in sources.items() if source is max(sources.values())}
     explicit = anchors(settings) if "est.anchors" in heard else ()
     pinned = pins(settings) if "est.pins" in heard else ()
@@ -67,7 +67,7 @@ def trusted(settings: Settings) -> tuple[tuple[x509.Certificate, ...], tuple[Pin
     if pinned and (explicit or implicit):
         raise ConfigurationError("--pin does not go together with --anchors or --implicit", hint="give one of them")
     if not (pinned or explicit or implicit):
-        raise ConfigurationError("say whom to trust", hint="give --anchors FILE, --pin sha256:HEX or --implicit")
+        raise ConfigurationError("say whom to trust", hint="give --anchors FILE, --pin sha256:HEX or --implicit, or compare at a terminal")
     return explicit, pinned, implicit
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from device_sdk.cli import inputs, waiting
+from device_sdk.cli.first_trust import trusted_or_asked
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe
 from device_sdk.cli.secrets import pin_provider
@@ -97,15 +98,17 @@ def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int
         identity = None
         if options.tls_cert:
             identity = inputs.tls_identity(options.tls_cert, options.tls_key, settings, opened)
-        return _report(device.enroll(_plan(options, settings, identity)), device, out, verb="enrolled:")
+        return _report(device.enroll(_plan(options, settings, identity, out)), device, out, verb="enrolled:")
 
 
-def _plan(options: argparse.Namespace, settings: Settings, identity: TlsIdentity | None) -> EnrolmentPlan:
+def _plan(
+    options: argparse.Namespace, settings: Settings, identity: TlsIdentity | None, out: Output
+) -> EnrolmentPlan:
     from device_sdk.client.device import EnrolmentPlan
     from device_sdk.model.keys import KeyType
 
     kind = settings.text("key.type")
-    anchors, pins, implicit = inputs.trusted(settings)
+    anchors, pins, implicit = trusted_or_asked(settings, out)
     return EnrolmentPlan(
         url=settings.require("est.url"),
         label=settings.text("est.label"),

@@ -13,6 +13,7 @@ from device_sdk.cli.delivery import deliver as _deliver
 from device_sdk.cli.delivery import issued as _issued
 from device_sdk.cli.delivery import keeping_early
 from device_sdk.cli.files import OutputFile
+from device_sdk.cli.first_trust import trusted_or_asked
 from device_sdk.cli.offline import add_offline
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe, name_of, pem_of
@@ -73,16 +74,16 @@ def _add_pair(operation: argparse.ArgumentParser, name: str) -> None:
 
 
 def trust(settings: Settings, out: Output) -> ServerTrust:
-    """Whom to trust: --anchors, --implicit, or what bootstrap by --pin accepts.
+    """Whom to trust: --anchors, --implicit, or what bootstrap by --pin or by a person accepts.
 
     Raises:
         ConfigurationError: see inputs.trusted.
-        FingerprintMismatchError: no CA certificate of the server has a pinned fingerprint.
+        FingerprintMismatchError: no CA certificate of the server has a pinned fingerprint, or was accepted.
     """
     from device_sdk.client.est import bootstrap
     from device_sdk.model.trust import ServerTrust
 
-    explicit, pins, implicit = inputs.trusted(settings)
+    explicit, pins, implicit = trusted_or_asked(settings, out)
     if not pins:
         return ServerTrust(explicit, implicit)
     found = bootstrap(
