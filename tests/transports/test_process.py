@@ -194,8 +194,8 @@ def test_everybody_else_keeps_the_default_provider():
             ("KEYMGMT", lib.fetch_keymgmt, b"EC"), ("KEYMGMT", lib.fetch_keymgmt, b"RSA"),
             ("SIGNATURE", lib.fetch_signature, b"ECDSA"), ("SIGNATURE", lib.fetch_signature, b"RSA"),
         ):
-            provider = lib._function(f"EVP_{kind}_get0_provider", ctypes.c_void_p, ctypes.c_void_p)
-            name_of = lib._function("OSSL_PROVIDER_get0_name", ctypes.c_char_p, ctypes.c_void_p)
+            provider = lib.function(f"EVP_{kind}_get0_provider", ctypes.c_void_p, ctypes.c_void_p)
+            name_of = lib.function("OSSL_PROVIDER_get0_name", ctypes.c_char_p, ctypes.c_void_p)
             print(name_of(provider(fetch(None, name, None))).decode())
     """)
     assert result.stdout.split() == ["default"] * 4, result.stderr

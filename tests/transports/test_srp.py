@@ -26,6 +26,7 @@ from device_sdk.transports.srp import SrpTransport, openssl
 from device_sdk.transports.srp.saslprep import saslprep
 from device_sdk.transports.srp.tls import srp_context
 from tests.transports.conftest import QUICK, get, post
+from tests.transports.proxies import ConnectProxy
 from tests.transports.srp_parts import (
     ALERT,
     BAD_PASSWORD,
@@ -323,6 +324,16 @@ def test_the_password_shows_nowhere(server, connect):
     with pytest.raises(SharedSecretError) as caught:
         connect(server, WRONG).send(get("/"))
     assert BAD_PASSWORD not in "".join(traceback.format_exception(caught.value)) + repr(caught.value.facts())
+
+
+def test_through_a_proxy(server, connect):
+    """The proxy sees a CONNECT, the user name, and nothing it could use."""
+    with ConnectProxy() as proxy:
+        assert connect(server, proxy=proxy.url).send(get("/")).connection.cipher.startswith("SRP-")
+        with pytest.raises(SharedSecretError):
+            connect(server, WRONG, proxy=proxy.url).send(get("/"))
+        assert len(proxy.requests) == 2
+        assert PASSWORD not in "".join(map(str, proxy.requests))
 
 
 def test_no_server_at_all(connect):

@@ -26,7 +26,7 @@ from tests.simulators.server.support import post as post_directly
 from tests.transports.srp_parts import Relay, messages, srp_params
 
 USER, PASSWORD = "router-7", "open sesame"
-BAD_RECORD_MAC, ILLEGAL_PARAMETER, UNKNOWN_PSK_IDENTITY = 20, 47, 115
+BAD_RECORD_MAC, ILLEGAL_PARAMETER, PROTOCOL_VERSION, UNKNOWN_PSK_IDENTITY = 20, 47, 70, 115
 CONNECT_ERROR = 35  # curl's
 
 
@@ -47,14 +47,14 @@ def curl(run, server):
     return runner
 
 
-def client_hello(user: str | None, *, suites: tuple[int, ...] = (0xC020,)) -> bytes:
-    """A ClientHello of TLS 1.2 with the SRP extension (RFC 5054 section 2.8.1), as a record."""
+def client_hello(user: str | None, *, suites: tuple[int, ...] = (0xC020,), version: int = 0x0303) -> bytes:
+    """A ClientHello with the SRP extension (RFC 5054 section 2.8.1), as a record."""
     extensions = b""
     if user is not None:
         names = len(user.encode()).to_bytes(1) + user.encode()
         extensions = b"\x00\x0c" + len(names).to_bytes(2) + names
     offered = b"".join(suite.to_bytes(2) for suite in suites)
-    body = b"\x03\x03" + bytes(32) + b"\0" + len(offered).to_bytes(2) + offered + b"\1\0"
+    body = version.to_bytes(2) + bytes(32) + b"\0" + len(offered).to_bytes(2) + offered + b"\1\0"
     body += len(extensions).to_bytes(2) + extensions
     message = b"\1" + len(body).to_bytes(3) + body
     return b"\x16\x03\x01" + len(message).to_bytes(2) + message
@@ -165,10 +165,19 @@ def test_suites_that_are_not_spoken(server, suites):
     assert alert == 40
 
 
-@pytest.mark.parametrize("words", [["--tlsv1.3"], ["--tls-max", "1.1", "--tlsv1.0"]], ids=["1.3", "1.1"])
-def test_other_versions(run, server, words):
-    """EST-50, EST-69: TLS 1.2 and nothing else."""
-    assert run("curl", "-sSk", *words, f"{server.srp_url}{EST}cacerts", check=False).returncode == CONNECT_ERROR
+@pytest.mark.parametrize("version", [0x0301, 0x0302])
+def test_est_50_older_versions(server, version):
+    """EST-50: SRP was made for TLS 1.0 and 1.1, which are not spoken."""
+    sock, alert = first_answer(server.srp.port, USER, version=version)
+    sock.close()
+    assert alert == PROTOCOL_VERSION
+
+
+def test_newer_versions(run, server):
+    """EST-69: there is no SRP for TLS 1.3."""
+    done = run("curl", "-sSk", "--tlsv1.3", f"{server.srp_url}{EST}cacerts", check=False)
+    assert done.returncode == CONNECT_ERROR
+    assert "protocol version" in done.stderr
 
 
 @pytest.mark.parametrize("times", [0, 1, 2])
