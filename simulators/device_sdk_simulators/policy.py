@@ -39,6 +39,8 @@ class Policy:
         nonce_lifetime: how long a nonce of Digest may be used (EST-88).
         require_password: want a user name and password also from who shows a certificate (EST-80).
         require_approval: answer 202 until somebody approves the request.
+        dialect: "rfc7030", or "draft-04" for the paths and bodies of draft-ietf-pkix-est-04; faults of encodings do
+            nothing there.
         redelivery: how long the certificate of an approved request is given again to the same request: the first answer
             may have been lost.
         retry_after_s: what a 202 asks the client to wait.
@@ -96,6 +98,7 @@ class Policy:
     nonce_lifetime: timedelta = timedelta(minutes=5)
     require_password: bool = False
     require_approval: bool = False
+    dialect: str = "rfc7030"
     redelivery: timedelta = timedelta(hours=1)
     retry_after_s: int = 1
     require_binding: bool = False

@@ -259,7 +259,7 @@ class ReferenceServer:
         try:
             if request.error is not None:
                 raise request.error
-            est = request.path.startswith("/.well-known/")
+            est = self.est.serves(request.path)
             response = self.est.handle(request) if est else self.cale.edge.handle(request)
         except HttpError as error:
             response = refusal(error, {})

@@ -67,6 +67,12 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
         metavar="LABEL",
         help="a CA label to serve with a CA of its own",
     )
+    group.add_argument(
+        "--dialect",
+        choices=("rfc7030", "draft-04"),
+        default="rfc7030",
+        help="paths and bodies of RFC 7030 or of draft-ietf-pkix-est-04 (default: %(default)s)",
+    )
     group.add_argument("--require-approval", action="store_true", help="202 until somebody approves")
     group.add_argument(
         "--retry-after", type=types.delay, default=1, metavar="SECONDS", help="for 202 (default: %(default)s)"
@@ -174,6 +180,7 @@ def _policy(options: argparse.Namespace) -> Policy:
         require_binding=options.require_binding,
         labels=set(options.label),
         own_cas=set(options.own_ca),
+        dialect=options.dialect,
         cale_headers=options.cale_headers,
         cale_aead=options.cale_aead,
         cale_hardened=options.cale_hardened,

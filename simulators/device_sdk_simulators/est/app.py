@@ -10,6 +10,7 @@ from device_sdk_simulators.est.authorize import CHALLENGE, Client
 from device_sdk_simulators.est.bodies import encode_body
 from device_sdk_simulators.est.cms import certs_only
 from device_sdk_simulators.est.csrattrs import csr_attributes
+from device_sdk_simulators.est.dialect import DRAFT_04, dressed, well_known
 from device_sdk_simulators.est.enrolment import Enrolment
 from device_sdk_simulators.est.full_cmc import FullCmc
 from device_sdk_simulators.est.queue import ApprovalQueue
@@ -59,18 +60,26 @@ class EstApp:
             raise HttpError(405, "wrong method", [("Allow", method)])
         spoiler = route.site.spoiler
         response = spoiler.instead(route.operation) or handler(request, route)
-        if response.status == 200:
+        if self._policy.dialect == DRAFT_04:
+            # faults of encodings are about those of RFC 7030
+            response = dressed(route.operation, response)
+        elif response.status == 200:
             response = spoiler.encoding(route.operation, response)
         # EST-18: neither certificates nor what became of a request may come from a cache
         response.headers = [*response.headers, ("Cache-Control", "no-store")]
         response.facts = {"operation": route.operation, "label": route.label or None} | response.facts
         return response
 
+    def serves(self, path: str) -> bool:
+        """Whether a path is for EST."""
+        return well_known(path, self._policy.dialect, PREFIX).startswith("/.well-known/")
+
     def _route(self, request: Request) -> Route:
-        segments = request.path.removeprefix(PREFIX).split("/")
+        path = well_known(request.path, self._policy.dialect, PREFIX)
+        segments = path.removeprefix(PREFIX).split("/")
         operation = segments[-1].lower()
         label = segments[0] if len(segments) == 2 else ""
-        if not request.path.startswith(PREFIX) or operation not in self._operations or len(segments) > 2:
+        if not path.startswith(PREFIX) or operation not in self._operations or len(segments) > 2:
             raise HttpError(404, "no such operation")
         site = self._site(label) if len(segments) == 2 else self.sites.main
         if site is None:
