@@ -41,7 +41,7 @@ class EstApp:
         self.gatekeeper, self.register = sites.main.gatekeeper, sites.main.register
         self.requirements = Requirements(shared.database, policy)
         enrolment = Enrolment(self.queue, self.requirements, policy, shared.clock)
-        self.full_cmc = FullCmc(self.queue, shared)
+        self.full_cmc = FullCmc(self.queue, self.requirements, shared)
         self.server_keys = ServerKeyGeneration(self.queue, self.requirements, shared)
         self._operations: dict[str, tuple[str, Handler]] = {
             "cacerts": ("GET", self._cacerts),

@@ -432,3 +432,13 @@ def test_a_signer_named_by_key_has_to_be_the_one_of_the_request(cmc):
     draft = Draft()
     draft.signer = Signer(new_key(), key_identifier=draft.key_id or b"")
     assert refused(send(cmc, draft.message())) == (400, BAD_MESSAGE_CHECK)
+
+
+def test_one_thing_a_message(cmc):
+    """Nothing is passed over in silence: neither a second wish nor none at all."""
+    certificate, key = enrolled(cmc)
+    both = by(certificate, key, more=(revoke_request(certificate, "superseded"),))
+    assert refused(send(cmc, both.message())) == (400, BAD_REQUEST)
+    draft, empty = by(certificate, key), request_sequence(None)
+    assert refused(send(cmc, draft.wrap(pki_data(draft.controls(empty), empty)))) == (400, BAD_REQUEST)
+    assert not cmc.est.register.entries()[0]["revoked_at"]
