@@ -56,6 +56,8 @@ class Journal:
         mac_address: the one in the request, or None.
         key_sha256: SHA-256 of the SubjectPublicKeyInfo of the key that was made, hex; None before it is known. What
             does not have it is somebody else's.
+        csr: the request that was answered by 202, DER in base64, for servers that want to see the same one again (phase
+            PENDING); None where another one will do.
         key_id: random CKA_ID the key is made with, hex, written before the key exists (phase CREATING); None for
             keystores without identifiers.
     """
@@ -78,6 +80,7 @@ class Journal:
     key_sha256: str | None = None
     key_id: str | None = None
     replaces_sha256: str | None = None
+    csr: str | None = None
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -122,4 +125,5 @@ class Journal:
             key_sha256=fields.optional_digest("key_sha256"),
             key_id=fields.optional_hex("key_id"),
             replaces_sha256=fields.optional_digest("replaces_sha256"),
+            csr=fields.optional_text("csr") if phase is Phase.PENDING else None,
         )

@@ -6,12 +6,13 @@ import base64
 import dataclasses
 import subprocess
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from cryptography import x509
 
-from device_sdk.client.est import Compatibility, Credentials, EstClient
+from device_sdk.client.est import Clock, Compatibility, Credentials, EstClient
 from device_sdk.errors import ConfigurationError, EnrolmentPendingError, HttpStatusError, LocalProtocolError
 from device_sdk.model.http import ConnectionFacts
 from device_sdk.model.secret import Secret
@@ -263,3 +264,61 @@ def test_a_plan_carries_the_choice_to_every_connection(est_server, tmp_path) -> 
     assert [
         one["binding"] for one in est_server.log() if one["status"] == 200 and "enroll" in str(one["operation"])
     ] == ["tls-unique"] * 2
+
+
+def test_est_163_the_same_request_in_the_next_run(est_server, tmp_path) -> None:
+    """A device that is told to come back later is run again, by a timer for instance: the journal has the request."""
+    from device_sdk.client.device import Device, EnrolmentPlan, RenewalPlan
+
+    policy = est_server.policy
+    policy.require_approval = policy.require_binding = policy.pending_by_bytes = True
+    policy.retry_after_s = 0
+    choice = Compatibility(after_202="same-csr")
+    (tmp_path / "keys").mkdir(mode=0o700)
+    anchors = tuple(x509.load_pem_x509_certificates(est_server.ca_file.read_bytes()))
+    plan = EnrolmentPlan(
+        url=est_server.url, key_uri=f"file:{tmp_path}/keys/device.pem", spec=SPEC, anchors=anchors,
+        credentials=Credentials(est_server.user, Secret(est_server.password)), compatibility=choice,
+    )  # fmt: skip
+    device = Device(tmp_path / "state", clock=Later())
+    for work in (lambda: device.enroll(plan), lambda: device.renew(RenewalPlan(compatibility=choice))):
+        for _ in range(2):
+            with pytest.raises(EnrolmentPendingError):
+                work()
+        assert len(waiting_requests(est_server)) == 1
+        est_server.est.queue.decide(None, approve=True)
+        work()
+        assert [one["binding"] for one in est_server.log() if one.get("issued_serial")][-1] == "earlier"
+        assert device.state.journal() is None
+
+
+def test_a_refused_request_is_not_repeated_for_ever(est_server, tmp_path) -> None:
+    """A server that checks bindings refuses it on the next connection; the run after that makes another one."""
+    from device_sdk.client.device import Device, EnrolmentPlan
+
+    est_server.policy.require_approval, est_server.policy.retry_after_s = True, 0
+    (tmp_path / "keys").mkdir(mode=0o700)
+    anchors = tuple(x509.load_pem_x509_certificates(est_server.ca_file.read_bytes()))
+    plan = EnrolmentPlan(
+        url=est_server.url, key_uri=f"file:{tmp_path}/keys/device.pem", spec=SPEC, anchors=anchors,
+        credentials=Credentials(est_server.user, Secret(est_server.password)),
+        compatibility=Compatibility(after_202="same-csr"),
+    )  # fmt: skip
+    device = Device(tmp_path / "state", clock=Later())
+    with pytest.raises(EnrolmentPendingError):
+        device.enroll(plan)
+    est_server.est.queue.decide(None, approve=True)
+    with pytest.raises(HttpStatusError, match="linking failed"):
+        device.enroll(plan)
+    assert device.enroll(plan).changed
+
+
+class Later(Clock):
+    """Every look at the clock is two seconds after the one before: no run comes too early."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def now(self) -> datetime:
+        self.looks += 1
+        return super().now() + timedelta(seconds=2 * self.looks)

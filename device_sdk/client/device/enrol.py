@@ -10,9 +10,17 @@ from device_sdk.client.device.finish import finish, is_switched, still_valid
 from device_sdk.client.device.generation import absolute
 from device_sdk.client.device.plan import EnrolmentPlan, Outcome
 from device_sdk.client.device.provenance import certified_sha256, foreign, is_unborn, make_key, replaced_sha256
-from device_sdk.client.device.request import choose_key_type, remember_issued, remember_pending, wait_for_turn
+from device_sdk.client.device.request import (
+    choose_key_type,
+    earlier_request,
+    forget_refused,
+    remember_issued,
+    remember_pending,
+    wait_for_turn,
+)
 from device_sdk.client.device.undo import undo
 from device_sdk.client.est import EstClient, bootstrap_client
+from device_sdk.client.est.patience import Patience
 from device_sdk.errors import ConfigurationError, KeyExistsError, ServerNotTrustedError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.keys import KeyType
@@ -137,20 +145,21 @@ class Enrolment:
 
     def _request(self, journal: Journal, state: DeviceState) -> tuple[Journal, tuple[str, ...]]:
         context, plan = self.context, self.plan
-        left_s = wait_for_turn(context, journal, plan.wait_s)
+        patience = Patience(context.clock, wait_for_turn(context, journal, plan.wait_s))
         opened, implicit = self._trusting_client()
         journal = replace(journal, implicit=implicit, mac_address=plan.spec.device.mac_address)
         with opened as client:
-            ca = client.cacerts()
-            key, journal, wishes, notes = self._key(journal, state, client.csrattrs())
-            with key:
-                progress = remember_pending(context, journal)
+            ca = client.cacerts(wait_s=patience.left_s())
+            key, journal, wishes, notes = self._key(journal, state, client.csrattrs(wait_s=patience.left_s()))
+            with key, forget_refused(context, journal):
+                progress = remember_pending(context, journal, client)
                 enrolled = client.enroll(
                     key,  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
                     plan.spec,
                     wishes=wishes,
-                    wait_s=left_s,
+                    wait_s=patience.left_s(),
                     progress=progress,
+                    pending=earlier_request(journal),
                 )
         return remember_issued(context, journal, enrolled, ca), (*notes, *enrolled.differences)
 

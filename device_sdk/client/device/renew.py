@@ -14,9 +14,17 @@ from device_sdk.client.device.finish import finish, is_switched, still_valid
 from device_sdk.client.device.generation import absolute, next_key_uri
 from device_sdk.client.device.plan import Outcome, RenewalPlan
 from device_sdk.client.device.provenance import is_unborn, make_key, replaced_sha256
-from device_sdk.client.device.request import choose_key_type, remember_issued, remember_pending, wait_for_turn
+from device_sdk.client.device.request import (
+    choose_key_type,
+    earlier_request,
+    forget_refused,
+    remember_issued,
+    remember_pending,
+    wait_for_turn,
+)
 from device_sdk.client.device.undo import undo
 from device_sdk.client.est import EstClient
+from device_sdk.client.est.patience import Patience
 from device_sdk.errors import HttpStatusError, KeyExistsError, ServerNotTrustedError, StateError, TlsError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.csr import CsrSpec, DeviceAttributes
@@ -123,7 +131,7 @@ class Renewal:
         self, journal: Journal, state: DeviceState, current: IdentityRecord
     ) -> tuple[Journal, tuple[str, ...]]:
         context, plan = self.context, self.plan
-        left_s = wait_for_turn(context, journal, plan.wait_s)
+        patience = Patience(context.clock, wait_for_turn(context, journal, plan.wait_s))
         chain = context.state.chain(current.certificate)
         trust = ServerTrust(context.state.anchors(state.anchors or ""), journal.implicit)
         with context.open_key(current.key_uri) as old_key:
@@ -140,9 +148,9 @@ class Renewal:
                     compatibility=plan.compatibility,
                     clock=context.clock,
                 ) as client:
-                    ca = client.cacerts()
-                    key, journal, wishes, notes = self._key(journal, old_key, client.csrattrs())
-                    with key:
+                    ca = client.cacerts(wait_s=patience.left_s())
+                    key, journal, wishes, notes = self._key(journal, old_key, client.csrattrs(wait_s=patience.left_s()))
+                    with key, forget_refused(context, journal):
                         issued = client.reenroll(
                             key,  # type: ignore[arg-type]  # see above
                             CsrSpec(
@@ -152,8 +160,9 @@ class Renewal:
                                 new_name=plan.new_name,
                             ),
                             wishes=wishes,
-                            wait_s=left_s,
-                            progress=remember_pending(context, journal),
+                            wait_s=patience.left_s(),
+                            progress=remember_pending(context, journal, client),
+                            pending=earlier_request(journal),
                         )
             except ServerNotTrustedError as error:
                 raise explained(error, trust.explicit, context.clock.now()) from error.__cause__

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 from device_sdk.client.device.context import Context
-from device_sdk.client.est import CaCertificates, Enrolled, Pending
-from device_sdk.errors import CsrAttributesError, EnrolmentPendingError
+from device_sdk.client.est import CaCertificates, Enrolled, EstClient, Pending
+from device_sdk.errors import CsrAttributesError, EnrolmentPendingError, HttpStatusError
 from device_sdk.model.keys import KeyType
 from device_sdk.state import Journal, Phase
 from device_sdk.state.pem import encode
@@ -65,22 +67,45 @@ def wait_for_turn(context: Context, journal: Journal, wait_s: float) -> float:
     return wait_s - rest_s
 
 
-def remember_pending(context: Context, journal: Journal) -> Callable[[Pending], None]:
-    """What writes each 202 into the journal before the client waits."""
+def remember_pending(context: Context, journal: Journal, client: EstClient) -> Callable[[Pending], None]:
+    """What writes each 202 into the journal before the client waits; with the request, if the server must see it again."""
 
     def progress(pending: Pending) -> None:
         if pending.status_code != 202:  # nobody has accepted anything
             return
         retry_at = context.clock.now() + timedelta(seconds=pending.retry_after_s)
-        context.state.write_journal(replace(journal, phase=Phase.PENDING, retry_at=retry_at))
+        csr = client.pending_request
+        again = None if csr is None else base64.b64encode(csr).decode("ascii")
+        context.state.write_journal(replace(journal, phase=Phase.PENDING, retry_at=retry_at, csr=again))
 
     return progress
+
+
+def earlier_request(journal: Journal) -> bytes | None:
+    """DER of the request of an earlier run that the server wants to see again; None if there is none."""
+    if journal.phase is not Phase.PENDING or journal.csr is None:
+        return None
+    try:
+        return base64.b64decode(journal.csr, validate=True)
+    except ValueError:
+        return None
+
+
+@contextmanager
+def forget_refused(context: Context, journal: Journal) -> Iterator[None]:
+    """A request that was refused is not repeated as it is: the next run makes another one, with the same key."""
+    try:
+        yield
+    except HttpStatusError as error:
+        if journal.csr is not None and error.status_code in (400, 403, 404, 409):
+            context.state.write_journal(replace(journal, csr=None))
+        raise
 
 
 def remember_issued(context: Context, journal: Journal, enrolled: Enrolled, ca: CaCertificates) -> Journal:
     """Put the certificate into the journal, in one step with its anchors: from here on it cannot be lost."""
     anchors = context.state.add_anchors(ca.anchors)
     chain = encode(enrolled.chain).decode("ascii")
-    issued = replace(journal, phase=Phase.ISSUED, retry_at=None, chain=chain, anchors=anchors)
+    issued = replace(journal, phase=Phase.ISSUED, retry_at=None, chain=chain, anchors=anchors, csr=None)
     context.state.write_journal(issued)
     return issued

@@ -91,6 +91,7 @@ class EstClient:
         self._identity = identity
         self._clock = clock or Clock()
         self._compatibility = compatibility
+        self._body: CsrBody | None = None
         self._ca: CaCertificates | None = None
 
         def connect(origin: str, *, show_identity: bool) -> Transport:
@@ -165,6 +166,7 @@ class EstClient:
         wishes: Wishes = "fetch",
         wait_s: float | None = None,
         progress: Progress | None = None,
+        pending: bytes | None = None,
     ) -> Enrolled:
         """Get a first certificate for a key (RFC 7030 section 4.2.1).
 
@@ -176,6 +178,7 @@ class EstClient:
             wishes: CSR attributes: an answer of `csrattrs`, "fetch" to ask for them now, None to do without.
             wait_s: total seconds to wait while the server answers "later" (202, 429, 503); None does not wait.
             progress: told before each wait.
+            pending: what `pending_request` was when an earlier run was told to wait; see Compatibility.after_202.
 
         Raises:
             EnrolmentPendingError: 202, and `wait_s` is not set or too short.
@@ -185,7 +188,8 @@ class EstClient:
             ClockError: the certificate is not valid yet, according to this machine's clock.
         """
         patience = Patience(self._clock, wait_s, progress)
-        body = CsrBody(key, spec, self._wishes(wishes, patience), compatibility=self._compatibility)
+        asked = self._wishes(wishes, patience)
+        body = CsrBody(key, spec, asked, compatibility=self._compatibility, pending=pending)
         return self._enroll(body, patience, renewal=False)
 
     def reenroll(
@@ -196,6 +200,7 @@ class EstClient:
         wishes: Wishes = "fetch",
         wait_s: float | None = None,
         progress: Progress | None = None,
+        pending: bytes | None = None,
     ) -> Enrolled:
         """Renew or rekey a certificate (RFC 7030 section 4.2.2).
 
@@ -210,6 +215,7 @@ class EstClient:
             wishes: as for `enroll`; what they say about subject and names does not count.
             wait_s: as for `enroll`.
             progress: as for `enroll`.
+            pending: as for `enroll`.
 
         Raises:
             ConfigurationError: neither a certificate nor a TLS identity was given.
@@ -225,6 +231,7 @@ class EstClient:
             asked,
             check=lambda csr: require_same_identity(csr, certificate),
             compatibility=self._compatibility,
+            pending=pending,
         )
         return self._enroll(body, patience, renewal=True)
 
@@ -281,6 +288,11 @@ class EstClient:
 
         return FullCmc(self._service())
 
+    @property
+    def pending_request(self) -> bytes | None:
+        """DER of the request that was answered by 202, if it has to be repeated as it is (Compatibility.after_202)."""
+        return self._body.pending if self._body else None
+
     def close(self) -> None:
         """Close the connection; a later operation opens a new one."""
         self._exchanges.close()
@@ -317,6 +329,7 @@ class EstClient:
         return self._identity.chain[0]
 
     def _enroll(self, body: CsrBody, patience: Patience, *, renewal: bool) -> Enrolled:
+        self._body = body
         operation = Operation.SIMPLE_REENROLL if renewal else Operation.SIMPLE_ENROLL
         request = enroll_request(self._endpoint, body, renewal=renewal)
         response = self._exchanges.send(request, patience, may_pend=True, accepted=body.accepted)

@@ -35,6 +35,8 @@ class CsrBody:
         wishes: what the server asked for by /csrattrs, or None.
         check: looks at each CSR before it is sent, and raises if it must not be.
         compatibility: what to bind to, and what to send again after a 202.
+        pending: DER of a request of an earlier run that was answered by 202; sent as it is if that is the policy and it is
+            for this key.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class CsrBody:
         *,
         check: CsrCheck | None = None,
         compatibility: Compatibility = STANDARD,
+        pending: bytes | None = None,
     ) -> None:
         self._key = key
         # A new connection needs a new request, and asks nobody twice.
@@ -52,8 +55,8 @@ class CsrBody:
         self._wishes = wishes
         self._check = check
         self._compatibility = compatibility
-        self._frozen = False
-        self._der: bytes | None = None
+        self._frozen = compatibility.after_202 == "same-csr" and pending is not None and _is_for(pending, key)
+        self._der = pending if self._frozen else None
         self._binding: str | None = None
 
     @property
@@ -67,6 +70,11 @@ class CsrBody:
         if self._der is None:
             raise LocalProtocolError("no certificate request was made yet")
         return x509.load_der_x509_csr(self._der)
+
+    @property
+    def pending(self) -> bytes | None:
+        """DER of the request that has to be repeated as it is; None while there is none."""
+        return self._der if self._frozen else None
 
     @property
     def new_name(self) -> NewName | None:
@@ -104,3 +112,10 @@ class CsrBody:
                 self._check(x509.load_der_x509_csr(der))
             self._der, self._binding = der, binding
         return encode_body(self._der)
+
+
+def _is_for(request: bytes, key: PrivateKey) -> bool:
+    try:
+        return x509.load_der_x509_csr(request).public_key() == key.public_key()
+    except ValueError:
+        return False
