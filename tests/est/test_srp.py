@@ -219,6 +219,17 @@ class TestCommandLine:
         cli.ok("est", "reenroll", "--url", server.url, *pair, "--out", out, env=environment)
         assert operations(server)[-1] == ("simplereenroll", 200)
 
+    @pytest.mark.parametrize("word", [PASSWORD, "a-guess-nobody-makes"])
+    def test_the_password_is_in_nothing_that_is_said(self, cli, server, words, password_file, word):  # noqa: F811
+        """Not with -v, not in a traceback; and the server's log has the user, and no more."""
+        password_file.write_text(word)
+        done = cli("est", "cacerts", *words, "-v", env={"DEVICE_SDK_TRACEBACK": "1"})
+        assert done.code == (0 if word == PASSWORD else 6)
+        assert word not in done.out + done.err
+        log = server._audit.path.read_text()
+        assert f'"srp_user": "{USER}"' in log
+        assert word not in log
+
     def test_the_password_is_in_no_argument(self, cli, server, words):  # noqa: F811
         """There is no flag for it."""
         assert "unrecognized arguments" in cli.fails(2, "est", "cacerts", *words, "--srp-password", "x")

@@ -326,6 +326,14 @@ def test_the_password_shows_nowhere(server, connect):
     assert BAD_PASSWORD not in "".join(traceback.format_exception(caught.value)) + repr(caught.value.facts())
 
 
+def test_a_server_without_the_extended_master_secret(tmp_path, connect):
+    """Older servers are good enough, as nothing is resumed; there is tls-unique, and no exporter (RFC 9266 section 4.2)."""
+    with gnutls_srp(tmp_path, exchange="SRP:%NO_SESSION_HASH") as server:
+        facts = connect(server).send(get("/")).connection
+        assert len(facts.tls_unique or b"") == 12
+        assert facts.tls_exporter is None
+
+
 def test_through_a_proxy(server, connect):
     """The proxy sees a CONNECT, the user name, and nothing it could use."""
     with ConnectProxy() as proxy:
