@@ -99,92 +99,100 @@ def test_names_the_server_gets_later_are_its_own_too(server):
     assert said(server, make_csr(extensions=[sans("later.example")]))[0] == 403
 
 
-class TestExtensionsAreGivenAsAskedForOrRefused:
-    """RFC 5272 section 3.1, EST-140: never changed so that the intent is lost, and never dropped."""
+# RFC 5272 section 3.1, EST-140: an extension is never changed so that its intent is lost, and never dropped.
 
-    @pytest.mark.parametrize(
-        ("key", "usage"),
-        [
-            (P256, ("digital_signature",)),
-            (P256, ("key_agreement",)),
-            (P256, ("key_agreement", "encipher_only")),
-            (RSA, ("key_encipherment",)),
-            (RSA, ("digital_signature", "content_commitment", "data_encipherment")),
-        ],
-    )
-    def test_key_usage(self, server, key, usage):
-        """EST-134: also one that forbids signatures; the request is signed all the same."""
-        asked = key_usage(*usage)
-        certificate = issued(server, make_csr(key, extensions=[(asked, False)]))
-        found = certificate.extensions.get_extension_for_class(x509.KeyUsage)
-        assert (found.value, found.critical) == (asked, True)
 
-    @pytest.mark.parametrize(
-        ("key", "usage"),
-        [
-            (P256, ("key_encipherment",)),
-            (P256, ("digital_signature", "key_cert_sign")),
-            (P256, ("digital_signature", "crl_sign")),
-            (RSA, ("key_agreement",)),
-            (RSA, ("key_agreement", "decipher_only")),
-            (RSA, ()),
-        ],
-    )
-    def test_key_usage_that_cannot_be(self, server, key, usage):
-        status, text = said(server, make_csr(key, extensions=[(key_usage(*usage), True)]))
-        assert (status, text[:9]) == (400, "key usage"), text
+@pytest.mark.parametrize(
+    ("key", "usage"),
+    [
+        (P256, ("digital_signature",)),
+        (P256, ("key_agreement",)),
+        (P256, ("key_agreement", "encipher_only")),
+        (RSA, ("key_encipherment",)),
+        (RSA, ("digital_signature", "content_commitment", "data_encipherment")),
+    ],
+)
+def test_key_usage(server, key, usage):
+    """EST-134: also one that forbids signatures; the request is signed all the same."""
+    asked = key_usage(*usage)
+    certificate = issued(server, make_csr(key, extensions=[(asked, False)]))
+    found = certificate.extensions.get_extension_for_class(x509.KeyUsage)
+    assert (found.value, found.critical) == (asked, True)
 
-    def test_defaults_where_nothing_was_asked_for(self, server):
-        found = issued(server, make_csr(P256)).extensions
-        assert found.get_extension_for_class(x509.KeyUsage).value == key_usage("digital_signature", "key_agreement")
-        assert list(found.get_extension_for_class(x509.ExtendedKeyUsage).value) == [Usage.CLIENT_AUTH]
 
-    @pytest.mark.parametrize("critical", [True, False])
-    def test_extended_key_usage(self, server, critical):
-        asked = x509.ExtendedKeyUsage([Usage.EMAIL_PROTECTION, Usage.CLIENT_AUTH])
-        found = issued(server, make_csr(extensions=[(asked, critical)])).extensions
-        assert found.get_extension_for_class(x509.ExtendedKeyUsage).value == asked
-        assert found.get_extension_for_class(x509.ExtendedKeyUsage).critical == critical
+@pytest.mark.parametrize(
+    ("key", "usage"),
+    [
+        (P256, ("key_encipherment",)),
+        (P256, ("digital_signature", "key_cert_sign")),
+        (P256, ("digital_signature", "crl_sign")),
+        (RSA, ("key_agreement",)),
+        (RSA, ("key_agreement", "decipher_only")),
+        (RSA, ()),
+    ],
+)
+def test_key_usage_that_cannot_be(server, key, usage):
+    status, text = said(server, make_csr(key, extensions=[(key_usage(*usage), True)]))
+    assert (status, text[:9]) == (400, "key usage"), text
 
-    def test_subject_key_identifier(self, server):
-        asked = x509.SubjectKeyIdentifier(b"device-key-1")
-        found = issued(server, make_csr(extensions=[(asked, False)])).extensions
-        assert found.get_extension_for_class(x509.SubjectKeyIdentifier).value == asked
 
-    def test_basic_constraints_of_an_end_entity(self, server):
-        asked = x509.BasicConstraints(ca=False, path_length=None)
-        found = issued(server, make_csr(extensions=[(asked, False)])).extensions
-        assert found.get_extension_for_class(x509.BasicConstraints).value == asked
+def test_defaults_where_nothing_was_asked_for(server):
+    found = issued(server, make_csr(P256)).extensions
+    assert found.get_extension_for_class(x509.KeyUsage).value == key_usage("digital_signature", "key_agreement")
+    assert list(found.get_extension_for_class(x509.ExtendedKeyUsage).value) == [Usage.CLIENT_AUTH]
 
-    @pytest.mark.parametrize(
-        ("extension", "critical"),
-        [
-            (POLICY, False),
-            (POLICY, True),
-            (x509.TLSFeature([x509.TLSFeatureType.status_request]), False),
-            (x509.OCSPNoCheck(), False),
-            (x509.NameConstraints([x509.DNSName("example")], None), True),
-            (x509.AuthorityKeyIdentifier(b"x", None, None), False),
-            (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2"), b"\x13\x01x"), False),
-            (x509.SubjectKeyIdentifier(b"x"), True),
-            (x509.SubjectKeyIdentifier(b"x" * 5000), False),
-            (x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.9"), b"\x30\x00"), True),
-        ],
-    )
-    def test_everything_else_is_refused_by_name(self, server, extension, critical):
-        status, text = said(server, make_csr(extensions=[(extension, critical)]))
-        assert (status, f"extension {extension.oid.dotted_string}" in text) == (400, True), text
 
-    @pytest.mark.parametrize("critical", [True, False])
-    def test_what_the_policy_copies_is_copied_byte_for_byte(self, server, critical):
-        server.policy.copied_extensions = {"2.5.29.32"}
-        found = issued(server, make_csr(extensions=[(POLICY, critical)])).extensions
-        assert found.get_extension_for_class(x509.CertificatePolicies).value == POLICY
-        assert found.get_extension_for_class(x509.CertificatePolicies).critical == critical
+@pytest.mark.parametrize("critical", [True, False])
+def test_extended_key_usage(server, critical):
+    asked = x509.ExtendedKeyUsage([Usage.EMAIL_PROTECTION, Usage.CLIENT_AUTH])
+    found = issued(server, make_csr(extensions=[(asked, critical)])).extensions
+    assert found.get_extension_for_class(x509.ExtendedKeyUsage).value == asked
+    assert found.get_extension_for_class(x509.ExtendedKeyUsage).critical == critical
 
-    def test_what_csrattrs_asked_for_is_taken(self, server):
-        server.policy.demands = [Demand(extensions=(DemandedExtension("2.5.29.32"),))]
-        assert issued(server, make_csr(extensions=[(POLICY, False)]))
+
+def test_subject_key_identifier(server):
+    asked = x509.SubjectKeyIdentifier(b"device-key-1")
+    found = issued(server, make_csr(extensions=[(asked, False)])).extensions
+    assert found.get_extension_for_class(x509.SubjectKeyIdentifier).value == asked
+
+
+def test_basic_constraints_of_an_end_entity(server):
+    asked = x509.BasicConstraints(ca=False, path_length=None)
+    found = issued(server, make_csr(extensions=[(asked, False)])).extensions
+    assert found.get_extension_for_class(x509.BasicConstraints).value == asked
+
+
+@pytest.mark.parametrize(
+    ("extension", "critical"),
+    [
+        (POLICY, False),
+        (POLICY, True),
+        (x509.TLSFeature([x509.TLSFeatureType.status_request]), False),
+        (x509.OCSPNoCheck(), False),
+        (x509.NameConstraints([x509.DNSName("example")], None), True),
+        (x509.AuthorityKeyIdentifier(b"x", None, None), False),
+        (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2"), b"\x13\x01x"), False),
+        (x509.SubjectKeyIdentifier(b"x"), True),
+        (x509.SubjectKeyIdentifier(b"x" * 5000), False),
+        (x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.9"), b"\x30\x00"), True),
+    ],
+)
+def test_everything_else_is_refused_by_name(server, extension, critical):
+    status, text = said(server, make_csr(extensions=[(extension, critical)]))
+    assert (status, f"extension {extension.oid.dotted_string}" in text) == (400, True), text
+
+
+@pytest.mark.parametrize("critical", [True, False])
+def test_what_the_policy_copies_is_copied_byte_for_byte(server, critical):
+    server.policy.copied_extensions = {"2.5.29.32"}
+    found = issued(server, make_csr(extensions=[(POLICY, critical)])).extensions
+    assert found.get_extension_for_class(x509.CertificatePolicies).value == POLICY
+    assert found.get_extension_for_class(x509.CertificatePolicies).critical == critical
+
+
+def test_what_csrattrs_asked_for_is_taken(server):
+    server.policy.demands = [Demand(extensions=(DemandedExtension("2.5.29.32"),))]
+    assert issued(server, make_csr(extensions=[(POLICY, False)]))
 
 
 @pytest.fixture(scope="module")
