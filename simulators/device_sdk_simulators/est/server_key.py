@@ -14,7 +14,7 @@ from device_sdk_simulators.est.keyless_csr import read_keyless_csr
 from device_sdk_simulators.est.queue import ApprovalQueue
 from device_sdk_simulators.est.requirements import Requirements
 from device_sdk_simulators.est.route import Route
-from device_sdk_simulators.est.server_key_package import envelope, signed_package
+from device_sdk_simulators.est.server_key_package import envelope, key_encipherment, signed_package
 from device_sdk_simulators.est.server_key_wish import Recipient, Recipients
 from device_sdk_simulators.est.shared_secrets import SharedSecrets
 from device_sdk_simulators.est.site import Surroundings
@@ -53,7 +53,9 @@ class ServerKeyGeneration(Enrolment):
     def _authorize(self, route: Route, client: Client, csr: CertificationRequest) -> None:
         super()._authorize(route, client, csr)
         # before anybody is asked to approve: without a key to encrypt to there will be none (EST-193)
-        self._recipient(client, csr)
+        recipient = self._recipient(client, csr)
+        if recipient is not None:
+            key_encipherment(recipient)
 
     def _deliver(self, request: Request, route: Route, granted: Granted) -> Response:
         recipient = self._recipient(granted.client, granted.csr)

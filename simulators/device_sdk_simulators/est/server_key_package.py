@@ -81,20 +81,14 @@ def _key_bytes(recipient: Recipient) -> int:
     return 32 if strong else 16
 
 
-def _recipient_info(recipient: Recipient, content_key: bytes) -> Any:
+def key_encipherment(recipient: Recipient) -> str:
+    """The first of this server's algorithms for this key that the client can do, too; HttpError 400 if there is none."""
+    key = recipient.certificate.public_key() if recipient.certificate is not None else None
+    offers: tuple[str, ...] = (_ECDH, _AES_WRAP[_key_bytes(recipient)])
     if recipient.secret is not None:
-        return _shared(recipient, recipient.secret, content_key)
-    assert recipient.certificate is not None
-    key = recipient.certificate.public_key()
-    if isinstance(key, rsa.RSAPublicKey):
-        return _transport(recipient, key, content_key)
-    assert isinstance(key, ec.EllipticCurvePublicKey)
-    _choose(recipient, _ECDH, _AES_WRAP[len(content_key)])
-    return key_agreement_recipient(recipient.certificate, key, content_key, by_key=True)
-
-
-def _choose(recipient: Recipient, *offers: str) -> str:
-    """The first of this server's algorithms that the client can do, too."""
+        offers = (_AES_WRAP[len(recipient.secret)],)
+    elif isinstance(key, rsa.RSAPublicKey):
+        offers = (_RSAES_OAEP, _RSA_ENCRYPTION)
     for offer in offers:
         if offer in recipient.capabilities:
             return offer
@@ -103,22 +97,33 @@ def _choose(recipient: Recipient, *offers: str) -> str:
     )
 
 
-def _shared(recipient: Recipient, secret: bytes, content_key: bytes) -> Any:
+def _recipient_info(recipient: Recipient, content_key: bytes) -> Any:
+    algorithm = key_encipherment(recipient)
+    if recipient.secret is not None:
+        return _shared(recipient, recipient.secret, algorithm, content_key)
+    assert recipient.certificate is not None
+    key = recipient.certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        return _transport(recipient, key, algorithm, content_key)
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    return key_agreement_recipient(recipient.certificate, key, content_key, by_key=True)
+
+
+def _shared(recipient: Recipient, secret: bytes, algorithm: str, content_key: bytes) -> Any:
     info = rfc5652.RecipientInfo()
     wrapped = info["kekri"]
     wrapped["version"] = 4
     wrapped["kekid"]["keyIdentifier"] = recipient.identifier
-    wrapped["keyEncryptionAlgorithm"]["algorithm"] = _choose(recipient, _AES_WRAP[len(secret)])
+    wrapped["keyEncryptionAlgorithm"]["algorithm"] = algorithm
     wrapped["encryptedKey"] = aes_key_wrap(secret, content_key)
     return info
 
 
-def _transport(recipient: Recipient, key: rsa.RSAPublicKey, content_key: bytes) -> Any:
+def _transport(recipient: Recipient, key: rsa.RSAPublicKey, algorithm: str, content_key: bytes) -> Any:
     info = rfc5652.RecipientInfo()
     transport = info["ktri"]
     transport["version"] = 2
     transport["rid"]["subjectKeyIdentifier"] = recipient.identifier
-    algorithm = _choose(recipient, _RSAES_OAEP, _RSA_ENCRYPTION)
     transport["keyEncryptionAlgorithm"]["algorithm"] = algorithm
     oaep = algorithm == _RSAES_OAEP
     transport["keyEncryptionAlgorithm"]["parameters"] = _oaep_sha256() if oaep else encode(univ.Null(""))
