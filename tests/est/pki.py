@@ -137,7 +137,7 @@ def one_line(data: bytes) -> bytes:
 class Rollover:
     """The four certificates of RFC 4210 section 4.4, all of one name."""
 
-    old: Ca = field(default_factory=lambda: Ca.root("EST CA", not_after=NOW + 30 * DAY))
+    old: Ca = field(default_factory=lambda: Ca.root("EST CA", not_before=NOW - 30 * DAY, not_after=NOW + 30 * DAY))
     new: Ca = field(default_factory=lambda: Ca.root("EST CA"))
     old_with_new: x509.Certificate = field(init=False)
     new_with_old: x509.Certificate = field(init=False)

@@ -165,7 +165,8 @@ ATTACKS = {
     "an expired new root": Attack(
         with_fake(lambda r, fake: [self_issued(fake.key.public_key(), r.old.key)], not_after=NOW - DAY / 2), "expired"
     ),
-    "a link signed below the anchor": Attack(with_fake(below_a_sub_ca)),
+    # the anchor made that CA, so what it certified is below the anchor; an anchor it is not
+    "a link signed below the anchor": Attack(with_fake(below_a_sub_ca), ""),
     "a ladder without a first step": Attack(with_fake(ladder)),
     "a ring": Attack(with_fake(ring)),
 }
@@ -181,7 +182,8 @@ def test_est_122_no_attack_makes_an_anchor(fetch, rollover, kind) -> None:
         result = fetch(rollover, certificates)
         assert result.anchors == (rollover.old.certificate,)
         reasons = {ignored.certificate: ignored.reason for ignored in result.ignored}
-        assert attack.words in reasons[fake]
+        assert attack.words in reasons.get(fake, "")
+        assert attack.words or fake in result.intermediates
     assert time.process_time() - started < 2.5
 
 
