@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -218,3 +221,49 @@ def test_a_refresh_killed_anywhere_leaves_the_anchors_of_before_or_after(bench, 
         assert text == b"".join(anchor.public_bytes(Encoding.PEM) for anchor in after)
         bench.require_sound()
     assert seen == {before, after}
+
+
+def cli(*words: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "device_sdk.cli.main", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout or done.stderr
+
+
+@pytest.mark.slow
+def test_est_113_the_timer_refreshes_without_renewing(bench) -> None:
+    """`needs-renewal` and `renew --if-needed`, as systemd and cron run them, after years without a look at /cacerts."""
+    device = Device(bench.device.state.path)
+    device.enroll(bench.plan)
+    place = ("--state", str(device.state.path))
+    assert cli("needs-renewal", *place)[0] == 1
+    roll(bench.server, "publish")
+    state = device.state.load()
+    device.state.save(replace(state, anchors_checked=datetime(2000, 1, 1, tzinfo=UTC)))
+    code, text = cli("needs-renewal", "--json", *place)
+    assert (code, json.loads(text)["anchors_only"]) == (0, True)
+    before, keys = device.certificate, bench.key_files()
+    code, text = cli("renew", "--if-needed", "--json", *place)
+    answer = json.loads(text)
+    assert (code, answer["changed"]) == (0, True)
+    assert any("new trust anchor" in note for note in answer["notes"])
+    assert (device.certificate, bench.key_files(), len(device.anchors)) == (before, keys, 2)
+    assert cli("needs-renewal", *place)[0] == 1
+    assert cli("renew", "--if-needed", *place)[0] == 0
+    assert device.certificate == before
+    assert [entry["operation"] for entry in bench.server.log()].count("simplereenroll") == 0
+
+
+def test_est_06_a_device_of_a_label_follows_the_ca_of_its_label(tmp_path, bench) -> None:
+    bench.server.policy.own_cas = {"red"}
+    anchors = tuple(root.certificate for root in bench.server.sites.at("red").hierarchy.roots)
+    # the TLS server is certified by the main CA
+    main = bench.plan.anchors
+    bench.device.enroll(bench.planned(label="red", anchors=(*main, *anchors)))
+    for stage in STAGES[:2]:
+        roll(bench.server, stage, "red")
+        bench.device.renew()
+    hierarchy = bench.server.sites.at("red").hierarchy
+    assert hierarchy.root.certificate in bench.device.anchors
+    assert set(main) < set(bench.device.anchors)
+    bench.device.certificate.verify_directly_issued_by(hierarchy.issuing.certificate)
+    bench.require_sound()
