@@ -124,6 +124,15 @@ def test_with_json_nothing_is_said_of_waiting(lab: Lab) -> None:
     assert done.json["certificate"]
 
 
+@pytest.mark.slow
+def test_a_whole_enrolment_waits_for_an_overloaded_server(lab: Lab) -> None:
+    """`enroll`: every request of it, within one --wait."""
+    for operation in ("cacerts", "csrattrs", "simpleenroll"):
+        lab.server.faults.set("overload", "503 1", operation=operation, times=1)
+        done = lab.cli.ok(*lab.enroll_words(f"file:{lab.keys}/new.pem", "--wait", "10", "--again"))
+        assert done.err.count("waiting:") == 1
+
+
 def test_without_wait_an_overload_is_an_error_at_once(lab: Lab) -> None:
     lab.server.faults.set("overload", "503 1", operation="cacerts")
     failed = lab.cli(*enroll(lab, "--json"))

@@ -143,6 +143,13 @@ def test_est_31_two_servers_that_send_each_other_in_a_circle(ca, serve):
     assert len(server.seen) + len(other.seen) == 2
 
 
+def test_est_31_a_circle_somewhere_on_the_way(ca, serve):
+    server = serve(cacerts=to("/a"), a=to("/b"), b=to("/a"))
+    with EstClient(server.url, trusting(ca)) as client, pytest.raises(RedirectRefusedError, match="circle"):
+        client.cacerts()
+    assert len(server.seen) == 3
+
+
 def test_est_31_five_redirects_over_several_servers(ca, serve):
     other = serve()
     server = serve(cacerts=to(f"{other.url}/0"))

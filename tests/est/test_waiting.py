@@ -11,6 +11,7 @@ from device_sdk.errors import (
     ConfigurationError,
     EnrolmentPendingError,
     HttpStatusError,
+    ProxyRefusedError,
     ServerNotTrustedError,
     TransportError,
 )
@@ -18,6 +19,7 @@ from device_sdk.protocols.est.backoff import Backoff, RetryPolicy
 from tests.est.answers import SPEC, bag, issue, trusting
 from tests.est.pki import Ca, new_key
 from tests.est.scripted_server import Reply, http
+from tests.transports.proxies import ConnectProxy
 
 POST = "POST /.well-known/est/simpleenroll"
 
@@ -175,6 +177,20 @@ def test_a_server_that_is_not_trusted_is_not_asked_again(ca, serve, clock):
     assert clock.slept == []
 
 
+@pytest.mark.parametrize("status", [403, 407])
+def test_a_proxy_that_says_no_is_not_asked_again(ca, clock, status):
+    """Asking again with a wrong password could lock somebody out of the proxy."""
+    retry = RetryPolicy(connections=True)
+    with (
+        ConnectProxy(b"HTTP/1.1 %d No\r\n\r\n" % status, tunnel=False) as proxy,
+        EstClient("https://est.example", trusting(ca), clock=clock, retry=retry, proxy=proxy.url) as client,
+        pytest.raises(ProxyRefusedError),
+    ):
+        client.cacerts(wait_s=60)
+    assert clock.slept == []
+    assert len(proxy.requests) == 1
+
+
 def test_a_user_who_interrupts_can_go_on_later(ca, serve, clock):
     """Ctrl-C while waiting: the same key is accepted later (EST-163), and the client can be used again."""
     server = serve(
@@ -204,6 +220,7 @@ def test_jitter_spreads_devices():
     assert Backoff(policy, lambda: 0.999).overload_s(3600) < 3610
     assert Backoff(policy, lambda: 0.0).overload_s(None) == 1
     assert Backoff(policy, lambda: 0.999).pending_s(50) == 50
+    assert Backoff(policy, lambda: 0.0).overload_s(10**9) == Backoff(policy, lambda: 0.0).pending_s(10**9) == 86400
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from device_sdk.transports.https.origin import Origin
 from device_sdk.transports.https.proxy import choose_proxy
 from tests.transports.conftest import QUICK, get
 from tests.transports.proxies import ConnectProxy
+from tests.transports.servers import Server
 
 ORIGIN = Origin("est.example", 8443)
 
@@ -172,6 +173,22 @@ def test_proxy_that_never_answers(serve, connect):
     assert time.monotonic() - start < 2
     assert caught.value.timeout_s == 0.4
     assert not server.handshakes
+
+
+def test_what_a_slow_proxy_took_is_not_there_for_the_handshake(connect):
+    """One second for CONNECT leaves a fifth of one for a server that never shakes hands."""
+
+    class Slow(ConnectProxy):
+        def _serve(self, sock):
+            time.sleep(1)
+            super()._serve(sock)
+
+    silent = Server(tls=False, script=lambda connection: connection.sock.recv(100_000) and time.sleep(3))
+    with silent as server, Slow() as proxy:
+        start = time.monotonic()
+        with pytest.raises(TransportTimeoutError):
+            connect(server, proxy=proxy.url, timeouts=Timeouts(1.2, 5, 5)).send(get())
+        assert time.monotonic() - start < 1.9
 
 
 def test_proxy_with_an_address_of_ipv6(serve, connect):
