@@ -33,7 +33,7 @@ class Module:
         path: its file.
         cryptoki: its function list, for what python-pkcs11 does not do.
         gate: held shared around every call into the module.
-        generation: grows with every C_Initialize; sessions of an older generation are gone.
+        generation: grows with every C_Initialize, and with `shut_down`; sessions of an older generation are gone.
     """
 
     def __init__(self, path: str) -> None:
@@ -114,6 +114,7 @@ class Module:
         with self._lock, self.gate.exclusive(timeout_s) as alone:
             if alone and self._initialized and self._owned:
                 self._initialized = self._owned = False
+                self.generation += 1  # a forgotten session that is collected later must not touch another's handle
                 self.cryptoki.finalize()
 
 
