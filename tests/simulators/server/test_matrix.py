@@ -16,6 +16,7 @@ from device_sdk_simulators.ca.issue import CMC_RA, Wish, issue
 from device_sdk_simulators.ca.tls import TlsProfile
 from device_sdk_simulators.server import ReferenceServer
 
+from tests.simulators.server.full_cmc_requests import MEDIA, SECRET, Draft
 from tests.simulators.server.support import EST, PKCS10, client_context, make_csr, name
 
 WHO = ("nobody", "user", "maker", "own", "ra", "user+own", "user+maker", "other+own", "wrong+own")
@@ -28,6 +29,8 @@ DEFAULTS = {
     "simpleenroll other name": (401, 200, 403, 403, 200, 403, 403, 403, 401),
     "simplereenroll own name": (401, 403, 403, 200, 400, 200, 403, 403, 401),
     "simplereenroll other name": (401, 403, 403, 400, 400, 400, 403, 403, 401),
+    "serverkeygen own name": (404, 404, 404, 404, 404, 404, 404, 404, 404),
+    "fullcmc shared secret": (404, 404, 404, 404, 404, 404, 404, 404, 404),
 }
 """The policy as it comes. A renewal has the name of the certificate that is shown: 400 is that it has not."""
 
@@ -54,6 +57,15 @@ CONFIGURED = {
                                                    (401, 403, 401, 401, 401, 200, 403, 403, 401)),
     "passwords beside certificates of devices": ({"require_password": True, "third_party_serials": None},
                                                  "simpleenroll own name", (401, 200, 401, 401, 401, 200, 200, 403, 401)),
+    "keys made by the server": ({"serverkeygen": {"clear"}}, "serverkeygen own name",
+                                (401, 200, 403, 200, 200, 200, 403, 403, 401)),
+    "keys made by the server for other names": ({"serverkeygen": {"clear"}}, "serverkeygen other name",
+                                                (401, 200, 403, 403, 200, 403, 403, 403, 401)),
+    "keys made by the server, passwords beside certificates": (
+        {"serverkeygen": {"clear"}, "require_password": True}, "serverkeygen own name",
+        (401, 200, 401, 401, 401, 200, 403, 403, 401)),
+    "full CMC: what is inside the message decides": ({"fullcmc": True}, "fullcmc shared secret",
+                                                     (200, 200, 200, 200, 200, 200, 200, 200, 200)),
     "passwords do not concern what is open to all": ({"require_password": True}, "cacerts",
                                                      (200, 200, 200, 200, 200, 200, 200, 200, 200)),
 }  # fmt: skip
@@ -69,6 +81,7 @@ class Bench:
         self.maker = make_authority("Maker CA", ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC))
         self.server.policy.third_party_anchors = [self.maker.certificate]
         self.server.use_tls(TlsProfile())
+        self.server.est.full_cmc.store.add_secret("dev-1", SECRET.encode())
         self.defaults = dict(vars(self.server.policy))
 
     def reset(self) -> None:
@@ -111,7 +124,7 @@ class Bench:
         files = (
             {"certificate": self.directory / f"{shown}.pem", "key": self.directory / f"{shown}.key"} if shown else {}
         )
-        headers = dict([PKCS10]) if csr else {}
+        headers = dict([MEDIA if operation == "fullcmc" else PKCS10]) if csr else {}
         if parts[0] in ("user", "other", "wrong"):
             user, password = ("user", "no") if parts[0] == "wrong" else (parts[0], f"p-{parts[0]}")
             headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -128,6 +141,8 @@ class Bench:
         operation, _, words = row.partition(" ")
         subject = "dev-own" if words == "own name" else f"somebody for {operation}"
         csr = None if operation in ("cacerts", "csrattrs") else make_csr(subject=name(subject))
+        if operation == "fullcmc":
+            csr = Draft(binding=None).message()
         status, body = self.ask(operation, who, csr)
         assert bool(body) == (status != 401), body
         return status
