@@ -101,9 +101,7 @@ def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int
         return _report(device.enroll(_plan(options, settings, identity, out)), device, out, verb="enrolled:")
 
 
-def _plan(
-    options: argparse.Namespace, settings: Settings, identity: TlsIdentity | None, out: Output
-) -> EnrolmentPlan:
+def _plan(options: argparse.Namespace, settings: Settings, identity: TlsIdentity | None, out: Output) -> EnrolmentPlan:
     from device_sdk.client.device import EnrolmentPlan
     from device_sdk.model.keys import KeyType
 
