@@ -172,3 +172,49 @@ def test_what_cannot_be_written_is_known_before_anything_is_asked(cmc: Lab, tmp_
     before = cmc.operations()
     assert "cannot write" in cmc.cli.fails(2, *_enrol(cmc, cmc.key(), "--pending", tmp_path / "nowhere" / "kept.json"))
     assert cmc.operations() == before
+
+
+def test_another_certificate_signs(cmc: Lab, tmp_path: Path) -> None:
+    """--tls-cert: the certificate of the factory, or of a registration authority; the names are its own if none are given."""
+    old, new = cmc.key("old"), cmc.key("new", "ec-p384")
+    first = cmc.certificate(tmp_path / "first.pem", old)
+    words = ("est", "fullcmc", *cmc.trust, "--tls-cert", first, "--tls-key", old, "--key", new)
+    cmc.cli.ok(*words, "--out", tmp_path / "second.pem")
+    assert leaf(tmp_path / "second.pem").subject == leaf(first).subject
+    assert leaf(tmp_path / "second.pem").public_key().curve.name == "secp384r1"  # type: ignore[union-attr]
+    assert cmc.server.log()[-1]["authentication"] == "cmc:certificate"
+    assert "own subject only" in cmc.cli.fails(7, *words, "--subject", "CN=other")
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("other_key", 7),
+        ("other_issuer", 7),
+        ("expired", 7),
+        ("not_cms", 7),
+        ("not_base64", 7),
+        ("empty_body", 7),
+        ("media_type=text/html", 7),
+        ("truncate", 5),
+        ("status=500", 7),
+        ("redirect=https://localhost:1/", 7),
+        ("noise", 7),
+    ],
+)
+def test_hostile_answers_change_nothing(fault: str, code: int, cmc: Lab, tmp_path: Path) -> None:
+    """What was in --out and --pending is there afterwards, byte by byte, and nothing else is."""
+    cmc.server.policy.require_approval = True
+    kept, out, key = tmp_path / "kept.json", tmp_path / "device.pem", cmc.key()
+    command = _enrol(cmc, key, "--pending", kept, "--out", out)
+    assert cmc.cli(*command).code == 8
+    cmc.server.est.queue.decide(None, approve=True)
+    out.write_text("what was here before")
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.*") if path.is_file()}
+    cmc.server.faults.parse(f"{fault}@fullcmc")
+    cmc.cli.fails(code, *command)
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.*") if path.is_file()} == before
+    cmc.server.faults.clear()
+    cmc.cli.ok(*command)
+    assert "OK" in openssl("verify", "-CAfile", cmc.server.ca_file, "-untrusted", out, out)
+    assert not kept.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,9 @@ def _enrol(options: argparse.Namespace, settings: Settings, out: Output, opened:
     if options.cert:
         return client.fullcmc.renew(key, extra=_extra(settings), wait_s=wait_s, progress=progress)
     spec = inputs.csr_spec(settings, nameless=True)
+    if signer is not None and not list(spec.subject) and not spec.san:
+        # RFC 6402 section 2.4: the names of the certificate link it to the request
+        spec = replace(spec, subject=signer.chain[0].subject)
     return client.fullcmc.enroll(key, spec, shared_secret=secret, wait_s=wait_s, progress=progress)
 
 

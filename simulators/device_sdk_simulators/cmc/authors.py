@@ -60,9 +60,10 @@ def identify_request_key(
     try:
         client = gatekeeper.identify(request)
     except HttpError as error:
-        raise CmcRefusedError(BAD_IDENTITY, error.text or "wrong user name or password", http_status=403) from error
+        text = error.text or "wrong user name or password"
+        raise CmcRefusedError(BAD_IDENTITY, text, http_status=error.status) from error
     if not client.knows_password:
-        raise CmcRefusedError(BAD_IDENTITY, "nothing proves who asks: no identityProofV2, no user", http_status=403)
+        raise CmcRefusedError(BAD_IDENTITY, "nothing proves who asks: no identityProofV2, no user", http_status=401)
     return replace(client, certificate=None, third_party=False, registration_authority=False)
 
 

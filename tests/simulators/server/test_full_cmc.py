@@ -127,7 +127,7 @@ WRONG = {
     "another secret": ({"secret": "guess"}, (403, BAD_IDENTITY)),
     "an unknown name": ({"identification": "dev-2"}, (403, BAD_IDENTITY)),
     "no name": ({"identification": None}, (403, BAD_IDENTITY)),
-    "no proof at all": ({"proof": False}, (403, BAD_IDENTITY)),
+    "no proof at all": ({"proof": False}, (401, BAD_IDENTITY)),
     "no pop link": ({"link": False}, (400, POP_FAILED)),
     "the signer is not the key of the request": ({"key_id": b"x" * 20}, (400, BAD_MESSAGE_CHECK)),
     "another connection's binding": ({"binding": "AAAA"}, (400, POP_FAILED)),
@@ -288,7 +288,7 @@ def test_an_http_user_stands_in_for_a_proof(cmc):
     headers = [("Content-Type", "application/pkcs7-mime"), basic(cmc)]
     assert send(cmc, draft.message(), headers=headers).status == 200
     wrong = [headers[0], ("Authorization", "Basic ZGV2aWNlOndyb25n")]
-    assert refused(send(cmc, Draft(proof=False, link=False).message(), headers=wrong)) == (403, BAD_IDENTITY)
+    assert refused(send(cmc, Draft(proof=False, link=False).message(), headers=wrong)) == (401, BAD_IDENTITY)
 
 
 def _revocation(draft: Draft, certificate, reason="keyCompromise", **options) -> bytes:
