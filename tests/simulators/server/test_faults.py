@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
+from device_sdk_simulators.est import odd_multipart
 from device_sdk_simulators.faults import FAULTS, Faults, UnknownFaultError
 from device_sdk_simulators.http.messages import Request
 from pyasn1.codec.ber.decoder import decode as decode_ber
@@ -232,6 +233,34 @@ def test_drip_sends_byte_by_byte(server):
         sock.sendall(b"GET /.well-known/est/csrattrs HTTP/1.1\r\n\r\n")
         pieces = [sock.recv(16384) for _ in range(18)]
     assert [len(piece) for piece in pieces[1:]] == [1] * 17
+
+
+GENERATED = {
+    "clear_key": ["yes"],
+    "other_private_key": ["yes"],
+    "key_signer": ["unknown", "device", "expired", "nobody", "wrong"],
+    "key_package": ["two", "none", "other"],
+    "multipart": list(odd_multipart.VARIANTS),
+}
+
+
+@pytest.mark.parametrize("fault", GENERATED)
+def test_generated_keys(server, fault):
+    """The answer is another one, with 200; what each does to a client is in tests/est/test_server_key.py."""
+    server.policy.serverkeygen = {"clear", "certificate"}
+    for value in GENERATED[fault]:
+        server.faults.set(fault, value if value != "yes" else "", times=1)
+        response = post(server, make_csr(), operation="serverkeygen")
+        assert response.status == 200
+        if fault == "multipart":
+            honest = dict(response.headers)["Content-Type"].startswith("multipart/mixed; boundary=est-")
+            assert not honest, value
+            assert server.faults.quiet
+        elif fault in ("key_signer", "key_package"):
+            assert not server.faults.quiet, "only encrypted keys are signed"
+        server.faults.clear()
+    with pytest.raises(UnknownFaultError):
+        server.faults.set("multipart", "nonsense")
 
 
 def test_every_fault_is_tested_here():
