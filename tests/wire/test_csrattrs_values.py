@@ -137,6 +137,15 @@ def test_est_182_est_183_open_parts_of_the_template_of_section_3_4() -> None:
     ]  # fmt: skip
 
 
+def test_est_182_two_open_parts_and_one_value_of_the_callers() -> None:
+    """The caller's OU fills the first, the source's the second."""
+    wishes = template(der.sequence(rdn("2.5.4.11"), rdn("2.5.4.11")))
+    spec, asked = with_source({"2.5.4.11": "second"}, CsrSpec(parse_dn("OU=first")))
+    request = build_csr(spec, KEY, wishes=wishes)
+    assert x509.load_der_x509_csr(request).subject == parse_dn("/OU=first/OU=second")
+    assert len(asked.asked) == 1
+
+
 @pytest.mark.parametrize(
     ("oid", "value"),
     [(EKU, "text"), (EKU, b"\x30"), (DRINK, b"\x0c\x01t\x00"), (oids.MAC_ADDRESS, b"\x16\x00"), ("2.5.4.5", b"\x13\x011"),
