@@ -8,6 +8,7 @@ import json
 import re
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 from contextlib import closing
@@ -266,7 +267,11 @@ def test_nonces_grow_old_est_88(server):
 
 def test_nonces_of_others_are_stale_est_88(server, tmp_path):
     """One that is made up or comes from before a restart: the password was right, so the client may try again."""
-    for nonce in ("1368141352", "A" * 56, "%%%", fresh(server)["nonce"][:-4] + "AAA="):
+    raw = base64.b64decode(fresh(server)["nonce"])
+    younger = struct.pack(">d", struct.unpack(">d", raw[:8])[0] - 1e-3) + raw[8:]
+    other_mac = raw[:-1] + bytes([raw[-1] ^ 1])
+    forged = [base64.b64encode(one).decode() for one in (younger, other_mac, raw + b"x", bytes(40))]
+    for nonce in ("1368141352", "A" * 56, "%%%", *forged):
         assert is_stale(enrol(server, answer(server, fresh(server) | {"nonce": nonce}))), nonce
 
 
@@ -299,6 +304,9 @@ def test_counts_rise_where_nothing_is_changed(nonces):
     nonce = nonces.new()
     assert [nonces.use(nonce, count, once=False) for count in (1, 1, 3, 2, 4)] == [True, False, True, False, True]
     assert not nonces.use(nonce, 5, once=True), "used before"
+    used_up = nonces.new()
+    assert nonces.use(used_up, 1, once=True)
+    assert not nonces.use(used_up, 2, once=False)
 
 
 def test_what_is_remembered_is_bounded(nonces):
