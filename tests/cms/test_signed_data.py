@@ -16,10 +16,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
 from pyasn1.type import univ
-from pyasn1_alt_modules import rfc5652
+from pyasn1_alt_modules import rfc4055, rfc5280, rfc5652
 
 from device_sdk.errors import VerificationError, WireError
 from device_sdk.model.keys import PrivateKey
+from device_sdk.wire.cms.reader import Reader
+from device_sdk.wire.cms.signatures import read_scheme
 from device_sdk.wire.cms.signed_data import MAX_SIGNERS, read_signed_data, verify_signed_data
 from tests.cms.messages import run_openssl
 
@@ -335,6 +337,23 @@ def test_pss_with_its_defaults_is_refused(party: Callable[..., Party], root: Par
     with pytest.raises(VerificationError, match="not accepted"):
         check(sign(signer, *PSS, "-keyopt", "rsa_mgf1_md:sha1"), root)
     assert check(sign(signer, *PSS, "-keyopt", "rsa_mgf1_md:sha512", "-keyopt", "rsa_pss_saltlen:0"), root) == CONTENT
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_pss_parameters_have_to_name_their_hash(named: bool) -> None:
+    """RFC 4055 section 3.1: absent is SHA-1, whatever the signer's digest algorithm says."""
+    sha256 = "2.16.840.1.101.3.4.2.1"
+    parameters = rfc4055.RSASSA_PSS_params()
+    if named:
+        parameters["hashAlgorithm"]["algorithm"] = sha256
+    digest = rfc5280.AlgorithmIdentifier()
+    digest["algorithm"] = sha256
+    parameters["maskGenAlgorithm"]["algorithm"] = rfc4055.id_mgf1
+    parameters["maskGenAlgorithm"]["parameters"] = encode(digest)
+    algorithm = rfc5280.AlgorithmIdentifier()
+    algorithm["algorithm"] = rfc4055.id_RSASSA_PSS
+    algorithm["parameters"] = encode(parameters)
+    assert (read_scheme(Reader(encode(algorithm)).enter(), sha256) is not None) == named
 
 
 def test_bounds(party: Callable[..., Party], root: Party) -> None:
