@@ -24,8 +24,9 @@ if TYPE_CHECKING:
         probe,
         store_certificate,
     )
+    from device_sdk.model.compatibility import Compatibility
     from device_sdk.model.credentials import Credentials
-    from device_sdk.model.csr import CsrSpec, DeviceAttributes
+    from device_sdk.model.csr import Asked, CsrSpec, DeviceAttributes, NewName
     from device_sdk.model.keys import KeyType
     from device_sdk.model.secret import Secret
     from device_sdk.model.trust import ServerTrust, TlsIdentity
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from device_sdk.wire.names import parse_dn, parse_san
 
 _HOMES = {
+    "Asked": "device_sdk.model.csr",
     "CaleAuth": "device_sdk.client.cale",
     "CaleClient": "device_sdk.client.cale",
+    "Compatibility": "device_sdk.model.compatibility",
     "Credentials": "device_sdk.model.credentials",
     "CsrSpec": "device_sdk.model.csr",
     "Device": "device_sdk.client.device",
@@ -46,6 +49,7 @@ _HOMES = {
     "EstClient": "device_sdk.client.est",
     "HardwareTlsAdapter": "device_sdk.transports.https",
     "KeyType": "device_sdk.model.keys",
+    "NewName": "device_sdk.model.csr",
     "RenewalPlan": "device_sdk.client.device",
     "Secret": "device_sdk.model.secret",
     "ServerTrust": "device_sdk.model.trust",
@@ -67,8 +71,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "Asked",
     "CaleAuth",
     "CaleClient",
+    "Compatibility",
     "Credentials",
     "CsrSpec",
     "Device",
@@ -78,6 +84,7 @@ __all__ = [
     "EstClient",
     "HardwareTlsAdapter",
     "KeyType",
+    "NewName",
     "RenewalPlan",
     "Secret",
     "ServerTrust",

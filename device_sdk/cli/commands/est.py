@@ -151,7 +151,7 @@ def _csrattrs(options: argparse.Namespace, settings: Settings, out: Output) -> i
             "mac_address": wishes.wants_mac,
             "channel_binding": wishes.wants_binding,
             "extensions": [wish.oid for wish in wishes.extensions],
-            "subject_attributes": list(wishes.subject_types),
+            "subject_attributes": [*wishes.subject_types, *(part.oid for part in wishes.subject or ())],
             "unknown": [element.oid for element in wishes.unknown],
         }
         text = "\n".join(f"{name.replace('_', ' ')}: {_shown(value)}" for name, value in data.items() if value)
