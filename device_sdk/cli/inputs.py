@@ -67,7 +67,9 @@ def trusted(settings: Settings) -> tuple[tuple[x509.Certificate, ...], tuple[Pin
     if pinned and (explicit or implicit):
         raise ConfigurationError("--pin does not go together with --anchors or --implicit", hint="give one of them")
     if not (pinned or explicit or implicit):
-        raise ConfigurationError("say whom to trust", hint="give --anchors FILE, --pin sha256:HEX or --implicit, or compare at a terminal")
+        raise ConfigurationError(
+            "say whom to trust", hint="give --anchors FILE, --pin sha256:HEX or --implicit, or compare at a terminal"
+        )
     return explicit, pinned, implicit
 
 
