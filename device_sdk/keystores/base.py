@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -10,10 +11,13 @@ from cryptography import x509
 
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.key_uri import KeyUri
-from device_sdk.model.keys import KeyInfo, KeyType, Probe
+from device_sdk.model.keys import KeyInfo, KeyType, Probe, PublicKey
 from device_sdk.model.secret import Secret, SecretProvider
 
 UriT = TypeVar("UriT", bound=KeyUri)
+
+Announce = Callable[[PublicKey], None]
+"""Told the public half of a key that is about to get its name."""
 
 
 class KeyStore(ABC, Generic[UriT]):
@@ -30,13 +34,19 @@ class KeyStore(ABC, Generic[UriT]):
         self._pin = pin
 
     @abstractmethod
-    def create(self, uri: UriT, key_type: KeyType, *, reuse: bool = False) -> DeviceKey:
+    def create(
+        self, uri: UriT, key_type: KeyType, *, reuse: bool = False, announce: Announce | None = None
+    ) -> DeviceKey:
         """Generate a key inside the keystore, read its attributes back, test it, and open it.
 
         Args:
             uri: names the new key completely (token and object, handle or file).
             key_type: what to generate.
             reuse: open a key of that name and type if it is there already.
+            announce: told the public half of the new key before the key gets its name, so that the caller can write
+                down which one is his; what it raises ends the creation, and nothing is left of the key. Not called for
+                a key that was there, nor by `pkcs11:`, whose keys have their name from birth: there the caller chooses
+                `id=`.
 
         Raises:
             UriError: the URI names no key, but a token, a TPM, a directory, or something else than a private key.

@@ -31,7 +31,7 @@ from device_sdk.keystores.atomic import (
     remove_file,
     status_of,
 )
-from device_sdk.keystores.base import KeyStore
+from device_sdk.keystores.base import Announce, KeyStore
 from device_sdk.keystores.certificate_file import (
     certificate_path,
     has_certificate,
@@ -58,7 +58,9 @@ class FileKeyStore(KeyStore[FileUri]):
     `key.pem` is `key.crt`.
     """
 
-    def create(self, uri: FileUri, key_type: KeyType, *, reuse: bool = False) -> FileEcKey | FileRsaKey:
+    def create(
+        self, uri: FileUri, key_type: KeyType, *, reuse: bool = False, announce: Announce | None = None
+    ) -> FileEcKey | FileRsaKey:
         """Generate a key with the operating system's randomness and write it; see KeyStore.create."""
         path = Path(uri.path)
         if is_taken(path):
@@ -69,6 +71,8 @@ class FileKeyStore(KeyStore[FileUri]):
             key = ec.generate_private_key(key_type.curve)
         else:
             key = rsa.generate_private_key(public_exponent=65537, key_size=key_type.key_bits)
+        if announce is not None:
+            announce(key.public_key())
         try:
             _write(path, key, passphrase)
         except KeyExistsError:

@@ -7,10 +7,12 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from device_sdk_simulators.swtpm import Swtpm
 
 from device_sdk.client.device import Device
 from device_sdk.errors import HttpStatusError, KeyExistsError, TransportError
@@ -213,6 +215,50 @@ def test_killed_while_creating_a_file_a_key_of_another_type_or_in_use_is_not_our
         bench.device.enroll(bench.plan)
     assert bench.device.abandon()
     assert (bench.keys / "device.pem").read_bytes() == before
+
+
+@pytest.mark.parametrize("store", ["file", "tpm2"])
+def test_a_key_that_somebody_made_between_the_announcement_and_ours_is_not_ours(
+    bench, store: str, tmp_path: Path, swtpm: Swtpm
+) -> None:
+    """The same type, the same name, and no certificate: only what was written down before the key had its name tells."""
+    uri = f"{store}:{bench.keys}/device.pem" if store == "file" else f"tpm2:file={bench.keys}/device.pem"
+    interrupted_before_the_key(bench, uri)
+    as_if_killed_while_creating(bench, uri, with_id=False)
+    registry.create_key(uri, KeyType.EC_P256).close()
+    before = (bench.keys / "device.pem").read_bytes()
+    with pytest.raises(KeyExistsError):
+        bench.device.enroll(bench.planned(key_uri=uri))
+    bench.device.abandon()
+    assert (bench.keys / "device.pem").read_bytes() == before
+    assert swtpm.pid
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("store", ["file", "tpm2"])
+def test_killed_between_the_public_key_in_the_journal_and_the_keys_name(
+    bench, monkeypatch: pytest.MonkeyPatch, swtpm: Swtpm, store: str, named: bool
+) -> None:
+    """Killed before it had its name: another is made. Killed after it: that one is gone on with."""
+    uri = f"{store}:{bench.keys}/device.pem" if store == "file" else f"tpm2:file={bench.keys}/device.pem"
+    module = "device_sdk.keystores.file" if store == "file" else "device_sdk.keystores.tpm2.store"
+    real = import_module(module).create_file
+
+    def killed(*arguments: Any) -> None:
+        if named:
+            real(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{module}.create_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            bench.device.enroll(bench.planned(key_uri=uri))
+    journal = bench.device.state.journal()
+    assert (journal.phase, journal.key_sha256 is None) == (Phase.CREATING, False)
+    made = (bench.keys / "device.pem").read_bytes() if named else None
+    bench.device.enroll(bench.planned(key_uri=uri))
+    assert made in (None, (bench.keys / "device.pem").read_bytes())
+    assert swtpm.pid
 
 
 def test_a_creation_that_failed_claims_nothing(bench) -> None:

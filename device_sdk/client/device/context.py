@@ -12,7 +12,7 @@ from cryptography import x509
 from device_sdk.client.device.generation import absolute
 from device_sdk.client.est import Clock
 from device_sdk.keystores import registry
-from device_sdk.keystores.base import KeyStore
+from device_sdk.keystores.base import Announce, KeyStore
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.compatibility import STANDARD, Compatibility
 from device_sdk.model.credentials import Credentials
@@ -77,10 +77,12 @@ class Context:
         """Whether a key of that name is there."""
         return bool(self.keys(uri))
 
-    def create_key(self, uri: str | KeyUri, key_type: KeyType, *, reuse: bool = False) -> DeviceKey:
+    def create_key(
+        self, uri: str | KeyUri, key_type: KeyType, *, reuse: bool = False, announce: Announce | None = None
+    ) -> DeviceKey:
         """Make a key, see KeyStore.create; the caller closes it."""
         store, parsed = self._store(uri)
-        return store.create(parsed, key_type, reuse=reuse)
+        return store.create(parsed, key_type, reuse=reuse, announce=announce)
 
     def delete_key(self, uri: str | KeyUri) -> None:
         """Destroy a key, whosever it is: see provenance.delete_own for one that is ours."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from device_sdk.client.device.context import Context
@@ -24,7 +25,7 @@ from device_sdk.errors import (
 )
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.key_uri import KeyUri
-from device_sdk.model.keys import KeyInfo, KeyType
+from device_sdk.model.keys import KeyInfo, KeyType, PublicKey
 from device_sdk.state import IdentityRecord, Journal, Phase
 
 _KEY_ID_BYTES = 16
@@ -53,8 +54,11 @@ def replaced_sha256(context: Context, record: IdentityRecord | None) -> str | No
 
 def spki_sha256(certificate: x509.Certificate) -> str:
     """SHA-256 of a certificate's SubjectPublicKeyInfo, hex."""
-    der = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(der).hexdigest()
+    return _sha256(certificate.public_key())
+
+
+def _sha256(public: CertificatePublicKeyTypes) -> str:
+    return hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def is_unborn(journal: Journal) -> bool:
@@ -74,8 +78,8 @@ def foreign(uri: str) -> KeyExistsError:
 def make_key(context: Context, journal: Journal, uri: KeyUri, key_type: KeyType) -> tuple[DeviceKey, Journal]:
     """The journal's key: made now, or found made by an earlier run.
 
-    Three steps, each on disk before the next: the name is free and the key's random identifier chosen (phase CREATING);
-    the key exists; its public key is in the journal. A key of ours that is of another type than is wanted now is
+    Each step is on disk before the next: the name is free and the key's random identifier chosen (phase CREATING); where
+    keys have no identifier, its public key is in the journal; the key has its name; that it has. A key of ours that is of another type than is wanted now is
     replaced.
 
     Raises:
@@ -85,8 +89,12 @@ def make_key(context: Context, journal: Journal, uri: KeyUri, key_type: KeyType)
     if found is not None:
         return found, _recorded(context, journal, found)
     journal = _announced(context, journal, uri)
+
+    def announce(public: PublicKey) -> None:
+        context.state.write_journal(replace(journal, key_sha256=_sha256(public)))
+
     try:
-        made = context.create_key(_exact(uri, journal), key_type)
+        made = context.create_key(_exact(uri, journal), key_type, announce=announce)
     except DeviceSdkError as error:
         _withdraw(context, journal, uri, taken=isinstance(error, KeyExistsError))
         raise
@@ -134,10 +142,12 @@ def _one(context: Context, uri: str, info: KeyInfo) -> KeyUri:
 
 def _made_before(context: Context, journal: Journal, uri: KeyUri, key_type: KeyType) -> DeviceKey | None:
     """The key an earlier run made, if there is one of the right type; ours of another type is gone afterwards."""
+    from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+
     if journal.key_sha256 is None and journal.phase is not Phase.CREATING:
         return None
     if journal.key_sha256 is None and journal.key_id is None:
-        return _adopted(context, uri, key_type)
+        return _adopted(context, uri, key_type) if isinstance(uri, Pkcs11Uri) else None
     # Half a key, of which only the identifier is there, opens for nobody; the keystore knows to tidy it up.
     with suppress(*_UNREADABLE):
         key = context.open_key(_exact(uri, journal), made_here=True)
@@ -150,7 +160,10 @@ def _made_before(context: Context, journal: Journal, uri: KeyUri, key_type: KeyT
 
 
 def _adopted(context: Context, uri: KeyUri, key_type: KeyType) -> DeviceKey | None:
-    """What appeared under a free name while we were making a key of that name; these keystores make a key whole or not."""
+    """What appeared in a token under a free `id=` of the owner's choice while we were making a key of that name.
+
+    A token's keys have their name from birth, so that nothing else tells ours from another's that was made in between.
+    """
     found = context.keys(uri)
     if not found:
         return None

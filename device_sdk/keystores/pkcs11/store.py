@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pkcs11.constants import ObjectClass
 
 from device_sdk.errors import MechanismUnsupportedError
-from device_sdk.keystores.base import KeyStore
+from device_sdk.keystores.base import Announce, KeyStore
 from device_sdk.keystores.pkcs8 import load_pkcs8
 from device_sdk.keystores.pkcs11 import certificates
 from device_sdk.keystores.pkcs11.access import Access
@@ -52,8 +52,10 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
         self._leases: dict[Connection, Lease] = {}
         self._keys: weakref.WeakSet[Pkcs11Key] = weakref.WeakSet()
 
-    def create(self, uri: Pkcs11Uri, key_type: KeyType, *, reuse: bool = False) -> Pkcs11Key:
-        """Generate a key pair in the token, read its attributes back, have it sign, and open it.
+    def create(
+        self, uri: Pkcs11Uri, key_type: KeyType, *, reuse: bool = False, announce: Announce | None = None
+    ) -> Pkcs11Key:
+        """Generate a key pair in the token, read its attributes back, have it sign, and open it; `announce` is not called.
 
         `object=` or `id=` names it; without `id=` CKA_ID is 16 random bytes. See KeyStore.create.
         """

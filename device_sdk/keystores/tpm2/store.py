@@ -11,7 +11,7 @@ from cryptography import x509
 
 from device_sdk.errors import KeyExistsError, KeyStoreError, UriError
 from device_sdk.keystores.atomic import PRIVATE, create_file, is_taken, remove_file, status_of
-from device_sdk.keystores.base import KeyStore
+from device_sdk.keystores.base import Announce, KeyStore
 from device_sdk.keystores.certificate_file import read_certificate, write_certificate
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.keystores.pkcs8 import load_pkcs8
@@ -64,7 +64,9 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
         self._opened: weakref.WeakSet[DeviceKey] = weakref.WeakSet()
         self._tpm_in_use: Tpm | None = None
 
-    def create(self, uri: Tpm2Uri, key_type: KeyType, *, reuse: bool = False) -> DeviceKey:
+    def create(
+        self, uri: Tpm2Uri, key_type: KeyType, *, reuse: bool = False, announce: Announce | None = None
+    ) -> DeviceKey:
         """Make a key in the TPM; see KeyStore.create."""
         where = _new_key(uri)
         if self._taken(uri):
@@ -77,6 +79,8 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
             where=where,
             deadline_s=self._deadline_s,
         )
+        if announce is not None:
+            announce(area_in_file(key, where).public_key)
         try:
             self._name(uri, key)
         except KeyExistsError:
