@@ -47,6 +47,9 @@ class Enrolments(Desk):
         csr = self._read_csr(case.full.request.der, part)
         client = self.author(case, csr.csr)
         self.once(case)
+        if (witness := case.full.controls.get(rfc6402.id_cmc_lraPOPWitness)) is not None:
+            # section 6.8: what a server says that leaves no proof of possession to others
+            raise CmcRefusedError(POP_FAILED, "this server sees to POP itself", body_parts=(witness.body_part,))
         case.facts |= {"subject": csr.csr.subject.rfc4514_string(), "mac_address": csr.mac_address}
         self._authorize(case, client, csr, part)
         self._require(case, client, csr, part)

@@ -442,3 +442,10 @@ def test_one_thing_a_message(cmc):
     draft, empty = by(certificate, key), request_sequence(None)
     assert refused(send(cmc, draft.wrap(pki_data(draft.controls(empty), empty)))) == (400, BAD_REQUEST)
     assert not cmc.est.register.entries()[0]["revoked_at"]
+
+
+def test_nobody_vouches_for_the_possession_of_a_key(cmc):
+    """Section 6.8: "If a certification server does not allow an RA to do the POP verification, ... popFailed"."""
+    ra, ra_key = certified(cmc, "RA", CMC_RA)
+    witness = Control(str(rfc6402.id_cmc_lraPOPWitness), der.sequence(der.integer(0), der.sequence(der.integer(1))))
+    assert refused(send(cmc, by(ra, ra_key, more=(witness,)).message())) == (400, POP_FAILED)
