@@ -13,7 +13,7 @@ from device_sdk_simulators.cale import headers
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
 from device_sdk_simulators.cale.decoy import DEFAULT_KIND, Decoys, KeyKind, kind_of
 from device_sdk_simulators.cale.hops import Hop
-from device_sdk_simulators.est.authorize import CHALLENGE, Client
+from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.bodies import wrap
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.policy import Policy
@@ -67,7 +67,7 @@ class EdgeDevice:
             raise HttpError(405, "wrong method", [("Allow", "POST, DELETE")])
         client = self._identify(request)
         if client.third_party or (client.user is None and client.certificate is None):
-            raise HttpError(401, "", CHALLENGE)
+            raise HttpError(401, "")
         facts: dict[str, object] = {"authentication": client.authentication, "user": client.user}
         inner = [(headers.IDENTITY, _identity(client))]
         if request.method == "DELETE":
@@ -138,6 +138,6 @@ def _identity(client: Client) -> str:
     if client.user is not None:
         return client.user
     if client.certificate is None:
-        raise HttpError(401, "", CHALLENGE)
+        raise HttpError(401, "")
     names = client.certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return str(names[0].value) if names else client.certificate.subject.rfc4514_string()

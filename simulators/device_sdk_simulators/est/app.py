@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from device_sdk_simulators.est.answers import base64_body
-from device_sdk_simulators.est.authorize import CHALLENGE, Client
+from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.bodies import encode_body
 from device_sdk_simulators.est.cms import certs_only
 from device_sdk_simulators.est.csrattrs import csr_attributes
@@ -110,5 +110,5 @@ class EstApp:
             return Client()
         client = route.site.gatekeeper.identify(request)
         if self._policy.csrattrs_login and not client.knows_password and client.certificate is None:
-            raise HttpError(401, "", CHALLENGE)
+            raise HttpError(401, "")
         return client

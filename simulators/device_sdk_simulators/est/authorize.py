@@ -15,11 +15,8 @@ from device_sdk_simulators.ca.names import same_alternative_names, same_name
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.csr import CertificationRequest
 from device_sdk_simulators.est.login import HttpLogin
-from device_sdk_simulators.http.messages import Headers, HttpError, Request
+from device_sdk_simulators.http.messages import HttpError, Request
 from device_sdk_simulators.policy import Policy
-
-# The server adds the schemes it offers to every 401 (server.py).
-CHALLENGE: Headers = []
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ class Gatekeeper:
         trusted = self._policy.registration_authorities and not third_party and _has_cmc_ra(certificate)
         holder = user if third_party or trusted else self._holder(certificate, user)
         if user is None and self._policy.require_password:
-            raise HttpError(401, "", CHALLENGE)
+            raise HttpError(401, "")
         return Client(user, certificate, third_party, trusted, scheme=scheme, holder=None if trusted else holder)
 
     def _holder(self, certificate: x509.Certificate, user: str | None) -> str | None:
@@ -174,7 +171,7 @@ class Gatekeeper:
         """HttpError 401 or 403 unless this client may have this certificate by /simpleenroll."""
         if client.certificate is None:
             if not client.knows_password:
-                raise HttpError(401, "", CHALLENGE)
+                raise HttpError(401, "")
             return
         if client.third_party:
             self._known_device(client.certificate)
@@ -211,7 +208,7 @@ class Gatekeeper:
 
     def _certificate_of_user(self, client: Client, request: CertificationRequest) -> x509.Certificate:
         if not client.knows_password:
-            raise HttpError(401, "", CHALLENGE)
+            raise HttpError(401, "")
         if not self._policy.reenroll_with_password:
             raise HttpError(403, "a renewal needs the certificate that is to be renewed (RFC 7030 section 3.3.2)")
         rows = self._database.rows(

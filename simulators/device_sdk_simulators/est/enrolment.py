@@ -9,7 +9,7 @@ from datetime import datetime
 from cryptography import x509
 
 from device_sdk_simulators.est.answers import issued, refusal
-from device_sdk_simulators.est.authorize import CHALLENGE, Client
+from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.bodies import decode_body
 from device_sdk_simulators.est.change_name import ChangedName
 from device_sdk_simulators.est.csr import CertificationRequest, read_csr
@@ -69,7 +69,7 @@ class Enrolment:
 
     def _decide(self, request: Request, route: Route, client: Client, facts: dict[str, object]) -> Response:
         if not client.knows_password and client.certificate is None:
-            raise HttpError(401, "", CHALLENGE)
+            raise HttpError(401, "")
         csr = self._read(request)
         facts |= {"subject": csr.csr.subject.rfc4514_string(), "mac_address": csr.mac_address}
         self._authorize(route, client, csr)

@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from device_sdk_simulators.ca.hierarchy import Hierarchy, make_authority
 from device_sdk_simulators.ca.issue import Wish, issue
 from device_sdk_simulators.ca.keys import new_key
-from device_sdk_simulators.est.authorize import CHALLENGE
 from device_sdk_simulators.est.bodies import wrap
 from device_sdk_simulators.est.odd_cms import odd_certs_only
 from device_sdk_simulators.faults import Faults
@@ -39,7 +38,7 @@ class Spoiler:
         if (status := take("status", operation, "503")) is not None:
             return Response.text(int(status), "the server was told to fail")
         if take("unauthorized", operation):
-            return Response(401, list(CHALLENGE))
+            return Response(401)
         if (value := take("retry_after", operation, "1")) is not None:
             return Response.text(202, "not yet", self._retry_after(value))
         if (value := take("overload", operation, "503 1")) is not None:

@@ -44,7 +44,7 @@ REASONS = {
 
 
 class HttpError(Exception):
-    """A request that is answered with an error status and a sentence of plain text."""
+    """A request that is answered with an error status and a sentence of plain text; 401 gets its challenges on the way out."""
 
     def __init__(self, status: int, text: str, headers: Headers | None = None) -> None:
         super().__init__(text)
@@ -91,6 +91,7 @@ class Request:
         connection: number of that connection, counted from 1.
         version: "HTTP/1.1" or "HTTP/1.0".
         answer_headers: for the answer, whatever it will be.
+        source: network address of the client, without the port.
         error: set if the client sent something that is not a request; the handler only has to refuse and log it.
     """
 
@@ -102,6 +103,7 @@ class Request:
     connection: int = 0
     version: str = "HTTP/1.1"
     answer_headers: Headers = field(default_factory=list)
+    source: str = ""
     error: HttpError | None = None
 
     @property
