@@ -85,7 +85,7 @@ class Exchanges:
     ) -> None:
         self._connections = connections
         self._clock = clock
-        self._login = Login(credentials) if credentials else None
+        self._login = Login(credentials) if isinstance(credentials, Credentials) else credentials
         self._policy = policy or RetryPolicy()
         self._keep_open = keep_open
 
