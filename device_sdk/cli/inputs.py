@@ -27,7 +27,7 @@ _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 
 SERVER = ("est.url", "est.label", "est.anchors", "est.pins", "est.implicit", "est.timeout_s", "est.proxy")
 TRUST = ("est.anchors", "est.pins", "est.implicit")
-COMPATIBILITY = ("est.tls_max", "est.binding", "est.after_202")
+COMPATIBILITY = ("est.tls_max", "est.binding", "est.after_202", "est.dialect")
 LOGIN = ("est.user", "est.password_file", "est.password_fd")
 IDENTITY = (
     "identity.subject",
@@ -146,7 +146,8 @@ def compatibility(settings: Settings) -> Compatibility:
     # The settings' choices are those of the model; a test compares them.
     binding: Any = settings.text("est.binding") or "auto"
     after_202: Any = settings.text("est.after_202") or "rebuild"
-    return Compatibility(binding, settings.text("est.tls_max"), after_202)
+    dialect: Any = settings.text("est.dialect") or "rfc7030"
+    return Compatibility(binding, settings.text("est.tls_max"), after_202, dialect)
 
 
 def wait(settings: Settings) -> float:

@@ -22,6 +22,7 @@ CONFIG_FILE = Path("/etc/device-sdk/config.toml")
 KEY_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
 BINDINGS = ("auto", "exporter", "finished", "tls-unique", "none")
 AFTER_202 = ("rebuild", "keep-connection", "same-csr")
+DIALECTS = ("rfc7030", "draft-04")
 _MAX_CONFIG_BYTES = 256 * 1024
 _MAX_NUMBER = 10**9
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -79,6 +80,7 @@ SETTINGS = (
     Setting("est.tls_max", "text", "--tls-max", "VERSION", "newest TLS version, 1.2 or 1.3", choices=("1.2", "1.3")),
     Setting("est.binding", "text", "--binding", "MODE", "what requests are bound to: " + ", ".join(BINDINGS), "auto", BINDINGS),
     Setting("est.after_202", "text", "--after-202", "POLICY", "what is sent after a 202: " + ", ".join(AFTER_202), "rebuild", AFTER_202),
+    Setting("est.dialect", "text", "--dialect", "NAME", "how operations are spelt in paths: " + ", ".join(DIALECTS), "rfc7030", DIALECTS),
     Setting("identity.subject", "text", "--subject", "DN", 'subject, "CN=router-1,O=Example"'),
     Setting("identity.san", "list", "--san", "TYPE:VALUE", "subjectAltName: DNS:, IP:, URI:, email:, HWMODULE:OID:HEX; repeatable"),
     Setting("identity.mac", "text", "--mac", "MAC", "MAC address for the request: auto, an interface, or the address itself"),

@@ -29,6 +29,10 @@ After202: TypeAlias = Literal["rebuild", "keep-connection", "same-csr"]
 """
 
 
+Dialect: TypeAlias = Literal["rfc7030", "draft-04"]
+"""How the operations are spelt: "cacerts", or "CACerts" as in draft-ietf-pkix-est-04; answers of both are read either way."""
+
+
 @dataclass(frozen=True)
 class Compatibility:
     """The defaults are for servers that follow the standards.
@@ -37,16 +41,19 @@ class Compatibility:
         binding: what requests are bound to.
         max_tls_version: "1.2" for servers that know RFC 7030 only; None for the newest.
         after_202: what is sent again after a 202.
+        dialect: how the operations are spelt in paths.
     """
 
     binding: BindingMode = "auto"
     max_tls_version: str | None = None
     after_202: After202 = "rebuild"
+    dialect: Dialect = "rfc7030"
 
     def __post_init__(self) -> None:
         for what, value, known in (
             ("binding", self.binding, get_args(BindingMode)),
             ("policy after a 202", self.after_202, get_args(After202)),
+            ("dialect", self.dialect, get_args(Dialect)),
         ):
             if value not in known:
                 raise ConfigurationError(f"there is no {what} {value!r}", hint=f"choose one of {', '.join(known)}")

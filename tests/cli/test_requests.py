@@ -9,8 +9,8 @@ import pytest
 from cryptography import x509
 from device_sdk_simulators.csr_demand import Demand, DemandedExtension
 
-from device_sdk.cli.settings import AFTER_202, BINDINGS
-from device_sdk.model.compatibility import After202, BindingMode
+from device_sdk.cli.settings import AFTER_202, BINDINGS, DIALECTS
+from device_sdk.model.compatibility import After202, BindingMode, Dialect
 from tests.cli.conftest import Lab, leaf
 
 CLIENT_AUTH = x509.ExtendedKeyUsage([x509.OID_CLIENT_AUTH]).public_bytes().hex()
@@ -45,6 +45,7 @@ def current(lab: Lab, tmp_path: Path) -> tuple[str, Path]:
 def test_the_choices_of_the_settings_are_those_of_the_model() -> None:
     assert get_args(BindingMode) == BINDINGS
     assert get_args(After202) == AFTER_202
+    assert get_args(Dialect) == DIALECTS
 
 
 @pytest.mark.slow

@@ -65,6 +65,7 @@ class AnchorRefresh:
                     credentials=plan.credentials,
                     timeouts=plan.timeouts,
                     proxy=plan.proxy,
+                    compatibility=plan.compatibility,
                     clock=context.clock,
                 ) as client:
                     return client.cacerts()

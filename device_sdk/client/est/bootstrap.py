@@ -101,7 +101,7 @@ def bootstrap_client(  # noqa: PLR0913  # every argument but the first two has a
     if not pins and confirm is None:
         raise ConfigurationError("bootstrap needs a fingerprint, or somebody who confirms the CA certificate")
     clock = clock or Clock()
-    endpoint = parse_est_url(url, label)
+    endpoint = parse_est_url(url, label, compatibility.dialect)
     with open_provisional_transport(endpoint.origin, timeouts=timeouts or Timeouts(), proxy=proxy) as transport:
         conversation = Conversation(cacerts_request(endpoint), endpoint.origin, follow=False)
         bag = read_cacerts(carry(conversation, transport), clock.now())

@@ -81,7 +81,7 @@ class EstClient:
         redirects: RedirectRule | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
-        self._endpoint = parse_est_url(url, label)
+        self._endpoint = parse_est_url(url, label, compatibility.dialect)
         if not (trust.explicit or trust.implicit or srp):
             raise ConfigurationError(
                 f"{self._endpoint.origin}: nothing is trusted to vouch for this server",

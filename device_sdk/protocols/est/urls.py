@@ -7,6 +7,7 @@ from enum import Enum, unique
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from device_sdk.errors import ConfigurationError
+from device_sdk.model.compatibility import Dialect
 from device_sdk.model.urls import has_userinfo, shown_url
 
 WELL_KNOWN = "/.well-known/est"
@@ -27,6 +28,16 @@ class Operation(Enum):
     FULLCMC = "fullcmc"
 
 
+# draft-ietf-pkix-est-04 section 4, for servers that compare letter by letter.
+_DRAFT_04 = {
+    Operation.CACERTS: "CACerts",
+    Operation.CSRATTRS: "CSRAttrs",
+    Operation.SIMPLE_ENROLL: "simpleEnroll",
+    Operation.SIMPLE_REENROLL: "simpleReEnroll",
+    Operation.SERVERKEYGEN: "serverKeyGen",
+    Operation.FULLCMC: "fullCMC",
+}
+
 # EST-07: a label never looks like an operation, those of RFC 8295 and of the early drafts included.
 _RESERVED_LABELS = {operation.value for operation in Operation} | {
     "pal",
@@ -45,28 +56,32 @@ class EstEndpoint:
     Attributes:
         origin: "https://host:port", lower case, port omitted when it is 443.
         label: the CA label, not percent-encoded, or None.
+        dialect: how operations are spelt; see model.compatibility.Dialect.
     """
 
     origin: str
     label: str | None = None
+    dialect: Dialect = "rfc7030"
 
     def target(self, operation: Operation) -> str:
         """Origin-form request target, percent-encoded ("/.well-known/est/LABEL/cacerts")."""
         label = f"/{quote(self.label, safe=_SEGMENT_SAFE)}" if self.label else ""
-        return f"{WELL_KNOWN}{label}/{operation.value}"
+        name = _DRAFT_04[operation] if self.dialect == "draft-04" else operation.value
+        return f"{WELL_KNOWN}{label}/{name}"
 
     def url(self, operation: Operation) -> str:
         """Absolute URL of an operation."""
         return self.origin + self.target(operation)
 
 
-def parse_est_url(url: str, label: str | None = None) -> EstEndpoint:
+def parse_est_url(url: str, label: str | None = None, dialect: Dialect = "rfc7030") -> EstEndpoint:
     """Read a configured EST address (EST-08, EST-09, EST-11).
 
     Args:
         url: "host", "host:port", "https://host:port", the same with "/.well-known/est" and perhaps "/LABEL" after it;
             a final slash changes nothing.
         label: the CA label as text, unless the URL holds it; it is percent-encoded as one segment.
+        dialect: how operations are spelt.
 
     Raises:
         ConfigurationError: not https, another path, a query, user information, or a label that cannot be one.
@@ -80,7 +95,7 @@ def parse_est_url(url: str, label: str | None = None) -> EstEndpoint:
     chosen = in_path or label or None
     if chosen is not None:
         _check_label(chosen)
-    return EstEndpoint(origin, chosen)
+    return EstEndpoint(origin, chosen, dialect)
 
 
 def origin_of(url: str) -> str:

@@ -17,11 +17,13 @@ from device_sdk_simulators.server import ReferenceServer
 from pyasn1.codec.der.decoder import decode
 from pyasn1.type import univ
 
-from device_sdk.client.est import EstClient
+from device_sdk.client.est import Compatibility, EstClient
+from device_sdk.client.est.bootstrap import bootstrap_client
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust, TlsIdentity
+from device_sdk.wire.fingerprint import parse_pin
 from tests.simulators.server.support import PKCS10, basic, make_csr, name
 
 
@@ -136,6 +138,17 @@ def test_this_client_enrols_and_renews_at_a_server_of_the_draft(old_server, labe
         renewed = client.reenroll(ec.generate_private_key(ec.SECP256R1()))
     assert renewed.certificate.subject == enrolled.certificate.subject
     assert renewed.certificate.serial_number != enrolled.certificate.serial_number
+
+
+def test_this_client_spells_paths_as_the_draft_does_where_it_is_told_to(old_server):
+    """For servers that compare letter by letter; with bootstrap, so that the first request is spelt so, too."""
+    old_way = Compatibility(dialect="draft-04")
+    pin = parse_pin(f"sha256:{old_server.ca_sha256}")
+    login = Credentials(old_server.user, Secret(old_server.password))
+    with bootstrap_client(old_server.url, [pin], label="red", credentials=login, compatibility=old_way) as client:
+        client.enroll(ec.generate_private_key(ec.SECP256R1()), CsrSpec(name("old friend")))
+    paths = [entry["path"].removeprefix("/.well-known/est/red/") for entry in old_server.log()]
+    assert list(dict.fromkeys(paths)) == ["CACerts", "CSRAttrs", "simpleEnroll"]
 
 
 def test_curl_enrols_as_in_the_appendix(old_server, run):
