@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from cryptography import x509
 
+from device_sdk_simulators.cale.rules import CaleRules
 from device_sdk_simulators.csr_demand import Demand
 
 MAC_ADDRESS = "1.3.6.1.1.1.1.22"
@@ -90,6 +91,7 @@ class Policy:
         cale_aead: use AES-GCM (AuthEnvelopedData) where the TLS suite is an AEAD one.
         cale_hardened: RSA-OAEP instead of PKCS#1 v1.5, and recipients named by subject key identifier.
         cale_certificate_lifetime: validity of the certificates the authorization server makes per request.
+        cale: further rules of the CALE roles.
     """
 
     http_auth: tuple[str, ...] = ("basic",)
@@ -141,6 +143,7 @@ class Policy:
     cale_aead: bool = False
     cale_hardened: bool = False
     cale_certificate_lifetime: timedelta = timedelta(seconds=10)
+    cale: CaleRules = field(default_factory=CaleRules)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in ("labels", "own_cas") and isinstance(value, set):

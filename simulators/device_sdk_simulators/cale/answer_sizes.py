@@ -5,13 +5,14 @@ from __future__ import annotations
 import hmac
 import threading
 from collections import deque
+from collections.abc import Callable
 
+from device_sdk_simulators.cale.padding import JSON, padded
 from device_sdk_simulators.database import Database
 
 _WINDOW = 16
 _BLOCK = 16
-_SMALLEST = {False: _BLOCK, True: len(b'{"error": 404}\n')}
-"""Ciphertext of the origination server's answer where there is nothing to read, without and with AEAD."""
+_NOTHING_TO_READ = b'{"error": 404}\n'
 
 
 class AnswerSizes:
@@ -19,11 +20,13 @@ class AnswerSizes:
 
     Args:
         database: memory.
+        bucket: lengths of texts are multiples of this; 0 if they are not.
         most_paths: bound of that memory; the path that was learnt first is forgotten first.
     """
 
-    def __init__(self, database: Database, most_paths: int = 1024) -> None:
+    def __init__(self, database: Database, bucket: Callable[[], int] = int, most_paths: int = 1024) -> None:
         self._database = database
+        self._bucket = bucket
         self._most = most_paths
         self._lock = threading.Lock()
         self._windows: dict[tuple[str, bool], deque[int]] = {}
@@ -35,13 +38,18 @@ class AnswerSizes:
         key = (path, aead)
         with self._lock:
             # clients can ask for any number of paths that do not exist; those are what is assumed anyway
-            if length == _SMALLEST[aead] and key not in self._windows:
+            if length == self._smallest(aead=aead) and key not in self._windows:
                 return
             window = self._windows.setdefault(key, deque(maxlen=_WINDOW))
             before = set(window)
             window.append(length)
             if set(window) != before:
                 self._save(key, set(window))
+
+    def _smallest(self, *, aead: bool) -> int:
+        """Ciphertext of the origination server's answer where there is nothing to read."""
+        plaintext = len(padded(_NOTHING_TO_READ, JSON, self._bucket()))
+        return plaintext if aead else plaintext // _BLOCK * _BLOCK + _BLOCK
 
     def _save(self, key: tuple[str, bool], lengths: set[int]) -> None:
         forgotten = []
@@ -63,6 +71,6 @@ class AnswerSizes:
             aead: whether the answer is AES-GCM, which does not pad.
         """
         with self._lock:
-            lengths = set(self._windows.get((path, aead), ())) or {_SMALLEST[aead]}
+            lengths = set(self._windows.get((path, aead), ())) or {self._smallest(aead=aead)}
         length = min(lengths, key=lambda one: hmac.digest(mark, f"{path}\0{one}".encode(), "sha256"))
         return length if aead else length - 1

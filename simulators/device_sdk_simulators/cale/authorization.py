@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from sqlite3 import Row
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -20,14 +20,19 @@ from device_sdk_simulators.cale.certificates import Owner, make_certificate
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
 from device_sdk_simulators.cale.decoy import DEFAULT_KIND, PublicKey, kind_of, mark_of, stand_in_key
 from device_sdk_simulators.cale.envelope import seal
-from device_sdk_simulators.database import Database
+from device_sdk_simulators.cale.padding import PEM, padded
+from device_sdk_simulators.cale.records import CsrRecord, RecordStore
 from device_sdk_simulators.est.bodies import decode_body, wrap
 from device_sdk_simulators.est.csr import CertificationRequest, read_csr
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.policy import Policy
 
-_CLOCK_SKEW = timedelta(seconds=5)
+CIPHERS_PATH = "/ciphers"
+"""Where a role says which cipher suites it knows (CALE-29)."""
+
 _CSR_LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
+_LONGEST_NAME = 64
+"""Of a common name (RFC 5280 appendix A.1)."""
 
 
 @dataclass(frozen=True)
@@ -43,146 +48,143 @@ class AuthorizationServer:
 
     Args:
         authority: its CA, which the origination server trusts.
-        database: memory.
+        records: memory.
         policy: key rules, forms of the answers, lifetimes.
         clock: time of certificates.
         peers: names of the edge devices that may call.
         organization: domain that goes into certificates as DC.
-        scopes: what registered owners may do, as OU.
     """
 
     def __init__(
         self,
         authority: Authority,
-        database: Database,
+        records: RecordStore,
         policy: Policy,
         clock: Callable[[], datetime],
         peers: tuple[str, ...] = ("edge",),
         organization: str = "reference.example",
-        scopes: tuple[str, ...] = ("read",),
     ) -> None:
         self._authority = authority
-        self._database = database
+        self._records = records
         self._policy = policy
         self._clock = clock
         self._peers = peers
         self._organization = organization
-        self._scopes = scopes
-        self._secret = database.secret("strangers of the authorization server")
+        self._secret = records.secret("strangers of the authorization server")
+        self._log_secret = records.secret("log of the authorization server")
 
     def handle(self, request: Request, peer: str) -> Response:
         """Answer one request of an edge device."""
         if peer not in self._peers:
-            return Response(403)
+            return Response(403, facts={"reason": "not a listed peer"})
         routes = {
             ("POST", "/registration"): self._register,
             ("GET", "/validate"): self._validate,
             ("GET", "/whoami"): self._who_am_i,
             ("POST", "/revocation"): self._revoke,
+            ("GET", CIPHERS_PATH): self._ciphers,
         }
         route = routes.get((request.method, request.path))
         if route is None:
             return Response(404)
         try:
-            return route(request)
+            response = route(request)
         except HttpError as error:
-            return Response.text(error.status, error.text)
+            response = Response.text(error.status, error.text)
+        known = {"operation": request.path[1:], "correlation": request.header(headers.CORRELATION)}
+        response.facts = known | response.facts
+        return response
 
     def _register(self, request: Request) -> Response:
-        identity = request.header(headers.IDENTITY)
+        identity = headers.identity_of(request)
         if not identity:
             raise HttpError(403, "no identity")
+        if len(identity) > _LONGEST_NAME:
+            raise HttpError(403, f"the identity has more than {_LONGEST_NAME} characters, and makes no common name")
         cipher = self._cipher(request)
         csr = read_csr(decode_body(request.body, _CSR_LABELS), self._policy)
-        guid = str(uuid.uuid4())
-        self._database.execute(
-            "INSERT INTO registrations (guid, identity, created_at, csr) VALUES (?, ?, ?, ?)",
-            guid,
-            identity,
-            self._clock().isoformat(),
-            csr.csr.public_bytes(Encoding.DER),
-        )
-        certificate = self._certificate(
-            Registration(self._owner(identity), _encryption_key(csr)), self._policy.cale_certificate_lifetime
-        )
+        registration = Registration(self._owner(identity), _encryption_key(csr))
+        guid = str(uuid.UUID(bytes=os.urandom(16), version=4))
+        self._records.add(CsrRecord(guid, identity, csr.csr.public_bytes(Encoding.DER), self._clock()))
+        certificate = self._certificate(registration, self._policy.cale_certificate_lifetime)
         response = self._sealed(f"{guid}\n".encode(), certificate, cipher, misleading=True)
-        response.facts = {"guid": guid}
+        response.facts = {"registration": self._tag(guid), "owner": identity, "key": csr.spki_sha256[:16]}
         return response
 
     def _validate(self, request: Request) -> Response:
         """200 and a certificate, or 403 and the useless certificate of a key that nobody has, to make a decoy with."""
-        registration = self._registration(request)
+        guid = headers.only(request, headers.GUID).lower()
+        registration = self._registration(guid)
+        if registration is None and self._policy.cale.decoys == "draft":
+            return Response(403, facts=self._about(guid, registration))
         lifetime = None if registration is None else self._policy.cale_certificate_lifetime
-        certificate = self._certificate(registration or self._stranger(request), lifetime)
+        certificate = self._certificate(registration or self._stranger(guid), lifetime)
         status = 403 if registration is None else 200
-        return Response(status, [("Content-Type", "application/x509")], certificate.public_bytes(Encoding.PEM))
+        facts = self._about(guid, registration) | {"certificate": f"{certificate.serial_number:x}"}
+        body = certificate.public_bytes(Encoding.PEM)
+        return Response(status, [("Content-Type", "application/x509")], body, facts=facts)
 
     def _who_am_i(self, request: Request) -> Response:
         cipher = self._cipher(request)
-        registration = self._registration(request)
-        certificate = self._certificate(registration or self._stranger(request), None)
-        plaintext = certificate.public_bytes(Encoding.PEM)
+        guid = headers.only(request, headers.GUID).lower()
+        registration = self._registration(guid)
+        certificate = self._certificate(registration or self._stranger(guid), None)
+        plaintext = padded(certificate.public_bytes(Encoding.PEM), PEM, self._policy.cale.padding)
         if registration is None:
             plaintext = os.urandom(len(plaintext))
         response = self._sealed(plaintext, certificate, cipher, misleading=False)
-        response.facts = {"decoy": True} if registration is None else {}
+        if registration is None and self._policy.cale.decoys == "draft":
+            # section 4.3: "a random salt large enough to be reasonably mistaken"
+            response.body = wrap(base64.b64encode(os.urandom(len(base64.b64decode(response.body)))), 64, b"\n")
+        response.facts = self._about(guid, registration)
         return response
 
     def _revoke(self, request: Request) -> Response:
-        changed = self._database.execute(
-            "UPDATE registrations SET revoked_at = ? WHERE guid = ? AND identity = ? AND revoked_at IS NULL",
-            self._clock().isoformat(),
-            (request.header(headers.GUID) or "").lower(),
-            request.header(headers.IDENTITY) or "",
-        )
-        return Response(204 if changed else 404)
+        guid = headers.only(request, headers.GUID).lower()
+        identity = headers.identity_of(request)
+        revoked = identity is not None and self._records.revoke(guid, identity, self._clock())
+        return Response(204 if revoked else 404, facts={"registration": self._tag(guid), "owner": identity})
+
+    def _ciphers(self, request: Request) -> Response:
+        return ciphers_answer(self._policy)
 
     def _cipher(self, request: Request) -> ContentCipher:
         try:
-            return content_cipher(request.header(headers.CIPHER) or "", aead=self._policy.cale_aead)
+            return named_cipher(request, self._policy)
         except ValueError as error:
             raise HttpError(400, str(error)) from error
 
     def _owner(self, identity: str) -> Owner:
-        # a common name has at most 64 characters (RFC 5280 appendix A.1)
-        return Owner(identity[:64], self._organization, self._scopes)
+        grants = self._policy.cale.grants
+        return Owner(identity, self._organization, grants.get(identity, grants.get("", ())))
 
-    def _registration(self, request: Request) -> Registration | None:
-        row = self._database.row(
-            "SELECT identity, csr FROM registrations WHERE guid = ? AND revoked_at IS NULL",
-            (request.header(headers.GUID) or "").lower(),
-        )
-        return self._read(row) if row else None
+    def _registration(self, guid: str) -> Registration | None:
+        record = self._records.find(guid)
+        return None if record is None or record.revoked else self._read(record)
 
-    def _read(self, row: Row) -> Registration | None:
+    def _read(self, record: CsrRecord) -> Registration | None:
         try:
-            return Registration(self._owner(row["identity"]), _encryption_key(read_csr(row["csr"], self._policy)))
+            return Registration(self._owner(record.identity), _encryption_key(read_csr(record.csr, self._policy)))
         except HttpError:
             # the policy has changed since: this key does not count any more
             return None
 
-    def _stranger(self, request: Request) -> Registration:
+    def _stranger(self, guid: str) -> Registration:
         """Somebody like those who are registered, for a GUID that is not, or not any more (CALE-36).
 
         A revoked client keeps the kind of its key. Anybody else is like the next registration on a ring of GUIDs: kinds
         are as frequent as among clients, and a new client changes nobody but its neighbours.
         """
-        guid = (request.header(headers.GUID) or "").lower()
         mark = mark_of(self._secret, guid)
-        query = "SELECT identity, csr FROM registrations"
-        row = (
-            self._database.row(f"{query} WHERE guid = ?", guid)
-            or self._database.row(f"{query} WHERE guid >= ? ORDER BY guid LIMIT 1", str(uuid.UUID(bytes=mark[:16])))
-            or self._database.row(f"{query} ORDER BY guid LIMIT 1")
-        )
-        like = self._read(row) if row else None
+        record = self._records.find(guid) or self._records.next_to(str(uuid.UUID(bytes=mark[:16])))
+        like = self._read(record) if record else None
         owner = like.owner if like else self._owner("nobody")
         return Registration(owner, stand_in_key(kind_of(like.public_key) if like else DEFAULT_KIND, mark))
 
     def _certificate(self, registration: Registration, lifetime: timedelta | None) -> x509.Certificate:
         """Valid for one request, or for no time at all (CALE-50: what /whoami shows cannot be used)."""
         now = self._clock().replace(microsecond=0)
-        begin, end = (now, now) if lifetime is None else (now - _CLOCK_SKEW, now + lifetime)
+        begin, end = (now, now) if lifetime is None else (now - self._policy.cale.backdate, now + lifetime)
         return make_certificate(self._authority, registration.owner, registration.public_key, begin, end)
 
     def _sealed(
@@ -192,14 +194,28 @@ class AuthorizationServer:
         fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=misleading)
         return Response(200, fields, wrap(base64.b64encode(message), 64, b"\n"))
 
+    def _about(self, guid: str, registration: Registration | None) -> dict[str, object]:
+        known = {"owner": registration.owner.name} if registration else {"decoy": True}
+        return {"registration": self._tag(guid), **known}
+
+    def _tag(self, guid: str) -> str:
+        """What stands for a GUID in the log: who reads logs must not be able to ask in somebody's name."""
+        return mark_of(self._log_secret, guid).hex()[:16]
+
     def revoke(self, guid: str) -> bool:
         """Revoke a registration (CALE-51); False if there is none such, or it is revoked."""
-        changed = self._database.execute(
-            "UPDATE registrations SET revoked_at = ? WHERE guid = ? AND revoked_at IS NULL",
-            self._clock().isoformat(),
-            guid.lower(),
-        )
-        return changed == 1
+        return self._records.revoke(guid.lower(), None, self._clock())
+
+
+def named_cipher(request: Request, policy: Policy) -> ContentCipher:
+    """The cipher an inner request names; ValueError unless there is one, and it is on the common list (CALE-29)."""
+    suite = headers.only(request, headers.CIPHER)
+    return content_cipher(suite, aead=policy.cale_aead, allowed=policy.cale.suites)
+
+
+def ciphers_answer(policy: Policy) -> Response:
+    """The list of cipher suites, for peers that compare it with theirs."""
+    return Response(200, [("Content-Type", "application/json")], json.dumps(list(policy.cale.suites)).encode() + b"\n")
 
 
 def _encryption_key(csr: CertificationRequest) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:

@@ -83,28 +83,55 @@ def new_serial() -> int:
     return secrets.randbits(126) | 1 << 126
 
 
-def accept_certificate(certificate: x509.Certificate, issuer: x509.Certificate, now: datetime) -> Owner:
-    """Whose certificate this is, after the checks of CALE-55; NotAcceptedError."""
+def accept_certificate(
+    certificate: x509.Certificate,
+    issuer: x509.Certificate,
+    now: datetime,
+    *,
+    skew: timedelta = timedelta(0),
+    max_lifetime: timedelta = MAX_LIFETIME,
+) -> Owner:
+    """Whose certificate this is, after the checks of CALE-55; NotAcceptedError.
+
+    Args:
+        certificate: what came in CALE-PEM.
+        issuer: the authorization server's CA.
+        now: the time.
+        skew: how far outside of its validity it still counts.
+        max_lifetime: the longest validity that counts.
+    """
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature) as error:
         raise NotAcceptedError("not issued by the authorization server") from error
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+    if not certificate.not_valid_before_utc - skew <= now <= certificate.not_valid_after_utc + skew:
         raise NotAcceptedError("expired, or not valid yet")
-    if certificate.not_valid_after_utc - certificate.not_valid_before_utc > MAX_LIFETIME:
+    if certificate.not_valid_after_utc - certificate.not_valid_before_utc > max_lifetime:
         raise NotAcceptedError("valid for longer than a request takes")
+    try:
+        _check_usage(certificate)
+        return owner_of(certificate)
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.ExtensionNotFound) as error:
+        raise NotAcceptedError("extensions are missing or cannot be read") from error
+
+
+def _check_usage(certificate: x509.Certificate) -> None:
     usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     if not (usage.key_encipherment or usage.key_agreement):
         raise NotAcceptedError("not for encryption")
-    return owner_of(certificate)
+    if usage.key_cert_sign:
+        raise NotAcceptedError("the certificate of a CA")
 
 
 def owner_of(certificate: x509.Certificate) -> Owner:
-    """The identity in the SAN's directoryName, or in the subject without one."""
+    """The identity in the SAN's directoryName, or in the subject without one; NotAcceptedError if there is not just one."""
     name = certificate.subject
     try:
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        name = next(iter(alternatives.get_values_for_type(x509.DirectoryName)), name)
+        found = alternatives.get_values_for_type(x509.DirectoryName)
+        if len(found) > 1:
+            raise NotAcceptedError("not exactly one owner")
+        name = found[0] if found else name
     except x509.ExtensionNotFound:
         pass
     names = [str(attribute.value) for attribute in name.get_attributes_for_oid(NameOID.COMMON_NAME)]

@@ -3,7 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+SUITES = (
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "TLS_AES_128_GCM_SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES256-SHA384",
+    "ECDHE-RSA-AES256-SHA384",
+    "ECDHE-ECDSA-AES128-SHA256",
+    "ECDHE-RSA-AES128-SHA256",
+    "ECDHE-ECDSA-AES256-SHA",
+    "ECDHE-RSA-AES256-SHA",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-RSA-AES128-SHA",
+)
+"""The common list (CALE-29): what the edge device speaks, by OpenSSL's names."""
 
 _REFUSED = re.compile(r"NULL|EXP|ADH|AECDH|anon|RC4|DES|IDEA|SEED|MD5|PSK|SRP", re.IGNORECASE)
 _AEAD = re.compile(r"GCM|CCM|CHACHA20", re.IGNORECASE)
@@ -28,15 +50,16 @@ class ContentCipher:
         return "authEnveloped-data" if self.aead else "enveloped-data"
 
 
-def content_cipher(suite: str, *, aead: bool) -> ContentCipher:
+def content_cipher(suite: str, *, aead: bool, allowed: Sequence[str] | None = None) -> ContentCipher:
     """The cipher for a suite's OpenSSL or IANA name; ValueError for weak and unknown ones.
 
     Args:
         suite: "ECDHE-RSA-AES256-SHA", "TLS_AES_128_GCM_SHA256", ...; only key size and mode count.
         aead: whether AES-GCM may be used where the suite is authenticated; the draft's own samples are all CBC.
+        allowed: names of the common list; None for every name that is strong enough.
     """
     name = suite.upper().replace("_", "").replace("-", "")
-    if _REFUSED.search(suite):
+    if _REFUSED.search(suite) or not (allowed is None or _canonical(suite) in {_canonical(one) for one in allowed}):
         raise ValueError(f"cipher suite {suite!r} is not accepted")
     authenticated = aead and _AEAD.search(suite) is not None
     if "AES256" in name or "CHACHA20" in name:
@@ -44,3 +67,11 @@ def content_cipher(suite: str, *, aead: bool) -> ContentCipher:
     if "AES128" in name:
         return ContentCipher(16, authenticated)
     raise ValueError(f"cipher suite {suite!r} is not known")
+
+
+def _canonical(suite: str) -> str:
+    """One name for OpenSSL's and IANA's: ECDHE-RSA-AES128-SHA is TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA."""
+    name = re.sub(r"[_-]", "", suite.upper())
+    name = name.removeprefix("TLS").replace("WITH", "").replace("CBC", "")
+    # OpenSSL leaves the hash of ChaCha20 suites out
+    return re.sub(r"(CHACHA20POLY1305)SHA256$", r"\1", name)

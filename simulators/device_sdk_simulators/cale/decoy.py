@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import hmac
+import math
 import os
 import secrets
+import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -21,8 +24,10 @@ from device_sdk_simulators.ca.keys import new_key
 from device_sdk_simulators.cale.answer_sizes import AnswerSizes
 from device_sdk_simulators.cale.certificates import AUTHORITY_NAME, Owner, make_certificate
 from device_sdk_simulators.cale.ciphers import ContentCipher
+from device_sdk_simulators.cale.draft_decoy import DRAFT_DECOY
 from device_sdk_simulators.cale.envelope import ciphertext_length, seal
 from device_sdk_simulators.database import Database
+from device_sdk_simulators.est.bodies import wrap
 from device_sdk_simulators.policy import Policy
 
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -30,6 +35,10 @@ KeyKind: TypeAlias = int | ec.EllipticCurve
 """Bits of an RSA key, or a curve."""
 
 DEFAULT_KIND: KeyKind = 2048
+_ANSWERS = 64
+_MOST = 4096
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 def kind_of(public_key: PublicKey) -> KeyKind:
@@ -74,37 +83,81 @@ class Decoys:
         clock: Callable[[], datetime],
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._sizes = AnswerSizes(database)
+        self._sizes = AnswerSizes(database, lambda: policy.cale.padding)
         self._secret = database.secret("strangers of the edge device")
         self._policy = policy
         self._clock = clock
         self._sleep = sleep
-        self._durations: deque[float] = deque([0.0], maxlen=64)
+        self._lock = threading.Lock()
+        self._durations: OrderedDict[str, deque[float]] = OrderedDict()
+        self._kinds: OrderedDict[bytes, KeyKind] = OrderedDict()
 
-    def learn(self, path: str, message: bytes, cipher: ContentCipher, seconds: float) -> None:
-        """Remember how long a real answer is, and how long it took."""
+    def learn(self, path: str, message: bytes, cipher: ContentCipher) -> None:
+        """Remember how long a real answer is, in bytes."""
         self._sizes.learn(path, ciphertext_length(message, cipher), aead=cipher.aead)
-        self._durations.append(seconds)
 
-    def make(self, path: str, guid: str, like: x509.Certificate | KeyKind, cipher: ContentCipher) -> bytes:
-        """A message for nobody.
+    def took(self, path: str, seconds: float) -> None:
+        """Remember how long a real answer took."""
+        with self._lock:
+            for key in (path, ""):
+                _kept(self._durations, key, lambda: deque(maxlen=_ANSWERS)).append(seconds)
+
+    def remember(self, guid: str, certificate: x509.Certificate) -> None:
+        """Remember the kind of key behind a GUID, for times when the authorization server does not say."""
+        public_key = certificate.public_key()
+        if isinstance(public_key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)):
+            with self._lock:
+                kind = kind_of(public_key)
+                mark = mark_of(self._secret, guid)
+                _kept(self._kinds, mark, lambda: kind)
+                self._kinds[mark] = kind
+
+    def make(self, path: str, guid: str, like: x509.Certificate | None, cipher: ContentCipher) -> bytes:
+        """Base64 of a message for nobody, in lines.
 
         Args:
             path: of the request.
             guid: as the stranger sent it.
-            like: a certificate of a key that nobody has, or the kind of key.
+            like: a certificate of a key that nobody has; None if the authorization server gave none.
             cipher: of the connection.
         """
+        if self._policy.cale.decoys == "draft":
+            return wrap(DRAFT_DECOY, 64, b"\n")
         mark = mark_of(self._secret, guid)
-        recipient = like
-        if not isinstance(recipient, x509.Certificate):
-            recipient = stand_in_certificate(recipient, mark, self._clock())
+        if like is None:
+            with self._lock:
+                kind = self._kinds.get(mark, DEFAULT_KIND)
+            like = stand_in_certificate(kind, mark, self._clock())
         plaintext = os.urandom(self._sizes.plaintext_length(path, mark, aead=cipher.aead))
-        return seal(plaintext, recipient, cipher, hardened=self._policy.cale_hardened)
+        message = seal(plaintext, like, cipher, hardened=self._policy.cale_hardened)
+        return wrap(base64.b64encode(message), 64, b"\n")
 
-    def wait(self, started: float) -> None:
-        """Let as much time go by since `started` (time.monotonic) as one of the last answers took."""
-        self._sleep(max(0.0, started + secrets.choice(tuple(self._durations)) - time.monotonic()))
+    def wait(self, path: str, started: float) -> None:
+        """Let as much time go by since `started` (time.monotonic) as one of the last answers on this path took."""
+        with self._lock:
+            durations = tuple(self._durations.get(path, ()) or self._durations.get("", ()) or (0.0,))
+        self._sleep(max(0.0, started + secrets.choice(durations) - time.monotonic()))
+
+    def wait_for_slot(self, started: float) -> None:
+        """Let every answer, real or not, leave at a multiple of the slot after its request."""
+        slot = self._policy.cale.slot_s
+        if slot > 0:
+            elapsed = time.monotonic() - started
+            self._sleep(max(0.0, started + slot * math.ceil(elapsed / slot) - time.monotonic()))
+
+    def tag(self, guid: str) -> str:
+        """What stands for a GUID in the log."""
+        return hmac.digest(self._secret, b"log\0" + guid.lower().encode(), "sha256").hex()[:16]
+
+
+def _kept(memory: OrderedDict[K, V], key: K, new: Callable[[], V]) -> V:
+    """The value of a key, moved to the end; what was not used for longest is forgotten."""
+    if key not in memory:
+        memory[key] = new()
+    memory.move_to_end(key)
+    if len(memory) > _MOST:
+        memory.popitem(last=False)
+    return memory[key]
 
 
 def stand_in_certificate(kind: KeyKind, mark: bytes, now: datetime) -> x509.Certificate:

@@ -3,141 +3,241 @@
 from __future__ import annotations
 
 import base64
+import binascii
+import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from device_sdk_simulators.cale import headers
+from device_sdk_simulators.cale.certificates import NotAcceptedError, owner_of
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
-from device_sdk_simulators.cale.decoy import DEFAULT_KIND, Decoys, KeyKind, kind_of
-from device_sdk_simulators.cale.hops import Hop
-from device_sdk_simulators.est.authorize import Client
-from device_sdk_simulators.est.bodies import wrap
-from device_sdk_simulators.http.messages import HttpError, Request, Response
+from device_sdk_simulators.cale.decoy import Decoys
+from device_sdk_simulators.cale.hops import Hop, HopError
+from device_sdk_simulators.cale.identity import Identify, proven_name
+from device_sdk_simulators.cale.rate_limit import RateLimit
+from device_sdk_simulators.http.messages import Headers, HttpError, Request, Response
 from device_sdk_simulators.policy import Policy
 
 _NO_GUID = "00000000-0000-0000-0000-000000000000"
 """Asked about instead of what is no GUID: unknown too, and it takes as long to find that out."""
+_READING = ("GET", "HEAD")
+
+
+@dataclass
+class _Errand:
+    """One request with a GUID, and what became known about it."""
+
+    request: Request
+    guid: str
+    cipher: ContentCipher
+    second_proof: str | None
+    correlation: str
+    started: float = field(default_factory=time.monotonic)
+    facts: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def is_whoami(self) -> bool:
+        return self.request.path == "/whoami"
 
 
 class EdgeDevice:
     """The public face of CALE.
 
-    Nothing of a client's own headers goes inside (CALE-27): inner requests are made anew.
+    Inner requests are made anew, with a few harmless fields of the client's own (CALE-27).
 
     Args:
         authorization: hop to the authorization server.
         origination: hop to the origination server.
-        identify: who a client is, by password or certificate.
+        identify: who a client is, by password, token or certificate.
         policy: forms of the answers.
         decoys: makes answers for those who may not have one.
+        limits: counts requests.
+        challenge: fields of a 401.
     """
 
     def __init__(
         self,
         authorization: Hop,
         origination: Hop,
-        identify: Callable[[Request], Client],
+        identify: Identify,
         policy: Policy,
         decoys: Decoys,
+        limits: RateLimit | None = None,
+        challenge: Callable[[], Headers] = list,
     ) -> None:
         self._authorization = authorization
         self._origination = origination
         self._identify = identify
         self._policy = policy
         self._decoys = decoys
+        self._limits = limits or RateLimit()
+        self._challenge = challenge
 
     def handle(self, request: Request) -> Response:
         """Answer one client; HttpError for what has nothing to do with a GUID."""
         if request.path == "/registration":
             return self._registration(request)
-        if request.method not in ("GET", "HEAD"):
-            raise HttpError(405, "a GUID alone reads and does nothing else", [("Allow", "GET, HEAD")])
-        if not request.header_values(headers.GUID):
-            raise HttpError(400, "the CALE-GUID header is missing")
-        operation = "whoami" if request.path == "/whoami" else "resource"
-        response = self._who_am_i(request) if operation == "whoami" else self._resource(request)
-        response.facts = {"operation": operation, "guid": self._guid(request)} | response.facts
+        errand = self._errand(request)
+        rules = self._policy.cale
+        if self._limits.admits(f"from {request.source}", f"with {errand.guid.lower()}", a_minute=rules.rate):
+            response = self._who_am_i(errand) if errand.is_whoami else self._resource(errand)
+        elif rules.rate_answer == "429":
+            raise HttpError(429, "too many requests", [("Retry-After", "60")])
+        else:
+            response = self._decoy(errand, None, "too many requests")
+        self._decoys.wait_for_slot(errand.started)
+        operation = "whoami" if errand.is_whoami else "resource"
+        known = {"operation": operation, "correlation": errand.correlation}
+        response.facts = response.facts | known | {"registration": self._decoys.tag(errand.guid)} | errand.facts
         return response
+
+    def _errand(self, request: Request) -> _Errand:
+        second_proof = self._second_proof(request)
+        values = request.header_values(headers.GUID)
+        if not values:
+            raise HttpError(400, "the CALE-GUID header is missing")
+        guid = values[0] if len(values) == 1 and headers.is_guid(values[0]) else _NO_GUID
+        return _Errand(request, guid, self._cipher(request), second_proof, secrets.token_hex(8))
+
+    def _second_proof(self, request: Request) -> str | None:
+        """Who wants to change something, proven in another way than by a GUID (CALE-06)."""
+        allowed = (*_READING, *self._policy.cale.methods)
+        if request.method not in allowed:
+            raise HttpError(405, "a GUID alone reads and does nothing else", [("Allow", ", ".join(allowed))])
+        return None if request.method in _READING else self._proven(request)[0]
+
+    def _proven(self, request: Request) -> tuple[str, dict[str, object]]:
+        client = self._identify(request)
+        name = proven_name(client)
+        if name is None:
+            raise HttpError(401, "", self._challenge())
+        return name, {"authentication": client.authentication, "user": name}
 
     def _registration(self, request: Request) -> Response:
         if request.method not in ("POST", "DELETE"):
             raise HttpError(405, "wrong method", [("Allow", "POST, DELETE")])
-        client = self._identify(request)
-        if client.third_party or (client.user is None and client.certificate is None):
-            raise HttpError(401, "")
-        facts: dict[str, object] = {"authentication": client.authentication, "user": client.user}
-        inner = [(headers.IDENTITY, _identity(client))]
+        if not self._limits.admits(f"registers {request.source}", a_minute=self._policy.cale.rate):
+            # nobody guesses passwords here, and there is nothing to hide
+            raise HttpError(429, "too many requests", [("Retry-After", "60")])
+        identity, facts = self._proven(request)
+        correlation = secrets.token_hex(8)
+        facts["correlation"] = correlation
+        inner = [headers.identity_header(identity), (headers.CORRELATION, correlation)]
         if request.method == "DELETE":
-            inner.append((headers.GUID, self._guid(request) or ""))
-            response = self._authorization(Request("POST", "/revocation", inner))
-            return Response(response.status, facts=facts | {"operation": "revocation"})
+            values = request.header_values(headers.GUID)
+            inner.append((headers.GUID, values[0] if len(values) == 1 and headers.is_guid(values[0]) else _NO_GUID))
+            response = self._from_authorization(Request("POST", "/revocation", inner))
+            status = response.status if response.status in (204, 404) else 502
+            return Response(status, facts=response.facts | facts | {"operation": "revocation"})
         media_type = (request.header("Content-Type") or "application/pkcs10").split(";")[0].strip().lower()
         if media_type != "application/pkcs10":
             raise HttpError(415, "the body must be application/pkcs10")
+        self._cipher(request)
         inner += [("Content-Type", "application/pkcs10"), (headers.CIPHER, request.tls.cipher)]
-        response = self._authorization(Request("POST", "/registration", inner, request.body))
-        response.facts = {"operation": "registration"} | facts | response.facts
+        response = self._from_authorization(Request("POST", "/registration", inner, request.body))
+        response.facts = response.facts | facts | {"operation": "registration"}
         return response
 
-    def _guid(self, request: Request) -> str | None:
-        """The one well-formed GUID of a request, or None."""
-        values = request.header_values(headers.GUID)
-        return values[0] if len(values) == 1 and headers.is_guid(values[0]) else None
+    def _from_authorization(self, request: Request) -> Response:
+        try:
+            return self._authorization(request)
+        except HopError as error:
+            response = Response.text(502, "no answer from the authorization server")
+            response.facts["reason"] = str(error)
+            return response
 
-    def _who_am_i(self, request: Request) -> Response:
+    def _who_am_i(self, errand: _Errand) -> Response:
         # the authorization server makes the decoy here (CALE-35)
-        inner = [(headers.GUID, self._guid(request) or _NO_GUID), (headers.CIPHER, request.tls.cipher)]
-        return self._authorization(Request("GET", "/whoami", inner))
-
-    def _resource(self, request: Request) -> Response:
-        started = time.monotonic()
-        valid, certificate = self._validate(request)
-        if certificate is None:
-            return self._decoy(request, DEFAULT_KIND, started)
-        if not valid:
-            return self._decoy(request, certificate, started)
-        inner = [headers.certificate_header(certificate), (headers.CIPHER, request.tls.cipher)]
-        response = self._origination(Request("GET", request.target, inner))
+        inner = [*self._about(errand), (headers.CIPHER, errand.request.tls.cipher)]
+        try:
+            response = self._authorization(Request("GET", "/whoami", inner))
+        except HopError as error:
+            return self._failure(errand, str(error))
         if response.status != 200:
-            return self._decoy(request, _kind(certificate), started)
-        message = base64.b64decode(response.body)
-        self._decoys.learn(request.path, message, self._cipher(request), time.monotonic() - started)
+            return self._failure(errand, f"whoami was answered with {response.status}")
+        self._learn(errand, response)
         return response
 
-    def _validate(self, request: Request) -> tuple[bool, x509.Certificate | None]:
+    def _resource(self, errand: _Errand) -> Response:
+        try:
+            valid, certificate = self._validate(errand)
+            if certificate is not None:
+                self._decoys.remember(errand.guid, certificate)
+            if not valid or certificate is None:
+                return self._decoy(errand, certificate, "not registered")
+            if not self._may_change(errand, certificate):
+                return self._decoy(errand, None, "the second proof is of somebody else")
+            response = self._origination(self._inner(errand, certificate))
+        except HopError as error:
+            return self._failure(errand, str(error))
+        if response.status != 200:
+            return self._failure(errand, f"the origination server answered with {response.status}")
+        self._learn(errand, response)
+        self._decoys.took(errand.request.path, time.monotonic() - errand.started)
+        return response
+
+    def _validate(self, errand: _Errand) -> tuple[bool, x509.Certificate | None]:
         """Whether the GUID counts, and the certificate to encrypt to: the client's, or one of nobody's key."""
-        inner = [(headers.GUID, self._guid(request) or _NO_GUID)]
-        response = self._authorization(Request("GET", "/validate", inner))
+        response = self._authorization(Request("GET", "/validate", self._about(errand)))
+        if response.status not in (200, 403):
+            raise HopError(f"validation was answered with {response.status}")
         try:
             return response.status == 200, x509.load_pem_x509_certificate(response.body)
         except ValueError:
+            if response.status == 200:
+                raise HopError("validation was answered with something that is no certificate") from None
             return False, None
 
-    def _decoy(self, request: Request, like: x509.Certificate | KeyKind, started: float) -> Response:
-        cipher = self._cipher(request)
-        message = self._decoys.make(request.path, self._guid(request) or _NO_GUID, like, cipher)
-        self._decoys.wait(started)
-        fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=True)
-        return Response(200, fields, wrap(base64.b64encode(message), 64, b"\n"), facts={"decoy": True})
+    def _may_change(self, errand: _Errand, certificate: x509.Certificate) -> bool:
+        if errand.second_proof is None:
+            return True
+        try:
+            return owner_of(certificate).name == errand.second_proof
+        except NotAcceptedError:
+            return False
+
+    def _about(self, errand: _Errand) -> Headers:
+        return [(headers.GUID, errand.guid), (headers.CORRELATION, errand.correlation)]
+
+    def _inner(self, errand: _Errand, certificate: x509.Certificate) -> Request:
+        """The client's request as it goes inside: with certificate and suite, without the GUID (CALE-23)."""
+        request = errand.request
+        fields = [headers.certificate_header(certificate, self._policy.cale.certificate_header)]
+        fields += [(headers.CIPHER, request.tls.cipher), (headers.CORRELATION, errand.correlation)]
+        fields += headers.forwarded(request, ("Content-Type",) if errand.second_proof else ())
+        if errand.second_proof is None:
+            return Request("GET", request.target, fields)
+        return Request(request.method, request.target, fields, request.body)
+
+    def _learn(self, errand: _Errand, response: Response) -> None:
+        try:
+            self._decoys.learn(errand.request.path, base64.b64decode(response.body), errand.cipher)
+        except (binascii.Error, ValueError):
+            # it is passed on as it is (CALE-25), but nothing is like it
+            errand.facts["reason"] = "the answer is no envelope"
+
+    def _failure(self, errand: _Errand, reason: str) -> Response:
+        if self._policy.cale.on_failure == "502":
+            errand.facts["reason"] = reason
+            return Response.text(502, "a server behind this one failed")
+        return self._decoy(errand, None, reason)
+
+    def _decoy(self, errand: _Errand, like: x509.Certificate | None, reason: str) -> Response:
+        path = errand.request.path
+        body = self._decoys.make(path, errand.guid, like, errand.cipher)
+        fields = headers.encrypted_answer(
+            self._policy.cale_headers, errand.cipher.smime_type, misleading=not errand.is_whoami
+        )
+        self._decoys.wait(path, errand.started)
+        return Response(200, fields, body, facts={"decoy": True, "reason": reason})
 
     def _cipher(self, request: Request) -> ContentCipher:
-        return content_cipher(request.tls.cipher, aead=self._policy.cale_aead)
-
-
-def _kind(certificate: x509.Certificate) -> KeyKind:
-    public_key = certificate.public_key()
-    return (
-        kind_of(public_key) if isinstance(public_key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)) else DEFAULT_KIND
-    )
-
-
-def _identity(client: Client) -> str:
-    if client.user is not None:
-        return client.user
-    if client.certificate is None:
-        raise HttpError(401, "")
-    names = client.certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return str(names[0].value) if names else client.certificate.subject.rfc4514_string()
+        """CALE-28: the suite of the connection, if it is on the list; HttpError 400."""
+        suite = request.tls.cipher
+        try:
+            return content_cipher(suite, aead=self._policy.cale_aead, allowed=self._policy.cale.suites)
+        except ValueError as error:
+            raise HttpError(400, str(error)) from error

@@ -5,19 +5,29 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
+from urllib.parse import quote, unquote
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from device_sdk_simulators.http.messages import Headers
+from device_sdk_simulators.http.messages import Headers, Request
 
 GUID = "CALE-GUID"
 CERTIFICATE = "CALE-PEM"
+CLIENT_CERT = "Client-Cert"
 IDENTITY = "CALE-Identity"
+CORRELATION = "CALE-Correlation"
 CIPHER = "Cipher"
+FORWARDED = ("Accept", "Accept-Language", "User-Agent")
+"""What goes inside of a client's own header fields; of these alone nothing depends (CALE-27)."""
+LONGEST_CERTIFICATE = 8190
+"""Of a header value: what common servers take (CALE-61)."""
 
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _PLAIN_TEXT = ("Content-Type", "text/plain;charset=UTF-8")
+_ARMOUR = re.compile(r"-----(BEGIN|END) CERTIFICATE-----")
+_PRINTABLE = "".join(chr(code) for code in range(32, 127) if chr(code) != "%")
 
 
 def is_guid(value: str) -> bool:
@@ -46,15 +56,60 @@ def encrypted_answer(form: str, smime_type: str, *, misleading: bool) -> Headers
     return [*first, ("MIME-Version", "1.0"), attachment, envelope, encoding, store]
 
 
-def certificate_header(certificate: x509.Certificate) -> tuple[str, str]:
-    """CALE-PEM: base64 of the DER in double quotes, despite its name (CALE-60)."""
-    return CERTIFICATE, '"' + base64.b64encode(certificate.public_bytes(Encoding.DER)).decode() + '"'
+def certificate_header(certificate: x509.Certificate, form: str = CERTIFICATE) -> tuple[str, str]:
+    """A certificate for an inner request.
+
+    Args:
+        certificate: of the client.
+        form: "CALE-PEM": base64 of the DER in double quotes, despite its name (CALE-60); "Client-Cert": RFC 9440.
+    """
+    text = base64.b64encode(certificate.public_bytes(Encoding.DER)).decode()
+    return (CLIENT_CERT, f":{text}:") if form == CLIENT_CERT else (CERTIFICATE, f'"{text}"')
+
+
+def certificate_of(request: Request) -> x509.Certificate:
+    """The certificate of an inner request, in CALE-PEM or in Client-Cert; ValueError unless there is just one."""
+    values = request.header_values(CERTIFICATE) + request.header_values(CLIENT_CERT)
+    if len(values) != 1:
+        raise ValueError("not exactly one CALE-PEM or Client-Cert")
+    return certificate_from_header(values[0])
 
 
 def certificate_from_header(value: str) -> x509.Certificate:
-    """The certificate in a CALE-PEM value, with or without quotes and white space; ValueError if there is none."""
+    """The certificate in the value of CALE-PEM or Client-Cert; ValueError if there is none.
+
+    With or without quotes, RFC 9440's colons, PEM armour, white space, and percent-encoded as some proxies do it.
+    """
+    if "%" in value:
+        value = unquote(value)
+    value = re.sub(r'["\s]', "", _ARMOUR.sub("", value))
+    if len(value) > 1 and value[0] == value[-1] == ":":
+        value = value[1:-1]
     try:
-        der = base64.b64decode(re.sub(r'["\s]', "", value), validate=True)
-    except binascii.Error as error:
+        der = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
         raise ValueError("CALE-PEM is not base64") from error
     return x509.load_der_x509_certificate(der)
+
+
+def identity_header(identity: str) -> tuple[str, str]:
+    """CALE-Identity (CALE-31): printable ASCII as it is, everything else percent-encoded."""
+    return IDENTITY, quote(identity, safe=_PRINTABLE)
+
+
+def identity_of(request: Request) -> str | None:
+    """The identity in CALE-Identity; None unless there is just one."""
+    values = request.header_values(IDENTITY)
+    return unquote(values[0]) if len(values) == 1 and values[0] else None
+
+
+def only(request: Request, name: str) -> str:
+    """The value of a field that is there once, or nothing."""
+    values = request.header_values(name)
+    return values[0] if len(values) == 1 else ""
+
+
+def forwarded(request: Request, also: Sequence[str] = ()) -> Headers:
+    """Those fields of a request that go inside."""
+    wanted = {name.lower() for name in (*FORWARDED, *also)}
+    return [(name, value) for name, value in request.headers if name.lower() in wanted]

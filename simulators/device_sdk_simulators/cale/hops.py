@@ -8,7 +8,27 @@ from typing import Protocol, TypeAlias
 from device_sdk_simulators.http.messages import Request, Response
 
 Hop: TypeAlias = Callable[[Request], Response]
-"""Carries a request to another role and brings its answer."""
+"""Carries a request to another role and brings its answer; HopError if there is none."""
+
+
+class HopError(Exception):
+    """A role did not answer."""
+
+
+class HopUnreachableError(HopError):
+    """Nobody listens there, or the connection broke."""
+
+
+class HopTimeoutError(HopError):
+    """The answer did not come in time."""
+
+
+class HopTrustError(HopError):
+    """TLS failed, or the one at the other end is not the peer that is listed."""
+
+
+class HopProtocolError(HopError):
+    """What came is no answer, or more than is acceptable."""
 
 
 class Role(Protocol):

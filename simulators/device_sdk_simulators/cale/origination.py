@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from cryptography import x509
 
 from device_sdk_simulators.cale import headers
+from device_sdk_simulators.cale.authorization import CIPHERS_PATH, ciphers_answer, named_cipher
 from device_sdk_simulators.cale.certificates import NotAcceptedError, Owner, accept_certificate
-from device_sdk_simulators.cale.ciphers import content_cipher
 from device_sdk_simulators.cale.envelope import seal
-from device_sdk_simulators.cale.hops import Hop
+from device_sdk_simulators.cale.hops import Hop, HopError, HopTimeoutError
+from device_sdk_simulators.cale.padding import JSON, padded
+from device_sdk_simulators.cale.replay import ReplayWindow
+from device_sdk_simulators.cale.scopes import OddPathError, needed_scope, plain_path
 from device_sdk_simulators.est.bodies import wrap
-from device_sdk_simulators.http.messages import Request, Response
+from device_sdk_simulators.http.messages import Headers, Request, Response
 from device_sdk_simulators.policy import Policy
+
+SAMPLE_PATHS = {"/resource": "/aggregate"}
+"""Sections B.2.4 and B.2.5 of the draft: one path outside, another one inside."""
 
 
 class OriginationServer:
@@ -28,6 +34,9 @@ class OriginationServer:
         policy: forms of the answers.
         clock: judges certificates.
         peers: names of the edge devices that may call.
+        replay: what was shown already.
+        paths: names of paths at the resource server, where they are others; None for those of the samples, with
+            /identity, which says whose request this is.
     """
 
     def __init__(
@@ -37,36 +46,83 @@ class OriginationServer:
         policy: Policy,
         clock: Callable[[], datetime],
         peers: tuple[str, ...] = ("edge",),
+        replay: ReplayWindow | None = None,
+        paths: Mapping[str, str] | None = None,
     ) -> None:
         self._issuer = issuer
         self._resource = resource
         self._policy = policy
         self._clock = clock
         self._peers = peers
+        self._replay = replay or ReplayWindow()
+        self._paths = SAMPLE_PATHS if paths is None else paths
+        self._says_who = paths is None
 
     def handle(self, request: Request, peer: str) -> Response:
         """Answer an edge device: 200 and encrypted whatever the answer is, or a refusal nobody outside sees."""
         if peer not in self._peers:
-            return Response(403)
+            return Response(403, facts={"reason": "not a listed peer"})
+        if request.path == CIPHERS_PATH and not request.header_values(headers.CIPHER):
+            return ciphers_answer(self._policy)
+        facts: dict[str, object] = {"correlation": request.header(headers.CORRELATION)}
+        if any(len(value) > headers.LONGEST_CERTIFICATE for _name, value in request.headers):
+            return Response(431, facts=facts | {"reason": "a header field is too long"})
         try:
-            certificate = headers.certificate_from_header(request.header(headers.CERTIFICATE) or "")
-            owner = accept_certificate(certificate, self._issuer, self._clock())
-            cipher = content_cipher(request.header(headers.CIPHER) or "", aead=self._policy.cale_aead)
+            certificate = headers.certificate_of(request)
+            facts["certificate"] = f"{certificate.serial_number:x}"
+            owner = self._accept(certificate, request)
+            cipher = named_cipher(request, self._policy)
         except (ValueError, NotAcceptedError) as error:
-            return Response.text(403, str(error))
-        plaintext = self._answer(request, owner, certificate)
+            status = 403 if isinstance(error, NotAcceptedError) or "certificate" not in facts else 400
+            response = Response.text(status, str(error))
+            response.facts |= facts
+            return response
+        plaintext, said = self._answer(request, owner, certificate)
         message = seal(plaintext, certificate, cipher, hardened=self._policy.cale_hardened)
         fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=True)
-        return Response(200, fields, wrap(base64.b64encode(message), 64, b"\n"))
+        return Response(200, fields, wrap(base64.b64encode(message), 64, b"\n"), facts=facts | said)
 
-    def _answer(self, request: Request, owner: Owner, certificate: x509.Certificate) -> bytes:
-        if request.path == "/identity":
-            facts = {"owner": owner.name, "organization": owner.organization, "scopes": owner.scopes}
-            return json.dumps(facts).encode() + b"\n"
-        path = "/aggregate" if request.path == "/resource" else request.path
-        # no Cipher: what the resource server says is for us, in clear on a connection of our own (CALE-58)
-        response = self._resource(Request("GET", path, [headers.certificate_header(certificate)]))
+    def _accept(self, certificate: x509.Certificate, request: Request) -> Owner:
+        rules, now = self._policy.cale, self._clock()
+        owner = accept_certificate(
+            certificate, self._issuer, now, skew=rules.clock_skew, max_lifetime=rules.max_lifetime
+        )
+        purpose = f"{request.method} {request.target}" if rules.replay == "per-request" else ""
+        until = certificate.not_valid_after_utc + rules.clock_skew
+        if rules.replay != "off" and not self._replay.is_first(certificate, purpose, now, until):
+            raise NotAcceptedError("this certificate was used already")
+        return owner
+
+    def _answer(self, request: Request, owner: Owner, certificate: x509.Certificate) -> tuple[bytes, dict[str, object]]:
+        """The plaintext, filled up, and what the log says about it."""
+        response = self._readable(request, owner, certificate)
+        facts = {"owner": owner.name, "answer": response.status, "reason": response.facts.get("reason")}
+        bucket = self._policy.cale.padding
         if response.status == 200:
-            return response.body
+            return padded(response.body, response.header("Content-Type") or "", bucket), facts
         # encrypted like everything else, so that the outside learns nothing from a path that does not exist
-        return json.dumps({"error": response.status}).encode() + b"\n"
+        return padded(json.dumps({"error": response.status}).encode() + b"\n", JSON, bucket), facts
+
+    def _readable(self, request: Request, owner: Owner, certificate: x509.Certificate) -> Response:
+        try:
+            path = plain_path(request.target)
+        except OddPathError as error:
+            return Response(404, facts={"reason": str(error)})
+        scope = needed_scope(path, self._policy.cale.scopes)
+        if scope is not None and scope not in owner.scopes:
+            return Response(403, facts={"reason": f"the scope {scope!r} is missing"})
+        if path == "/identity" and self._says_who:
+            said = {"owner": owner.name, "organization": owner.organization, "scopes": owner.scopes}
+            return Response(200, [("Content-Type", JSON)], json.dumps(said).encode() + b"\n")
+        try:
+            return self._resource(self._inner(request, path, certificate))
+        except HopError as error:
+            return Response(504 if isinstance(error, HopTimeoutError) else 502, facts={"reason": str(error)})
+
+    def _inner(self, request: Request, path: str, certificate: x509.Certificate) -> Request:
+        # no Cipher: what the resource server says is for us, in clear on a connection of our own (CALE-58)
+        fields: Headers = [headers.certificate_header(certificate, self._policy.cale.certificate_header)]
+        fields += [(headers.CORRELATION, value) for value in request.header_values(headers.CORRELATION)]
+        fields += headers.forwarded(request, ("Content-Type",) if request.body else ())
+        target = self._paths.get(path, request.target)
+        return Request(request.method, target, fields, request.body)

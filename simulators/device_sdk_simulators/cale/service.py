@@ -10,7 +10,9 @@ from device_sdk_simulators.cale.authorization import AuthorizationServer
 from device_sdk_simulators.cale.decoy import Decoys
 from device_sdk_simulators.cale.edge import EdgeDevice
 from device_sdk_simulators.cale.hops import local_hop
+from device_sdk_simulators.cale.identity import Tokens, with_tokens
 from device_sdk_simulators.cale.origination import OriginationServer
+from device_sdk_simulators.cale.records import DatabaseRecords
 from device_sdk_simulators.cale.resource import ResourceServer
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.authorize import Client
@@ -27,6 +29,9 @@ class CaleService:
         policy: for all roles.
         clock: for all roles.
         identify: who a client of the edge device is.
+
+    Attributes:
+        tokens: bearer tokens that prove an identity, too.
     """
 
     def __init__(
@@ -37,12 +42,17 @@ class CaleService:
         clock: Callable[[], datetime],
         identify: Callable[[Request], Client],
     ) -> None:
-        self.authorization = AuthorizationServer(authority, database, policy, clock)
-        self.resource = ResourceServer(authority.certificate, clock)
+        self.tokens = Tokens()
+        self.authorization = AuthorizationServer(authority, DatabaseRecords(database), policy, clock)
+        self.resource = ResourceServer(authority.certificate, clock, rules=policy.cale)
         self.origination = OriginationServer(
             authority.certificate, local_hop(self.resource, "origination"), policy, clock
         )
         decoys = Decoys(database, policy, clock)
         self.edge = EdgeDevice(
-            local_hop(self.authorization, "edge"), local_hop(self.origination, "edge"), identify, policy, decoys
+            local_hop(self.authorization, "edge"),
+            local_hop(self.origination, "edge"),
+            with_tokens(self.tokens, identify),
+            policy,
+            decoys,
         )

@@ -56,6 +56,7 @@ class Connection:
         sock.setblocking(True)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._tls = accept(sock)
+        self._source = _address_of(sock)
         self._facts = TlsFacts()
         self._ended = threading.Event()
 
@@ -95,7 +96,7 @@ class Connection:
             except HttpError as error:
                 request = Request("?", "?", error=error)
             self._take_time()
-            response = self._handler(replace(request, tls=self._facts, connection=self.number))
+            response = self._handler(replace(request, tls=self._facts, connection=self.number, source=self._source))
             closing = request.version == "HTTP/1.0" or (request.header("Connection") or "").lower() == "close"
             response.close = response.close or closing or request.error is not None
             self._answer(response, head_only=request.method == "HEAD")
@@ -148,3 +149,11 @@ class Connection:
         self._wait_at_most(_LINGER_S)
         while time.monotonic() < self._deadline and self._sock.recv(65536):
             pass
+
+
+def _address_of(sock: socket.socket) -> str:
+    try:
+        return str(sock.getpeername()[0])
+    except (OSError, IndexError):
+        # the client has left already
+        return ""

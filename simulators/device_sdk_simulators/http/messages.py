@@ -140,6 +140,10 @@ class Response:
     facts: dict[str, object] = field(default_factory=dict)
     wire: dict[str, str] = field(default_factory=dict)
 
+    def header(self, name: str) -> str | None:
+        """The first value of a header, case-insensitively; None if absent."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
     @classmethod
     def text(cls, status: int, text: str, headers: Headers | None = None) -> Response:
         """An error or a notice for people (RFC 8951 section 5.1: text/plain)."""

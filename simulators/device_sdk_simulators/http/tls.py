@@ -33,6 +33,8 @@ class TlsSettings:
         client_anchors: CAs of clients (EST-21); a client may show a certificate and need not (EST-24).
         minimum: "TLSv1.2" or "TLSv1.3".
         maximum: "TLSv1.2" or "TLSv1.3".
+        client_required: end the handshake with clients that show no certificate, or one that is not in its validity.
+        suites: OpenSSL names of the cipher suites that are spoken; all that this server knows if there are none.
     """
 
     chain: Sequence[x509.Certificate]
@@ -40,6 +42,8 @@ class TlsSettings:
     client_anchors: Sequence[x509.Certificate] = ()
     minimum: str = "TLSv1.2"
     maximum: str = "TLSv1.3"
+    client_required: bool = False
+    suites: tuple[str, ...] = ()
 
 
 class ServerTls(Protocol):
@@ -97,7 +101,7 @@ def make_context(settings: TlsSettings) -> SSL.Context:
     context.set_max_proto_version(versions[settings.maximum])
     context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
     context.set_mode(_NO_AUTO_CHAIN)
-    context.set_cipher_list(_CIPHERS)
+    _set_suites(context, settings.suites)
     context.use_privatekey(settings.key)
     context.use_certificate(settings.chain[0])
     for certificate in settings.chain[1:]:
@@ -112,8 +116,21 @@ def make_context(settings: TlsSettings) -> SSL.Context:
         store.add_cert(crypto.X509.from_cryptography(anchor))
         context.add_client_ca(anchor)
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
-    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE, _verify)
+    if settings.client_required:
+        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, None)
+    else:
+        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE, _verify)
     return context
+
+
+def _set_suites(context: SSL.Context, suites: tuple[str, ...]) -> None:
+    """Offer these suites; SSL.Error for a name OpenSSL does not know."""
+    old = [name for name in suites if not name.startswith("TLS_")]
+    context.set_cipher_list(":".join(old).encode() if old else _CIPHERS)
+    if suites and not old:
+        context.set_min_proto_version(SSL.TLS1_3_VERSION)
+    if suites:
+        context.set_tls13_ciphersuites(":".join(name for name in suites if name.startswith("TLS_")).encode())
 
 
 def _verify(_connection: SSL.Connection, _certificate: crypto.X509, error: int, _depth: int, good: int) -> bool:

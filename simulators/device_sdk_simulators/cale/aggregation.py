@@ -1,0 +1,68 @@
+"""Asks several resource servers and makes one answer of theirs (draft section 4.2, CALE-58)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from device_sdk_simulators.cale.hops import Hop, HopError, HopTimeoutError
+from device_sdk_simulators.cale.padding import JSON
+from device_sdk_simulators.http.messages import Request, Response
+
+
+class Aggregation:
+    """A hop to all resource servers that know a path.
+
+    One of them answers as it is. Of several, JSON objects become one with the members of all; a part that is missing because a
+    server failed, or a member with two values, spoils the whole: half an answer must not pass for one.
+
+    Args:
+        servers: path below which a server is asked ("/" for every path), and the hop to it.
+    """
+
+    def __init__(self, servers: Sequence[tuple[str, Hop]]) -> None:
+        self._servers = servers
+        self._pool = ThreadPoolExecutor(max_workers=8 * max(1, len(servers)), thread_name_prefix="cale-resource")
+
+    def __call__(self, request: Request) -> Response:
+        """Ask, and merge; 404 if nobody knows the path."""
+        asked = [hop for below, hop in self._servers if _is_below(request.path, below)]
+        if len(asked) == 1:
+            return _answer(asked[0], request)
+        answers = list(self._pool.map(lambda hop: _answer(hop, request), asked))
+        found = [answer for answer in answers if answer.status != 404]
+        bad = next((answer for answer in found if answer.status != 200), None)
+        if bad is not None or len(found) < 2:
+            return bad or (found[0] if found else Response(404))
+        return _merged(found)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+
+def _is_below(path: str, above: str) -> bool:
+    return path == above or path.startswith(above.rstrip("/") + "/")
+
+
+def _answer(hop: Hop, request: Request) -> Response:
+    try:
+        return hop(request)
+    except HopError as error:
+        return Response(504 if isinstance(error, HopTimeoutError) else 502, facts={"reason": str(error)})
+
+
+def _merged(answers: Sequence[Response]) -> Response:
+    whole: dict[str, object] = {}
+    for answer in answers:
+        try:
+            part = json.loads(answer.body)
+        except (ValueError, RecursionError):
+            part = None
+        if not isinstance(part, dict):
+            return Response(502, facts={"reason": "an answer is no JSON object and cannot be merged"})
+        if any(whole.get(name, value) != value for name, value in part.items()):
+            return Response(502, facts={"reason": "two resource servers disagree"})
+        whole |= part
+    return Response(200, [("Content-Type", JSON)], json.dumps(whole).encode() + b"\n")

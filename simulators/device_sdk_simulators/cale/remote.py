@@ -1,0 +1,178 @@
+"""A hop to a role in another process: HTTP/1.1 over mutual TLS, connections kept, every wait bounded (CALE-30, CALE-52)."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography import x509
+
+from device_sdk_simulators.cale.hops import (
+    HopError,
+    HopProtocolError,
+    HopTimeoutError,
+    HopTrustError,
+    HopUnreachableError,
+)
+from device_sdk_simulators.cale.peers import Peers
+from device_sdk_simulators.http.messages import Request, Response
+
+_KEPT = 16
+
+
+@dataclass(frozen=True)
+class HopSettings:
+    """What a caller shows and whom it believes.
+
+    Attributes:
+        url: "https://HOST:PORT" of the role.
+        peer: the role's name or fingerprint, as for Peers.
+        certificate: PEM with the caller's certificate.
+        key: PEM with its key.
+        anchors: PEM with the CA of the roles.
+        timeout_s: for connecting, and for every wait of an exchange.
+        body_bytes: the largest acceptable answer.
+    """
+
+    url: str
+    peer: str
+    certificate: Path
+    key: Path
+    anchors: Path
+    timeout_s: float = 5.0
+    body_bytes: int = 16 * 1024 * 1024
+
+
+class RemoteHop:
+    """Carries requests to one role; safe for many threads, each exchange has a connection of its own.
+
+    Args:
+        settings: see HopSettings; ValueError for a URL or a peer that cannot be one, OSError and ssl.SSLError for files
+            that cannot be read.
+    """
+
+    def __init__(self, settings: HopSettings) -> None:
+        parts = urlsplit(settings.url)
+        if parts.scheme != "https" or not parts.hostname or parts.path not in ("", "/") or parts.query:
+            raise ValueError(f"{settings.url!r} is not https://HOST:PORT")
+        self._settings = settings
+        self._host, self._port = parts.hostname, parts.port or 443
+        self._peers = Peers([settings.peer])
+        self._context = ssl.create_default_context(cafile=str(settings.anchors))
+        # the peer has a name on our list, wherever it listens
+        self._context.check_hostname = False
+        self._context.minimum_version = ssl.TLSVersion.TLSv1_3
+        self._context.load_cert_chain(settings.certificate, settings.key)
+        self._idle: deque[http.client.HTTPSConnection] = deque()
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Response:
+        """Send a request and read its answer; HopError."""
+        connection = self._kept()
+        if connection is not None:
+            try:
+                return self._exchange(connection, request)
+            except _StaleError:
+                # the other side had ended the kept connection before it saw the request: once more, on a new one
+                pass
+        try:
+            return self._exchange(self._connect(), request)
+        except _StaleError as error:
+            raise HopProtocolError(f"{self._settings.url}: ended the connection without an answer") from error
+
+    def _kept(self) -> http.client.HTTPSConnection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _connect(self) -> http.client.HTTPSConnection:
+        url = self._settings.url
+        connection = http.client.HTTPSConnection(
+            self._host, self._port, context=self._context, timeout=self._settings.timeout_s
+        )
+        try:
+            connection.connect()
+            self._check_peer(connection)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, TimeoutError):
+                raise HopTimeoutError(f"{url}: no connection in time") from error
+            if isinstance(error, ssl.SSLError):
+                raise HopTrustError(f"{url}: TLS failed: {error.reason or error}") from error
+            if isinstance(error, OSError):
+                raise HopUnreachableError(f"{url}: {error.strerror or error}") from error
+            raise
+        return connection
+
+    def _check_peer(self, connection: http.client.HTTPSConnection) -> None:
+        sock = connection.sock
+        der = sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
+        if self._peers.name_of(x509.load_der_x509_certificate(der) if der else None) is None:
+            raise HopTrustError(f"{self._settings.url}: the certificate is not that of {self._peers}")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _exchange(self, connection: http.client.HTTPSConnection, request: Request) -> Response:
+        url, done = self._settings.url, False
+        try:
+            _send(connection, request)
+            response = connection.getresponse()
+            body = response.read(self._settings.body_bytes + 1)
+            if len(body) > self._settings.body_bytes:
+                raise HopProtocolError(f"{url}: the answer has more than {self._settings.body_bytes} bytes")
+            if response.length:
+                raise HopProtocolError(f"{url}: the answer ended {response.length} bytes early")
+            done = not response.will_close
+            return Response(response.status, _content_headers(response), body)
+        except TimeoutError as error:
+            raise HopTimeoutError(f"{url}: no answer in time") from error
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionError, ssl.SSLEOFError) as error:
+            raise _StaleError(f"{url}: {error}") from error
+        except ssl.SSLError as error:
+            # with TLS 1.3 this is where a refused certificate shows
+            raise HopTrustError(f"{url}: TLS failed: {error.reason or error}") from error
+        except http.client.HTTPException as error:
+            raise HopProtocolError(f"{url}: not an HTTP answer: {type(error).__name__}") from error
+        except OSError as error:
+            raise HopUnreachableError(f"{url}: {error.strerror or error}") from error
+        finally:
+            self._put_back(connection, usable=done)
+
+    def _put_back(self, connection: http.client.HTTPSConnection, *, usable: bool) -> None:
+        with self._lock:
+            if usable and len(self._idle) < _KEPT:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def close(self) -> None:
+        """End the connections that are kept."""
+        with self._lock:
+            kept, self._idle = self._idle, deque()
+        for connection in kept:
+            connection.close()
+
+
+class _StaleError(HopError):
+    """The connection ended before an answer began."""
+
+
+def _send(connection: http.client.HTTPSConnection, request: Request) -> None:
+    connection.putrequest(request.method, request.target, skip_accept_encoding=True)
+    for name, value in request.headers:
+        connection.putheader(name, value)
+    if request.body or request.method in ("POST", "PUT", "PATCH"):
+        connection.putheader("Content-Length", str(len(request.body)))
+    connection.endheaders(request.body or None)
+
+
+_FRAMING = {"content-length", "transfer-encoding", "connection", "keep-alive", "date", "trailer", "upgrade"}
+
+
+def _content_headers(response: http.client.HTTPResponse) -> list[tuple[str, str]]:
+    """The fields about the content, in order, duplicates and folds kept; what frames a message stays on its hop."""
+    return [(name, value) for name, value in response.getheaders() if name.lower() not in _FRAMING]
