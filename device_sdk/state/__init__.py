@@ -7,6 +7,7 @@ Files, all of them small and readable, none of them secret (keys live in keystor
     certificates/<sha256>.pem   leaf first, then its intermediates, no root; named by the SHA-256 of the leaf's DER.
     trust/<sha256>.pem          a set of Explicit trust anchors; named by the SHA-256 of the file.
     cale/<name>.json            one CALE registration.
+    cale/under-way/<name>.json  what is under way for it and not finished, as journal.json.
     lock                        held (flock) by whoever changes the directory; holds its process id.
 
 Stable paths for other software (web servers, VPN daemons, MQTT clients), replaced atomically:
@@ -23,11 +24,13 @@ A directory that belongs to anybody but root and the process's user, or that gro
 read nor changed: who writes there decides whom the device trusts.
 """
 
+from device_sdk.state.cale_journal import CaleJournal
 from device_sdk.state.directory import StateDirectory
 from device_sdk.state.journal import Journal, Operation, Phase
 from device_sdk.state.records import CaleRegistration, DeviceState, Endpoint, IdentityRecord
 
 __all__ = [
+    "CaleJournal",
     "CaleRegistration",
     "DeviceState",
     "Endpoint",

@@ -23,6 +23,7 @@ def findings(directory: StateDirectory) -> tuple[str, ...]:
     state = _try(directory.load, found)
     journal = _try(directory.journal, found)
     _try(directory.cale_registrations, found)
+    _try(directory.cale_journals, found)
     if state is not None:
         found += _named_files(directory, state, journal)
         found += _links(directory, state)
@@ -81,5 +82,8 @@ def _leftovers(directory: StateDirectory, state: DeviceState, journal: Journal |
         for path in sorted((directory.path / folder).glob("*.pem")):
             if path.stem not in names:
                 yield f"{path}: nothing names it; the next change removes it"
-    for path in (directory.path, *(directory.path / name for name in ("certificates", "trust", "cale"))):
+    for path in (
+        directory.path,
+        *(directory.path / name for name in ("certificates", "trust", "cale", "cale/under-way")),
+    ):
         yield from (f"{leftover}: left by an interrupted write" for leftover in files.temporary_files(path))

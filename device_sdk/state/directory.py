@@ -13,13 +13,14 @@ from cryptography import x509
 
 from device_sdk.errors import ConfigurationError, StateCorruptError
 from device_sdk.state import files, pem
+from device_sdk.state.cale_journal import CaleJournal
 from device_sdk.state.journal import Journal
 from device_sdk.state.lock import DirectoryLock
 from device_sdk.state.records import CaleRegistration, DeviceState
 
 _CALE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _READ_ATTEMPTS = 10
-_FOLDERS = ("certificates", "trust", "cale")
+_FOLDERS = ("certificates", "trust", "cale", "cale/under-way")
 
 
 class StateDirectory:
@@ -99,10 +100,14 @@ class StateDirectory:
         data = self._read(path)
         return None if data is None else Journal.from_bytes(path, data)
 
-    def write_journal(self, journal: Journal) -> None:
+    def write_journal(self, journal: Journal | CaleJournal) -> None:
         """Say what is about to happen; raises as `save`."""
+        path = self._path / "journal.json"
+        if isinstance(journal, CaleJournal):
+            path = self._under_way(journal.application)
         with self.exclusive():
-            files.write(self._path / "journal.json", journal.to_bytes())
+            files.make_directory(path.parent)
+            files.write(path, journal.to_bytes())
 
     def drop_journal(self) -> None:
         """Say that what was under way is finished or undone, and remove the files nothing names any more."""
@@ -201,6 +206,23 @@ class StateDirectory:
         with self.exclusive():
             files.remove(path)
 
+    def cale_journal(self, name: str) -> CaleJournal | None:
+        """What is under way for the CALE registration of that name, or None; raises as `load`."""
+        path = self._under_way(name)
+        data = self._read(path)
+        return None if data is None else CaleJournal.from_bytes(path, data)
+
+    def cale_journals(self) -> dict[str, CaleJournal]:
+        """All that is under way for CALE registrations, by name; raises as `load`."""
+        names = [path.stem for path in sorted((self._path / "cale" / "under-way").glob("[!.]*.json"))]
+        return {name: journal for name in names if (journal := self.cale_journal(name)) is not None}
+
+    def drop_cale_journal(self, name: str) -> None:
+        """Say that what was under way for that registration is finished or undone; raises as `save`."""
+        path = self._under_way(name)
+        with self.exclusive():
+            files.remove(path)
+
     def check(self) -> tuple[str, ...]:
         """Everything that is not as it should be, in words; empty when all is well. Changes nothing, raises nothing."""
         from device_sdk.state.check import findings
@@ -266,6 +288,10 @@ class StateDirectory:
                 hint="up to 64 letters, digits, '.', '_' and '-', not starting with '.' or '-'",
             )
         return self._path / "cale" / f"{name}.json"
+
+    def _under_way(self, name: str) -> Path:
+        path = self._cale_path(name)
+        return path.parent / "under-way" / path.name
 
     def _refuse_strangers(self) -> None:
         for folder in ("", *_FOLDERS):

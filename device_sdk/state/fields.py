@@ -112,6 +112,10 @@ class Fields:
             self._corrupt(f"{self._name(name)} is not true or false")
         return value
 
+    def optional_flag(self, name: str) -> bool:
+        """True or false; absent, as in files of older versions, is false."""
+        return self.take(name) is not None and self.flag(name)
+
     def time(self, name: str) -> datetime:
         """A time that must be there."""
         value = self.optional_time(name)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, unique
 from pathlib import Path
+from typing import Self
 
 from device_sdk.state.fields import Fields, dump, format_time
-from device_sdk.state.records import IdentityRecord
+from device_sdk.state.records import Endpoint, IdentityRecord
 
 
 @unique
@@ -50,6 +51,8 @@ class Journal:
         chain: PEM of the issued certificate and its intermediates, leaf first (phase ISSUED).
         anchors: SHA-256 of the anchors file that goes with it (phase ISSUED).
         implicit: the server was reached with the operating system's trust store (phase ISSUED).
+        announce: see Endpoint.
+        renewal_url: EST base URL from the certificate on, where that is another one than `url`; or None.
         replaces: the pair that goes when the new one has been proved, or None.
         replaces_sha256: SHA-256 of the SubjectPublicKeyInfo of that pair's key, hex; None if it could not be read.
         keep_old: keep the replaced pair.
@@ -81,6 +84,17 @@ class Journal:
     key_id: str | None = None
     replaces_sha256: str | None = None
     csr: str | None = None
+    announce: bool = False
+    renewal_url: str | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the device is at home once this is done."""
+        return Endpoint(self.renewal_url or self.url, self.label, self.implicit, self.announce)
+
+    def creating(self, key_id: str | None) -> Self:
+        """The same when the keystore is about to be told to make the key."""
+        return replace(self, phase=Phase.CREATING, retry_at=None, key_sha256=None, key_id=key_id)
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -126,4 +140,6 @@ class Journal:
             key_id=fields.optional_hex("key_id"),
             replaces_sha256=fields.optional_digest("replaces_sha256"),
             csr=fields.optional_text("csr") if phase is Phase.PENDING else None,
+            announce=fields.optional_flag("announce"),
+            renewal_url=fields.optional_text("renewal_url"),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,11 +17,23 @@ class Endpoint:
         url: the EST base URL.
         label: CA label (RFC 7030 section 3.2.2), or None.
         implicit: whether the operating system's trust store may anchor this server beside the Explicit anchors.
+        announce: name the Explicit anchors in the ClientHello: the server was first met by way of the operating system's
+            store, which is not used for it any more (EST-58). Absent in files of older versions: False.
     """
 
     url: str
     label: str | None = None
     implicit: bool = False
+    announce: bool = False
+
+    def anchored_by(self, *, implicit: bool | None) -> Endpoint:
+        """The same endpoint with the operating system's store allowed or not; None leaves it as it is.
+
+        Once that store is left, the Explicit anchors are named (RFC 7030 section 4.1.3).
+        """
+        if implicit is None:
+            return self
+        return replace(self, implicit=implicit, announce=not implicit)
 
 
 @dataclass(frozen=True)
@@ -109,7 +121,9 @@ class DeviceState:
 
 
 def _endpoint(fields: Fields) -> Endpoint:
-    return Endpoint(fields.text("url"), fields.optional_text("label"), fields.flag("implicit"))
+    return Endpoint(
+        fields.text("url"), fields.optional_text("label"), fields.flag("implicit"), fields.optional_flag("announce")
+    )
 
 
 @dataclass(frozen=True)
@@ -117,16 +131,22 @@ class CaleRegistration:
     """Content of cale/<name>.json: what an authorization server knows this device by.
 
     Attributes:
-        guid: the identifier it gave.
+        guid: the identifier it gave; whoever has it can ask for answers, though not read them.
         key_uri: the key its answers are encrypted for.
         origin: "https://host:port" of the server that gave it.
         registered_at: when, with time zone.
+        created_here: whether the SDK generated this key for this registration; only such keys are ever deleted.
+        key_sha256: SHA-256 of the key's SubjectPublicKeyInfo, hex; None if it is not known.
+        base_key_uri: the key URI that names of later keys are derived from; None for `key_uri` itself.
     """
 
-    guid: str
+    guid: str = field(repr=False)
     key_uri: str
     origin: str
     registered_at: datetime
+    created_here: bool = False
+    key_sha256: str | None = None
+    base_key_uri: str | None = None
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -136,6 +156,9 @@ class CaleRegistration:
                 "key_uri": self.key_uri,
                 "origin": self.origin,
                 "registered_at": format_time(self.registered_at),
+                "created_here": self.created_here,
+                "key_sha256": self.key_sha256,
+                "base_key_uri": self.base_key_uri,
             }
         )
 
@@ -143,4 +166,12 @@ class CaleRegistration:
     def from_bytes(cls, path: Path, data: bytes) -> CaleRegistration:
         """Read the file; raises as DeviceState.from_bytes."""
         fields = Fields.parse(path, data)
-        return cls(fields.text("guid"), fields.text("key_uri"), fields.text("origin"), fields.time("registered_at"))
+        return cls(
+            fields.text("guid"),
+            fields.text("key_uri"),
+            fields.text("origin"),
+            fields.time("registered_at"),
+            fields.optional_flag("created_here"),
+            fields.optional_digest("key_sha256"),
+            fields.optional_text("base_key_uri"),
+        )

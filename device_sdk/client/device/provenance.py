@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
@@ -26,7 +27,9 @@ from device_sdk.errors import (
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyInfo, KeyType, PublicKey
-from device_sdk.state import IdentityRecord, Journal, Phase
+from device_sdk.state import CaleJournal, IdentityRecord, Journal, Phase
+
+AnyJournal = TypeVar("AnyJournal", Journal, CaleJournal)
 
 _KEY_ID_BYTES = 16
 _UNREADABLE = (
@@ -61,7 +64,7 @@ def _sha256(public: CertificatePublicKeyTypes) -> str:
     return hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
-def is_unborn(journal: Journal) -> bool:
+def is_unborn(journal: Journal | CaleJournal) -> bool:
     """Whether no run came so far as to make the journal's key: whatever has its name is somebody else's."""
     return journal.created_here and journal.phase is Phase.REQUEST and journal.key_sha256 is None
 
@@ -75,7 +78,7 @@ def foreign(uri: str) -> KeyExistsError:
     )
 
 
-def make_key(context: Context, journal: Journal, uri: KeyUri, key_type: KeyType) -> tuple[DeviceKey, Journal]:
+def make_key(context: Context, journal: AnyJournal, uri: KeyUri, key_type: KeyType) -> tuple[DeviceKey, AnyJournal]:
     """The journal's key: made now, or found made by an earlier run.
 
     Each step is on disk before the next: the name is free and the key's random identifier chosen (phase CREATING); where
@@ -140,7 +143,7 @@ def _one(context: Context, uri: str, info: KeyInfo) -> KeyUri:
     return replace(parsed, key_id=bytes.fromhex(info.key_id) if info.key_id else parsed.key_id)
 
 
-def _made_before(context: Context, journal: Journal, uri: KeyUri, key_type: KeyType) -> DeviceKey | None:
+def _made_before(context: Context, journal: Journal | CaleJournal, uri: KeyUri, key_type: KeyType) -> DeviceKey | None:
     """The key an earlier run made, if there is one of the right type; ours of another type is gone afterwards."""
     from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 
@@ -176,32 +179,26 @@ def _adopted(context: Context, uri: KeyUri, key_type: KeyType) -> DeviceKey | No
     return key
 
 
-def _announced(context: Context, journal: Journal, uri: KeyUri) -> Journal:
+def _announced(context: Context, journal: AnyJournal, uri: KeyUri) -> AnyJournal:
     from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 
     own_id = isinstance(uri, Pkcs11Uri) and uri.key_id is None
     # With an identifier of its own there is no doubt about it later, and the keystore says best whether the name is free.
     if not own_id and context.key_exists(uri):
         raise foreign(str(uri))
-    journal = replace(
-        journal,
-        phase=Phase.CREATING,
-        retry_at=None,
-        key_sha256=None,
-        key_id=(journal.key_id or secrets.token_hex(_KEY_ID_BYTES)) if own_id else None,
-    )
+    journal = journal.creating((journal.key_id or secrets.token_hex(_KEY_ID_BYTES)) if own_id else None)
     context.state.write_journal(journal)
     return journal
 
 
-def _withdraw(context: Context, journal: Journal, uri: KeyUri, *, taken: bool) -> None:
+def _withdraw(context: Context, journal: AnyJournal, uri: KeyUri, *, taken: bool) -> None:
     """No key was made, so that nothing of that name that comes later is ours."""
     with suppress(DeviceSdkError):
         if taken or not context.key_exists(uri):
             context.state.write_journal(replace(journal, phase=Phase.REQUEST, key_id=None))
 
 
-def _recorded(context: Context, journal: Journal, key: DeviceKey) -> Journal:
+def _recorded(context: Context, journal: AnyJournal, key: DeviceKey) -> AnyJournal:
     if journal.phase is not Phase.CREATING and journal.key_sha256 is not None:
         return journal
     journal = replace(journal, phase=Phase.REQUEST, key_sha256=key.info.spki_sha256)
@@ -213,7 +210,7 @@ def _recorded(context: Context, journal: Journal, key: DeviceKey) -> Journal:
     return journal
 
 
-def _exact(uri: KeyUri, journal: Journal) -> KeyUri:
+def _exact(uri: KeyUri, journal: Journal | CaleJournal) -> KeyUri:
     """The URI with the identifier the journal chose."""
     from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 
