@@ -10,7 +10,7 @@ import pytest
 from device_sdk.model.keys import PrivateKey
 from device_sdk.wire.cms import open_envelope
 from device_sdk.wire.cms.definite import MAX_DEPTH, MAX_ELEMENTS, encode_element, make_definite
-from device_sdk.wire.cms.envelope import MAX_RECIPIENTS
+from device_sdk.wire.cms.recipients import MAX_RECIPIENTS
 from tests.cms.handmade import enveloped, key_transport, pkcs1_block, rsa_block
 from tests.cms.messages import Recipient, encrypt, failure_of
 

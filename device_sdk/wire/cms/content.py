@@ -1,4 +1,4 @@
-"""The encrypted content of a message: AES-CBC in EnvelopedData, AES-GCM in AuthEnvelopedData."""
+"""The encrypted content of a message: AES-CBC in EnvelopedData; AES-GCM, AES-CCM, ChaCha20-Poly1305 in AuthEnvelopedData."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from device_sdk.wire.cms import oids
 from device_sdk.wire.cms.definite import encode_element
-from device_sdk.wire.cms.reader import SET, Reader
+from device_sdk.wire.cms.reader import SEQUENCE, SET, Reader
+
+MIN_TAG_BYTES = _DEFAULT_TAG_BYTES = 12
 
 _CONTENT = 0x80  # [0] IMPLICIT OCTET STRING
-_AUTHENTICATED_ATTRIBUTES = 0xA1
-_MIN_TAG_BYTES = _DEFAULT_TAG_BYTES = 12
+_AUTHENTICATED_ATTRIBUTES, _UNAUTHENTICATED_ATTRIBUTES = 0xA1, 0xA2
+_TAG_BYTES = {"gcm": (12, 13, 14, 15, 16), "ccm": (12, 14, 16), "chacha": (16,)}
+_NONCE_BYTES = {"gcm": range(8, 65), "ccm": range(7, 14), "chacha": range(12, 13)}
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,11 @@ class EncryptedContent:
     """The content, still encrypted.
 
     Attributes:
-        cipher: mode and key length.
-        iv: 16 bytes for CBC; the nonce for GCM.
-        ciphertext: whole blocks, at least one, for CBC.
-        tag: GCM's, 12 to 16 bytes; empty for CBC.
-        additional: what GCM authenticates beside the content: DER of authAttrs, or nothing.
+        cipher: name, mode and key length.
+        iv: 16 bytes for CBC; else the nonce.
+        ciphertext: whole blocks, at least one, for CBC; empty if it is kept elsewhere.
+        tag: 12 to 16 bytes; empty for CBC.
+        additional: what is authenticated beside the content: DER of authAttrs, or nothing.
     """
 
     cipher: oids.ContentCipher
@@ -38,7 +42,12 @@ class EncryptedContent:
 
     def decrypt(self, key: bytes) -> bytes | None:
         """The plaintext; None for a bad tag or bad padding. `key` has the cipher's length."""
-        return self._decrypt_gcm(key) if self.cipher.mode == "gcm" else self._decrypt_cbc(key)
+        if self.cipher.mode == "cbc":
+            return self._decrypt_cbc(key)
+        try:
+            return self._decrypt_authenticated(key)
+        except InvalidTag:
+            return None
 
     def _decrypt_cbc(self, key: bytes) -> bytes | None:
         decryptor = Cipher(algorithms.AES(key), modes.CBC(self.iv)).decryptor()
@@ -49,61 +58,88 @@ class EncryptedContent:
         except ValueError:
             return None
 
-    def _decrypt_gcm(self, key: bytes) -> bytes | None:
-        mode = modes.GCM(self.iv, self.tag, min_tag_length=_MIN_TAG_BYTES)
+    def _decrypt_authenticated(self, key: bytes) -> bytes:
+        if self.cipher.mode == "chacha":
+            return ChaCha20Poly1305(key).decrypt(self.iv, self.ciphertext + self.tag, self.additional)
+        if self.cipher.mode == "ccm":
+            return AESCCM(key, len(self.tag)).decrypt(self.iv, self.ciphertext + self.tag, self.additional)
+        mode = modes.GCM(self.iv, self.tag, min_tag_length=MIN_TAG_BYTES)
         decryptor = Cipher(algorithms.AES(key), mode).decryptor()
         decryptor.authenticate_additional_data(self.additional)
-        try:
-            return decryptor.update(self.ciphertext) + decryptor.finalize()
-        except InvalidTag:
-            return None
+        return decryptor.update(self.ciphertext) + decryptor.finalize()
 
 
-def read_cbc(data: Reader, content_types: Collection[str]) -> EncryptedContent:
+def read_cbc(data: Reader, content_types: Collection[str], *, elsewhere: int | None = None) -> EncryptedContent:
     """The EncryptedContentInfo of an EnvelopedData (RFC 5652 section 6.1, RFC 3565).
 
     Args:
         data: standing before it.
         content_types: what may be inside, dotted.
+        elsewhere: length of a ciphertext that is kept elsewhere; the one in the message is empty then.
 
     Raises:
         ValueError: unreadable, content of another type, or no whole blocks.
         KeyError: a cipher that is not supported.
     """
-    cipher, parameters, ciphertext = _read(data.enter(), "cbc", content_types)
+    cipher, parameters, ciphertext = _read(data.enter(), content_types)
+    if cipher.mode != "cbc":
+        raise ValueError("a cipher of the other kind of message")
     iv = parameters.octets()
     parameters.finish()
-    if len(iv) != 16 or not ciphertext or len(ciphertext) % 16:
+    length = len(ciphertext) if elsewhere is None else elsewhere
+    if len(iv) != 16 or not length or length % 16:
         raise ValueError("not whole blocks")
     return EncryptedContent(cipher, iv, ciphertext)
 
 
-def read_gcm(data: Reader, content_types: Collection[str]) -> EncryptedContent:
-    """The EncryptedContentInfo, authAttrs and mac of an AuthEnvelopedData (RFC 5083, RFC 5084 section 3.2).
+def read_authenticated(
+    data: Reader, content_types: Collection[str], *, elsewhere: int | None = None
+) -> EncryptedContent:
+    """The EncryptedContentInfo, authAttrs and mac of an AuthEnvelopedData (RFC 5083, RFC 5084, RFC 8103).
 
     Args:
         data: standing before them.
         content_types: what may be inside, dotted.
+        elsewhere: as for read_cbc.
 
     Raises:
         ValueError: unreadable, content of another type, or parameters that do not fit.
         KeyError: a cipher that is not supported.
     """
-    cipher, parameters, ciphertext = _read(data.enter(), "gcm", content_types)
-    gcm = parameters.enter()
-    nonce = gcm.octets()
-    tag_bytes = gcm.integer() if gcm.next_tag is not None else _DEFAULT_TAG_BYTES
-    gcm.finish()
+    cipher, parameters, ciphertext = _read(data.enter(), content_types)
+    if cipher.mode == "cbc":
+        raise ValueError("a cipher of the other kind of message")
+    nonce, tag_bytes = _read_parameters(parameters, cipher.mode)
     # RFC 5083 section 2.2: authenticated is the SET OF with its universal tag, not the [1] of the message.
     additional = encode_element(SET, data.contents()) if data.next_tag == _AUTHENTICATED_ATTRIBUTES else b""
     tag = data.octets()
+    data.skip(_UNAUTHENTICATED_ATTRIBUTES)
+    data.finish()
     # "It MUST match the size in octets of the value in the AuthEnvelopedData mac field."
-    if tag_bytes != len(tag) or not _MIN_TAG_BYTES <= tag_bytes <= 16 or not 8 <= len(nonce) <= 64:
-        raise ValueError("GCM parameters that do not fit")
+    if tag_bytes != len(tag) or tag_bytes not in _TAG_BYTES[cipher.mode] or len(nonce) not in _NONCE_BYTES[cipher.mode]:
+        raise ValueError("parameters that do not fit")
+    # The longer CCM's nonce, the shorter its counter (RFC 3610 section 2).
+    length = len(ciphertext) if elsewhere is None else elsewhere
+    if cipher.mode == "ccm" and length >> 8 * (15 - len(nonce)):
+        raise ValueError("more content than the nonce leaves room for")
     return EncryptedContent(cipher, nonce, ciphertext, tag, additional)
 
 
-def _read(info: Reader, mode: str, content_types: Collection[str]) -> tuple[oids.ContentCipher, Reader, bytes]:
+def _read_parameters(parameters: Reader, mode: str) -> tuple[bytes, int]:
+    """Nonce and length of the tag: GCMParameters and CCMParameters are alike, RFC 8103 has the bare nonce."""
+    if mode == "chacha":
+        nonce = parameters.octets()
+        parameters.finish()
+        return nonce, 16
+    inner = parameters.enter(SEQUENCE)
+    nonce = inner.octets()
+    tag_bytes = inner.integer() if inner.next_tag is not None else _DEFAULT_TAG_BYTES
+    inner.finish()
+    parameters.finish()
+    return nonce, tag_bytes
+
+
+def _read(info: Reader, content_types: Collection[str]) -> tuple[oids.ContentCipher, Reader, bytes]:
     """Cipher, its parameters, ciphertext."""
     if info.oid() not in content_types:
         raise ValueError("content of another type")
@@ -111,6 +147,4 @@ def _read(info: Reader, mode: str, content_types: Collection[str]) -> tuple[oids
     cipher = oids.CIPHERS[algorithm.oid()]
     ciphertext = info.octets(_CONTENT)
     info.finish()
-    if cipher.mode != mode:
-        raise ValueError("a cipher of the other kind of message")
     return cipher, algorithm, ciphertext

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives import hashes
@@ -39,29 +38,45 @@ class KeyAgreement:
     shared_info: bytes
     encrypted_keys: tuple[bytes, ...] = field(repr=False)
 
-    def unwrap(self, key: ec.EllipticCurvePrivateKey) -> Iterator[bytes]:
-        """The content keys that this key opens. At most one operation of the private key.
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """The names of what it uses, as policies have them."""
+        return f"ecdh-{self.kdf_hash.name}", f"aes-{8 * self.wrap_key_bytes}-wrap"
 
-        AES key wrap is authenticated (RFC 3394 section 2.2.3), so there is nothing to be learnt from a failure.
+    def peer(self, curve: ec.EllipticCurve) -> ec.EllipticCurvePublicKey | None:
+        """The originator's key if its point is on this curve; no other may ever reach a private key."""
+        try:
+            return ec.EllipticCurvePublicKey.from_encoded_point(curve, self.originator)
+        except ValueError:
+            return None
+
+    def unwrap(self, key: ec.EllipticCurvePrivateKey, peer: ec.EllipticCurvePublicKey, key_bytes: int) -> bytes | None:
+        """The first content key of that length which this key opens, or None. One operation of the private key.
+
+        AES key wrap is authenticated (RFC 3394 section 2.2.3): nobody without the shared secret makes one that opens.
+
+        Args:
+            key: ours.
+            peer: from `peer`, for its curve.
+            key_bytes: what the cipher of the content needs.
 
         Raises:
             KeyStoreError: the key could not be used.
         """
-        wrap_key = self._agree(key)
-        for wrapped in self.encrypted_keys if wrap_key else ():
-            try:
-                yield aes_key_unwrap(wrap_key, wrapped)
-            except (InvalidUnwrap, ValueError):
-                continue
-
-    def _agree(self, key: ec.EllipticCurvePrivateKey) -> bytes:
-        """The key-encryption key, or nothing if the originator's point is not one of this key's curve."""
         try:
-            peer = ec.EllipticCurvePublicKey.from_encoded_point(key.curve, self.originator)
             shared = key.exchange(ec.ECDH(), peer)
         except (ValueError, MechanismUnsupportedError):
-            return b""
-        return X963KDF(self.kdf_hash, self.wrap_key_bytes, self.shared_info).derive(shared)
+            return None
+        wrap_key = X963KDF(self.kdf_hash, self.wrap_key_bytes, self.shared_info).derive(shared)
+        found = [_unwrapped(wrap_key, wrapped) for wrapped in self.encrypted_keys]
+        return next((one for one in found if one is not None and len(one) == key_bytes), None)
+
+
+def _unwrapped(wrap_key: bytes, wrapped: bytes) -> bytes | None:
+    try:
+        return aes_key_unwrap(wrap_key, wrapped)
+    except (InvalidUnwrap, ValueError):
+        return None
 
 
 def read_key_agreement(info: Reader) -> KeyAgreement | None:

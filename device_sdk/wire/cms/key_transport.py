@@ -27,11 +27,13 @@ class KeyTransport:
 
     Attributes:
         scheme: PKCS#1 v1.5, or OAEP with its parameters.
+        algorithms: its names as policies have them.
         encrypted_key: one RSA block.
         subject_key_id: the recipient's subjectKeyIdentifier, if it is named by that.
     """
 
     scheme: padding.PKCS1v15 | padding.OAEP
+    algorithms: tuple[str, ...]
     encrypted_key: bytes = field(repr=False)
     subject_key_id: bytes | None = None
 
@@ -76,12 +78,12 @@ def read_key_transport(info: Reader) -> KeyTransport | None:
     encrypted_key = info.octets()
     info.finish()
     if name == oids.RSA_ENCRYPTION:
-        return KeyTransport(padding.PKCS1v15(), encrypted_key, identifier)
-    scheme = _read_oaep(algorithm) if name == oids.RSAES_OAEP else None
-    return KeyTransport(scheme, encrypted_key, identifier) if scheme else None
+        return KeyTransport(padding.PKCS1v15(), ("rsa-pkcs1",), encrypted_key, identifier)
+    oaep = _read_oaep(algorithm) if name == oids.RSAES_OAEP else None
+    return KeyTransport(*oaep, encrypted_key, identifier) if oaep else None
 
 
-def _read_oaep(algorithm: Reader) -> padding.OAEP | None:
+def _read_oaep(algorithm: Reader) -> tuple[padding.OAEP, tuple[str, ...]] | None:
     """RSAES-OAEP-params (RFC 4055 section 4.1): SHA-1, MGF1 with SHA-1 and an empty label unless it says otherwise."""
     digest: str | None = oids.SHA1
     mask: str | None = oids.SHA1
@@ -100,4 +102,6 @@ def _read_oaep(algorithm: Reader) -> padding.OAEP | None:
     parameters.finish()
     if digest not in oids.HASHES or mask not in oids.HASHES:
         return None
-    return padding.OAEP(padding.MGF1(oids.HASHES[mask]()), oids.HASHES[digest](), label or None)
+    hashed, masked = oids.HASHES[digest](), oids.HASHES[mask]()
+    names = tuple(dict.fromkeys(f"rsa-oaep-{one.name}" for one in (hashed, masked)))
+    return padding.OAEP(padding.MGF1(masked), hashed, label or None), names

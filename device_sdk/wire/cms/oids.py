@@ -24,21 +24,27 @@ class ContentCipher:
     """A content encryption algorithm.
 
     Attributes:
-        mode: "cbc" (EnvelopedData) or "gcm" (AuthEnvelopedData).
+        name: as policies have it.
+        mode: "cbc" (EnvelopedData); "gcm", "ccm" or "chacha" (AuthEnvelopedData).
         key_bytes: length of the content encryption key.
     """
 
+    name: str
     mode: str
     key_bytes: int
 
 
 CIPHERS = {
-    _AES + "2": ContentCipher("cbc", 16),
-    _AES + "22": ContentCipher("cbc", 24),
-    _AES + "42": ContentCipher("cbc", 32),
-    _AES + "6": ContentCipher("gcm", 16),
-    _AES + "26": ContentCipher("gcm", 24),
-    _AES + "46": ContentCipher("gcm", 32),
+    _AES + "2": ContentCipher("aes-128-cbc", "cbc", 16),
+    _AES + "22": ContentCipher("aes-192-cbc", "cbc", 24),
+    _AES + "42": ContentCipher("aes-256-cbc", "cbc", 32),
+    _AES + "6": ContentCipher("aes-128-gcm", "gcm", 16),
+    _AES + "26": ContentCipher("aes-192-gcm", "gcm", 24),
+    _AES + "46": ContentCipher("aes-256-gcm", "gcm", 32),
+    _AES + "7": ContentCipher("aes-128-ccm", "ccm", 16),
+    _AES + "27": ContentCipher("aes-192-ccm", "ccm", 24),
+    _AES + "47": ContentCipher("aes-256-ccm", "ccm", 32),
+    "1.2.840.113549.1.9.16.3.18": ContentCipher("chacha20-poly1305", "chacha", 32),
 }
 
 KEY_WRAP_BYTES = {_AES + "5": 16, _AES + "25": 24, _AES + "45": 32}

@@ -51,7 +51,7 @@ class Reader:
 
     def enter(self, tag: int = SEQUENCE) -> Reader:
         """A reader for the inside of the next element."""
-        return Reader(self._data, self._step(tag), self._at)
+        return type(self)(self._data, self._step(tag), self._at)
 
     def skip(self, tag: int) -> None:
         """Pass over the next element if it has this tag."""
@@ -90,6 +90,19 @@ class Reader:
             raise ValueError("an indefinite length")
         self._at = stop
         return start
+
+
+class PlainReader(Reader):
+    """Reads what needs no `make_definite`: definite lengths, and strings in one piece; ValueError for everything else.
+
+    Whatever is passed over without being entered is not looked at.
+    """
+
+    __slots__ = ()
+
+    def octets(self, tag: int = OCTET_STRING) -> bytes:
+        """An OCTET STRING in one piece, under its own tag or an implicit one."""
+        return self.contents(tag)
 
 
 def _joined(pieces: Reader) -> bytes:

@@ -1,0 +1,77 @@
+"""Which algorithms a message may use before a key of ours touches it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from device_sdk.errors import ConfigurationError
+
+AEAD_CONTENTS = (
+    "aes-256-gcm",
+    "aes-128-gcm",
+    "chacha20-poly1305",
+    "aes-192-gcm",
+    "aes-256-ccm",
+    "aes-128-ccm",
+    "aes-192-ccm",
+)
+CBC_CONTENTS = ("aes-256-cbc", "aes-128-cbc", "aes-192-cbc")
+RSA_METHODS = (
+    "rsa-oaep-sha256",
+    "rsa-oaep-sha384",
+    "rsa-oaep-sha512",
+    "rsa-oaep-sha1",
+    "rsa-oaep-sha224",
+    "rsa-pkcs1",
+)
+ECDH_METHODS = ("ecdh-sha256", "ecdh-sha384", "ecdh-sha512", "ecdh-sha224", "ecdh-sha1")
+KEY_WRAPS = ("aes-256-wrap", "aes-128-wrap", "aes-192-wrap")
+
+ALGORITHMS = (*AEAD_CONTENTS, *CBC_CONTENTS, *RSA_METHODS, *ECDH_METHODS, *KEY_WRAPS)
+"""Every name, what is preferred first."""
+
+
+@dataclass(frozen=True)
+class DecryptionPolicy:
+    """The algorithms that are accepted; whatever is not named is refused like a message for somebody else.
+
+    A message is accepted if everything it uses is: the cipher of its content, and the method its content key is
+    encrypted with. "rsa-oaep-HASH" stands for a hash in OAEP, for the label as well as for MGF1; "ecdh-HASH" for the
+    X9.63 KDF with that hash, together with a key wrap.
+
+    Attributes:
+        algorithms: names out of ALGORITHMS, what is preferred first; by default all. 3DES, RC2 and all others that are not
+            in ALGORITHMS are never accepted.
+
+    Raises:
+        ConfigurationError: a name that is not in ALGORITHMS, or no cipher for the content at all.
+    """
+
+    algorithms: tuple[str, ...] = ALGORITHMS
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.algorithms) - set(ALGORITHMS))
+        if unknown:
+            raise ConfigurationError(f"no such algorithm: {', '.join(unknown)}", hint=f"one of {', '.join(ALGORITHMS)}")
+        if not set(self.algorithms) & {*AEAD_CONTENTS, *CBC_CONTENTS}:
+            raise ConfigurationError("a policy without a cipher for the content accepts nothing")
+
+    def allows(self, *names: str) -> bool:
+        """Whether all of these are accepted."""
+        return all(name in self.algorithms for name in names)
+
+    def without(self, names: Iterable[str]) -> DecryptionPolicy:
+        """The same policy less these; ConfigurationError as the constructor."""
+        refused = frozenset(names)
+        return DecryptionPolicy(tuple(name for name in self.algorithms if name not in refused))
+
+
+EVERYTHING = DecryptionPolicy()
+"""Whatever the SDK can open; what the CALE draft uses is among it."""
+
+AUTHENTICATED = EVERYTHING.without(CBC_CONTENTS)
+"""Authenticated content only: an altered message does not open."""
+
+HARDENED = AUTHENTICATED.without(("rsa-pkcs1", "rsa-oaep-sha1", "rsa-oaep-sha224", "ecdh-sha1", "ecdh-sha224"))
+"""Neither AES-CBC nor PKCS#1 v1.5 nor SHA-1."""
