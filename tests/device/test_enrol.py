@@ -160,7 +160,6 @@ def key_bytes(bench) -> bytes:
         ("other_key", CertificateMismatchError),
         ("other_issuer", CertificateMismatchError),
         ("expired", CertificateMismatchError),
-        ("future", ClockError),
     ],
 )
 def test_after_a_failure_the_same_command_goes_on_with_the_same_key(bench, fault: str, error: type) -> None:

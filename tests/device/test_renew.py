@@ -14,7 +14,6 @@ from device_sdk.client.device import RenewalPlan
 from device_sdk.errors import (
     AuthenticationRequiredError,
     CertificateMismatchError,
-    ClockError,
     ConfigurationError,
     DeviceSdkError,
     EnrolmentPendingError,
@@ -111,7 +110,6 @@ def test_the_server_may_ask_for_another_key_type(bench) -> None:
         ("status=503@simplereenroll", HttpStatusError),
         ("reset@simplereenroll", TransportError),
         ("other_key@simplereenroll", CertificateMismatchError),
-        ("future@simplereenroll", ClockError),
         ("reset@cacerts", TransportError),
     ],
 )

@@ -9,10 +9,11 @@ from datetime import datetime
 from cryptography import x509
 
 from device_sdk.client.device.clock import check_clock
+from device_sdk.client.device.connection import Connection
 from device_sdk.client.device.context import Context
 from device_sdk.client.device.current import enrolled
 from device_sdk.client.device.plan import Outcome, RenewalPlan
-from device_sdk.client.est import CaCertificates, EstClient
+from device_sdk.client.est import CaCertificates
 from device_sdk.errors import ServerNotTrustedError
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.state import DeviceState
@@ -53,22 +54,13 @@ class AnchorRefresh:
     ) -> CaCertificates:
         context, plan = self.context, self.plan
         current, endpoint = enrolled(context.state, state)
+        connection = Connection.of(plan, context.clock)
         # with the certificate: some servers let nobody else in, although they should (EST-111)
         with context.open_key(current.key_uri) as key:
             identity = TlsIdentity(chain, key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's
             try:
-                with EstClient(
-                    endpoint.url,
-                    ServerTrust(anchors, endpoint.implicit),
-                    label=endpoint.label,
-                    identity=identity,
-                    credentials=plan.credentials,
-                    timeouts=plan.timeouts,
-                    proxy=plan.proxy,
-                    compatibility=plan.compatibility,
-                    clock=context.clock,
-                ) as client:
-                    return client.cacerts()
+                with connection.client(endpoint, ServerTrust(anchors, endpoint.implicit), identity) as client:
+                    return client.cacerts(**connection.waiting)
             except ServerNotTrustedError as error:
                 raise explained(error, anchors, context.clock.now()) from error.__cause__
 

@@ -14,23 +14,10 @@ from device_sdk.client.est import Clock
 from device_sdk.keystores import registry
 from device_sdk.keystores.base import Announce, KeyStore
 from device_sdk.keystores.keys import DeviceKey
-from device_sdk.model.compatibility import STANDARD, Compatibility
-from device_sdk.model.credentials import Credentials
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyInfo, KeyType
 from device_sdk.model.secret import SecretProvider
 from device_sdk.state import StateDirectory
-from device_sdk.transports.base import Timeouts
-
-
-@dataclass(frozen=True)
-class Connection:
-    """How the server is reached."""
-
-    credentials: Credentials | None = None
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    proxy: str | None = None
-    compatibility: Compatibility = STANDARD
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from device_sdk.client.device.clock import check_clock
-from device_sdk.client.device.context import Connection, Context
+from device_sdk.client.device.connection import Connection
+from device_sdk.client.device.context import Context
 from device_sdk.client.device.finish import finish, is_switched, still_valid
 from device_sdk.client.device.generation import absolute
 from device_sdk.client.device.plan import EnrolmentPlan, Outcome
@@ -14,14 +16,14 @@ from device_sdk.client.device.request import (
     choose_key_type,
     earlier_request,
     forget_refused,
+    keep_early,
     remember_issued,
     remember_pending,
     wait_for_turn,
 )
 from device_sdk.client.device.undo import undo
-from device_sdk.client.est import EstClient, bootstrap_client
-from device_sdk.client.est.patience import Patience
-from device_sdk.errors import ConfigurationError, KeyExistsError, ServerNotTrustedError
+from device_sdk.client.est import EstClient
+from device_sdk.errors import ConfigurationError, KeyExistsError, ServerNotTrustedError, TlsError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.keys import KeyType
 from device_sdk.model.trust import ServerTrust
@@ -59,9 +61,9 @@ class Enrolment:
             journal, notes = self._request(journal, state)
         return finish(context, journal, self._connection, resumed=resumed, notes=notes)
 
-    @property
+    @cached_property
     def _connection(self) -> Connection:
-        return Connection(self.plan.credentials, self.plan.timeouts, self.plan.proxy, self.plan.compatibility)
+        return Connection.of(self.plan, self.context.clock)
 
     @property
     def _uri(self) -> str:
@@ -84,6 +86,7 @@ class Enrolment:
             if journal.operation is Operation.ENROLL or plan.again or self._expired(state):
                 undo(context, journal)
             return None
+        journal = replace(journal, renewal_url=plan.renewal_url)
         here = (journal.url, journal.label) == (plan.url, plan.label)
         if not here or (journal.phase is Phase.ISSUED and not still_valid(context, journal)):
             phase = Phase.CREATING if journal.phase is Phase.CREATING else Phase.REQUEST
@@ -104,7 +107,7 @@ class Enrolment:
         if state.current is None or self.plan.again or self._expired(state):
             return None
         endpoint = state.endpoint
-        same_server = endpoint is not None and (endpoint.url, endpoint.label) == (self.plan.url, self.plan.label)
+        same_server = endpoint is not None and (endpoint.url, endpoint.label) == (self.plan.home, self.plan.label)
         if not same_server or self._uri not in (state.base_key_uri, state.current.key_uri):
             raise ConfigurationError(
                 f"{self.context.state.path}: this device is enrolled already, with {state.current.key_uri} at "
@@ -128,6 +131,7 @@ class Enrolment:
             since=self.context.clock.now(),
             replaces=state.current,
             replaces_sha256=replaced_sha256(self.context, state.current),
+            renewal_url=self.plan.renewal_url,
         )
         self.context.state.write_journal(journal)
         return journal
@@ -144,21 +148,22 @@ class Enrolment:
         return taken
 
     def _request(self, journal: Journal, state: DeviceState) -> tuple[Journal, tuple[str, ...]]:
-        context, plan = self.context, self.plan
-        patience = Patience(context.clock, wait_for_turn(context, journal, plan.wait_s))
-        opened, implicit = self._trusting_client()
-        journal = replace(journal, implicit=implicit, mac_address=plan.spec.device.mac_address)
+        context, plan, connection = self.context, self.plan, self._connection
+        wait_for_turn(context, journal, connection.patience)
+        opened, trust = self._trusting_client()
+        journal = replace(
+            journal, implicit=trust.implicit, announce=trust.announce, mac_address=plan.spec.device.mac_address
+        )
         with opened as client:
-            ca = client.cacerts(wait_s=patience.left_s())
-            key, journal, wishes, notes = self._key(journal, state, client.csrattrs(wait_s=patience.left_s()))
-            with key, forget_refused(context, journal):
-                progress = remember_pending(context, journal, client)
+            ca = client.cacerts(**connection.waiting)
+            key, journal, wishes, notes = self._key(journal, state, client.csrattrs(**connection.waiting))
+            with key, forget_refused(context, journal), keep_early(context, journal, ca):
                 enrolled = client.enroll(
                     key,  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
                     plan.spec,
                     wishes=wishes,
-                    wait_s=patience.left_s(),
-                    progress=progress,
+                    wait_s=connection.patience.left_s(),
+                    progress=remember_pending(context, journal, client, plan.progress),
                     pending=earlier_request(journal),
                 )
         return remember_issued(context, journal, enrolled, ca), (*notes, *enrolled.differences)
@@ -192,48 +197,25 @@ class Enrolment:
         _, wishes, notes = choose_key_type(found, wishes, KeyType.EC_P256, journal.url)
         return key, journal, wishes, notes
 
-    def _client(self, trust: ServerTrust) -> EstClient:
+    def _trusting_client(self) -> tuple[EstClient, ServerTrust]:
+        """A client whose first operation shows whether the server is the one that was meant, and what it will be trusted by."""
         plan = self.plan
-        return EstClient(
-            plan.url,
-            trust,
-            label=plan.label,
-            identity=plan.identity,
-            credentials=plan.credentials,
-            timeouts=plan.timeouts,
-            proxy=plan.proxy,
-            compatibility=plan.compatibility,
-            clock=self.context.clock,
-        )
-
-    def _trusting_client(self) -> tuple[EstClient, bool]:
-        """A client whose first operation shows whether the server is the one that was meant, and whether it is Implicit."""
-        plan = self.plan
-        if plan.pins:
-            client = bootstrap_client(
-                plan.url,
-                plan.pins,
-                label=plan.label,
-                identity=plan.identity,
-                credentials=plan.credentials,
-                timeouts=plan.timeouts,
-                proxy=plan.proxy,
-                compatibility=plan.compatibility,
-                clock=self.context.clock,
-            )
-            return client, False
-        trust = ServerTrust(plan.anchors, plan.implicit) if plan.anchors else self._found_trust()
-        return self._client(trust), trust.implicit
+        if plan.pins or plan.confirm:
+            return self._connection.bootstrapped(), ServerTrust()
+        known = plan.anchors or plan.srp
+        trust = ServerTrust(plan.anchors, plan.implicit) if known else self._found_trust()
+        return self._connection.first(trust), trust
 
     def _found_trust(self) -> ServerTrust:
-        """Explicit anchors wherever they can be had (EST-118)."""
-        implicit = ServerTrust(implicit=True)
-        with self._client(implicit) as client:
-            anchors = client.cacerts().anchors
+        """Explicit anchors wherever they can be had (EST-118); from then on they are named to the server (EST-58)."""
+        connection = self._connection
+        with connection.first(ServerTrust(implicit=True)) as client:
+            anchors = client.cacerts(**connection.waiting).anchors
+        explicit = ServerTrust(anchors, announce=True)
         try:
-            with self._client(ServerTrust(anchors)) as client:
-                client.cacerts()
-        except ServerNotTrustedError:
+            with connection.first(explicit) as client:
+                client.cacerts(**connection.waiting)
+        except (ServerNotTrustedError, TlsError):
             # The service stands behind a public certificate, and its CA is a private one.
             return ServerTrust(anchors, implicit=True)
-        return ServerTrust(anchors)
+        return explicit

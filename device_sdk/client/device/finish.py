@@ -7,21 +7,24 @@ from dataclasses import replace
 from cryptography import x509
 
 from device_sdk.client.device.clock import check_not_before
-from device_sdk.client.device.context import Connection, Context
+from device_sdk.client.device.connection import Connection
+from device_sdk.client.device.context import Context
 from device_sdk.client.device.plan import Outcome
 from device_sdk.client.device.provenance import delete_own
 from device_sdk.client.device.undo import undo
-from device_sdk.client.est import EstClient
 from device_sdk.errors import (
     AuthenticationRequiredError,
     DeviceSdkError,
     HttpStatusError,
     KeyStoreFailedError,
     MechanismUnsupportedError,
+    RemoteProtocolError,
     TlsError,
+    TransportError,
+    VerificationError,
 )
 from device_sdk.model.trust import ServerTrust, TlsIdentity
-from device_sdk.state import DeviceState, Endpoint, IdentityRecord, Journal, Phase
+from device_sdk.state import DeviceState, IdentityRecord, Journal, Phase
 from device_sdk.state.pem import decode, fingerprint
 
 
@@ -54,6 +57,8 @@ def finish(
     if not is_switched(context, context.state.load(), journal):
         if journal.replaces:
             _prove(context, journal, chain, connection, resumed=resumed)
+        elif journal.renewal_url:
+            notes += _look_home(context, journal, chain, connection)
         _switch(context, journal, chain)
     notes += _keep_beside_key(context, journal, chain[0])
     old = journal.replaces
@@ -75,24 +80,8 @@ def _prove(
     context: Context, journal: Journal, chain: tuple[x509.Certificate, ...], connection: Connection, *, resumed: bool
 ) -> None:
     """A TLS connection with the new key and certificate: only what worked replaces what works."""
-    anchors = context.state.anchors(journal.anchors or "")
-    trust = ServerTrust(explicit=anchors, implicit=journal.implicit)
     try:
-        with (
-            context.open_key(journal.key_uri) as key,
-            EstClient(
-                journal.url,
-                trust,
-                label=journal.label,
-                identity=TlsIdentity(chain, key),  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
-                credentials=connection.credentials,
-                timeouts=connection.timeouts,
-                proxy=connection.proxy,
-                compatibility=connection.compatibility,
-                clock=context.clock,
-            ) as client,
-        ):
-            client.cacerts()
+        _connect(context, journal, chain, connection)
     except (TlsError, HttpStatusError) as error:
         if not _is_refusal(error):
             raise
@@ -104,6 +93,25 @@ def _prove(
         else:
             error.hint = "the old key and certificate stay in use; run the same command again to try the new ones again"
         raise
+
+
+def _look_home(
+    context: Context, journal: Journal, chain: tuple[x509.Certificate, ...], connection: Connection
+) -> tuple[str, ...]:
+    """Whether the server for renewals, which was not spoken to so far, is there; the first certificate is good without it."""
+    try:
+        _connect(context, journal, chain, connection)
+    except (TransportError, VerificationError, RemoteProtocolError) as error:
+        return (f"renewals would fail as things are: {error.message}",)
+    return ()
+
+
+def _connect(context: Context, journal: Journal, chain: tuple[x509.Certificate, ...], connection: Connection) -> None:
+    trust = ServerTrust(context.state.anchors(journal.anchors or ""), journal.implicit)
+    with context.open_key(journal.key_uri) as key:
+        identity = TlsIdentity(chain, key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
+        with connection.client(journal.endpoint, trust, identity) as client:
+            client.cacerts(**connection.waiting)
 
 
 def _is_refusal(error: DeviceSdkError) -> bool:
@@ -129,7 +137,7 @@ def _switch(context: Context, journal: Journal, chain: tuple[x509.Certificate, .
             current=IdentityRecord(journal.key_uri, name, journal.created_here),
             previous=previous,
             anchors=journal.anchors,
-            endpoint=Endpoint(journal.url, journal.label, journal.implicit),
+            endpoint=journal.endpoint,
             mac_address=journal.mac_address,
             time_floor=floor,
             anchors_checked=journal.since,

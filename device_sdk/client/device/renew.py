@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from cryptography import x509
 
 from device_sdk.client.device.anchors import explained
 from device_sdk.client.device.clock import check_clock
-from device_sdk.client.device.context import Connection, Context
+from device_sdk.client.device.connection import Connection
+from device_sdk.client.device.context import Context
 from device_sdk.client.device.current import enrolled
 from device_sdk.client.device.finish import finish, is_switched, still_valid
 from device_sdk.client.device.generation import absolute, next_key_uri
@@ -18,13 +20,12 @@ from device_sdk.client.device.request import (
     choose_key_type,
     earlier_request,
     forget_refused,
+    keep_early,
     remember_issued,
     remember_pending,
     wait_for_turn,
 )
 from device_sdk.client.device.undo import undo
-from device_sdk.client.est import EstClient
-from device_sdk.client.est.patience import Patience
 from device_sdk.errors import HttpStatusError, KeyExistsError, ServerNotTrustedError, StateError, TlsError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.csr import CsrSpec, DeviceAttributes
@@ -54,16 +55,15 @@ class Renewal:
         check_clock(context.clock.now(), state.time_floor)
         journal = self._left_over(state, current)
         resumed = journal is not None
-        if journal is None:
-            journal = self._begin(state, current, endpoint)
+        journal = _trusting(journal or self._begin(state, current, endpoint), self.plan)
         notes: tuple[str, ...] = ()
         if journal.phase is not Phase.ISSUED:
             journal, notes = self._request(journal, state, current)
         return finish(context, journal, self._connection, resumed=resumed, notes=notes)
 
-    @property
+    @cached_property
     def _connection(self) -> Connection:
-        return Connection(self.plan.credentials, self.plan.timeouts, self.plan.proxy, self.plan.compatibility)
+        return Connection.of(self.plan, self.context.clock)
 
     def _left_over(self, state: DeviceState, current: IdentityRecord) -> Journal | None:
         """What an earlier run left for this one to go on with."""
@@ -107,6 +107,7 @@ class Renewal:
             label=endpoint.label,
             since=self.context.clock.now(),
             implicit=endpoint.implicit,
+            announce=endpoint.announce,
             replaces=current,
             replaces_sha256=replaced_sha256(self.context, current),
             keep_old=self.plan.keep_old,
@@ -130,27 +131,17 @@ class Renewal:
     def _request(
         self, journal: Journal, state: DeviceState, current: IdentityRecord
     ) -> tuple[Journal, tuple[str, ...]]:
-        context, plan = self.context, self.plan
-        patience = Patience(context.clock, wait_for_turn(context, journal, plan.wait_s))
+        context, plan, connection = self.context, self.plan, self._connection
+        wait_for_turn(context, journal, connection.patience)
         chain = context.state.chain(current.certificate)
         trust = ServerTrust(context.state.anchors(state.anchors or ""), journal.implicit)
         with context.open_key(current.key_uri) as old_key:
             identity = TlsIdentity(chain, old_key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's
             try:
-                with EstClient(
-                    journal.url,
-                    trust,
-                    label=journal.label,
-                    identity=identity,
-                    credentials=plan.credentials,
-                    timeouts=plan.timeouts,
-                    proxy=plan.proxy,
-                    compatibility=plan.compatibility,
-                    clock=context.clock,
-                ) as client:
-                    ca = client.cacerts(wait_s=patience.left_s())
-                    key, journal, wishes, notes = self._key(journal, old_key, client.csrattrs(wait_s=patience.left_s()))
-                    with key, forget_refused(context, journal):
+                with connection.client(journal.endpoint, trust, identity) as client:
+                    ca = client.cacerts(**connection.waiting)
+                    key, journal, wishes, notes = self._key(journal, old_key, client.csrattrs(**connection.waiting))
+                    with key, forget_refused(context, journal), keep_early(context, journal, ca):
                         issued = client.reenroll(
                             key,  # type: ignore[arg-type]  # see above
                             CsrSpec(
@@ -160,8 +151,8 @@ class Renewal:
                                 new_name=plan.new_name,
                             ),
                             wishes=wishes,
-                            wait_s=patience.left_s(),
-                            progress=remember_pending(context, journal, client),
+                            wait_s=connection.patience.left_s(),
+                            progress=remember_pending(context, journal, client, plan.progress),
                             pending=earlier_request(journal),
                         )
             except ServerNotTrustedError as error:
@@ -182,3 +173,9 @@ class Renewal:
         key_type, wishes, notes = choose_key_type(self.plan.key_type, wishes, old_type, journal.url)
         uri = self.context.resolved(journal.key_uri)
         return *make_key(self.context, journal, uri, key_type), wishes, notes
+
+
+def _trusting(journal: Journal, plan: RenewalPlan) -> Journal:
+    """The journal with what the owner says about the operating system's anchors from now on (EST-58, EST-118)."""
+    endpoint = journal.endpoint.anchored_by(implicit=plan.implicit)
+    return replace(journal, implicit=endpoint.implicit, announce=endpoint.announce)

@@ -10,7 +10,8 @@ from datetime import timedelta
 
 from device_sdk.client.device.context import Context
 from device_sdk.client.est import CaCertificates, Enrolled, EstClient, Pending
-from device_sdk.errors import CsrAttributesError, EnrolmentPendingError, HttpStatusError
+from device_sdk.client.est.patience import Patience, Progress
+from device_sdk.errors import ClockError, CsrAttributesError, EnrolmentPendingError, HttpStatusError
 from device_sdk.model.keys import KeyType
 from device_sdk.state import Journal, Phase
 from device_sdk.state.pem import encode
@@ -42,20 +43,22 @@ def choose_key_type(
     return explicit, wishes.without_key_wishes(), (note,)
 
 
-def wait_for_turn(context: Context, journal: Journal, wait_s: float) -> float:
-    """Keep to what the server's Retry-After said in an earlier run (RFC 7030 section 4.2.3); gives what is left of `wait_s`.
+def wait_for_turn(context: Context, journal: Journal, patience: Patience) -> None:
+    """Keep to what the server's Retry-After said in an earlier run (RFC 7030 section 4.2.3).
 
     Raises:
-        EnrolmentPendingError: it is too early, and `wait_s` is shorter than the rest; the server was not asked.
+        EnrolmentPendingError: it is too early, and patience ends before; the server was not asked.
     """
     if journal.phase is not Phase.PENDING or journal.retry_at is None:
-        return wait_s
+        return
     now = context.clock.now()
     # A clock that was set back must not turn a minute into a year.
     rest_s = 0.0 if now < journal.since else (journal.retry_at - now).total_seconds()
     if rest_s <= 0:
-        return wait_s
-    if rest_s > wait_s:
+        return
+    if rest_s <= patience.left_s():
+        patience.tell(Pending(rest_s, None))
+    if not patience.wait(rest_s):
         raise EnrolmentPendingError(
             f"{journal.url}: the request was accepted and is not decided yet; the server wants to be left alone "
             f"for another {rest_s:.0f} s",
@@ -63,14 +66,23 @@ def wait_for_turn(context: Context, journal: Journal, wait_s: float) -> float:
             url=journal.url,
             retry_after_s=rest_s,
         )
-    context.clock.sleep(rest_s)
-    return wait_s - rest_s
 
 
-def remember_pending(context: Context, journal: Journal, client: EstClient) -> Callable[[Pending], None]:
-    """What writes each 202 into the journal before the client waits; with the request, if the server must see it again."""
+def remember_pending(
+    context: Context, journal: Journal, client: EstClient, told: Progress | None = None
+) -> Callable[[Pending], None]:
+    """What writes each 202 into the journal before the client waits; with the request, if the server must see it again.
+
+    Args:
+        context: the device.
+        journal: what is under way.
+        client: the one that waits.
+        told: whoever else is told of every wait.
+    """
 
     def progress(pending: Pending) -> None:
+        if told:
+            told(pending)
         if pending.status_code != 202:  # nobody has accepted anything
             return
         retry_at = context.clock.now() + timedelta(seconds=pending.retry_after_s)
@@ -104,8 +116,26 @@ def forget_refused(context: Context, journal: Journal) -> Iterator[None]:
 
 def remember_issued(context: Context, journal: Journal, enrolled: Enrolled, ca: CaCertificates) -> Journal:
     """Put the certificate into the journal, in one step with its anchors: from here on it cannot be lost."""
+    return _remember(context, journal, encode(enrolled.chain).decode("ascii"), ca)
+
+
+@contextmanager
+def keep_early(context: Context, journal: Journal, ca: CaCertificates) -> Iterator[None]:
+    """Put an issued certificate that is not valid yet into the journal, too: only this machine's clock is against it."""
+    try:
+        yield
+    except ClockError as error:
+        if error.pem is not None:
+            _remember(context, journal, error.pem, ca)
+            error.hint = (
+                "the certificate is kept: set the clock (NTP, RTC battery), or wait, and run the same command again; "
+                "device-sdk abandon gives it up"
+            )
+        raise
+
+
+def _remember(context: Context, journal: Journal, chain: str, ca: CaCertificates) -> Journal:
     anchors = context.state.add_anchors(ca.anchors)
-    chain = encode(enrolled.chain).decode("ascii")
     issued = replace(journal, phase=Phase.ISSUED, retry_at=None, chain=chain, anchors=anchors, csr=None)
     context.state.write_journal(issued)
     return issued

@@ -9,25 +9,28 @@ from cryptography import x509
 
 from device_sdk.client.est.client import EstClient
 from device_sdk.client.est.clock import Clock
-from device_sdk.client.est.exchange import carry
+from device_sdk.client.est.connections import Connections
+from device_sdk.client.est.exchange import Exchanges
+from device_sdk.client.est.patience import Patience, Progress
 from device_sdk.errors import ConfigurationError, FingerprintMismatchError
 from device_sdk.model.compatibility import STANDARD, Compatibility
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.trust import Pin, ServerTrust, TlsIdentity
+from device_sdk.protocols.est.backoff import RetryPolicy
 from device_sdk.protocols.est.ca_certificates import CaCertificates, usable_roots
-from device_sdk.protocols.est.conversation import Conversation
 from device_sdk.protocols.est.pinning import fingerprints, pinned_anchors, require_current
+from device_sdk.protocols.est.redirects import RedirectRule
 from device_sdk.protocols.est.requests import cacerts_request
 from device_sdk.protocols.est.responses import read_cacerts
 from device_sdk.protocols.est.urls import Operation, parse_est_url
-from device_sdk.transports.base import Timeouts
+from device_sdk.transports.base import Timeouts, Transport
 from device_sdk.transports.factory import open_provisional_transport
 
 Confirm: TypeAlias = Callable[[x509.Certificate], bool]
 """Asked about a root certificate the server showed; compares it with out-of-band data, or asks a person to."""
 
 
-def bootstrap(
+def bootstrap(  # noqa: PLR0913  # every argument but the first two has a default
     url: str,
     pins: Sequence[Pin],
     *,
@@ -36,6 +39,10 @@ def bootstrap(
     proxy: str | None = None,
     confirm: Confirm | None = None,
     clock: Clock | None = None,
+    compatibility: Compatibility = STANDARD,
+    retry: RetryPolicy | None = None,
+    wait_s: float | None = None,
+    progress: Progress | None = None,
 ) -> CaCertificates:
     """Fetch the CA certificates from a server nobody vouches for yet, and accept those with a pinned fingerprint.
 
@@ -51,6 +58,10 @@ def bootstrap(
         proxy: as for EstClient.
         confirm: asked about each root when there are no pins.
         clock: the time.
+        compatibility: as for EstClient.
+        retry: as for EstClient.
+        wait_s: total seconds to wait while the server is overloaded (429, 503), for both connections; None does not wait.
+        progress: told before each wait.
 
     Raises:
         ConfigurationError: neither pins nor `confirm`.
@@ -59,10 +70,22 @@ def bootstrap(
         ServerNotTrustedError, ServerNotAuthorizedError: the server does not validate with the accepted anchors.
         RemoteProtocolError, TransportError: see EstClient.cacerts.
     """
+    clock = clock or Clock()
+    patience = Patience(clock, wait_s)
     with bootstrap_client(
-        url, pins, label=label, timeouts=timeouts, proxy=proxy, confirm=confirm, clock=clock
+        url,
+        pins,
+        label=label,
+        timeouts=timeouts,
+        proxy=proxy,
+        confirm=confirm,
+        clock=clock,
+        compatibility=compatibility,
+        retry=retry,
+        wait_s=wait_s,
+        progress=progress,
     ) as client:
-        return client.cacerts()
+        return client.cacerts(wait_s=patience.left_s(), progress=progress)
 
 
 def bootstrap_client(  # noqa: PLR0913  # every argument but the first two has a default
@@ -77,6 +100,10 @@ def bootstrap_client(  # noqa: PLR0913  # every argument but the first two has a
     confirm: Confirm | None = None,
     clock: Clock | None = None,
     compatibility: Compatibility = STANDARD,
+    redirects: RedirectRule | None = None,
+    retry: RetryPolicy | None = None,
+    wait_s: float | None = None,
+    progress: Progress | None = None,
 ) -> EstClient:
     """A client that trusts what bootstrap accepted and nothing else; see `bootstrap` for the rest.
 
@@ -94,6 +121,10 @@ def bootstrap_client(  # noqa: PLR0913  # every argument but the first two has a
         confirm: as for `bootstrap`.
         clock: the time.
         compatibility: as for EstClient.
+        redirects: for the client; the unauthenticated connection follows none (EST-73).
+        retry: as for EstClient.
+        wait_s: total seconds to wait while the server is overloaded, on the unauthenticated connection; None does not wait.
+        progress: told before each of these waits.
 
     Raises:
         DeviceSdkError: as for `bootstrap`, but for what the second connection would show.
@@ -102,9 +133,16 @@ def bootstrap_client(  # noqa: PLR0913  # every argument but the first two has a
         raise ConfigurationError("bootstrap needs a fingerprint, or somebody who confirms the CA certificate")
     clock = clock or Clock()
     endpoint = parse_est_url(url, label, compatibility.dialect)
-    with open_provisional_transport(endpoint.origin, timeouts=timeouts or Timeouts(), proxy=proxy) as transport:
-        conversation = Conversation(cacerts_request(endpoint), endpoint.origin, follow=False)
-        bag = read_cacerts(carry(conversation, transport), clock.now())
+
+    def connect(origin: str, *, show_identity: bool) -> Transport:
+        return open_provisional_transport(origin, timeouts=timeouts or Timeouts(), proxy=proxy)
+
+    exchanges = Exchanges(Connections(endpoint.origin, connect), clock, policy=retry, follow=False)
+    try:
+        response = exchanges.send(cacerts_request(endpoint), Patience(clock, wait_s, progress))
+    finally:
+        exchanges.close()
+    bag = read_cacerts(response, clock.now())
     accepted = _accepted(bag, pins, confirm, clock)
     if not accepted:
         seen = fingerprints(bag)
@@ -127,6 +165,8 @@ def bootstrap_client(  # noqa: PLR0913  # every argument but the first two has a
         proxy=proxy,
         clock=clock,
         compatibility=compatibility,
+        redirects=redirects,
+        retry=retry,
     )
 
 

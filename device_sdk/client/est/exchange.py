@@ -72,6 +72,7 @@ class Exchanges:
         credentials: what answers a challenge of the home origin; a Login keeps nonces from one request to the next.
         policy: how soon to ask again.
         keep_open: keep idle connections while waiting, however long that is.
+        follow: whether redirects are followed.
     """
 
     def __init__(
@@ -82,12 +83,14 @@ class Exchanges:
         credentials: Credentials | Login | None = None,
         policy: RetryPolicy | None = None,
         keep_open: bool = False,
+        follow: bool = True,
     ) -> None:
         self._connections = connections
         self._clock = clock
         self._login = Login(credentials) if isinstance(credentials, Credentials) else credentials
         self._policy = policy or RetryPolicy()
         self._keep_open = keep_open
+        self._follow = follow
 
     def send(
         self,
@@ -147,7 +150,8 @@ class Exchanges:
     def _once(self, request: HttpRequest) -> HttpResponse:
         request = replace(request, operation=request.operation or request.target.rpartition("/")[2])
         there = self._connections
-        return carry(Conversation(request, there.home, self._login, may_leave=there.may_leave), there)
+        conversation = Conversation(request, there.home, self._login, follow=self._follow, may_leave=there.may_leave)
+        return carry(conversation, there)
 
     def _is_worth_repeating(self, error: TransportError, *, taken: bool) -> bool:
         if isinstance(error, _NOT_WORTH_REPEATING):
