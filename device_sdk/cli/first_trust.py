@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
-from device_sdk.cli import inputs
+from device_sdk.cli import inputs, waiting
 from device_sdk.cli.output import Output, one_line
 from device_sdk.cli.pem import describe
 from device_sdk.cli.settings import Settings
@@ -13,48 +14,88 @@ from device_sdk.cli.settings import Settings
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from device_sdk.client.est.bootstrap import Confirm
     from device_sdk.model.trust import Pin
+
+    Trusted = tuple[tuple[x509.Certificate, ...], tuple[Pin, ...], bool, Confirm | None]
+    """Anchors, fingerprints, whether the operating system's store counts, and who is asked."""
 
 _MOST_QUESTIONS = 5
 _LONGEST_ANSWER = 4096
 
 
-def trusted_or_asked(settings: Settings, out: Output) -> tuple[tuple[x509.Certificate, ...], tuple[Pin, ...], bool]:
-    """The same as `inputs.trusted`; where no setting says anything, the anchors that a person at the terminal accepts.
+def trusted_or_asking(settings: Settings, out: Output) -> Trusted:
+    """What `inputs.trusted` says; where no setting says anything, who asks the person at the terminal during bootstrap.
 
-    Nobody is asked without a terminal, and nothing is connected to.
+    Nobody is asked without a terminal.
+
+    Raises:
+        ConfigurationError: see inputs.trusted.
+    """
+    if any(settings.get(name) for name in inputs.TRUST) or not _is_terminal():
+        return *inputs.trusted(settings), None
+    return (), (), False, _asking(settings.require("est.url"), out)
+
+
+def _asking(url: str, out: Output) -> Confirm:
+    asked = 0
+
+    def confirm(certificate: x509.Certificate) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            shown = one_line(url)
+            out.say(
+                f"Nothing says whom to trust. {shown} shows these CA certificates, and anybody could have made them:"
+            )
+        if asked > _MOST_QUESTIONS or not _ask(certificate, out):
+            return False
+        out.say(f"Next time, say --pin sha256:{describe(certificate)['sha256']} instead.")
+        return True
+
+    return confirm
+
+
+def trusted_or_asked(settings: Settings, out: Output) -> tuple[tuple[x509.Certificate, ...], tuple[Pin, ...], bool]:
+    """The same for a command that bootstraps at once: the anchors that the person accepts.
 
     Raises:
         ConfigurationError: see inputs.trusted.
         FingerprintMismatchError: the person did not accept any CA certificate the server showed.
         DeviceSdkError: see device_sdk.client.est.bootstrap.
     """
-    if any(settings.get(name) for name in inputs.TRUST) or not _is_terminal():
-        return inputs.trusted(settings)
+    explicit, pins, implicit, confirm = trusted_or_asking(settings, out)
+    if confirm is None:
+        return explicit, pins, implicit
+    return bootstrapped(settings, out, (), confirm), (), False
+
+
+def bootstrapped(
+    settings: Settings, out: Output, pins: tuple[Pin, ...], confirm: Confirm | None = None
+) -> tuple[x509.Certificate, ...]:
+    """The anchors of a CA with a pinned fingerprint, or that somebody confirms; what is left of --wait is left to the rest.
+
+    Raises:
+        DeviceSdkError: see device_sdk.client.est.bootstrap.
+    """
     from device_sdk.client.est import bootstrap
 
-    url = settings.require("est.url")
-    out.say(
-        f"Nothing says whom to trust. {one_line(url)} shows these CA certificates, and anybody could have made them:"
-    )
-    asked = 0
-
-    def confirm(certificate: x509.Certificate) -> bool:
-        nonlocal asked
-        asked += 1
-        return asked <= _MOST_QUESTIONS and _ask(certificate, out)
-
+    wait_s, began = inputs.wait(settings), time.monotonic()
     found = bootstrap(
-        url,
-        (),
+        settings.require("est.url"),
+        pins,
         label=settings.text("est.label"),
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),
         confirm=confirm,
+        clock=waiting.clock(out),
+        compatibility=inputs.compatibility(settings),
+        retry=waiting.retry(settings),
+        wait_s=wait_s,
+        progress=waiting.patience(out),
     )
-    pins = " ".join(f"--pin sha256:{describe(anchor)['sha256']}" for anchor in found.anchors)
-    out.say(f"Next time, say {pins} instead.")
-    return found.anchors, (), False
+    settings.override("est.wait_s", max(0.0, wait_s - (time.monotonic() - began)))
+    return found.anchors
 
 
 def _is_terminal() -> bool:

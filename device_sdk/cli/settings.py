@@ -88,6 +88,7 @@ SETTINGS = (
     Setting("identity.serial_command", "list", "--serial-command", "WORD", "command that prints the serial number; one word each"),
     Setting("identity.hardware_type", "text", "--hardware-type", "OID", "hwType of hardwareModuleName; needs a serial number"),
     Setting("identity.attributes", "list", "--attribute", "OID=VALUE", "value for something the server may ask for: text, der:HEX; repeatable"),
+    Setting("renewal.url", "text", "--renew-url", "URL", "EST server for renewals, if it is not --url; needed with --srp-user"),
     Setting("renewal.threshold", "number", "--threshold", "SHARE", "share of the lifetime after which to renew", 2 / 3),
     Setting("renewal.rekey", "switch", "--rekey", "", "make a new key at each renewal", True),
     Setting("renewal.keep_old", "switch", "--keep-old", "", "keep the old key and certificate after a renewal", False),
@@ -143,7 +144,7 @@ class Settings:
         named = config or environment.get("DEVICE_SDK_CONFIG")
         self._files = _read_files(Path(named) if named else CONFIG_FILE, must_exist=named is not None)
         self._environment = environment
-        self._options = vars(options)
+        self._options = dict(vars(options))
 
     def get(self, name: str) -> Any:
         """A setting's value, or its default."""
@@ -153,6 +154,10 @@ class Settings:
         if source is Source.ENVIRONMENT:
             return _from_text(setting, self._environment[setting.variable])
         return self._files.get(name, setting.default)
+
+    def override(self, name: str, value: Any) -> None:
+        """Go on as if a flag had said so."""
+        self._options[name] = value
 
     def source(self, name: str) -> Source:
         """Where a setting's value comes from."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs, waiting
-from device_sdk.cli.first_trust import trusted_or_asked
+from device_sdk.cli.certificate_less import SRP, srp_credentials, srp_trust
+from device_sdk.cli.first_trust import trusted_or_asking
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe
 from device_sdk.cli.secrets import pin_provider
@@ -15,6 +16,7 @@ from device_sdk.cli.settings import Settings, add_settings
 from device_sdk.errors import ConfigurationError, DeviceSdkError, StateError
 
 if TYPE_CHECKING:
+    from device_sdk.cli.first_trust import Trusted
     from device_sdk.client.device import Device, EnrolmentPlan, Outcome
     from device_sdk.model.trust import TlsIdentity
 
@@ -29,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser, name: str, _common: argparse.
 
 
 def _add_enroll(parser: argparse.ArgumentParser) -> None:
-    add_settings(parser, "key.uri", "key.type", *inputs.SERVER, *inputs.LOGIN, *inputs.IDENTITY, "est.wait_s")
-    add_settings(parser, *inputs.COMPATIBILITY)
+    add_settings(parser, "key.uri", "key.type", *inputs.SERVER, *inputs.LOGIN, *inputs.IDENTITY, *waiting.WAITING)
+    add_settings(parser, *inputs.COMPATIBILITY, *SRP, "renewal.url")
     parser.add_argument("--reuse", action="store_true", help="certify a key that was there before")
     parser.add_argument("--again", action="store_true", help="enrol anew although there is a valid certificate")
     parser.add_argument("--tls-cert", metavar="FILE", help="certificate for TLS, the one of the factory for example")
@@ -39,10 +41,16 @@ def _add_enroll(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_renew(parser: argparse.ArgumentParser) -> None:
-    add_settings(parser, *inputs.LOGIN, "est.wait_s", "est.timeout_s", "est.proxy", *inputs.COMPATIBILITY)
+    add_settings(parser, *inputs.LOGIN, *waiting.WAITING, "est.timeout_s", "est.proxy", *inputs.COMPATIBILITY)
     add_settings(parser, "renewal.rekey", "renewal.keep_old", "renewal.threshold", "identity.mac")
     parser.add_argument(
         "--new-key", metavar="URI", help="name of the new key; counted up from the first one if not given"
+    )
+    parser.add_argument(
+        "--implicit",
+        action=argparse.BooleanOptionalAction,
+        help="from now on also trust the operating system's anchors for the server, or the device's own only, and name "
+        "those to the server (RFC 7030 section 4.1.3); left as it is if not given",
     )
     parser.add_argument(
         "--if-needed", action="store_true", help="do what is due: renew, fetch the CA certificates again, or nothing"
@@ -106,7 +114,8 @@ def _plan(options: argparse.Namespace, settings: Settings, identity: TlsIdentity
     from device_sdk.model.keys import KeyType
 
     kind = settings.text("key.type")
-    anchors, pins, implicit = trusted_or_asked(settings, out)
+    srp = srp_credentials(settings, identified=identity is not None)
+    anchors, pins, implicit, confirm = trusted_or_asking(settings, out) if srp is None else _srp_anchors(settings)
     return EnrolmentPlan(
         url=settings.require("est.url"),
         label=settings.text("est.label"),
@@ -115,16 +124,33 @@ def _plan(options: argparse.Namespace, settings: Settings, identity: TlsIdentity
         spec=inputs.csr_spec(settings),
         anchors=anchors,
         pins=pins,
+        confirm=confirm,
         implicit=implicit,
+        srp=srp,
+        renewal_url=settings.text("renewal.url"),
         identity=identity,
         credentials=inputs.credentials(settings, needed=identity is None),
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),
-        wait_s=inputs.wait(settings),
+        **_waiting(settings, out),
         reuse_key=options.reuse,
         again=options.again,
         compatibility=inputs.compatibility(settings),
     )
+
+
+def _srp_anchors(settings: Settings) -> Trusted:
+    return srp_trust(settings).explicit, (), False, None
+
+
+def _waiting(settings: Settings, out: Output) -> dict[str, Any]:
+    """What both plans have about servers that are slow, overloaded, away or moved."""
+    return {
+        "wait_s": inputs.wait(settings),
+        "retry": waiting.retry(settings),
+        "redirects": waiting.redirects(settings, out),
+        "progress": waiting.patience(out),
+    }
 
 
 def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
@@ -147,7 +173,8 @@ def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         credentials=inputs.credentials(settings, needed=False),
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),
-        wait_s=inputs.wait(settings),
+        **_waiting(settings, out),
+        implicit=options.implicit,
         compatibility=inputs.compatibility(settings),
     )
     if anchors_only:

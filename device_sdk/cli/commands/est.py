@@ -13,7 +13,7 @@ from device_sdk.cli.delivery import deliver as _deliver
 from device_sdk.cli.delivery import issued as _issued
 from device_sdk.cli.delivery import keeping_early
 from device_sdk.cli.files import OutputFile
-from device_sdk.cli.first_trust import trusted_or_asked
+from device_sdk.cli.first_trust import bootstrapped, trusted_or_asked
 from device_sdk.cli.offline import add_offline
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe, name_of, pem_of
@@ -80,21 +80,14 @@ def trust(settings: Settings, out: Output) -> ServerTrust:
         ConfigurationError: see inputs.trusted.
         FingerprintMismatchError: no CA certificate of the server has a pinned fingerprint, or was accepted.
     """
-    from device_sdk.client.est import bootstrap
     from device_sdk.model.trust import ServerTrust
 
     explicit, pins, implicit = trusted_or_asked(settings, out)
     if not pins:
         return ServerTrust(explicit, implicit)
-    found = bootstrap(
-        settings.require("est.url"),
-        pins,
-        label=settings.text("est.label"),
-        timeouts=inputs.timeouts(settings),
-        proxy=settings.text("est.proxy"),
-    )
+    found = bootstrapped(settings, out, pins)
     out.progress("the CA certificate has the pinned fingerprint")
-    return ServerTrust(found.anchors)
+    return ServerTrust(found)
 
 
 def _client(settings: Settings, out: Output, identity: TlsIdentity | None = None) -> EstClient:
