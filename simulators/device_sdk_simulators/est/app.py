@@ -79,12 +79,17 @@ class EstApp:
         segments = path.removeprefix(PREFIX).split("/")
         operation = segments[-1].lower()
         label = segments[0] if len(segments) == 2 else ""
-        if not path.startswith(PREFIX) or operation not in self._operations or len(segments) > 2:
+        if not path.startswith(PREFIX) or not self._has(operation) or len(segments) > 2:
             raise HttpError(404, "no such operation")
         site = self._site(label) if len(segments) == 2 else self.sites.main
         if site is None:
             raise HttpError(404, "no such label")
         return Route(operation, label, site)
+
+    def _has(self, operation: str) -> bool:
+        """Optional operations that are off are as unknown as any other name (EST-17, EST-190, EST-204)."""
+        off = {"serverkeygen": not self._policy.serverkeygen, "fullcmc": not self._policy.fullcmc}
+        return operation in self._operations and not off.get(operation, False)
 
     def _site(self, label: str) -> Site | None:
         try:

@@ -48,9 +48,7 @@ class FullCmc:
         self._afterwards = Afterwards(shared, self.store)
 
     def answer(self, request: Request, route: Route) -> Response:
-        """200 with certificates or a PKI Response; 4xx with a PKI Response that says why not (EST-206); 404 when off."""
-        if not self._policy.fullcmc:
-            raise HttpError(404, "no such operation")
+        """200 with certificates or a PKI Response; 4xx with a PKI Response that says why not (EST-206)."""
         media_type = (request.header("Content-Type") or "").split(";")[0].strip().lower()
         if media_type and media_type not in _MEDIA_TYPES:
             raise HttpError(415, "the body must be application/pkcs7-mime; smime-type=CMC-request")

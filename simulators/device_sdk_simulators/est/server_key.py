@@ -19,7 +19,7 @@ from device_sdk_simulators.est.server_key_wish import Recipient, Recipients
 from device_sdk_simulators.est.shared_secrets import SharedSecrets
 from device_sdk_simulators.est.site import Surroundings
 from device_sdk_simulators.est.spoil_server_key import ServerKeySpoiler
-from device_sdk_simulators.http.messages import HttpError, Request, Response
+from device_sdk_simulators.http.messages import Request, Response
 
 
 class ServerKeyGeneration(Enrolment):
@@ -40,12 +40,6 @@ class ServerKeyGeneration(Enrolment):
         self._generator = KeyGenerator()
         self._recipients = Recipients(shared.database, self.secrets, shared.policy, shared.clock)
         self._spoiler = ServerKeySpoiler(shared.faults, shared.clock)
-
-    def answer(self, request: Request, route: Route) -> Response:
-        """200 with a key and a certificate, 202, or a refusal; 404 when off."""
-        if not self._policy.serverkeygen:
-            raise HttpError(404, "no such operation")
-        return super().answer(request, route)
 
     def _checked(self, der: bytes) -> CertificationRequest:
         return read_keyless_csr(der, self._policy)

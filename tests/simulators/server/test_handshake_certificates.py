@@ -99,9 +99,11 @@ def test_a_registration_authority_brings_the_binding_of_another_session_est_101(
     assert show(server.hierarchy.issuing, [Usage.CLIENT_AUTH, RA], csr) == 200
     assert server.log()[-1]["binding"] == "foreign"
     # a maker's certificate with that usage is that of a device like any other
+    server.policy.third_party_serials = None
     assert show(maker, [Usage.CLIENT_AUTH, RA], csr) == 400
     assert "registration_authority" not in server.log()[-1]
     server.policy.registration_authorities = False
+    server.policy.enroll_with_certificate = "any"
     assert show(server.hierarchy.issuing, [Usage.CLIENT_AUTH, RA], csr) == 400
 
 
