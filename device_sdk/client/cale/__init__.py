@@ -1,6 +1,7 @@
-"""CALE for devices: `CaleClient` for its own requests, `CaleAuth` for programs that use requests, `decrypt` for files.
+"""CALE for devices.
 
-The names are imported on first use, so that decrypting a file does not import an HTTP library.
+`CaleApplication` keeps a registration, `CaleClient` makes its own requests, `CaleAuth` is for programs that use requests, and
+`decrypt` for files. The names are imported on first use, so that decrypting a file does not import an HTTP library.
 """
 
 from __future__ import annotations
@@ -9,19 +10,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from device_sdk.client.cale.application import CaleApplication
     from device_sdk.client.cale.auth import CaleAuth
     from device_sdk.client.cale.client import CaleClient, CaleResponse
     from device_sdk.client.cale.files import MAX_FILE_BYTES, decrypt
+    from device_sdk.client.cale.plan import CaleOutcome, CalePlan
 
 _HOMES = {
+    "CaleApplication": "device_sdk.client.cale.application",
     "CaleAuth": "device_sdk.client.cale.auth",
     "CaleClient": "device_sdk.client.cale.client",
+    "CaleOutcome": "device_sdk.client.cale.plan",
+    "CalePlan": "device_sdk.client.cale.plan",
     "CaleResponse": "device_sdk.client.cale.client",
     "MAX_FILE_BYTES": "device_sdk.client.cale.files",
     "decrypt": "device_sdk.client.cale.files",
 }
 
-__all__ = ["MAX_FILE_BYTES", "CaleAuth", "CaleClient", "CaleResponse", "decrypt"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "CaleApplication",
+    "CaleAuth",
+    "CaleClient",
+    "CaleOutcome",
+    "CalePlan",
+    "CaleResponse",
+    "decrypt",
+]
 
 
 def __getattr__(name: str) -> Any:

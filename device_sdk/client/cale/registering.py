@@ -1,0 +1,224 @@
+"""One registration from whatever an earlier run left to the end; killed at any moment, the next run goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from device_sdk.client.cale.client import CaleClient
+from device_sdk.client.cale.plan import CaleOutcome, CalePlan
+from device_sdk.client.device.context import Context
+from device_sdk.client.device.generation import absolute, next_key_uri
+from device_sdk.client.device.provenance import delete_own, foreign, is_unborn, make_key
+from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyNotFoundError, NotForUsError
+from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.keys import KeyType
+from device_sdk.protocols.est.urls import origin_of
+from device_sdk.state import CaleJournal, CaleRegistration, Phase
+
+_DRAFT_S = KeyType.RSA_2048  # the only type the draft knows, so every server does
+
+
+@dataclass(frozen=True)
+class Registering:
+    """One run. The state's lock must be held.
+
+    Attributes:
+        context: state, keystores, clock.
+        name: the application.
+        plan: what its owner wants.
+    """
+
+    context: Context
+    name: str
+    plan: CalePlan
+
+    def run(self) -> CaleOutcome:
+        """Register; see CaleApplication.register."""
+        state = self.context.state
+        current = state.cale_registration(self.name)
+        journal = self._left_over(current)
+        if journal is None:
+            current = state.cale_registration(self.name)
+            journal = self._begin(current)
+        if current is None or not _is_switched(journal, current):
+            current = self._registered(journal)
+            state.save_cale_registration(self.name, current)
+        notes = let_go(self.context, self.name, journal)
+        state.drop_cale_journal(self.name)
+        return CaleOutcome(current, (*notes, *self._notes(current)))
+
+    def _left_over(self, current: CaleRegistration | None) -> CaleJournal | None:
+        """What an earlier run left for this one to go on with; what does not fit the plan is finished or undone."""
+        context, plan = self.context, self.plan
+        journal = context.state.cale_journal(self.name)
+        if journal is None:
+            return None
+        named = plan.key_uri is None or str(absolute(plan.key_uri)) == journal.key_uri
+        fits = named and journal.origin == origin_of(plan.edge_url)
+        if current is not None and _is_switched(journal, current):
+            if fits:
+                return journal
+            let_go(context, self.name, journal)
+            context.state.drop_cale_journal(self.name)
+            return None
+        lost_name = is_unborn(journal) and context.key_exists(journal.key_uri)
+        if not fits or lost_name:
+            undo(context, journal)
+            return None
+        return journal
+
+    def _begin(self, current: CaleRegistration | None) -> CaleJournal:
+        """Write down which key will be registered, before it is made."""
+        if current is not None and not self.plan.again:
+            raise ConfigurationError(
+                f"{self.context.state.path}: the application {self.name!r} is registered already, at {current.origin}",
+                hint="register it again (--again), or give the other one a name of its own (--application)",
+            )
+        key_uri = self._key_uri(current)
+        same = current is not None and current.key_uri == key_uri
+        taken = not same and self.context.key_exists(key_uri)
+        if not same and not taken and self._key_type(current) is None:
+            raise KeyNotFoundError(
+                f"{key_uri}: there is no such key",
+                hint="give the type of a new one (--type), or another name",
+                uri=key_uri,
+            )
+        goes = current if current is not None and current.created_here and not same else None
+        derived = current is not None and self.plan.key_uri is None
+        journal = CaleJournal(
+            application=self.name,
+            phase=Phase.REQUEST,
+            key_uri=key_uri,
+            base_key_uri=(current.base_key_uri or current.key_uri) if current and derived else key_uri,
+            created_here=current.created_here if current and same else not taken,
+            origin=origin_of(self.plan.edge_url),
+            since=self.context.clock.now(),
+            replaces_key_uri=goes.key_uri if goes else None,
+            replaces_sha256=goes.key_sha256 if goes else None,
+        )
+        self.context.state.write_journal(journal)
+        return journal
+
+    def _key_uri(self, current: CaleRegistration | None) -> str:
+        if self.plan.key_uri is not None:
+            return str(absolute(self.plan.key_uri))
+        if current is None or not current.key_uri:
+            raise ConfigurationError("no key to register", hint="name it (--key)")
+        base = current.base_key_uri or current.key_uri
+        return str(next_key_uri(base, current.key_uri, (), self.context.key_exists))
+
+    def _key_type(self, current: CaleRegistration | None) -> KeyType | None:
+        """What a new key is to be."""
+        if self.plan.key_type is not None or current is None:
+            return self.plan.key_type
+        found = self.context.keys(current.key_uri)
+        return (found[0].key_type if found else None) or _DRAFT_S
+
+    def _registered(self, journal: CaleJournal) -> CaleRegistration:
+        """Register the journal's key unless that has been done, and prove the registration.
+
+        Raises:
+            NotForUsError: what was registered is of no use; its key was destroyed, what was there before stays in use.
+        """
+        key, journal = self._key(journal)
+        with key, self._client(key, journal) as client:
+            if journal.phase is not Phase.ISSUED:
+                journal = replace(journal, phase=Phase.ISSUED, guid=self._guid(client, journal))
+                journal = replace(journal, key_sha256=key.info.spki_sha256)
+                self.context.state.write_journal(journal)
+            try:
+                client.whoami()
+            except NotForUsError as error:
+                key.close()
+                undo(self.context, journal)
+                error.hint = "the new registration is of no use and was given up; what was there before stays in use"
+                raise
+        return CaleRegistration(
+            guid=journal.guid or "",
+            key_uri=journal.key_uri,
+            origin=journal.origin,
+            registered_at=self.context.clock.now(),
+            created_here=journal.created_here,
+            key_sha256=journal.key_sha256,
+            base_key_uri=journal.base_key_uri,
+        )
+
+    def _guid(self, client: CaleClient, journal: CaleJournal) -> str:
+        try:
+            return client.register(self.plan.spec, key_uri=journal.key_uri).guid
+        except DeviceSdkError:
+            # nothing was made, so there is nothing to go on with; a key that was made waits for the next run
+            if not journal.created_here:
+                self.context.state.drop_cale_journal(self.name)
+            raise
+
+    def _client(self, key: Any, journal: CaleJournal) -> CaleClient:
+        plan = self.plan
+        return CaleClient(
+            plan.edge_url,
+            plan.trust,
+            key,
+            guid=journal.guid,
+            identity=plan.identity,
+            credentials=plan.credentials,
+            bearer=plan.bearer,
+            timeouts=plan.timeouts,
+            proxy=plan.proxy,
+        )
+
+    def _key(self, journal: CaleJournal) -> tuple[DeviceKey, CaleJournal]:
+        """The key to register: made now, made by an earlier run, or there before."""
+        context, uri = self.context, absolute(journal.key_uri)
+        current = context.state.cale_registration(self.name)
+        ours = journal.created_here and (current is None or current.key_uri != journal.key_uri)
+        if ours and journal.phase is not Phase.ISSUED:
+            return make_key(context, journal, uri, self._key_type(current) or _DRAFT_S)
+        key = context.open_key(uri, made_here=ours)
+        if journal.key_sha256 not in (None, key.info.spki_sha256):
+            key.close()
+            raise foreign(journal.key_uri)
+        return key, journal
+
+    def _notes(self, registration: CaleRegistration) -> tuple[str, ...]:
+        device = self.context.state.load().current
+        if device is None or device.key_uri != registration.key_uri:
+            return ()
+        return ("this is the device's own key: a renewal with a new key takes it away; --key gives it one of its own",)
+
+
+def _is_switched(journal: CaleJournal, current: CaleRegistration) -> bool:
+    """Whether the registration in use is the journal's, so that only cleaning up is left."""
+    return journal.phase is Phase.ISSUED and current.guid == journal.guid
+
+
+def let_go(context: Context, name: str, journal: CaleJournal) -> tuple[str, ...]:
+    """Destroy the key of the registration that was replaced, if it is proved to be the SDK's own and nobody needs it."""
+    uri, sha256 = journal.replaces_key_uri, journal.replaces_sha256
+    if uri is None or uri in needed_keys(context, name) or uri == journal.key_uri:
+        return ()
+    if delete_own(context, uri, sha256=sha256):
+        return ()
+    return (f"{uri}: there is a key of that name that is not proved to be the replaced one; it was left there",)
+
+
+def undo(context: Context, journal: CaleJournal) -> None:
+    """Destroy the key the journal announced, if it is proved to be ours and nobody needs it; then drop the journal.
+
+    Raises:
+        KeyStoreError: the key cannot be destroyed; the journal stays.
+    """
+    current = context.state.cale_registration(journal.application)
+    needed = needed_keys(context, journal.application) | ({current.key_uri} if current else set())
+    made = journal.key_sha256 is not None or journal.key_id is not None
+    if journal.created_here and made and journal.key_uri not in needed:
+        delete_own(context, journal.key_uri, sha256=journal.key_sha256, key_id=journal.key_id)
+    context.state.drop_cale_journal(journal.application)
+
+
+def needed_keys(context: Context, name: str) -> set[str]:
+    """The keys of the device and of the other applications."""
+    state = context.state.load()
+    registrations = context.state.cale_registrations()
+    others = {found.key_uri for application, found in registrations.items() if application != name}
+    return others | {record.key_uri for record in (state.current, *state.previous) if record}
