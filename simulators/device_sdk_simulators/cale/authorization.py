@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.cale import headers
+from device_sdk_simulators.cale.capabilities import extension_in, fit, read_capabilities
 from device_sdk_simulators.cale.certificates import Owner, make_certificate
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
 from device_sdk_simulators.cale.decoy import DEFAULT_KIND, PublicKey, kind_of, mark_of, stand_in_key
@@ -41,6 +42,7 @@ class Registration:
 
     owner: Owner
     public_key: PublicKey
+    capabilities: x509.UnrecognizedExtension | None = None
 
 
 class AuthorizationServer:
@@ -103,7 +105,7 @@ class AuthorizationServer:
             raise HttpError(403, f"the identity has more than {_LONGEST_NAME} characters, and makes no common name")
         cipher = self._cipher(request)
         csr = read_csr(decode_body(request.body, _CSR_LABELS), self._policy)
-        registration = Registration(self._owner(identity), _encryption_key(csr))
+        registration = Registration(self._owner(identity), _encryption_key(csr), _capabilities(csr))
         guid = str(uuid.UUID(bytes=os.urandom(16), version=4))
         self._records.add(CsrRecord(guid, identity, csr.csr.public_bytes(Encoding.DER), self._clock()))
         certificate = self._certificate(registration, self._policy.cale_certificate_lifetime)
@@ -164,7 +166,8 @@ class AuthorizationServer:
 
     def _read(self, record: CsrRecord) -> Registration | None:
         try:
-            return Registration(self._owner(record.identity), _encryption_key(read_csr(record.csr, self._policy)))
+            csr = read_csr(record.csr, self._policy)
+            return Registration(self._owner(record.identity), _encryption_key(csr), _capabilities(csr))
         except HttpError:
             # the policy has changed since: this key does not count any more
             return None
@@ -179,17 +182,20 @@ class AuthorizationServer:
         record = self._records.find(guid) or self._records.next_to(str(uuid.UUID(bytes=mark[:16])))
         like = self._read(record) if record else None
         owner = like.owner if like else self._owner("nobody")
-        return Registration(owner, stand_in_key(kind_of(like.public_key) if like else DEFAULT_KIND, mark))
+        key = stand_in_key(kind_of(like.public_key) if like else DEFAULT_KIND, mark)
+        return Registration(owner, key, like.capabilities if like else None)
 
     def _certificate(self, registration: Registration, lifetime: timedelta | None) -> x509.Certificate:
         """Valid for one request, or for no time at all (CALE-50: what /whoami shows cannot be used)."""
         now = self._clock().replace(microsecond=0)
         begin, end = (now, now) if lifetime is None else (now - self._policy.cale.backdate, now + lifetime)
-        return make_certificate(self._authority, registration.owner, registration.public_key, begin, end)
+        key, capabilities = registration.public_key, registration.capabilities
+        return make_certificate(self._authority, registration.owner, key, begin, end, capabilities)
 
     def _sealed(
         self, plaintext: bytes, certificate: x509.Certificate, cipher: ContentCipher, *, misleading: bool
     ) -> Response:
+        cipher = fit(cipher, certificate)
         message = seal(plaintext, certificate, cipher, hardened=self._policy.cale_hardened)
         fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=misleading)
         return Response(200, fields, wrap(base64.b64encode(message), 64, b"\n"))
@@ -216,6 +222,19 @@ def named_cipher(request: Request, policy: Policy) -> ContentCipher:
 def ciphers_answer(policy: Policy) -> Response:
     """The list of cipher suites, for peers that compare it with theirs."""
     return Response(200, [("Content-Type", "application/json")], json.dumps(list(policy.cale.suites)).encode() + b"\n")
+
+
+def _capabilities(csr: CertificationRequest) -> x509.UnrecognizedExtension | None:
+    """What the client says it decrypts; HttpError 400 if that cannot be read, or is nothing this server writes."""
+    extension = extension_in(csr.extensions)
+    if extension is not None:
+        try:
+            able = read_capabilities(extension.value)
+        except ValueError as error:
+            raise HttpError(400, str(error)) from error
+        if not able.contents or not (able.rsa if isinstance(csr.public_key, rsa.RSAPublicKey) else able.ec):
+            raise HttpError(400, "nothing that the client decrypts is written here")
+    return extension
 
 
 def _encryption_key(csr: CertificationRequest) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:

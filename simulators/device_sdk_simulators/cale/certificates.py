@@ -43,8 +43,12 @@ def make_certificate(
     public_key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
     not_before: datetime,
     not_after: datetime,
+    capabilities: x509.UnrecognizedExtension | None = None,
 ) -> x509.Certificate:
-    """A certificate for encryption only (CALE-53): no serverAuth, no clientAuth, identity as directoryName in the SAN."""
+    """A certificate for encryption only (CALE-53): no serverAuth, no clientAuth, identity as directoryName in the SAN.
+
+    `capabilities` is what the owner says the key decrypts (RFC 4262), for whoever encrypts to it.
+    """
     domain = [part for part in reversed(owner.organization.split(".")) if part]
     attributes = [x509.NameAttribute(NameOID.DOMAIN_COMPONENT, part) for part in domain]
     attributes += [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, scope) for scope in owner.scopes]
@@ -60,7 +64,7 @@ def make_certificate(
         encipher_only=False,
         decipher_only=False,
     )
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, owner.name)]))
         .issuer_name(issuer.certificate.subject)
@@ -74,8 +78,10 @@ def make_certificate(
         .add_extension(x509.SubjectAlternativeName([x509.DirectoryName(name)]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
-        .sign(issuer.key, digest_for(issuer.key))
     )
+    if capabilities is not None:
+        builder = builder.add_extension(capabilities, critical=False)
+    return builder.sign(issuer.key, digest_for(issuer.key))
 
 
 def new_serial() -> int:

@@ -92,9 +92,10 @@ class Decoys:
         self._durations: OrderedDict[str, deque[float]] = OrderedDict()
         self._kinds: OrderedDict[bytes, KeyKind] = OrderedDict()
 
-    def learn(self, path: str, message: bytes, cipher: ContentCipher) -> None:
-        """Remember how long a real answer is, in bytes."""
-        self._sizes.learn(path, ciphertext_length(message, cipher), aead=cipher.aead)
+    def learn(self, path: str, message: bytes) -> None:
+        """Remember how long a real answer is, in bytes; ValueError for what is no envelope."""
+        length, aead = ciphertext_length(message)
+        self._sizes.learn(path, length, aead=aead)
 
     def took(self, path: str, seconds: float) -> None:
         """Remember how long a real answer took."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from cryptography import x509
 
 from device_sdk_simulators.cale import headers
+from device_sdk_simulators.cale.capabilities import fit
 from device_sdk_simulators.cale.certificates import NotAcceptedError, owner_of
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
 from device_sdk_simulators.cale.decoy import Decoys
@@ -214,7 +215,7 @@ class EdgeDevice:
 
     def _learn(self, errand: _Errand, response: Response) -> None:
         try:
-            self._decoys.learn(errand.request.path, base64.b64decode(response.body), errand.cipher)
+            self._decoys.learn(errand.request.path, base64.b64decode(response.body))
         except (binascii.Error, ValueError):
             # it is passed on as it is (CALE-25), but nothing is like it
             errand.facts["reason"] = "the answer is no envelope"
@@ -227,10 +228,9 @@ class EdgeDevice:
 
     def _decoy(self, errand: _Errand, like: x509.Certificate | None, reason: str) -> Response:
         path = errand.request.path
-        body = self._decoys.make(path, errand.guid, like, errand.cipher)
-        fields = headers.encrypted_answer(
-            self._policy.cale_headers, errand.cipher.smime_type, misleading=not errand.is_whoami
-        )
+        cipher = fit(errand.cipher, like) if like else errand.cipher
+        body = self._decoys.make(path, errand.guid, like, cipher)
+        fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=not errand.is_whoami)
         self._decoys.wait(path, errand.started)
         return Response(200, fields, body, facts={"decoy": True, "reason": reason})
 

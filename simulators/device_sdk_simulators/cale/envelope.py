@@ -1,8 +1,9 @@
-"""Encrypts to one certificate: CMS EnvelopedData (RFC 5652) or AuthEnvelopedData (RFC 5083), in DER."""
+"""Encrypts to certificates: CMS EnvelopedData (RFC 5652) or AuthEnvelopedData (RFC 5083), in DER."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from cryptography import x509
@@ -13,9 +14,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
+from pyasn1.error import PyAsn1Error
 from pyasn1.type import univ
 from pyasn1_alt_modules import rfc4055, rfc5083, rfc5084, rfc5280, rfc5652
 
+from device_sdk_simulators.cale.capabilities import EcMethod, Method, RsaMethod, method_for
 from device_sdk_simulators.cale.ciphers import ContentCipher
 from device_sdk_simulators.cale.key_agreement import key_agreement_recipient
 
@@ -24,38 +27,69 @@ Asn1: TypeAlias = Any
 
 _RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 _RSAES_OAEP = "1.2.840.113549.1.1.7"
+_HASHES: dict[str | None, tuple[type[hashes.HashAlgorithm], Asn1]] = {
+    "sha1": (hashes.SHA1, rfc4055.id_sha1),
+    "sha256": (hashes.SHA256, rfc4055.id_sha256),
+    "sha384": (hashes.SHA384, rfc4055.id_sha384),
+    "sha512": (hashes.SHA512, rfc4055.id_sha512),
+}
 
 
-def seal(plaintext: bytes, recipient: x509.Certificate, cipher: ContentCipher, *, hardened: bool = False) -> bytes:
+def seal(
+    plaintext: bytes,
+    recipient: x509.Certificate,
+    cipher: ContentCipher,
+    *,
+    hardened: bool = False,
+    method: Method | None = None,
+) -> bytes:
     """ContentInfo with the plaintext for the recipient's key alone.
 
     Args:
         plaintext: any bytes.
-        recipient: certificate with an RSA or EC key.
-        cipher: of the content.
-        hardened: RSA-OAEP with SHA-256 instead of PKCS#1 v1.5, and the recipient named by its key, not by its issuer.
+        recipient: certificate with an RSA or EC key; what it says its owner decrypts is kept to.
+        cipher: of the content; `capabilities.fit` gives one that the recipient reads.
+        hardened: OAEP instead of PKCS#1 v1.5, and the recipient named by its key, not by its issuer.
+        method: for the content key; None for what `capabilities.method_for` says.
+
+    Raises:
+        ValueError: the recipient reads no method this server writes, or its key is neither RSA nor EC.
     """
+    return seal_for([(recipient, method)], plaintext, cipher, hardened=hardened)
+
+
+def seal_for(
+    recipients: Sequence[tuple[x509.Certificate, Method | None]],
+    plaintext: bytes,
+    cipher: ContentCipher,
+    *,
+    hardened: bool = False,
+) -> bytes:
+    """The same for several recipients, each with its own method."""
     key = os.urandom(cipher.key_bytes)
-    info = _recipient_info(recipient, key, hardened=hardened)
+    infos = [
+        _recipient_info(recipient, key, method or method_for(recipient, cipher, hardened=hardened), by_key=hardened)
+        for recipient, method in recipients
+    ]
     if cipher.aead:
         nonce = os.urandom(12)
         sealed = AESGCM(key).encrypt(nonce, plaintext, None)
-        return assemble(info, cipher, nonce, sealed[:-16], sealed[-16:])
+        return assemble(infos, cipher, nonce, sealed[:-16], sealed[-16:])
     vector = os.urandom(16)
     padder = padding.PKCS7(128).padder()
     encryptor = Cipher(algorithms.AES(key), modes.CBC(vector)).encryptor()
     padded = padder.update(plaintext) + padder.finalize()
-    return assemble(info, cipher, vector, encryptor.update(padded) + encryptor.finalize())
+    return assemble(infos, cipher, vector, encryptor.update(padded) + encryptor.finalize())
 
 
-def assemble(info: Asn1, cipher: ContentCipher, nonce: bytes, ciphertext: bytes, mac: bytes = b"") -> bytes:
-    """DER of the message around a RecipientInfo and a ciphertext."""
+def assemble(infos: Sequence[Asn1], cipher: ContentCipher, nonce: bytes, ciphertext: bytes, mac: bytes = b"") -> bytes:
+    """DER of the message around RecipientInfos and a ciphertext."""
     content = rfc5083.AuthEnvelopedData() if cipher.aead else rfc5652.EnvelopedData()
     part = content["authEncryptedContentInfo" if cipher.aead else "encryptedContentInfo"]
-    plain_rsa = info.getName() == "ktri" and int(info["ktri"]["version"]) == 0
+    plain_rsa = all(info.getName() == "ktri" and int(info["ktri"]["version"]) == 0 for info in infos)
     # RFC 5652 section 6.1: version 0 only if every recipient is of version 0; RFC 5083 section 2.1: always 0
     content["version"] = 0 if cipher.aead or plain_rsa else 2
-    content["recipientInfos"][0] = info
+    content["recipientInfos"].extend(infos)
     part["contentType"] = rfc5652.id_data
     part["contentEncryptionAlgorithm"]["algorithm"] = cipher.oid
     part["contentEncryptionAlgorithm"]["parameters"] = _content_parameters(cipher, nonce)
@@ -68,12 +102,21 @@ def assemble(info: Asn1, cipher: ContentCipher, nonce: bytes, ciphertext: bytes,
     return bytes(encode(message))
 
 
-def ciphertext_length(message: bytes, cipher: ContentCipher) -> int:
-    """How many bytes of encrypted content a message made with this cipher has."""
-    content = decode(message, asn1Spec=rfc5652.ContentInfo())[0]["content"]
-    enveloped = decode(content, asn1Spec=rfc5083.AuthEnvelopedData() if cipher.aead else rfc5652.EnvelopedData())[0]
-    part = enveloped["authEncryptedContentInfo" if cipher.aead else "encryptedContentInfo"]
-    return len(bytes(part["encryptedContent"]))
+def ciphertext_length(message: bytes) -> tuple[int, bool]:
+    """How many bytes of encrypted content a message made here has, and whether it is authenticated.
+
+    Raises:
+        ValueError: it is no such message.
+    """
+    try:
+        info = decode(message, asn1Spec=rfc5652.ContentInfo())[0]
+        aead = info["contentType"] == rfc5083.id_ct_authEnvelopedData
+        spec = rfc5083.AuthEnvelopedData() if aead else rfc5652.EnvelopedData()
+        enveloped = decode(info["content"], asn1Spec=spec)[0]
+    except PyAsn1Error as error:
+        raise ValueError("not an encrypted message") from error
+    part = enveloped["authEncryptedContentInfo" if aead else "encryptedContentInfo"]
+    return len(bytes(part["encryptedContent"])), aead
 
 
 def _content_parameters(cipher: ContentCipher, nonce: bytes) -> bytes:
@@ -85,37 +128,41 @@ def _content_parameters(cipher: ContentCipher, nonce: bytes) -> bytes:
     return bytes(encode(parameters))
 
 
-def _recipient_info(recipient: x509.Certificate, key: bytes, *, hardened: bool) -> Asn1:
+def _recipient_info(recipient: x509.Certificate, key: bytes, method: Method, *, by_key: bool) -> Asn1:
     public_key = recipient.public_key()
-    if isinstance(public_key, ec.EllipticCurvePublicKey):
-        return key_agreement_recipient(recipient, public_key, key, by_key=hardened)
-    if not isinstance(public_key, rsa.RSAPublicKey):
-        raise ValueError("the recipient's key is neither RSA nor EC")
-    if hardened:
-        digest = hashes.SHA256()
-        encrypted = public_key.encrypt(key, OAEP(MGF1(digest), digest, None))
-    else:
-        encrypted = public_key.encrypt(key, PKCS1v15())
+    if isinstance(public_key, ec.EllipticCurvePublicKey) and isinstance(method, EcMethod):
+        return key_agreement_recipient(recipient, public_key, key, method, by_key=by_key)
+    if not isinstance(public_key, rsa.RSAPublicKey) or not isinstance(method, RsaMethod):
+        raise ValueError("the recipient's key is neither RSA nor EC, or the method is for another kind")
+    scheme = _oaep(method) if method.oaep_hash else PKCS1v15()
     info = rfc5652.RecipientInfo()
     transport = info["ktri"]
-    transport["version"] = 2 if hardened else 0
-    if hardened:
+    transport["version"] = 2 if by_key else 0
+    if by_key:
         transport["rid"]["subjectKeyIdentifier"] = subject_key_identifier(recipient)
     else:
         transport["rid"]["issuerAndSerialNumber"] = issuer_and_serial(recipient)
-    transport["keyEncryptionAlgorithm"]["algorithm"] = _RSAES_OAEP if hardened else _RSA_ENCRYPTION
-    transport["keyEncryptionAlgorithm"]["parameters"] = _oaep_parameters() if hardened else encode(univ.Null(""))
-    transport["encryptedKey"] = encrypted
+    transport["keyEncryptionAlgorithm"]["algorithm"] = _RSAES_OAEP if method.oaep_hash else _RSA_ENCRYPTION
+    parameters = _oaep_parameters(method) if method.oaep_hash else encode(univ.Null(""))
+    transport["keyEncryptionAlgorithm"]["parameters"] = parameters
+    transport["encryptedKey"] = public_key.encrypt(key, scheme)
     return info
 
 
-def _oaep_parameters() -> bytes:
+def _oaep(method: RsaMethod) -> OAEP:
+    return OAEP(MGF1(_HASHES[method.mgf_hash or "sha1"][0]()), _HASHES[method.oaep_hash or "sha1"][0](), None)
+
+
+def _oaep_parameters(method: RsaMethod) -> bytes:
+    """RSAES-OAEP-params; SHA-1 is the default, which DER leaves out (RFC 4055 section 4.1)."""
     parameters = rfc4055.RSAES_OAEP_params()
-    parameters["hashFunc"]["algorithm"] = rfc4055.id_sha256
-    parameters["maskGenFunc"]["algorithm"] = rfc4055.id_mgf1
-    digest = rfc5280.AlgorithmIdentifier()
-    digest["algorithm"] = rfc4055.id_sha256
-    parameters["maskGenFunc"]["parameters"] = encode(digest)
+    if method.oaep_hash not in (None, "sha1"):
+        parameters["hashFunc"]["algorithm"] = _HASHES[method.oaep_hash][1]
+    if method.mgf_hash not in (None, "sha1"):
+        parameters["maskGenFunc"]["algorithm"] = rfc4055.id_mgf1
+        digest = rfc5280.AlgorithmIdentifier()
+        digest["algorithm"] = _HASHES[method.mgf_hash][1]
+        parameters["maskGenFunc"]["parameters"] = encode(digest)
     return bytes(encode(parameters))
 
 

@@ -15,17 +15,34 @@ from pyasn1.codec.der.encoder import encode
 from pyasn1.type import univ
 from pyasn1_alt_modules import rfc5280, rfc5652, rfc5753
 
-_SCHEME = "1.3.132.1.11.1"
-_AES_WRAP = {16: "2.16.840.1.101.3.4.1.5", 32: "2.16.840.1.101.3.4.1.45"}
+from device_sdk_simulators.cale.capabilities import EcMethod
+
+_HASHES: dict[str, tuple[type[hashes.HashAlgorithm], str, str]] = {
+    "sha1": (hashes.SHA1, "1.3.133.16.840.63.0.2", "1.3.133.16.840.63.0.3"),
+    "sha224": (hashes.SHA224, "1.3.132.1.11.0", "1.3.132.1.14.0"),
+    "sha256": (hashes.SHA256, "1.3.132.1.11.1", "1.3.132.1.14.1"),
+    "sha384": (hashes.SHA384, "1.3.132.1.11.2", "1.3.132.1.14.2"),
+    "sha512": (hashes.SHA512, "1.3.132.1.11.3", "1.3.132.1.14.3"),
+}
+"""Hash of the KDF to dhSinglePass-stdDH and -cofactorDH with it (RFC 5753 section 7.1.4)."""
+_AES_WRAP = {16: "2.16.840.1.101.3.4.1.5", 24: "2.16.840.1.101.3.4.1.25", 32: "2.16.840.1.101.3.4.1.45"}
 
 
 def key_agreement_recipient(
-    recipient: x509.Certificate, public_key: ec.EllipticCurvePublicKey, key: bytes, *, by_key: bool
+    recipient: x509.Certificate,
+    public_key: ec.EllipticCurvePublicKey,
+    key: bytes,
+    method: EcMethod = EcMethod(),  # noqa: B008  # immutable
+    *,
+    by_key: bool,
 ) -> Any:
-    """A RecipientInfo: dhSinglePass-stdDH-sha256kdf-scheme, the content key wrapped with AES of its own size."""
+    """A RecipientInfo: the content key wrapped with a key agreed with an ephemeral one."""
+    algorithm, standard, cofactor = _HASHES[method.kdf_hash]
+    wrap_bytes = method.wrap_bytes or len(key)
+    material = method.user_keying_material
     ephemeral = ec.generate_private_key(public_key.curve)
     shared = ephemeral.exchange(ec.ECDH(), public_key)
-    wrapping = X963KDF(hashes.SHA256(), len(key), _shared_info(len(key))).derive(shared)
+    wrapping = X963KDF(algorithm(), wrap_bytes, _shared_info(wrap_bytes, material)).derive(shared)
     point = ephemeral.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     info = rfc5652.RecipientInfo()
     agreement = info["kari"]
@@ -33,8 +50,10 @@ def key_agreement_recipient(
     originator = agreement["originator"]["originatorKey"]
     originator["algorithm"]["algorithm"] = rfc5753.id_ecPublicKey
     originator["publicKey"] = univ.BitString.fromOctetString(point)
-    agreement["keyEncryptionAlgorithm"]["algorithm"] = _SCHEME
-    agreement["keyEncryptionAlgorithm"]["parameters"] = encode(_wrap_algorithm(len(key)))
+    if material is not None:
+        agreement["ukm"] = material
+    agreement["keyEncryptionAlgorithm"]["algorithm"] = cofactor if method.cofactor else standard
+    agreement["keyEncryptionAlgorithm"]["parameters"] = encode(_wrap_algorithm(wrap_bytes))
     entry = agreement["recipientEncryptedKeys"][0]
     if by_key:
         identifier = recipient.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
@@ -47,14 +66,16 @@ def key_agreement_recipient(
     return info
 
 
-def _wrap_algorithm(key_bytes: int) -> Any:
+def _wrap_algorithm(wrap_bytes: int) -> Any:
     algorithm = rfc5280.AlgorithmIdentifier()
-    algorithm["algorithm"] = _AES_WRAP[key_bytes]
+    algorithm["algorithm"] = _AES_WRAP[wrap_bytes]
     return algorithm
 
 
-def _shared_info(key_bytes: int) -> bytes:
+def _shared_info(wrap_bytes: int, material: bytes | None) -> bytes:
     info = rfc5753.ECC_CMS_SharedInfo()
-    info["keyInfo"]["algorithm"] = _AES_WRAP[key_bytes]
-    info["suppPubInfo"] = (8 * key_bytes).to_bytes(4, "big")
+    info["keyInfo"]["algorithm"] = _AES_WRAP[wrap_bytes]
+    if material is not None:
+        info["entityUInfo"] = material
+    info["suppPubInfo"] = (8 * wrap_bytes).to_bytes(4, "big")
     return bytes(encode(info))

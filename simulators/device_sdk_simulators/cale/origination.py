@@ -11,6 +11,7 @@ from cryptography import x509
 
 from device_sdk_simulators.cale import headers
 from device_sdk_simulators.cale.authorization import CIPHERS_PATH, ciphers_answer, named_cipher
+from device_sdk_simulators.cale.capabilities import fit
 from device_sdk_simulators.cale.certificates import NotAcceptedError, Owner, accept_certificate
 from device_sdk_simulators.cale.envelope import seal
 from device_sdk_simulators.cale.hops import Hop, HopError, HopTimeoutError
@@ -71,7 +72,7 @@ class OriginationServer:
             certificate = headers.certificate_of(request)
             facts["certificate"] = f"{certificate.serial_number:x}"
             owner = self._accept(certificate, request)
-            cipher = named_cipher(request, self._policy)
+            cipher = fit(named_cipher(request, self._policy), certificate)
         except (ValueError, NotAcceptedError) as error:
             status = 403 if isinstance(error, NotAcceptedError) or "certificate" not in facts else 400
             response = Response.text(status, str(error))
