@@ -31,6 +31,11 @@ class Peers:
         known = {f"sha256:{fingerprint(certificate)}", *(name.lower() for name in names_of(certificate))}
         return next(iter(sorted(known & self._listed)), None)
 
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The list, in order and in its one form."""
+        return tuple(sorted(self._listed))
+
     def __str__(self) -> str:
         return ", ".join(sorted(self._listed)) or "nobody"
 

@@ -2,10 +2,9 @@
 
 What a role needs is in its own directory, so that each can be carried to another machine:
 
-    ca/                    keys of the two CAs below; nobody else's business
-    anchors.pem            CA of the edge device's public certificate, for clients
+    ca/                    keys of the CAs of what follows; no role needs them
     ROLE/hop/              certificate.pem, key.pem and anchors.pem for mutual TLS with the other roles
-    edge/tls/              certificate.pem and key.pem for clients
+    edge/tls/              certificate.pem and key.pem for clients, who need anchors.pem
     authz/cale/            CA of the authorization server
     origin/issuer.pem      its certificate, also in resource/
 """
@@ -71,19 +70,23 @@ def make_pki(
         For each role the name and the SHA-256 of its hop certificate, to be listed by others.
     """
     hop_ca = single_authority(directory / "ca" / "hop", "CALE Hop CA", "ec-p256", now)
-    public_ca = single_authority(directory / "ca" / "public", "CALE Edge CA", "ec-p256", now)
-    write_missing(directory / "anchors.pem", pem(public_ca.certificate))
     made = {}
     for role in ROLES:
         name = (names or {}).get(role, role)
         certificate = _make_files(directory / role / "hop", hop_ca, [name], _BOTH, now)
         made[role] = {"name": name, "sha256": fingerprint(certificate)}
-    public = ["localhost", "127.0.0.1", "::1", *public_names]
-    _make_files(directory / "edge" / "tls", public_ca, public, _BOTH[:1], now)
+    make_public(directory, now, public_names, directory / "edge" / "tls")
     issuer = single_authority(directory / "authz" / "cale", AUTHORITY_NAME, "ec-p256", now)
     for role in ("origin", "resource"):
         write_missing(directory / role / "issuer.pem", pem(issuer.certificate))
     return made
+
+
+def make_public(directory: Path, now: datetime, names: Sequence[str] = (), place: Path | None = None) -> None:
+    """Make a CA and certificate and key for clients of an edge device, in `directory`/tls if no place is given."""
+    authority = single_authority(directory / "ca" / "public", "CALE Edge CA", "ec-p256", now)
+    local = ["localhost", "127.0.0.1", "::1"]
+    _make_files(place or directory / "tls", authority, [*local, *names], _BOTH[:1], now)
 
 
 def write_missing(path: Path, data: bytes) -> None:

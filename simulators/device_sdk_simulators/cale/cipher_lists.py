@@ -1,0 +1,65 @@
+"""Two servers that work together have the same list of cipher suites (CALE-29)."""
+
+from __future__ import annotations
+
+import json
+
+from device_sdk_simulators.cale.authorization import CIPHERS_PATH
+from device_sdk_simulators.cale.hops import Hop, HopError, HopProtocolError
+from device_sdk_simulators.http.messages import Request, Response
+from device_sdk_simulators.policy import Policy
+from device_sdk_simulators.softhsm import SimulatorError
+
+
+class CipherListsDifferError(SimulatorError):
+    """A server would refuse what another one names, or take what it must not."""
+
+
+class SameList:
+    """A hop that carries nothing until the role at its other end has shown the same list.
+
+    Args:
+        hop: the hop.
+        policy: has our list.
+        url: of the role, for messages.
+    """
+
+    def __init__(self, hop: Hop, policy: Policy, url: str) -> None:
+        self._hop = hop
+        self._policy = policy
+        self._url = url
+        self._same = False
+
+    def __call__(self, request: Request) -> Response:
+        """Carry a request; HopProtocolError while the lists differ."""
+        if not self._same:
+            self._compare()
+        return self._hop(request)
+
+    def check_now(self) -> None:
+        """Compare if the role is there already; CipherListsDifferError."""
+        try:
+            self._compare()
+        except _DifferentError as error:
+            raise CipherListsDifferError(str(error)) from error
+        except HopError:
+            # it may start after us; the first request will see
+            return
+
+    def _compare(self) -> None:
+        response = self._hop(Request("GET", CIPHERS_PATH))
+        try:
+            theirs = set(json.loads(response.body)) if response.status == 200 else None
+        except (ValueError, TypeError, RecursionError):
+            theirs = None
+        if theirs is None:
+            raise HopProtocolError(f"{self._url} does not say which cipher suites it knows ({response.status})")
+        ours = set(self._policy.cale.suites)
+        if theirs != ours:
+            different = ", ".join(sorted(map(str, theirs ^ ours)))
+            raise _DifferentError(f"{self._url} has another list of cipher suites: {different}")
+        self._same = True
+
+
+class _DifferentError(HopProtocolError):
+    pass

@@ -1,0 +1,103 @@
+"""A hop to an HTTP server that knows nothing of CALE: the edge device as a reverse proxy."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from urllib.parse import urlsplit
+
+from device_sdk_simulators.cale import headers
+from device_sdk_simulators.cale.certificates import owner_of
+from device_sdk_simulators.cale.hops import HopProtocolError, HopTimeoutError, HopUnreachableError
+from device_sdk_simulators.http.messages import Headers, Request, Response
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BODYLESS = (204, 205, 304)
+
+
+class Upstream:
+    """Fetches from one HTTP/1.1 server.
+
+    The request is made anew: no field of a client goes there that is not in `headers.FORWARDED`, nothing of CALE, no
+    hop-by-hop field, one framing. An answer with both framings, or with two lengths, is refused.
+
+    Args:
+        url: "http://HOST:PORT" or "http://HOST:PORT/BASE"; ValueError for anything else.
+        owner_header: field in which the upstream reads whose request it is, or "" for none.
+        timeout_s: for every wait.
+        body_bytes: the largest acceptable answer.
+    """
+
+    def __init__(
+        self, url: str, *, owner_header: str = "", timeout_s: float = 10.0, body_bytes: int = 1024 * 1024
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError(f"{url!r} is not http://HOST:PORT/BASE")
+        if owner_header and not _TOKEN.fullmatch(owner_header):
+            raise ValueError(f"{owner_header!r} is not the name of a header field")
+        self._url = url
+        self._host, self._port = parts.hostname, parts.port or 80
+        self._base = parts.path.rstrip("/")
+        self._owner_header = owner_header
+        self._timeout_s = timeout_s
+        self._body_bytes = body_bytes
+
+    def __call__(self, request: Request) -> Response:
+        """Fetch; HopError if there is no acceptable answer."""
+        fields = self._fields(request)
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        try:
+            connection.putrequest(request.method, self._base + request.target, skip_accept_encoding=True)
+            for name, value in fields:
+                connection.putheader(name, value)
+            if request.method not in ("GET", "HEAD"):
+                connection.putheader("Content-Length", str(len(request.body)))
+            connection.endheaders(request.body or None)
+            return self._read(connection.getresponse())
+        except TimeoutError as error:
+            raise HopTimeoutError(f"{self._url}: no answer in time") from error
+        except (http.client.HTTPException, ValueError) as error:
+            raise HopProtocolError(f"{self._url}: not an HTTP answer: {type(error).__name__}") from error
+        except OSError as error:
+            raise HopUnreachableError(f"{self._url}: {error.strerror or error}") from error
+        finally:
+            connection.close()
+
+    def _fields(self, request: Request) -> Headers:
+        fields = headers.forwarded(request, ("Content-Type",) if request.body else ())
+        if self._owner_header:
+            owner = headers.identity_header(owner_of(headers.certificate_of(request)).name)[1]
+            fields = [field for field in fields if field[0].lower() != self._owner_header.lower()]
+            fields.append((self._owner_header, owner))
+        # the answer is encrypted and padded as it is, and the next one has a connection of its own
+        return [*fields, ("Accept-Encoding", "identity"), ("Connection", "close")]
+
+    def _read(self, response: http.client.HTTPResponse) -> Response:
+        lengths = response.headers.get_all("Content-Length") or []
+        codings = response.headers.get_all("Transfer-Encoding") or []
+        if response.headers.defects or len(set(lengths)) > 1 or (lengths and codings) or len(codings) > 1:
+            raise HopProtocolError(f"{self._url}: the answer can be read in two ways")
+        if (lengths and not lengths[0].isascii()) or any(not one.isdigit() for one in lengths):
+            raise HopProtocolError(f"{self._url}: Content-Length is not a number")
+        if codings and codings[0].strip().lower() != "chunked":
+            raise HopProtocolError(f"{self._url}: unknown Transfer-Encoding")
+        if response.status in _BODYLESS:
+            return Response(response.status)
+        body = _bounded(response, self._body_bytes)
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise HopProtocolError(f"{self._url}: the answer is compressed, and nobody asked for that")
+        media_type = response.headers.get("Content-Type", "application/octet-stream")
+        return Response(response.status, [("Content-Type", media_type)], body)
+
+
+def _bounded(response: http.client.HTTPResponse, most: int) -> bytes:
+    """The body as it streams in, as long as it is not too large; HopError."""
+    body = bytearray()
+    while piece := response.read(65536):
+        body += piece
+        if len(body) > most:
+            raise HopProtocolError(f"the answer has more than {most} bytes")
+    if response.length:
+        raise HopProtocolError(f"the answer ended {response.length} bytes early")
+    return bytes(body)
