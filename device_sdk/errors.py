@@ -510,7 +510,8 @@ class StateNotWritableError(StateError):
 class ClockError(DeviceSdkError):
     """This machine's clock is before a time it must be after; `now` and `not_before` are RFC 3339.
 
-    `pem` is an issued certificate with its chain that passed every check but this one: it is worth keeping.
+    `pem` is an issued certificate with its chain that passed every check but this one: it is worth keeping. So is
+    `private_key`, a `model.secret.Secret` with DER PrivateKeyInfo, where the server made the key, too; `facts` leaves it out.
     """
 
     code = "clock"
@@ -518,6 +519,11 @@ class ClockError(DeviceSdkError):
     now: str | None = None
     not_before: str | None = None
     pem: str | None = None
+    private_key: object = None
+
+    def facts(self) -> dict[str, object]:
+        """See DeviceSdkError.facts; without the private key."""
+        return {name: value for name, value in super().facts().items() if name != "private_key"}
 
 
 class NotForUsError(DeviceSdkError):

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
+from device_sdk.keystores import registry
 from tests.cli.conftest import COMMAND, Lab, leaf, openssl
 
 SECRET = bytes(range(32))
@@ -214,6 +215,37 @@ def test_a_secret_that_does_not_open(skg: Lab, tmp_path: Path) -> None:
     command = words(skg, *shared(skg), "--key-out", tmp_path / "key.pem")
     assert "cannot be opened" in skg.cli.fails(10, *command)
     assert not (tmp_path / "key.pem").exists()
+
+
+@pytest.mark.parametrize("json_too", [False, True])
+@pytest.mark.parametrize("out", ["file", "stdout"])
+def test_est_202_a_certificate_that_is_not_valid_yet_costs_no_key(
+    out: str, json_too: bool, skg: Lab, tmp_path: Path
+) -> None:
+    """Only this machine's clock is against them: key and certificate go where they would have gone, with exit code 11."""
+    skg.server.faults.parse("future@serverkeygen")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    more = ("--out", certificate) if out == "file" else ()
+    done = skg.cli(*words(skg, *shared(skg), "--key-out", key, *more, *(["--json"] if json_too else [])))
+    assert done.code == 11, done
+    assert f"the private key is in {key}, the certificate is" in done.err
+    if out == "stdout":
+        certificate.write_text(done.error["pem"] if json_too else done.out)
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert openssl("pkey", "-in", key, "-pubout") == openssl("x509", "-in", certificate, "-noout", "-pubkey")
+    body = "".join(key.read_text().splitlines()[1:-1])
+    assert body[60:100] not in done.out + done.err
+    assert "PRIVATE" not in done.out + done.err
+
+
+def test_est_202_an_early_key_is_imported(skg: Lab, token: SoftHsm, tmp_path: Path) -> None:
+    skg.server.faults.parse("future@serverkeygen")
+    uri, out = token.uri_of("key"), tmp_path / "cert.pem"
+    said = skg.cli.fails(11, *words(skg, *shared(skg), "--key-out", uri, "--out", out))
+    assert "the private key is in pkcs11:" in said
+    with registry.open_key(uri, allow_imported=True) as key:
+        assert key.public_key() == leaf(out).public_key()  # type: ignore[attr-defined]
+    assert not list(tmp_path.glob("*rescued*"))
 
 
 @pytest.mark.slow

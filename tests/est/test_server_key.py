@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import logging
 from collections.abc import Callable, Iterator
@@ -274,14 +275,26 @@ def test_est_139_est_198_the_certificate_is_checked_as_in_an_enrolment(
     server.faults.expired = True
     refused(client, CertificateMismatchError, "expired")
     server.faults.clear()
-    server.faults.future = True
-    error = refused(client, ClockError, "valid from")
-    assert "kept" in str(error.hint)
-    assert getattr(error, "pem", None) is None
-    server.faults.clear()
     server.faults.other_subject = True
     got = client.serverkeygen(SPEC, decrypt=SHARED)
     assert got.differences == ("subject: asked for CN=sensor 7, got CN=somebody else",)
+
+
+def test_est_139_est_202_a_key_whose_certificate_is_not_valid_yet_is_not_lost(
+    client: EstClient, server: ReferenceServer
+) -> None:
+    """Nobody can ask for it again: the error has both; no text of it has the key."""
+    server.faults.future = True
+    error = refused(client, ClockError, "valid from")
+    assert isinstance(error, ClockError)
+    assert isinstance(error.private_key, Secret)
+    der = error.private_key.reveal()
+    key = load_der_private_key(der, None)
+    certificate = x509.load_pem_x509_certificate(str(error.pem).encode())
+    assert key.public_key() == certificate.public_key()
+    assert "private_key" not in error.facts()
+    body = base64.b64encode(der).decode()[40:80]
+    assert body not in f"{error} {error!r} {error.facts()} {vars(error)}"
 
 
 def test_an_envelope_that_does_not_open(client: EstClient, server: ReferenceServer) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs, waiting
-from device_sdk.cli.delivery import deliver
+from device_sdk.cli.delivery import deliver, keeping_early
 from device_sdk.cli.files import OutputFile, read_file
 from device_sdk.cli.key_output import RESCUE_NAME, KeyOutput
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import certificates_from, describe, pem_of
 from device_sdk.cli.secrets import secret_in
 from device_sdk.cli.settings import Settings, Source, add_settings
-from device_sdk.errors import ConfigurationError, KeyStoreError
+from device_sdk.errors import ClockError, ConfigurationError, KeyStoreError
 
 if TYPE_CHECKING:
     from device_sdk.client.est import ServerKey
@@ -68,15 +68,18 @@ def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         if identity is None and settings.source("key.uri") is Source.FLAG:
             signer = inputs.open_key(settings.require("key.uri"), settings, opened)
         client = opened.enter_context(est._client(settings, out, identity))
-        generated = client.serverkeygen(
-            est._enrolment_spec(settings, identity, change_name=False),
-            signer,
-            decrypt=protection,
-            allow_clear=options.allow_clear,
-            key_type=KeyType(kind) if kind else None,
-            wait_s=inputs.wait(settings),
-            progress=waiting.patience(out),
-        )
+        try:
+            generated = client.serverkeygen(
+                est._enrolment_spec(settings, identity, change_name=False),
+                signer,
+                decrypt=protection,
+                allow_clear=options.allow_clear,
+                key_type=KeyType(kind) if kind else None,
+                wait_s=inputs.wait(settings),
+                progress=waiting.patience(out),
+            )
+        except ClockError as error:
+            return _store_early(error, place, file, out)
         return _store(generated, place, file, out)
 
 
@@ -89,14 +92,39 @@ def _store(generated: ServerKey, place: KeyOutput, file: OutputFile, out: Output
     try:
         data |= place.store(generated.private_key)
     except (KeyStoreError, ConfigurationError) as error:
-        if file.path:
-            file.write(pem)
-            data |= {"file": file.path}
-        elif not out.as_json:
-            out.content(pem)
-        out.error(error, data)
-        return error.exit_code
+        return _not_stored(error, pem, data, file, out)
     return deliver(file, pem, data, out)
+
+
+def _store_early(early: ClockError, place: KeyOutput, file: OutputFile, out: Output) -> int:
+    """A key whose certificate is not valid yet cannot be asked for again: both go where they would have gone."""
+    from device_sdk.model.secret import Secret
+
+    if early.pem is None or not isinstance(early.private_key, Secret):
+        raise early
+    try:
+        where = place.store(early.private_key)
+    except (KeyStoreError, ConfigurationError) as error:
+        return _not_stored(error, early.pem.encode(), {"pem": early.pem}, file, out)
+    try:
+        with keeping_early(file, out):
+            raise early
+    except ClockError:
+        early.hint = f"the private key is in {', '.join(where.values())}, {early.hint}"
+        raise
+
+
+def _not_stored(
+    error: KeyStoreError | ConfigurationError, pem: bytes, data: dict[str, Any], file: OutputFile, out: Output
+) -> int:
+    """The certificate is delivered all the same; gives the exit code."""
+    if file.path:
+        file.write(pem)
+        data = data | {"file": file.path}
+    elif not out.as_json:
+        out.content(pem)
+    out.error(error, data)
+    return error.exit_code
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -267,6 +267,8 @@ class EstClient:
             ServerKeyError: the key, or the way it is protected, is not what was asked for.
             EnvelopeError: `decrypt` does not open what came.
             VerificationError: the encrypted key was not signed by anybody trusted.
+            ClockError: the certificate is not valid yet, according to this machine's clock; `pem` and `private_key` of the
+                error are what was received, and the caller should keep them.
             DeviceSdkError: as for `enroll`.
         """
         from device_sdk.client.est.server_key import ServerKeyGeneration, require_protection

@@ -90,7 +90,8 @@ def check_server_key(
             key; the certificate is for another key; a connection weaker than the key that came in the clear.
         EnvelopeError: the protection key does not open it.
         VerificationError: nobody trusted signed it.
-        CertificateMismatchError, ClockError: see check_issued.
+        CertificateMismatchError: see check_issued.
+        ClockError: the certificate is not valid yet; the error has it and the key, neither of which can be asked for again.
         KeyStoreError: the protection key cannot be used.
     """
     key = _private_key(answer, protection, judgement)
@@ -109,9 +110,11 @@ def check_server_key(
             public_key=key.public_key(),
         )
     except ClockError as error:
-        # the certificate is nothing without its key, and the next request gets both anew
-        error.pem = None
-        error.hint = "set the clock and ask again; neither the key nor the certificate was kept"
+        # nobody can ask for this key again, and the certificate is nothing without it
+        error.private_key = pkcs8_of(key)
+        error.hint = (
+            "keep the private key and the certificate of this error; set the clock before they are used, or wait"
+        )
         raise
     return ServerKey(enrolled.certificate, enrolled.chain, enrolled.anchor, pkcs8_of(key), enrolled.differences)
 
