@@ -23,6 +23,7 @@ SESSION_TIMEOUT_S = 30.0
 TRANSIENT_S = 5.0
 _PAUSE_S = 0.05
 _MAX_IDLE = 32
+_MAX_USES = 256
 
 # What SoftHSM answers at a login while another process is rewriting the token's file; nothing is said about the PIN.
 _TRANSIENT = frozenset({codes.GENERAL_ERROR, codes.USER_PIN_NOT_INITIALIZED, codes.FUNCTION_FAILED})
@@ -55,6 +56,8 @@ class Worker:
         found: the token.
         keys: python-pkcs11's key objects found in this session before, by what they were looked for with.
         spoiled: an operation failed in it; it is closed afterwards even if the failure was expected.
+        uses: operations begun in it. After _MAX_USES it is closed, for modules whose sessions suffer from a bad ciphertext;
+            by count, so that the time of an operation does not tell how the one before ended.
     """
 
     session: Any
@@ -63,6 +66,7 @@ class Worker:
     writable: bool
     keys: dict[object, Any] = field(default_factory=dict)
     spoiled: bool = False
+    uses: int = 0
 
     @property
     def handle(self) -> int:
@@ -219,13 +223,14 @@ class Connection:
             if state.generation != self.module.generation:
                 raise CkError(codes.SESSION_HANDLE_INVALID, "session")
             worker = self._take(state, writable)
+            worker.uses += 1
             try:
                 yield worker
             except BaseException:
                 # Some modules leave the failed operation active: nobody may meet it.
                 self._put_away(worker, keep=False)
                 raise
-            self._put_away(worker, keep=not writable and not worker.spoiled)
+            self._put_away(worker, keep=not writable and not worker.spoiled and worker.uses < _MAX_USES)
 
     def _take(self, state: Login, writable: bool) -> Worker:
         deadline = time.monotonic() + SESSION_TIMEOUT_S

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -90,32 +93,42 @@ class Pkcs11RsaKey(RsaDeviceKey):
 
     def _decrypt_pkcs1(self, ciphertext: bytes) -> bytes:
         try:
-            return self._access.use(lambda key, pin: operations.decrypt_pkcs1(key, ciphertext, pin))
+            return self._decrypted(lambda key, pin: operations.decrypt_pkcs1(key, ciphertext, pin))
         except CkError as error:
-            raise self._bad_ciphertext(error) from None
+            raise failure(error, self._info.uri) from None
 
     def _decrypt_oaep(self, ciphertext: bytes, algorithm: hashes.HashAlgorithm, mgf: hashes.HashAlgorithm) -> bytes:
         names = (algorithm.name, mgf.name)
         if ("oaep", *names) not in self._refused:
             try:
-                return self._access.use(lambda key, pin: operations.decrypt_oaep(key, ciphertext, names, pin))
+                return self._decrypted(lambda key, pin: operations.decrypt_oaep(key, ciphertext, names, pin))
             except CkError as error:
-                if error.code in codes.BAD_CIPHERTEXT:
-                    raise ValueError(DECRYPTION_FAILED) from None
                 self._refuse_or_raise(error, ("oaep", *names))
         try:
-            block = self._access.use(lambda key, pin: operations.decrypt_raw(key, ciphertext, pin))
+            block = self._decrypted(lambda key, pin: operations.decrypt_raw(key, ciphertext, pin))
         except CkError as error:
-            if error.code in codes.UNSUPPORTED:
-                raise self._no_way(error, f"OAEP with {'/'.join(names)}", "OAEP with SHA-1, PKCS#1 v1.5") from error
-            raise self._bad_ciphertext(error) from None
+            raise self._no_way(error, f"OAEP with {'/'.join(names)}", "OAEP with SHA-1, PKCS#1 v1.5") from error
         return oaep_decode(block, algorithm, mgf)
 
-    def _bad_ciphertext(self, error: CkError) -> Exception:
-        """One ValueError for every way a ciphertext can be bad; anything else is the token's trouble."""
-        if error.code in codes.BAD_CIPHERTEXT:
-            return ValueError(DECRYPTION_FAILED)
-        return failure(error, self._info.uri)
+    def _decrypted(self, operation: Callable[[Any, str | None], bytes]) -> bytes:
+        """Run a decryption; one ValueError for every way a ciphertext can be bad.
+
+        The session is kept then, unlike after other failures: closing it, opening another one and finding the key there
+        takes longer than the paddings of a good and of a bad block differ in a token, and would tell them apart.
+        """
+
+        def run(key: Any, pin: str | None) -> bytes | None:
+            try:
+                return operation(key, pin)
+            except CkError as error:
+                if error.code not in codes.BAD_CIPHERTEXT:
+                    raise
+                return None
+
+        plaintext = self._access.use(run)
+        if plaintext is None:
+            raise ValueError(DECRYPTION_FAILED)
+        return plaintext
 
     def _refuse_or_raise(self, error: CkError, what: tuple[str, ...]) -> None:
         if error.code not in codes.UNSUPPORTED:

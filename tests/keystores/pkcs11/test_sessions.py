@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 from tests.keystores.pkcs11.faulty import FaultyModule
 
 SHA256 = hashes.SHA256()
+SHA1 = hashes.SHA1()  # noqa: S303  # the one hash that OAEP of SoftHSM has
 LOST = {
     "SESSION_CLOSED": 0xB0,
     "SESSION_HANDLE_INVALID": 0xB3,
@@ -160,6 +162,48 @@ def test_a_failed_operation_discards_its_session(faulty: FaultyModule) -> None:
         sign(key)
     assert faulty.calls("C_CloseSession") == closed + 1
     sign(key)
+
+
+@pytest.mark.parametrize(
+    "scheme", [padding.PKCS1v15(), padding.OAEP(padding.MGF1(SHA1), SHA1, None)], ids=["v1.5", "oaep"]
+)
+def test_a_bad_ciphertext_costs_the_calls_of_a_good_one_cale_70(
+    faulty: FaultyModule, scheme: padding.AsymmetricPadding
+) -> None:
+    """A new session and a search, then or in the decryption after it, would show in the time which paddings were bad."""
+    with create_key(faulty.uri_of("device"), "rsa-2048") as key:
+        assert isinstance(key, RsaDeviceKey)
+        good = key.public_key().encrypt(b"x", scheme)
+        assert key.decrypt(good, scheme) == b"x"
+        counted = ("C_OpenSession", "C_CloseSession", "C_FindObjectsInit", "C_Login", "C_Decrypt")
+        calls = []
+        for ciphertext in (good, b"\x01" * 256, good):
+            before = [faulty.calls(name) for name in counted]
+            with nullcontext() if ciphertext is good else pytest.raises(ValueError, match="failed"):
+                assert key.decrypt(ciphertext, scheme) == b"x"
+            calls.append([faulty.calls(name) - count for name, count in zip(counted, before, strict=True)])
+        assert calls[0] == calls[1] == calls[2]
+
+
+def test_a_module_that_leaves_a_bad_decryption_active(faulty: FaultyModule) -> None:
+    """The session was kept; the next one to use it gets over CKR_OPERATION_ACTIVE, which SoftHSM really answers here."""
+    with create_key(faulty.uri_of("device"), "rsa-2048") as key:
+        assert isinstance(key, RsaDeviceKey)
+        ciphertext = key.public_key().encrypt(b"x", padding.PKCS1v15())
+        faulty.fail("C_Decrypt", 0x05)
+        with pytest.raises(ValueError, match="Decryption failed"):
+            key.decrypt(ciphertext, padding.PKCS1v15())
+        assert key.decrypt(ciphertext, padding.PKCS1v15()) == b"x"
+
+
+def test_sessions_are_renewed_by_count(faulty: FaultyModule) -> None:
+    """A session that suffered from something is not met for ever."""
+    key = ec_key(faulty.uri_of("device"))
+    sign(key)
+    closed = faulty.calls("C_CloseSession")
+    for _ in range(600):
+        key.sign(b"x", ec.ECDSA(SHA256))
+    assert faulty.calls("C_CloseSession") == closed + 2
 
 
 def test_one_login_for_all_keys_and_stores(faulty: FaultyModule) -> None:

@@ -1,6 +1,7 @@
 """A busy TPM, a TPM that goes away, slots that are taken: patience where it helps, a clear error where it does not."""
 
 import time
+from contextlib import nullcontext
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -161,13 +162,42 @@ def test_foreign_objects_in_all_slots(swtpm: Swtpm, tools, tmp_path) -> None:
 
 
 def test_a_tpm_in_failure_mode(wire, tmp_path) -> None:
-    """TPM_RC_FAILURE to everything is not a bad padding."""
+    """TPM_RC_FAILURE to everything is not a bad padding; a TPM that was well a moment ago is asked again after a second."""
     from cryptography.hazmat.primitives.asymmetric import padding
 
     key = registry.create_key(f"tpm2:file={tmp_path}/key.pem?tcti={wire.tcti}", "rsa-2048")
     wire.script = lambda command: 0x101 if code_of(command) in (0x159, 0x17B) else None
-    with pytest.raises(KeyStoreFailedError, match="failure mode"):
-        key.decrypt(bytes(256), padding.PKCS1v15())
+    time.sleep(1.05)
+    for _ in range(2):
+        with pytest.raises(KeyStoreFailedError, match="failure mode"):
+            key.decrypt(bytes(256), padding.PKCS1v15())
+    wire.script = lambda command: None
+    assert key.decrypt(key.public_key().encrypt(b"x", padding.PKCS1v15()), padding.PKCS1v15()) == b"x"
+
+
+@pytest.mark.parametrize("answer", [0x101, 0x2C4, 0x2D5], ids=["FAILURE", "VALUE", "SIZE"])
+def test_a_bad_padding_costs_the_commands_of_a_good_one_cale_70(wire, answer) -> None:
+    """Whatever the TPM calls it, and then and in the decryption after it: a question more would show in the time."""
+    from cryptography.hazmat.primitives.asymmetric import padding
+
+    sent: list[int] = []
+    bad = False
+
+    def script(command: bytes) -> int | None:
+        sent.append(code_of(command))
+        return answer if bad and code_of(command) == 0x159 else None
+
+    key = registry.create_key(f"tpm2:handle=0x81000010?tcti={wire.tcti}", "rsa-2048")
+    ciphertext = key.public_key().encrypt(b"x", padding.PKCS1v15())
+    wire.script = script
+    commands = []
+    for bad in (False, True, False):
+        sent.clear()
+        with pytest.raises(ValueError, match="failed") if bad else nullcontext():
+            assert key.decrypt(ciphertext, padding.PKCS1v15()) == b"x"
+        commands.append(list(sent))
+    assert commands[0] == commands[1] == commands[2]
+    assert 0x159 in commands[0]
 
 
 def test_unknown_codes_are_shown(wire, tmp_path) -> None:
