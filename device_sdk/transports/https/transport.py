@@ -7,6 +7,7 @@ import re
 import ssl
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 from device_sdk._version import __version__
 from device_sdk.errors import DeviceSdkError, LocalProtocolError, TlsError, TransportError
@@ -21,6 +22,7 @@ from device_sdk.transports.https.faults import (
     is_lost_connection,
     translate,
 )
+from device_sdk.transports.https.generations import SIGNATURE_FAILURE, generations
 from device_sdk.transports.https.log import Entry
 from device_sdk.transports.https.origin import Origin
 from device_sdk.transports.https.proxy import choose_proxy
@@ -252,8 +254,32 @@ class HttpsTransport(OriginTransport):
         max_tls_version: str | None = None,
     ) -> None:
         origin = Origin.parse(url)
-        context = client_ssl_context(trust, identity, max_tls_version=max_tls_version)
-        super().__init__(origin, context, timeouts, proxy=proxy, client_authenticated=identity is not None)
+        self._context_for = partial(client_ssl_context, identity=identity, max_tls_version=max_tls_version)
+        self._generations = generations(trust)
+        super().__init__(
+            origin, self._context_for(trust), timeouts, proxy=proxy, client_authenticated=identity is not None
+        )
+
+    def _open(self, deadline: Deadline) -> None:
+        try:
+            super()._open(deadline)
+        except ssl.SSLCertVerificationError as exc:
+            if exc.verify_code != SIGNATURE_FAILURE or not self._open_for_a_generation(deadline):
+                raise
+
+    def _open_for_a_generation(self, deadline: Deadline) -> bool:
+        """Connect with one anchor a name; the context that works is kept."""
+        before = self._context
+        for trust in self._generations:
+            self._context = self._context_for(trust)
+            insist_on_close_notify(self._context)
+            try:
+                super()._open(deadline)
+            except ssl.SSLCertVerificationError:
+                continue
+            return True
+        self._context = before
+        return False
 
 
 def _built(builder: BodyBuilder, facts: ConnectionFacts) -> bytes:
