@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from device_sdk.errors import EnvelopeError
+from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
 from device_sdk.model.keys import PrivateKey, PublicKey
 from device_sdk.wire.cms import open_envelope
 from device_sdk.wire.cms.envelope import CANNOT_OPEN
@@ -74,11 +75,13 @@ def encrypt(
     return run_openssl("cms", "-encrypt", "-binary", f"-{cipher}", "-outform", form, *options, *recipients, data=data)
 
 
-def failure_of(message: bytes, *keys: PrivateKey, limit_bytes: int = 1 << 20) -> bool:
+def failure_of(
+    message: bytes, *keys: PrivateKey, limit_bytes: int = 1 << 20, policy: DecryptionPolicy = EVERYTHING
+) -> bool:
     """Whether the message does not open, after making sure that nothing more can be told from the error."""
     caught: EnvelopeError | None = None
     try:
-        open_envelope(message, keys, limit_bytes=limit_bytes)
+        open_envelope(message, keys, limit_bytes=limit_bytes, policy=policy)
     except EnvelopeError as error:
         caught = error
     if caught is None:

@@ -8,9 +8,7 @@ from typing import Any, TypeAlias
 
 from cryptography import x509
 from pyasn1.codec.der.decoder import decode
-from pyasn1.codec.der.encoder import encode
 from pyasn1.error import PyAsn1Error
-from pyasn1.type import univ
 from pyasn1_alt_modules import rfc4055, rfc4262, rfc5280, rfc5751
 
 from device_sdk_simulators.cale.ciphers import ContentCipher
@@ -21,8 +19,9 @@ MAX_BYTES = 4096
 _RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 _RSAES_OAEP = "1.2.840.113549.1.1.7"
 _CONTENTS = tuple(ContentCipher(size, aead) for aead in (True, False) for size in (32, 16))
+_SHA1 = "1.3.14.3.2.26"
 _HASHES = {
-    "1.3.14.3.2.26": "sha1",
+    _SHA1: "sha1",
     "2.16.840.1.101.3.4.2.1": "sha256",
     "2.16.840.1.101.3.4.2.2": "sha384",
     "2.16.840.1.101.3.4.2.3": "sha512",
@@ -178,7 +177,12 @@ def _methods(found: Iterable[tuple[str, bytes]]) -> Iterator[Method]:
 
 
 def _oaep(parameters: bytes) -> RsaMethod | None:
-    read, _ = decode(parameters or encode(univ.Sequence()), asn1Spec=rfc4055.RSAES_OAEP_params())
-    mask, _ = decode(bytes(read["maskGenFunc"]["parameters"]), asn1Spec=rfc5280.AlgorithmIdentifier())
-    names = _HASHES.get(str(read["hashFunc"]["algorithm"])), _HASHES.get(str(mask["algorithm"]))
-    return RsaMethod(*names) if None not in names else None
+    """RSAES-OAEP-params; what is left out is SHA-1 (RFC 4055 section 4.1)."""
+    read, _ = decode(parameters or b"\x30\x00", asn1Spec=rfc4055.RSAES_OAEP_params())
+    digest = masked = _SHA1
+    if read["hashFunc"]["algorithm"].isValue:
+        digest = str(read["hashFunc"]["algorithm"])
+    if read["maskGenFunc"]["parameters"].isValue:
+        mask, _ = decode(bytes(read["maskGenFunc"]["parameters"]), asn1Spec=rfc5280.AlgorithmIdentifier())
+        masked = str(mask["algorithm"])
+    return RsaMethod(_HASHES[digest], _HASHES[masked]) if digest in _HASHES and masked in _HASHES else None

@@ -156,6 +156,7 @@ def _oaep(method: RsaMethod) -> OAEP:
 def _oaep_parameters(method: RsaMethod) -> bytes:
     """RSAES-OAEP-params; SHA-1 is the default, which DER leaves out (RFC 4055 section 4.1)."""
     parameters = rfc4055.RSAES_OAEP_params()
+    parameters.clear()  # a value, even where everything is left at its default
     if method.oaep_hash not in (None, "sha1"):
         parameters["hashFunc"]["algorithm"] = _HASHES[method.oaep_hash][1]
     if method.mgf_hash not in (None, "sha1"):
