@@ -18,7 +18,7 @@ _COMMANDS = {
     "keys": "create, list, show, delete and probe keys",
     "csr": "make a certificate signing request",
     "est": "speak EST: cacerts, csrattrs, enroll, reenroll, serverkeygen, fullcmc",
-    "cale": "speak CALE: register, get, whoami, decrypt",
+    "cale": "speak CALE: register, get, whoami, list, forget, decrypt",
     "enroll": "give this device its certificate",
     "renew": "renew this device's certificate",
     "abandon": "give up an enrolment or renewal that was interrupted; the key made for it is destroyed",

@@ -57,6 +57,22 @@ def shared_secret(settings: Settings) -> Secret | None:
     return found
 
 
+def bearer(settings: Settings, *, ask: bool) -> Secret | None:
+    """The bearer token for a CALE registration, or None; asks at the terminal only if told to.
+
+    Raises:
+        ConfigurationError: the file or descriptor cannot be read.
+    """
+    find = _finder(settings, "cale.bearer_file", "cale.bearer_fd", "DEVICE_SDK_BEARER")
+    return find() if find else _prompt("Bearer token") if ask else None
+
+
+def bearer_source(settings: Settings) -> Source:
+    """Where it is said where the bearer token is."""
+    named = Source.ENVIRONMENT if b"DEVICE_SDK_BEARER" in os.environb else Source.DEFAULT
+    return max(settings.source("cale.bearer_file"), settings.source("cale.bearer_fd"), named)
+
+
 def secret_in(path: str) -> Secret:
     """The secret in a file that an option names, without the newline an editor puts behind it.
 

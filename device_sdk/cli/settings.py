@@ -23,6 +23,7 @@ KEY_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096"
 BINDINGS = ("auto", "exporter", "finished", "tls-unique", "none")
 AFTER_202 = ("rebuild", "keep-connection", "same-csr")
 DIALECTS = ("rfc7030", "draft-04")
+PROOFS = ("auto", "password", "bearer", "certificate", "none")
 _MAX_CONFIG_BYTES = 256 * 1024
 _MAX_NUMBER = 10**9
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -93,8 +94,12 @@ SETTINGS = (
     Setting("renewal.rekey", "switch", "--rekey", "", "make a new key at each renewal", True),
     Setting("renewal.keep_old", "switch", "--keep-old", "", "keep the old key and certificate after a renewal", False),
     Setting("cale.url", "text", "--url", "URL", "CALE edge device, https://HOST:PORT"),
-    Setting("cale.name", "text", "--name", "NAME", "which CALE registration of the state directory", "default"),
+    Setting("cale.application", "text", "--application", "NAME", "whose CALE registration; each application has its own", "default"),
     Setting("cale.key", "text", "--key", "URI", "key that answers are encrypted to; the device's key if not given"),
+    Setting("cale.type", "text", "--type", "TYPE", "what to make if there is no such key: " + ", ".join(KEY_TYPES), choices=KEY_TYPES),
+    Setting("cale.proof", "text", "--proof", "KIND", "what proves the identity at registration: " + ", ".join(PROOFS), "auto", PROOFS),
+    Setting("cale.bearer_file", "text", "--bearer-file", "FILE", "file holding a bearer token that proves the identity"),
+    Setting("cale.bearer_fd", "number", "--bearer-fd", "N", "file descriptor to read that token from"),
 )  # fmt: skip
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}

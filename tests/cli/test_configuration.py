@@ -19,9 +19,9 @@ def test_precedence_key_by_key(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "config.d" / "20.toml").write_text('[est]\nurl = "https://twenty"\nlabel = "twenty"\n')
     (tmp_path / "config.d" / "30.toml.disabled").write_text('[est]\nlabel = "disabled"\n')
     values = cli.ok("config", "--json", env={"DEVICE_SDK_EST_URL": "https://environment"}).json
-    assert {name: values[name] for name in ("state_dir", "est.url", "est.label", "est.user", "est.wait_s", "cale.name")} == {
+    assert {name: values[name] for name in ("state_dir", "est.url", "est.label", "est.user", "est.wait_s", "cale.application")} == {
         "state_dir": "/file", "est.url": "https://environment", "est.label": "twenty", "est.user": "ten", "est.wait_s": 1,
-        "cale.name": "default",
+        "cale.application": "default",
     }  # fmt: skip
 
 

@@ -146,7 +146,7 @@ def test_decrypt_expects_what_it_is_told(cli: Cli, tmp_path: Path) -> None:
         (("decrypt", "--key", "file:x", "--in", "/nonexistent", "--out", "x"), "No such file"),
         (("register", "--url", "https://localhost"), "no key to register"),
         (("get", "/resource"), "cale register"),
-        (("whoami", "--name", "../x"), "cannot name"),
+        (("whoami", "--application", "../x"), "cannot name"),
         (("get",), "PATH"),
     ],
 )
@@ -195,10 +195,10 @@ def test_enrolled_device_needs_neither_anchors_nor_password(lab: Lab) -> None:
     """Its state has the anchors, its certificate says who it is."""
     lab.enrolled()
     key = lab.key("cale", "rsa-2048")
-    lab.cli.ok("cale", "register", "--state", lab.state, "--url", lab.server.cale_url, "--key", key, "--name", "second")
+    lab.cli.ok("cale", "register", "--state", lab.state, "--url", lab.server.cale_url, "--key", key, "--application", "second")
     entry = next(entry for entry in lab.server.log() if entry["operation"] == "registration")
     assert entry["client_subject"] == "CN=router-7"
-    assert lab.cli.ok("cale", "get", "/resource", "--state", lab.state, "--name", "second").out == '{"foo": "bar"}\n'
+    assert lab.cli.ok("cale", "get", "/resource", "--state", lab.state, "--application", "second").out == '{"foo": "bar"}\n'
     assert "no CALE registration named 'default'" in lab.cli.fails(2, "cale", "get", "/resource", "--state", lab.state)
     assert list(lab.cli.ok("show", "--state", lab.state, "--json").json["cale"]) == ["second"]
 
@@ -220,4 +220,4 @@ def test_refused_password_leaves_no_registration(lab: Lab, tmp_path: Path) -> No
              "--key", lab.key("cale", "rsa-2048"))  # fmt: skip
     assert "refused" in lab.cli.fails(7, *words, "--user", "device", "--password-file", tmp_path / "wrong")
     assert "proof of identity" in lab.cli.fails(7, *words)
-    assert list(lab.state.glob("cale/*")) == []
+    assert list(lab.state.glob("cale/**/*.json")) == []

@@ -11,7 +11,7 @@
 _shtab_device_sdk_commands() {
   local _commands=(
     abandon:'Give up an enrolment or renewal that was interrupted; the key made for it is destroyed.'
-    cale:'Speak CALE: register, get, whoami, decrypt.'
+    cale:'Speak CALE: register, get, whoami, list, forget, decrypt.'
     completion:'Shell completion script for bash or zsh.'
     config:'Every setting, its value and where it can be set.'
     csr:'Make a certificate signing request.'
@@ -29,8 +29,10 @@ _shtab_device_sdk_commands() {
 _shtab_device_sdk_cale_commands() {
   local _commands=(
     decrypt:'Decrypt one message, PEM, DER or base64; nothing is written on failure.'
+    forget:'Give a registration up; a key that was made for it is destroyed.'
     get:'Read one resource and decrypt the answer.'
-    register:'Register a key; its GUID goes into the state directory.'
+    list:'The registrations of this device, and what was interrupted.'
+    register:'Register a key for an application, or a new one with --again.'
     whoami:'The certificate the authorization server has for this registration.'
   )
   _describe 'device-sdk cale commands' _commands
@@ -114,13 +116,28 @@ _shtab_device_sdk_cale_decrypt_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_cale_decrypt_defaults_added=0
 
+_shtab_device_sdk_cale_forget_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  "--application[whose CALE registration\; each application has its own \[DEVICE_SDK_CALE_APPLICATION\]]:NAME:"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_cale_forget_defaults_added=0
+
 _shtab_device_sdk_cale_get_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[data as JSON on stdout]"
   "--config[configuration file]:FILE:_files"
   {-v,--verbose}"[say what happens]"
   "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
-  "--name[which CALE registration of the state directory \[DEVICE_SDK_CALE_NAME\]]:NAME:"
+  "--application[whose CALE registration\; each application has its own \[DEVICE_SDK_CALE_APPLICATION\]]:NAME:"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
@@ -136,13 +153,24 @@ _shtab_device_sdk_cale_get_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_cale_get_defaults_added=0
 
+_shtab_device_sdk_cale_list_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_cale_list_defaults_added=0
+
 _shtab_device_sdk_cale_register_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[data as JSON on stdout]"
   "--config[configuration file]:FILE:_files"
   {-v,--verbose}"[say what happens]"
   "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
-  "--name[which CALE registration of the state directory \[DEVICE_SDK_CALE_NAME\]]:NAME:"
+  "--application[whose CALE registration\; each application has its own \[DEVICE_SDK_CALE_APPLICATION\]]:NAME:"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
@@ -152,6 +180,10 @@ _shtab_device_sdk_cale_register_options=(
   "--proxy[HTTP proxy, if not the one of HTTPS_PROXY \[DEVICE_SDK_EST_PROXY\]]:URL:"
   "--url[CALE edge device, https\:\/\/HOST\:PORT \[DEVICE_SDK_CALE_URL\]]:URL:"
   "--key[key that answers are encrypted to\; the device\'s key if not given \[DEVICE_SDK_CALE_KEY\]]:URI:"
+  "--type[what to make if there is no such key\: ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096 \[DEVICE_SDK_CALE_TYPE\]]:TYPE:(ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096)"
+  "--proof[what proves the identity at registration\: auto, password, bearer, certificate, none \[DEVICE_SDK_CALE_PROOF\]]:KIND:(auto password bearer certificate none)"
+  "--bearer-file[file holding a bearer token that proves the identity \[DEVICE_SDK_CALE_BEARER_FILE\]]:FILE:_files"
+  "--bearer-fd[file descriptor to read that token from \[DEVICE_SDK_CALE_BEARER_FD\]]:N:"
   "--user[user name for HTTP authentication \[DEVICE_SDK_EST_USER\]]:NAME:"
   "--password-file[file holding the password \[DEVICE_SDK_EST_PASSWORD_FILE\]]:FILE:_files"
   "--password-fd[file descriptor to read the password from \[DEVICE_SDK_EST_PASSWORD_FD\]]:N:"
@@ -162,6 +194,9 @@ _shtab_device_sdk_cale_register_options=(
   "*--serial-command[command that prints the serial number\; one word each \[DEVICE_SDK_IDENTITY_SERIAL_COMMAND\]]:WORD:"
   "--hardware-type[hwType of hardwareModuleName\; needs a serial number \[DEVICE_SDK_IDENTITY_HARDWARE_TYPE\]]:OID:"
   "*--attribute[value for something the server may ask for\: text, der\:HEX\; repeatable \[DEVICE_SDK_IDENTITY_ATTRIBUTES\]]:OID=VALUE:"
+  "--tls-cert[certificate that proves the identity, if not the device\'s]:FILE:_files"
+  "--tls-key[the key of --tls-cert]:URI:"
+  "--again[replace the registration\; by default with a new key, and an old one that was made for it is destroyed]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -173,7 +208,7 @@ _shtab_device_sdk_cale_whoami_options=(
   "--config[configuration file]:FILE:_files"
   {-v,--verbose}"[say what happens]"
   "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
-  "--name[which CALE registration of the state directory \[DEVICE_SDK_CALE_NAME\]]:NAME:"
+  "--application[whose CALE registration\; each application has its own \[DEVICE_SDK_CALE_APPLICATION\]]:NAME:"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
@@ -818,7 +853,9 @@ _shtab_device_sdk_cale() {
       curcontext="${curcontext%:*:*}:_shtab_device_sdk_cale-$line[1]:"
       case $line[1] in
         decrypt) _arguments -C -s $_shtab_device_sdk_cale_decrypt_options ;;
+        forget) _arguments -C -s $_shtab_device_sdk_cale_forget_options ;;
         get) _arguments -C -s $_shtab_device_sdk_cale_get_options ;;
+        list) _arguments -C -s $_shtab_device_sdk_cale_list_options ;;
         register) _arguments -C -s $_shtab_device_sdk_cale_register_options ;;
         whoami) _arguments -C -s $_shtab_device_sdk_cale_whoami_options ;;
       esac

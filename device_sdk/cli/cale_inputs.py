@@ -1,0 +1,65 @@
+"""From settings to what CALE commands work with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from device_sdk.cli import inputs
+from device_sdk.cli.secrets import pin_provider
+from device_sdk.cli.settings import Settings
+from device_sdk.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from device_sdk.client.cale import CaleApplication
+    from device_sdk.model.csr import CsrSpec
+    from device_sdk.model.trust import ServerTrust
+    from device_sdk.state import StateDirectory
+
+STATE = ("state_dir", "cale.application", "key.pin_file", "key.pin_fd", "key.allow_imported")
+TRUST = ("est.anchors", "est.implicit", "est.timeout_s", "est.proxy")
+
+
+def state_directory(settings: Settings) -> StateDirectory:
+    """The state directory."""
+    from device_sdk.state import StateDirectory
+
+    return StateDirectory(settings.require("state_dir"))
+
+
+def application(settings: Settings) -> CaleApplication:
+    """The application the settings name."""
+    from device_sdk.client.cale import CaleApplication
+
+    return CaleApplication(
+        state_directory(settings),
+        settings.require("cale.application"),
+        pin=pin_provider(settings),
+        allow_imported=settings.switch("key.allow_imported"),
+    )
+
+
+def trust(settings: Settings, state: StateDirectory) -> ServerTrust:
+    """The anchors given, or those of the state directory.
+
+    Raises:
+        ConfigurationError: there are none.
+    """
+    from device_sdk.model.trust import ServerTrust
+
+    explicit = inputs.anchors(settings)
+    implicit = settings.switch("est.implicit")
+    if not explicit and not implicit:
+        explicit = state.snapshot()[2]
+    if not explicit and not implicit:
+        raise ConfigurationError("no trust anchors for the CALE server", hint="enrol first, or give --anchors FILE")
+    return ServerTrust(explicit, implicit)
+
+
+def spec(settings: Settings, state: StateDirectory) -> CsrSpec:
+    """What --subject says, or the subject of the current certificate."""
+    from device_sdk.model.csr import CsrSpec
+
+    chain = state.snapshot()[1]
+    if settings.text("identity.subject") is None and not settings.list("identity.san") and chain:
+        return CsrSpec(chain[0].subject)
+    return inputs.csr_spec(settings)

@@ -1,0 +1,165 @@
+"""`device-sdk cale register|list|forget`: the registrations of the state directory."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from device_sdk.cli import inputs
+from device_sdk.cli.cale_inputs import application, spec, state_directory, trust
+from device_sdk.cli.output import Output, plain
+from device_sdk.cli.secrets import bearer, bearer_source, pin_provider
+from device_sdk.cli.settings import Settings, Source, add_settings
+from device_sdk.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from device_sdk.model.trust import TlsIdentity
+    from device_sdk.state import StateDirectory
+
+_PROOF = ("cale.proof", "cale.bearer_file", "cale.bearer_fd", *inputs.LOGIN)
+
+
+def add_register_arguments(operation: argparse.ArgumentParser) -> None:
+    """What only `register` has."""
+    add_settings(operation, "cale.url", "cale.key", "cale.type", *_PROOF, *inputs.IDENTITY)
+    operation.add_argument(
+        "--tls-cert", metavar="FILE", help="certificate that proves the identity, if not the device's"
+    )
+    operation.add_argument("--tls-key", metavar="URI", help="the key of --tls-cert")
+    operation.add_argument(
+        "--again",
+        action="store_true",
+        help="replace the registration; by default with a new key, and an old one that was made for it is destroyed",
+    )
+
+
+def register(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    """Register, or go on with what was interrupted."""
+    from device_sdk.client.cale import CalePlan
+    from device_sdk.model.keys import KeyType
+
+    state, key_type = state_directory(settings), settings.text("cale.type")
+    key_uri = _key_uri(settings, state, again=options.again)
+    with ExitStack() as opened:
+        plan = CalePlan(
+            settings.require("cale.url"),
+            trust(settings, state),
+            spec(settings, state),
+            key_uri=key_uri,
+            key_type=KeyType(key_type) if key_type else None,
+            again=options.again,
+            timeouts=inputs.timeouts(settings),
+            proxy=settings.text("est.proxy"),
+            **_proof(options, settings, state, opened),
+        )
+        outcome = application(settings).register(plan)
+    for note in outcome.notes:
+        out.say(f"note: {note}")
+    data = vars(outcome.registration) | {"application": settings.require("cale.application"), "notes": outcome.notes}
+    out.data(data, f"registered as {outcome.registration.guid}")
+    return 0
+
+
+def _key_uri(settings: Settings, state: StateDirectory, *, again: bool) -> str | None:
+    """What --key says; for a first registration the device's own key otherwise.
+
+    What the environment or the configuration says is about the first key: it does not keep `--again` from making another.
+    """
+    replacing = again and state.cale_registration(settings.require("cale.application")) is not None
+    if replacing and settings.source("cale.key") is not Source.FLAG:
+        return None
+    current = state.load().current
+    uri = settings.text("cale.key") or (current.key_uri if current else None)
+    if uri is None:
+        raise ConfigurationError("no key to register", hint="give --key URI, or enrol first")
+    return uri
+
+
+def _proof(options: argparse.Namespace, settings: Settings, state: StateDirectory, opened: ExitStack) -> dict[str, Any]:
+    """The proof of identity as CalePlan takes it (CALE-02)."""
+    kind = settings.text("cale.proof") or "auto"
+    if kind == "auto":
+        kind = _kind(options, settings, state)
+    if kind == "password":
+        return {"credentials": inputs.credentials(settings)}
+    if kind == "bearer":
+        return {"bearer": _token(settings)}
+    return {"identity": _identity(options, settings, opened)} if kind == "certificate" else {}
+
+
+def _kind(options: argparse.Namespace, settings: Settings, state: StateDirectory) -> str:
+    """A certificate named by flag, then whichever of token and password is named nearer, then the device's certificate."""
+    token = bearer_source(settings)
+    user = max(settings.source(name) for name in inputs.LOGIN)
+    if options.tls_cert or options.tls_key:
+        return "certificate"
+    if token is user is not Source.DEFAULT:
+        raise ConfigurationError(
+            "both a password and a bearer token are named",
+            hint="say which one counts: --proof password or --proof bearer",
+        )
+    if token > user:
+        return "bearer"
+    if user is not Source.DEFAULT:
+        return "password"
+    return "certificate" if state.load().current else "none"
+
+
+def _token(settings: Settings) -> Any:
+    found = bearer(settings, ask=True)
+    if not found:
+        raise ConfigurationError(
+            "no bearer token", hint="give --bearer-file or --bearer-fd, set DEVICE_SDK_BEARER, or run at a terminal"
+        )
+    return found
+
+
+def _identity(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> TlsIdentity:
+    """--tls-cert and --tls-key, or the device's own certificate and key."""
+    from device_sdk.client.device import Device
+
+    if options.tls_cert or options.tls_key:
+        if not (options.tls_cert and options.tls_key):
+            raise ConfigurationError("--tls-cert and --tls-key go together")
+        return inputs.tls_identity(options.tls_cert, options.tls_key, settings, opened)
+    allow_imported = settings.switch("key.allow_imported")
+    device = Device(settings.require("state_dir"), pin=pin_provider(settings), allow_imported=allow_imported)
+    identity = device.tls_identity()
+    key: Any = identity.key
+    opened.enter_context(key)
+    return identity
+
+
+def list_registrations(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    """What is registered, and what is under way. GUIDs are shown with --json only."""
+    state = state_directory(settings)
+    found, begun = state.cale_registrations(), state.cale_journals()
+    lines = [
+        f"{name}: {kept.origin}, key {kept.key_uri}, since {plain(kept.registered_at)}" for name, kept in found.items()
+    ]
+    lines += [
+        f"{name}: interrupted since {plain(journal.since)}, key {journal.key_uri}: register again, or forget it"
+        for name, journal in begun.items()
+    ]
+    data: dict[str, object] = {
+        "registrations": {name: vars(kept) for name, kept in found.items()},
+        "under_way": {
+            name: {
+                "origin": journal.origin,
+                "key_uri": journal.key_uri,
+                "since": journal.since,
+                "phase": journal.phase.value,
+            }
+            for name, journal in begun.items()
+        },
+    }
+    out.data(data, "\n".join(lines))
+    return 0
+
+
+def forget(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    """Give a registration up."""
+    gone = application(settings).forget()
+    out.data({"destroyed": gone}, "\n".join(f"destroyed {uri}" for uri in gone))
+    return 0
