@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from device_sdk_simulators.server import ReferenceServer
 
 from device_sdk.client.device import RenewalPlan
@@ -29,7 +30,8 @@ from device_sdk.state import Phase
 
 
 def pinned(bench, **changes: object):
-    return bench.planned(anchors=(), pins=(Pin("sha256", bytes.fromhex(bench.server.ca_sha256)),), **changes)
+    pin = Pin("sha256", bench.plan.anchors[0].fingerprint(hashes.SHA256()))
+    return bench.planned(anchors=(), pins=(pin,), **changes)
 
 
 def confirming(bench, **changes: object):
