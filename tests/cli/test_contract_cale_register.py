@@ -1,0 +1,181 @@
+"""`device-sdk cale register|list|forget`: proofs of identity, one registration an application, a new key after revocation."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from device_sdk_simulators.softhsm import SoftHsm
+from device_sdk_simulators.swtpm import Swtpm
+
+from tests.cli.conftest import Lab
+from tests.cli.test_secrets import _at_terminal
+
+TOKEN = "mF_9.B5f-4.1JqM~+/=="
+
+
+@pytest.fixture
+def words(lab: Lab) -> tuple[str, ...]:
+    """Everything but the key and the proof of identity."""
+    lab.server.cale.tokens.add("benjamin", TOKEN)
+    return ("cale", "register", "--state", str(lab.state), "--anchors", str(lab.server.ca_file),
+            "--url", lab.server.cale_url, "--subject", "CN=router-7")  # fmt: skip
+
+
+@pytest.fixture
+def new(lab: Lab) -> tuple[str, ...]:
+    """A key that is not there yet."""
+    return ("--key", f"file:{lab.keys}/cale.pem", "--type", "rsa-2048")
+
+
+def _proofs(lab: Lab) -> list[str]:
+    return [entry["authentication"] for entry in lab.server.log() if entry.get("operation") == "registration"]
+
+
+def _read(lab: Lab, *more: object) -> str:
+    return lab.cli.ok("cale", "get", "/resource", "--state", lab.state, "--anchors", lab.server.ca_file, *more).out
+
+
+def _descriptor(content: str) -> int:
+    read, write = os.pipe()
+    os.write(write, content.encode())
+    os.close(write)
+    return read
+
+
+def test_a_bearer_token_from_each_place(lab: Lab, words: tuple[str, ...], new: tuple[str, ...], tmp_path: Path) -> None:
+    """CALE-02; RFC 6750 section 2.1."""
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    (tmp_path / "token").chmod(0o600)
+    lab.cli.ok(*words, *new, "--bearer-file", tmp_path / "token")
+    lab.cli.ok(*words, "--again", env={"DEVICE_SDK_BEARER": TOKEN})
+    read = _descriptor(TOKEN)
+    lab.cli.ok(*words, "--again", "--bearer-fd", read, pass_fds=(read,))
+    os.close(read)
+    # the second question is for a passphrase of the new key file
+    code, screen = _at_terminal(lab.cli, [TOKEN, ""], *words, "--again", "--proof", "bearer")
+    assert code == 0, screen
+    assert TOKEN not in screen
+    assert _proofs(lab) == ["bearer"] * 4
+    assert _read(lab) == '{"foo": "bar"}\n'
+
+
+def test_which_proof_counts(lab: Lab, words: tuple[str, ...], new: tuple[str, ...], tmp_path: Path) -> None:
+    """The one named nearer; both by flag is a question; --proof answers it."""
+    (tmp_path / "token").write_text(TOKEN)
+    token = ("--bearer-file", tmp_path / "token")
+    assert "both a password and a bearer token" in lab.cli.fails(2, *words, *new, *token, *lab.login)
+    lab.cli.ok(*words, *new, *token, env={"DEVICE_SDK_EST_USER": "nobody", "DEVICE_SDK_PASSWORD": "x"})
+    lab.cli.ok(*words, "--again", *lab.login, env={"DEVICE_SDK_BEARER": "wrong"})
+    lab.cli.ok(*words, "--again", *token, *lab.login, "--proof", "password")
+    assert "no bearer token" in lab.cli.fails(2, *words, "--again", "--proof", "bearer", *lab.login)
+    assert "proof of identity" in lab.cli.fails(7, *words, "--again", *lab.login, "--proof", "none")
+    assert _proofs(lab) == ["bearer", "basic", "basic"]
+
+
+def test_a_wrong_token_is_not_shown(lab: Lab, words: tuple[str, ...], new: tuple[str, ...]) -> None:
+    done = lab.cli(*words, *new, "-v", "--json", env={"DEVICE_SDK_BEARER": "WRONGTOKEN"})
+    assert done.code == 7
+    assert done.error["code"] == "authentication-required"
+    assert done.error["schemes"] == ["Bearer"]
+    assert "WRONGTOKEN" not in done.out + done.err
+    odd = lab.cli(*words, *new, "-v", "--json", env={"DEVICE_SDK_BEARER": "TWO WORDS"})
+    assert odd.code == 2
+    assert "TWO WORDS" not in odd.out + odd.err
+
+
+def test_a_certificate_with_a_hardware_key(lab: Lab, token: SoftHsm, words: tuple[str, ...], tmp_path: Path) -> None:
+    """CALE-02: TLS client authentication by a key in a token; another key, in the same token, is registered."""
+    device = token.uri_of("device")
+    lab.cli.ok(
+        "enroll", "--state", tmp_path / "est", "--key", device, *lab.trust, *lab.login, "--subject", "CN=router-7"
+    )
+    certificate = ("--tls-cert", tmp_path / "est" / "current.pem", "--tls-key", device)
+    assert "go together" in lab.cli.fails(2, *words, "--key", device, *certificate[:2])
+    lab.cli.ok(*words, "--key", token.uri_of("cale"), "--type", "ec-p256", *certificate)
+    assert _proofs(lab) == ["tls"]
+    assert _read(lab) == '{"foo": "bar"}\n'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256"])
+@pytest.mark.parametrize("store", ["pkcs11", "tpm2", "file"])
+def test_cale_14_revoked_and_registered_again(
+    store: str, kind: str, lab: Lab, token: SoftHsm, swtpm: Swtpm, words: tuple[str, ...]
+) -> None:
+    """The new key replaces the old one, in every keystore; nothing else is left there."""
+    key, place = {
+        "pkcs11": (token.uri_of("cale"), token.uri),
+        "tpm2": (f"tpm2:file={lab.keys}/cale.pem", f"tpm2:dir={lab.keys}"),
+        "file": (f"file:{lab.keys}/cale.pem", f"file:{lab.keys}"),
+    }[store]
+    first = lab.cli.ok(*words, *lab.login, "--key", key, "--type", kind, "--json").json
+    assert first["created_here"] is True
+    assert _read(lab) == '{"foo": "bar"}\n'
+    subprocess.run(["device-sdk-sim", "revoke", first["guid"], "--state", lab.server.state], check=True)
+    state = ("--state", lab.state, "--anchors", lab.server.ca_file)
+    assert "revoked or unknown" in lab.cli.fails(10, "cale", "get", "/resource", *state)
+    assert "revoked or unknown" in lab.cli.fails(10, "cale", "whoami", *state)
+    second = lab.cli.ok(*words, *lab.login, "--again", "--json").json
+    assert second["guid"] != first["guid"]
+    assert second["key_uri"] != first["key_uri"]
+    assert _read(lab) == '{"foo": "bar"}\n'
+    left = lab.cli.ok("keys", "list", place, "--json").json["keys"]
+    assert len(left) == 1
+    assert left[0]["key_type"] == kind
+    assert lab.cli.ok("cale", "forget", "--state", lab.state, "--json").json == {"destroyed": [second["key_uri"]]}
+    assert lab.cli.ok("keys", "list", place, "--json").json["keys"] == []
+
+
+def test_applications_and_list(lab: Lab, words: tuple[str, ...], new: tuple[str, ...]) -> None:
+    """CALE-13: one GUID and one key an application; GUIDs are shown to machines only."""
+    state = ("--state", lab.state)
+    assert lab.cli.ok("cale", "list", *state, "--json").json == {"registrations": {}, "under_way": {}}
+    one = lab.cli.ok(*words, *lab.login, *new, "--json").json
+    two = lab.cli.ok(*words, *lab.login, "--key", f"file:{lab.keys}/meter.pem", "--type", "ec-p384",
+                     "--application", "meter", "--json").json  # fmt: skip
+    assert (one["application"], two["application"]) == ("default", "meter")
+    listed = lab.cli.ok("cale", "list", *state, "--json").json["registrations"]
+    assert {name: kept["guid"] for name, kept in listed.items()} == {"default": one["guid"], "meter": two["guid"]}
+    assert one["guid"] not in lab.cli.ok("cale", "list", *state).out
+    for name in ("default", "meter"):
+        assert _read(lab, "--application", name) == '{"foo": "bar"}\n'
+    lab.cli.ok("cale", "forget", *state, "--application", "meter")
+    assert "no CALE registration named 'meter'" in lab.cli.fails(
+        2, "cale", "get", "/x", *state, "--application", "meter"
+    )
+    assert sorted(path.name for path in lab.keys.glob("*.pem")) == ["cale.pem"]
+    assert lab.cli.ok("cale", "forget", *state, "--application", "meter", "--json").json == {"destroyed": []}
+
+
+def test_registered_already_interrupted_and_finished(lab: Lab, words: tuple[str, ...], new: tuple[str, ...]) -> None:
+    (lab.directory / "wrong").write_text("wrong")
+    refused = lab.cli(*words, *new, "--user", "device", "--password-file", lab.directory / "wrong")
+    assert refused.code == 7
+    assert "interrupted since" in lab.cli.ok("cale", "list", "--state", lab.state).out
+    assert list(lab.cli.ok("cale", "list", "--state", lab.state, "--json").json["under_way"]) == ["default"]
+    made = (lab.keys / "cale.pem").read_bytes()
+    lab.cli.ok(*words, *new, *lab.login)
+    assert (lab.keys / "cale.pem").read_bytes() == made
+    assert "--again" in lab.cli.fails(2, *words, *new, *lab.login)
+    assert "interrupted" not in lab.cli.ok("cale", "list", "--state", lab.state).out
+
+
+def test_a_key_that_is_not_there_is_made_only_if_told_to(lab: Lab, words: tuple[str, ...]) -> None:
+    said = lab.cli.fails(3, *words, *lab.login, "--key", f"file:{lab.keys}/typo.pem")
+    assert "--type" in said
+    assert list(lab.keys.iterdir()) == []
+
+
+def test_the_devices_own_key_comes_with_a_warning(lab: Lab) -> None:
+    lab.enrolled()
+    done = lab.cli.ok("cale", "register", "--state", lab.state, "--url", lab.server.cale_url, "--json")
+    assert "a renewal with a new key takes it away" in done.err
+    assert "takes it away" in done.json["notes"][0]
+    again = lab.cli.ok("cale", "register", "--state", lab.state, "--url", lab.server.cale_url, "--again", "--json").json
+    assert again["notes"] == []
+    assert len(list(lab.keys.glob("*.pem"))) == 2
+    assert json.loads(_read(lab)) == {"foo": "bar"}
