@@ -120,17 +120,15 @@ class RemoteHop:
         url, done = self._settings.url, False
         try:
             _send(connection, request)
-            response = connection.getresponse()
-            body = response.read(self._settings.body_bytes + 1)
-            if len(body) > self._settings.body_bytes:
-                raise HopProtocolError(f"{url}: the answer has more than {self._settings.body_bytes} bytes")
-            if response.length:
-                raise HopProtocolError(f"{url}: the answer ended {response.length} bytes early")
-            done = not response.will_close
-            return Response(response.status, _content_headers(response), body)
+            # a response keeps the socket, also beside its connection
+            with connection.getresponse() as response:
+                answer = self._read(response)
+                done = not response.will_close
+            return answer
         except TimeoutError as error:
             raise HopTimeoutError(f"{url}: no answer in time") from error
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionError, ssl.SSLEOFError) as error:
+            _read_alert(connection, url)
             raise _StaleError(f"{url}: {error}") from error
         except ssl.SSLError as error:
             # with TLS 1.3 this is where a refused certificate shows
@@ -141,6 +139,15 @@ class RemoteHop:
             raise HopUnreachableError(f"{url}: {error.strerror or error}") from error
         finally:
             self._put_back(connection, usable=done)
+
+    def _read(self, response: http.client.HTTPResponse) -> Response:
+        url = self._settings.url
+        body = response.read(self._settings.body_bytes + 1)
+        if len(body) > self._settings.body_bytes:
+            raise HopProtocolError(f"{url}: the answer has more than {self._settings.body_bytes} bytes")
+        if response.length:
+            raise HopProtocolError(f"{url}: the answer ended {response.length} bytes early")
+        return Response(response.status, _content_headers(response), body)
 
     def _put_back(self, connection: http.client.HTTPSConnection, *, usable: bool) -> None:
         with self._lock:
@@ -159,6 +166,20 @@ class RemoteHop:
 
 class _StaleError(HopError):
     """The connection ended before an answer began."""
+
+
+def _read_alert(connection: http.client.HTTPSConnection, url: str) -> None:
+    """HopTrustError if the other side said in TLS why it left; it can do so while we are still writing."""
+    sock: socket.socket | None = connection.sock
+    try:
+        if sock is not None:
+            sock.recv(1)
+    except ssl.SSLEOFError:
+        return
+    except ssl.SSLError as error:
+        raise HopTrustError(f"{url}: TLS failed: {error.reason or error}") from error
+    except OSError:
+        return
 
 
 def _send(connection: http.client.HTTPSConnection, request: Request) -> None:

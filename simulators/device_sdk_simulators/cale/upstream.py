@@ -54,7 +54,8 @@ class Upstream:
             if request.method not in ("GET", "HEAD"):
                 connection.putheader("Content-Length", str(len(request.body)))
             connection.endheaders(request.body or None)
-            return self._read(connection.getresponse())
+            with connection.getresponse() as response:
+                return self._read(response)
         except TimeoutError as error:
             raise HopTimeoutError(f"{self._url}: no answer in time") from error
         except (http.client.HTTPException, ValueError) as error:
