@@ -11,11 +11,11 @@ from collections.abc import Callable
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.padding import PKCS7
 from pyasn1.codec.der.encoder import encode
 from pyasn1.type import univ
-from pyasn1_alt_modules import rfc5083, rfc5652
+from pyasn1_alt_modules import rfc5083, rfc5652, rfc8103
 
 from device_sdk.keystores.keys import RsaDeviceKey
 from device_sdk.model.keys import KeyInfo
@@ -23,6 +23,7 @@ from device_sdk.model.keys import KeyInfo
 RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 AES_256_CBC = "2.16.840.1.101.3.4.1.42"
 AES_256_GCM = "2.16.840.1.101.3.4.1.46"
+AES_CCM = {16: "2.16.840.1.101.3.4.1.7", 24: "2.16.840.1.101.3.4.1.27", 32: "2.16.840.1.101.3.4.1.47"}
 
 
 def key_transport(encrypted_key: bytes, ski: bytes = b"\x01" * 20, algorithm: str = RSA_ENCRYPTION) -> univ.Any:
@@ -80,6 +81,46 @@ def auth_enveloped(content_key: bytes, plaintext: bytes, *recipients: univ.Any, 
     content["contentEncryptionAlgorithm"]["parameters"] = univ.Any(encode(parameters))
     content["encryptedContent"] = sealed[:-16]
     data["mac"] = sealed[-16:][:tag_bytes]
+    return _content_info(rfc5083.id_ct_authEnvelopedData, encode(data))
+
+
+def chacha_enveloped(content_key: bytes, plaintext: bytes, *recipients: univ.Any) -> bytes:
+    """DER of an AuthEnvelopedData with ChaCha20-Poly1305 content (RFC 8103)."""
+    nonce = os.urandom(12)
+    sealed = ChaCha20Poly1305(content_key).encrypt(nonce, plaintext, b"")
+    identifier = rfc8103.id_alg_AEADChaCha20Poly1305
+    return _authenticated(identifier, univ.OctetString(nonce), sealed[:-16], sealed[-16:], recipients)
+
+
+def ccm_enveloped(
+    content_key: bytes, plaintext: bytes, *recipients: univ.Any, tag_bytes: int = 16, nonce_bytes: int = 12
+) -> bytes:
+    """DER of an AuthEnvelopedData with AES-CCM content (RFC 5084 section 3.1)."""
+    nonce = os.urandom(nonce_bytes)
+    sealed = AESCCM(content_key, tag_bytes).encrypt(nonce, plaintext, b"")
+    parameters = univ.Sequence()
+    parameters[0] = univ.OctetString(nonce)
+    parameters[1] = univ.Integer(tag_bytes)
+    identifier = univ.ObjectIdentifier(AES_CCM[len(content_key)])
+    return _authenticated(identifier, parameters, sealed[:-tag_bytes], sealed[-tag_bytes:], recipients)
+
+
+def _authenticated(
+    algorithm: univ.ObjectIdentifier,
+    parameters: univ.Any,
+    ciphertext: bytes,
+    tag: bytes,
+    recipients: tuple[univ.Any, ...],
+) -> bytes:
+    data = rfc5083.AuthEnvelopedData()
+    data["version"] = 0
+    data["recipientInfos"].extend(recipients)
+    content = data["authEncryptedContentInfo"]
+    content["contentType"] = rfc5652.id_data
+    content["contentEncryptionAlgorithm"]["algorithm"] = algorithm
+    content["contentEncryptionAlgorithm"]["parameters"] = univ.Any(encode(parameters))
+    content["encryptedContent"] = ciphertext
+    data["mac"] = tag
     return _content_info(rfc5083.id_ct_authEnvelopedData, encode(data))
 
 

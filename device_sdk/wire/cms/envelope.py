@@ -95,20 +95,32 @@ def candidates_of(keys: Keys) -> tuple[OpeningKey, ...]:
     return tuple(keys)
 
 
-def parse_envelope(
-    outer: Reader, content_types: Collection[str], policy: DecryptionPolicy, *, elsewhere: int | None = None
-) -> Envelope:
-    """Read a ContentInfo; versions are not looked at, as writers disagree about them.
+def read_envelope(
+    encoded: bytes, content_types: Collection[str], policy: DecryptionPolicy, *, elsewhere: int | None = None
+) -> Envelope | None:
+    """Read a ContentInfo in BER.
 
     Args:
-        outer: standing before it.
+        encoded: one element.
         content_types: what may be inside, dotted.
         policy: the algorithms that are accepted.
         elsewhere: length of a ciphertext that is kept elsewhere; the one in the message is empty then.
 
-    Raises:
-        ValueError, KeyError: it cannot be read, or uses what is not accepted.
+    Returns:
+        The message; None if it cannot be read, or uses what is not accepted.
     """
+    try:
+        return _parse(PlainReader(encoded), content_types, policy, elsewhere)
+    except UNREADABLE:
+        pass  # indefinite lengths and strings in pieces are worth a second look
+    try:
+        return _parse(Reader(make_definite(encoded)), content_types, policy, elsewhere)
+    except UNREADABLE:
+        return None
+
+
+def _parse(outer: Reader, content_types: Collection[str], policy: DecryptionPolicy, elsewhere: int | None) -> Envelope:
+    """See read_envelope; versions are not looked at, as writers disagree about them."""
     info = outer.enter()
     outer.finish()
     kind = info.oid()
@@ -137,14 +149,7 @@ def _read(
         encoded = remove_armor(message, limit_bytes)
     except UNREADABLE:
         return None
-    try:
-        return parse_envelope(PlainReader(encoded), content_types, policy)
-    except UNREADABLE:
-        pass  # indefinite lengths and strings in pieces are worth a second look
-    try:
-        return parse_envelope(Reader(make_definite(encoded)), content_types, policy)
-    except UNREADABLE:
-        return None
+    return read_envelope(encoded, content_types, policy)
 
 
 def _open(envelope: Envelope, keys: Sequence[OpeningKey]) -> bytes | None:
