@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import traceback
+from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -24,7 +25,8 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 import device_sdk
-from device_sdk.client.device import Device, EnrolmentPlan
+from device_sdk.client.device import Device, EnrolmentPlan, RenewalPlan
+from device_sdk.client.est import Clock
 from device_sdk.errors import DeviceSdkError
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
@@ -71,12 +73,28 @@ def plan_of(spec: dict[str, str]) -> EnrolmentPlan:
         anchors=tuple(x509.load_pem_x509_certificates(Path(spec["anchors"]).read_bytes())),
         credentials=Credentials(spec["user"], Secret(spec["password"])),
         wait_s=float(spec.get("wait_s", 0)),
+        srp=Credentials(spec["srp_user"], Secret(spec["srp_password"])) if "srp_user" in spec else None,
+        renewal_url=spec.get("renewal_url"),
     )
+
+
+class MovedClock(Clock):
+    """The machine's clock, that many seconds ahead; nobody sleeps."""
+
+    def __init__(self, offset_s: float) -> None:
+        self._offset = timedelta(seconds=offset_s)
+
+    def now(self) -> datetime:
+        return super().now() + self._offset
+
+    def sleep(self, seconds: float) -> None:
+        self._offset += timedelta(seconds=seconds)
 
 
 def child(command: dict[str, Any], report: int) -> None:
     spec = command["spec"]
-    device = Device(spec["state"], lock_wait_s=float(spec.get("lock_wait_s", 0)))
+    clock = MovedClock(float(spec["offset_s"])) if "offset_s" in spec else None
+    device = Device(spec["state"], clock=clock, lock_wait_s=float(spec.get("lock_wait_s", 0)))
     plan = plan_of(spec)
     if "file_size" in spec:
         limit = int(spec["file_size"])
@@ -91,7 +109,8 @@ def child(command: dict[str, Any], report: int) -> None:
         elif command["operation"] == "refresh":
             device.refresh_anchors()
         else:
-            device.renew()
+            implicit = {"yes": True, "no": False}.get(spec.get("implicit", ""))
+            device.renew(RenewalPlan(implicit=implicit))
     except DeviceSdkError as caught:
         error = f"{type(caught).__name__}: {caught}"
     except BaseException:  # noqa: BLE001  # whatever it is, the test wants to see it
