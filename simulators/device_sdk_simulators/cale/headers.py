@@ -89,7 +89,10 @@ def certificate_from_header(value: str) -> x509.Certificate:
         der = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError("CALE-PEM is not base64") from error
-    return x509.load_der_x509_certificate(der)
+    try:
+        return x509.load_der_x509_certificate(der)
+    except x509.InvalidVersion as error:
+        raise ValueError("a certificate of an unknown version") from error
 
 
 def identity_header(identity: str) -> tuple[str, str]:

@@ -71,8 +71,9 @@ class OriginationServer:
         try:
             certificate = headers.certificate_of(request)
             facts["certificate"] = f"{certificate.serial_number:x}"
-            owner = self._accept(certificate, request)
+            owner = self._accept(certificate)
             cipher = fit(named_cipher(request, self._policy), certificate)
+            self._use_up(certificate, request)
         except (ValueError, NotAcceptedError) as error:
             status = 403 if isinstance(error, NotAcceptedError) or "certificate" not in facts else 400
             response = Response.text(status, str(error))
@@ -83,16 +84,19 @@ class OriginationServer:
         fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=True)
         return Response(200, fields, wrap(base64.b64encode(message), 64, b"\n"), facts=facts | said)
 
-    def _accept(self, certificate: x509.Certificate, request: Request) -> Owner:
-        rules, now = self._policy.cale, self._clock()
-        owner = accept_certificate(
-            certificate, self._issuer, now, skew=rules.clock_skew, max_lifetime=rules.max_lifetime
+    def _accept(self, certificate: x509.Certificate) -> Owner:
+        rules = self._policy.cale
+        return accept_certificate(
+            certificate, self._issuer, self._clock(), skew=rules.clock_skew, max_lifetime=rules.max_lifetime
         )
+
+    def _use_up(self, certificate: x509.Certificate, request: Request) -> None:
+        """NotAcceptedError for the second request with a certificate that is for one."""
+        rules = self._policy.cale
         purpose = f"{request.method} {request.target}" if rules.replay == "per-request" else ""
         until = certificate.not_valid_after_utc + rules.clock_skew
-        if rules.replay != "off" and not self._replay.is_first(certificate, purpose, now, until):
+        if rules.replay != "off" and not self._replay.is_first(certificate, purpose, self._clock(), until):
             raise NotAcceptedError("this certificate was used already")
-        return owner
 
     def _answer(self, request: Request, owner: Owner, certificate: x509.Certificate) -> tuple[bytes, dict[str, object]]:
         """The plaintext, filled up, and what the log says about it."""

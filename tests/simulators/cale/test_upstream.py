@@ -1,0 +1,305 @@
+"""The edge device as a reverse proxy in front of an HTTP server that knows nothing of CALE."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from device_sdk_simulators.cale.hops import HopError, HopProtocolError, HopTimeoutError, HopUnreachableError
+from device_sdk_simulators.cale.roles import EdgeSettings, RolePlace, edge_role
+from device_sdk_simulators.cale.rules import CaleRules
+from device_sdk_simulators.cale.upstream import Upstream
+from device_sdk_simulators.http.messages import Request
+from device_sdk_simulators.policy import Policy
+
+from tests.simulators.cale.support import STRANGER, basic, opened
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Says what it was asked."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        length = int(self.headers.get("Content-Length", 0))
+        fields = [(name.lower(), value) for name, value in self.headers.items()]
+        said = {"method": self.command, "path": self.path, "fields": fields, "body": self.rfile.read(length).decode()}
+        status = int(self.path.rpartition("/status/")[2]) if "/status/" in self.path else 200
+        body = b"" if status in (204, 304) else json.dumps(said).encode()
+        if self.path == "/large":
+            body = b"x" * 200_000
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Set-Cookie", "session=1")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_words: object) -> None:
+        pass
+
+
+for _method in ("GET", "HEAD", "POST", "PUT", "DELETE"):
+    setattr(Echo, f"do_{_method}", Echo.answer)
+
+
+@pytest.fixture
+def echo() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def proxy(tmp_path, make_client):
+    """Makes an edge device in front of an upstream, and a registered client of it."""
+    running = []
+
+    def make(upstream: str, *, settings=None, **rules):
+        policy = Policy(cale=CaleRules(**rules))
+        options = {"user": "device", "upstream": upstream, "tokens": {"o": "other"}} | (settings or {})
+        edge = edge_role(RolePlace(tmp_path / "edge"), policy, EdgeSettings(**options)).start()
+        running.append(edge)
+        client = make_client(url=edge.url, ca_file=edge.facts["ca_file"])
+        password = Path(str(edge.facts["password_file"])).read_text().strip()
+        client.login = basic("device", password)
+        assert client.register(client.login) == 200
+        return edge, client
+
+    yield make
+    for edge in running:
+        edge.stop()
+
+
+def test_an_upstream_that_knows_nothing_cale_20(proxy, echo):
+    edge, client = proxy(echo + "/base/", settings={"owner_header": "Remote-User"})
+    said = json.loads(client.read("/orders/1?page=2&x=%2F", ("Accept", "application/json"), ("User-Agent", "t/1")))
+    assert (said["method"], said["path"]) == ("GET", "/base/orders/1?page=2&x=%2F")
+    host = echo.removeprefix("http://")
+    assert sorted(map(tuple, said["fields"])) == [
+        ("accept", "application/json"),
+        ("accept-encoding", "identity"),
+        ("connection", "close"),
+        ("host", host),
+        ("remote-user", "device"),
+        ("user-agent", "t/1"),
+    ]
+    assert client.read("/orders/1", guid=STRANGER) is None or b"orders" not in client.read("/orders/1", guid=STRANGER)
+    assert edge.log()[-1]["decoy"] is True
+
+
+def test_no_field_of_a_client_that_matters_gets_through(proxy, echo):
+    _edge, client = proxy(echo, settings={"owner_header": "Remote-User"})
+    extra = [
+        ("Connection", "keep-alive, X-Secret"), ("Keep-Alive", "timeout=5"), ("TE", "trailers"), ("Upgrade", "h2c"),
+        ("Proxy-Authorization", "Basic eA=="), ("Remote-User", "admin"), ("remote_user", "admin"), ("Cookie", "a=b"),
+        ("X-Forwarded-For", "10.0.0.1"), ("Range", "bytes=0-1"), ("If-None-Match", "x"), ("Accept-Encoding", "gzip"),
+        ("Authorization", "Basic eA=="), ("CALE-PEM", "x"), ("Cipher", "x"), ("Content-Type", "text/plain"),
+    ]  # fmt: skip
+    said = json.loads(client.read("/a", *extra))
+    names = [name for name, _ in said["fields"]]
+    assert sorted(names) == ["accept-encoding", "connection", "host", "remote-user"]
+    assert ["remote-user", "device"] in said["fields"]
+
+
+def test_answers_carry_nothing_of_the_upstream_but_their_content(proxy, echo):
+    _edge, client = proxy(echo)
+    _status, fields, body = client.get("/a")
+    assert "set-cookie" not in dict(fields)
+    assert b"session" not in body
+
+
+@pytest.mark.parametrize("status", [204, 301, 304, 401, 404, 500, 503])
+def test_errors_of_the_upstream_are_encrypted_too(proxy, echo, status):
+    edge, client = proxy(echo)
+    assert json.loads(client.read(f"/status/{status}")) == {"error": status}
+    assert edge.log()[-1]["status"] == 200
+
+
+def test_too_large_an_answer_is_an_encrypted_502(proxy, echo):
+    _edge, client = proxy(echo, settings={"body_bytes": 100_000})
+    assert json.loads(client.read("/large")) == {"error": 502}
+
+
+def test_scopes_hold_in_front_of_an_upstream_cale_56(proxy, echo):
+    _edge, client = proxy(echo, scopes={"/admin": "admin"})
+    assert json.loads(client.read("/admin")) == {"error": 403}
+    assert json.loads(client.read("/%61dmin/x")) == {"error": 403}
+    assert json.loads(client.read("/x/../admin")) == {"error": 404}
+    assert json.loads(client.read("/ordinary"))["path"] == "/ordinary"
+
+
+def test_only_reading_unless_allowed_and_proven_cale_06(proxy, echo):
+    _edge, client = proxy(echo)
+    status, fields, _body = client.send("POST", "/a", [("CALE-GUID", client.guid)], b"x")
+    assert (status, dict(fields)["allow"]) == (405, "GET, HEAD")
+    assert client.send("HEAD", "/a", [("CALE-GUID", client.guid)])[0] == 200
+
+
+def test_a_second_proof_of_the_same_owner_lets_change_cale_06(proxy, echo):
+    edge, client = proxy(echo, methods=("POST",))
+    guid = [("CALE-GUID", client.guid), ("Content-Type", "text/plain")]
+    for proof, status in (([], 401), ([("Authorization", "Bearer wrong")], 401)):
+        assert client.send("POST", "/a", guid + proof, b"data")[0] == status
+    # another one's proof opens nothing, and does not say so
+    status, _fields, body = client.send("POST", "/a", [*guid, ("Authorization", "Bearer o")], b"data")
+    assert status == 200
+    assert b"data" not in (opened(client.key, body, client.directory) or b"")
+    assert edge.log()[-1]["reason"] == "the second proof is of somebody else"
+    status, _fields, body = client.send("POST", "/a", [*guid, *client.login.items()], b"data")
+    said = json.loads(opened(client.key, body, client.directory))
+    assert (said["method"], said["body"], dict(said["fields"])["content-type"]) == ("POST", "data", "text/plain")
+    assert "authorization" not in dict(said["fields"])
+
+
+class RawServer:
+    """Answers every connection with the same bytes."""
+
+    def __init__(self, answer: bytes, *, hang: bool = False) -> None:
+        self.received: list[bytes] = []
+        self._answer, self._hang = answer, hang
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                sock, _ = self._socket.accept()
+            except OSError:
+                return
+            with sock, suppress(OSError):
+                self.received.append(sock.recv(65536))
+                sock.sendall(self._answer)
+                if self._hang:
+                    self._end.wait(5)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self._end.set()
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Encoding: gzip\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 2\r\n\r\nab",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"garbage\r\n\r\n",
+        b"",
+        b"HTTP/1.1 200 OK\r\n" + b"A: " + b"b" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + b"x" * 99999,
+    ],
+)
+def test_answers_that_can_be_read_in_two_ways_are_refused(answer):
+    with RawServer(answer) as server, pytest.raises(HopError) as caught:
+        Upstream(server.url, timeout_s=2, body_bytes=1000)(Request("GET", "/"))
+    assert type(caught.value) in (HopProtocolError, HopUnreachableError)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\nab",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
+    ],
+)
+def test_answers_that_are_fine(answer):
+    with RawServer(answer) as server:
+        assert Upstream(server.url, timeout_s=2)(Request("GET", "/")).body == b"ab"
+
+
+def test_an_upstream_that_hangs_or_is_not_there():
+    with (
+        RawServer(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", hang=True) as server,
+        pytest.raises(HopTimeoutError),
+    ):
+        Upstream(server.url, timeout_s=0.5)(Request("GET", "/"))
+    with pytest.raises(HopUnreachableError):
+        Upstream(server.url, timeout_s=0.5)(Request("GET", "/"))
+
+
+@pytest.mark.parametrize("url", ["https://x", "http://", "x:80", "http://u:p@x/", "http://x/?q", "http://x/#f"])
+def test_upstreams_that_cannot_be(url):
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        Upstream(url)
+
+
+def test_owner_header_has_to_be_a_name():
+    with pytest.raises(ValueError, match="header"):
+        Upstream("http://x", owner_header="a: b")
+
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: 4\r\nContent-Length: 5\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        b"Transfer-Encoding: xchunked\r\n",
+        b"Transfer-Encoding : chunked\r\n",
+        b"Content-Length: 0x4\r\n",
+        b"Content-Length: 4\r\n Content-Length: 0\r\n",
+        b"X: a\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+    ],
+)
+def test_no_second_request_hides_in_the_first(proxy, framing):
+    """RFC 9112 section 11.2: one request, one framing; what is doubtful is refused and the connection ended."""
+    with RawServer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") as upstream:
+        edge, client = proxy(upstream.url)
+        context = ssl.create_default_context(cafile=str(edge.facts["ca_file"]))
+        request = b"GET /first HTTP/1.1\r\nHost: x\r\nCALE-GUID: " + client.guid.encode() + b"\r\n" + framing + b"\r\n"
+        with (
+            socket.create_connection(("127.0.0.1", edge.port), 5) as raw,
+            context.wrap_socket(raw, server_hostname="localhost") as tls,
+        ):
+            tls.sendall(request + b"0\r\n\r\n" + SMUGGLED)
+            answer = b""
+            with suppress(OSError):
+                while data := tls.recv(65536):
+                    answer += data
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert answer.count(b"HTTP/1.1") == 1
+        assert not any(b"smuggled" in received for received in upstream.received)
+
+
+def test_a_target_cannot_end_its_line(proxy, echo):
+    """Whatever is percent-encoded in the target stays encoded on its way inside."""
+    _edge, client = proxy(echo)
+    assert json.loads(client.read("/a%0d%0aX-Injected:%20y")) == {"error": 404}
+    said = json.loads(client.read("/a?q=%0d%0aX-Injected:%20y"))
+    assert said["path"] == "/a?q=%0d%0aX-Injected:%20y"
+    assert "x-injected" not in dict(said["fields"])
