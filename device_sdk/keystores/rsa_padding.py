@@ -59,6 +59,23 @@ def pss_encode(
     return (bytes(masked) + hashed + b"\xbc").rjust((modulus_bits + 7) // 8, b"\0")
 
 
+def pkcs1_decode(block: bytes) -> bytes:
+    """EME-PKCS1-v1_5 (section 7.2.2, step 3), from a block as long as the modulus.
+
+    Everything is looked at before the one decision; what is left are nanoseconds of searching for a zero, and an exception,
+    which the CMS layer treats like any other failure.
+
+    Raises:
+        ValueError: one text for every reason.
+    """
+    end = block.find(b"\0", 10)
+    too_early = block.find(b"\0", 2, 10) + 1
+    message = block[end + 1 :]
+    if block[0] | (block[1] ^ 2) | too_early | (end < 0):
+        raise ValueError("Decryption failed")
+    return message
+
+
 def oaep_decode(block: bytes, algorithm: hashes.HashAlgorithm, mgf: hashes.HashAlgorithm) -> bytes:
     """EME-OAEP with an empty label (section 7.1.2, step 3), from a block as long as the modulus.
 

@@ -102,3 +102,34 @@ def test_all_that_is_wrong_is_the_same_work() -> None:
 def test_a_block_too_short_for_the_hash_says_the_same() -> None:
     with pytest.raises(ValueError, match=r"^Decryption failed$"):
         oaep_decode(bytes(2 * LENGTH + 1), ALGORITHM, MGF)
+
+
+PKCS1 = b"\0\2" + b"\x55" * 221 + b"\0" + b"k" * 32
+
+
+def test_pkcs1_right_blocks() -> None:
+    """RFC 8017 section 7.2.2: PS of eight octets or more; M of any length."""
+    assert rsa_padding.pkcs1_decode(PKCS1) == b"k" * 32
+    assert rsa_padding.pkcs1_decode(b"\0\2" + b"\1" * 8 + b"\0" + bytes(245)) == bytes(245)
+    assert rsa_padding.pkcs1_decode(b"\0\2" + b"\1" * 253 + b"\0") == b""
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"\1" + PKCS1[1:],
+        b"\0\1" + PKCS1[2:],
+        b"\0\0" + PKCS1[2:],
+        b"\0\3" + PKCS1[2:],
+        b"\0\2" + b"\x55" * 254,
+        b"\0\2" + b"\x55" * 7 + b"\0" + b"\x55" * 246,
+        b"\0\2\0" + b"\x55" * 253,
+        b"\0\2" + b"\x55" * 7 + b"\0\0" + b"\x55" * 245,
+        bytes(256),
+        b"\xff" * 256,
+    ],
+    ids=lambda block: block[:12].hex(),
+)
+def test_pkcs1_wrong_blocks_have_one_error(block: bytes) -> None:
+    with pytest.raises(ValueError, match=r"^Decryption failed$"):
+        rsa_padding.pkcs1_decode(block)

@@ -12,7 +12,7 @@ from tpm2_pytss import ESAPI, TPM2_ALG, TPM2B_DATA, TPMT_RSA_DECRYPT, TSS2_Excep
 
 from device_sdk.errors import MechanismUnsupportedError
 from device_sdk.keystores.keys import RsaDeviceKey
-from device_sdk.keystores.rsa_padding import oaep_decode, pkcs1_encode, pss_encode
+from device_sdk.keystores.rsa_padding import oaep_decode, pkcs1_decode, pkcs1_encode, pss_encode
 from device_sdk.keystores.tpm2.errors import FAILURE, SIZE, VALUE, base_code
 from device_sdk.keystores.tpm2.held import HASHES, Held, no_ticket, signature_scheme
 from device_sdk.keystores.tpm2.scope import Handle
@@ -27,7 +27,9 @@ class TpmRsaKey(RsaDeviceKey):
     """An RSA key: PKCS#1 v1.5 and PSS signatures, v1.5 and OAEP decryption.
 
     What the TPM has no scheme for (another hash, another MGF1 hash, another salt length) is padded here around the TPM's
-    bare RSA operation, if the key may do that.
+    bare RSA operation, if the key may do that. The padding of what is decrypted is always looked at here, but for keys with
+    a fixed scheme: a TPM's answer to a bad one is shorter and comes at another time, which is all that Bleichenbacher's and
+    Manger's attacks need.
 
     Args:
         held: the way to it.
@@ -84,13 +86,15 @@ class TpmRsaKey(RsaDeviceKey):
 
     def _decrypt_pkcs1(self, ciphertext: bytes) -> bytes:
         self._require("decrypt", "decryption")
-        if self._area.scheme not in (None, int(TPM2_ALG.RSAES)):
+        if self._area.scheme is None:
+            return pkcs1_decode(self._raw(ciphertext, "PKCS#1 v1.5 decryption"))
+        if self._area.scheme != int(TPM2_ALG.RSAES):
             self._unsupported("PKCS#1 v1.5 decryption")
         return self._tpm_decrypt(ciphertext, TPMT_RSA_DECRYPT(scheme=TPM2_ALG.RSAES))
 
     def _decrypt_oaep(self, ciphertext: bytes, algorithm: hashes.HashAlgorithm, mgf: hashes.HashAlgorithm) -> bytes:
         self._require("decrypt", "decryption")
-        if self._has_scheme(TPM2_ALG.OAEP, algorithm) and mgf.name == algorithm.name:
+        if self._area.scheme is not None and self._has_scheme(TPM2_ALG.OAEP, algorithm) and mgf.name == algorithm.name:
             scheme = TPMT_RSA_DECRYPT(scheme=TPM2_ALG.OAEP)
             scheme.details.oaep.hashAlg = HASHES[algorithm.name]
             return self._tpm_decrypt(ciphertext, scheme)

@@ -190,10 +190,25 @@ def test_a_module_that_leaves_a_bad_decryption_active(faulty: FaultyModule) -> N
     with create_key(faulty.uri_of("device"), "rsa-2048") as key:
         assert isinstance(key, RsaDeviceKey)
         ciphertext = key.public_key().encrypt(b"x", padding.PKCS1v15())
-        faulty.fail("C_Decrypt", 0x05)
+        faulty.fail("C_Decrypt", 0x05, times=2)
         with pytest.raises(ValueError, match="Decryption failed"):
             key.decrypt(ciphertext, padding.PKCS1v15())
         assert key.decrypt(ciphertext, padding.PKCS1v15()) == b"x"
+
+
+def test_cale_70_the_padding_of_a_token_that_does_bare_rsa_is_not_asked(faulty: FaultyModule) -> None:
+    """One C_Decrypt of each kind of block, and the padding is judged here; without bare RSA the token does it."""
+    with create_key(faulty.uri_of("device"), "rsa-2048") as key:
+        assert isinstance(key, RsaDeviceKey)
+        ciphertext = key.public_key().encrypt(b"x", padding.PKCS1v15())
+        for refused in (None, 0x3):
+            faulty.lie("refuse_mechanism", 0 if refused is None else refused + 1)
+            for _ in range(2):
+                assert key.decrypt(ciphertext, padding.PKCS1v15()) == b"x"
+                with pytest.raises(ValueError, match="Decryption failed"):
+                    key.decrypt(b"\x01" * 256, padding.PKCS1v15())
+            with pytest.raises(ValueError, match="Decryption failed"):
+                key.decrypt(b"\xff" * 256, padding.PKCS1v15())
 
 
 def test_sessions_are_renewed_by_count(faulty: FaultyModule) -> None:
