@@ -203,7 +203,7 @@ def test_a_password_in_the_url_is_not_repeated(session: requests.Session, home: 
 
 @pytest.mark.parametrize("url", BAD_URLS)
 def test_a_password_in_a_malformed_origin_is_not_repeated(session: requests.Session, url: str) -> None:
-    key = session.auth._key  # type: ignore[union-attr]
+    key = session.auth._source.current().key  # type: ignore[union-attr]
     for make in (lambda: CaleAuth(key, GUID, origin=url), lambda: CaleClient(url, ServerTrust(implicit=True), key)):
         with pytest.raises(ConfigurationError) as caught:
             make()

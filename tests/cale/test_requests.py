@@ -106,7 +106,7 @@ def test_cale_11_headers_lost_to_the_draft_s_folding(session: requests.Session, 
 
 
 def test_binary_plaintext_has_no_encoding(session: requests.Session, edge: ScriptedServer, tmp_path: Path) -> None:
-    certificate = write_certificate(tmp_path, session.auth._key.public_key())  # type: ignore[union-attr]
+    certificate = write_certificate(tmp_path, session.auth._source.current().key.public_key())  # type: ignore[union-attr]
     edge.answers["/image"] = envelope_answer(encrypt(b"\x89PNG\xff\xfe", certificate), PLAIN_HEADERS)
     response = session.get(edge.url + "/image")
     assert response.content == b"\x89PNG\xff\xfe"
@@ -276,7 +276,7 @@ def test_errors_of_the_network_are_those_of_requests(session: requests.Session, 
         session.get(edge.url + "/cut")
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    auth = CaleAuth(session.auth._key, GUID, origin=f"https://localhost:{port}")  # type: ignore[union-attr]
+    auth = CaleAuth(session.auth._source.current().key, GUID, origin=f"https://localhost:{port}")  # type: ignore[union-attr]
     with pytest.raises(requests.ConnectionError):
         session.get(f"https://localhost:{port}/resource", auth=auth)
 

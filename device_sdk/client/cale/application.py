@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from device_sdk.client.cale.client import CaleClient
 from device_sdk.client.cale.plan import DEFAULT_NAME, CaleOutcome, CalePlan
 from device_sdk.errors import ConfigurationError
+from device_sdk.keystores.keys import DeviceKey
 from device_sdk.keystores.registry import open_key
 from device_sdk.model.secret import SecretProvider
 from device_sdk.model.trust import ServerTrust
@@ -103,6 +104,10 @@ class CaleApplication:
         with self._state.exclusive(self._lock_wait_s), self._context().running() as context:
             return forget(context, self._name)
 
+    def open_key(self, registration: CaleRegistration) -> DeviceKey:
+        """Open the key of a registration; the caller closes it. Raises KeyStoreError if it cannot be opened."""
+        return open_key(registration.key_uri, pin=self._pin, allow_imported=self._allow_imported)
+
     @contextmanager
     def client(self, trust: ServerTrust, **options: Any) -> Iterator[CaleClient]:
         """A client with the registration in use; its key is open as long as the context.
@@ -116,7 +121,7 @@ class CaleApplication:
             KeyStoreError: the key cannot be opened.
         """
         found = self.registration
-        key: Any = open_key(found.key_uri, pin=self._pin, allow_imported=self._allow_imported)
+        key: Any = self.open_key(found)
         with key, CaleClient(found.origin, trust, key, guid=found.guid, **options) as client:
             yield client
 

@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import Any, Self
 
 import requests
+from cryptography import x509
 from requests.auth import AuthBase
-from requests.utils import get_encoding_from_headers
 
+from device_sdk.client.cale.application import CaleApplication
 from device_sdk.client.cale.client import CaleClient
+from device_sdk.client.cale.credential import Credential, CredentialSource, FixedCredential, StateCredential
+from device_sdk.client.cale.opened import content_types, replace_content, replace_stream
+from device_sdk.client.cale.options import AnswerOptions
+from device_sdk.client.cale.plan import DEFAULT_NAME
 from device_sdk.client.cale.redirects import https_origin, pin_redirect
-from device_sdk.errors import ConfigurationError, LocalProtocolError, ResponseTooLargeError
-from device_sdk.keystores.keys import DeviceKey
-from device_sdk.keystores.registry import open_key
+from device_sdk.client.cale.streaming import open_in_pieces
+from device_sdk.errors import ConfigurationError, LocalProtocolError, NotForUsError, ResponseTooLargeError
 from device_sdk.model.csr import CsrSpec
-from device_sdk.model.http import MAX_RESPONSE_BYTES
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import SecretProvider
 from device_sdk.model.trust import ServerTrust
 from device_sdk.model.urls import has_userinfo, shown_url
-from device_sdk.protocols.cale.answers import ContentCheck, open_answer
-from device_sdk.protocols.cale.requests import READ_ONLY_METHODS
+from device_sdk.protocols.cale.answers import open_answer, own_certificate, read_plaintext
+from device_sdk.protocols.cale.requests import READ_ONLY_METHODS, WHOAMI
+from device_sdk.protocols.cale.revocation import RevocationPolicy, RevocationWatch
 from device_sdk.state import StateDirectory
-from device_sdk.wire.cale import GUID_HEADER, is_guid, says_encrypted, split_content_types
+from device_sdk.wire.cale import GUID_HEADER, is_guid, says_encrypted
 
-DEFAULT_NAME = "default"
+SecondCredential = Callable[[requests.PreparedRequest], requests.PreparedRequest]
+"""What proves more than a GUID does: any auth object of requests."""
 
 _NO_CONTENT = (204, 205)
 _CHUNK_BYTES = 64 * 1024
-# What says something about the envelope and nothing about its content.
-_ENVELOPE_HEADERS = (
-    "Content-Type",
-    "Content-Transfer-Encoding",
-    "Content-Encoding",
-    "Content-Disposition",
-    "MIME-Version",
-)
+_OPENED = "_device_sdk_cale_opened"
 
 
 class CaleAuth(AuthBase):
@@ -45,22 +44,29 @@ class CaleAuth(AuthBase):
 
     For requests to the registered origin: only GET and HEAD, the header CALE-GUID is added, and every successful answer
     must be an encrypted message for this key, else the call raises NotForUsError (CALE-10). `response.content`, `.text`
-    and `.json()` then give the plaintext. Content-Type, Content-Encoding, -Transfer-Encoding, -Disposition and
-    MIME-Version, which describe the envelope, are removed; if the server sent a second Content-Type beside the envelope's,
-    as the draft does, it stays. Content-Length is that of the plaintext. Answers other than success (404, 502) are handed
-    over as they are unless they say that they are encrypted.
+    and `.json()` then give the plaintext. Headers that describe the envelope are removed; if the server sent a second
+    Content-Type beside the envelope's, as the draft does, it stays. Content-Length is that of the plaintext. Answers other
+    than success (404, 502) are handed over as they are unless they say that they are encrypted.
+
+    With `stream=True` memory stays bounded whatever the size: the answer waits, still encrypted, in a temporary file
+    without a name until all of it was checked; only then is plaintext handed over, by `iter_content` or `raw.read`.
 
     Requests to other https origins are left alone. A redirect to one loses the GUID, and what comes from there is not
-    decrypted. A Location that can be read in more than one way is refused, any other made absolute. http:// is refused. Trust and TLS are the session's own; for a device's anchors and hardware keys mount
-    device_sdk.transports.https.adapter.HardwareTlsAdapter on the origin.
+    decrypted. A Location that can be read in more than one way is refused, any other made absolute. http:// is refused.
+    Trust and TLS are the session's own; for a device's anchors and hardware keys mount
+    device_sdk.transports.https.adapter.HardwareTlsAdapter on the origin. Retries that a program configures there repeat
+    what failed on the network; an answer that does not open is never asked for again. Thread-safe.
 
     Args:
         key: the registered key; software, token or TPM.
         guid: of the registration.
         origin: where the key was registered, "https://HOST[:PORT]"; a GUID is never sent anywhere else.
-        check: see CaleClient.get.
-        limit_bytes: the largest acceptable answer, still encrypted.
-        methods: the methods that may be used with the GUID. Add others only with a second credential (CALE-06).
+        methods: the methods that may be used with the GUID. Others than GET and HEAD need a second credential (CALE-06):
+            `second`, or an Authorization header of the request.
+        second: added to requests with such methods: another auth object of requests.
+        revocation: when answers that are not for us are taken for a revocation; see `suspects_revocation`.
+        options: further arguments of AnswerOptions: `check`, `limit_bytes`, `stream_limit_bytes`, `spool_directory`,
+            `policy`.
 
     Raises:
         ConfigurationError: no GUID, or not an https origin.
@@ -72,9 +78,23 @@ class CaleAuth(AuthBase):
         guid: str,
         *,
         origin: str,
-        check: ContentCheck | None = None,
-        limit_bytes: int = MAX_RESPONSE_BYTES,
         methods: Collection[str] = READ_ONLY_METHODS,
+        second: SecondCredential | None = None,
+        revocation: RevocationPolicy | None = None,
+        **options: Any,
+    ) -> None:
+        if not is_guid(guid):
+            raise ConfigurationError("this is not the GUID of a registration")
+        self._configure(FixedCredential(Credential(key, guid)), origin, methods, second, revocation, **options)
+
+    def _configure(
+        self,
+        source: CredentialSource,
+        origin: str,
+        methods: Collection[str] = READ_ONLY_METHODS,
+        second: SecondCredential | None = None,
+        revocation: RevocationPolicy | None = None,
+        **options: Any,
     ) -> None:
         own_origin = https_origin(origin)
         if has_userinfo(origin):
@@ -83,15 +103,12 @@ class CaleAuth(AuthBase):
             raise ConfigurationError(
                 f"{shown_url(origin)}: CALE runs over https only", hint="https://HOST or https://HOST:PORT"
             )
-        if not is_guid(guid):
-            raise ConfigurationError("this is not the GUID of a registration")
-        self._key = key
-        self._guid = guid
+        self._source = source
         self._origin = own_origin
-        self._check = check
-        self._limit_bytes = limit_bytes
         self._methods = frozenset(methods)
-        self._own_key: DeviceKey | None = None
+        self._second = second
+        self._watch = RevocationWatch(revocation or RevocationPolicy())
+        self._options = AnswerOptions(**options)
 
     @classmethod
     def from_state(
@@ -103,34 +120,27 @@ class CaleAuth(AuthBase):
         allow_imported: bool = False,
         **options: Any,
     ) -> Self:
-        """With a registration and a key that the state directory knows.
+        """With a registration and a key that the state directory knows; a new one there is used from the next request on.
 
         Args:
             state: the state directory.
-            name: of the registration.
+            name: of the application.
             pin: asked for the key's PIN where its URI names none. The key stays open until `close`.
             allow_imported: also a key that was put into its hardware from outside; see KeyStore.open.
-            options: `check`, `limit_bytes`, `methods`.
+            options: all but `key`, `guid` and `origin` of the class.
 
         Raises:
             ConfigurationError: there is no registration of that name.
             StateError, KeyStoreError: it, or its key, cannot be opened.
         """
-        directory = state if isinstance(state, StateDirectory) else StateDirectory(state)
-        registration = directory.cale_registration(name)
-        if registration is None:
-            raise ConfigurationError(
-                f"{directory.path}: no CALE registration named {name!r}", hint="device-sdk cale register"
-            )
-        # also one of cryptography's keys
-        key: Any = open_key(registration.key_uri, pin=pin, allow_imported=allow_imported)
-        auth = cls(key, registration.guid, origin=registration.origin, **options)
-        auth._own_key = key
+        source = StateCredential(CaleApplication(state, name, pin=pin, allow_imported=allow_imported))
+        auth = cls.__new__(cls)
+        auth._configure(source, source.origin, **options)
         return auth
 
     @classmethod
     def register(cls, edge_url: str, trust: ServerTrust, key: PrivateKey, spec: CsrSpec, **client: Any) -> Self:
-        """Register the key now and use the registration; to keep it use CaleClient.register and the state directory.
+        """Register the key now and use the registration; to keep it use CaleApplication and `from_state`.
 
         Args:
             edge_url: the edge device; its origin becomes that of the registration.
@@ -148,14 +158,54 @@ class CaleAuth(AuthBase):
 
     def close(self) -> None:
         """Close the key if `from_state` opened it; a key that was given stays open."""
-        if self._own_key is not None:
-            self._own_key.close()
+        self._source.close()
+
+    @property
+    def origin(self) -> str:
+        """Where the GUID goes, "https://HOST:PORT"."""
+        return self._origin
+
+    @property
+    def suspects_revocation(self) -> bool:
+        """Whether so many answers in a row were not for us that the registration is probably gone. Asks nobody."""
+        return self._watch.suspected
+
+    def is_revoked(self, session: requests.Session) -> bool:
+        """Whether to register again: `suspects_revocation`, and /whoami says so too if the policy wants it asked.
+
+        Raises:
+            requests.RequestException: /whoami could not be asked.
+        """
+        if not self._watch.suspected or not self._watch.policy.whoami:
+            return self._watch.suspected
+        try:
+            self.whoami(session)
+        except NotForUsError:
+            return True
+        return False
+
+    def whoami(self, session: requests.Session, **options: Any) -> x509.Certificate:
+        """The certificate the authorization server makes of this registration (section 4.3); it is for our key (CALE-09).
+
+        Args:
+            session: what carries the request.
+            options: further arguments of `Session.get`, a timeout for example.
+
+        Raises:
+            NotForUsError: the registration is revoked or unknown, or the answer is a decoy.
+            requests.RequestException: network, or a status that means no.
+        """
+        response = session.get(self._origin + WHOAMI, auth=self, **options | {"stream": False})
+        response.raise_for_status()
+        parse = partial(own_certificate, key=self._source.current().key)
+        return read_plaintext(response.content, shown_url(str(response.url)), parse)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the GUID; called by requests.
 
         Raises:
-            LocalProtocolError: http://, or a method that is not allowed.
+            LocalProtocolError: http://, a method that is not allowed, or one without a second credential.
+            DeviceSdkError: `from_state` only: the registration or its key is not there any more.
         """
         url = request.url or ""
         origin = https_origin(url)
@@ -163,24 +213,40 @@ class CaleAuth(AuthBase):
             raise LocalProtocolError(f"{shown_url(url)}: CALE runs over https only (CALE-07)")
         if origin != self._origin:
             return request
-        if request.method not in self._methods:
-            raise LocalProtocolError(
-                f"{request.method} {shown_url(url)}: a GUID alone reads and does nothing else (CALE-06)",
-                hint="allow the method only if the request carries a second credential",
-            )
-        request.headers[GUID_HEADER] = self._guid
-        request.register_hook("response", self._answered)  # type: ignore[no-untyped-call]  # types-requests has no types for it
+        if request.method not in READ_ONLY_METHODS:
+            request = self._with_second(request)
+        credential = self._source.current()
+        request.headers[GUID_HEADER] = credential.guid
+        hook = partial(self._answered, credential)
+        request.register_hook("response", hook)  # type: ignore[no-untyped-call]  # types-requests has no types for it
         return request
 
-    def _answered(self, response: requests.Response, **_options: Any) -> requests.Response:
+    def _with_second(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if request.method in self._methods and self._second is not None:
+            return self._second(request)
+        if request.method in self._methods and "Authorization" in request.headers:
+            return request
+        raise LocalProtocolError(
+            f"{request.method} {shown_url(request.url or '')}: a GUID alone reads and does nothing else (CALE-06)",
+            hint="allow the method (methods=) and give a second credential (second=, or an Authorization header)",
+        )
+
+    def _answered(self, credential: Credential, response: requests.Response, **sending: Any) -> requests.Response:
         """The response hook. requests copies hooks to wherever it is redirected; this one acts where the GUID was sent."""
-        if GUID_HEADER not in response.request.headers:
+        if response.request.headers.get(GUID_HEADER) != credential.guid or hasattr(response, _OPENED):
             return response
+        setattr(response, _OPENED, True)
         if response.is_redirect:
             self._stay_at_home(response)
-        elif self._must_be_encrypted(response):
-            content = open_answer(self._bounded_body(response), self._key, shown_url(str(response.url)), self._parse)
-            _replace_content(response, content)
+        if self._must_be_encrypted(response):
+            try:
+                self._open(response, credential.key, stream=bool(sending.get("stream")))
+            except NotForUsError:
+                self._watch.not_for_us()
+                raise
+            self._watch.opened()
+        elif not sending.get("stream"):
+            response._content = b"".join(self._bounded(response, self._options.limit_bytes))
         return response
 
     def _stay_at_home(self, response: requests.Response) -> None:
@@ -189,52 +255,43 @@ class CaleAuth(AuthBase):
             response.request.headers.pop(GUID_HEADER, None)
 
     def _must_be_encrypted(self, response: requests.Response) -> bool:
-        if response.request.method == "HEAD" or response.status_code in _NO_CONTENT:
+        if response.request.method == "HEAD" or response.status_code in _NO_CONTENT or response.is_redirect:
             return False
-        types = split_content_types([response.headers.get("Content-Type", "")])
-        return 200 <= response.status_code < 300 or any(map(says_encrypted, types))
+        return 200 <= response.status_code < 300 or any(map(says_encrypted, content_types(response)))
 
-    def _bounded_body(self, response: requests.Response) -> bytes:
-        pieces, size = [], 0
+    def _open(self, response: requests.Response, key: PrivateKey, *, stream: bool) -> None:
+        options, url = self._options, shown_url(str(response.url))
+        # A check looks at the whole plaintext, which then fits into memory anyway.
+        if not stream or options.check is not None:
+            body = b"".join(self._bounded(response, options.limit_bytes))
+            replace_content(response, open_answer(body, key, url, options.checked, policy=options.policy))
+            return
+        limit = options.stream_limit_bytes
+        try:
+            plaintext, spool = open_in_pieces(
+                self._bounded(response, limit),
+                key,
+                url,
+                limit_bytes=limit,
+                policy=options.policy,
+                directory=options.spool_directory,
+            )
+        except BaseException:
+            response.close()
+            raise
+        replace_stream(response, plaintext, spool)
+
+    def _bounded(self, response: requests.Response, limit_bytes: int) -> Iterator[bytes]:
+        size = 0
         for piece in response.iter_content(_CHUNK_BYTES):
             size += len(piece)
-            if size > self._limit_bytes:
+            if size > limit_bytes:
                 response.close()
                 url = shown_url(str(response.url))
                 raise ResponseTooLargeError(
-                    f"{url}: the answer is larger than {self._limit_bytes} bytes",
-                    url=url,
-                    limit_bytes=self._limit_bytes,
+                    f"{url}: the answer is larger than {limit_bytes} bytes", url=url, limit_bytes=limit_bytes
                 )
-            pieces.append(piece)
-        return b"".join(pieces)
-
-    def _parse(self, plaintext: bytes) -> bytes:
-        if self._check is not None:
-            self._check(plaintext)
-        return plaintext
+            yield piece
 
     def __repr__(self) -> str:
         return f"CaleAuth({self._origin})"
-
-
-def _replace_content(response: requests.Response, content: bytes) -> None:
-    """Make the plaintext the content of a response whose body has been read."""
-    types = split_content_types([response.headers.get("Content-Type", "")])
-    inner = [content_type for content_type in types if not says_encrypted(content_type)]
-    for name in _ENVELOPE_HEADERS:
-        response.headers.pop(name, None)
-    if inner:
-        response.headers["Content-Type"] = inner[0]
-    response.headers["Content-Length"] = str(len(content))
-    response._content = content
-    response.encoding = get_encoding_from_headers(response.headers) or _text_encoding(content)
-
-
-def _text_encoding(content: bytes) -> str | None:
-    """UTF-8 if it is; requests would guess otherwise."""
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return None
-    return "utf-8"

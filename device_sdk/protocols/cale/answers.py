@@ -14,11 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from device_sdk.errors import (
     AuthenticationRequiredError,
+    EnvelopeError,
     HttpStatusError,
     NotForUsError,
     RedirectRefusedError,
     WireError,
 )
+from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
 from device_sdk.model.http import HttpResponse
 from device_sdk.model.keys import PrivateKey
 from device_sdk.protocols.est.challenge import parse_challenges, schemes_of
@@ -28,13 +30,23 @@ from device_sdk.wire.cale import parse_certificate, parse_guid
 from device_sdk.wire.cms import open_envelope
 
 ContentCheck: TypeAlias = Callable[[bytes], object]
-"""Looks at a plaintext; ValueError or WireError means that it is not what was asked for (json.loads will do)."""
+"""Looks at a plaintext; what it raises for another one than was asked for (json.loads will do) is never seen.
+
+WireError, ValueError, LookupError, TypeError and RecursionError count, as `json.loads(plaintext)["name"]` may raise them.
+"""
+
+_UNEXPECTED = (WireError, ValueError, LookupError, TypeError, RecursionError)
 
 Result = TypeVar("Result")
 
 
-def read_registration(response: HttpResponse, key: PrivateKey) -> str:
+def read_registration(response: HttpResponse, key: PrivateKey, policy: DecryptionPolicy = EVERYTHING) -> str:
     """The GUID that a registration was given (CALE-03).
+
+    Args:
+        response: the answer.
+        key: the key that was registered.
+        policy: the algorithms that are accepted.
 
     Raises:
         NotForUsError: the answer holds no GUID that this key can read.
@@ -42,16 +54,19 @@ def read_registration(response: HttpResponse, key: PrivateKey) -> str:
     """
     if response.status_code not in (200, 201):
         _refused(response)
-    return open_answer(response.body, key, response.url, parse_guid)
+    return open_answer(response.body, key, response.url, parse_guid, policy=policy)
 
 
-def read_resource(response: HttpResponse, key: PrivateKey, check: ContentCheck | None = None) -> bytes:
+def read_resource(
+    response: HttpResponse, key: PrivateKey, check: ContentCheck | None = None, policy: DecryptionPolicy = EVERYTHING
+) -> bytes:
     """The plaintext of a resource (CALE-05).
 
     Args:
         response: the answer.
         key: the registered key.
         check: says whether the plaintext is what was asked for (CALE-09).
+        policy: the algorithms that are accepted.
 
     Raises:
         NotForUsError: decoy, revoked, unknown, altered, or refused by `check`.
@@ -65,10 +80,10 @@ def read_resource(response: HttpResponse, key: PrivateKey, check: ContentCheck |
             check(plaintext)
         return plaintext
 
-    return open_answer(response.body, key, response.url, parse)
+    return open_answer(response.body, key, response.url, parse, policy=policy)
 
 
-def read_whoami(response: HttpResponse, key: PrivateKey) -> x509.Certificate:
+def read_whoami(response: HttpResponse, key: PrivateKey, policy: DecryptionPolicy = EVERYTHING) -> x509.Certificate:
     """The certificate that the authorization server makes for this registration; it is for our own key (CALE-09).
 
     Raises:
@@ -77,13 +92,17 @@ def read_whoami(response: HttpResponse, key: PrivateKey) -> x509.Certificate:
     if response.status_code != 200:
         _refused(response)
 
-    def parse(plaintext: bytes) -> x509.Certificate:
-        certificate = parse_certificate(plaintext)
-        if _spki(certificate.public_key()) != _spki(key.public_key()):
-            raise WireError("a certificate for another key")
-        return certificate
+    return open_answer(
+        response.body, key, response.url, lambda plaintext: own_certificate(plaintext, key), policy=policy
+    )
 
-    return open_answer(response.body, key, response.url, parse)
+
+def own_certificate(plaintext: bytes, key: PrivateKey) -> x509.Certificate:
+    """The certificate in a decrypted answer to /whoami; WireError if there is none for our key (CALE-09)."""
+    certificate = parse_certificate(plaintext)
+    if _spki(certificate.public_key()) != _spki(key.public_key()):
+        raise WireError("a certificate for another key")
+    return certificate
 
 
 def open_answer(
@@ -93,6 +112,7 @@ def open_answer(
     parse: Callable[[bytes], Result],
     *,
     limit_bytes: int | None = None,
+    policy: DecryptionPolicy = EVERYTHING,
 ) -> Result:
     """Decrypt a body and read it; one error for everything that can be wrong with it.
 
@@ -100,25 +120,48 @@ def open_answer(
         body: the answer's body.
         keys: what may open it.
         url: where it came from, for the error.
-        parse: reads the plaintext; its ValueErrors and WireErrors mean "not for us". Must not return None.
+        parse: reads the plaintext; what it raises (see ContentCheck) means "not for us". Must not return None.
         limit_bytes: the largest body looked at; None if it has been bounded already.
+        policy: the algorithms that are accepted.
 
     Raises:
         NotForUsError: it is not for us.
         KeyStoreError: the key could not be used.
     """
+    limit = len(body) if limit_bytes is None else limit_bytes
     try:
-        result = parse(open_envelope(body, keys, limit_bytes=len(body) if limit_bytes is None else limit_bytes))
-    except (WireError, ValueError):
-        result = None
+        plaintext = open_envelope(body, keys, limit_bytes=limit, policy=policy)
+    except EnvelopeError:
+        plaintext = None
+    result = None if plaintext is None else _parsed(plaintext, parse)
     # raised here so that no cause hangs on it
     if result is None:
-        raise NotForUsError(
-            f"{url}: the answer is not for this key: the registration is revoked or unknown, or the answer is no real one",
-            hint="register again if this lasts",
-            url=url,
-        )
+        raise not_for_us(url)
     return result
+
+
+def read_plaintext(plaintext: bytes, url: str, parse: Callable[[bytes], Result]) -> Result:
+    """What was decrypted elsewhere, read as `open_answer` does; NotForUsError for anything else than was asked for."""
+    result = _parsed(plaintext, parse)
+    if result is None:
+        raise not_for_us(url)
+    return result
+
+
+def _parsed(plaintext: bytes, parse: Callable[[bytes], Result]) -> Result | None:
+    try:
+        return parse(plaintext)
+    except _UNEXPECTED:
+        return None
+
+
+def not_for_us(url: str) -> NotForUsError:
+    """The one error for whatever may be wrong with an answer (CALE-10), to be raised where nothing else is under way."""
+    return NotForUsError(
+        f"{url}: the answer is not for this key: the registration is revoked or unknown, or the answer is no real one",
+        hint="register again if this lasts",
+        url=url,
+    )
 
 
 def _spki(public_key: object) -> bytes:

@@ -17,7 +17,7 @@ from device_sdk.wire.transfer import encode_body
 READ_ONLY_METHODS = frozenset({"GET", "HEAD"})
 
 _REGISTRATION = "/registration"
-_WHOAMI = "/whoami"
+WHOAMI = "/whoami"
 # What RFC 3986 allows in path and query; "%" stands, as the caller may have encoded already.
 _TARGET_SAFE = "/?:@!$&'()*+,;=%~"
 _BEARER = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
@@ -76,7 +76,7 @@ def resource_request(
 
 def whoami_request(guid: str) -> HttpRequest:
     """GET /whoami (section 4.3, appendix B.3.1); LocalProtocolError without a GUID."""
-    return HttpRequest("GET", _WHOAMI, (_guid_header(guid),))
+    return HttpRequest("GET", WHOAMI, (_guid_header(guid),))
 
 
 def _guid_header(guid: str) -> tuple[str, str]:
