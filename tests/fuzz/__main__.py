@@ -1,0 +1,97 @@
+"""`./run fuzz TARGET [SECONDS]`: feed one reader with input that nobody would send in good faith.
+
+New inputs that reach new code are added to the corpus given with --corpus (by default one that is thrown away); what makes
+the target crash, hang or grow is kept in --crashes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import importlib
+import importlib.util
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CORPUS = HERE / "corpus"
+CRASHES = HERE / "crashes"
+_MEMORY_MIB = 1024
+_INPUT_S = 10
+_MAX_BYTES = 16 * 1024
+
+
+def main() -> None:
+    """Fuzz until the time is over, or something was found (exit code other than 0)."""
+    sys.path.insert(0, str(HERE))
+    options = _options()
+    if options.list:
+        from targets import TARGETS
+
+        sys.stdout.write("\n".join(TARGETS) + "\n")
+        return
+    crashes = options.crashes / options.target
+    crashes.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="device-sdk-fuzz-") as thrown_away:
+        corpus = options.corpus or Path(thrown_away)
+        corpus.mkdir(parents=True, exist_ok=True)
+        if importlib.util.find_spec("atheris") is None or options.engine == "mutation":
+            _mutate(options, crashes)
+        else:
+            _atheris(options, corpus, crashes)
+
+
+def _mutate(options: argparse.Namespace, crashes: Path) -> None:
+    import mutation
+    from targets import TARGETS
+
+    seeds = [path.read_bytes() for path in sorted((CORPUS / options.target).iterdir())]
+    count = mutation.run(TARGETS[options.target], seeds, options.seconds, crashes)
+    sys.stdout.write(f"Done {count} runs without coverage\n")
+
+
+def _atheris(options: argparse.Namespace, corpus: Path, crashes: Path) -> None:
+    import atheris
+
+    with atheris.instrument_imports(include=["device_sdk", "http", "email"], enable_loader_override=False):
+        targets = importlib.import_module("targets")
+    target = targets.TARGETS[options.target]
+    words = [
+        sys.argv[0],
+        f"-max_total_time={options.seconds}",
+        f"-rss_limit_mb={_MEMORY_MIB}",
+        f"-timeout={_INPUT_S}",
+        f"-max_len={_MAX_BYTES}",
+        f"-artifact_prefix={crashes}/",
+        "-print_final_stats=1",
+        str(corpus),
+        str(CORPUS / options.target),
+    ]
+    atheris.Setup(words, target)
+    # libFuzzer ends the process: nothing after this line runs but what is registered for that
+    if options.corpus is None:
+        atexit.register(shutil.rmtree, corpus, ignore_errors=True)
+    atheris.Fuzz()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./run fuzz", description=__doc__)
+    parser.add_argument("target", nargs="?", default="envelope", choices=_names(), metavar="TARGET")
+    parser.add_argument("seconds", nargs="?", type=int, default=60, metavar="SECONDS", help="60 by default")
+    parser.add_argument("--list", action="store_true", help="show the targets")
+    parser.add_argument("--corpus", type=Path, help="directory that keeps new inputs; by default they are not kept")
+    parser.add_argument("--crashes", type=Path, default=CRASHES, help="directory for what was found")
+    parser.add_argument(
+        "--engine", choices=("atheris", "mutation"), default="atheris", help="mutation needs no atheris, and knows less"
+    )
+    return parser.parse_args()
+
+
+def _names() -> list[str]:
+    return sorted(path.name for path in CORPUS.iterdir())
+
+
+if __name__ == "__main__":
+    main()

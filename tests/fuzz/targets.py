@@ -1,0 +1,182 @@
+"""What is fuzzed: one function a reader of what comes from outside. Whatever it is given, nothing but DeviceSdkError may escape."""
+
+from __future__ import annotations
+
+import http.client
+import io
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from device_sdk.errors import DeviceSdkError, EnvelopeError, WireError
+from device_sdk.model.http import ConnectionFacts, HttpResponse
+from device_sdk.model.keys import PrivateKey
+from device_sdk.protocols.cale.answers import read_registration, read_resource, read_whoami
+from device_sdk.protocols.est.full_cmc import Sent, Trusted, read_fullcmc
+from device_sdk.protocols.est.responses import read_cacerts, read_csrattrs, read_enrolment
+from device_sdk.protocols.est.server_key_answer import read_server_key
+from device_sdk.transports.https.faults import FOREIGN
+from device_sdk.transports.https.head import Response
+from device_sdk.wire.cale import parse_certificate, parse_guid, says_encrypted, split_content_types
+from device_sdk.wire.cmc.pki_response import read_pki_response
+from device_sdk.wire.cms import open_envelope, open_stream
+from device_sdk.wire.cms.signed_data import read_signed_data
+from device_sdk.wire.private_key import read_private_key
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+URL = "https://edge.example/resource"
+LIMIT = 64 * 1024
+
+_VECTORS = Path(__file__).parents[1] / "vectors" / "cale"
+_CONNECTION = ConnectionFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384")
+
+
+@cache
+def keys() -> tuple[PrivateKey, ...]:
+    """The key of the draft's appendix B.1, and an elliptic curve key that everybody knows."""
+    draft = load_pem_private_key((_VECTORS / "privkey.enc.pem").read_bytes(), b"password")
+    return draft, ec.derive_private_key(0xFACADE, ec.SECP256R1())  # type: ignore[return-value]  # it is an RSA key
+
+
+def envelope(data: bytes) -> None:
+    """An encrypted message, for a key of each kind; one error with one text."""
+    with suppress(EnvelopeError):
+        open_envelope(data, keys()[1] if data[:1] == b"\x30" else keys(), limit_bytes=LIMIT)
+
+
+def stream(data: bytes) -> None:
+    """The same in pieces; the first byte says how large. What opens both ways is the same."""
+    size, message = 1 + (data[0] if data else 0), data[1:]
+    whole: bytes | None = None
+    with suppress(EnvelopeError):
+        whole = open_envelope(message, keys()[1], limit_bytes=LIMIT)
+    pieces = (message[at : at + size] for at in range(0, len(message), size))
+    with suppress(EnvelopeError):
+        found = b"".join(open_stream(pieces, keys()[1], io.BytesIO(), limit_bytes=LIMIT))
+        if whole is not None and found != whole:
+            raise AssertionError("two readers, two plaintexts")
+
+
+def cale_answer(data: bytes) -> None:
+    """An answer of an edge device, from its first octet: status, header fields in all their forms, body."""
+    response = _over_http(data)
+    if response is None:
+        return
+    for value in split_content_types(response.header_values("Content-Type")):
+        says_encrypted(value)
+    for read in (read_registration, read_resource, read_whoami):
+        with suppress(DeviceSdkError):
+            read(response, keys()[1])
+
+
+def cale_plaintext(data: bytes) -> None:
+    """What was decrypted: a GUID, a certificate."""
+    for parse in (parse_guid, parse_certificate):
+        with suppress(WireError):
+            parse(data)
+
+
+def http_head(data: bytes) -> None:
+    """An HTTP response from its first octet."""
+    _over_http(data)
+
+
+def csrattrs(data: bytes) -> None:
+    """An answer of /csrattrs, and what is made of it."""
+    with suppress(DeviceSdkError):
+        wishes = read_csrattrs(_response(data, "application/csrattrs"), NOW)
+        _ = wishes.required_key_types
+        with suppress(DeviceSdkError):
+            wishes.signature()
+
+
+def certs_only(data: bytes) -> None:
+    """Answers of /cacerts and /simpleenroll."""
+    response = _response(data, "application/pkcs7-mime; smime-type=certs-only")
+    for read in (read_cacerts, read_enrolment):
+        with suppress(DeviceSdkError):
+            read(response, NOW)
+
+
+def multipart(data: bytes) -> None:
+    """An answer of /serverkeygen; the first line is the Content-Type."""
+    content_type, _, body = data.partition(b"\n")
+    with suppress(DeviceSdkError):
+        read_server_key(_response(body, content_type.decode("latin-1")), NOW)
+
+
+def private_key(data: bytes) -> None:
+    """A private key as a server sends it."""
+    with suppress(DeviceSdkError):
+        read_private_key(data)
+
+
+def cmc_response(data: bytes) -> None:
+    """An answer of /fullcmc; its content; and the SignedData around it."""
+    for read in (read_signed_data, read_pki_response):
+        with suppress(DeviceSdkError):
+            read(data)
+    response = _response(data, "application/pkcs7-mime; smime-type=CMC-response")
+    with suppress(DeviceSdkError):
+        read_fullcmc(response, Sent(1, b"nonce"), _trusted(), NOW)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    function.__name__.replace("_", "-"): function
+    for function in (
+        envelope,
+        stream,
+        cale_answer,
+        cale_plaintext,
+        http_head,
+        csrattrs,
+        certs_only,
+        multipart,
+        private_key,
+        cmc_response,
+    )
+}
+
+
+@cache
+def _trusted() -> Trusted:
+    certificate = x509.load_pem_x509_certificate((_VECTORS / "validation-response.cert.pem").read_bytes())
+    return Trusted((certificate,), (certificate,))
+
+
+def _response(body: bytes, content_type: str) -> HttpResponse:
+    return HttpResponse(200, (("Content-Type", content_type),), body, URL, _CONNECTION)
+
+
+class _Wire:
+    """A connection over which these bytes come, and then nothing."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, *_: object, **__: object) -> io.BufferedReader:
+        return io.BufferedReader(io.BytesIO(self._data))  # type: ignore[arg-type]  # it is one for this purpose
+
+
+def _over_http(data: bytes) -> HttpResponse | None:
+    """The response as the transport sees it; None if there is none."""
+    try:
+        response = Response(_Wire(data), method="GET")
+        response.begin()
+        body = b"".join(_body(response))
+        return HttpResponse(response.status, response.fields, body, URL, _CONNECTION)
+    except (DeviceSdkError, *FOREIGN):
+        return None
+
+
+def _body(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    size = 0
+    while size <= LIMIT and (piece := response.read(8192)):
+        size += len(piece)
+        yield piece

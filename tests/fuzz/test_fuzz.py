@@ -1,0 +1,82 @@
+"""The fuzzers of `./run fuzz`: every seed and every input they ever tripped over, and a minute of new ones."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from device_sdk.errors import EnvelopeError
+from device_sdk.wire.cms import open_envelope
+from tests.fuzz import mutation
+from tests.fuzz.targets import TARGETS, keys
+
+HERE = Path(__file__).parent
+SECONDS = 60 // len(TARGETS)
+SEEDS = sorted(path.relative_to(HERE / "corpus") for path in (HERE / "corpus").rglob("*") if path.is_file())
+
+
+def fuzz(target: str, *options: object, seconds: int = SECONDS) -> subprocess.CompletedProcess[str]:
+    """The command, in a process that nobody measures the coverage of."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    words = [sys.executable, str(HERE), target, str(seconds), *map(str, options)]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120, env=environment)
+
+
+def test_every_target_has_seeds() -> None:
+    assert {seed.parts[0] for seed in SEEDS} == set(TARGETS)
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids=str)
+def test_seeds(seed: Path) -> None:
+    TARGETS[seed.parts[0]]((HERE / "corpus" / seed).read_bytes())
+
+
+def test_the_seeds_of_the_envelope_reader_reach_its_end() -> None:
+    """Else a fuzzer would never see what comes after the recipients."""
+    opened = 0
+    for path in (HERE / "corpus" / "envelope").iterdir():
+        try:
+            opened += bool(open_envelope(path.read_bytes(), keys()))
+        except EnvelopeError:
+            continue
+    assert opened >= 15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_but_a_device_sdk_error_escapes(tmp_path: Path, target: str) -> None:
+    """Memory and the time of each input are bounded, too: see MEMORY_MIB and INPUT_S of the command."""
+    done = fuzz(target, "--crashes", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert list((tmp_path / target).iterdir()) == []
+    runs = re.search(r"Done (\d+) runs", done.stdout + done.stderr)
+    assert runs is not None
+    assert int(runs[1]) > 1000
+
+
+def test_without_atheris(tmp_path: Path) -> None:
+    done = fuzz("certs-only", "--crashes", tmp_path, "--engine", "mutation", seconds=1)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout.split()[1]) > 50
+
+
+def test_what_was_found_is_kept(tmp_path: Path) -> None:
+    def fragile(data: bytes) -> None:
+        if b"\xff" in data:
+            raise KeyError("escaped")
+
+    with pytest.raises(KeyError):
+        mutation.run(fragile, [b"seed"], 20, tmp_path)
+    (crash,) = tmp_path.iterdir()
+    assert b"\xff" in crash.read_bytes()
+
+
+def test_the_command_shows_its_targets() -> None:
+    done = fuzz("envelope", "--list")
+    assert done.stdout.split() == list(TARGETS)
+    assert fuzz("nothing").returncode == 2
