@@ -37,6 +37,7 @@ class Flow:
         keys: URI of the place of the keys.
         prepare: makes the server say no for now.
         release: makes it say yes, and gives what the later run's spec has beyond the first one's.
+        issued: whether the first run has got a certificate.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class Flow:
         keys: str,
         prepare: Callable[[], None],
         release: Callable[[], dict[str, str]],
+        *,
+        issued: bool = False,
     ) -> None:
         self.runner, self.server, self.spec, self.keys = runner, server, spec, keys
-        self.prepare, self.release = prepare, release
+        self.prepare, self.release, self.issued = prepare, release, issued
         self.device = Device(spec["state"])
 
     def first(self, operation: str, error: str) -> int:
@@ -71,6 +74,7 @@ class Flow:
             self.runner.run(operation, self.spec)
             self.require_kept(made, certificate)
             made, certificate = self.seen()
+        assert (certificate is not None) == self.issued
         more = self.release()
         if not in_first:
             self.runner.run(operation, self.spec | more, number)
@@ -121,7 +125,10 @@ def behind(runner, est_server: ReferenceServer, spec: dict[str, str], file_keys:
         est_server.clock = lambda: datetime.now(UTC) + ahead
         spec["offset_s"] = str((ahead - timedelta(hours=HOURS)).total_seconds())
 
-    return Flow(runner, est_server, spec, file_keys, prepare, lambda: {"offset_s": str(ahead.total_seconds())})
+    def release() -> dict[str, str]:
+        return {"offset_s": str(ahead.total_seconds())}
+
+    return Flow(runner, est_server, spec, file_keys, prepare, release, issued=True)
 
 
 def enrolments(flow: Flow, error: str, step: int, first: int = 1) -> None:
