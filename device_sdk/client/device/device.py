@@ -68,7 +68,8 @@ class Device:
             ConfigurationError: the device is enrolled with another key or server already, or the plan cannot work.
             KeyExistsError: a key of that name is there and is not ours.
             EnrolmentPendingError: accepted, not issued yet; the same call goes on later (EST-164).
-            ClockError: this machine's clock cannot be right.
+            ClockError: this machine's clock cannot be right; a certificate that is not valid yet is kept, and the same call
+                finishes with it later (EST-139).
             StateBusyError, StateNotWritableError, StateCorruptError: the state directory.
             FingerprintMismatchError, ServerNotTrustedError, ServerNotAuthorizedError: not the server that was meant.
             HttpStatusError, RemoteProtocolError, TransportError: the server refused, broke the protocol, or is away.
