@@ -12,6 +12,7 @@ from device_sdk.errors import ConfigurationError
 if TYPE_CHECKING:
     from device_sdk.client.cale import CaleApplication
     from device_sdk.model.csr import CsrSpec
+    from device_sdk.model.decryption import DecryptionPolicy
     from device_sdk.model.trust import ServerTrust
     from device_sdk.state import StateDirectory
 
@@ -36,6 +37,26 @@ def application(settings: Settings) -> CaleApplication:
         pin=pin_provider(settings),
         allow_imported=settings.switch("key.allow_imported"),
     )
+
+
+def policy(settings: Settings) -> DecryptionPolicy:
+    """The algorithms that are accepted."""
+    from device_sdk.model import decryption
+
+    named = {
+        "everything": decryption.EVERYTHING,
+        "authenticated": decryption.AUTHENTICATED,
+        "hardened": decryption.HARDENED,
+    }
+    return named[settings.text("cale.policy") or "everything"]
+
+
+def max_bytes(settings: Settings) -> int:
+    """The largest acceptable answer; ConfigurationError for none at all."""
+    limit = settings.number("cale.max_bytes")
+    if limit is None or limit < 1:
+        raise ConfigurationError("cale.max_bytes must be at least 1")
+    return int(limit)
 
 
 def trust(settings: Settings, state: StateDirectory) -> ServerTrust:

@@ -23,6 +23,7 @@ KEY_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096"
 BINDINGS = ("auto", "exporter", "finished", "tls-unique", "none")
 AFTER_202 = ("rebuild", "keep-connection", "same-csr")
 DIALECTS = ("rfc7030", "draft-04")
+POLICIES = ("everything", "authenticated", "hardened")
 PROOFS = ("auto", "password", "bearer", "certificate", "none")
 _MAX_CONFIG_BYTES = 256 * 1024
 _MAX_NUMBER = 10**9
@@ -97,6 +98,9 @@ SETTINGS = (
     Setting("cale.application", "text", "--application", "NAME", "whose CALE registration; each application has its own", "default"),
     Setting("cale.key", "text", "--key", "URI", "key that answers are encrypted to; the device's key if not given"),
     Setting("cale.type", "text", "--type", "TYPE", "what to make if there is no such key: " + ", ".join(KEY_TYPES), choices=KEY_TYPES),
+    Setting("cale.policy", "text", "--policy", "NAME", "algorithms that are accepted: " + ", ".join(POLICIES), "everything", POLICIES),
+    Setting("cale.negotiate", "switch", "--negotiate", "", "tell the server in the request which algorithms are accepted", True),
+    Setting("cale.max_bytes", "number", "--max-bytes", "N", "the largest acceptable answer, still encrypted", 1048576.0),
     Setting("cale.proof", "text", "--proof", "KIND", "what proves the identity at registration: " + ", ".join(PROOFS), "auto", PROOFS),
     Setting("cale.bearer_file", "text", "--bearer-file", "FILE", "file holding a bearer token that proves the identity"),
     Setting("cale.bearer_fd", "number", "--bearer-fd", "N", "file descriptor to read that token from"),

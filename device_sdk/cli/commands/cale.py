@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from device_sdk.cli import inputs
-from device_sdk.cli.cale_inputs import STATE, TRUST, application, state_directory, trust
+from device_sdk.cli.cale_inputs import STATE, TRUST, application, max_bytes, policy, state_directory, trust
 from device_sdk.cli.commands.cale_register import add_register_arguments, forget, list_registrations, register
 from device_sdk.cli.files import OutputFile, read_file
 from device_sdk.cli.output import Output
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
 
 def _add_details(operation: argparse.ArgumentParser, name: str) -> None:
     if name == "decrypt":
-        add_settings(operation, "cale.key", "key.pin_file", "key.pin_fd", "key.allow_imported")
+        add_settings(operation, "cale.key", "key.pin_file", "key.pin_fd", "key.allow_imported", "cale.policy")
         operation.add_argument("--in", dest="message", metavar="FILE", required=True, help="the message")
     elif name == "list":
         add_settings(operation, "state_dir")
@@ -47,7 +47,10 @@ def _add_details(operation: argparse.ArgumentParser, name: str) -> None:
         add_settings(operation, *STATE, *(() if name == "forget" else TRUST))
     if name == "register":
         add_register_arguments(operation)
+    if name in ("get", "whoami"):
+        add_settings(operation, "cale.policy")
     if name == "get":
+        add_settings(operation, "cale.max_bytes")
         operation.add_argument("path", metavar="PATH", help="/resource?query")
     if name in ("get", "decrypt"):
         words = "fail unless the plaintext is JSON or text; without this one decoy in 256 opens to garbage (CALE-09)"
@@ -64,7 +67,8 @@ def _client(settings: Settings) -> Iterator[CaleClient]:
     owner = application(settings)
     owner.registration  # noqa: B018  # that there is none is said before anything about trust
     anchors = trust(settings, state_directory(settings))
-    with owner.client(anchors, timeouts=inputs.timeouts(settings), proxy=settings.text("est.proxy")) as client:
+    timeouts, proxy = inputs.timeouts(settings), settings.text("est.proxy")
+    with owner.client(anchors, timeouts=timeouts, proxy=proxy, policy=policy(settings)) as client:
         yield client
 
 
@@ -72,7 +76,7 @@ def _get(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out, mode=0o600))
         client = opened.enter_context(_client(settings))
-        content = client.get(options.path, check=_check(options)).content
+        content = client.get(options.path, check=_check(options), limit_bytes=max_bytes(settings)).content
         file.write(content)
     if out.as_json:
         out.data(_as_data(content) | {"file": options.out}, "")
@@ -128,7 +132,7 @@ def _decrypt(options: argparse.Namespace, settings: Settings, out: Output) -> in
     uri, message = settings.require("cale.key"), read_file(options.message, limit_bytes=MAX_FILE_BYTES)
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out, mode=0o600))
-        content = decrypt(message, inputs.open_key(uri, settings, opened))
+        content = decrypt(message, inputs.open_key(uri, settings, opened), policy=policy(settings))
         _require_expected(content, options)
         file.write(content)
     if out.as_json:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs
-from device_sdk.cli.cale_inputs import application, spec, state_directory, trust
+from device_sdk.cli.cale_inputs import application, policy, spec, state_directory, trust
 from device_sdk.cli.output import Output, plain
 from device_sdk.cli.secrets import bearer, bearer_source, pin_provider
 from device_sdk.cli.settings import Settings, Source, add_settings
@@ -22,7 +22,9 @@ _PROOF = ("cale.proof", "cale.bearer_file", "cale.bearer_fd", *inputs.LOGIN)
 
 def add_register_arguments(operation: argparse.ArgumentParser) -> None:
     """What only `register` has."""
-    add_settings(operation, "cale.url", "cale.key", "cale.type", *_PROOF, *inputs.IDENTITY)
+    add_settings(
+        operation, "cale.url", "cale.key", "cale.type", "cale.policy", "cale.negotiate", *_PROOF, *inputs.IDENTITY
+    )
     operation.add_argument(
         "--tls-cert", metavar="FILE", help="certificate that proves the identity, if not the device's"
     )
@@ -51,6 +53,8 @@ def register(options: argparse.Namespace, settings: Settings, out: Output) -> in
             again=options.again,
             timeouts=inputs.timeouts(settings),
             proxy=settings.text("est.proxy"),
+            policy=policy(settings),
+            negotiate=settings.switch("cale.negotiate"),
             **_proof(options, settings, state, opened),
         )
         outcome = application(settings).register(plan)

@@ -108,6 +108,7 @@ _shtab_device_sdk_cale_decrypt_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--policy[algorithms that are accepted\: everything, authenticated, hardened \[DEVICE_SDK_CALE_POLICY\]]:NAME:(everything authenticated hardened)"
   "--in[the message]:FILE:_files"
   "--expect[fail unless the plaintext is JSON or text\; without this one decoy in 256 opens to garbage (CALE-09)]:expect:(json text)"
   "--out[write the result here instead of stdout]:FILE:_files"
@@ -145,6 +146,8 @@ _shtab_device_sdk_cale_get_options=(
   {--implicit,--no-implicit}"[trust the operating system\'s anchors for the server \[DEVICE_SDK_EST_IMPLICIT\]]"
   "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
   "--proxy[HTTP proxy, if not the one of HTTPS_PROXY \[DEVICE_SDK_EST_PROXY\]]:URL:"
+  "--policy[algorithms that are accepted\: everything, authenticated, hardened \[DEVICE_SDK_CALE_POLICY\]]:NAME:(everything authenticated hardened)"
+  "--max-bytes[the largest acceptable answer, still encrypted \[DEVICE_SDK_CALE_MAX_BYTES\]]:N:"
   "--expect[fail unless the plaintext is JSON or text\; without this one decoy in 256 opens to garbage (CALE-09)]:expect:(json text)"
   "--out[write the result here instead of stdout]:FILE:_files"
   ":\/resource\?query:"
@@ -181,6 +184,8 @@ _shtab_device_sdk_cale_register_options=(
   "--url[CALE edge device, https\:\/\/HOST\:PORT \[DEVICE_SDK_CALE_URL\]]:URL:"
   "--key[key that answers are encrypted to\; the device\'s key if not given \[DEVICE_SDK_CALE_KEY\]]:URI:"
   "--type[what to make if there is no such key\: ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096 \[DEVICE_SDK_CALE_TYPE\]]:TYPE:(ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096)"
+  "--policy[algorithms that are accepted\: everything, authenticated, hardened \[DEVICE_SDK_CALE_POLICY\]]:NAME:(everything authenticated hardened)"
+  {--negotiate,--no-negotiate}"[tell the server in the request which algorithms are accepted \[DEVICE_SDK_CALE_NEGOTIATE\]]"
   "--proof[what proves the identity at registration\: auto, password, bearer, certificate, none \[DEVICE_SDK_CALE_PROOF\]]:KIND:(auto password bearer certificate none)"
   "--bearer-file[file holding a bearer token that proves the identity \[DEVICE_SDK_CALE_BEARER_FILE\]]:FILE:_files"
   "--bearer-fd[file descriptor to read that token from \[DEVICE_SDK_CALE_BEARER_FD\]]:N:"
@@ -216,6 +221,7 @@ _shtab_device_sdk_cale_whoami_options=(
   {--implicit,--no-implicit}"[trust the operating system\'s anchors for the server \[DEVICE_SDK_EST_IMPLICIT\]]"
   "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
   "--proxy[HTTP proxy, if not the one of HTTPS_PROXY \[DEVICE_SDK_EST_PROXY\]]:URL:"
+  "--policy[algorithms that are accepted\: everything, authenticated, hardened \[DEVICE_SDK_CALE_POLICY\]]:NAME:(everything authenticated hardened)"
   "--out[write the result here instead of stdout]:FILE:_files"
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -10,10 +12,12 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from device_sdk.errors import ConfigurationError, LocalProtocolError
-from device_sdk.keystores.keys import DeviceKey
+from device_sdk.errors import ConfigurationError, LocalProtocolError, NotForUsError
+from device_sdk.keystores.keys import DeviceKey, EcDeviceKey, RsaDeviceKey
+from device_sdk.keystores.trial import try_key
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
+from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
 from device_sdk.model.http import MAX_RESPONSE_BYTES
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
@@ -26,10 +30,12 @@ from device_sdk.protocols.cale.requests import (
     resource_request,
     whoami_request,
 )
+from device_sdk.protocols.cale.revocation import RevocationPolicy, RevocationWatch
 from device_sdk.state import CaleRegistration
 from device_sdk.transports.base import Timeouts
 from device_sdk.transports.factory import open_transport
 from device_sdk.wire.csr import build_csr
+from device_sdk.wire.csr_capabilities import SMIME_CAPABILITIES, with_capabilities
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,10 @@ class CaleClient:
         bearer: a token for `register` instead of credentials.
         timeouts: limits of one exchange.
         proxy: proxy URL, "" for none, None for what the environment says.
+        policy: the algorithms that are accepted; `register` tells the server (SMIMECapabilities), and a message that uses
+            others is not for us.
+        negotiate: whether `register` says so; False for servers that refuse requests with extensions.
+        revocation: when answers that are not for us are taken for a revocation; see `suspects_revocation`.
 
     Raises:
         ConfigurationError: a URL, a proof of identity or a trust that cannot work.
@@ -77,12 +87,17 @@ class CaleClient:
         bearer: Secret | None = None,
         timeouts: Timeouts | None = None,
         proxy: str | None = None,
+        policy: DecryptionPolicy = EVERYTHING,
+        negotiate: bool = True,
+        revocation: RevocationPolicy | None = None,
     ) -> None:
         _require_origin(edge_url)
         self._key = key
         self._guid = guid
         proof_of_identity(credentials, bearer)
         self._credentials, self._bearer = credentials, bearer
+        self._policy, self._negotiate = policy, negotiate
+        self._watch = RevocationWatch(revocation or RevocationPolicy())
         self._transport = open_transport(
             edge_url, trust, identity=identity, timeouts=timeouts or Timeouts(), proxy=proxy
         )
@@ -101,21 +116,23 @@ class CaleClient:
         """Register the key (section 4.1 of the draft); later requests use the new registration.
 
         Args:
-            spec: subject and names of the CSR; the authorization server may take the identity from elsewhere.
+            spec: subject and names of the CSR; the authorization server may take the identity from elsewhere. Unless it
+                has that extension itself, SMIMECapabilities says what this key and the policy allow.
             key_uri: what opens the key again; by default the key's own URI, empty for a key that has none.
 
         Returns:
             What to keep (device_sdk.state.StateDirectory.save_cale_registration).
 
         Raises:
+            ConfigurationError: this key decrypts nothing that the policy accepts.
             AuthenticationRequiredError: no proof of identity, or it was refused.
             NotForUsError: the answer holds no GUID that this key can read.
             HttpStatusError, TransportError, VerificationError, KeyStoreError: as everywhere.
         """
         authorization = proof_of_identity(self._credentials, self._bearer)
-        request = registration_request(build_csr(spec, self._key), authorization)
-        guid = read_registration(self._transport.send(request), self._key)
-        self._guid = guid
+        request = registration_request(build_csr(self._negotiating(spec), self._key), authorization)
+        self._guid = guid = read_registration(self._transport.send(request), self._key, self._policy)
+        self._watch.opened()
         if key_uri is None:
             key_uri = self._key.info.uri if isinstance(self._key, DeviceKey) else ""
         return CaleRegistration(guid, key_uri, self.origin, datetime.now(UTC))
@@ -137,14 +154,36 @@ class CaleClient:
             HttpStatusError, RedirectRefusedError, TransportError, VerificationError, KeyStoreError: as everywhere.
         """
         response = self._transport.send(resource_request(path, self._registered(), limit_bytes=limit_bytes))
-        return CaleResponse(read_resource(response, self._key, check), response.url)
+        with self._watched():
+            return CaleResponse(read_resource(response, self._key, check, self._policy), response.url)
 
     def whoami(self) -> x509.Certificate:
         """The certificate the authorization server makes of this registration (section 4.3); it is for our key.
 
         Raises: as `get`.
         """
-        return read_whoami(self._transport.send(whoami_request(self._registered())), self._key)
+        response = self._transport.send(whoami_request(self._registered()))
+        with self._watched():
+            return read_whoami(response, self._key, self._policy)
+
+    @property
+    def suspects_revocation(self) -> bool:
+        """Whether so many answers in a row were not for us that the registration is probably gone. Asks nobody."""
+        return self._watch.suspected
+
+    def is_revoked(self) -> bool:
+        """Whether to register again: `suspects_revocation`, and /whoami says so too if the policy wants it asked.
+
+        Raises:
+            HttpStatusError, TransportError, VerificationError, KeyStoreError: /whoami could not be asked.
+        """
+        if not self._watch.suspected or not self._watch.policy.whoami:
+            return self._watch.suspected
+        try:
+            self.whoami()
+        except NotForUsError:
+            return True
+        return False
 
     def close(self) -> None:
         """Close the connection; a later request opens a new one."""
@@ -155,6 +194,26 @@ class CaleClient:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Count what is not for us."""
+        try:
+            yield
+        except NotForUsError:
+            self._watch.not_for_us()
+            raise
+        self._watch.opened()
+
+    def _negotiating(self, spec: CsrSpec) -> CsrSpec:
+        """The request with what this key decrypts, tried where hardware does it."""
+        if not self._negotiate or any(one.oid.dotted_string == SMIME_CAPABILITIES for one in spec.extensions):
+            return spec
+        key = self._key
+        operations = None
+        if isinstance(key, EcDeviceKey | RsaDeviceKey) and key.info.hardware:
+            operations = dict(try_key(key))
+        return with_capabilities(spec, key.public_key(), self._policy, operations)
 
     def _registered(self) -> str:
         if self._guid is None:

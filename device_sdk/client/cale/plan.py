@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
+from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyType
 from device_sdk.model.secret import Secret
@@ -35,6 +36,8 @@ class CalePlan:
         bearer: a token instead of credentials.
         timeouts: limits of one exchange.
         proxy: proxy URL, "" for none, None for what the environment says.
+        policy: the algorithms that are accepted.
+        negotiate: whether the request says so (SMIMECapabilities); False for servers that refuse requests with extensions.
     """
 
     edge_url: str
@@ -48,6 +51,8 @@ class CalePlan:
     bearer: Secret | None = field(default=None, repr=False)
     timeouts: Timeouts = field(default_factory=Timeouts)
     proxy: str | None = None
+    policy: DecryptionPolicy = EVERYTHING
+    negotiate: bool = True
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,8 @@ class Registering:
             bearer=plan.bearer,
             timeouts=plan.timeouts,
             proxy=plan.proxy,
+            policy=plan.policy,
+            negotiate=plan.negotiate,
         )
 
     def _key(self, journal: CaleJournal) -> tuple[DeviceKey, CaleJournal]:

@@ -7,25 +7,16 @@ are the same: not for us (CALE-09, CALE-10). The client does not ask again and t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NoReturn, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from device_sdk.errors import (
-    AuthenticationRequiredError,
-    EnvelopeError,
-    HttpStatusError,
-    NotForUsError,
-    RedirectRefusedError,
-    WireError,
-)
+from device_sdk.errors import EnvelopeError, NotForUsError, WireError
 from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
 from device_sdk.model.http import HttpResponse
 from device_sdk.model.keys import PrivateKey
-from device_sdk.protocols.est.challenge import parse_challenges, schemes_of
-from device_sdk.protocols.est.redirects import REDIRECT_STATUSES
-from device_sdk.protocols.est.server_text import printable, server_text
+from device_sdk.protocols.cale.refusals import refused
 from device_sdk.wire.cale import parse_certificate, parse_guid
 from device_sdk.wire.cms import open_envelope
 
@@ -53,7 +44,7 @@ def read_registration(response: HttpResponse, key: PrivateKey, policy: Decryptio
         AuthenticationRequiredError, HttpStatusError, RedirectRefusedError: the edge device refused.
     """
     if response.status_code not in (200, 201):
-        _refused(response)
+        refused(response)
     return open_answer(response.body, key, response.url, parse_guid, policy=policy)
 
 
@@ -73,7 +64,7 @@ def read_resource(
         HttpStatusError, RedirectRefusedError: the edge device refused.
     """
     if response.status_code != 200:
-        _refused(response)
+        refused(response)
 
     def parse(plaintext: bytes) -> bytes:
         if check is not None:
@@ -90,7 +81,7 @@ def read_whoami(response: HttpResponse, key: PrivateKey, policy: DecryptionPolic
         NotForUsError, HttpStatusError, RedirectRefusedError: as read_resource.
     """
     if response.status_code != 200:
-        _refused(response)
+        refused(response)
 
     return open_answer(
         response.body, key, response.url, lambda plaintext: own_certificate(plaintext, key), policy=policy
@@ -169,31 +160,3 @@ def _spki(public_key: object) -> bytes:
         raise WireError("a key of an unknown kind")
     encoded: bytes = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return encoded
-
-
-def _refused(response: HttpResponse) -> NoReturn:
-    """Raise what any status but success means; what the server said is shown and never parsed as a result."""
-    status, said = response.status_code, server_text(response)
-    if status == 401:
-        raise AuthenticationRequiredError(
-            f"{response.url}: the edge device wants a proof of identity, or refused the one given",
-            hint="give a user name and password, a bearer token or a client certificate",
-            url=response.url,
-            status_code=status,
-            server_text=said,
-            schemes=schemes_of(parse_challenges(response.header_values("WWW-Authenticate"))),
-        )
-    if status in REDIRECT_STATUSES:
-        location = printable(response.header("Location") or "", 200)
-        raise RedirectRefusedError(
-            f"{response.url}: redirect refused: a GUID and a proof of identity stay where they belong",
-            url=response.url,
-            status_code=status,
-            location=location or None,
-        )
-    raise HttpStatusError(
-        f"{response.url}: the edge device answered {status}" + (f": {said}" if said else ""),
-        url=response.url,
-        status_code=status,
-        server_text=said,
-    )

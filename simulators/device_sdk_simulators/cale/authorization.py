@@ -7,7 +7,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.cale import headers
-from device_sdk_simulators.cale.capabilities import extension_in, fit, read_capabilities
+from device_sdk_simulators.cale.capabilities import EXTENSION, extension_in, fit, read_capabilities
 from device_sdk_simulators.cale.certificates import Owner, make_certificate
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
 from device_sdk_simulators.cale.decoy import DEFAULT_KIND, PublicKey, kind_of, mark_of, stand_in_key
@@ -104,7 +104,7 @@ class AuthorizationServer:
         if len(identity) > _LONGEST_NAME:
             raise HttpError(403, f"the identity has more than {_LONGEST_NAME} characters, and makes no common name")
         cipher = self._cipher(request)
-        csr = read_csr(decode_body(request.body, _CSR_LABELS), self._policy)
+        csr = self._read_csr(decode_body(request.body, _CSR_LABELS))
         registration = Registration(self._owner(identity), _encryption_key(csr), _capabilities(csr))
         guid = str(uuid.UUID(bytes=os.urandom(16), version=4))
         self._records.add(CsrRecord(guid, identity, csr.csr.public_bytes(Encoding.DER), self._clock()))
@@ -166,7 +166,7 @@ class AuthorizationServer:
 
     def _read(self, record: CsrRecord) -> Registration | None:
         try:
-            csr = read_csr(record.csr, self._policy)
+            csr = self._read_csr(record.csr)
             return Registration(self._owner(record.identity), _encryption_key(csr), _capabilities(csr))
         except HttpError:
             # the policy has changed since: this key does not count any more
@@ -184,6 +184,11 @@ class AuthorizationServer:
         owner = like.owner if like else self._owner("nobody")
         key = stand_in_key(kind_of(like.public_key) if like else DEFAULT_KIND, mark)
         return Registration(owner, key, like.capabilities if like else None)
+
+    def _read_csr(self, der: bytes) -> CertificationRequest:
+        """A request, which may say what its key decrypts whatever else is certified."""
+        known = self._policy.copied_extensions | {EXTENSION.dotted_string}
+        return read_csr(der, replace(self._policy, copied_extensions=known))
 
     def _certificate(self, registration: Registration, lifetime: timedelta | None) -> x509.Certificate:
         """Valid for one request, or for no time at all (CALE-50: what /whoami shows cannot be used)."""
