@@ -1,0 +1,64 @@
+"""What the other side of a protocol did or said."""
+
+from __future__ import annotations
+
+from device_sdk.errors.base import DeviceSdkError
+
+
+class RemoteProtocolError(DeviceSdkError):
+    """The peer broke the protocol; `url` is the endpoint, `status_code` what it answered."""
+
+    code = "remote-protocol"
+    exit_code = 7
+    url: str | None = None
+    status_code: int | None = None
+
+
+class HttpStatusError(RemoteProtocolError):
+    """The server refused; `server_text` is what it said (bounded, printable), `retry_after_s` when it asked to wait."""
+
+    code = "http-status"
+    server_text: str | None = None
+    retry_after_s: float | None = None
+
+
+class AuthenticationRequiredError(HttpStatusError):
+    """401: no credentials, or they were refused; `schemes` are the ones offered."""
+
+    code = "authentication-required"
+    schemes: tuple[str, ...] | None = None
+
+
+class RedirectRefusedError(RemoteProtocolError):
+    """A redirect that must not be followed; `location` is where it pointed."""
+
+    code = "redirect-refused"
+    location: str | None = None
+
+
+class CertificateMismatchError(RemoteProtocolError):
+    """The issued certificate is not one for the key or the trust anchors of this request."""
+
+    code = "certificate-mismatch"
+
+
+class ServerKeyError(RemoteProtocolError):
+    """A key the server generated, or the way it is protected, is not what was asked for; the key was not kept."""
+
+    code = "server-key"
+
+
+class CsrAttributesError(RemoteProtocolError):
+    """What /csrattrs asks for contradicts itself, is below the local policy, or cannot be made; `asked` are its words."""
+
+    code = "csr-attributes"
+    asked: tuple[str, ...] | None = None
+
+
+class EnrolmentPendingError(DeviceSdkError):
+    """202: the request was accepted and is not decided; ask again after `retry_after_s` seconds."""
+
+    code = "pending"
+    exit_code = 8
+    url: str | None = None
+    retry_after_s: float | None = None

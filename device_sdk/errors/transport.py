@@ -1,0 +1,60 @@
+"""No connection, or it broke."""
+
+from __future__ import annotations
+
+from device_sdk.errors.base import DeviceSdkError
+
+
+class TransportError(DeviceSdkError):
+    """No connection, or it broke; `url` is the endpoint; `request_sent` is False if nothing of the request was sent."""
+
+    code = "transport"
+    exit_code = 5
+    url: str | None = None
+    request_sent: bool | None = None
+
+
+class TransportTimeoutError(TransportError):
+    """Nothing came in time; `timeout_s` is the limit that was reached."""
+
+    code = "timeout"
+    timeout_s: float | None = None
+
+
+class ProxyRefusedError(TransportError):
+    """The proxy opened no tunnel; `proxy` is its address, `status_code` what it answered (407: it wants a password)."""
+
+    code = "proxy-refused"
+    proxy: str | None = None
+    status_code: int | None = None
+
+
+class TruncatedResponseError(TransportError):
+    """The response ended before it was complete."""
+
+    code = "truncated"
+
+
+class ResponseTooLargeError(TransportError):
+    """The response is larger than `limit_bytes`."""
+
+    code = "too-large"
+    limit_bytes: int | None = None
+
+
+class TlsError(TransportError):
+    """The handshake failed for a reason other than the server's identity."""
+
+    code = "tls"
+
+
+class TlsKeyUnavailableError(TlsError):
+    """This Python's TLS library cannot be given a hardware key."""
+
+    code = "tls-key-unavailable"
+
+
+class SrpUnavailableError(TlsError):
+    """This Python's TLS library has no certificate-less TLS (SRP), or does not let it be reached."""
+
+    code = "srp-unavailable"

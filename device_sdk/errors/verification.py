@@ -1,0 +1,41 @@
+"""Checked and found bad."""
+
+from __future__ import annotations
+
+from device_sdk.errors.base import DeviceSdkError
+
+
+class VerificationError(DeviceSdkError):
+    """Checked and found bad; `url` is the endpoint where there is one."""
+
+    code = "verification"
+    exit_code = 6
+    url: str | None = None
+
+
+class ServerNotTrustedError(VerificationError):
+    """The server's certificate has no valid path to a trust anchor; `reason` is the TLS library's word for it."""
+
+    code = "server-not-trusted"
+    reason: str | None = None
+
+
+class ServerNotAuthorizedError(VerificationError):
+    """A trusted certificate, but neither the name fits the URL nor may id-kp-cmcRA stand in for it."""
+
+    code = "server-not-authorized"
+    names: tuple[str, ...] | None = None
+
+
+class FingerprintMismatchError(VerificationError):
+    """No CA certificate the server showed has a pinned fingerprint; `seen` are the SHA-256 values it showed."""
+
+    code = "fingerprint-mismatch"
+    seen: tuple[str, ...] | None = None
+
+
+class SharedSecretError(VerificationError):
+    """Certificate-less TLS failed: this side or the server does not know `user`'s password; which one cannot be told."""
+
+    code = "shared-secret"
+    user: str | None = None
