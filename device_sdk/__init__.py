@@ -9,7 +9,15 @@ from device_sdk._version import __version__
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without importing typing
 if TYPE_CHECKING:
-    from device_sdk.client.cale import CaleAuth, CaleClient
+    from device_sdk.client.cale import (
+        CaleAdapter,
+        CaleApplication,
+        CaleAuth,
+        CaleClient,
+        CaleExchange,
+        CalePlan,
+        RevocationPolicy,
+    )
     from device_sdk.client.device import Device, EnrolmentPlan, RenewalPlan
     from device_sdk.client.est import EstClient
     from device_sdk.client.est.bootstrap import bootstrap
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
     from device_sdk.model.compatibility import Compatibility
     from device_sdk.model.credentials import Credentials
     from device_sdk.model.csr import Asked, CsrSpec, DeviceAttributes, NewName
+    from device_sdk.model.decryption import DecryptionPolicy
     from device_sdk.model.keys import KeyType
     from device_sdk.model.secret import Secret
     from device_sdk.model.trust import ServerTrust, TlsIdentity
@@ -37,11 +46,16 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Asked": "device_sdk.model.csr",
+    "CaleAdapter": "device_sdk.client.cale",
+    "CaleApplication": "device_sdk.client.cale",
     "CaleAuth": "device_sdk.client.cale",
     "CaleClient": "device_sdk.client.cale",
+    "CaleExchange": "device_sdk.client.cale",
+    "CalePlan": "device_sdk.client.cale",
     "Compatibility": "device_sdk.model.compatibility",
     "Credentials": "device_sdk.model.credentials",
     "CsrSpec": "device_sdk.model.csr",
+    "DecryptionPolicy": "device_sdk.model.decryption",
     "Device": "device_sdk.client.device",
     "DeviceAttributes": "device_sdk.model.csr",
     "DeviceSdkError": "device_sdk.errors",
@@ -51,6 +65,7 @@ _HOMES = {
     "KeyType": "device_sdk.model.keys",
     "NewName": "device_sdk.model.csr",
     "RenewalPlan": "device_sdk.client.device",
+    "RevocationPolicy": "device_sdk.client.cale",
     "Secret": "device_sdk.model.secret",
     "ServerTrust": "device_sdk.model.trust",
     "TlsIdentity": "device_sdk.model.trust",
@@ -72,11 +87,16 @@ _HOMES = {
 
 __all__ = [
     "Asked",
+    "CaleAdapter",
+    "CaleApplication",
     "CaleAuth",
     "CaleClient",
+    "CaleExchange",
+    "CalePlan",
     "Compatibility",
     "Credentials",
     "CsrSpec",
+    "DecryptionPolicy",
     "Device",
     "DeviceAttributes",
     "DeviceSdkError",
@@ -86,6 +106,7 @@ __all__ = [
     "KeyType",
     "NewName",
     "RenewalPlan",
+    "RevocationPolicy",
     "Secret",
     "ServerTrust",
     "TlsIdentity",

@@ -10,31 +10,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from device_sdk.client.cale.adapter import CaleAdapter
     from device_sdk.client.cale.application import CaleApplication
     from device_sdk.client.cale.auth import CaleAuth
     from device_sdk.client.cale.client import CaleClient, CaleResponse
     from device_sdk.client.cale.files import MAX_FILE_BYTES, decrypt
     from device_sdk.client.cale.plan import CaleOutcome, CalePlan
+    from device_sdk.protocols.cale.exchange import CaleExchange
+    from device_sdk.protocols.cale.revocation import RevocationPolicy
 
 _HOMES = {
+    "CaleAdapter": "device_sdk.client.cale.adapter",
     "CaleApplication": "device_sdk.client.cale.application",
     "CaleAuth": "device_sdk.client.cale.auth",
     "CaleClient": "device_sdk.client.cale.client",
+    "CaleExchange": "device_sdk.protocols.cale.exchange",
     "CaleOutcome": "device_sdk.client.cale.plan",
     "CalePlan": "device_sdk.client.cale.plan",
     "CaleResponse": "device_sdk.client.cale.client",
+    "RevocationPolicy": "device_sdk.protocols.cale.revocation",
     "MAX_FILE_BYTES": "device_sdk.client.cale.files",
     "decrypt": "device_sdk.client.cale.files",
 }
 
 __all__ = [
     "MAX_FILE_BYTES",
+    "CaleAdapter",
     "CaleApplication",
     "CaleAuth",
     "CaleClient",
+    "CaleExchange",
     "CaleOutcome",
     "CalePlan",
     "CaleResponse",
+    "RevocationPolicy",
     "decrypt",
 ]
 
