@@ -125,6 +125,7 @@ def open_answer(
     except EnvelopeError:
         plaintext = None
     result = None if plaintext is None else _parsed(plaintext, parse)
+    del plaintext  # a traceback keeps the variables of its frames, and crash reporters send them
     # raised here so that no cause hangs on it
     if result is None:
         raise not_for_us(url)
@@ -134,6 +135,7 @@ def open_answer(
 def read_plaintext(plaintext: bytes, url: str, parse: Callable[[bytes], Result]) -> Result:
     """What was decrypted elsewhere, read as `open_answer` does; NotForUsError for anything else than was asked for."""
     result = _parsed(plaintext, parse)
+    del plaintext
     if result is None:
         raise not_for_us(url)
     return result
