@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import cale
 import enrolment
 import latency
 import load
@@ -65,6 +66,18 @@ def _rates(title: str, rows: Iterable[tuple[str, float, float]]) -> None:
         print(f"{name:14} {ours:10.0f}/s {raw:10.0f}/s {ours / raw:6.0%}")
 
 
+def _messages(pkcs11: Path, tpm: Path, directory: Path) -> None:
+    _heading("Encrypted messages of 1 KiB opened per second, one thread; the key's bare operation in turns with them")
+    print(f"{'key':22} {'message':22} {'opened':>9} {'bare, SDK':>10} {'bare, C':>10} {'share':>6}")
+    for row in cale.rates(pkcs11, tpm, directory):
+        raw = f"{row.raw:8.0f}/s" if row.raw else " " * 10
+        share = row.opened / (row.raw or row.bare)
+        print(f"{row.key:22} {row.message:22} {row.opened:7.0f}/s {row.bare:8.0f}/s {raw} {share:6.0%}")
+    _heading("One message of 1 KiB, RSA-2048 in a file: median wall time (smallest to largest), peak memory")
+    for name, figure in cale.processes(directory):
+        print(f"{name:50} {figure}")
+
+
 def main() -> None:
     """Measure everything and print it."""
     print(
@@ -79,6 +92,7 @@ def main() -> None:
         pkcs11, tpm = rates.compile_probes(directory)
         _rates("SoftHSM token: operations per second, one thread", rates.token_rates(pkcs11))
         _rates("swtpm: operations per second, one thread", rates.tpm_rates(tpm, directory))
+        _messages(pkcs11, tpm, directory)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-/* The raw limit of a PKCS#11 token: C_SignInit+C_Sign (or C_DecryptInit+C_Decrypt) in a loop, one session, no Python.
-   usage: raw_pkcs11 MODULE TOKEN-LABEL OBJECT-LABEL sign-ec|sign-rsa|decrypt-rsa SECONDS   (PIN in the environment: PIN)
-   prints operations per second. For decrypt-rsa the ciphertext is read from standard input. */
+/* The raw limit of a PKCS#11 token: C_SignInit+C_Sign (or C_DecryptInit+C_Decrypt, or C_DeriveKey with what it takes to
+   read and drop the result) in a loop, one session, no Python.
+   usage: raw_pkcs11 MODULE TOKEN-LABEL OBJECT-LABEL sign-ec|sign-rsa|decrypt-rsa|agree-ec SECONDS   (PIN in the environment: PIN)
+   prints operations per second. For decrypt-rsa the ciphertext, for agree-ec the peer's point is read from standard input. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +57,7 @@ int main(int argc, char **argv) {
     if (argc != 6) return 2;
     module = dlopen(argv[1], RTLD_NOW);
     if (!module) { fprintf(stderr, "%s\n", dlerror()); return 1; }
-    int rsa = strstr(argv[4], "rsa") != NULL, decrypt = !strncmp(argv[4], "decrypt", 7);
+    int rsa = strstr(argv[4], "rsa") != NULL, decrypt = !strncmp(argv[4], "decrypt", 7), agree = !strncmp(argv[4], "agree", 5);
     double seconds = atof(argv[5]);
     const char *pin = getenv("PIN");
     CK_SESSION_HANDLE session;
@@ -70,13 +71,26 @@ int main(int argc, char **argv) {
     /* SHA-256 DigestInfo for RSA, a bare digest for ECDSA */
     static const CK_BYTE prefix[] = {0x30, 0x31, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1, 5, 0, 4, 0x20};
     CK_ULONG length = 32;
-    if (decrypt) length = fread(input, 1, sizeof input, stdin);
+    if (decrypt || agree) length = fread(input, 1, sizeof input, stdin);
     else if (rsa) { memcpy(input, prefix, sizeof prefix); length = 51; }
+    /* CK_ECDH1_DERIVE_PARAMS without a KDF; CKM_ECDH1_DERIVE; a session's generic secret of 32 bytes that may be read */
+    struct { CK_ULONG kdf, shared_length; void *shared; CK_ULONG length; void *point; } parameters = {1, 0, NULL, length, input};
+    CK_MECHANISM derivation = {0x1050UL, &parameters, sizeof parameters};
+    CK_ULONG class = 4, type = 0x10, bytes = 32;
+    CK_BYTE yes = 1, no = 0;
+    CK_ATTRIBUTE wanted[] = {{0, &class, sizeof class}, {0x100, &type, sizeof type}, {0x161, &bytes, sizeof bytes},
+                             {0x103, &no, 1}, {0x162, &yes, 1}, {1, &no, 1}};
     long done = 0;
     double start = now(), end;
     do {
         CK_ULONG size = sizeof output;
-        if (decrypt) {
+        if (agree) {
+            CK_OBJECT_HANDLE secret;
+            CK_ATTRIBUTE value = {0x11, output, sizeof output};
+            CALL(C_DeriveKey, session, &derivation, key, wanted, 6UL, &secret);
+            CALL(C_GetAttributeValue, session, secret, &value, 1UL);
+            CALL(C_DestroyObject, session, secret);
+        } else if (decrypt) {
             CALL(C_DecryptInit, session, &mechanism, key);
             CALL(C_Decrypt, session, input, length, output, &size);
         } else {

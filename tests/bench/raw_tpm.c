@@ -1,5 +1,5 @@
-/* The raw limit of a TPM: Esys_Sign (or Esys_RSA_Decrypt) on a loaded key in a loop, no Python.
-   usage: raw_tpm TCTI sign-ec|sign-rsa|decrypt-rsa SECONDS     prints operations per second */
+/* The raw limit of a TPM: Esys_Sign (or Esys_RSA_Decrypt, Esys_ECDH_ZGen) on a loaded key in a loop, no Python.
+   usage: raw_tpm TCTI sign-ec|sign-rsa|decrypt-rsa|agree-ec SECONDS     prints operations per second */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +38,7 @@ static TPM2B_PUBLIC template(int rsa) {
 
 int main(int argc, char **argv) {
     if (argc != 4) return 2;
-    int rsa = strstr(argv[2], "rsa") != NULL, decrypt = !strncmp(argv[2], "decrypt", 7);
+    int rsa = strstr(argv[2], "rsa") != NULL, decrypt = !strncmp(argv[2], "decrypt", 7), agree = !strncmp(argv[2], "agree", 5);
     double seconds = atof(argv[3]);
     TSS2_TCTI_CONTEXT *tcti;
     ESYS_CONTEXT *esys;
@@ -59,10 +59,16 @@ int main(int argc, char **argv) {
     TPM2B_PUBLIC_KEY_RSA plain = {.size = 32}, *cipher = NULL;
     if (decrypt)
         CALL(Esys_RSA_Encrypt(esys, key, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &plain, &padding, &outside, &cipher));
+    TPM2B_ECC_POINT *ephemeral = NULL, *shared;
+    if (agree)
+        CALL(Esys_ECDH_KeyGen(esys, key, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &shared, &ephemeral));
     long done = 0;
     double start = now(), end;
     do {
-        if (decrypt) {
+        if (agree) {
+            CALL(Esys_ECDH_ZGen(esys, key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, ephemeral, &shared));
+            Esys_Free(shared);
+        } else if (decrypt) {
             TPM2B_PUBLIC_KEY_RSA *message;
             CALL(Esys_RSA_Decrypt(esys, key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, cipher, &padding, &outside, &message));
             Esys_Free(message);

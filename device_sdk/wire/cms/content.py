@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESCCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from device_sdk.wire.cms import oids
@@ -15,6 +15,7 @@ from device_sdk.wire.cms.definite import encode_element
 from device_sdk.wire.cms.reader import SEQUENCE, SET, Reader
 
 MIN_TAG_BYTES = _DEFAULT_TAG_BYTES = 12
+_FULL_TAG_BYTES = 16
 
 _CONTENT = 0x80  # [0] IMPLICIT OCTET STRING
 _AUTHENTICATED_ATTRIBUTES, _UNAUTHENTICATED_ATTRIBUTES = 0xA1, 0xA2
@@ -63,6 +64,8 @@ class EncryptedContent:
             return ChaCha20Poly1305(key).decrypt(self.iv, self.ciphertext + self.tag, self.additional)
         if self.cipher.mode == "ccm":
             return AESCCM(key, len(self.tag)).decrypt(self.iv, self.ciphertext + self.tag, self.additional)
+        if len(self.tag) == _FULL_TAG_BYTES:
+            return AESGCM(key).decrypt(self.iv, self.ciphertext + self.tag, self.additional)
         mode = modes.GCM(self.iv, self.tag, min_tag_length=MIN_TAG_BYTES)
         decryptor = Cipher(algorithms.AES(key), mode).decryptor()
         decryptor.authenticate_additional_data(self.additional)

@@ -13,12 +13,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
 from device_sdk.errors import EnvelopeError, WireError
 from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
 from device_sdk.model.http import MAX_RESPONSE_BYTES
-from device_sdk.model.shared_key import SharedKey
 from device_sdk.wire.cms import oids
 from device_sdk.wire.cms.armor import remove_armor
 from device_sdk.wire.cms.content import EncryptedContent, read_authenticated, read_cbc
@@ -90,9 +87,7 @@ def open_envelope(
 
 def candidates_of(keys: Keys) -> tuple[OpeningKey, ...]:
     """One key or several as a tuple."""
-    if isinstance(keys, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | SharedKey):
-        return (keys,)
-    return tuple(keys)
+    return tuple(keys) if isinstance(keys, Sequence) else (keys,)
 
 
 def read_envelope(
