@@ -116,29 +116,27 @@ class AuthorizationServer:
     def _validate(self, request: Request) -> Response:
         """200 and a certificate, or 403 and the useless certificate of a key that nobody has, to make a decoy with."""
         guid = headers.only(request, headers.GUID).lower()
-        registration = self._registration(guid)
-        if registration is None and self._policy.cale.decoys == "draft":
-            return Response(403, facts=self._about(guid, registration))
-        lifetime = None if registration is None else self._policy.cale_certificate_lifetime
-        certificate = self._certificate(registration or self._stranger(guid), lifetime)
-        status = 403 if registration is None else 200
-        facts = self._about(guid, registration) | {"certificate": f"{certificate.serial_number:x}"}
+        registration, known = self._who(guid)
+        facts = self._about(guid, registration, known=known)
+        if not known and self._policy.cale.decoys == "draft":
+            return Response(403, facts=facts)
+        certificate = self._certificate(registration, self._policy.cale_certificate_lifetime if known else None)
+        facts["certificate"] = f"{certificate.serial_number:x}"
         body = certificate.public_bytes(Encoding.PEM)
-        return Response(status, [("Content-Type", "application/x509")], body, facts=facts)
+        return Response(200 if known else 403, [("Content-Type", "application/x509")], body, facts=facts)
 
     def _who_am_i(self, request: Request) -> Response:
         cipher = self._cipher(request)
         guid = headers.only(request, headers.GUID).lower()
-        registration = self._registration(guid)
-        certificate = self._certificate(registration or self._stranger(guid), None)
-        plaintext = padded(certificate.public_bytes(Encoding.PEM), PEM, self._policy.cale.padding)
-        if registration is None:
-            plaintext = os.urandom(len(plaintext))
-        response = self._sealed(plaintext, certificate, cipher, misleading=False)
-        if registration is None and self._policy.cale.decoys == "draft":
+        registration, known = self._who(guid)
+        certificate = self._certificate(registration, None)
+        real = padded(certificate.public_bytes(Encoding.PEM), PEM, self._policy.cale.padding)
+        noise = os.urandom(len(real))
+        response = self._sealed(real if known else noise, certificate, cipher, misleading=False)
+        if not known and self._policy.cale.decoys == "draft":
             # section 4.3: "a random salt large enough to be reasonably mistaken"
             response.body = wrap(base64.b64encode(os.urandom(len(base64.b64decode(response.body)))), 64, b"\n")
-        response.facts = self._about(guid, registration)
+        response.facts = self._about(guid, registration, known=known)
         return response
 
     def _revoke(self, request: Request) -> Response:
@@ -160,10 +158,6 @@ class AuthorizationServer:
         grants = self._policy.cale.grants
         return Owner(identity, self._organization, grants.get(identity, grants.get("", ())))
 
-    def _registration(self, guid: str) -> Registration | None:
-        record = self._records.find(guid)
-        return None if record is None or record.revoked else self._read(record)
-
     def _read(self, record: CsrRecord) -> Registration | None:
         try:
             csr = self._read_csr(record.csr)
@@ -172,18 +166,23 @@ class AuthorizationServer:
             # the policy has changed since: this key does not count any more
             return None
 
-    def _stranger(self, guid: str) -> Registration:
-        """Somebody like those who are registered, for a GUID that is not, or not any more (CALE-36).
+    def _who(self, guid: str) -> tuple[Registration, bool]:
+        """Who is behind a GUID, and whether that counts; if not, somebody like those who are registered (CALE-36).
 
         A revoked client keeps the kind of its key. Anybody else is like the next registration on a ring of GUIDs: kinds
-        are as frequent as among clients, and a new client changes nobody but its neighbours.
+        are as frequent as among clients, and a new client changes nobody but its neighbours. The work is the same for all,
+        so that its time says nothing.
         """
         mark = mark_of(self._secret, guid)
-        record = self._records.find(guid) or self._records.next_to(str(uuid.UUID(bytes=mark[:16])))
+        own, neighbour = self._records.find(guid), self._records.next_to(str(uuid.UUID(bytes=mark[:16])))
+        record = own or neighbour
         like = self._read(record) if record else None
         owner = like.owner if like else self._owner("nobody")
         key = stand_in_key(kind_of(like.public_key) if like else DEFAULT_KIND, mark)
-        return Registration(owner, key, like.capabilities if like else None)
+        stranger = Registration(owner, key, like.capabilities if like else None)
+        if like is None or own is None or own.revoked:
+            return stranger, False
+        return like, True
 
     def _read_csr(self, der: bytes) -> CertificationRequest:
         """A request, which may say what its key decrypts whatever else is certified."""
@@ -205,9 +204,9 @@ class AuthorizationServer:
         fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=misleading)
         return Response(200, fields, wrap(base64.b64encode(message), 64, b"\n"))
 
-    def _about(self, guid: str, registration: Registration | None) -> dict[str, object]:
-        known = {"owner": registration.owner.name} if registration else {"decoy": True}
-        return {"registration": self._tag(guid), **known}
+    def _about(self, guid: str, registration: Registration, *, known: bool) -> dict[str, object]:
+        who: dict[str, object] = {"owner": registration.owner.name} if known else {"decoy": True}
+        return {"registration": self._tag(guid)} | who
 
     def _tag(self, guid: str) -> str:
         """What stands for a GUID in the log: who reads logs must not be able to ask in somebody's name."""

@@ -90,6 +90,7 @@ class Decoys:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._durations: OrderedDict[str, deque[float]] = OrderedDict()
+        self._validations: deque[float] = deque(maxlen=_ANSWERS)
         self._kinds: OrderedDict[bytes, KeyKind] = OrderedDict()
 
     def learn(self, path: str, message: bytes) -> None:
@@ -97,11 +98,12 @@ class Decoys:
         length, aead = ciphertext_length(message)
         self._sizes.learn(path, length, aead=aead)
 
-    def took(self, path: str, seconds: float) -> None:
-        """Remember how long a real answer took."""
+    def took(self, path: str, validation_s: float, answer_s: float) -> None:
+        """Remember how long the validation of a real request took, and then its answer."""
         with self._lock:
+            self._validations.append(validation_s)
             for key in (path, ""):
-                _kept(self._durations, key, lambda: deque(maxlen=_ANSWERS)).append(seconds)
+                _kept(self._durations, key, lambda: deque(maxlen=_ANSWERS)).append(answer_s)
 
     def remember(self, guid: str, certificate: x509.Certificate) -> None:
         """Remember the kind of key behind a GUID, for times when the authorization server does not say."""
@@ -133,11 +135,20 @@ class Decoys:
         message = seal(plaintext, like, cipher, hardened=self._policy.cale_hardened)
         return wrap(base64.b64encode(message), 64, b"\n")
 
-    def wait(self, path: str, started: float) -> None:
-        """Let as much time go by since `started` (time.monotonic) as one of the last answers on this path took."""
+    def wait(self, path: str, started: float, validated: float | None) -> None:
+        """Let as much time go by as one of the last answers on this path took.
+
+        Args:
+            path: of the request.
+            started: when it came (time.monotonic).
+            validated: when the authorization server had answered; None if it was not asked, or gave no answer. A validation
+                takes as long for strangers, so that only the time after it has to be made up.
+        """
         with self._lock:
             durations = tuple(self._durations.get(path, ()) or self._durations.get("", ()) or (0.0,))
-        self._sleep(max(0.0, started + secrets.choice(durations) - time.monotonic()))
+            validations = tuple(self._validations) or (0.0,)
+        begin = started + secrets.choice(validations) if validated is None else validated
+        self._sleep(max(0.0, begin + secrets.choice(durations) - time.monotonic()))
 
     def wait_for_slot(self, started: float) -> None:
         """Let every answer, real or not, leave at a multiple of the slot after its request."""

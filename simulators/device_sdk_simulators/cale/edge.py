@@ -37,6 +37,7 @@ class _Errand:
     second_proof: str | None
     correlation: str
     started: float = field(default_factory=time.monotonic)
+    validated: float | None = None
     facts: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -165,6 +166,7 @@ class EdgeDevice:
     def _resource(self, errand: _Errand) -> Response:
         try:
             valid, certificate = self._validate(errand)
+            errand.validated = time.monotonic()
             if certificate is not None:
                 self._decoys.remember(errand.guid, certificate)
             if not valid or certificate is None:
@@ -177,7 +179,7 @@ class EdgeDevice:
         if response.status != 200:
             return self._failure(errand, f"the origination server answered with {response.status}")
         self._learn(errand, response)
-        self._decoys.took(errand.request.path, time.monotonic() - errand.started)
+        self._decoys.took(errand.request.path, errand.validated - errand.started, time.monotonic() - errand.validated)
         return response
 
     def _validate(self, errand: _Errand) -> tuple[bool, x509.Certificate | None]:
@@ -231,7 +233,7 @@ class EdgeDevice:
         cipher = fit(errand.cipher, like) if like else errand.cipher
         body = self._decoys.make(path, errand.guid, like, cipher)
         fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=not errand.is_whoami)
-        self._decoys.wait(path, errand.started)
+        self._decoys.wait(path, errand.started, errand.validated)
         return Response(200, fields, body, facts={"decoy": True, "reason": reason})
 
     def _cipher(self, request: Request) -> ContentCipher:
