@@ -84,9 +84,12 @@ def _hint(status: int, later_s: float | None) -> str | None:
 
 def _retry_after(response: HttpResponse) -> float | None:
     """Seconds; a date is read by the server's own clock, as this layer has none."""
+    asked = response.header("Retry-After") or ""
     try:
         now = parsedate_to_datetime(response.header("Date") or "").astimezone(UTC)
     except (ValueError, TypeError, OverflowError):
-        now = datetime.max.replace(tzinfo=UTC)
-    asked_s = read_retry_after(response.header("Retry-After"), now)
+        if not asked.strip().isdecimal():
+            return None
+        now = datetime.min.replace(tzinfo=UTC)  # seconds mean the same at any time
+    asked_s = read_retry_after(asked, now)
     return None if asked_s is None else min(asked_s, MAX_RETRY_AFTER_S)
