@@ -1,6 +1,6 @@
 """A program that uses requests gains CALE in one line: answers arrive encrypted to a key that stays in its hardware.
 
-usage: python examples/cale_with_requests.py KEY_URI EDGE_URL ANCHORS_FILE USER PASSWORD_FILE
+usage: python examples/cale_with_requests.py STATE_DIR KEY_URI EDGE_URL ANCHORS_FILE USER PASSWORD_FILE PATH...
 """
 
 from __future__ import annotations
@@ -14,23 +14,35 @@ from cryptography import x509
 import device_sdk
 
 
-def main(key_uri: str, edge_url: str, anchors_file: str, user: str, password_file: str) -> None:
-    # once: make a key and register it
+def register(state: str, key_uri: str, edge_url: str, trust: device_sdk.ServerTrust, user: str, password: str) -> None:
+    """Once: make a key and register it; killed half way, the next start goes on. `device-sdk cale register` does the same."""
+    plan = device_sdk.CalePlan(
+        edge_url,
+        trust,
+        device_sdk.CsrSpec(device_sdk.parse_dn("CN=reader-1")),
+        key_uri=key_uri,
+        key_type=device_sdk.KeyType.RSA_2048,
+        credentials=device_sdk.Credentials(user, device_sdk.Secret(password)),
+    )
+    device_sdk.CaleApplication(state).register(plan)
+
+
+def main(
+    state: str, key_uri: str, edge_url: str, anchors_file: str, user: str, password_file: str, *paths: str
+) -> None:
     trust = device_sdk.ServerTrust(tuple(x509.load_pem_x509_certificates(Path(anchors_file).read_bytes())))
-    credentials = device_sdk.Credentials(user, device_sdk.Secret(Path(password_file).read_text().strip()))
-    key = device_sdk.create_key(key_uri, "rsa-2048", reuse=True)
-    with device_sdk.CaleClient(edge_url, trust, key, credentials=credentials) as client:
-        guid = client.register(device_sdk.CsrSpec(device_sdk.parse_dn("CN=reader-1"))).guid
+    if not Path(state, "cale", "default.json").exists():
+        register(state, key_uri, edge_url, trust, user, Path(password_file).read_text().strip())
 
     # the program as it was, with one line more: session.auth
     session = requests.Session()
     session.mount(edge_url, device_sdk.HardwareTlsAdapter(trust))
-    session.auth = device_sdk.CaleAuth(key, guid, origin=edge_url)
-    print(session.get(f"{edge_url}/resource", timeout=30).text)
-    key.close()
+    session.auth = device_sdk.CaleAuth.from_state(state)
+    for path in paths:
+        print(session.get(edge_url + path, timeout=30).json())
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 6:
+    if len(sys.argv) < 8:
         sys.exit(__doc__)
     main(*sys.argv[1:])

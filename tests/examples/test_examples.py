@@ -5,15 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from device_sdk_simulators.cale.processes import RoleProcess
 from device_sdk_simulators.server import ReferenceServer
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-LISTED = {"enrol_with_token.py", "enrol_with_tpm.py", "cale_with_requests.py"}
+LISTED = {
+    "enrol_with_token.py",
+    "enrol_with_tpm.py",
+    "cale_with_requests.py",
+    "cale_upstream.py",
+    "cale_asyncio.py",
+}
 
 
 def _run(name: str, *words: str | Path) -> str:
@@ -58,10 +68,48 @@ def test_enrol_with_tpm(swtpm: Swtpm, est_server: ReferenceServer, tmp_path: Pat
     assert said.strip().endswith(str(serials[-1]))
 
 
+@pytest.fixture
+def upstream(tmp_path: Path) -> Iterator[str]:
+    """The example that knows nothing of CALE."""
+    port_file = tmp_path / "port"
+    command = [sys.executable, EXAMPLES / "cale_upstream.py", port_file]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 30
+        while not (port_file.exists() and port_file.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port_file.read_text()}"
+        process.kill()
+
+
+@pytest.fixture
+def edge(upstream: str, tmp_path: Path) -> Iterator[RoleProcess]:
+    """`device-sdk-sim cale edge --upstream`, in a process of its own."""
+    process = RoleProcess(
+        "edge", ["--state", str(tmp_path / "edge"), "--upstream", upstream, "--user", "reader"]
+    ).start()
+    yield process
+    process.stop()
+
+
 @pytest.mark.slow
-def test_cale_with_requests(softhsm_token: SoftHsm, cale_server: ReferenceServer, tmp_path: Path) -> None:
+def test_the_one_line_story(edge: RoleProcess, upstream: str, softhsm_token: SoftHsm, tmp_path: Path) -> None:
+    """An application untouched, an edge in front, and a client with one line more; then the same without requests."""
+    words = (tmp_path / "state", softhsm_token.uri_of("cale-key"), edge.url, str(edge.facts["ca_file"]),
+             str(edge.facts["user"]), str(edge.facts["password_file"]))  # fmt: skip
+    assert urllib.request.urlopen(f"{upstream}/meter/1").read() == b'{"kWh": 4711}'  # noqa: S310  # our own server
+    for _ in range(2):  # the second time it is registered already
+        said = _run("cale_with_requests.py", *words, "/meter/1", "/meter/2")
+        assert said == "{'kWh': 4711}\n{'kWh': 42}\n"
+    assert _run("cale_asyncio.py", tmp_path / "state", words[3], "/meter/1", "/meter/2") == said
+    paths = [entry["path"] for entry in edge.log()]
+    assert paths.count("/registration") == 1
+    assert paths.count("/meter/1") == 3
+
+
+@pytest.mark.slow
+def test_cale_with_requests_in_front_of_all_roles(cale_server: ReferenceServer, tmp_path: Path) -> None:
     said = _run(
-        "cale_with_requests.py", softhsm_token.uri_of("cale-key"), cale_server.cale_url, cale_server.ca_file,
-        str(cale_server.user), cale_server.password_file,
+        "cale_with_requests.py", tmp_path / "state", f"file:{tmp_path}/key.pem", cale_server.cale_url,
+        cale_server.ca_file, str(cale_server.user), cale_server.password_file, "/resource",
     )  # fmt: skip
-    assert '{"foo": "bar"}' in said
+    assert said == "{'foo': 'bar'}\n"
