@@ -37,6 +37,7 @@ KeyKind: TypeAlias = int | ec.EllipticCurve
 DEFAULT_KIND: KeyKind = 2048
 _ANSWERS = 64
 _MOST = 4096
+_PRIME_FLOOR = math.isqrt(2**127) + 1
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -58,12 +59,23 @@ def stand_in_key(kind: KeyKind, mark: bytes) -> PublicKey:
     forgotten at once.
     """
     if isinstance(kind, int):
-        number = int.from_bytes(hashlib.shake_256(mark).digest((kind + 7) // 8))
-        modulus = number & ((1 << kind) - 1) | 1 << (kind - 1) | 1
-        return rsa.RSAPublicNumbers(65537, modulus).public_key()
+        return rsa.RSAPublicNumbers(65537, _modulus_like(kind, mark)).public_key()
     number = int.from_bytes(hashlib.shake_256(mark).digest((kind.key_size + 7) // 8))
     # one bit less than the curve's: below its order
     return ec.derive_private_key(number & ((1 << (kind.key_size - 1)) - 1) | 1, kind).public_key()
+
+
+def _modulus_like(bits: int, mark: bytes) -> int:
+    """An odd number of so many bits, as large as products of two primes are.
+
+    Who asks often enough sees how large a modulus is: no encrypted key is larger. Primes are made between 2^(k-1/2) and 2^k
+    (FIPS 186-5 appendix A.1.3), so moduli are rarely near the ends of their range.
+    """
+    digest = hashlib.shake_256(mark).digest(16 + (bits + 7) // 8)
+    factors = (_PRIME_FLOOR + (int.from_bytes(digest[at : at + 8]) * (2**64 - _PRIME_FLOOR) >> 64) for at in (0, 8))
+    top = math.prod(factors)
+    rest = int.from_bytes(digest[16:]) & ((1 << (bits - 128)) - 1)
+    return top << (bits - 128) | rest | 1
 
 
 class Decoys:
