@@ -35,9 +35,11 @@ KeyKind: TypeAlias = int | ec.EllipticCurve
 """Bits of an RSA key, or a curve."""
 
 DEFAULT_KIND: KeyKind = 2048
-_ANSWERS = 64
+_ANSWERS = 256
+_ALIKE = 16
 _MOST = 4096
 _PRIME_FLOOR = math.isqrt(2**127) + 1
+_SPIN_S = 0.0002
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -101,8 +103,7 @@ class Decoys:
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._durations: OrderedDict[str, deque[float]] = OrderedDict()
-        self._validations: deque[float] = deque(maxlen=_ANSWERS)
+        self._durations: OrderedDict[str, deque[tuple[float, float]]] = OrderedDict()
         self._kinds: OrderedDict[bytes, KeyKind] = OrderedDict()
 
     def learn(self, path: str, message: bytes) -> None:
@@ -113,9 +114,8 @@ class Decoys:
     def took(self, path: str, validation_s: float, answer_s: float) -> None:
         """Remember how long the validation of a real request took, and then its answer."""
         with self._lock:
-            self._validations.append(validation_s)
             for key in (path, ""):
-                _kept(self._durations, key, lambda: deque(maxlen=_ANSWERS)).append(answer_s)
+                _kept(self._durations, key, lambda: deque(maxlen=_ANSWERS)).append((validation_s, answer_s))
 
     def remember(self, guid: str, certificate: x509.Certificate) -> None:
         """Remember the kind of key behind a GUID, for times when the authorization server does not say."""
@@ -157,17 +157,26 @@ class Decoys:
                 takes as long for strangers, so that only the time after it has to be made up.
         """
         with self._lock:
-            durations = tuple(self._durations.get(path, ()) or self._durations.get("", ()) or (0.0,))
-            validations = tuple(self._validations) or (0.0,)
-        begin = started + secrets.choice(validations) if validated is None else validated
-        self._sleep(max(0.0, begin + secrets.choice(durations) - time.monotonic()))
+            known = tuple(self._durations.get(path, ()) or self._durations.get("", ()) or ((0.0, 0.0),))
+        if validated is None:
+            self._sleep_until(started + sum(secrets.choice(known)))
+            return
+        # what slows a validation slows the answer to it: one of those that were like this one
+        alike = sorted(known, key=lambda one: abs(one[0] - (validated - started)))[:_ALIKE]
+        self._sleep_until(validated + secrets.choice(alike)[1])
 
     def wait_for_slot(self, started: float) -> None:
         """Let every answer, real or not, leave at a multiple of the slot after its request."""
         slot = self._policy.cale.slot_s
         if slot > 0:
             elapsed = time.monotonic() - started
-            self._sleep(max(0.0, started + slot * math.ceil(elapsed / slot) - time.monotonic()))
+            self._sleep_until(started + slot * math.ceil(elapsed / slot))
+
+    def _sleep_until(self, target: float) -> None:
+        self._sleep(max(0.0, target - _SPIN_S - time.monotonic()))
+        while time.monotonic() < target:
+            # a sleep ends late by as much as would tell a decoy in a few hundred requests
+            pass
 
     def tag(self, guid: str) -> str:
         """What stands for a GUID in the log."""

@@ -79,7 +79,7 @@ class Upstream:
         codings = response.headers.get_all("Transfer-Encoding") or []
         if response.headers.defects or len(set(lengths)) > 1 or (lengths and codings) or len(codings) > 1:
             raise HopProtocolError(f"{self._url}: the answer can be read in two ways")
-        if (lengths and not lengths[0].isascii()) or any(not one.isdigit() for one in lengths):
+        if not all(re.fullmatch(r"[0-9]{1,18}", one) for one in lengths):
             raise HopProtocolError(f"{self._url}: Content-Length is not a number")
         if codings and codings[0].strip().lower() != "chunked":
             raise HopProtocolError(f"{self._url}: unknown Transfer-Encoding")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import io
+import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -262,7 +263,7 @@ def _collected(app: WSGIApplication, environ: WSGIEnvironment) -> Response:
             body += piece
             if len(body) > _MOST_OUT:
                 raise HopProtocolError(f"the application's answer has more than {_MOST_OUT} bytes")
-    if not said or not said[-1][0][:3].isdigit():
+    if not said or not re.match(r"[0-9]{3}", said[-1][0]):
         raise HopProtocolError("the application gave no status")
     return Response(int(said[-1][0][:3]), list(said[-1][1]), bytes(body))
 
