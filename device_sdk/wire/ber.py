@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from device_sdk.errors import WireError
 
 MAX_DEPTH = 64
+MAX_ELEMENTS = 200_000
 _SEQUENCE = 0x30
 
 
@@ -17,10 +18,11 @@ def element_end(data: bytes, start: int = 0) -> int:
     Definite lengths are taken at their word, indefinite ones are followed to their end-of-contents; no recursion.
 
     Raises:
-        WireError: not an element, it ends after the data, or indefinite lengths nest deeper than MAX_DEPTH.
+        WireError: not an element, it ends after the data, or indefinite lengths nest deeper than MAX_DEPTH or hold more
+            than MAX_ELEMENTS.
     """
     offset, open_elements = start, 0
-    while True:
+    for _ in range(MAX_ELEMENTS):
         if data[offset : offset + 2] == b"\0\0" and open_elements:
             offset, open_elements = offset + 2, open_elements - 1
         else:
@@ -35,6 +37,7 @@ def element_end(data: bytes, start: int = 0) -> int:
             raise WireError(f"the data ends {offset - len(data)} bytes too early", what="BER")
         if not open_elements:
             return offset
+    raise WireError(f"more than {MAX_ELEMENTS} elements inside one of indefinite length", what="BER")
 
 
 def children(contents: bytes) -> Iterator[tuple[int, bytes, bytes]]:

@@ -70,9 +70,11 @@ def read_key_transport(info: Reader) -> KeyTransport | None:
         ValueError: it cannot be read.
     """
     info.integer()
-    identifier = info.octets(_SUBJECT_KEY_IDENTIFIER) if info.next_tag == _SUBJECT_KEY_IDENTIFIER else None
-    if identifier is None:
-        info.contents(SEQUENCE)
+    identifier = None
+    if info.next_tag == SEQUENCE:
+        info.contents()  # issuer and serial number say nothing about a key
+    else:
+        identifier = info.octets(_SUBJECT_KEY_IDENTIFIER)
     algorithm = info.enter()
     name = algorithm.oid()
     encrypted_key = info.octets()
