@@ -19,6 +19,9 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)(?: [^\r\n]*)?\r?\n")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*:[ \t]*(.*)", re.DOTALL)
 _FRAMING = ("content-length", "transfer-encoding")
 _SWITCHING_PROTOCOLS = 101
+# http.client has the fields parsed by the email package, which looks into a multipart Content-Type and stumbles over
+# parameters that are numbered and not numbered at once (RFC 2231)
+_EMAIL_FAILURES = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -102,11 +105,19 @@ class Response(http.client.HTTPResponse):
         return self._fields
 
     def begin(self) -> None:
-        """Read the head."""
+        """Read the head.
+
+        Raises:
+            RemoteProtocolError, ResponseTooLargeError, TruncatedResponseError: see HeadReader.read_head.
+            http.client.HTTPException: as it comes.
+        """
         reader = cast(HeadReader, self.fp)
         reader.read_head()
         self._fields = reader.fields
-        super().begin()
+        try:
+            super().begin()
+        except _EMAIL_FAILURES as exc:
+            raise RemoteProtocolError("the response's header fields cannot be read") from exc
 
 
 def _status(line: bytes) -> int:
