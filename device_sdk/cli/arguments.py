@@ -6,6 +6,7 @@ import argparse
 import re
 
 from device_sdk.errors import ConfigurationError
+from device_sdk.model.urls import has_userinfo
 
 _PIN = re.compile(r"[?&]pin-value=", re.IGNORECASE)
 _PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/]*@", re.IGNORECASE)
@@ -17,14 +18,15 @@ def refuse_secrets(options: argparse.Namespace) -> None:
     Raises:
         ConfigurationError: there is one; the message does not repeat it.
     """
-    for value in vars(options).values():
+    for name, value in vars(options).items():
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str) and _PIN.search(text):
                 raise ConfigurationError(
                     "a PIN in an argument can be read by every user of this machine and was not used",
                     hint="name its file in the URI (pin-source=file:...), or give --key-pin-file or DEVICE_SDK_KEY_PIN",
                 )
-            if isinstance(text, str) and _PASSWORD.match(text):
+            bare = name.endswith("proxy") and isinstance(text, str) and has_userinfo(text)
+            if bare or (isinstance(text, str) and _PASSWORD.match(text)):
                 raise ConfigurationError(
                     "a user name or password in the URL of an argument can be read by every user of this machine",
                     hint="for the server give --user and --password-file; for a proxy set HTTPS_PROXY",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from device_sdk.cli.files import OutputFile
+from device_sdk.cli.files import OutputFile, write_file
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings
 from device_sdk.errors import ConfigurationError, KeyExistsError, KeyStoreError
@@ -23,7 +24,7 @@ _MODE = 0o600
 class KeyOutput:
     """A place for one private key, looked at before the key is asked for. A context manager.
 
-    A file is made for good when the key is there, complete and with mode 0600; a name that is taken is refused. A keystore
+    A file is made for good when key and certificates are there, complete and with mode 0600; a name that is taken is refused. A keystore
     is opened, which asks for its PIN, and the name has to be free. Should the import fail afterwards all the same, the key
     goes to a rescue file, for which there is room already.
 
@@ -49,19 +50,23 @@ class KeyOutput:
             self._require_room(self._uri)
         self._file = OutputFile(self._path, mode=_MODE)
 
-    def store(self, private_key: Secret) -> dict[str, str]:
+    def store(self, private_key: Secret, certificates: bytes) -> dict[str, str]:
         """Put the key there; says where it is, for the result.
+
+        A file gets the certificates as well, behind the key: what comes with one answer is stored in one step, and a power
+        cut leaves both or neither.
 
         Args:
             private_key: DER PrivateKeyInfo.
+            certificates: the chain, PEM.
 
         Raises:
             KeyStoreError: the import failed; the hint says where the key is.
-            ConfigurationError: the file could not be written.
+            ConfigurationError: the file could not be written, or somebody made one of that name meanwhile; the hint says
+                where the key is then.
         """
         if self._uri is None:
-            _require_free(self._path, rescued=False)
-            self._file.write(_pem(private_key))
+            self._write_file(_pem(private_key) + certificates)
             return {"key_file": self._path}
         from device_sdk.keystores import registry
 
@@ -69,9 +74,19 @@ class KeyOutput:
             with registry.import_key(self._uri, private_key, pin=pin_provider(self._settings)) as key:
                 return {"key_uri": key.info.uri}
         except KeyStoreError as error:
-            self._file.write(_pem(private_key))
+            self._file.write(_pem(private_key) + certificates)
             error.hint = f"the key is in {self._path}; `device-sdk keys import` can try again, then delete that file"
             raise
+
+    def _write_file(self, content: bytes) -> None:
+        try:
+            _require_free(self._path, rescued=False)
+        except ConfigurationError as error:
+            rescue = f"{self._path}.{token_hex(4)}"
+            write_file(rescue, content, mode=_MODE)
+            error.hint = f"somebody made it while the server was asked; the key is in {rescue}"
+            raise
+        self._file.write(content)
 
     def _require_room(self, uri: str) -> None:
         """The keystore answers, its PIN is right, and the name is free."""

@@ -54,7 +54,7 @@ class Output:
     def say(self, words: str) -> None:
         """Words for the person at the terminal."""
         with suppress(OSError):
-            print(words, file=sys.stderr)
+            print(one_line(words), file=sys.stderr)
 
     def progress(self, words: str) -> None:
         """Words only a curious person wants (-v)."""
@@ -67,7 +67,7 @@ class Output:
 
     def failure(self, words: str, facts: Mapping[str, object], rescued: Mapping[str, object] | None = None) -> None:
         """The same for an error that is not one of the SDK's."""
-        self.say(f"device-sdk: {one_line(words)}")
+        self.say(f"device-sdk: {words}")
         if self.as_json:
             with suppress(ConfigurationError, BrokenPipeError):
                 self._print(json.dumps({"error": facts} | dict(rescued or {}), default=plain) + "\n")

@@ -43,8 +43,10 @@ def name_of(name: x509.Name) -> str:
     """A name as RFC 4514 writes it, with words for the types that devices have and the RFC names by numbers only."""
     from cryptography.x509.oid import NameOID
 
+    from device_sdk.wire.names import shown_name
+
     words = {NameOID.SERIAL_NUMBER: "serialNumber", NameOID.EMAIL_ADDRESS: "emailAddress", NameOID.TITLE: "title"}
-    return name.rfc4514_string(words)
+    return shown_name(name, words)
 
 
 def describe(certificate: x509.Certificate) -> dict[str, object]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.errors import DeviceSdkError, StateCorruptError
 from device_sdk.model.secret import SecretProvider
+from device_sdk.wire.names import shown_name
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -179,13 +180,13 @@ class Doctor:
         if not chain:
             return "warning", "not enrolled yet", "device-sdk enroll"
         if "clock" in self._bad:
-            return "skipped", f"{chain[0].subject.rfc4514_string()}: the clock cannot say", None
+            return "skipped", f"{shown_name(chain[0].subject)}: the clock cannot say", None
         decision = Device(self._path).needs_renewal(now=self.now())
         if chain[0].not_valid_after_utc < self.now():
             return "failed", decision.reason, "device-sdk enroll --again"
         if decision.needed:
             return "warning", decision.reason, "device-sdk renew"
-        return "ok", f"{chain[0].subject.rfc4514_string()}: {decision.reason}", None
+        return "ok", f"{shown_name(chain[0].subject)}: {decision.reason}", None
 
     def _anchors(self) -> Verdict:
         anchors = self._snapshot()[2]

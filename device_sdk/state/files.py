@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -52,7 +53,7 @@ def refuse_strangers(path: Path) -> None:
         StateError: others own it or may write to it, or it cannot be looked at.
     """
     try:
-        status = path.stat()
+        link, status = path.lstat(), path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
@@ -61,6 +62,12 @@ def refuse_strangers(path: Path) -> None:
         ) from error
     except ValueError as error:
         raise _no_path(path, error) from error
+    if stat.S_ISLNK(link.st_mode) and link.st_uid not in (0, os.geteuid()):
+        raise StateError(
+            f"{path}: is a symbolic link of another user (uid {link.st_uid}), who may lead it anywhere",
+            hint="name the directory itself",
+            path=str(path),
+        )
     if status.st_uid not in (0, os.geteuid()):
         raise StateError(
             f"{path}: belongs to another user (uid {status.st_uid}), who may change what this device trusts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -75,6 +75,20 @@ def parse_dn(text: str) -> x509.Name:
             raise _not_a_name(text, error) from error
     check_name(name)
     return name
+
+
+def shown_name(name: x509.Name, types: Mapping[x509.ObjectIdentifier, str] | None = None) -> str:
+    """A name for people, as RFC 4514 writes it; control characters as hex pairs, which that RFC leaves open.
+
+    Args:
+        name: from anybody's certificate or request.
+        types: words for types that the RFC knows by numbers only.
+    """
+    text = name.rfc4514_string(dict(types) if types else None)
+    return "".join(
+        char if char.isprintable() else "".join(f"\\{byte:02X}" for byte in char.encode("utf-8", "replace"))
+        for char in text
+    )
 
 
 def check_name(name: x509.Name) -> None:

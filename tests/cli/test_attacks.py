@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+from device_sdk_simulators.est import register
 
 from device_sdk.cli.files import OutputFile, write_file
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings
 from device_sdk.errors import ConfigurationError
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, Lab
 
 NOBODY = 65534
 
@@ -26,6 +31,7 @@ NOBODY = 65534
         ("csr", "--key", "pkcs11:token=x?pin-value=S3cret", "--subject", "CN=x"),
         ("est", "cacerts", "--url", "https://lab:S3cret@localhost/", "--implicit"),
         ("est", "cacerts", "--url", "https://localhost", "--implicit", "--proxy", "http://lab:S3cret@localhost:1"),
+        ("est", "cacerts", "--url", "https://localhost", "--implicit", "--proxy", "lab:S3cret@localhost:1"),
         ("renew", "--new-key", "pkcs11:token=x?pin-value=S3cret"),
     ],
 )
@@ -169,3 +175,25 @@ def test_hostile_configuration_is_one_line(cli: Cli, tmp_path: Path, text: str) 
         tmp_path / "c.toml",
     )
     cli.fails(2, *words)
+
+
+def test_names_in_certificates_move_no_cursor_and_begin_no_line(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server, or a device that asks for a name, does not write on the terminal of who looks at it."""
+    evil = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x\x1b]0;owned\x07\x1b[31m\r\nnote: all is well")])
+    issue = register.issue
+    monkeypatch.setattr(register, "issue", lambda authority, wish: issue(authority, replace(wish, subject=evil)))
+    state = ("--state", lab.state)
+    results = [
+        lab.cli.ok("est", "enroll", *lab.trust, *lab.login, "--key", lab.key(), "--subject", "CN=x", "--json"),
+        lab.cli.ok(*lab.enroll_words(f"file:{lab.keys}/router.pem")),
+        lab.cli.ok("show", *state),
+        lab.cli.ok("show", *state, "--json"),
+    ]
+    listing = subprocess.run(
+        [Path(sys.executable).parent / "device-sdk-sim", "list", "--state", lab.server.state],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for text in [*(one.out + one.err for one in results), listing.stdout]:
+        assert text.replace("\n", "").isprintable()
+        assert "\nnote: all is well" not in text
+    assert r"\1B]0\;owned\07" in results[2].out

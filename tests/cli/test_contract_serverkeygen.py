@@ -54,6 +54,32 @@ def test_a_key_encrypted_to_a_shared_secret(skg: Lab, tmp_path: Path) -> None:
     assert skg.server.log()[-1]["private_key"] == "encrypted"
 
 
+def test_the_key_file_has_the_certificates_too(skg: Lab, tmp_path: Path) -> None:
+    """One step stores both: a power cut before --out is written costs nothing (EST-202)."""
+    key, out = tmp_path / "key.pem", tmp_path / "cert.pem"
+    skg.cli.ok(*words(skg, *shared(skg), "--key-out", key, "--out", out))
+    assert key.read_bytes().endswith(out.read_bytes())
+    require_pair(key, key, skg)
+
+
+def test_a_name_taken_while_the_server_was_asked_costs_no_key(skg: Lab, tmp_path: Path, monkeypatch) -> None:
+    """Somebody makes the file in the meantime: it stays as it is, and the key goes beside it."""
+    key, out = tmp_path / "key.pem", tmp_path / "cert.pem"
+    answer = skg.server.est.server_keys.answer
+
+    def slowly(request, route):
+        key.write_text("somebody else's\n")
+        return answer(request, route)
+
+    method, _ = skg.server.est._operations["serverkeygen"]
+    monkeypatch.setitem(skg.server.est._operations, "serverkeygen", (method, slowly))
+    said = skg.cli.fails(2, *words(skg, *shared(skg), "--key-out", key, "--out", out))
+    assert key.read_text() == "somebody else's\n"
+    (beside,) = tmp_path.glob("key.pem.*")
+    assert str(beside) in said
+    require_pair(beside, out, skg)
+
+
 @pytest.mark.parametrize("kind", ["ec-p384", "rsa-2048"])
 def test_a_key_encrypted_to_a_key_of_ours(kind: str, skg: Lab, tmp_path: Path) -> None:
     """The decryption key may be the one that authenticates TLS, or another."""

@@ -123,3 +123,12 @@ def test_what_cannot_be_a_path_is_an_error_of_ours(tmp_path: Path, path: str) ->
         if name != "all cale":
             with pytest.raises(StateError):
                 call()
+
+
+def test_a_link_of_somebody_elses_is_not_followed(full: StateDirectory, tmp_path: Path) -> None:
+    """Also where the kernel's protected_symlinks is off; a link of one's own is fine."""
+    link = tmp_path / "link"
+    link.symlink_to(full.path)
+    assert "refused" not in in_private_users(StateDirectory(link), "true")
+    words = in_private_users(StateDirectory(link), f'chown -h {NOBODY if os.getuid() == 0 else 1} "$2"')
+    assert words.count("symbolic link of another user") == 3

@@ -90,7 +90,7 @@ def _store(generated: ServerKey, place: KeyOutput, file: OutputFile, out: Output
     pem = pem_of(generated.chain)
     data = {"certificate": describe(generated.certificate), "pem": pem.decode(), "notes": list(generated.differences)}
     try:
-        data |= place.store(generated.private_key)
+        data |= place.store(generated.private_key, pem)
     except (KeyStoreError, ConfigurationError) as error:
         return _not_stored(error, pem, data, file, out)
     return deliver(file, pem, data, out)
@@ -103,7 +103,7 @@ def _store_early(early: ClockError, place: KeyOutput, file: OutputFile, out: Out
     if early.pem is None or not isinstance(early.private_key, Secret):
         raise early
     try:
-        where = place.store(early.private_key)
+        where = place.store(early.private_key, early.pem.encode())
     except (KeyStoreError, ConfigurationError) as error:
         return _not_stored(error, early.pem.encode(), {"pem": early.pem}, file, out)
     try:

@@ -8,6 +8,7 @@ from cryptography import x509
 
 from device_sdk.state import DeviceState, Journal, StateDirectory
 from device_sdk.state.pem import fingerprint
+from device_sdk.wire.names import shown_name
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class DeviceStatus:
 def describe(certificate: x509.Certificate) -> dict[str, object]:
     """A certificate as data."""
     return {
-        "subject": certificate.subject.rfc4514_string(),
-        "issuer": certificate.issuer.rfc4514_string(),
+        "subject": shown_name(certificate.subject),
+        "issuer": shown_name(certificate.issuer),
         "serial": f"{certificate.serial_number:x}",
         "not_before": certificate.not_valid_before_utc.isoformat(),
         "not_after": certificate.not_valid_after_utc.isoformat(),

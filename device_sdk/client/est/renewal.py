@@ -9,6 +9,7 @@ from cryptography import x509
 from device_sdk.errors import LocalProtocolError
 from device_sdk.model.csr import CsrSpec, DeviceAttributes
 from device_sdk.wire.csrattrs import CsrAttributes
+from device_sdk.wire.names import shown_name
 
 
 def renewal_spec(certificate: x509.Certificate, extra: CsrSpec | None = None) -> CsrSpec:
@@ -44,8 +45,8 @@ def require_same_identity(csr: x509.CertificateSigningRequest, certificate: x509
     """
     if csr.subject.public_bytes() != certificate.subject.public_bytes():
         raise LocalProtocolError(
-            f"the renewal would ask for the subject {csr.subject.rfc4514_string()!r}, "
-            f"the certificate has {certificate.subject.rfc4514_string()!r}"
+            f"the renewal would ask for the subject {shown_name(csr.subject)!r}, "
+            f"the certificate has {shown_name(certificate.subject)!r}"
         )
     if set(alternative_names(csr)) != set(alternative_names(certificate)):
         raise LocalProtocolError("the renewal would ask for other subject alternative names than the certificate has")

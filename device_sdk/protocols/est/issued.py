@@ -14,6 +14,7 @@ from device_sdk.errors import CertificateMismatchError, ClockError, Verification
 from device_sdk.model.csr import NewName
 from device_sdk.model.keys import PublicKey
 from device_sdk.protocols.est.ca_certificates import spki
+from device_sdk.wire.names import shown_name
 from device_sdk.wire.path import CLOCK_ALLOWANCE, find_path, is_self_signed, name_of
 
 
@@ -123,8 +124,8 @@ def _differences(
 ) -> Iterable[str]:
     subject = csr.subject if new_name is None else new_name.subject or x509.Name([])
     if certificate.subject.public_bytes() != subject.public_bytes() and certificate.subject != subject:
-        asked = subject.rfc4514_string() or "(empty)"
-        got = certificate.subject.rfc4514_string() or "(empty)"
+        asked = shown_name(subject) or "(empty)"
+        got = shown_name(certificate.subject) or "(empty)"
         yield f"subject: asked for {asked}, got {got}"
     got_names = _alternative_names(certificate)
     asked_names = _alternative_names(csr) if new_name is None else {repr(name) for name in new_name.san}

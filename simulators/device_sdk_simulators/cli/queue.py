@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device_sdk_simulators.cli.speaking import say
+from device_sdk_simulators.cli.speaking import printable, say
 from device_sdk_simulators.softhsm import SimulatorError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _list(options: argparse.Namespace) -> int:
         say(json.dumps(tables))
         return 0
     for name, rows in tables.items():
-        lines = ["  " + "  ".join(str(value) for value in row.values() if value not in (None, "")) for row in rows]
+        lines = ["  " + "  ".join(printable(value) for value in row.values() if value not in (None, "")) for row in rows]
         say("\n".join([f"{name}: {len(rows)}", *lines]))
     return 0
 

@@ -31,6 +31,11 @@ def say(text: str) -> None:
         raise SimulatorError(f"standard output: {error.strerror}") from error
 
 
+def printable(value: object) -> str:
+    """What clients chose (names, above all) as part of one line: nothing that moves a cursor or begins a line."""
+    return "".join(char if char.isprintable() else "?" for char in str(value))
+
+
 def complain(error: Exception) -> None:
     """Print one line about an error to standard error."""
     text = str(error)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from device_sdk_simulators.cli import option_types as types
 from device_sdk_simulators.cli.option_files import read_password
-from device_sdk_simulators.cli.speaking import UsageError, say
+from device_sdk_simulators.cli.speaking import UsageError, printable, say
 from device_sdk_simulators.softhsm import SimulatorError
 
 if TYPE_CHECKING:
@@ -102,7 +102,14 @@ def _list(database: Database, options: argparse.Namespace) -> int:
     if options.json:
         say(json.dumps({"users": names, "failures": failures}))
     else:
-        say("\n".join([*names, *(f"{who}: {count} wrong passwords in a row" for who, count in failures.items())]))
+        say(
+            "\n".join(
+                [
+                    *map(printable, names),
+                    *(f"{printable(who)}: {count} wrong passwords in a row" for who, count in failures.items()),
+                ]
+            )
+        )
     return 0
 
 
