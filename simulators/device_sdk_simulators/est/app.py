@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeAlias
+from urllib.parse import unquote
 
 from device_sdk_simulators.est.answers import base64_body
 from device_sdk_simulators.est.authorize import Client
@@ -23,6 +24,7 @@ from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.policy import LabelError, check_label
 
 PREFIX = "/.well-known/est/"
+_WELL_KNOWN = [".well-known", "est"]
 Handler: TypeAlias = Callable[[Request, Route], Response]
 
 
@@ -75,11 +77,15 @@ class EstApp:
         return well_known(path, self._policy.dialect, PREFIX).startswith("/.well-known/")
 
     def _route(self, request: Request) -> Route:
-        path = well_known(request.path, self._policy.dialect, PREFIX)
-        segments = path.removeprefix(PREFIX).split("/")
+        path = well_known(request.target.split("?", 1)[0], self._policy.dialect, PREFIX)
+        # RFC 3986 section 2.4: split, then decode, or else %2F in a name would end it
+        _root, *parts = (unquote(part) for part in path.split("/"))
+        segments = parts[2:]
+        if parts[:2] != _WELL_KNOWN or not 1 <= len(segments) <= 2:
+            raise HttpError(404, "no such operation")
         operation = segments[-1].lower()
         label = segments[0] if len(segments) == 2 else ""
-        if not path.startswith(PREFIX) or not self._has(operation) or len(segments) > 2:
+        if not self._has(operation):
             raise HttpError(404, "no such operation")
         site = self._site(label) if len(segments) == 2 else self.sites.main
         if site is None:

@@ -11,6 +11,7 @@ from device_sdk_simulators.est.binding import check_binding
 from device_sdk_simulators.est.challenges import Challenges
 from device_sdk_simulators.est.change_name import ChangedName, changed_name
 from device_sdk_simulators.est.csr import CertificationRequest
+from device_sdk_simulators.est.csr_extensions import check_names
 from device_sdk_simulators.est.csrattrs_check import check_demand
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.http.messages import HttpError, TlsFacts
@@ -62,6 +63,8 @@ class Requirements:
         name = changed_name(request.csr)
         if name is not None:
             self._may_change_name(client)
+            # what holds for the request's own names holds for those it is to get instead
+            check_names(name.subject, [] if name.san is None else [name.san], self._policy)
         # last, because it uses up the one-time password
         self.challenges.check(request)
         return binding, name

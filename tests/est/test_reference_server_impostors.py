@@ -1,0 +1,101 @@
+"""The reference server does not help one client to pass for another, or for itself (RFC 7030 section 6), over TLS."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cryptography import x509
+from device_sdk_simulators.ca.tls import TlsProfile
+
+from device_sdk.client.est import Credentials, EstClient
+from device_sdk.errors import DeviceSdkError
+from device_sdk.model.csr import CsrSpec, NewName
+from device_sdk.model.secret import Secret
+from device_sdk.model.trust import ServerTrust, TlsIdentity
+from device_sdk.wire.names import parse_dn, parse_san
+from tests.est.pki import Ca, new_key
+
+IDEVID = parse_dn("CN=lamp,serialNumber=SN-1")
+
+
+@pytest.fixture
+def connect(est_server) -> Callable[..., EstClient]:
+    anchors = tuple(x509.load_pem_x509_certificates(est_server.ca_file.read_bytes()))
+
+    def open_client(user: str | None = None, identity: TlsIdentity | None = None) -> EstClient:
+        credentials = None
+        if user is not None:
+            password = est_server.password if user == est_server.user else f"password of {user}"
+            credentials = Credentials(user, Secret(password))
+        return EstClient(est_server.url, ServerTrust(explicit=anchors), credentials=credentials, identity=identity)
+
+    return open_client
+
+
+@pytest.fixture
+def made(est_server) -> Callable[[str], TlsIdentity]:
+    """Devices of known makers, all of one subject."""
+
+    def make(maker: str) -> TlsIdentity:
+        ca, key = Ca.root(maker), new_key()
+        est_server.policy.third_party_anchors.append(ca.certificate)
+        est_server.policy.third_party_serials = {"SN-1"}
+        est_server.use_tls(TlsProfile())
+        return TlsIdentity((ca.certify(IDEVID, key.public_key()),), key)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        NewName(parse_dn("CN=x"), (parse_san("DNS:localhost"),)),
+        NewName(parse_dn("CN=x"), (parse_san("DNS:LocalHost"),)),
+        NewName(parse_dn("CN=x"), (parse_san("IP:127.0.0.1"),)),
+        NewName(san=(parse_san("DNS:other.example"), parse_san("DNS:localhost"))),
+        NewName(parse_dn("CN=localhost")),
+    ],
+    ids=["dns", "other case", "address", "no subject", "common name"],
+)
+@pytest.mark.parametrize("operation", ["simpleenroll", "fullcmc"])
+def test_est_137_the_new_name_is_not_the_servers_own(est_server, connect, made, operation, new) -> None:
+    """RFC 6402 section 2.8: the CA may refuse a name. What may not be in the request may not be in the attribute."""
+    est_server.policy.fullcmc = True
+    with connect(identity=made("Maker")) as client:
+        enroll: Any = client.fullcmc.enroll if operation == "fullcmc" else client.enroll
+        with pytest.raises(DeviceSdkError, match="is a name of this server"):
+            enroll(new_key(), CsrSpec(IDEVID, new_name=new))
+        assert est_server.est.register.entries() == []
+        # the way itself is open
+        enroll(new_key(), CsrSpec(IDEVID, new_name=NewName(parse_dn("CN=x"), (parse_san("DNS:x.example"),))))
+    assert [row["subject"] for row in est_server.est.register.entries()] == ["CN=x"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/.well-known/est/x%2Fcacerts", 404),
+        ("/.well-known/est%2Fcacerts", 404),
+        ("/.well-known%2Fest/cacerts", 404),
+        ("/.well-known/est/x%2Fy/cacerts", 404),
+        ("/.well-known/est", 404),
+        ("/.well-known/est/", 404),
+        ("/.well-known/est/%78/cacerts", 200),
+        ("/.well-known/est/x/%63acerts?a/b", 200),
+        ("/%2Ewell-known/est/cacerts", 200),
+    ],
+)
+def test_est_06_a_path_is_split_before_it_is_decoded(est_server, path, status) -> None:
+    """RFC 3986 section 2.4: an encoded slash is part of a segment and separates nothing."""
+    est_server.policy.labels = {"x"}
+    context = ssl.create_default_context(cafile=str(est_server.ca_file))
+    connection = http.client.HTTPSConnection("localhost", est_server.port, context=context, timeout=20)
+    try:
+        connection.request("GET", path)
+        assert connection.getresponse().status == status
+    finally:
+        connection.close()
