@@ -40,7 +40,12 @@ CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 
 # added to tables that databases of earlier versions have without them
 _LATER_COLUMNS = {
-    "certificates": {"ca": "TEXT NOT NULL DEFAULT ''", "label": "TEXT NOT NULL DEFAULT ''", "holder": "TEXT"},
+    "certificates": {
+        "ca": "TEXT NOT NULL DEFAULT ''",
+        "label": "TEXT NOT NULL DEFAULT ''",
+        "holder": "TEXT",
+        "lineage": "TEXT",
+    },
     "requests": {"serial": "TEXT"},
 }
 
@@ -80,8 +85,12 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One atomic, durable change; everything is undone if the block raises."""
+        """One atomic, durable change; everything is undone if the block raises. A block in another one is part of that."""
         with self._lock:
+            if self._connection.in_transaction:
+                # of this thread: others wait for the lock
+                yield self._connection
+                return
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection

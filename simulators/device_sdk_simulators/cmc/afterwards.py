@@ -4,34 +4,41 @@ from __future__ import annotations
 
 from pyasn1_alt_modules import rfc6402
 
-from device_sdk_simulators.ca.names import same_name
 from device_sdk_simulators.cmc.answer import SUCCESS, Status
 from device_sdk_simulators.cmc.desk import Case, Desk
 from device_sdk_simulators.cmc.refusal import BAD_CERT_ID, CmcRefusedError
-from device_sdk_simulators.cmc.revocation import find_certificate, revoke
+from device_sdk_simulators.cmc.revocation import find_issued, revocable
 
 
 class Afterwards(Desk):
     """Revocation and confirmation; a Full PKI Response MUST be returned for both."""
 
     def revoke(self, case: Case) -> None:
-        """RevokeRequest, signed, or without signature and with the shared secret; CmcRefusedError."""
+        """RevokeRequest, signed, or without signature and with the shared secret; CmcRefusedError.
+
+        What is revoked already stays so and counts as done: the client may have lost the answer.
+        """
         control = case.full.controls[rfc6402.id_cmc_revokeRequest]
         by_secret = case.message.signer is None and control.value["passphrase"].isValue
         client = None if by_secret else self.author(case)
+        site, database = case.route.site, self.shared.database
+        found = revocable(control, client, site, database, self.store)
         self.once(case)
-        serial = revoke(control, client, case.route.site, self.shared.database, self.store)
-        case.facts |= {"revoked_serial": serial, "revocation_reason": int(control.value["reason"])}
+        reason = int(control.value["reason"])
+        with database.transaction():
+            site.register.revoke(found.serial)
+            self.store.note_revocation(found.serial, reason, "shared secret" if client is None else client.identity)
+        case.facts |= {"revoked_serial": found.serial, "revocation_reason": reason}
         case.answer.statuses = [Status(SUCCESS, (control.body_part,))]
 
     def confirm(self, case: Case) -> None:
         """ConfirmCertAcceptance by the holder of the certificate; CmcRefusedError."""
         control = case.full.controls[rfc6402.id_cmc_confirmCertAcceptance]
         client = self.author(case)
-        self.once(case)
-        certificate = find_certificate(control, self.shared.database)
-        own = client.certificate
-        if certificate is None or own is None or not same_name(own.subject, certificate.subject):
+        named: rfc6402.CMCCertId = control.value
+        found = find_issued(int(named["serialNumber"]), named["issuer"], case.route.site, self.shared.database)
+        if found is None or not found.is_of(client):
             raise CmcRefusedError(BAD_CERT_ID, "no such certificate of yours", body_parts=(control.body_part,))
-        case.facts["confirmed_serial"] = f"{certificate.serial_number:x}"
+        self.once(case)
+        case.facts["confirmed_serial"] = found.serial
         case.answer.statuses = [Status(SUCCESS, (control.body_part,))]

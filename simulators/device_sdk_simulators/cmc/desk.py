@@ -72,7 +72,11 @@ class Desk:
         return client
 
     def once(self, case: Case) -> None:
-        """CmcRefusedError for a copy. Asked after the signature was verified, so that nobody uses up others' nonces."""
+        """CmcRefusedError for a copy; from now on the message is known.
+
+        Asked when everything that proves who sent it was checked, the signature or the shared secret: strangers neither
+        use up others' nonces nor the disk. How long messages are known: see CmcStore.is_new.
+        """
         nonce = case.full.octets(rfc6402.id_cmc_senderNonce)
         if nonce is not None and not self.store.is_new(nonce, self.shared.clock()):
             part = case.full.body_part(rfc6402.id_cmc_senderNonce)

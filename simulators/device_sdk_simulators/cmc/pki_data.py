@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pyasn1.codec.der.decoder import decode
+from pyasn1.codec.der.encoder import encode
 from pyasn1.error import PyAsn1Error
 from pyasn1.type import base, char, univ
 from pyasn1_alt_modules import rfc6402
@@ -29,6 +30,9 @@ KNOWN = {
 """Controls this server processes, and what their values are."""
 
 _MAX_CONTROLS = 50
+_MAX_OCTETS = 64
+# what is kept beyond the answer: nobody needs more than a hash's length of it
+_KEPT = (rfc6402.id_cmc_senderNonce, rfc6402.id_cmc_recipientNonce, rfc6402.id_cmc_transactionId)
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,9 @@ def _controls(data: rfc6402.PKIData) -> dict[univ.ObjectIdentifier, Control]:
         value, rest = decode(bytes(values[0]), asn1Spec=KNOWN[oid])
         if rest:
             raise CmcRefusedError(BAD_REQUEST, f"control {oid} has bytes behind its value", body_parts=(number,))
+        if oid in _KEPT and len(encode(value)) > _MAX_OCTETS + 2:
+            text = f"control {oid} is longer than {_MAX_OCTETS} octets"
+            raise CmcRefusedError(BAD_REQUEST, text, body_parts=(number,))
         found[oid] = Control(number, value)
     return found
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hmac
+import sqlite3
+from dataclasses import dataclass
 
 from cryptography import x509
 from pyasn1.codec.der.encoder import encode
-from pyasn1_alt_modules import rfc6402
+from pyasn1.type import base
 
 from device_sdk_simulators.ca.names import same_name
 from device_sdk_simulators.cmc.pki_data import Control
@@ -14,55 +16,91 @@ from device_sdk_simulators.cmc.refusal import BAD_CERT_ID, BAD_IDENTITY, BAD_REQ
 from device_sdk_simulators.cmc.store import CmcStore
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.authorize import Client
+from device_sdk_simulators.est.holders import holder_of
 from device_sdk_simulators.est.site import Site
 
-_BY_SECRET = "user:cmc:"  # noqa: S105 - what identities of clients with a shared secret begin with
+_BY_SECRET = "cmc:"  # noqa: S105 - what holders begin with that are clients with a shared secret
+
+_REASONS = {*range(11)} - {7}
 
 
-def revoke(control: Control, client: Client | None, site: Site, database: Database, store: CmcStore) -> str:
-    """Revoke what the control names, and keep the reason; gives the serial number in hex.
+@dataclass(frozen=True)
+class Issued:
+    """A certificate of the CA that was asked.
 
-    What is revoked already stays so and counts as done: the client may have lost the answer.
+    Attributes:
+        certificate: what a message is about.
+        holder: the user it was issued for, as far as that is known.
+    """
+
+    certificate: x509.Certificate
+    holder: str | None
+
+    @property
+    def serial(self) -> str:
+        """In hex, as the database has it."""
+        return f"{self.certificate.serial_number:x}"
+
+    def is_of(self, client: Client) -> bool:
+        """Whether that is who holds it: the same name, and the same user; anybody can have a name, and serials are public."""
+        own = client.certificate
+        return own is not None and same_name(own.subject, self.certificate.subject) and self.holder == client.holder
+
+
+def find_issued(serial: int, issuer: base.Asn1Item, site: Site, database: Database) -> Issued | None:
+    """The certificate that this CA issued under that name and number, or None: those of other labels do not count."""
+    row: sqlite3.Row | None = database.row(
+        "SELECT der, issued_to, holder FROM certificates WHERE serial = ? AND ca = ?",
+        f"{serial:x}",
+        site.authority.name,
+    )
+    if row is None:
+        return None
+    certificate = x509.load_der_x509_certificate(row["der"])
+    if certificate.issuer.public_bytes() != bytes(encode(issuer)):
+        return None
+    return Issued(certificate, holder_of(row))
+
+
+def revocable(control: Control, client: Client | None, site: Site, database: Database, store: CmcStore) -> Issued:
+    """What the control names, if who asks may revoke it; nothing is changed yet.
+
+    Args:
+        control: the revokeRequest.
+        client: who signed; None for a message without signature, which the shared secret has to speak for.
+        site: the CA that was asked.
+        database: where certificates are.
+        store: where shared secrets are.
 
     Raises:
         CmcRefusedError: badCertId, badIdentity or badRequest.
     """
     wish, part = control.value, (control.body_part,)
-    serial = f"{int(wish['serialNumber']):x}"
-    issuer = bytes(encode(wish["issuerName"]))
-    row = database.row("SELECT der, issued_to FROM certificates WHERE serial = ?", serial)
-    known = {authority.certificate.subject.public_bytes() for authority in site.hierarchy.issuers}
-    if row is None or issuer not in known:
+    if int(wish["reason"]) not in _REASONS:
+        raise CmcRefusedError(BAD_REQUEST, "that is no CRLReason (RFC 5280 section 5.3.1)", body_parts=part)
+    found = find_issued(int(wish["serialNumber"]), wish["issuerName"], site, database)
+    if found is None:
         raise CmcRefusedError(BAD_CERT_ID, "this CA issued no such certificate", body_parts=part)
-    certificate = x509.load_der_x509_certificate(row["der"])
     if wish["passphrase"].isValue:
-        _check_secret(bytes(wish["passphrase"]), str(row["issued_to"]), store, part)
+        _check_secret(bytes(wish["passphrase"]), found, store, part)
     else:
-        _check_signer(client, certificate, part)
-    site.register.revoke(serial)
-    asked_by = "shared secret" if client is None else client.identity
-    store.note_revocation(serial, int(wish["reason"]), asked_by)
-    return serial
+        _check_signer(client, found, part)
+    return found
 
 
-def _check_secret(given: bytes, issued_to: str, store: CmcStore, part: tuple[int, ...]) -> None:
-    known = store.secret(issued_to.removeprefix(_BY_SECRET)) if issued_to.startswith(_BY_SECRET) else None
+def _check_secret(given: bytes, found: Issued, store: CmcStore, part: tuple[int, ...]) -> None:
+    holder = found.holder or ""
+    known = store.secret(holder.removeprefix(_BY_SECRET)) if holder.startswith(_BY_SECRET) else None
     if known is None or not hmac.compare_digest(known, given):
         raise CmcRefusedError(BAD_IDENTITY, "that is not the shared secret", body_parts=part, http_status=403)
 
 
-def _check_signer(client: Client | None, certificate: x509.Certificate, part: tuple[int, ...]) -> None:
+def _check_signer(client: Client | None, found: Issued, part: tuple[int, ...]) -> None:
     if client is None or client.certificate is None or client.third_party:
         raise CmcRefusedError(BAD_IDENTITY, "a certificate of this CA has to sign", body_parts=part, http_status=403)
-    if not client.registration_authority and not same_name(client.certificate.subject, certificate.subject):
+    if client.registration_authority or client.certificate == found.certificate:
+        return
+    # where no user is known, only the key of the certificate tells its holder from others of that name
+    same_key = client.certificate.public_key() == found.certificate.public_key()
+    if not found.is_of(client) or (found.holder is None and not same_key):
         raise CmcRefusedError(BAD_REQUEST, "the certificate of somebody else", body_parts=part, http_status=403)
-
-
-def find_certificate(control: Control, database: Database) -> x509.Certificate | None:
-    """The certificate that a confirmCertAcceptance names, or None (section 6.14)."""
-    named: rfc6402.CMCCertId = control.value
-    row = database.row("SELECT der FROM certificates WHERE serial = ?", f"{int(named['serialNumber']):x}")
-    certificate = None if row is None else x509.load_der_x509_certificate(row["der"])
-    if certificate is None or certificate.issuer.public_bytes() != bytes(encode(named["issuer"])):
-        return None
-    return certificate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from device_sdk_simulators.database import Database
 
@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS cmc_transactions (
   token TEXT PRIMARY KEY, transaction_id TEXT NOT NULL, request INTEGER NOT NULL, nonce BLOB NOT NULL,
   pend_time TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS cmc_messages (nonce BLOB PRIMARY KEY, seen_at TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS cmc_messages_by_age ON cmc_messages (seen_at);
 CREATE TABLE IF NOT EXISTS cmc_revocations (serial TEXT PRIMARY KEY, reason INTEGER NOT NULL, asked_by TEXT NOT NULL)
 """
 
@@ -38,7 +39,15 @@ class Waiting:
 
 
 class CmcStore:
-    """The tables of CMC in the server's database."""
+    """The tables of CMC in the server's database.
+
+    Attributes:
+        remember: for how long messages are known; longer than any signing time is accepted.
+        max_messages: how many at most, the latest.
+    """
+
+    remember = timedelta(days=1)
+    max_messages = 100_000
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -55,8 +64,20 @@ class CmcStore:
         return None if row is None else bytes(row["secret"])
 
     def is_new(self, nonce: bytes, now: datetime) -> bool:
-        """Whether a senderNonce was never seen before; from now on it was."""
-        return self._database.execute("INSERT OR IGNORE INTO cmc_messages VALUES (?, ?)", nonce, now.isoformat()) == 1
+        """Whether a senderNonce was not seen before; from now on it was.
+
+        For `remember`: a copy with a signing time is refused for that soon after it was made, so nothing is lost by
+        forgetting; one without is known for that time only.
+        """
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM cmc_messages WHERE seen_at < ?", ((now - self.remember).isoformat(),))
+            added = connection.execute("INSERT OR IGNORE INTO cmc_messages VALUES (?, ?)", (nonce, now.isoformat()))
+            # rows are numbered in the order they came
+            connection.execute(
+                "DELETE FROM cmc_messages WHERE rowid <= (SELECT max(rowid) FROM cmc_messages) - ?",
+                (self.max_messages,),
+            )
+            return added.rowcount == 1
 
     def wait(self, transaction_id: int | None, request: int, pend_time: datetime) -> Waiting:
         """Write down that a request waits; the same request gets the same token."""
