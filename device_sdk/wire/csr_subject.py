@@ -16,6 +16,9 @@ from device_sdk.wire.csrattrs_key import clash
 from device_sdk.wire.csrattrs_template import SubjectPart
 from device_sdk.wire.names import check_name
 
+# The choices of DirectoryString (RFC 5280 section 4.1.2.4), and IA5String.
+_STRINGS = frozenset(bytes([tag]) for tag in (0x0C, 0x13, 0x14, 0x16, 0x1C, 0x1E))
+
 _log = logging.getLogger(__name__)
 
 
@@ -89,11 +92,13 @@ def _check_fixed(available: list[x509.NameAttribute[str | bytes]], template: tup
 
 def _text_of(part: SubjectPart) -> str | bytes:
     """The text of a fixed part; its DER if it is no string."""
+    encoded = part.value or b""
+    if encoded[:1] not in _STRINGS:
+        return encoded
     try:
-        text = core.load(part.value or b"", strict=True).native
+        return str(core.load(encoded, strict=True).native)
     except (ValueError, TypeError):
-        return part.value or b""
-    return text if isinstance(text, str) else part.value or b""
+        return encoded
 
 
 def _fixed(part: SubjectPart) -> bytes:

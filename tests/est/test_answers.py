@@ -165,6 +165,7 @@ HTML = b"<!DOCTYPE html><html><head><title>Bad</title><style>p{}</style></head><
         (None, b"plain words", "plain words"),
         ("text/html", HTML, "Bad No & never"),
         (None, HTML, "Bad No & never"),
+        ("text/html", b"a&#" + b"9" * 5000 + b";b&#x" + b"f" * 5000 + b";&#65;&#x42;", "a b AB"),
         (
             "application/json",
             json.dumps({"error": "denied", "message": "no such device"}).encode(),

@@ -110,6 +110,13 @@ def answers(ca, est, key, **options) -> bytes:
     return one_line(certs_only(ca.certify_csr(csr_in(est.enrolment_request(key, SPEC)), **options)))
 
 
+@pytest.mark.parametrize("status", ["\xb2\xb2\xb2", "20", "2000", "-20", " 200", "2 0", ""])
+def test_rfc_9112_a_status_has_three_ascii_digits(est, ca, status):
+    saved = f"HTTP/1.1 {status} OK\r\n\r\n".encode("latin-1")
+    with pytest.raises(RemoteProtocolError, match="no status line"):
+        est.read_enrolment(saved, new_key(), SPEC, anchors=[ca.certificate])
+
+
 def test_est_139_the_answer_to_another_request(est, ca):
     """The stick of the station has many files: the key tells which belongs to which."""
     key = new_key()

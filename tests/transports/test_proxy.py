@@ -117,6 +117,8 @@ def test_proxies_that_are_not_supported(url):
         ("xample", True),
         ("EST.example:8443", False),
         ("est.example:443", True),
+        ("est.example:\xb2\xb2", True),
+        ("est.example:" + "9" * 5000, True),
         ("other, est.example", False),
         ("10.0.0.0/8", True),
     ],

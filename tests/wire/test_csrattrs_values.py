@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pyasn1.codec.der import decoder
 from pyasn1_alt_modules import rfc5280
 
-from device_sdk.errors import ConfigurationError, CsrAttributesError
+from device_sdk.errors import ConfigurationError, CsrAttributesError, WireError
 from device_sdk.model.csr import Asked, CsrSpec, DeviceAttributes, NewName
 from device_sdk.wire import csrattrs_oids as oids
 from device_sdk.wire import der
@@ -171,6 +171,15 @@ def test_est_178_a_fixed_subject_part_and_another_of_the_callers() -> None:
     both = template(der.sequence(rdn("2.5.4.11", b"\x0c\x06myDept"), rdn("2.5.4.11")))
     request = build_csr(CsrSpec(parse_dn("OU=other")), KEY, wishes=both)
     assert x509.load_der_x509_csr(request).subject == parse_dn("/OU=myDept/OU=other")
+
+
+@pytest.mark.parametrize("value", ["0703585300", "06032a0304", "020101", "0c01ff", "1304", "2480", "ff"])
+def test_est_178_a_fixed_subject_part_that_is_no_text(value: str) -> None:
+    """An ObjectDescriptor, an OID, a number, broken text: compared by its bytes, and never a foreign exception."""
+    with pytest.raises((CsrAttributesError, WireError)):
+        build_csr(
+            CsrSpec(parse_dn("OU=other")), KEY, wishes=template(der.sequence(rdn("2.5.4.11", bytes.fromhex(value))))
+        )
 
 
 def test_est_179_weak_curves_are_refused_whatever_the_server_asks() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -19,6 +20,7 @@ FORMAT = "device-sdk/est-request"
 VERSION = 1
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_HEADS = 8
+_STATUS = re.compile(r"[0-9]{3}(?![0-9])")
 _OFFLINE = ConnectionFacts(tls_version="", cipher="")
 
 
@@ -126,7 +128,7 @@ def _split_head(data: bytes, url: str) -> tuple[int, tuple[tuple[str, str], ...]
         raise TruncatedResponseError(f"{url}: the saved answer ends inside its header fields", url=url)
     first, *lines = data[:position].decode("latin-1").replace("\r\n", "\n").split("\n")
     version, _, rest = first.partition(" ")
-    if version not in ("HTTP/1.0", "HTTP/1.1", "HTTP/2", "HTTP/3") or not rest[:3].isdigit() or len(rest) < 3:
+    if version not in ("HTTP/1.0", "HTTP/1.1", "HTTP/2", "HTTP/3") or not _STATUS.match(rest):
         raise RemoteProtocolError(f"{url}: the saved answer has no status line, but {first[:40]!r}", url=url)
     pairs = (line.partition(":") for line in lines)
     fields = tuple((name.strip(), value.strip()) for name, colon, value in pairs if colon)

@@ -20,6 +20,8 @@ _NO_WORDS = (
     re.compile(r"<(script|style)\b.*?(?:</\1[^>]*>|\Z)", re.IGNORECASE | re.DOTALL),
     re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL),
     re.compile(r"<(?=[A-Za-z/!?])[^>]*(?:>|\Z)"),
+    # Python turns no more than 4300 digits into a number; the last code point, 1114111, has seven.
+    re.compile(r"&#(?:[0-9]{8,}|[xX][0-9A-Fa-f]{8,});?"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -11,6 +12,8 @@ from urllib.parse import unquote, urlsplit
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.secret import Secret
 from device_sdk.transports.https.origin import Origin, ip_of
+
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def _covers(entry: str, origin: Origin) -> bool:
         except ValueError:
             pass  # perhaps with a port
     name, _, port = entry.lower().rpartition(":")
-    if name and port.isdigit() and ("]" in name or ":" not in name):
+    if name and _PORT.fullmatch(port) and ("]" in name or ":" not in name):
         return int(port) == origin.port and _covers(name.strip("[]"), origin)
     domain = entry.lower().lstrip(".")
     return bool(domain) and (origin.host == domain or origin.host.endswith(f".{domain}"))

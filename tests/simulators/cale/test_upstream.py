@@ -205,6 +205,7 @@ class RawServer:
         b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nab",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nab",
         b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\nab",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
