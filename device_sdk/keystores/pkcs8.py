@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
-from device_sdk.errors import KeyMaterialError, MechanismUnsupportedError
+from device_sdk.errors import KeyMaterialError, MechanismUnsupportedError, WireError
 from device_sdk.model.keys import KeyType, PrivateKey, PublicKey
 from device_sdk.model.secret import Secret
+from device_sdk.wire.modest import require_modest
 
 MAX_BYTES = 16 * 1024
 """The largest structure that is read; RSA-4096 needs 2.4 KiB, and attributes may come with it."""
@@ -89,13 +90,14 @@ def _version_one(data: bytes, where: str) -> tuple[bytes, bytes | None]:
     if len(data) > MAX_BYTES:
         raise _bad(f"larger than {MAX_BYTES} bytes", where)
     try:
+        require_modest(data, "PKCS#8")
         structure = _OneAsymmetricKey.load(data, strict=True)
         version, public = structure["version"].native, structure["public_key"].native
         content = {"version": 0, "algorithm": structure["algorithm"], "private_key": structure["private_key"]}
         # publicKey comes with version 1 only (RFC 5958 section 2)
         fits = version in (0, 1) and (version == 1 or public is None)
         der = _OneAsymmetricKey(content).dump() if version == 1 else data
-    except (ValueError, TypeError, KeyError, OverflowError):
+    except (WireError, ValueError, TypeError, KeyError, OverflowError):
         fits, der, public = False, b"", None
     if not fits:
         raise _bad("not a DER PrivateKeyInfo", where)

@@ -11,6 +11,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from device_sdk.errors import WireError
 from device_sdk.model.http import MAX_RESPONSE_BYTES
 from device_sdk.wire.ber import children, is_one_sequence
+from device_sdk.wire.cms.definite import make_definite
+from device_sdk.wire.modest import require_modest
 from device_sdk.wire.transfer import LABELS_CERTS_ONLY, decode_blocks
 
 MAX_CERTIFICATES = 100
@@ -54,6 +56,7 @@ def parse_certs_only(der: bytes) -> tuple[x509.Certificate, ...]:
     """
     if not is_one_sequence(der):
         raise WireError("not one complete ASN.1 SEQUENCE", what="certs-only")
+    require_modest(der, "certs-only")
     try:
         encoded = _certificate_set(der)
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
@@ -86,7 +89,7 @@ def _certificate_set(der: bytes) -> list[bytes]:
 
 def _as_der(element: bytes) -> bytes:
     """A certificate of indefinite length in the form that was signed; any other as it is."""
-    return bytes(cms.Certificate.load(element).dump(force=True)) if element[1] == _INDEFINITE else element
+    return make_definite(element) if element[1] == _INDEFINITE else element
 
 
 def _require_no_content(encapsulated: cms.ContentInfo) -> None:

@@ -10,6 +10,7 @@ from asn1crypto import core
 
 from device_sdk.errors import WireError
 from device_sdk.wire.ber import contents_of, is_one_sequence
+from device_sdk.wire.modest import require_modest
 
 MAX_BYTES = 64 * 1024
 MAX_ELEMENTS = 256
@@ -102,6 +103,7 @@ def read_elements(der: bytes) -> tuple[Element, ...]:
     """
     if len(der) > MAX_BYTES or not is_one_sequence(der):
         raise WireError("CsrAttrs is not one complete SEQUENCE, or too large", what="CsrAttrs")
+    require_modest(der, "CsrAttrs")
     with asn1_errors("CsrAttrs"):
         entries = _CsrAttrs.load(der, strict=True)
         if len(entries) > MAX_ELEMENTS:

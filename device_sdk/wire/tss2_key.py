@@ -15,6 +15,7 @@ from asn1crypto import core
 
 from device_sdk.errors import WireError
 from device_sdk.wire.ber import is_one_sequence
+from device_sdk.wire.modest import require_modest
 
 OWNER_HIERARCHY = 0x40000001
 """Parent value of a key below the primary key that the standard template makes in the owner hierarchy."""
@@ -109,6 +110,7 @@ class Tss2Key:
         if len(data) > MAX_BYTES:
             raise WireError(f"larger than {MAX_BYTES} bytes", what=_WHAT)
         der = data if is_one_sequence(data) else _unarmour(data)
+        require_modest(der, _WHAT)
         try:
             structure = _TpmKey.load(der, strict=True)
             values = structure.native

@@ -162,6 +162,11 @@ CASES = [
     Case("EST-110", "a length of four gibibytes", cacerts(one_line(b"\x30\x84\xff\xff\xff\xff\x06")), PROTOCOL),
     Case("EST-110", "ten thousand levels", cacerts(one_line(nested(10_000))), PROTOCOL),
     Case("EST-110", "indefinite lengths without an end", cacerts(one_line(b"\x30\x80" * 5000)), PROTOCOL),
+    Case("EST-110", "an OID of half a mebibyte", cacerts(one_line(tlv(0x30, tlv(0x06, b"\x81" * 500_000 + b"\x01")))), PROTOCOL),
+    Case("EST-160", "a refusal with a character of five thousand digits", lambda host: host.answer(cacerts=lambda _s: http(
+        404, b"<html>&#" + b"9" * 5000 + b";", ("Content-Type", "text/html"))), HttpStatusError),
+    Case("EST-171", "csrattrs: an OID of sixty kilobytes", attributes(one_line(tlv(0x30, tlv(0x06, b"\x81" * 60_000 + b"\x01")))),
+         PROTOCOL),
     Case("EST-110", "more after the message", cacerts(lambda h: one_line(certs_only(h.ca.certificate) + b"\x30\x00")), PROTOCOL),
     Case("EST-171", "csrattrs: noise", attributes(base64.b64encode(b"\xff" * 100)), PROTOCOL),
     Case("EST-171", "csrattrs: HTML", attributes(b"<html>", "text/html"), PROTOCOL),
