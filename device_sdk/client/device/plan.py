@@ -14,6 +14,7 @@ from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec, NewName, ValueSource
 from device_sdk.model.keys import KeyType
 from device_sdk.model.trust import Pin, TlsIdentity
+from device_sdk.state.fields import format_time
 from device_sdk.transports.base import Timeouts
 
 if TYPE_CHECKING:
@@ -186,5 +187,5 @@ class RenewalDecision:
 
     def to_json(self) -> dict[str, object]:
         """The same as data for `--json`; times are RFC 3339."""
-        times = {"not_after": self.not_after.isoformat(), "renew_at": self.renew_at.isoformat()}
+        times = {"not_after": format_time(self.not_after), "renew_at": format_time(self.renew_at)}
         return {"needed": self.needed, "reason": self.reason, "anchors_only": self.anchors_only} | times

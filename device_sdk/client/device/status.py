@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from device_sdk.state import DeviceState, Journal, StateDirectory
+from device_sdk.state.fields import format_time
 from device_sdk.state.pem import fingerprint
 from device_sdk.wire.names import shown_name
 
@@ -50,7 +51,7 @@ class DeviceStatus:
             "intermediates": [describe(certificate) for certificate in self.chain[1:]],
             "anchors": [describe(certificate) for certificate in self.anchors],
             "anchors_file": str(self.directory.anchors_file) if self.anchors else None,
-            "time_floor": self.state.time_floor.isoformat() if self.state.time_floor else None,
+            "time_floor": format_time(self.state.time_floor),
             "under_way": None if journal is None else under_way(journal),
             "findings": list(self.findings),
         }
@@ -62,8 +63,8 @@ def describe(certificate: x509.Certificate) -> dict[str, object]:
         "subject": shown_name(certificate.subject),
         "issuer": shown_name(certificate.issuer),
         "serial": f"{certificate.serial_number:x}",
-        "not_before": certificate.not_valid_before_utc.isoformat(),
-        "not_after": certificate.not_valid_after_utc.isoformat(),
+        "not_before": format_time(certificate.not_valid_before_utc),
+        "not_after": format_time(certificate.not_valid_after_utc),
         "sha256": fingerprint(certificate),
     }
 
@@ -75,6 +76,6 @@ def under_way(journal: Journal) -> dict[str, object]:
         "phase": journal.phase.value,
         "key_uri": journal.key_uri,
         "url": journal.url,
-        "since": journal.since.isoformat(),
-        "retry_at": journal.retry_at.isoformat() if journal.retry_at else None,
+        "since": format_time(journal.since),
+        "retry_at": format_time(journal.retry_at),
     }
