@@ -82,6 +82,17 @@ def test_every_key_type_verifies(make: Callable[[], PrivateKey], algorithm: str)
     assert csr_by_pyasn1(request) == ({}, {})
 
 
+def test_est_134_a_key_signs_whatever_usage_it_asks_for() -> None:
+    """RFC 7030 section 4.2.1: a key certified for encipherment only still signs its own request."""
+    usage = x509.KeyUsage(False, False, True, False, False, False, False, False, False)
+    asked = x509.Extension(x509.KeyUsage.oid, True, usage)
+    request = build_csr(replace(ROUTER, extensions=(asked,)), rsa.generate_private_key(65537, 2048))
+    assert "Key Encipherment" in judged(request)
+    loaded = x509.load_der_x509_csr(request)
+    assert loaded.is_signature_valid
+    assert loaded.extensions.get_extension_for_class(x509.KeyUsage).value == usage
+
+
 def test_everything_the_caller_gave_is_there() -> None:
     """EST-32, EST-33, EST-177: serialNumber, SAN of every type, hardwareModuleName, macAddress, challengePassword."""
     san = ("DNS:a.example", "IP:192.0.2.1", "IP:2001:db8::1", "URI:urn:dev:1", "email:a@b.example", "dirName:CN=x")
