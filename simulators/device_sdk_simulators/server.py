@@ -251,6 +251,9 @@ class ReferenceServer:
             "password_file": str(self.password_file) if self.user is not None else None,
             "state": str(self.state),
             "log_file": str(self._audit.path),
+            "label_ca_files": {
+                label: str(directory_of(self.state, label) / "anchors.pem") for label in sorted(self.policy.own_cas)
+            },
             "pid": os.getpid(),
         } | (self.srp.describe(in_url(self._name)) if self.srp else {})
 

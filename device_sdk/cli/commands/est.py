@@ -61,7 +61,7 @@ def _add_pair(operation: argparse.ArgumentParser, name: str) -> None:
     words = "the current certificate, with its chain" if renewing else "certificate for TLS; its key is --key"
     operation.add_argument("--cert", metavar="FILE", required=renewing, help=words)
     if name in ("enroll", "reenroll"):
-        add_settings(operation, *inputs.IDENTITY)
+        add_settings(operation, *inputs.IDENTITY, *inputs.CHALLENGES)
         operation.add_argument("--new-key", metavar="URI", help="certify this key instead of --key")
         operation.add_argument(
             "--change-name",
@@ -122,7 +122,7 @@ def _cacerts(options: argparse.Namespace, settings: Settings, out: Output) -> in
         client = opened.enter_context(_client(settings, out, _pair(options, settings, opened)))
         found = client.cacerts(wait_s=inputs.wait(settings), progress=waiting.patience(out))
         for ignored in found.ignored:
-            out.progress(f"ignored {name_of(ignored.certificate.subject)}: {ignored.reason}")
+            out.say(f"note: ignored {name_of(ignored.certificate.subject)}: {ignored.reason}")
         pem = pem_of((*found.anchors, *found.intermediates))
         data = {
             "anchors": [describe(certificate) for certificate in found.anchors],
@@ -134,6 +134,8 @@ def _cacerts(options: argparse.Namespace, settings: Settings, out: Output) -> in
 
 
 def _csrattrs(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    from device_sdk.wire import csrattrs_oids as oids
+
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
         client = opened.enter_context(_client(settings, out, _pair(options, settings, opened)))
@@ -143,6 +145,9 @@ def _csrattrs(options: argparse.Namespace, settings: Settings, out: Output) -> i
             "signatures": [wish.name for wish in wishes.signatures],
             "mac_address": wishes.wants_mac,
             "channel_binding": wishes.wants_binding,
+            "otp": oids.OTP_CHALLENGE in wishes.challenges,
+            "revocation": oids.REVOCATION_CHALLENGE in wishes.challenges,
+            "identity_linking": oids.EST_IDENTITY_LINKING in wishes.challenges,
             "extensions": [wish.oid for wish in wishes.extensions],
             "subject_attributes": [*wishes.subject_types, *(part.oid for part in wishes.subject or ())],
             "unknown": [element.oid for element in wishes.unknown],
@@ -185,7 +190,7 @@ def _enrolment_spec(settings: Settings, identity: TlsIdentity | None, *, change_
     """What the settings say; a device that has a certificate is called the same in the next one."""
     from dataclasses import replace
 
-    spec = inputs.csr_spec(settings, nameless=True)
+    spec = inputs.with_challenges(inputs.csr_spec(settings, nameless=True), settings)
     if identity is None or (not change_name and (list(spec.subject) or spec.san)):
         return spec
     leaf = identity.chain[0]
@@ -203,7 +208,7 @@ def _reenroll(options: argparse.Namespace, settings: Settings, out: Output) -> i
 
     # subject and names are the certificate's (RFC 7030 section 4.2.2); only the MAC address can be added
     device, values = inputs.device_attributes(settings), inputs.values(settings)
-    wanted = CsrSpec(x509.Name([]), device=device, values=values)
+    wanted = inputs.with_challenges(CsrSpec(x509.Name([]), device=device, values=values), settings)
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
         identity = inputs.tls_identity(options.cert, settings.require("key.uri"), settings, opened)

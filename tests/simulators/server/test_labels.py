@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -154,3 +155,11 @@ def test_the_commands_know_labels(tmp_path):
     assert sim("rollover", "--state", state, "--label", "red").returncode == 0
     done = sim("rollover", "--state", state, "--label", "shared")
     assert (done.returncode, "no CA of its own" in done.stderr) == (2, True)
+
+
+def test_where_the_anchors_of_a_label_are_is_said(tmp_path):
+    with ReferenceServer(tmp_path / "state", policy=Policy(own_cas={"plant"})) as server:
+        (file,) = server.describe()["label_ca_files"].values()
+        (anchor,) = x509.load_pem_x509_certificates(Path(file).read_bytes())
+        assert anchor.subject.rfc4514_string() == "CN=Reference Root CA plant"
+        assert Path(file) != server.ca_file
