@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from pyasn1_alt_modules import rfc6402
 
 from device_sdk_simulators.cmc.message import Message
@@ -15,15 +14,21 @@ from device_sdk_simulators.cmc.proofs import check_identity_proof, check_pop_lin
 from device_sdk_simulators.cmc.refusal import BAD_IDENTITY, BAD_MESSAGE_CHECK, BAD_REQUEST, CmcRefusedError
 from device_sdk_simulators.cmc.store import CmcStore
 from device_sdk_simulators.est.authorize import Client, Gatekeeper
+from device_sdk_simulators.est.client_path import UnfitPathError, check_path, check_usage
 from device_sdk_simulators.http.messages import HttpError, Request
 from device_sdk_simulators.policy import Policy
 
-_MAX_CHAIN = 5
 _PROOFS = (rfc6402.id_cmc_identification, rfc6402.id_cmc_identityProofV2, rfc6402.id_cmc_popLinkRandom)
 
 
-def identify_certificate(message: Message, request: Request, gatekeeper: Gatekeeper, policy: Policy) -> Client:
-    """Who signed with an existing certificate; CmcRefusedError (badMessageCheck) if that does not count here."""
+def identify_certificate(
+    message: Message, request: Request, gatekeeper: Gatekeeper, policy: Policy, now: datetime
+) -> Client:
+    """Who signed with an existing certificate.
+
+    Raises:
+        CmcRefusedError: badMessageCheck if it does not count here, badIdentity if a password is needed with it.
+    """
     certificate = _signer_certificate(message)
     message.verify(certificate.public_key())
     # the certificate inside counts as one shown to TLS would: from this CA or a known maker, current, not revoked
@@ -31,10 +36,13 @@ def identify_certificate(message: Message, request: Request, gatekeeper: Gatekee
     try:
         client = gatekeeper.identify(inner)
     except HttpError as error:
-        text = error.text or "wrong user name or password"
-        raise CmcRefusedError(BAD_MESSAGE_CHECK, text.replace("TLS client", "signer's"), http_status=403) from error
-    if client.third_party and not _leads_to(certificate, message.certificates, policy.third_party_anchors):
-        raise CmcRefusedError(BAD_MESSAGE_CHECK, "nobody known issued the signer's certificate", http_status=403)
+        raise _not_identified(error, BAD_MESSAGE_CHECK) from error
+    try:
+        check_usage(certificate, authority=client.registration_authority)
+        if client.third_party:
+            check_path(certificate, message.certificates, policy.third_party_anchors, now)
+    except UnfitPathError as error:
+        raise CmcRefusedError(BAD_MESSAGE_CHECK, str(error), http_status=403) from error
     return client
 
 
@@ -60,11 +68,21 @@ def identify_request_key(
     try:
         client = gatekeeper.identify(request)
     except HttpError as error:
-        text = error.text or "wrong user name or password"
-        raise CmcRefusedError(BAD_IDENTITY, text, http_status=error.status) from error
+        raise _not_identified(error, BAD_IDENTITY) from error
     if not client.knows_password:
         raise CmcRefusedError(BAD_IDENTITY, "nothing proves who asks: no identityProofV2, no user", http_status=401)
-    return replace(client, certificate=None, third_party=False, registration_authority=False)
+    # what TLS showed counts for nothing here, nor the user behind it
+    holder = client.user if client.srp_user is None else client.srp_user
+    return replace(client, certificate=None, third_party=False, registration_authority=False, holder=holder)
+
+
+def _not_identified(error: HttpError, fail_info: int) -> CmcRefusedError:
+    """401 stays what it is, with its challenges: a client that has a password can show it (RFC 7030 section 3.2.3)."""
+    if error.status == 401:
+        text = error.text or "a right user name and password are needed"
+        return CmcRefusedError(BAD_IDENTITY, text, http_status=401, headers=error.headers)
+    status = 403 if fail_info == BAD_MESSAGE_CHECK else error.status
+    return CmcRefusedError(fail_info, error.text.replace("TLS client", "signer's"), http_status=status)
 
 
 def require_no_proofs(full: FullRequest) -> None:
@@ -84,7 +102,8 @@ def _knows_secret(full: FullRequest, csr: x509.CertificateSigningRequest, store:
         secret, identification = b"\0" * 32, "\0"
     check_identity_proof(full, secret, identification)
     check_pop_link(full, csr, secret)
-    return Client(user=f"cmc:{identification or ''}")
+    user = f"cmc:{identification or ''}"
+    return Client(user, holder=user)
 
 
 def _signer_certificate(message: Message) -> x509.Certificate:
@@ -101,32 +120,3 @@ def _key_identifier(csr: x509.CertificateSigningRequest) -> bytes | None:
         return csr.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     except (x509.ExtensionNotFound, ValueError, x509.DuplicateExtension):
         return None
-
-
-def _leads_to(
-    certificate: x509.Certificate, others: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]
-) -> bool:
-    """Whether a maker's anchor issued a certificate, directly or by intermediates that came along."""
-    for _ in range(_MAX_CHAIN):
-        if any(_issued(certificate, anchor) for anchor in anchors):
-            return True
-        above = next((other for other in others if other != certificate and _issued(certificate, other)), None)
-        if above is None or not _is_ca(above):
-            return False
-        certificate = above
-    return False
-
-
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False

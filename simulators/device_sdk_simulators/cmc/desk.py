@@ -60,7 +60,7 @@ class Desk:
             raise CmcRefusedError(BAD_MESSAGE_CHECK, "the message is not signed")
         if message.signer.issuer_and_serial is not None:
             require_no_proofs(case.full)
-            client = identify_certificate(message, case.request, gatekeeper, self.policy)
+            client = identify_certificate(message, case.request, gatekeeper, self.policy, self.shared.clock())
             how = "certificate"
         elif csr is not None:
             client = identify_request_key(message, case.full, csr, case.request, gatekeeper, self.store)

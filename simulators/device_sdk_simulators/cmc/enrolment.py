@@ -55,17 +55,18 @@ class Enrolments(Desk):
         self._require(case, client, csr, part)
         key = (client.identity, case.route.label, "fullcmc")
         if not self.policy.require_approval:
-            self._issue(case, csr, client.identity, part)
+            self._issue(case, csr, client.identity, part, holder=client.holder)
             return
         state = self._queue.state(key, csr, self.shared.clock())
         row = self._row(key, csr)
         if state == "approved":
-            self._collect(case, row, csr, part)
+            self._collect(case, row, csr, part, holder=client.holder)
         elif state == "denied":
             raise CmcRefusedError(BAD_REQUEST, "the request was denied", http_status=403)
         else:
             pend_time = self.shared.clock() + timedelta(seconds=self.policy.retry_after_s)
-            self._pending(case, self.store.wait(case.full.transaction_id, int(row["id"]), pend_time), part)
+            waiting = self.store.wait(case.full.transaction_id, int(row["id"]), pend_time, holder=client.holder)
+            self._pending(case, waiting, part)
 
     def query(self, case: Case) -> None:
         """QueryPending. The answer can be fetched again: a client may have lost it. CmcRefusedError."""
@@ -85,7 +86,7 @@ class Enrolments(Desk):
         if row["state"] == "waiting":
             self._pending(case, waiting, part)
         else:
-            self._collect(case, row, csr, part)
+            self._collect(case, row, csr, part, holder=waiting.holder)
 
     def _read_csr(self, der: bytes, part: int) -> CertificationRequest:
         try:
@@ -131,12 +132,15 @@ class Enrolments(Desk):
             status = error.status if error.status != 401 else 403
             raise CmcRefusedError(BAD_REQUEST, error.text, body_parts=(part,), http_status=status) from error
 
-    def _collect(self, case: Case, row: sqlite3.Row, csr: CertificationRequest, part: int) -> None:
+    def _collect(
+        self, case: Case, row: sqlite3.Row, csr: CertificationRequest, part: int, *, holder: str | None
+    ) -> None:
         """The certificate of a request that was approved: one, however often it is asked for."""
         identity = str(row["identity"])
         if row["state"] == "approved":
             try:
-                self._issue(case, csr, identity, part, approval=(identity, str(row["label"]), "fullcmc"))
+                approval = identity, str(row["label"]), "fullcmc"
+                self._issue(case, csr, identity, part, holder=holder, approval=approval)
                 return
             except NotApprovedError:
                 # another connection was faster: what it got is the answer
@@ -155,12 +159,20 @@ class Enrolments(Desk):
         identity: str,
         part: int,
         *,
+        holder: str | None,
         approval: tuple[str, str, str] | None = None,
     ) -> None:
         site, label = case.route.site, case.route.label
         name = changed_name(csr.csr)
-        certificate = site.register.issue(csr, identity, label=label, name=name, approval=approval)
-        self._requirements.challenges.issued(csr, certificate)
+        certificate = site.register.issue(
+            csr,
+            identity,
+            label=label,
+            holder=holder,
+            name=name,
+            approval=approval,
+            also=self._requirements.challenges.issued(csr),
+        )
         case.facts["issued_serial"] = f"{certificate.serial_number:x}"
         self._give(case, site.spoiler.issued("fullcmc", certificate), part)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from device_sdk_simulators.http.messages import Headers
+
 FAILED, NO_SUPPORT = 2, 4
 
 BAD_ALG, BAD_MESSAGE_CHECK, BAD_REQUEST, BAD_TIME, BAD_CERT_ID = 0, 1, 2, 3, 4
@@ -17,6 +19,7 @@ class CmcRefusedError(Exception):
         body_parts: what of the request it is about; (0,) is the whole.
         http_status: 4xx or 5xx.
         status: CMCStatus.
+        headers: for the answer.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class CmcRefusedError(Exception):
         body_parts: tuple[int, ...] = (0,),
         http_status: int = 400,
         status: int = FAILED,
+        headers: Headers | None = None,
     ) -> None:
         super().__init__(text)
         self.fail_info = fail_info
@@ -34,3 +38,4 @@ class CmcRefusedError(Exception):
         self.body_parts = body_parts
         self.http_status = http_status
         self.status = status
+        self.headers = headers or []

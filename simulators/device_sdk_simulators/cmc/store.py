@@ -12,7 +12,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS cmc_secrets (identification TEXT PRIMARY KEY, secret BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS cmc_transactions (
   token TEXT PRIMARY KEY, transaction_id TEXT NOT NULL, request INTEGER NOT NULL, nonce BLOB NOT NULL,
-  pend_time TEXT NOT NULL);
+  pend_time TEXT NOT NULL, holder TEXT);
 CREATE TABLE IF NOT EXISTS cmc_messages (nonce BLOB PRIMARY KEY, seen_at TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS cmc_messages_by_age ON cmc_messages (seen_at);
 CREATE TABLE IF NOT EXISTS cmc_revocations (serial TEXT PRIMARY KEY, reason INTEGER NOT NULL, asked_by TEXT NOT NULL)
@@ -29,6 +29,7 @@ class Waiting:
         request: its number in the approval queue.
         nonce: the last senderNonce this server gave in the transaction.
         pend_time: when the client was told to ask again.
+        holder: the user the certificate will be issued for, as far as that is known.
     """
 
     token: bytes
@@ -36,6 +37,7 @@ class Waiting:
     request: int
     nonce: bytes
     pend_time: datetime
+    holder: str | None = None
 
 
 class CmcStore:
@@ -53,6 +55,11 @@ class CmcStore:
         self._database = database
         for statement in _TABLES.split(";"):
             database.execute(statement)
+        with database.transaction() as connection:
+            columns = {row["name"] for row in connection.execute("PRAGMA table_info(cmc_transactions)")}
+            if "holder" not in columns:
+                # a database of an earlier version
+                connection.execute("ALTER TABLE cmc_transactions ADD COLUMN holder TEXT")
 
     def add_secret(self, identification: str, secret: bytes) -> None:
         """Give a client a shared secret; "" names the one of requests without identification."""
@@ -79,20 +86,24 @@ class CmcStore:
             )
             return added.rowcount == 1
 
-    def wait(self, transaction_id: int | None, request: int, pend_time: datetime) -> Waiting:
+    def wait(
+        self, transaction_id: int | None, request: int, pend_time: datetime, *, holder: str | None = None
+    ) -> Waiting:
         """Write down that a request waits; the same request gets the same token."""
         row = self._database.row("SELECT token FROM cmc_transactions WHERE request = ?", request)
         if row is None:
             token, number = os.urandom(24).hex(), "" if transaction_id is None else f"{transaction_id:x}"
             self._database.execute(
-                "INSERT INTO cmc_transactions VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO cmc_transactions (token, transaction_id, request, nonce, pend_time, holder)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
                 token,
                 number,
                 request,
                 b"",
                 pend_time.isoformat(),
+                holder,
             )
-            return Waiting(bytes.fromhex(token), transaction_id, request, b"", pend_time)
+            return Waiting(bytes.fromhex(token), transaction_id, request, b"", pend_time, holder)
         found = self.waiting(bytes.fromhex(row["token"]))
         assert found is not None
         return found
@@ -103,7 +114,8 @@ class CmcStore:
         if row is None:
             return None
         number = int(row["transaction_id"], 16) if row["transaction_id"] else None
-        return Waiting(token, number, row["request"], bytes(row["nonce"]), datetime.fromisoformat(row["pend_time"]))
+        pend_time = datetime.fromisoformat(row["pend_time"])
+        return Waiting(token, number, row["request"], bytes(row["nonce"]), pend_time, row["holder"])
 
     def gave_nonce(self, token: bytes, nonce: bytes) -> None:
         """Remember the senderNonce of an answer, which the next message has to give back."""

@@ -13,7 +13,9 @@ from device_sdk_simulators.ca.hierarchy import Hierarchy
 from device_sdk_simulators.ca.issue import CMC_RA
 from device_sdk_simulators.ca.names import same_alternative_names, same_name
 from device_sdk_simulators.database import Database
+from device_sdk_simulators.est.client_path import UnfitPathError, check_intermediates
 from device_sdk_simulators.est.csr import CertificationRequest
+from device_sdk_simulators.est.holders import holder_of
 from device_sdk_simulators.est.login import HttpLogin
 from device_sdk_simulators.http.messages import HttpError, Request
 from device_sdk_simulators.policy import Policy
@@ -118,6 +120,8 @@ class Gatekeeper:
         certificate = request.tls.client_chain[0]
         third_party = not self._is_ours(certificate)
         self._check_current(certificate, third_party=third_party)
+        if third_party:
+            self._check_way(request.tls.client_chain)
         trusted = self._policy.registration_authorities and not third_party and _has_cmc_ra(certificate)
         holder = user if third_party or trusted else self._holder(certificate, user)
         if user is None and self._policy.require_password:
@@ -131,12 +135,10 @@ class Gatekeeper:
         )
         if row is None:
             return user
-        # before there were holders, users without certificate were written down in their place
-        prefix, _, name = str(row["issued_to"]).partition(":")
-        holder = row["holder"] if row["holder"] is not None else name if prefix == "user" else None
+        holder = holder_of(row)
         if user is not None and holder not in (None, user):
             raise HttpError(403, "the TLS client certificate was issued for another user")
-        return user if holder is None else str(holder)
+        return user if holder is None else holder
 
     def _is_ours(self, certificate: x509.Certificate) -> bool:
         """Issued by a generation in service; HttpError 403 if by a retired one, or by another CA of this server."""
@@ -166,6 +168,12 @@ class Gatekeeper:
         )
         if row is not None and row["revoked_at"]:
             raise HttpError(403, "the TLS client certificate is revoked")
+
+    def _check_way(self, chain: Sequence[x509.Certificate]) -> None:
+        try:
+            check_intermediates(chain, self._clock())
+        except UnfitPathError as error:
+            raise HttpError(403, str(error)) from error
 
     def may_enroll(self, client: Client, request: CertificationRequest) -> None:
         """HttpError 401 or 403 unless this client may have this certificate by /simpleenroll."""

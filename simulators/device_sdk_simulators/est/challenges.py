@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Callable
 
 from cryptography import x509
 
@@ -69,18 +70,22 @@ class Challenges:
                 400, "the otpChallenge is not a one-time password of this server, or was used for another key"
             )
 
-    def issued(self, request: CertificationRequest, certificate: x509.Certificate) -> None:
-        """Keep the revocation password of a certificate."""
+    def issued(self, request: CertificationRequest) -> Callable[[x509.Certificate], None]:
+        """What keeps the revocation password of a request's certificate; for the transaction that issues it.
+
+        The slow hash is made now, so that nobody waits for it there.
+        """
         text = challenge(request.csr, REVOCATION_CHALLENGE)
         if text is None:
-            return
+            return lambda _certificate: None
         salt = os.urandom(16)
-        self._database.execute(
-            "INSERT OR REPLACE INTO revocation_challenges VALUES (?, ?, ?)",
-            f"{certificate.serial_number:x}",
-            salt,
-            _slow_hash(text, salt),
-        )
+        kept = _slow_hash(text, salt)
+
+        def keep(certificate: x509.Certificate) -> None:
+            serial = f"{certificate.serial_number:x}"
+            self._database.execute("INSERT OR REPLACE INTO revocation_challenges VALUES (?, ?, ?)", serial, salt, kept)
+
+        return keep
 
     def may_revoke(self, serial: str, password: str) -> bool:
         """Whether this is the revocation password of the certificate with that serial number (lower-case hex)."""

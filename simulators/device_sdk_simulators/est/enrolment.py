@@ -113,8 +113,8 @@ class Enrolment:
             name=granted.name,
             asked=granted.csr,
             approval=_who(client, route) if self._policy.require_approval else None,
+            also=self._requirements.challenges.issued(csr),
         )
-        self._requirements.challenges.issued(csr, certificate)
         granted.facts["issued_serial"] = f"{certificate.serial_number:x}"
         return certificate
 

@@ -56,13 +56,15 @@ class FullCmc:
         try:
             self._read(case)
             self._process(case)
-            status = 200
+            status, headers = 200, []
         except CmcRefusedError as refusal:
             case.answer.certificates, case.answer.anchors = [], []
             case.answer.statuses = [Status(refusal.status, refusal.body_parts, refusal.text, refusal.fail_info)]
             case.facts |= {"reason": refusal.text, "fail_info": refusal.fail_info}
-            status = refusal.http_status
-        return self._response(case, status)
+            status, headers = refusal.http_status, refusal.headers
+        response = self._response(case, status)
+        response.headers = [*headers, *response.headers]
+        return response
 
     def _response(self, case: Case, status: int) -> Response:
         answer = case.answer

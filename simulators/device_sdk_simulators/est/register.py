@@ -53,6 +53,7 @@ class Register:
         name: ChangedName | None = None,
         asked: CertificationRequest | None = None,
         approval: tuple[str, str, str] | None = None,
+        also: Callable[[x509.Certificate], None] | None = None,
     ) -> x509.Certificate:
         """A certificate as asked for; it is in the database before this returns.
 
@@ -64,6 +65,7 @@ class Register:
             name: what to call it instead of what the CSR says.
             asked: what waited in the queue, if that was not `request`.
             approval: identity, label and operation of what waited; one approval, one certificate.
+            also: writes down what belongs to the certificate, in the same transaction.
 
         Raises:
             NotApprovedError: another thread collected the approval at the same moment; nothing was issued.
@@ -95,6 +97,8 @@ class Register:
                     holder,
                 ),
             )
+            if also is not None:
+                also(certificate)
             if approval is not None:
                 collect(connection, approval, asked or request, f"{certificate.serial_number:x}")
                 return certificate

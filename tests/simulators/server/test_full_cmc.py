@@ -33,6 +33,7 @@ from tests.simulators.server.support import EST, basic, name, post
 BAD_ALG, BAD_MESSAGE_CHECK, BAD_REQUEST, BAD_TIME, BAD_CERT_ID, BAD_IDENTITY = 0, 1, 2, 3, 4, 7
 POP_REQUIRED, POP_FAILED, NO_KEY_REUSE = 8, 9, 10
 CERT = x509.ObjectIdentifier
+CLIENT_AUTH = x509.ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
 
 
 @pytest.fixture
@@ -274,7 +275,7 @@ def test_only_an_ra_enrols_others_est_26_est_101(cmc):
 
 def test_a_makers_certificate_enrols_by_the_list_est_26(cmc):
     maker = make_authority("Maker", new_key(), datetime.now(UTC))
-    certificate, key = certified(cmc, "dev-1", CMC_RA, authority=maker)
+    certificate, key = certified(cmc, "dev-1", CMC_RA, CLIENT_AUTH, authority=maker)
     assert refused(send(cmc, by(certificate, key).message())) == (403, BAD_MESSAGE_CHECK)
     cmc.policy.third_party_anchors = [maker.certificate]
     assert refused(send(cmc, by(certificate, key).message())) == (403, BAD_REQUEST)
