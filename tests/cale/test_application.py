@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from device_sdk.model.credentials import Credentials
 from device_sdk.model.keys import KeyType
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust
-from device_sdk.state import Phase, StateDirectory
+from device_sdk.state import CaleJournal, Phase, StateDirectory
 from tests.cale.parts import ANSWER, SPEC
 from tests.cale.scripted import ScriptedServer, answer
 
@@ -294,3 +295,40 @@ def sealed_guid(csr: bytes, directory: Path) -> bytes:
     public = x509.load_pem_x509_csr(csr).public_key()
     message = encrypt(f"{uuid.uuid4()}\n".encode(), write_certificate(directory, public))  # type: ignore[arg-type]
     return base64.encodebytes(message)
+
+
+def begun(bench: Bench, phase: Phase, **more: object) -> CaleJournal:
+    """What a killed run left behind."""
+    journal = CaleJournal(
+        application="default",
+        phase=phase,
+        key_uri=str(bench.plan.key_uri),
+        base_key_uri=str(bench.plan.key_uri),
+        created_here=True,
+        origin=bench.server.cale_url,
+        since=datetime.now(UTC),
+        **more,  # type: ignore[arg-type]
+    )
+    bench.state.write_journal(journal)
+    return journal
+
+
+def test_a_key_of_somebody_who_was_quicker_is_used_as_theirs(bench: Bench) -> None:
+    """Killed before the key was made; what has its name now was there before as far as the next run is concerned."""
+    begun(bench, Phase.REQUEST)
+    create_key(str(bench.plan.key_uri), "rsa-2048").close()
+    registration = bench.application.register(bench.plan).registration
+    assert registration.created_here is False
+    bench.application.forget()
+    assert bench.key_files() == ["cale.pem"]
+
+
+def test_another_key_than_was_registered_is_not_used(bench: Bench) -> None:
+    """Registered, killed, and the key replaced by somebody: its GUID is of no use, and the key not ours."""
+    create_key(str(bench.plan.key_uri), "ec-p256").close()
+    begun(bench, Phase.ISSUED, guid=str(uuid.uuid4()), key_sha256="00" * 32)
+    with pytest.raises(KeyExistsError, match="nothing proves"):
+        bench.application.register(bench.plan)
+    assert bench.server.log() == []
+    bench.application.forget()
+    assert bench.key_files() == ["cale.pem"]

@@ -182,6 +182,8 @@ def test_an_adapter_and_two_origins(
         other.answers["/back"] = redirect(edge.url + "/resource")
         assert session.get(edge.url + "/away").content == b"clear"
         assert session.get(other.url + "/back").content == ANSWER
+        edge.answers["/round"] = redirect(other.url + "/back")
+        assert session.get(edge.url + "/round").content == ANSWER, "decrypted once, whatever hooks requests copied"
         assert all("cale-guid" not in request.headers for request in other.received)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import ec
+from requests.adapters import HTTPAdapter
 
 from device_sdk.client.cale import CaleAuth
 from device_sdk.errors import NotForUsError, ResponseTooLargeError, StateNotWritableError
@@ -169,6 +170,19 @@ def test_the_stream_is_bounded(
     assert caught.value.limit_bytes == 2_000_000
     gc.collect()
     assert spool_files() == []
+
+
+def test_a_failure_gives_its_connection_back(session: requests.Session, edge: ScriptedServer, message: bytes) -> None:
+    """With one connection in the pool, a second request would wait for ever."""
+    session.mount(edge.url, HTTPAdapter(pool_connections=1, pool_maxsize=1, pool_block=True))
+    edge.answers["/noise"] = envelope_answer(os.urandom(4_000_000))
+    edge.answers["/good"] = envelope_answer(message)
+    for _ in range(3):
+        with pytest.raises(NotForUsError):
+            session.get(edge.url + "/noise", stream=True)
+    with session.get(edge.url + "/good", stream=True) as response:
+        assert next(response.iter_content(10)) == LARGE[:10]
+    assert session.get(edge.url + "/good", stream=True).content == LARGE
 
 
 def test_given_up_half_way(session: requests.Session, edge: ScriptedServer, message: bytes) -> None:
