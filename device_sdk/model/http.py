@@ -18,7 +18,8 @@ class ConnectionFacts:
         cipher: the suite's OpenSSL name.
         tls_unique: first Finished message of the current handshake, TLS 1.2 only (RFC 5929 section 3.1).
         tls_exporter: 32 bytes of EXPORTER-Channel-Binding (RFC 9266), or None where the TLS library does not give it.
-        client_authenticated: a client certificate was configured for this connection.
+        client_authenticated: the handshake of this very connection used the client certificate: the server asked for it,
+            and its key signed. Not so for a resumed session.
         tls_finished: first Finished message of the handshake on TLS 1.3, where no standard uses it (EST-98); the
             client's, in a resumed handshake the server's.
     """

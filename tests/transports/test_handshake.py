@@ -57,6 +57,16 @@ def test_keystore_authenticates_tls(keystore, key_type, version, make_key, ca, s
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_est_157_a_server_that_does_not_ask_has_not_seen_the_certificate(version, make_key, ca, serve, connect):
+    """A certificate that could have been shown is no authentication."""
+    server = serve(version=VERSIONS[version])
+    response = connect(server, identity=identify(ca, make_key("software", "ec-p256"))).send(get())
+    assert response.status_code == 200
+    assert not response.connection.client_authenticated
+    assert server.connections[0].certificate is None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("key_type", ["ec-p384", "ec-p521", "rsa-3072"])
 def test_other_key_sizes(key_type, version, ca, serve, connect):
     identity = identify(ca, soft_key(key_type))

@@ -221,6 +221,7 @@ def test_resumption_spares_the_key(version, ca, serve, connect, identity):
     if version == ssl.TLSVersion.TLSv1_2:
         assert [f.tls_unique for f in facts] == [seen.tls_unique for seen in server.connections]
     assert len({f.tls_exporter for f in facts}) == 10
+    assert [f.client_authenticated for f in facts] == [True] + [False] * 9
 
 
 def test_no_resumption_without_extended_master_secret(serve, connect):

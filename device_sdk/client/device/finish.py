@@ -45,6 +45,9 @@ def finish(
 ) -> Outcome:
     """Prove the new pair if it replaces one, switch to it, keep the certificate beside its key, let the old pair go.
 
+    The old pair is let go only if the server asked for the new certificate and took it; otherwise it is kept, and a note
+    says so.
+
     Raises:
         ClockError: the certificate is not valid yet; the journal keeps it.
         TlsError, HttpStatusError: the server refuses the new pair, the old one stays in use; refused again by the next
@@ -56,7 +59,9 @@ def finish(
     check_not_before(context.clock.now(), chain[0])
     if not is_switched(context, context.state.load(), journal):
         if journal.replaces:
-            _prove(context, journal, chain, connection, resumed=resumed)
+            if not _prove(context, journal, chain, connection, resumed=resumed):
+                journal, unproved = _keep_unproved(context, journal, journal.replaces)
+                notes += unproved
         elif journal.renewal_url:
             notes += _look_home(context, journal, chain, connection)
         _switch(context, journal, chain)
@@ -78,10 +83,14 @@ def _let_go(context: Context, old: IdentityRecord, sha256: str | None) -> tuple[
 
 def _prove(
     context: Context, journal: Journal, chain: tuple[x509.Certificate, ...], connection: Connection, *, resumed: bool
-) -> None:
-    """A TLS connection with the new key and certificate: only what worked replaces what works."""
+) -> bool:
+    """A TLS connection with the new key and certificate: only what worked replaces what works.
+
+    Returns:
+        Whether the server asked for the certificate at all; if not, the connection proves nothing about it.
+    """
     try:
-        _connect(context, journal, chain, connection)
+        return _connect(context, journal, chain, connection)
     except (TlsError, HttpStatusError) as error:
         if not _is_refusal(error):
             raise
@@ -95,6 +104,20 @@ def _prove(
         raise
 
 
+def _keep_unproved(context: Context, journal: Journal, old: IdentityRecord) -> tuple[Journal, tuple[str, ...]]:
+    """The new pair comes into use, as servers that never ask could not be renewed at otherwise, but the old one stays.
+
+    Written down before the switch, so that a run that goes on after a power cut does not destroy the old key.
+    """
+    journal = replace(journal, keep_old=True)
+    context.state.write_journal(journal)
+    note = (
+        f"{journal.endpoint.url}: the server did not ask for the new certificate, so nothing proves that it takes it; "
+        f"the old certificate and its key {old.key_uri} are kept"
+    )
+    return journal, (note,)
+
+
 def _look_home(
     context: Context, journal: Journal, chain: tuple[x509.Certificate, ...], connection: Connection
 ) -> tuple[str, ...]:
@@ -106,12 +129,14 @@ def _look_home(
     return ()
 
 
-def _connect(context: Context, journal: Journal, chain: tuple[x509.Certificate, ...], connection: Connection) -> None:
+def _connect(context: Context, journal: Journal, chain: tuple[x509.Certificate, ...], connection: Connection) -> bool:
+    """Whether the connection that worked was one in which the server asked for the certificate."""
     trust = ServerTrust(context.state.anchors(journal.anchors or ""), journal.implicit)
     with context.open_key(journal.key_uri) as key:
         identity = TlsIdentity(chain, key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
         with connection.client(journal.endpoint, trust, identity) as client:
             client.cacerts(**connection.waiting)
+            return client.client_authenticated
 
 
 def _is_refusal(error: DeviceSdkError) -> bool:

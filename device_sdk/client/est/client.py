@@ -121,6 +121,11 @@ class EstClient:
         """Where this client talks to."""
         return self._endpoint
 
+    @property
+    def client_authenticated(self) -> bool:
+        """Whether an answer came over a connection whose server had asked for the client certificate and was shown it."""
+        return self._exchanges.client_authenticated
+
     def cacerts(self, *, wait_s: float | None = None, progress: Progress | None = None) -> CaCertificates:
         """Fetch and check the CA certificates (RFC 7030 section 4.1, EST-110 to EST-123).
 

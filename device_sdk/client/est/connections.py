@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from device_sdk.errors import RedirectRefusedError
+from device_sdk.model.http import HttpResponse
 from device_sdk.protocols.est.redirects import RedirectRule
 from device_sdk.protocols.est.urls import origin_of
 from device_sdk.transports.base import Transport
@@ -26,12 +27,16 @@ class Connections:
         home: the client's own server, "https://host:port".
         connect: makes a transport.
         ask: asked before a request other than GET and HEAD goes to another origin (EST-29); None refuses.
+
+    Attributes:
+        client_authenticated: an answer came over a connection in whose handshake the client certificate was used.
     """
 
     def __init__(self, home: str, connect: Connect, ask: RedirectRule | None = None) -> None:
         self.home = home
         self._connect, self._ask = connect, ask
         self._agreed = {home}
+        self.client_authenticated = False
         self._transports: dict[tuple[str, bool], Transport] = {}
         self.at(home, "GET")  # so that a trust or a key that cannot work is found out now
 
@@ -45,6 +50,10 @@ class Connections:
         if key not in self._transports:
             self._transports[key] = self._connect(origin, show_identity=show_identity)
         return self._transports[key]
+
+    def note(self, response: HttpResponse) -> None:
+        """Remember what an answer says about its connection."""
+        self.client_authenticated |= response.connection.client_authenticated
 
     def may_leave(self, old_url: str, new_url: str, method: str) -> bool:
         """The rule for redirects to another origin; somebody is asked once for each origin."""

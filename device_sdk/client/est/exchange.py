@@ -53,6 +53,8 @@ def carry(conversation: Conversation, transport: Transport | Connections) -> Htt
         request = conversation.request
         there = transport.at(conversation.origin, request.method) if isinstance(transport, Connections) else transport
         response = there.send(request)
+        if isinstance(transport, Connections):
+            transport.note(response)
         try:
             if conversation.answer(response) is None:
                 return response
@@ -142,6 +144,11 @@ class Exchanges:
                     raise _undecided(response, pending)
                 return response
         raise AssertionError  # not reached: count() has no end
+
+    @property
+    def client_authenticated(self) -> bool:
+        """See Connections."""
+        return self._connections.client_authenticated
 
     def close(self) -> None:
         """Close all connections; a later request opens new ones."""

@@ -48,7 +48,6 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
         context: makes TimedTlsSockets; decides about trust.
         timeouts: for connecting and for each read.
         proxy: where to CONNECT first, or None.
-        client_authenticated: whether the context shows a client certificate.
 
     Attributes:
         number: counted in this process, for the log.
@@ -65,7 +64,6 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
         timeouts: Timeouts,
         *,
         proxy: Proxy | None = None,
-        client_authenticated: bool = False,
     ) -> None:
         peer = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
         super().__init__(peer[0], peer[1], ssl_context=context, assert_hostname=False)
@@ -73,7 +71,6 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
         self.sent_bytes = 0
         self.exchanges = 0
         self._origin, self._timeouts, self._deadline = origin, timeouts, Deadline(timeouts.total_s)
-        self._client_authenticated = client_authenticated
         self._collected: bytearray | None = None
         self._carrier: TimedTlsSocket | None = None
         if proxy:
@@ -148,7 +145,7 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
             tls_unique=finished if old else None,
             tls_finished=None if old else finished,
             tls_exporter=_exporter(sock),
-            client_authenticated=self._client_authenticated,
+            client_authenticated=getattr(sock, "certificate_used", False),
         )
 
     def send(self, data: bytes) -> None:  # type: ignore[override]  # urllib3 gives it bytes only

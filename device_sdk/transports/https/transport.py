@@ -43,7 +43,6 @@ class OriginTransport(Transport):
         context: a context whose sockets are TimedTlsSockets.
         timeouts: limits of every exchange.
         proxy: a proxy's URL, "" for none, None for what the environment says.
-        client_authenticated: whether the context shows a client certificate.
     """
 
     def __init__(
@@ -53,12 +52,10 @@ class OriginTransport(Transport):
         timeouts: Timeouts,
         *,
         proxy: str | None = None,
-        client_authenticated: bool = False,
     ) -> None:
         insist_on_close_notify(context)
         self._origin, self._context, self._timeouts = origin, context, timeouts
         self._proxy = choose_proxy(origin, proxy, os.environ)
-        self._client_authenticated = client_authenticated
         self._connection: DeviceConnection | None = None
         self._may_have_sent = False
         self._traffic = (0, 0)
@@ -164,7 +161,6 @@ class OriginTransport(Transport):
             self._context,
             self._timeouts,
             proxy=self._proxy,
-            client_authenticated=self._client_authenticated,
         )
         try:
             connection.open(deadline)
@@ -256,9 +252,7 @@ class HttpsTransport(OriginTransport):
         origin = Origin.parse(url)
         self._context_for = partial(client_ssl_context, identity=identity, max_tls_version=max_tls_version)
         self._generations = generations(trust)
-        super().__init__(
-            origin, self._context_for(trust), timeouts, proxy=proxy, client_authenticated=identity is not None
-        )
+        super().__init__(origin, self._context_for(trust), timeouts, proxy=proxy)
 
     def _open(self, deadline: Deadline) -> None:
         try:

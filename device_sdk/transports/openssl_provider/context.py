@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from device_sdk.errors import ConfigurationError, DeviceSdkError, TlsError, TlsKeyUnavailableError
 from device_sdk.model.keys import PrivateKey
-from device_sdk.transports.openssl_provider import failures
+from device_sdk.transports.openssl_provider import failures, signed
 from device_sdk.transports.openssl_provider.files import as_path
 from device_sdk.transports.openssl_provider.keys import KEYS
 from device_sdk.transports.openssl_provider.libcrypto import forget_errors, library
@@ -75,11 +75,19 @@ def raising_key_errors() -> Iterator[None]:
 
 
 class KeySocket(ssl.SSLSocket):
-    """A TLS socket whose handshake raises what the key raised."""
+    """A TLS socket whose handshake raises what the key raised.
+
+    Attributes:
+        certificate_used: the server asked for the client certificate in this handshake, and the key signed for it; never
+            so in a resumed one.
+    """
+
+    certificate_used = False
 
     def do_handshake(self, block: bool = False) -> None:
         """Handshake as usual; on the key's own errors the socket is closed."""
         forget_errors()
+        before = signed.so_far()
         try:
             with raising_key_errors():
                 super().do_handshake(block)
@@ -88,6 +96,8 @@ class KeySocket(ssl.SSLSocket):
         except BaseException:  # which ssl would leave open
             self.close()
             raise
+        finally:
+            self.certificate_used |= signed.so_far() > before
 
 
 class KeyObject(ssl.SSLObject):

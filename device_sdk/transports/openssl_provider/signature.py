@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from device_sdk.model.keys import PrivateKey
-from device_sdk.transports.openssl_provider import params
+from device_sdk.transports.openssl_provider import params, signed
 from device_sdk.transports.openssl_provider.keys import KEYS, KeyData, signature_size
 from device_sdk.transports.openssl_provider.libcrypto import SizePointer, forget_errors
 from device_sdk.transports.openssl_provider.memory import FREE, allocate, callback, dispatch_table, duplicate
@@ -86,6 +86,7 @@ def _sign(address: int, out: int, out_size: Any, room: int, message: bytes) -> i
         raise ValueError("the buffer for the signature is too small")
     ctypes.memmove(out, signature, len(signature))
     out_size[0] = len(signature)
+    signed.count()
     return 1
 
 
