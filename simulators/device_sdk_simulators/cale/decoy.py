@@ -147,8 +147,8 @@ class Decoys:
         message = seal(plaintext, like, cipher, hardened=self._policy.cale_hardened)
         return wrap(base64.b64encode(message), 64, b"\n")
 
-    def wait(self, path: str, started: float, validated: float | None) -> None:
-        """Let as much time go by as one of the last answers on this path took.
+    def due(self, path: str, started: float, validated: float | None) -> float:
+        """When a decoy may leave (time.monotonic): after as much time as one of the last answers on this path took.
 
         Args:
             path: of the request.
@@ -159,18 +159,21 @@ class Decoys:
         with self._lock:
             known = tuple(self._durations.get(path, ()) or self._durations.get("", ()) or ((0.0, 0.0),))
         if validated is None:
-            self._sleep_until(started + sum(secrets.choice(known)))
-            return
+            return started + sum(secrets.choice(known))
         # what slows a validation slows the answer to it: one of those that were like this one
         alike = sorted(known, key=lambda one: abs(one[0] - (validated - started)))[:_ALIKE]
-        self._sleep_until(validated + secrets.choice(alike)[1])
+        return validated + secrets.choice(alike)[1]
 
-    def wait_for_slot(self, started: float) -> None:
-        """Let every answer, real or not, leave at a multiple of the slot after its request."""
+    def wait(self, started: float, due: float) -> None:
+        """Wait until an answer is due, and then, where there are slots, for the next multiple of the slot.
+
+        In one sleep: after two of them a decoy would be nearer to the slot than an answer, which comes there from work.
+        """
         slot = self._policy.cale.slot_s
         if slot > 0:
-            elapsed = time.monotonic() - started
-            self._sleep_until(started + slot * math.ceil(elapsed / slot))
+            elapsed = max(due, time.monotonic()) - started
+            due = started + slot * math.ceil(elapsed / slot)
+        self._sleep_until(due)
 
     def _sleep_until(self, target: float) -> None:
         self._sleep(max(0.0, target - _SPIN_S - time.monotonic()))

@@ -38,6 +38,7 @@ class _Errand:
     correlation: str
     started: float = field(default_factory=time.monotonic)
     validated: float | None = None
+    due: float = 0.0
     facts: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -90,7 +91,7 @@ class EdgeDevice:
             raise HttpError(429, "too many requests", [("Retry-After", "60")])
         else:
             response = self._decoy(errand, None, "too many requests")
-        self._decoys.wait_for_slot(errand.started)
+        self._decoys.wait(errand.started, errand.due)
         operation = "whoami" if errand.is_whoami else "resource"
         known = {"operation": operation, "correlation": errand.correlation}
         response.facts = response.facts | known | {"registration": self._decoys.tag(errand.guid)} | errand.facts
@@ -233,7 +234,7 @@ class EdgeDevice:
         cipher = fit(errand.cipher, like) if like else errand.cipher
         body = self._decoys.make(path, errand.guid, like, cipher)
         fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=not errand.is_whoami)
-        self._decoys.wait(path, errand.started, errand.validated)
+        errand.due = self._decoys.due(path, errand.started, errand.validated)
         return Response(200, fields, body, facts={"decoy": True, "reason": reason})
 
     def _cipher(self, request: Request) -> ContentCipher:

@@ -1,0 +1,195 @@
+"""Whether anybody can tell the answer to a client from a decoy to a stranger: statistics with known power (CALE-36 to CALE-38).
+
+A feature that no client's answer has and 1 in 100 decoys has would be seen with a probability of 99 per cent by ANSWERS
+requests a side.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import itertools
+import random
+import re
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from device_sdk_simulators.cale.decoy import stand_in_key
+from device_sdk_simulators.http.messages import Request, Response
+from device_sdk_simulators.server import ReferenceServer
+
+from tests.cale_security.ranks import CERTAIN, kolmogorov_smirnov
+from tests.cale_security.strangers import SUITE, Verdict, compare, guids
+from tests.simulators.server.support import PKCS10, basic, client_context, make_csr
+
+pytestmark = pytest.mark.slow
+
+ANSWERS = 500
+SLOT_ANSWERS = 300
+CLIENTS = 12
+SLOT_S = 0.025
+KEYS = {"rsa": rsa.generate_private_key(65537, 2048), "p256": ec.generate_private_key(ec.SECP256R1())}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ReferenceServer]:
+    with ReferenceServer(tmp_path / "server") as running:
+        yield running
+
+
+def register(server: ReferenceServer, kind: str, count: int = CLIENTS) -> list[str]:
+    """The GUIDs of so many clients with one kind of key."""
+    pem = x509.load_der_x509_csr(make_csr(KEYS[kind])).public_bytes(Encoding.PEM)
+    for _ in range(count):
+        answer = server.handle(Request("POST", "/registration", [PKCS10, basic(server)], pem, SUITE))
+        assert answer.status == 200
+    return guids(server)
+
+
+def told_apart(verdict: Verdict) -> list[str]:
+    """Features that tell decoys from answers."""
+    return [name for name in verdict.proportions if verdict.proportions[name] > CERTAIN or verdict.alone[name] > 0]
+
+
+@pytest.mark.parametrize("hardened", [False, True], ids=["draft envelopes", "hardened envelopes"])
+@pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.parametrize("path", ["/resource", "/nowhere"])
+def test_cale_36_cale_38_decoys_have_every_feature_of_answers(
+    server: ReferenceServer, kind: str, path: str, hardened: bool
+) -> None:
+    """Status, headers in order, length, lines, DER shape."""
+    server.policy.cale_hardened = server.policy.cale_aead = hardened
+    verdict = compare(server.handle, register(server, kind), path, ANSWERS)
+    assert told_apart(verdict) == [], verdict
+
+
+@pytest.mark.parametrize("padding", [0, 1024])
+def test_cale_35_cale_37_whoami(server: ReferenceServer, padding: int) -> None:
+    """The certificate inside has a signature of 70 to 72 bytes; buckets hide that, and chance does otherwise."""
+    server.policy.cale_hardened = True
+    server.policy.cale.padding = padding
+    verdict = compare(server.handle, register(server, "rsa"), "/whoami", ANSWERS)
+    assert max(verdict.proportions.values()) < CERTAIN, verdict
+    assert max(verdict.alone.values()) < 0.01, verdict
+
+
+@pytest.mark.parametrize("path", ["/resource", "/whoami"])
+def test_cale_38_with_slots_time_says_nothing(server: ReferenceServer, path: str) -> None:
+    """Every answer leaves at a multiple of the slot: what is left is below 2 per cent of it, or was not seen."""
+    server.policy.cale.slot_s = SLOT_S
+    verdict = compare(server.handle, register(server, "rsa"), path, SLOT_ANSWERS)
+    assert verdict.typical > 0.9e6 * SLOT_S
+    assert verdict.later.at_least < 0.02e6 * SLOT_S, verdict
+    assert verdict.guessed.accuracy < 0.6, verdict
+
+
+@pytest.mark.parametrize(("padding", "same"), [(0, False), (2048, True)])
+def test_cale_37_a_document_of_many_lengths(server: ReferenceServer, padding: int, same: bool) -> None:
+    """What stays without buckets: one GUID that gets another length each time is a client, one that does not is none."""
+    server.policy.cale.padding = padding
+    clients = register(server, "rsa")
+    chance = random.Random("lengths")  # noqa: S311  # repeatable
+    lengths: dict[str, set[int]] = {clients[0]: set(), str(uuid.uuid4()): set()}
+    for _ in range(60):
+        server.cale.resource.documents["/changing"] = b'"%s"' % (b"x" * chance.randrange(20, 1500))
+        for guid, seen in lengths.items():
+            seen.add(len(server.handle(Request("GET", "/changing", [("CALE-GUID", guid)], tls=SUITE)).body))
+    client, stranger = map(len, lengths.values())
+    assert (client == stranger == 1) is same
+    assert same or client > 1.5 * stranger
+
+
+def test_over_tls_the_heads_are_the_same_bytes(server: ReferenceServer) -> None:
+    """To the last byte, but for the date."""
+    guid = register(server, "rsa")[0]
+    heads = {
+        _head(server, path, one) for path in ("/resource",) for _ in range(20) for one in (guid, str(uuid.uuid4()))
+    }
+    assert len(heads) == 1, heads
+
+
+def _head(server: ReferenceServer, path: str, guid: str) -> bytes:
+    with (
+        socket.create_connection(("localhost", server.port), 20) as plain,
+        client_context(server).wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nCALE-GUID: {guid}\r\nConnection: close\r\n\r\n"
+        connection.sendall(request.encode())
+        data = b"".join(iter(lambda: connection.recv(65536), b""))
+    return re.sub(rb"\r\nDate: [^\r]*", b"", data.partition(b"\r\n\r\n")[0])
+
+
+def test_cale_36_moduli_of_nobody_are_as_large_as_real_ones() -> None:
+    """Who asks often enough sees how large a modulus is; products of two primes are rarely near the ends of the range."""
+    with ThreadPoolExecutor(2) as pool:
+        made = pool.map(lambda _: rsa.generate_private_key(65537, 2048), range(200))
+        real = [float(key.public_key().public_numbers().n >> 1984) for key in made]
+    nobody = [stand_in_key(2048, number.to_bytes(32, "big")) for number in range(2000)]
+    large = []
+    for key in nobody:
+        assert isinstance(key, rsa.RSAPublicKey)
+        assert (key.key_size, key.public_numbers().n % 2) == (2048, 1)
+        large.append(float(key.public_numbers().n >> 1984))
+    assert kolmogorov_smirnov(real, large)[1] > 1e-4
+    uniform = [random.Random(number).uniform(2**63, 2**64) for number in range(2000)]  # noqa: S311
+    assert kolmogorov_smirnov(real, uniform)[1] < 1e-2, "the test itself sees the difference"
+
+
+# -- what the test sees
+
+
+def test_the_draft_decoy_is_told_at_first_sight(server: ReferenceServer) -> None:
+    """Appendix B.2.3c as printed: text, of its own length."""
+    server.policy.cale.decoys = "draft"
+    verdict = compare(server.handle, register(server, "rsa"), "/resource", 50)
+    assert {"length of the body", "first bytes", "shape"} <= set(told_apart(verdict))
+    assert verdict.alone["shape"] == 1.0
+
+
+def one_in(count: int, change: Callable[[Response], Response]) -> Callable[[Response], Response]:
+    turns = itertools.count()
+    return lambda response: change(response) if next(turns) % count == 0 else response
+
+
+def longer(response: Response) -> Response:
+    message = base64.b64decode(response.body)
+    return dataclasses.replace(response, body=base64.encodebytes(message + bytes(16)))
+
+
+def other_order(response: Response) -> Response:
+    return dataclasses.replace(response, headers=response.headers[::-1])
+
+
+def one_line(response: Response) -> Response:
+    return dataclasses.replace(response, body=base64.b64encode(base64.b64decode(response.body)) + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("worse", "feature"),
+    [
+        (longer, "length of the body"),
+        (other_order, "header fields and their order"),
+        (one_line, "form of the lines"),
+        (lambda response: dataclasses.replace(response, status=403), "status"),
+    ],
+)
+def test_one_bad_decoy_in_a_hundred_is_seen(
+    server: ReferenceServer, worse: Callable[[Response], Response], feature: str
+) -> None:
+    verdict = compare(server.handle, register(server, "rsa"), "/resource", ANSWERS, disguise=one_in(100, worse))
+    assert feature in told_apart(verdict)
+    assert verdict.alone[feature] == pytest.approx(0.01)
+
+
+def test_a_decoy_that_comes_as_soon_as_it_is_made_is_seen(server: ReferenceServer) -> None:
+    server.cale.edge._decoys.due = lambda *_: 0.0  # type: ignore[method-assign]  # what a careless server does
+    verdict = compare(server.handle, register(server, "rsa"), "/resource", ANSWERS)
+    assert verdict.later.seen, verdict
+    assert verdict.guessed.deviations > CERTAIN, verdict
