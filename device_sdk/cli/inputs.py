@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli.files import read_file
 from device_sdk.cli.pem import certificates_from
-from device_sdk.cli.secrets import password, pin_provider, stored_password
+from device_sdk.cli.secrets import (
+    one_time_password,
+    password,
+    pin_provider,
+    revocation_password,
+    stored_password,
+)
 from device_sdk.cli.settings import Settings, Source
 from device_sdk.errors import ConfigurationError
 
@@ -29,6 +35,7 @@ SERVER = ("est.url", "est.label", "est.anchors", "est.pins", "est.implicit", "es
 TRUST = ("est.anchors", "est.pins", "est.implicit")
 COMPATIBILITY = ("est.tls_max", "est.binding", "est.after_202", "est.dialect")
 LOGIN = ("est.user", "est.password_file", "est.password_fd")
+CHALLENGES = ("est.otp_file", "est.otp_fd", "est.revocation_password_file", "est.revocation_password_fd")
 IDENTITY = (
     "identity.subject",
     "identity.san",
@@ -215,6 +222,17 @@ def csr_spec(settings: Settings, *, nameless: bool = False) -> CsrSpec:
     return CsrSpec(name, san=san, device=device, values=values(settings))
 
 
+def with_challenges(spec: CsrSpec, settings: Settings) -> CsrSpec:
+    """The same with the passwords of RFC 7894, which are sent only if the server lists them.
+
+    Raises:
+        ConfigurationError: a file or descriptor that is named cannot be read.
+    """
+    from dataclasses import replace
+
+    return replace(spec, otp_challenge=one_time_password(settings), revocation_challenge=revocation_password(settings))
+
+
 def new_name(settings: Settings, certificate: x509.Certificate) -> NewName:
     """What --subject and --san say; what they do not say stays as it is in the certificate (RFC 6402 section 2.8).
 
@@ -256,10 +274,26 @@ def values(settings: Settings) -> ValueSource | None:
             raise ConfigurationError(
                 f"--attribute {text!r} is not OID=VALUE", hint="for example 2.5.4.5=4711 or 2.5.29.37=der:300a..."
             )
+        _require_public(oid)
         if oid in given:
             raise ConfigurationError(f"--attribute {oid} is given twice")
         given[oid] = _from_hex(oid, value) if value.startswith("der:") else value
     return (lambda asked: given.get(asked.oid)) if given else None
+
+
+def _require_public(oid: str) -> None:
+    """Everybody on the machine can read arguments, and settings are shown: neither is the place for a password."""
+    from device_sdk.wire import csrattrs_oids as oids
+
+    options = {
+        oids.OTP_CHALLENGE: "--otp-file or --otp-fd",
+        oids.REVOCATION_CHALLENGE: "--revocation-password-file or -fd",
+    }
+    if oid in oids.CHALLENGES:
+        raise ConfigurationError(
+            f"--attribute {oid} is a password; in an argument every user of this machine could read it; it was not used",
+            hint=f"give {options[oid]}" if oid in options else "the SDK makes this value itself",
+        )
 
 
 def _from_hex(oid: str, value: str) -> bytes:

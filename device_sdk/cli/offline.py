@@ -12,7 +12,7 @@ from device_sdk.cli.delivery import deliver, issued, keeping_early
 from device_sdk.cli.files import OutputFile, read_file
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import certificates_from, describe, pem_of
-from device_sdk.cli.settings import Settings
+from device_sdk.cli.settings import BY_NAME, Settings, Source
 from device_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -118,6 +118,11 @@ def _spec(name: str, options: argparse.Namespace, settings: Settings) -> CsrSpec
 
     from device_sdk.model.csr import CsrSpec
 
+    named = [BY_NAME[one].flag for one in inputs.CHALLENGES if settings.source(one) is Source.FLAG]
+    if named:
+        raise ConfigurationError(
+            f"{named[0]} needs a server that is asked directly: it is sent only if the server lists it"
+        )
     if options.change_name:
         raise ConfigurationError("--change-name needs a server that is asked directly")
     if name == "reenroll":

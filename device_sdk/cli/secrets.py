@@ -57,6 +57,33 @@ def shared_secret(settings: Settings) -> Secret | None:
     return found
 
 
+def one_time_password(settings: Settings) -> Secret | None:
+    """The one-time password for a request (otpChallenge of RFC 7894), or None; nobody is asked, as few servers want one.
+
+    Raises:
+        ConfigurationError: the file or descriptor cannot be read, or holds nothing.
+    """
+    return _challenge(settings, "est.otp_file", "est.otp_fd", "DEVICE_SDK_OTP", "the one-time password")
+
+
+def revocation_password(settings: Settings) -> Secret | None:
+    """The password that will revoke the certificate (revocationChallenge of RFC 7894), or None; nobody is asked.
+
+    Raises:
+        ConfigurationError: the file or descriptor cannot be read, or holds nothing.
+    """
+    file, descriptor = "est.revocation_password_file", "est.revocation_password_fd"
+    return _challenge(settings, file, descriptor, "DEVICE_SDK_REVOCATION_PASSWORD", "the revocation password")
+
+
+def _challenge(settings: Settings, file: str, descriptor: str, variable: str, what: str) -> Secret | None:
+    find = _finder(settings, file, descriptor, variable)
+    found = find() if find else None
+    if found is not None and not found:
+        raise ConfigurationError(f"{what} is empty")
+    return found
+
+
 def bearer(settings: Settings, *, ask: bool) -> Secret | None:
     """The bearer token for a CALE registration, or None; asks at the terminal only if told to.
 

@@ -21,6 +21,12 @@ _log = logging.getLogger(__name__)
 # Attributes of requests whose string type is not DirectoryString (RFC 2985 sections 5.1, 5.2, 5.5.1; RFC 2307).
 _BMP_TYPES = ("1.2.840.113549.1.9.20",)
 _IA5_TYPES = (oids.MAC_ADDRESS, "1.2.840.113549.1.9.1", "1.2.840.113549.1.9.2")
+# What a person knows it by, and the option of the command line that gives it.
+_KNOWN = {
+    oids.MAC_ADDRESS: "MAC address, --mac",
+    oids.OTP_CHALLENGE: "one-time password, --otp-file or --otp-fd",
+    oids.REVOCATION_CHALLENGE: "revocation password, --revocation-password-file or --revocation-password-fd",
+}
 # Entries that are containers, and no attribute anybody could give a value for.
 _CONTAINERS = (oids.EXTENSION_REQUEST, oids.TEMPLATE, *oids.EXTENSION_REQUEST_TEMPLATE)
 
@@ -43,8 +49,12 @@ def ask(spec: CsrSpec, asked: Asked) -> bytes | str | None:
     """What the source has, if there is one; a missing value is logged, louder where a template has an empty place for it."""
     value = spec.values(asked) if spec.values else None
     if value is None:
-        level = logging.INFO if asked.place == "attribute" else logging.WARNING
-        _log.log(level, "the server asks for %s %s, there is no value for it: left out", asked.place, asked.oid)
+        quiet = asked.place == "attribute" and asked.oid not in (oids.OTP_CHALLENGE, oids.REVOCATION_CHALLENGE)
+        known = f" ({_KNOWN[asked.oid]})" if asked.oid in _KNOWN else ""
+        level = logging.INFO if quiet else logging.WARNING
+        _log.log(
+            level, "the server asks for %s %s%s, there is no value for it: left out", asked.place, asked.oid, known
+        )
     return value
 
 

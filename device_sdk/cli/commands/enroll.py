@@ -11,7 +11,7 @@ from device_sdk.cli.certificate_less import SRP, srp_credentials, srp_trust
 from device_sdk.cli.first_trust import trusted_or_asking
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe
-from device_sdk.cli.secrets import pin_provider
+from device_sdk.cli.secrets import one_time_password, pin_provider, revocation_password
 from device_sdk.cli.settings import Settings, add_settings
 from device_sdk.errors import ConfigurationError, DeviceSdkError, StateError
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser, name: str, _common: argparse.
 
 def _add_enroll(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, "key.uri", "key.type", *inputs.SERVER, *inputs.LOGIN, *inputs.IDENTITY, *waiting.WAITING)
-    add_settings(parser, *inputs.COMPATIBILITY, *SRP, "renewal.url")
+    add_settings(parser, *inputs.COMPATIBILITY, *inputs.CHALLENGES, *SRP, "renewal.url")
     parser.add_argument("--reuse", action="store_true", help="certify a key that was there before")
     parser.add_argument("--again", action="store_true", help="enrol anew although there is a valid certificate")
     parser.add_argument("--tls-cert", metavar="FILE", help="certificate for TLS, the one of the factory for example")
@@ -43,6 +43,7 @@ def _add_enroll(parser: argparse.ArgumentParser) -> None:
 def _add_renew(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, *inputs.LOGIN, *waiting.WAITING, "est.timeout_s", "est.proxy", *inputs.COMPATIBILITY)
     add_settings(parser, "renewal.rekey", "renewal.keep_old", "renewal.threshold", "identity.mac")
+    add_settings(parser, *inputs.CHALLENGES)
     parser.add_argument(
         "--new-key", metavar="URI", help="name of the new key; counted up from the first one if not given"
     )
@@ -121,7 +122,7 @@ def _plan(options: argparse.Namespace, settings: Settings, identity: TlsIdentity
         label=settings.text("est.label"),
         key_uri=settings.require("key.uri"),
         key_type=KeyType(kind) if kind else None,
-        spec=inputs.csr_spec(settings),
+        spec=inputs.with_challenges(inputs.csr_spec(settings), settings),
         anchors=anchors,
         pins=pins,
         confirm=confirm,
@@ -170,6 +171,8 @@ def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         keep_old=settings.switch("renewal.keep_old"),
         key_uri=options.new_key,
         mac_address=inputs.mac_address(settings),
+        otp_challenge=one_time_password(settings),
+        revocation_challenge=revocation_password(settings),
         credentials=inputs.credentials(settings, needed=False),
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),

@@ -39,7 +39,7 @@ _MAX_PENDING_BYTES = 256 * 1024
 
 def add_arguments(operation: argparse.ArgumentParser) -> None:
     """Describe what `est fullcmc` has beyond the other operations."""
-    add_settings(operation, *SECRET, *inputs.IDENTITY)
+    add_settings(operation, *SECRET, *inputs.IDENTITY, *inputs.CHALLENGES)
     operation.add_argument(
         "--cert", metavar="FILE", help="the current certificate, to be renewed; its key is --key, and signs the request"
     )
@@ -116,7 +116,7 @@ def _enrol(options: argparse.Namespace, settings: Settings, out: Output, opened:
     wait_s, progress = inputs.wait(settings), waiting.patience(out)
     if options.cert:
         return client.fullcmc.renew(key, extra=_extra(settings), wait_s=wait_s, progress=progress)
-    spec = inputs.csr_spec(settings, nameless=True)
+    spec = inputs.with_challenges(inputs.csr_spec(settings, nameless=True), settings)
     if signer is not None and not list(spec.subject) and not spec.san:
         # RFC 6402 section 2.4: the names of the certificate link it to the request
         spec = replace(spec, subject=signer.chain[0].subject)
@@ -134,7 +134,8 @@ def _extra(settings: Settings) -> CsrSpec:
             raise ConfigurationError(
                 "a renewal keeps the names of the certificate", hint="leave --subject and --san out"
             )
-    return CsrSpec(x509.Name([]), device=inputs.device_attributes(settings), values=inputs.values(settings))
+    spec = CsrSpec(x509.Name([]), device=inputs.device_attributes(settings), values=inputs.values(settings))
+    return inputs.with_challenges(spec, settings)
 
 
 def _secret(settings: Settings, signer: TlsIdentity | None) -> SharedSecret | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def add_arguments(operation: argparse.ArgumentParser) -> None:
     """Describe what `est serverkeygen` has beyond the other operations."""
-    add_settings(operation, *inputs.IDENTITY, "key.type")
+    add_settings(operation, *inputs.IDENTITY, *inputs.CHALLENGES, "key.type")
     operation.add_argument("--cert", metavar="FILE", help="certificate for TLS; its key is --key")
     operation.add_argument(
         "--key-out",

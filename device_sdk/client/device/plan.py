@@ -13,6 +13,7 @@ from device_sdk.model.compatibility import STANDARD, Compatibility
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec, NewName, ValueSource
 from device_sdk.model.keys import KeyType
+from device_sdk.model.secret import Secret
 from device_sdk.model.trust import Pin, TlsIdentity
 from device_sdk.state.fields import format_time
 from device_sdk.transports.base import Timeouts
@@ -125,6 +126,8 @@ class RenewalPlan:
         compatibility: for servers that do not do as the standards say.
         values: asked for what the server's /csrattrs wants and the SDK does not know.
         new_name: asks for a certificate of another name (EST-153); what the server made of it is in the outcome's notes.
+        otp_challenge: one-time password, sent only when the server lists otpChallenge (RFC 7894, EST-105).
+        revocation_challenge: revocation password, sent only when the server lists revocationChallenge.
     """
 
     rekey: bool = True
@@ -143,6 +146,8 @@ class RenewalPlan:
     compatibility: Compatibility = STANDARD
     values: ValueSource | None = field(default=None, repr=False)
     new_name: NewName | None = None
+    otp_challenge: Secret | None = field(default=None, repr=False)
+    revocation_challenge: Secret | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,8 @@ class Renewal:
                                 device=DeviceAttributes(mac_address=journal.mac_address),
                                 values=plan.values,
                                 new_name=plan.new_name,
+                                otp_challenge=plan.otp_challenge,
+                                revocation_challenge=plan.revocation_challenge,
                             ),
                             wishes=wishes,
                             wait_s=connection.patience.left_s(),
