@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from device_sdk_simulators.server import ReferenceServer
 
 from device_sdk.client.device import RenewalPlan
@@ -26,6 +27,7 @@ from device_sdk.keystores import registry
 from device_sdk.model.csr import DeviceAttributes
 from device_sdk.model.keys import KeyType
 from device_sdk.state import Operation, Phase
+from tests.est.pki import certs_only, one_line
 
 P384_ATTRIBUTE = bytes.fromhex("301206072a8648ce3d0201310706052b81040022")  # id-ecPublicKey, secp384r1
 
@@ -74,6 +76,22 @@ def test_renewal_with_the_same_key(bench) -> None:
     assert new.certificate.public_key() == old.certificate.public_key()
     assert new.certificate.serial_number != old.certificate.serial_number
     assert bench.key_files() == ["device.pem"]
+    bench.require_sound()
+
+
+def test_est_139_the_old_certificate_again_is_no_renewal(bench) -> None:
+    """EST-151 with a CA that answers from its archive: nothing changed, and nothing is said to have."""
+    old = bench.device.enroll(bench.plan)
+    before = bench.device.state.load()
+    bench.server.archived = old.certificate
+    with pytest.raises(CertificateMismatchError, match="that was to be renewed"):
+        bench.device.renew(RenewalPlan(rekey=False))
+    assert bench.device.state.load() == before
+    assert bench.key_files() == ["device.pem"]
+    bench.server.archived = None
+    new = bench.device.renew(RenewalPlan(rekey=False))
+    assert new.changed
+    assert new.certificate != old.certificate
     bench.require_sound()
 
 
@@ -136,9 +154,12 @@ class Spoiling(ReferenceServer):
     """Behaves until it has issued a renewed certificate, then spoils what comes after."""
 
     spoil = ""
+    archived: x509.Certificate | None = None
 
     def handle(self, request):  # type: ignore[no-untyped-def]
         response = super().handle(request)
+        if request.target.endswith("simplereenroll") and self.archived:
+            response.body = one_line(certs_only(self.archived))
         if request.target.endswith("simplereenroll") and self.spoil:
             self.faults.parse(self.spoil)
         return response

@@ -11,14 +11,14 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from device_sdk.client.est import EstClient
 from device_sdk.client.est.renewal import renewal_spec, require_same_identity
-from device_sdk.errors import ConfigurationError, LocalProtocolError
+from device_sdk.errors import CertificateMismatchError, ConfigurationError, LocalProtocolError
 from device_sdk.model.csr import CsrSpec, DeviceAttributes
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.wire.csr import build_csr
 from device_sdk.wire.csrattrs import CsrAttributes
 from tests.est.answers import bag, issue
-from tests.est.pki import name, new_key
-from tests.est.scripted_server import http
+from tests.est.pki import DAY, NOW, certs_only, name, new_key, one_line
+from tests.est.scripted_server import http, pkcs7
 
 # Every string type a subject may come in; a server that compares bytes refuses any other (interop facts, strongSwan).
 SUBJECT = x509.Name(
@@ -90,6 +90,28 @@ def test_est_151_renewal_with_the_same_key(ca, server, current):
         enrolled = client.reenroll(current.key)
     assert enrolled.certificate.public_key() == current.key.public_key()
     assert enrolled.certificate != current.chain[0]
+
+
+def the_old_again(current: TlsIdentity, *others: x509.Certificate):
+    return lambda _seen: pkcs7(one_line(certs_only(current.chain[0], *others)))
+
+
+def test_est_139_the_old_certificate_for_the_same_key_renews_nothing(ca, server, current):
+    """Nor does another that was issued before it; a new one is found beside the old one, dated alike."""
+    public, san = current.key.public_key(), [(SAN, False)]
+    older = ca.certify(SUBJECT, public, extensions=san, not_before=NOW - 3 * DAY, not_after=NOW + DAY / 2)
+    with client_of(server, ca, current) as est:
+        for handler in (the_old_again(current), the_old_again(current, older), the_old_again(current, ca.certificate)):
+            server.handlers["simplereenroll"] = handler
+            with pytest.raises(CertificateMismatchError, match="that was to be renewed"):
+                est.reenroll(current.key)
+        new = ca.certify(SUBJECT, public, extensions=san)
+        server.handlers["simplereenroll"] = the_old_again(current, new)
+        assert est.reenroll(current.key).certificate == new
+        rekeyed = new_key()
+        new = ca.certify(SUBJECT, rekeyed.public_key(), extensions=san)
+        server.handlers["simplereenroll"] = the_old_again(current, new)
+        assert est.reenroll(rekeyed).certificate == new
 
 
 def test_the_certificate_may_be_named(ca, server, current):

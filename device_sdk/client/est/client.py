@@ -24,6 +24,7 @@ from device_sdk.protocols.est.ca_certificates import CaCertificates, check_ca_ce
 from device_sdk.protocols.est.issued import Enrolled, check_issued
 from device_sdk.protocols.est.login import Login
 from device_sdk.protocols.est.redirects import RedirectRule
+from device_sdk.protocols.est.renewed import only_new
 from device_sdk.protocols.est.requests import cacerts_request, csrattrs_request, enroll_request
 from device_sdk.protocols.est.responses import Pending, read_cacerts, read_csrattrs, read_enrolment
 from device_sdk.protocols.est.urls import EstEndpoint, Operation, parse_est_url
@@ -195,7 +196,7 @@ class EstClient:
         patience = Patience(self._clock, wait_s, progress)
         asked = self._wishes(wishes, patience)
         body = CsrBody(key, spec, asked, compatibility=self._compatibility, pending=pending)
-        return self._enroll(body, patience, renewal=False)
+        return self._enroll(body, patience)
 
     def reenroll(
         self,
@@ -224,6 +225,7 @@ class EstClient:
 
         Raises:
             ConfigurationError: neither a certificate nor a TLS identity was given.
+            CertificateMismatchError: as for `enroll`; or the answer is the current certificate again.
             DeviceSdkError: as for `enroll`.
         """
         certificate = current if isinstance(current, x509.Certificate) else self._own_certificate()
@@ -238,7 +240,7 @@ class EstClient:
             compatibility=self._compatibility,
             pending=pending,
         )
-        return self._enroll(body, patience, renewal=True)
+        return self._enroll(body, patience, renews=certificate)
 
     def serverkeygen(
         self,
@@ -335,8 +337,8 @@ class EstClient:
             )
         return self._identity.chain[0]
 
-    def _enroll(self, body: CsrBody, patience: Patience, *, renewal: bool) -> Enrolled:
-        self._body = body
+    def _enroll(self, body: CsrBody, patience: Patience, *, renews: x509.Certificate | None = None) -> Enrolled:
+        self._body, renewal = body, renews is not None
         operation = Operation.SIMPLE_REENROLL if renewal else Operation.SIMPLE_ENROLL
         request = enroll_request(self._endpoint, body, renewal=renewal)
         response = self._exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
@@ -347,12 +349,13 @@ class EstClient:
             # One use per connection (RFC 9266 section 4.1, EST-100).
             self._exchanges.close()
         ca = self._ca or self._cacerts(patience)
+        url = self._endpoint.url(operation)
         return check_issued(
-            answer,
+            only_new(answer, body.csr, renews, url=url),
             body.csr,
             anchors=ca.anchors,
             intermediates=ca.intermediates,
             now=self._clock.now(),
-            url=self._endpoint.url(operation),
+            url=url,
             new_name=body.new_name,
         )

@@ -24,6 +24,7 @@ from device_sdk.protocols.est.full_cmc import FullCmcAnswer, Trusted, fullcmc_re
 from device_sdk.protocols.est.full_cmc_anchors import signing_time
 from device_sdk.protocols.est.full_cmc_pending import PendingRequest, undecided, wait_of
 from device_sdk.protocols.est.issued import Enrolled, check_issued
+from device_sdk.protocols.est.renewed import only_new
 from device_sdk.protocols.est.responses import Pending
 from device_sdk.protocols.est.urls import EstEndpoint, Operation
 from device_sdk.wire.cmc import oids
@@ -158,8 +159,9 @@ class Transaction:
 
     def _checked(self, answer: FullCmcAnswer, csr: x509.CertificateSigningRequest) -> Enrolled:
         ca = self._service.ca(self._patience)
+        author = self._author.identity
         return check_issued(
-            answer.certificates,
+            only_new(answer.certificates, csr, author.chain[0] if author else None, url=self._service.url),
             csr,
             anchors=ca.anchors,
             intermediates=ca.intermediates,

@@ -17,6 +17,7 @@ from device_sdk.protocols.est.ca_certificates import CaCertificates, check_ca_ce
 from device_sdk.protocols.est.issued import Enrolled, check_issued
 from device_sdk.protocols.est.offline import OfflineRequest, offline_request, read_saved_answer
 from device_sdk.protocols.est.pinning import fingerprints, pinned_anchors, require_current
+from device_sdk.protocols.est.renewed import only_new
 from device_sdk.protocols.est.responses import Pending, read_cacerts, read_enrolment
 from device_sdk.protocols.est.urls import Operation, parse_est_url
 from device_sdk.wire.csr import build_csr
@@ -127,9 +128,11 @@ class OfflineEst:
                 retry_after_s=found.retry_after_s,
             )
         roots = tuple(anchor for anchor in anchors if is_self_signed(anchor)) or tuple(anchors)
+        renews = spec if isinstance(spec, x509.Certificate) else None
         asked = renewal_spec(spec) if isinstance(spec, x509.Certificate) else spec
         csr = x509.load_der_x509_csr(build_csr(asked, key))
-        return check_issued(found, csr, anchors=roots, intermediates=anchors, now=now, url=url)
+        new = only_new(found, csr, renews, url=url)
+        return check_issued(new, csr, anchors=roots, intermediates=anchors, now=now, url=url)
 
     def _request(self, operation: Operation, der: bytes) -> OfflineRequest:
         public_key = x509.load_der_x509_csr(der).public_key()

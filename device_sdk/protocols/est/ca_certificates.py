@@ -104,9 +104,9 @@ def same_key(one: x509.Certificate, other: x509.Certificate) -> bool:
     return spki(one) == spki(other)
 
 
-def spki(certificate: x509.Certificate) -> bytes:
-    """DER SubjectPublicKeyInfo of a certificate."""
-    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+def spki(holder: x509.Certificate | x509.CertificateSigningRequest) -> bytes:
+    """DER SubjectPublicKeyInfo of a certificate or request."""
+    return holder.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _only_root(bag: list[x509.Certificate], now: datetime, url: str | None, relations: Relations) -> x509.Certificate:
