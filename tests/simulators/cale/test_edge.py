@@ -205,11 +205,16 @@ def test_a_slot_makes_all_answers_take_the_same_time_cale_38(make_site, make_cli
     client.register(site.authorization)
     for path in ("/resource", "/whoami"):
         for guid in (client.guid, STRANGER):
-            started = time.monotonic()
-            client.get(path, guid=guid)
-            took = time.monotonic() - started
-            assert took > slot
-            assert took % slot < 0.06, (path, guid)
+            took = [duration(client, path, guid) for _ in range(4)]
+            assert min(took) > slot
+            # the others may have met a busy machine
+            assert min(one % slot for one in took) < 0.06, (path, guid)
+
+
+def duration(client, path: str, guid: str) -> float:
+    started = time.monotonic()
+    client.get(path, guid=guid)
+    return time.monotonic() - started
 
 
 def test_decoys_take_as_long_as_answers_on_that_path_cale_38(make_site, make_client):
@@ -225,14 +230,11 @@ def test_decoys_take_as_long_as_answers_on_that_path_cale_38(make_site, make_cli
     resource._logged = slow
     client = make_client(site)
     client.register(site.authorization)
-    took = {}
-    for path in ("/slow", "/resource"):
-        for guid in (client.guid, STRANGER):
-            started = time.monotonic()
-            client.get(path, guid=guid)
-            took[path, guid] = time.monotonic() - started
-    assert took["/slow", STRANGER] > 0.2
-    assert took["/resource", STRANGER] < 0.15
+    assert duration(client, "/slow", client.guid) > 0.2
+    assert duration(client, "/slow", STRANGER) > 0.2
+    # the best of several: the machine may be busy
+    assert min(duration(client, "/resource", client.guid) for _ in range(4)) < 0.15
+    assert min(duration(client, "/resource", STRANGER) for _ in range(4)) < 0.15
 
 
 def test_curves_are_kept_for_strangers_beside_rsa(make_site, make_client):
@@ -240,3 +242,18 @@ def test_curves_are_kept_for_strangers_beside_rsa(make_site, make_client):
     client = make_client(site, key=ec.generate_private_key(ec.SECP384R1()))
     client.register(site.authorization)
     assert kind_of(client.get("/resource", guid=STRANGER)[2]) == "p384"
+
+
+@pytest.mark.parametrize("role", ["authz", "origin"])
+def test_a_role_that_refuses_the_suite_is_a_decoy_cale_29(site, registered, role):
+    """Lists can be changed while the servers run; each request is checked, too (CALE-65: 400 inside, a decoy outside)."""
+    registered.get("/resource")
+    site.policies[role].cale.suites = ("ECDHE-RSA-AES128-SHA",)
+    path = "/whoami" if role == "authz" else "/resource"
+    status, fields, _body = registered.get(path)
+    assert status == 200
+    assert sum("pkcs7-mime" in value for _name, value in fields) == 1
+    assert (registered.read(path) or b"")[:1] not in (b"-", b"{")
+    assert site.roles[role].log()[-1]["status"] == 400
+    assert site.edge.log()[-1]["decoy"] is True
+    assert "400" in str(site.edge.log()[-1]["reason"])
