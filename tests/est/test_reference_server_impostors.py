@@ -12,7 +12,7 @@ from cryptography import x509
 from device_sdk_simulators.ca.tls import TlsProfile
 
 from device_sdk.client.est import Credentials, EstClient
-from device_sdk.errors import DeviceSdkError
+from device_sdk.errors import DeviceSdkError, EnrolmentPendingError
 from device_sdk.model.csr import CsrSpec, NewName
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust, TlsIdentity
@@ -99,3 +99,59 @@ def test_est_06_a_path_is_split_before_it_is_decoded(est_server, path, status) -
         assert connection.getresponse().status == status
     finally:
         connection.close()
+
+
+def enrolled(client: EstClient, spec: CsrSpec) -> TlsIdentity:
+    key = new_key()
+    with client:
+        return TlsIdentity(client.enroll(key, spec).chain, key)
+
+
+def generated(client: EstClient, spec: CsrSpec) -> bool:
+    """Whether the server gave a certificate and a key; False if the request waits."""
+    with client:
+        try:
+            client.serverkeygen(spec, allow_clear=True)
+        except EnrolmentPendingError:
+            return False
+    return True
+
+
+@pytest.fixture
+def approving(est_server):
+    """Somebody has to approve; private keys are given away in the clear."""
+    est_server.policy.require_approval, est_server.policy.serverkeygen = True, {"clear"}
+    return est_server
+
+
+def test_est_163_devices_of_two_makers_are_two_devices(approving, connect, made) -> None:
+    """RFC 7030 section 4.4: who collects an approved key is who asked for it, not who has a subject like that."""
+    alice, mallory = made("Maker A"), made("Maker B")
+    spec = CsrSpec(IDEVID)
+    assert not generated(connect(identity=alice), spec)
+    approving.est.queue.decide(None, approve=True)
+    assert not generated(connect(identity=mallory), spec)
+    assert approving.est.register.entries() == []
+    assert generated(connect(identity=alice), spec)
+    first, second = (row["identity"] for row in approving.est.queue.entries()), approving.est.register.entries()
+    assert [*first] != [row["issued_to"] for row in second]
+
+
+def test_est_163_users_who_chose_one_subject_are_two_users(approving, connect) -> None:
+    """Certificates of this CA: each is its own, and what it is renewed by stays the same device."""
+    approving.policy.require_approval = False
+    spec = CsrSpec(parse_dn("CN=lamp"))
+    for user in ("alice", "mallory"):
+        approving.users.add(user, f"password of {user}")
+    alice, mallory = enrolled(connect("alice"), spec), enrolled(connect("mallory"), spec)
+    approving.policy.require_approval = True
+    assert not generated(connect(identity=alice), spec)
+    approving.est.queue.decide(None, approve=True)
+    approving.policy.require_approval = False
+    for _ in range(2):
+        key = new_key()
+        with connect(identity=alice) as client:
+            alice = TlsIdentity(client.reenroll(key).chain, key)
+    approving.policy.require_approval = True
+    assert not generated(connect(identity=mallory), spec)
+    assert generated(connect(identity=alice), spec)

@@ -16,6 +16,7 @@ from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.client_path import UnfitPathError, check_intermediates
 from device_sdk_simulators.est.csr import CertificationRequest
 from device_sdk_simulators.est.holders import holder_of
+from device_sdk_simulators.est.lineage import identity_of, lineage_of
 from device_sdk_simulators.est.login import HttpLogin
 from device_sdk_simulators.http.messages import HttpError, Request
 from device_sdk_simulators.policy import Policy
@@ -33,6 +34,7 @@ class Client:
         srp_user: name of a user who knew the password of certificate-less TLS (RFC 7030 section 3.3.3), or None.
         scheme: "basic" or "digest": how HTTP showed the password.
         holder: the user on whose behalf certificates are issued to this client, as far as it is known.
+        lineage: what the certificate shares with those it renewed, and with no others; "" without certificate.
     """
 
     user: str | None = None
@@ -42,6 +44,7 @@ class Client:
     srp_user: str | None = None
     scheme: str = "basic"
     holder: str | None = None
+    lineage: str = ""
 
     @property
     def authentication(self) -> str:
@@ -54,7 +57,7 @@ class Client:
     def identity(self) -> str:
         """A name for this client that stays the same over reconnects and renewals."""
         if self.certificate is not None:
-            return f"tls:{self.certificate.subject.rfc4514_string()}"
+            return identity_of(self.certificate, self.lineage)
         if self.srp_user is not None:
             return f"srp:{self.srp_user}"
         return f"user:{self.user}" if self.user is not None else "nobody"
@@ -126,7 +129,9 @@ class Gatekeeper:
         holder = user if third_party or trusted else self._holder(certificate, user)
         if user is None and self._policy.require_password:
             raise HttpError(401, "")
-        return Client(user, certificate, third_party, trusted, scheme=scheme, holder=None if trusted else holder)
+        lineage = lineage_of(certificate, self._database, third_party=third_party)
+        holder = None if trusted else holder
+        return Client(user, certificate, third_party, trusted, scheme=scheme, holder=holder, lineage=lineage)
 
     def _holder(self, certificate: x509.Certificate, user: str | None) -> str | None:
         """The user the certificate was issued for, if that is known; HttpError 403 if it is not this one."""

@@ -13,6 +13,7 @@ from device_sdk_simulators.ca.issue import Wish, issue
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.change_name import ChangedName
 from device_sdk_simulators.est.csr import CertificationRequest
+from device_sdk_simulators.est.lineage import inherited
 from device_sdk_simulators.est.queue import collect, fingerprint
 from device_sdk_simulators.policy import Policy
 
@@ -82,7 +83,7 @@ class Register:
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO certificates (serial, subject, spki_sha256, mac_address, issued_to, issued_at, not_after, der,"
-                " ca, label, holder) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " ca, label, holder, lineage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     f"{certificate.serial_number:x}",
                     certificate.subject.rfc4514_string(),
@@ -95,6 +96,7 @@ class Register:
                     self._ca,
                     self._ca if label is None else label,
                     holder,
+                    inherited(connection, identity, request.csr.subject) or f"{certificate.serial_number:x}",
                 ),
             )
             if also is not None:
