@@ -249,3 +249,37 @@ def test_64_mib_in_4_mib(tmp_path: Path, cipher: str, options: tuple[str, ...], 
     size, grown_kib = map(int, done.stdout.split())
     assert size == 1 << 26
     assert grown_kib < 4096
+
+
+def content_as(message: bytes, content: bytes) -> bytes:
+    """A streamed message of openssl with another [0]; it stands between the last indefinite 0xA0 and its end."""
+    at = message.index(b"\xa0\x80\x04")
+    start = at + 2
+    length = message[start + 1]
+    return message[:at] + content + message[start + 2 + length + 2 :]
+
+
+@pytest.mark.parametrize("indefinite", [False, True])
+def test_pieces_are_bounded_in_number_and_depth(recipients: dict[str, Recipient], indefinite: bool) -> None:
+    """Only the content is in pieces here; a piece that reaches beyond the string around it is none."""
+    recipient = recipients["ec-p256"]
+    message = encrypt(b"x" * 15, recipient.certificate, cipher="aes-128-cbc", options=("-stream",))
+    at = message.index(b"\xa0\x80\x04")
+    piece = message[at + 2 : at + 4 + 16]
+    assert piece[:2] == b"\x04\x10"
+
+    def string(content: bytes, tag: int = 0xA0) -> bytes:
+        return bytes((tag, 0x80)) + content + b"\0\0" if indefinite else encode_element(tag, content)
+
+    def opened(content: bytes) -> bool:
+        return streamed(content_as(message, content), recipient.key, size=60_000) == b"x" * 15
+
+    deep = piece
+    for _ in range(30):
+        deep = string(deep, 0x24)
+    assert opened(string(piece))
+    assert opened(string(string(piece, 0x24) + b"\x04\x00" * 1000))
+    assert not opened(string(deep))
+    assert not opened(string(piece + b"\x04\x00" * 100_001))
+    assert not opened(string(b"\x24\x04" + piece))
+    assert not opened(string(piece + b"\x02\x01\x00"))
