@@ -31,10 +31,12 @@ class Issued:
     Attributes:
         certificate: what a message is about.
         holder: the user it was issued for, as far as that is known.
+        lineage: what it shares with those it renewed or was renewed by.
     """
 
     certificate: x509.Certificate
     holder: str | None
+    lineage: str
 
     @property
     def serial(self) -> str:
@@ -50,7 +52,7 @@ class Issued:
 def find_issued(serial: int, issuer: base.Asn1Item, site: Site, database: Database) -> Issued | None:
     """The certificate that this CA issued under that name and number, or None: those of other labels do not count."""
     row: sqlite3.Row | None = database.row(
-        "SELECT der, issued_to, holder FROM certificates WHERE serial = ? AND ca = ?",
+        "SELECT der, issued_to, holder, coalesce(lineage, serial) AS lineage FROM certificates WHERE serial = ? AND ca = ?",
         f"{serial:x}",
         site.authority.name,
     )
@@ -59,7 +61,7 @@ def find_issued(serial: int, issuer: base.Asn1Item, site: Site, database: Databa
     certificate = x509.load_der_x509_certificate(row["der"])
     if certificate.issuer.public_bytes() != bytes(encode(issuer)):
         return None
-    return Issued(certificate, holder_of(row))
+    return Issued(certificate, holder_of(row), str(row["lineage"]))
 
 
 def revocable(control: Control, client: Client | None, site: Site, database: Database, store: CmcStore) -> Issued:
@@ -100,7 +102,6 @@ def _check_signer(client: Client | None, found: Issued, part: tuple[int, ...]) -
         raise CmcRefusedError(BAD_IDENTITY, "a certificate of this CA has to sign", body_parts=part, http_status=403)
     if client.registration_authority or client.certificate == found.certificate:
         return
-    # where no user is known, only the key of the certificate tells its holder from others of that name
-    same_key = client.certificate.public_key() == found.certificate.public_key()
-    if not found.is_of(client) or (found.holder is None and not same_key):
+    # where no user is known, only the renewals that lead from one to the other tell its holder from others of that name
+    if not found.is_of(client) or (found.holder is None and found.lineage != client.lineage):
         raise CmcRefusedError(BAD_REQUEST, "the certificate of somebody else", body_parts=part, http_status=403)
