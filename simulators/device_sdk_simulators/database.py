@@ -24,8 +24,6 @@ CREATE TABLE IF NOT EXISTS certificates (
 CREATE TABLE IF NOT EXISTS requests (
   id INTEGER PRIMARY KEY, identity TEXT NOT NULL, label TEXT NOT NULL, operation TEXT NOT NULL, subject TEXT NOT NULL,
   spki_sha256 TEXT NOT NULL, state TEXT NOT NULL, created_at TEXT NOT NULL, csr BLOB NOT NULL);
-CREATE UNIQUE INDEX IF NOT EXISTS open_requests ON requests (identity, label, operation, subject, spki_sha256)
-  WHERE state IN ('waiting', 'approved', 'denied');
 CREATE TABLE IF NOT EXISTS registrations (
   guid TEXT PRIMARY KEY, identity TEXT NOT NULL, created_at TEXT NOT NULL, revoked_at TEXT, csr BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS generations (
@@ -46,8 +44,15 @@ _LATER_COLUMNS = {
         "holder": "TEXT",
         "lineage": "TEXT",
     },
-    "requests": {"serial": "TEXT"},
+    "requests": {"serial": "TEXT", "content": "TEXT NOT NULL DEFAULT ''"},
 }
+
+# after the columns; the index of earlier versions left out what was approved
+_INDEXES = """
+DROP INDEX IF EXISTS open_requests;
+CREATE UNIQUE INDEX IF NOT EXISTS open_contents
+  ON requests (identity, label, operation, subject, spki_sha256, content) WHERE state IN ('waiting', 'approved', 'denied');
+"""
 
 
 class UnusableDatabaseError(SimulatorError):
@@ -72,6 +77,7 @@ class Database:
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.executescript(_SCHEMA)
             self._add_columns()
+            self._connection.executescript(_INDEXES)
         except sqlite3.Error as error:
             self._connection.close()
             raise UnusableDatabaseError(f"{path}: {error}") from error

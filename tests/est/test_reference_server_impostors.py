@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -155,3 +157,41 @@ def test_est_163_users_who_chose_one_subject_are_two_users(approving, connect) -
     approving.policy.require_approval = True
     assert not generated(connect(identity=mallory), spec)
     assert generated(connect(identity=alice), spec)
+
+
+BANK = parse_san("DNS:bank.example")
+SERVER_USE = x509.Extension(
+    x509.ExtendedKeyUsage.oid, False, x509.ExtendedKeyUsage([x509.ObjectIdentifier("1.3.6.1.5.5.7.3.1")])
+)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"san": (BANK,)}, {"extensions": (SERVER_USE,)}, {"new_name": NewName(parse_dn("CN=bank"), (BANK,))}],
+    ids=["names", "usages", "new name"],
+)
+def test_est_163_what_is_collected_is_what_was_approved(approving, connect, made, more) -> None:
+    """The same key and subject with more to say is another request, which waits; the approved one is still there."""
+    device, key = made("Maker"), new_key()
+    plain, swapped = CsrSpec(IDEVID), CsrSpec(IDEVID, **more)
+    with connect(identity=device) as client:
+        for spec, approve in ((plain, True), (swapped, False), (swapped, False)):
+            with pytest.raises(EnrolmentPendingError):
+                client.enroll(key, spec)
+            if approve:
+                approving.est.queue.decide(None, approve=True)
+        assert approving.est.register.entries() == []
+        assert [row["state"] for row in approving.est.queue.entries()] == ["approved", "waiting"]
+        assert client.enroll(key, plain).certificate.subject == IDEVID
+
+
+def test_est_163_who_approves_sees_what(approving, connect, made) -> None:
+    """`device-sdk-sim list` shows alternative names, usages and the new name, in words and in JSON."""
+    spec = CsrSpec(IDEVID, (BANK,), extensions=(SERVER_USE,), new_name=NewName(parse_dn("CN=director"), (BANK,)))
+    with connect(identity=made("Maker")) as client, pytest.raises(EnrolmentPendingError):
+        client.enroll(new_key(), spec)
+    command = [sys.executable, "-m", "device_sdk_simulators.cli.main", "list", "--state", str(approving.state)]
+    for words in (command, [*command, "--json"]):
+        shown = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout
+        for expected in ("SAN DNSName:bank.example", "EKU serverAuth", "to be called CN=director; SAN DNSName:bank"):
+            assert expected in shown

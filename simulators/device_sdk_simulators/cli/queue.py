@@ -56,8 +56,10 @@ def opened_database(options: argparse.Namespace) -> Iterator[Database]:
 
 
 def _list(options: argparse.Namespace) -> int:
+    from device_sdk_simulators.est.approved import summary
+
     queries = {
-        "requests": "SELECT id, state, operation, label, identity, subject, created_at FROM requests"
+        "requests": "SELECT id, state, operation, label, identity, subject, created_at, csr FROM requests"
         " WHERE state != 'issued' ORDER BY id",
         "certificates": "SELECT serial, label, subject, mac_address, issued_to, issued_at, not_after, revoked_at"
         " FROM certificates ORDER BY rowid",
@@ -65,11 +67,14 @@ def _list(options: argparse.Namespace) -> int:
     }
     with opened_database(options) as database:
         tables = {name: [dict(row) for row in database.rows(query)] for name, query in queries.items()}
+    tables["requests"] = [row | summary(row.pop("csr")) for row in tables["requests"]]
     if options.json:
         say(json.dumps(tables))
         return 0
     for name, rows in tables.items():
-        lines = ["  " + "  ".join(printable(value) for value in row.values() if value not in (None, "")) for row in rows]
+        lines = [
+            "  " + "  ".join(printable(value) for value in row.values() if value not in (None, "")) for row in rows
+        ]
         say("\n".join([f"{name}: {len(rows)}", *lines]))
     return 0
 

@@ -13,6 +13,7 @@ from device_sdk_simulators.cmc.answer import CONFIRM_REQUIRED, PENDING, SUCCESS,
 from device_sdk_simulators.cmc.desk import Case, Desk
 from device_sdk_simulators.cmc.refusal import BAD_REQUEST, NO_KEY_REUSE, POP_FAILED, POP_REQUIRED, CmcRefusedError
 from device_sdk_simulators.cmc.store import CmcStore, Waiting
+from device_sdk_simulators.est.approved import content_digest
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.binding import check_binding
 from device_sdk_simulators.est.change_name import changed_name
@@ -188,10 +189,12 @@ class Enrolments(Desk):
     def _row(self, key: tuple[str, str, str], csr: CertificationRequest) -> sqlite3.Row:
         row = self.shared.database.row(
             "SELECT * FROM requests WHERE identity = ? AND label = ? AND operation = ? AND subject = ? AND spki_sha256 = ?"
+            " AND content = ?"
             " ORDER BY id DESC",
             *key,
             csr.csr.subject.rfc4514_string(),
             csr.spki_sha256,
+            content_digest(csr),
         )
         assert row is not None
         return row

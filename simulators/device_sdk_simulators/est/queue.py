@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk_simulators.database import Database
+from device_sdk_simulators.est.approved import content_digest, summary
 from device_sdk_simulators.est.csr import CertificationRequest
 
 
@@ -39,9 +40,9 @@ def collect(
     """
     statement = (
         "UPDATE requests SET state = 'issued', serial = ? WHERE identity = ? AND label = ? AND operation = ?"
-        " AND subject = ? AND spki_sha256 IN (?, ?) AND state = 'approved'"
+        " AND subject = ? AND spki_sha256 IN (?, ?) AND content = ? AND state = 'approved'"
     )
-    known_by = request.spki_sha256, fingerprint(request)
+    known_by = request.spki_sha256, fingerprint(request), content_digest(request)
     if not connection.execute(statement, (serial, *key, request.csr.subject.rfc4514_string(), *known_by)).rowcount:
         raise NotApprovedError
 
@@ -66,13 +67,14 @@ def _issued(
 ) -> x509.Certificate | None:
     row = connection.execute(
         "SELECT der FROM requests JOIN certificates USING (serial) WHERE identity = ? AND requests.label = ?"
-        " AND operation = ? AND requests.subject = ? AND requests.spki_sha256 IN (?, ?) AND state = 'issued'"
+        " AND operation = ? AND requests.subject = ? AND requests.spki_sha256 IN (?, ?) AND content = ? AND state = 'issued'"
         " AND revoked_at IS NULL AND issued_at > ? ORDER BY id DESC",
         (
             *key,
             request.csr.subject.rfc4514_string(),
             request.spki_sha256,
             fingerprint(request),
+            content_digest(request),
             again.since.isoformat(),
         ),
     ).fetchone()
@@ -84,7 +86,8 @@ class ApprovalQueue:
     """The waiting room.
 
     A client that binds its CSR to the connection sends another one each time, so a request is known by who asks, where,
-    for what name and for which key, not by its bytes.
+    for what name and for which key, not by its bytes. An
+    approval is for all that the request says of the certificate (`approved`): what asks for more is another request.
     """
 
     def __init__(self, database: Database) -> None:
@@ -111,11 +114,11 @@ class ApprovalQueue:
             again: whether a certificate that was issued for it before may be the answer.
         """
         known_by = fingerprint(request) if by_bytes else request.spki_sha256
-        columns = (*key, request.csr.subject.rfc4514_string(), known_by)
+        columns = (*key, request.csr.subject.rfc4514_string(), known_by, content_digest(request))
         with self._database.transaction() as connection:
             row = connection.execute(
                 "SELECT state FROM requests WHERE identity = ? AND label = ? AND operation = ? AND subject = ?"
-                " AND spki_sha256 = ? AND state IN ('waiting', 'approved', 'denied')",
+                " AND spki_sha256 = ? AND content = ? AND state IN ('waiting', 'approved', 'denied')",
                 columns,
             ).fetchone()
             if row is not None:
@@ -123,8 +126,8 @@ class ApprovalQueue:
             if again is not None and _issued(connection, key, request, again) is not None:
                 return "issued"
             connection.execute(
-                "INSERT INTO requests (identity, label, operation, subject, spki_sha256, state, created_at, csr)"
-                " VALUES (?, ?, ?, ?, ?, 'waiting', ?, ?)",
+                "INSERT INTO requests (identity, label, operation, subject, spki_sha256, content, state, created_at, csr)"
+                " VALUES (?, ?, ?, ?, ?, ?, 'waiting', ?, ?)",
                 (*columns, now.isoformat(), request.csr.public_bytes(Encoding.DER)),
             )
         return "waiting"
@@ -149,10 +152,14 @@ class ApprovalQueue:
     def entries(self) -> list[dict[str, object]]:
         """Every request that waits or was decided and not collected."""
         rows = self._database.rows(
-            "SELECT id, identity, label, operation, subject, spki_sha256, state, created_at FROM requests"
+            "SELECT id, identity, label, operation, subject, spki_sha256, state, created_at, csr FROM requests"
             " WHERE state IN ('waiting', 'approved', 'denied') ORDER BY id"
         )
-        return [dict(row) for row in rows]
+        entries: list[dict[str, object]] = []
+        for row in rows:
+            entry = dict(row)
+            entries.append(entry | summary(entry.pop("csr")))
+        return entries
 
     def decide(self, number: int | None, *, approve: bool) -> int:
         """Approve or deny one waiting request, or all of them (None); returns how many."""
