@@ -60,8 +60,12 @@ def pins(settings: Settings) -> tuple[Pin, ...]:
     return tuple(parse_pin(text) for text in settings.list("est.pins"))
 
 
-def trusted(settings: Settings) -> tuple[tuple[x509.Certificate, ...], tuple[Pin, ...], bool]:
+def trusted(settings: Settings, *, asking: bool = True) -> tuple[tuple[x509.Certificate, ...], tuple[Pin, ...], bool]:
     """What --anchors, --pin and --implicit say; flags override what the environment and the configuration say of all three.
+
+    Args:
+        settings: where it is said.
+        asking: whether this command asks a person at a terminal where nothing is said.
 
     Raises:
         ConfigurationError: nothing, or pins together with the others.
@@ -75,7 +79,10 @@ def trusted(settings: Settings) -> tuple[tuple[x509.Certificate, ...], tuple[Pin
         raise ConfigurationError("--pin does not go together with --anchors or --implicit", hint="give one of them")
     if not (pinned or explicit or implicit):
         raise ConfigurationError(
-            "say whom to trust", hint="give --anchors FILE, --pin sha256:HEX or --implicit, or compare at a terminal"
+            "say whom to trust",
+            hint="give --anchors FILE, --pin sha256:HEX or --implicit, or compare at a terminal"
+            if asking
+            else "give --anchors FILE or --pin sha256:HEX",
         )
     return explicit, pinned, implicit
 

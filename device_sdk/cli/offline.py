@@ -72,7 +72,7 @@ def _request(name: str, options: argparse.Namespace, settings: Settings, opened:
 
 
 def _read(name: str, options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    explicit, pins, implicit = inputs.trusted(settings)
+    explicit, pins, implicit = inputs.trusted(settings, asking=False)
     if implicit:
         raise ConfigurationError(
             "--implicit vouches for a connection, and there is none", hint="give --anchors or --pin"

@@ -54,8 +54,7 @@ def build_csr(
         DER of the CertificationRequest.
 
     Raises:
-        ConfigurationError: a value that does not fit its place, a key that is too weak (EST-179), or of another type
-            than the server asks for.
+        ConfigurationError: a value that does not fit its place, a key that is too weak (EST-179).
         LocalProtocolError: the server requires the binding and there is none, or an empty one was given (EST-94).
         CsrAttributesError: the server's wishes cannot be met, or contradict the specification; names both sides.
         KeyStoreError: the key could not sign.

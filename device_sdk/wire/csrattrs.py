@@ -97,9 +97,8 @@ class CsrAttributes:
         """Hold a key against the wishes.
 
         Raises:
-            ConfigurationError: the key is of another type than asked for; whether it is used all the same is the
-                caller's decision (`without_key_wishes`).
-            CsrAttributesError: the wishes themselves cannot be met.
+            CsrAttributesError: the key is of another type than asked for, and whether it is used all the same is the
+                caller's decision (`without_key_wishes`); or the wishes themselves cannot be met.
         """
         wish = self._key_wish()
         if wish is not None:

@@ -9,7 +9,7 @@ from functools import reduce
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from device_sdk.errors import ConfigurationError, CsrAttributesError
+from device_sdk.errors import CsrAttributesError
 from device_sdk.model.keys import KeyType, PublicKey
 from device_sdk.wire.csrattrs_oids import curve_name
 
@@ -101,7 +101,7 @@ def contradiction(one: str, other: str) -> CsrAttributesError:
     """The error that names both sides (EST-178)."""
     return CsrAttributesError(
         f"the server asks for {one} and for {other}",
-        hint="the server's /csrattrs must be put right, or the client be told to keep its own key",
+        hint="the server's /csrattrs must be put right",
         asked=(one, other),
     )
 
@@ -140,7 +140,7 @@ def require_fit(wish: KeyWish, key: PublicKey) -> None:
     """Check that a key is of the kind asked for.
 
     Raises:
-        ConfigurationError: it is not; the message names both sides.
+        CsrAttributesError: it is not; the message names both sides (EST-178).
     """
     if isinstance(key, rsa.RSAPublicKey):
         fits = wish.family == "rsa" and wish.bits in {None, key.key_size}
@@ -149,9 +149,10 @@ def require_fit(wish: KeyWish, key: PublicKey) -> None:
         fits = wish.family == "ec" and (wish.curve is None or _is_on(key.curve, wish.curve))
         found = f"an EC key on {key.curve.name}"
     if not fits:
-        raise ConfigurationError(
+        raise CsrAttributesError(
             f"the server asks for {wish}, the given key is {found}",
-            hint="create a key of the type asked for, or tell the client to keep this one",
+            hint="create a key of the type asked for (device-sdk keys create --type), or have the server's /csrattrs changed",
+            asked=(str(wish),),
         )
 
 

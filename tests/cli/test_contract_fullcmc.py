@@ -44,6 +44,8 @@ def test_enrol_renew_and_revoke(cmc: Lab, tmp_path: Path) -> None:
     assert data["cmc"]["statuses"] == [{"status": "success", "text": None}]
     assert leaf(tmp_path / "second.pem").subject == leaf(tmp_path / "first.pem").subject
     revoking = ("est", "fullcmc", *cmc.trust, "--revoke", tmp_path / "second.pem", "--key", new)
+    mistaken = cmc.cli.fails(2, *revoking[:-1], key)
+    assert "--key is not the key of --revoke's certificate: CN=router-7" in mistaken
     said = cmc.cli.ok(*revoking, "--reason", "superseded").out
     assert said == f"revoked CN=router-7, serial {leaf(tmp_path / 'second.pem').serial_number:x}\n"
     serial = f"{leaf(tmp_path / 'second.pem').serial_number:x}"

@@ -125,6 +125,7 @@ def test_mistakes(words: tuple[str, ...], said: str, lab: Lab, tmp_path: Path) -
         2, "est", *given, "--url", lab.server.url, *(("--key", lab.key()) if "enroll" in words else ())
     )
     assert said in line
+    assert "at a terminal" not in line
 
 
 def test_a_pin_that_does_not_fit(lab: Lab, tmp_path: Path) -> None:

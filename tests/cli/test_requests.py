@@ -121,6 +121,16 @@ def test_est_177_attributes_for_what_the_server_asks(lab: Lab, tmp_path: Path) -
     assert leaf(tmp_path / "c.pem").subject.rfc4514_string() == "2.5.4.5=4711,CN=gate"
 
 
+def test_est_178_a_key_of_another_kind_than_asked_for(lab: Lab) -> None:
+    """The server's wish is not met: exit code 7, with the endpoint, and nothing that this command cannot do."""
+    lab.server.policy.csrattrs = ["1.3.132.0.34"]
+    words = ("est", "enroll", *lab.trust, *lab.login, "--key", lab.key(), "--subject", "CN=x")
+    said = lab.cli.fails(7, *words)
+    assert f"{lab.server.url}/.well-known/est/simpleenroll: the server asks for an EC key on secp384r1" in said
+    assert "keys create --type" in said
+    assert "keep" not in said
+
+
 @pytest.mark.parametrize("value", ["tea", "x=1", "1.2.3=", "1.2.3=der:xyz", "=x"])
 def test_a_malformed_attribute(lab: Lab, value: str) -> None:
     """Refused before anything is made or asked."""
@@ -150,7 +160,10 @@ def test_est_98_binding_and_tls_version(lab: Lab, tmp_path: Path) -> None:
     ):  # fmt: skip
         lab.cli.ok(*words, *more)
         assert lab.server.log()[-1]["binding"] == seen
-    assert "bind to nothing" in lab.cli.fails(2, *words, "--binding", "none")
+    said = lab.cli.fails(2, *words, "--binding", "none")
+    assert f"{lab.server.url}/.well-known/est/simpleenroll: the server wants the request bound" in said
+    assert "bind to nothing" in said
+    assert "--binding auto" in said
     lab.cli.ok(*words, env={"DEVICE_SDK_EST_BINDING": "finished"})
     assert lab.server.log()[-1]["binding"] == "finished"
 

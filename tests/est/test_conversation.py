@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,14 @@ def test_once_per_request():
     with pytest.raises(AuthenticationRequiredError, match="refused the user name or password") as caught:
         talk.answer(challenge)
     assert caught.value.schemes == ("Basic",)
+    assert "check the user name" in caught.value.hint
+
+
+def test_a_certificate_was_shown_and_a_password_is_wanted_too():
+    facts = replace(FACTS, client_authenticated=True)
+    asked = replace(answer(401, ("WWW-Authenticate", "Basic")), connection=facts)
+    with pytest.raises(AuthenticationRequiredError, match="wants a password as well as the certificate"):
+        conversation().answer(asked)
 
 
 def test_no_credentials():

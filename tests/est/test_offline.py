@@ -132,10 +132,12 @@ def test_est_139_another_ca(est, ca):
 
 def test_est_139_dates(est, ca):
     key = new_key()
-    with pytest.raises(CertificateMismatchError, match="expired"):
+    with pytest.raises(CertificateMismatchError, match="expired") as expired:
         est.read_enrolment(
             answers(ca, est, key, not_after=NOW - timedelta(hours=1)), key, SPEC, anchors=[ca.certificate]
         )
+    assert "clock says" in expired.value.hint
+    assert "root" not in expired.value.hint
     early = answers(ca, est, key, not_before=NOW + timedelta(days=1))
     with pytest.raises(ClockError) as caught:
         est.read_enrolment(early, key, SPEC, anchors=[ca.certificate])
@@ -155,6 +157,10 @@ def test_intermediates_of_the_anchors_file_are_no_anchors(est, ca):
     enrolled = est.read_enrolment(answer, key, SPEC, anchors=[ca.certificate, issuing.certificate])
     assert enrolled.chain == (enrolled.certificate, issuing.certificate)
     assert enrolled.anchor == ca.certificate
+    with pytest.raises(CertificateMismatchError) as caught:
+        est.read_enrolment(answer, key, SPEC, anchors=[ca.certificate])
+    assert caught.value.hint.startswith("CN=Issuing is missing")
+    assert "`est cacerts`" in caught.value.hint
 
 
 @pytest.mark.parametrize(

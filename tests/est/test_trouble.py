@@ -12,7 +12,7 @@ from device_sdk.client.est import Credentials, EstClient
 from device_sdk.errors import (
     DeviceSdkError,
     HttpStatusError,
-    ResponseTooLargeError,
+    RemoteProtocolError,
     TransportError,
     TransportTimeoutError,
     TruncatedResponseError,
@@ -65,7 +65,7 @@ def test_oddities_that_are_no_trouble(est_server, fault):
         ("delay", "5", TransportTimeoutError),
         ("length", "", TransportError),
         ("length", "100000000", TransportError),
-        ("big_header", "", ResponseTooLargeError),
+        ("big_header", "", RemoteProtocolError),
         ("status", "500", HttpStatusError),
         ("status", "502", HttpStatusError),
         ("status", "503", HttpStatusError),

@@ -210,7 +210,7 @@ def test_not_http_as_it_should_be(answer, serve, connect):
     ],
 )
 def test_head_without_end(answer, serve, connect):
-    with pytest.raises(ResponseTooLargeError):
+    with pytest.raises(RemoteProtocolError):
         connect(serve(answering(answer))).send(get())
 
 

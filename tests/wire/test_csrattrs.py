@@ -8,7 +8,7 @@ import time
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from device_sdk.errors import ConfigurationError, CsrAttributesError, WireError
+from device_sdk.errors import CsrAttributesError, WireError
 from device_sdk.model.keys import KeyType
 from device_sdk.wire import csrattrs_oids as oids
 from device_sdk.wire import der
@@ -251,13 +251,13 @@ def test_a_key_is_held_against_the_wish() -> None:
     read(oids.EC_PUBLIC_KEY).check_key(brainpool)
     CsrAttributes.from_bytes(vector("rfc7030/a2-csrattrs")).check_key(brainpool)
     read(attribute(oids.RSA_ENCRYPTION, b"\x02\x02\x08\x00")).check_key(rsa_2048)
-    with pytest.raises(ConfigurationError, match="secp384r1, the given key is an EC key on secp256r1"):
+    with pytest.raises(CsrAttributesError, match="secp384r1, the given key is an EC key on secp256r1"):
         read(P384).check_key(p256)
-    with pytest.raises(ConfigurationError, match="3072 bits, the given key is an RSA key of 2048"):
+    with pytest.raises(CsrAttributesError, match="3072 bits, the given key is an RSA key of 2048"):
         read(attribute(oids.RSA_ENCRYPTION, b"\x02\x02\x0c\x00")).check_key(rsa_2048)
-    with pytest.raises(ConfigurationError, match="an RSA key, the given key is an EC key"):
+    with pytest.raises(CsrAttributesError, match="an RSA key, the given key is an EC key"):
         read(RSA_256).check_key(p256)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(CsrAttributesError):
         read("1.3.132.0.99").check_key(p256)
 
 

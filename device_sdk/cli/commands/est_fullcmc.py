@@ -13,7 +13,7 @@ from device_sdk.cli import inputs, waiting
 from device_sdk.cli.delivery import deliver, keeping_early
 from device_sdk.cli.files import OutputFile, read_file
 from device_sdk.cli.output import Output
-from device_sdk.cli.pem import certificates_from, describe, pem_of
+from device_sdk.cli.pem import certificates_from, describe, name_of, pem_of
 from device_sdk.cli.secrets import shared_secret
 from device_sdk.cli.settings import Settings, Source, add_settings
 from device_sdk.errors import CmcPendingError, ConfigurationError
@@ -214,14 +214,27 @@ def _cmc(result: FullCmcResult) -> dict[str, Any]:
     return {"cmc": {"transaction_id": f"{result.transaction_id:x}", "statuses": statuses}}
 
 
+def _own(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> TlsIdentity:
+    """The certificate that is to be revoked, and its own key."""
+    from device_sdk.model.trust import TlsIdentity
+
+    chain = certificates_from(read_file(options.revoke), options.revoke)
+    key = inputs.open_key(settings.require("key.uri"), settings, opened)
+    if key.public_key() != chain[0].public_key():
+        raise ConfigurationError(
+            f"--key is not the key of --revoke's certificate: {name_of(chain[0].subject)} in {options.revoke}",
+            hint="give its key, or sign with another certificate (--tls-cert, --tls-key) or a shared secret",
+        )
+    return TlsIdentity(chain, key)
+
+
 def _revoke(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     target = certificates_from(read_file(options.revoke), options.revoke)[0]
     with ExitStack() as opened:
         signer = _signer(options, settings, opened)
         secret = _secret(settings, signer)
         if signer is None and secret is None:
-            # the certificate's own key
-            signer = inputs.tls_identity(options.revoke, settings.require("key.uri"), settings, opened)
+            signer = _own(options, settings, opened)
         client = _client(settings, out, opened, signer)
         result = client.fullcmc.revoke(
             target,

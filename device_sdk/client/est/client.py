@@ -195,7 +195,8 @@ class EstClient:
         """
         patience = Patience(self._clock, wait_s, progress)
         asked = self._wishes(wishes, patience)
-        body = CsrBody(key, spec, asked, compatibility=self._compatibility, pending=pending)
+        url = self._endpoint.url(Operation.SIMPLE_ENROLL)
+        body = CsrBody(key, spec, asked, compatibility=self._compatibility, pending=pending, url=url)
         return self._enroll(body, patience)
 
     def reenroll(
@@ -239,6 +240,7 @@ class EstClient:
             check=lambda csr: require_same_identity(csr, certificate),
             compatibility=self._compatibility,
             pending=pending,
+            url=self._endpoint.url(Operation.SIMPLE_REENROLL),
         )
         return self._enroll(body, patience, renews=certificate)
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from cryptography import x509
 
-from device_sdk.errors import LocalProtocolError
+from device_sdk.errors import CsrAttributesError, LocalProtocolError
 from device_sdk.model.compatibility import STANDARD, Compatibility
 from device_sdk.model.csr import CsrSpec, NewName
 from device_sdk.model.http import ConnectionFacts
@@ -37,6 +37,7 @@ class CsrBody:
         compatibility: what to bind to, and what to send again after a 202.
         pending: DER of a request of an earlier run that was answered by 202; sent as it is if that is the policy and it is
             for this key.
+        url: the endpoint, for messages.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class CsrBody:
         check: CsrCheck | None = None,
         compatibility: Compatibility = STANDARD,
         pending: bytes | None = None,
+        url: str | None = None,
     ) -> None:
+        self._url, self._at = url, f"{url}: " if url else ""
         self._key = key
         # A new connection needs a new request, and asks nobody twice.
         self._spec = replace(spec, values=functools.cache(spec.values)) if spec.values else spec
@@ -89,13 +92,17 @@ class CsrBody:
         """The encoded CSR for a connection.
 
         Raises:
+            CsrAttributesError: what the server wants cannot be met, or contradicts what was asked for.
             LocalProtocolError: the server wants a binding and this connection has none (EST-92), or not the one chosen.
             KeyStoreError: the key could not sign.
         """
         if self._frozen and self._der is not None:
             return encode_body(self._der)
         mode = self._compatibility.binding
-        binding = channel_binding(facts, mode)
+        try:
+            binding = channel_binding(facts, mode)
+        except LocalProtocolError as error:
+            raise LocalProtocolError(f"{self._at}{error.message}", hint=error.hint) from error
         if binding is None and self._wishes is not None and self._wishes.wants_binding:
             why = (
                 "the client is told to bind to nothing"
@@ -103,15 +110,23 @@ class CsrBody:
                 else f"{facts.tls_version} gives no value for it here"
             )
             raise LocalProtocolError(
-                f"the server wants the request bound to the connection, and {why}",
-                hint="choose a binding" if mode == "none" else "limit the connection to TLS 1.2",
+                f"{self._at}the server wants the request bound to the connection, and {why}",
+                hint="choose a binding (--binding auto)"
+                if mode == "none"
+                else "limit the connection to TLS 1.2 (--tls-max 1.2)",
             )
         if self._der is None or binding != self._binding:
-            der = build_csr(self._spec, self._key, wishes=self._wishes, challenge_password=binding)
+            der = self._build(binding)
             if self._check:
                 self._check(x509.load_der_x509_csr(der))
             self._der, self._binding = der, binding
         return encode_body(self._der)
+
+    def _build(self, binding: str | None) -> bytes:
+        try:
+            return build_csr(self._spec, self._key, wishes=self._wishes, challenge_password=binding)
+        except CsrAttributesError as error:
+            raise error.at(self._url) if self._url else error  # noqa: B904  # the same error
 
 
 def _is_for(request: bytes, key: PrivateKey) -> bool:

@@ -79,7 +79,7 @@ class FullCmc:
             spec = replace(spec, attributes=(*spec.attributes, link))
             controls = (octets(oids.POP_LINK_RANDOM, random),)
         spec = spec if identity else _with_key_identifier(spec, key)
-        csr = CsrBody(key, spec, asked, compatibility=self._service.compatibility)
+        csr = CsrBody(key, spec, asked, compatibility=self._service.compatibility, url=self._service.url)
         author = Author(identity=identity) if identity else Author(key=key)
         return self._enrol(author, key, csr, patience, controls, shared_secret)
 
@@ -118,6 +118,7 @@ class FullCmc:
             renewal_wishes(self._service.wishes(wishes, patience)),
             check=lambda csr: require_same_identity(csr, certificate),
             compatibility=self._service.compatibility,
+            url=self._service.url,
         )
         return self._enrol(Author(identity=identity), key, csr, patience)
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from device_sdk.client.est.csr_body import CsrBody
 from device_sdk.client.est.full_cmc_transaction import Service, Wishes
 from device_sdk.client.est.patience import Patience
-from device_sdk.errors import ConfigurationError
+from device_sdk.errors import ConfigurationError, CsrAttributesError
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import KeyType, PrivateKey
 from device_sdk.protocols.est.server_key import (
@@ -49,10 +49,14 @@ class ServerKeyGeneration:
         asked = service.wishes(wishes, patience)
         if self._protection is not None:
             spec = replace(spec, attributes=(*spec.attributes, *protection_attributes(self._protection)))
-        key = signer or throwaway_key(key_type, asked)
+        url = service.endpoint.url(Operation.SERVERKEYGEN)
+        try:
+            key = signer or throwaway_key(key_type, asked)
+        except CsrAttributesError as error:
+            raise error.at(url)  # noqa: B904  # the same error
         if asked is not None and (signer is not None or key_type is not None):
             asked = asked.without_key_wishes()  # the server ignores the request's key and signature (EST-191)
-        body = CsrBody(key, spec, asked, compatibility=service.compatibility)
+        body = CsrBody(key, spec, asked, compatibility=service.compatibility, url=url)
         request = serverkeygen_request(service.endpoint, body)
         response = service.exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
         answer = read_server_key(response, service.clock.now())
@@ -60,7 +64,6 @@ class ServerKeyGeneration:
             # One use per connection (RFC 9266 section 4.1, EST-100).
             service.exchanges.close()
         ca = service.ca(patience)
-        url = service.endpoint.url(Operation.SERVERKEYGEN)
         judgement = Judgement(ca.anchors, ca.intermediates, service.clock.now(), url)
         return check_server_key(answer, body.csr, self._protection, judgement)
 

@@ -34,5 +34,5 @@ def channel_binding(facts: ConnectionFacts, mode: BindingMode = "auto") -> str |
         return None
     raise LocalProtocolError(
         f"the request is to be bound by {mode}, and this connection ({facts.tls_version}) has no value for it",
-        hint="choose another binding, or leave the choice to the client (auto)",
+        hint="choose another binding, or leave the choice to the client (--binding auto)",
     )

@@ -107,11 +107,15 @@ class Conversation:
 
     def _refused(self, response: HttpResponse, schemes: tuple[str, ...], *, known: bool) -> AuthenticationRequiredError:
         hint = None
-        if self._login is None:
+        if self._login is None and response.connection.client_authenticated:
+            why = "the server wants a password as well as the certificate"
+            hint = "give a user name and a password file (--user and --password-file)"
+        elif self._login is None:
             why = "the server asks for authentication and there are no credentials"
             hint = "give a user name and a password file, or a client certificate and its key"
         elif known:
             why = "the server refused the user name or password"
+            hint = "check the user name, and where the password comes from (--password-file); it was tried once"
         else:
             why = f"the server offers {', '.join(schemes) or 'no scheme at all'}; supported is {SUPPORTED}"
         return AuthenticationRequiredError(

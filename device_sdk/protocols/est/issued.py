@@ -76,7 +76,7 @@ def check_issued(
     except VerificationError as error:
         raise CertificateMismatchError(
             f"{at}the issued certificate is not usable: {error.message}",
-            hint="if this CA is the right one, add its root to the anchors",
+            hint=_hint(certificate, (*bag, *intermediates, *anchors), now),
             url=url,
         ) from error
     if len(path) < 2:
@@ -85,6 +85,18 @@ def check_issued(
     chain = path[:-1] if is_self_signed(anchor) else path
     _check_not_before(chain, now, at)
     return Enrolled(certificate, chain, anchor, tuple(_differences(certificate, csr, new_name)))
+
+
+def _hint(certificate: x509.Certificate, at_hand: Iterable[x509.Certificate], now: datetime) -> str:
+    """What to do about a certificate that leads nowhere."""
+    if now - certificate.not_valid_after_utc > CLOCK_ALLOWANCE:
+        return (
+            f"this machine's clock says {now:%Y-%m-%dT%H:%M:%SZ}: set it if that is wrong, else ask the CA's operator"
+        )
+    if any(one.subject == certificate.issuer for one in at_hand):
+        return "if this CA is the right one, add its root to the anchors"
+    issuer = shown_name(certificate.issuer)
+    return f"{issuer} is missing: if that CA is the right one, give it and its root as anchors, as `est cacerts` writes them"
 
 
 def _for_key(

@@ -11,7 +11,7 @@ import io
 import re
 from typing import Any, cast
 
-from device_sdk.errors import RemoteProtocolError, ResponseTooLargeError, TruncatedResponseError
+from device_sdk.errors import RemoteProtocolError, TruncatedResponseError
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_FIELDS = 100
@@ -40,8 +40,8 @@ class HeadReader(io.BufferedReader):
         """Read up to the end of the final response's head.
 
         Raises:
-            RemoteProtocolError: not HTTP/1, too many fields, or contradictory framing.
-            ResponseTooLargeError: more than MAX_HEAD_BYTES, interim responses included.
+            RemoteProtocolError: not HTTP/1, too many fields, contradictory framing, or more than MAX_HEAD_BYTES,
+                interim responses included.
             TruncatedResponseError: the connection ended inside the head.
         """
         budget = MAX_HEAD_BYTES
@@ -69,9 +69,7 @@ class HeadReader(io.BufferedReader):
             line = super().readline(budget + 1)
             budget -= len(line)
             if budget < 0:
-                raise ResponseTooLargeError(
-                    f"the response's header fields take more than {MAX_HEAD_BYTES} bytes", limit_bytes=MAX_HEAD_BYTES
-                )
+                raise RemoteProtocolError(f"the response's header fields take more than {MAX_HEAD_BYTES} bytes")
             if not line.endswith(b"\n"):
                 if not lines and not line:
                     return []
@@ -108,7 +106,7 @@ class Response(http.client.HTTPResponse):
         """Read the head.
 
         Raises:
-            RemoteProtocolError, ResponseTooLargeError, TruncatedResponseError: see HeadReader.read_head.
+            RemoteProtocolError, TruncatedResponseError: see HeadReader.read_head.
             http.client.HTTPException: as it comes.
         """
         reader = cast(HeadReader, self.fp)
