@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 from device_sdk_simulators.ca.tls import TlsProfile
 
-from device_sdk.client.est import Credentials, EstClient
+from device_sdk.client.est import Credentials, DecryptionKey, EstClient
 from device_sdk.errors import DeviceSdkError, EnrolmentPendingError
 from device_sdk.model.csr import CsrSpec, NewName
 from device_sdk.model.secret import Secret
@@ -195,3 +195,20 @@ def test_est_163_who_approves_sees_what(approving, connect, made) -> None:
         shown = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout
         for expected in ("SAN DNSName:bank.example", "EKU serverAuth", "to be called CN=director; SAN DNSName:bank"):
             assert expected in shown
+
+
+def test_est_196_nobody_has_the_key_identifier_of_another(approving, connect) -> None:
+    """RFC 7030 section 4.4.1.2: a private key is encrypted to a key of who asks; identifiers are the server's to compute."""
+    approving.policy.require_approval, approving.policy.serverkeygen = False, {"certificate"}
+    for user in ("alice", "mallory"):
+        approving.users.add(user, f"password of {user}")
+    alice = enrolled(connect("alice"), CsrSpec(parse_dn("CN=alice")))
+    ski = alice.chain[0].extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    wish = CsrSpec(parse_dn("CN=mallory"), extensions=(x509.Extension(ski.oid, False, ski),))
+    with pytest.raises(DeviceSdkError, match="subjectKeyIdentifier is not that of the key"):
+        enrolled(connect("mallory"), wish)
+    decrypt = DecryptionKey(alice.chain[0], alice.key)
+    with connect("mallory") as client, pytest.raises(DeviceSdkError, match="no valid certificate"):
+        client.serverkeygen(CsrSpec(parse_dn("CN=m")), decrypt=decrypt)
+    with connect("alice") as client:
+        assert client.serverkeygen(CsrSpec(parse_dn("CN=a")), decrypt=decrypt)

@@ -63,7 +63,7 @@ def _profile(wish: Wish) -> dict[x509.ObjectIdentifier, tuple[x509.ExtensionType
     }
     for extension in wish.extensions:
         critical = extension.critical
-        if isinstance(extension.value, (x509.BasicConstraints, x509.AuthorityKeyIdentifier)):
+        if isinstance(extension.value, (x509.BasicConstraints, x509.AuthorityKeyIdentifier, x509.SubjectKeyIdentifier)):
             continue
         if isinstance(extension.value, x509.SubjectAlternativeName):
             # RFC 5280 section 4.2.1.6: critical where the subject is empty, and should not be otherwise

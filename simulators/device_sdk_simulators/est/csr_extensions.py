@@ -66,6 +66,9 @@ def _check(extension: x509.Extension[x509.ExtensionType], key: CertificatePublic
             raise HttpError(400, f"extension {oid.dotted_string} is never critical (RFC 5280 section 4.2.1)")
         if len(extension.value.public_bytes()) > _LONGEST:
             raise HttpError(400, f"extension {oid.dotted_string} has more than {_LONGEST} bytes")
+        if isinstance(value, x509.SubjectKeyIdentifier) and value != x509.SubjectKeyIdentifier.from_public_key(key):
+            # one that names somebody else's key would have that one's secrets encrypted to this one
+            raise HttpError(400, "the subjectKeyIdentifier is not that of the key (RFC 5280 section 4.2.1.2, method 1)")
     elif not isinstance(value, x509.SubjectAlternativeName) and oid.dotted_string not in _copied(policy):
         raise HttpError(400, f"extension {oid.dotted_string} is not supported here (unsupportedExt)")
 

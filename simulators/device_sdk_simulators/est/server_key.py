@@ -47,12 +47,12 @@ class ServerKeyGeneration(Enrolment):
     def _authorize(self, route: Route, client: Client, csr: CertificationRequest) -> None:
         super()._authorize(route, client, csr)
         # before anybody is asked to approve: without a key to encrypt to there will be none (EST-193)
-        recipient = self._recipient(client, csr)
+        recipient = self._recipient(route, client, csr)
         if recipient is not None:
             key_encipherment(recipient)
 
     def _deliver(self, request: Request, route: Route, granted: Granted) -> Response:
-        recipient = self._recipient(granted.client, granted.csr)
+        recipient = self._recipient(route, granted.client, granted.csr)
         kind = key_name(granted.csr.public_key)
         types = self._policy.serverkeygen_types
         key = self._generator.generate(kind if kind in types else types[0])
@@ -73,5 +73,5 @@ class ServerKeyGeneration(Enrolment):
         response = key_and_certificate(part, route.site.spoiler.issued(route.operation, certificate), granted.facts)
         return self._spoiler.parts(response)
 
-    def _recipient(self, client: Client, csr: CertificationRequest) -> Recipient | None:
-        return self._recipients.find(read_attributes(csr.csr), client.certificate)
+    def _recipient(self, route: Route, client: Client, csr: CertificationRequest) -> Recipient | None:
+        return self._recipients.find(read_attributes(csr.csr), client, route)

@@ -14,6 +14,8 @@ from pyasn1_alt_modules import rfc4108, rfc5751, rfc7030
 
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.attributes import Attributes
+from device_sdk_simulators.est.authorize import Client
+from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.est.shared_secrets import SharedSecrets
 from device_sdk_simulators.http.messages import HttpError
 from device_sdk_simulators.policy import Policy
@@ -59,12 +61,13 @@ class Recipients:
         self._policy = policy
         self._clock = clock
 
-    def find(self, attributes: Attributes, own: x509.Certificate | None) -> Recipient | None:
+    def find(self, attributes: Attributes, client: Client, route: Route) -> Recipient | None:
         """Whom the request names; None for nobody, where the policy gives keys in the clear; HttpError 400.
 
         Args:
             attributes: of the request.
-            own: the client's TLS certificate, whose key is as good as one this server certified.
+            client: who asks; only keys of its own count.
+            route: where; only certificates issued there, and the one shown to TLS.
         """
         forms = self._policy.serverkeygen
         if SHARED in attributes and ASYMMETRIC in attributes:
@@ -81,21 +84,28 @@ class Recipients:
                 raise HttpError(400, "no shared secret of that identifier")
             return Recipient(identifier, capabilities, secret=secret)
         identifier = _identifier(attributes, ASYMMETRIC)
-        certificate = self._certificate(identifier, own) if "certificate" in forms else None
+        certificate = self._certificate(identifier, client, route) if "certificate" in forms else None
         if certificate is None:
             raise HttpError(400, "no valid certificate of that key identifier")
         _require_encipherment(certificate)
         return Recipient(identifier, capabilities, certificate=certificate)
 
-    def _certificate(self, identifier: bytes, own: x509.Certificate | None) -> x509.Certificate | None:
-        rows = self._database.rows("SELECT der FROM certificates WHERE revoked_at IS NULL ORDER BY rowid DESC")
+    def _certificate(self, identifier: bytes, client: Client, route: Route) -> x509.Certificate | None:
+        """HttpError 400 for an identifier of two keys: a key identifier is only as good as who wrote it."""
+        rows = self._database.rows(
+            "SELECT der FROM certificates WHERE revoked_at IS NULL AND ca = ? AND label = ?"
+            " AND (holder = ? OR issued_to = ? OR coalesce(lineage, serial) = ?) ORDER BY rowid DESC",
+            *(route.site.authority.name, route.label, client.holder, client.identity, client.lineage),
+        )
+        own = client.certificate
         issued = [x509.load_der_x509_certificate(row["der"]) for row in rows]
         candidates: list[x509.Certificate] = [*([own] if own is not None else []), *issued]
         now = self._clock()
-        for one in candidates:
-            if _key_identifier(one) == identifier and one.not_valid_before_utc <= now <= one.not_valid_after_utc:
-                return one
-        return None
+        current = (one for one in candidates if one.not_valid_before_utc <= now <= one.not_valid_after_utc)
+        found = [one for one in current if _key_identifier(one) == identifier]
+        if any(one.public_key() != found[0].public_key() for one in found):
+            raise HttpError(400, "two keys have that key identifier")
+        return found[0] if found else None
 
 
 def _key_identifier(certificate: x509.Certificate) -> bytes | None:

@@ -151,9 +151,12 @@ def test_extended_key_usage(server, critical):
 
 
 def test_subject_key_identifier(server):
-    asked = x509.SubjectKeyIdentifier(b"device-key-1")
-    found = issued(server, make_csr(extensions=[(asked, False)])).extensions
+    """The server computes it; another one is refused."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    asked = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    found = issued(server, make_csr(key, extensions=[(asked, False)])).extensions
     assert found.get_extension_for_class(x509.SubjectKeyIdentifier).value == asked
+    assert post(server, make_csr(extensions=[(asked, False)])).status == 400
 
 
 def test_basic_constraints_of_an_end_entity(server):
