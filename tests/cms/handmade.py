@@ -89,7 +89,7 @@ def chacha_enveloped(content_key: bytes, plaintext: bytes, *recipients: univ.Any
     nonce = os.urandom(12)
     sealed = ChaCha20Poly1305(content_key).encrypt(nonce, plaintext, b"")
     identifier = rfc8103.id_alg_AEADChaCha20Poly1305
-    return _authenticated(identifier, univ.OctetString(nonce), sealed[:-16], sealed[-16:], recipients)
+    return authenticated(identifier, univ.OctetString(nonce), sealed[:-16], sealed[-16:], recipients)
 
 
 def ccm_enveloped(
@@ -102,16 +102,17 @@ def ccm_enveloped(
     parameters[0] = univ.OctetString(nonce)
     parameters[1] = univ.Integer(tag_bytes)
     identifier = univ.ObjectIdentifier(AES_CCM[len(content_key)])
-    return _authenticated(identifier, parameters, sealed[:-tag_bytes], sealed[-tag_bytes:], recipients)
+    return authenticated(identifier, parameters, sealed[:-tag_bytes], sealed[-tag_bytes:], recipients)
 
 
-def _authenticated(
+def authenticated(
     algorithm: univ.ObjectIdentifier,
     parameters: univ.Any,
     ciphertext: bytes,
     tag: bytes,
     recipients: tuple[univ.Any, ...],
 ) -> bytes:
+    """DER of an AuthEnvelopedData without attributes."""
     data = rfc5083.AuthEnvelopedData()
     data["version"] = 0
     data["recipientInfos"].extend(recipients)

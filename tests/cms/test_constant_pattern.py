@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pyasn1.type import univ
 
 from device_sdk.errors import EnvelopeError
 from device_sdk.keystores.keys import EcDeviceKey
@@ -21,8 +22,10 @@ from device_sdk.wire.cms import open_envelope, open_stream
 from device_sdk.wire.cms.content import EncryptedContent
 from device_sdk.wire.cms.recipients import MAX_CANDIDATES
 from tests.cms.handmade import (
+    AES_CCM,
     TellingRsaKey,
     auth_enveloped,
+    authenticated,
     ccm_enveloped,
     enveloped,
     key_transport,
@@ -185,4 +188,15 @@ def test_rfc_5084_ccm(recipients: dict[str, Recipient], key_bytes: int, tag_byte
         assert failure_of(message[:-1] + bytes([message[-1] ^ 1]), software)
         with pytest.raises(EnvelopeError):
             open_stream([message], software, io.BytesIO(), limit_bytes=1 << 16)
-    assert failure_of(ccm_enveloped(bytes(key_bytes), bytes(65536)[:65535], block)[:-1], software)
+
+
+def test_rfc_3610_the_nonce_of_ccm_leaves_room_for_so_much(recipients: dict[str, Recipient]) -> None:
+    """13 octets of nonce leave two for the length of the content."""
+    software = recipients["rsa-2048"].key
+    assert isinstance(software, rsa.RSAPrivateKey)
+    block = key_transport(rsa_block(software.public_key(), pkcs1_block(bytes(32))))
+    most = ccm_enveloped(bytes(32), bytes(65535), block, nonce_bytes=13)
+    assert open_envelope(most, software) == bytes(65535)
+    nonce, ccm = univ.Sequence(), univ.ObjectIdentifier(AES_CCM[32])
+    nonce[0], nonce[1] = univ.OctetString(bytes(13)), univ.Integer(16)
+    assert failure_of(authenticated(ccm, nonce, bytes(65536), bytes(16), (block,)), software)

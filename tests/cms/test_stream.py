@@ -193,6 +193,21 @@ def test_limits(recipients: dict[str, Recipient]) -> None:
         assert streamed(hostile, recipient.key) is None
 
 
+def test_base64_ends_once(recipients: dict[str, Recipient]) -> None:
+    """Padding in the middle, and anything behind NUL bytes."""
+    recipient = recipients["ec-p256"]
+    message = encrypt(PLAINTEXT, recipient.certificate)
+    text = base64.b64encode(message)
+    for size in (1, 4, 400, 10_000):
+        assert streamed(text, recipient.key, size=size) == PLAINTEXT
+        for bad in (
+            base64.b64encode(message[:100]) + base64.b64encode(message[100:]),
+            text[:400] + b"\0" + text[400:],
+            text[:400] + b"=" + text[400:],
+        ):
+            assert streamed(bad, recipient.key, size=size) is None
+
+
 def test_errors_of_the_source_pass(recipients: dict[str, Recipient]) -> None:
     def broken() -> Iterator[bytes]:
         yield b"\x30\x80"
