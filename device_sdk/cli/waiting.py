@@ -30,6 +30,7 @@ _REASONS = {
     0: "the server cannot be reached",
 }
 _DEFAULT_REASON = "the server asks for patience"
+_STOP = "; Ctrl-C stops, rerun to go on"
 _GO_ON = "the same command goes on later, with the same key"
 
 
@@ -56,7 +57,7 @@ def clock(out: Output) -> Clock:
                 elif _is_terminal():
                     _count_down(reason, seconds)
                 else:
-                    out.say(f"waiting: {reason}; {seconds:.0f} s")
+                    out.say(f"waiting: {reason}; {max(1, round(seconds))} s")
                     super().sleep(seconds)
             except KeyboardInterrupt:
                 out.say(f"note: {_GO_ON}")
@@ -118,7 +119,9 @@ def _count_down(reason: str, seconds: float) -> None:
     try:
         while (left_s := end - time.monotonic()) > 0:
             width = shutil.get_terminal_size().columns - 1
-            shown = f"waiting {_duration(left_s)}: {reason}; Ctrl-C stops, {_GO_ON}"
+            head = f"waiting {_duration(left_s)}: "
+            # a server's words may be long: the end of the line is not theirs
+            shown = f"{head}{reason[: max(0, width - len(head) - len(_STOP))]}{_STOP}"
             print(f"\r{shown[:width]}\x1b[K", end="", file=sys.stderr, flush=True)
             time.sleep(min(_TICK_S, left_s))
     finally:

@@ -6,12 +6,16 @@ from device_sdk.errors.base import DeviceSdkError
 
 
 class TransportError(DeviceSdkError):
-    """No connection, or it broke; `url` is the endpoint; `request_sent` is False if nothing of the request was sent."""
+    """No connection, or it broke; `url` is the endpoint; `request_sent` is False if nothing of the request was sent.
+
+    `proxy` is the address of the proxy it went through, if there was one.
+    """
 
     code = "transport"
     exit_code = 5
     url: str | None = None
     request_sent: bool | None = None
+    proxy: str | None = None
 
 
 class TransportTimeoutError(TransportError):
@@ -25,7 +29,6 @@ class ProxyRefusedError(TransportError):
     """The proxy opened no tunnel; `proxy` is its address, `status_code` what it answered (407: it wants a password)."""
 
     code = "proxy-refused"
-    proxy: str | None = None
     status_code: int | None = None
 
 

@@ -243,7 +243,8 @@ def _read(uri: FileUri, *, strict: bool = True) -> _KeyFile:
     try:
         data, status = read_file(path, MAX_BYTES)
     except KeyNotFoundError as error:
-        raise KeyNotFoundError(f"{uri}: no such file", uri=str(uri)) from error
+        hint = "device-sdk keys create makes one"
+        raise KeyNotFoundError(f"{uri}: no such file", hint=hint, uri=str(uri)) from error
     mode = stat.S_IMODE(status.st_mode)
     if strict and mode & 0o077:
         raise KeyStoreError(

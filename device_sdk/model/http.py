@@ -69,6 +69,7 @@ class HttpResponse:
         body: content after transfer decoding.
         url: absolute URL that answered.
         connection: the TLS connection it came over.
+        redirected_from: the URL that was asked first, if redirects led to `url`.
     """
 
     status_code: int
@@ -76,6 +77,12 @@ class HttpResponse:
     body: bytes = field(repr=False)
     url: str
     connection: ConnectionFacts
+    redirected_from: str | None = None
+
+    @property
+    def shown_url(self) -> str:
+        """For messages: the URL that answered, and where the request came from if it was sent on."""
+        return f"{self.url} (redirected from {self.redirected_from})" if self.redirected_from else self.url
 
     def header(self, name: str) -> str | None:
         """The first value of a header, case-insensitively; None if absent."""

@@ -218,6 +218,12 @@ def test_nobody_there(lab: Lab, closed_port: int) -> None:
         assert url in line
     line = lab.cli.fails(5, "est", "cacerts", *lab.trust, "--proxy", f"http://127.0.0.1:{closed_port}")
     assert f"through the proxy 127.0.0.1:{closed_port}" in line
+    proxied = lab.cli("est", "cacerts", *lab.trust, "--proxy", f"http://127.0.0.1:{closed_port}", "--json").error
+    assert proxied["url"] == f"{lab.server.url}/.well-known/est/cacerts"
+    assert proxied["proxy"] == f"127.0.0.1:{closed_port}"
+    assert "device-sdk keys create" in lab.cli.fails(
+        3, "est", "enroll", *lab.trust, "--key", f"file:{lab.keys}/none.pem", "--subject", "CN=x"
+    )
 
 
 def test_a_server_that_is_slow(lab: Lab) -> None:

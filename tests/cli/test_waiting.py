@@ -106,6 +106,9 @@ def test_a_terminal_counts_down_in_one_line(lab: Lab, terminal: Callable[..., Te
     shown = re.findall(r"\rwaiting (\d:\d\d): accepted and not decided yet[^\r\n]*\x1b\[K", shell.seen)
     assert shown[:3] == ["0:03", "0:02", "0:01"]
     assert "\n" not in shell.seen
+    assert all(
+        "Ctrl-C stops, rerun" in line and len(line) < 80 for line in re.findall(r"\rwaiting ([^\r]*)\x1b", shell.seen)
+    )
     assert shell.seen.endswith("\r\x1b[K")
     assert all(len(line) < 100 for line in re.split(r"\r", shell.seen.replace("\x1b[K", "")))
     assert (lab.directory / "d.pem").exists()
@@ -115,6 +118,23 @@ def test_elsewhere_each_wait_is_a_line(lab: Lab) -> None:
     lab.server.faults.set("overload", "429 1", times=1, operation="simpleenroll")
     done = lab.cli.ok(*enroll(lab, "--wait", "20"))
     assert re.fullmatch(r"waiting: the server asks for fewer requests \(too many requests\); 1 s\n", done.err)
+
+
+def test_a_wait_is_never_of_no_second(lab: Lab) -> None:
+    lab.server.faults.set("retry_after", "0", operation="simpleenroll")
+    said = lab.cli.fails(8, *enroll(lab))
+    assert "ask again in 0 s" not in said
+    assert re.search(r"ask again in [1-9][0-9]* s", said)
+
+
+def test_an_error_after_a_redirect_says_where_it_came_from(lab: Lab) -> None:
+    origin = lab.server.url.replace("localhost", "127.0.0.1")
+    first = f"{lab.server.url}/.well-known/est/csrattrs"
+    there = f"{origin}/.well-known/est/cacerts"
+    lab.server.faults.set("redirect", there, operation="csrattrs", times=1)
+    failed = lab.cli("est", "csrattrs", *lab.trust, "--json")
+    assert (failed.code, failed.error["url"]) == (7, there), failed.err
+    assert failed.error["message"].startswith(f"{there} (redirected from {first}): ")
 
 
 def test_with_json_nothing_is_said_of_waiting(lab: Lab) -> None:
@@ -165,7 +185,8 @@ def test_a_redirect_of_an_enrolment_is_refused_unless_allowed(lab: Lab) -> None:
     key = lab.key()
     line = lab.cli.fails(7, *enroll(lab, key=key))
     assert origin in line
-    assert "allow that origin" in line
+    assert f"--allow-redirect {origin}" in line
+    assert "redirected from" not in line
     lab.server.faults.set("redirect", f"{origin}/.well-known/est/simpleenroll", operation="simpleenroll", times=1)
     failed = lab.cli(*enroll(lab, "--allow-redirect", "https://127.0.0.1:1", key=key))
     assert failed.code == 7

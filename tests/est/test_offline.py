@@ -250,6 +250,22 @@ def test_a_body_alone_is_a_200():
     assert (response.status_code, response.headers, response.body) == (200, (), b"x")
 
 
+def test_files_that_are_taken_for_the_answer_now_and_then(est):
+    key = new_key()
+    request = est.enrolment_request(key, SPEC).to_bytes()
+    with pytest.raises(ConfigurationError, match="is the request, not the server's answer"):
+        est.read_enrolment(request, key, SPEC, anchors=[])
+    with pytest.raises(RemoteProtocolError, match="an HTML page"):
+        read_saved_answer(b"\n<!DOCTYPE html><html>", URL)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_the_editors(est, ca, encoding):
+    key = new_key()
+    answer = answers(ca, est, key).decode("ascii").encode(encoding)
+    assert est.read_enrolment(answer, key, SPEC, anchors=[ca.certificate]).certificate.public_key() == key.public_key()
+
+
 def test_der_is_never_taken_for_http(ca):
     data = certs_only(ca.certificate)
     assert read_saved_answer(data, URL).body == data

@@ -300,7 +300,11 @@ def test_est_139_est_202_a_key_whose_certificate_is_not_valid_yet_is_not_lost(
 def test_an_envelope_that_does_not_open(client: EstClient, server: ReferenceServer) -> None:
     """One text for every reason, exit code 10; the server has another secret of that name."""
     wrong = SharedKey(SHARED.identifier, Secret(bytes(32)))
-    assert refused(client, EnvelopeError, "cannot be opened", decrypt=wrong).exit_code == 10
+    error = refused(client, EnvelopeError, "cannot be opened", decrypt=wrong)
+    assert error.exit_code == 10
+    assert error.message.startswith(f"{server.url}/.well-known/est/serverkeygen: ")
+    assert f"the shared secret {wrong.identifier.hex()}" in error.message
+    assert "make sure that the server" in error.hint
 
 
 READ = ["lf", "equals", "headless", "pem", "der", "turned", "preamble", "quoted", "pkcs1"]

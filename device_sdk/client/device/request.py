@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from math import ceil
 
 from device_sdk.client.device.context import Context
 from device_sdk.client.est import CaCertificates, Enrolled, EstClient, Pending
@@ -61,8 +62,8 @@ def wait_for_turn(context: Context, journal: Journal, patience: Patience) -> Non
     if not patience.wait(rest_s):
         raise EnrolmentPendingError(
             f"{journal.url}: the request was accepted and is not decided yet; the server wants to be left alone "
-            f"for another {rest_s:.0f} s",
-            hint=f"run the same command again in {rest_s:.0f} s; it goes on with the same key",
+            f"for another {max(1, ceil(rest_s))} s",
+            hint=f"run the same command again in {max(1, ceil(rest_s))} s; it goes on with the same key",
             url=journal.url,
             retry_after_s=rest_s,
         )

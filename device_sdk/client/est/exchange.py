@@ -6,12 +6,14 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
+from math import ceil
 
 from device_sdk.client.est.clock import Clock
 from device_sdk.client.est.connections import Connections
 from device_sdk.client.est.patience import Patience
 from device_sdk.errors import (
     AuthenticationRequiredError,
+    DeviceSdkError,
     EnrolmentPendingError,
     ProxyRefusedError,
     RedirectRefusedError,
@@ -158,7 +160,13 @@ class Exchanges:
         request = replace(request, operation=request.operation or request.target.rpartition("/")[2])
         there = self._connections
         conversation = Conversation(request, there.home, self._login, follow=self._follow, may_leave=there.may_leave)
-        return carry(conversation, there)
+        try:
+            response = carry(conversation, there)
+        except DeviceSdkError as error:
+            if conversation.redirected_from is not None:
+                error.args = (f"{error.message} (redirected from {conversation.redirected_from})", *error.args[1:])
+            raise
+        return replace(response, redirected_from=conversation.redirected_from)
 
     def _is_worth_repeating(self, error: TransportError, *, taken: bool) -> bool:
         if isinstance(error, _NOT_WORTH_REPEATING):
@@ -188,7 +196,7 @@ def _undecided(response: HttpResponse, pending: Pending) -> EnrolmentPendingErro
     said = f" ({pending.server_text})" if pending.server_text else ""
     return EnrolmentPendingError(
         f"{response.url}: the request was accepted and is not decided yet{said}",
-        hint=f"ask again in {pending.retry_after_s:.0f} s with the same key",
+        hint=f"ask again in {max(1, ceil(pending.retry_after_s))} s with the same key",
         url=response.url,
         retry_after_s=pending.retry_after_s,
     )

@@ -46,7 +46,8 @@ class Conversation:
         self._login = Login(credentials) if isinstance(credentials, Credentials) else credentials
         self._redirects_left = MAX_REDIRECTS if follow else 0
         self._may_leave = may_leave
-        self._visited = {origin + request.target}
+        self._first, self._moved = origin + request.target, False
+        self._visited = {self._first}
         self._answered = False
         self._retried_stale = False
         self._authorized = self._login is not None and self._login.knows(request.target)
@@ -61,6 +62,11 @@ class Conversation:
     def origin(self) -> str:
         """Where it is to be sent."""
         return self._origin
+
+    @property
+    def redirected_from(self) -> str | None:
+        """The URL it began at, once a redirect was followed; None before."""
+        return self._first if self._moved else None
 
     def answer(self, response: HttpResponse) -> HttpRequest | None:
         """What to send after this response, or None if it is the final one (which may still be a refusal).
@@ -77,7 +83,7 @@ class Conversation:
                 self._login.confirm(self._request, response)
             if response.status_code not in REDIRECT_STATUSES:
                 return None
-            self._plain = self._redirected(response)
+            self._plain, self._moved = self._redirected(response), True
         self._request = self._next()
         return self._request
 
@@ -145,7 +151,8 @@ class Conversation:
     def _leave(self, request: HttpRequest, response: HttpResponse, there: RedirectTarget) -> HttpRequest:
         """To another origin, if somebody answers for it, and without any credentials (EST-29, EST-31)."""
         if not self._may_leave(response.url, there.url, request.method):
-            raise redirect_refused(request, response, f"it leads to {there.origin}; allow that origin if you mean it")
+            hint = f"allow that origin if you mean it: --allow-redirect {there.origin}"
+            raise redirect_refused(request, response, f"it leads to {there.origin}", hint=hint)
         # the plain request has no credentials, and there is nobody who could add some any more
         self._origin, self._login = there.origin, None
         return request

@@ -6,13 +6,15 @@ answer is bound to the request by the key, and to the CA by the trust anchors, a
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from device_sdk.errors import LocalProtocolError, RemoteProtocolError, TruncatedResponseError
+from device_sdk.errors import ConfigurationError, LocalProtocolError, RemoteProtocolError, TruncatedResponseError
 from device_sdk.model.http import MAX_RESPONSE_BYTES, ConnectionFacts, HttpResponse
 from device_sdk.protocols.est.urls import EstEndpoint, Operation
 
@@ -105,20 +107,45 @@ def read_saved_answer(data: bytes, url: str) -> HttpResponse:
         url: where the answer came from, for messages.
 
     Raises:
-        RemoteProtocolError: empty, too large, or a head that is none.
+        ConfigurationError: it is the request.
+        RemoteProtocolError: empty, too large, a web page, or a head that is none.
         TruncatedResponseError: less than its Content-Length says.
     """
     if len(data) > MAX_RESPONSE_BYTES:
         raise RemoteProtocolError(f"{url}: the saved answer is larger than {MAX_RESPONSE_BYTES} bytes", url=url)
     if not data.strip():
         raise RemoteProtocolError(f"{url}: the saved answer is empty", url=url)
-    status, body = 200, data
+    status, body = 200, _unmarked(data)
+    _require_no_mistake(body, url)
     fields: tuple[tuple[str, str], ...] = ()
     for _ in range(_MAX_HEADS):
         if not body.startswith(b"HTTP/"):
             return HttpResponse(status, fields, _content(fields, body, url), url, _OFFLINE)
         status, fields, body = _split_head(body, url)
     raise RemoteProtocolError(f"{url}: the saved answer has more than {_MAX_HEADS} heads", url=url)
+
+
+def _unmarked(data: bytes) -> bytes:
+    """Without the byte order mark that an editor or shell put in front; UTF-16 of one becomes bytes again."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        with suppress(UnicodeError):
+            return data.decode("utf-16").encode("latin-1")
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def _require_no_mistake(body: bytes, url: str) -> None:
+    """Name the files that are taken for the answer now and then."""
+    start = body[:1024].lstrip().lower()
+    if start.startswith(b"{") and FORMAT.encode() in start:
+        raise ConfigurationError(
+            f"{url}: the file is the request, not the server's answer", hint="send it, and save what the server says"
+        )
+    if start.startswith((b"<!doctype html", b"<html")):
+        raise RemoteProtocolError(
+            f"{url}: the saved answer is an HTML page",
+            hint="was it a proxy or portal that answered, or a server's error page? curl -i saves the status, too",
+            url=url,
+        )
 
 
 def _split_head(data: bytes, url: str) -> tuple[int, tuple[tuple[str, str], ...], bytes]:

@@ -72,11 +72,14 @@ def redirect_target(request: HttpRequest, response: HttpResponse) -> RedirectTar
     return RedirectTarget(origin, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
 
 
-def redirect_refused(request: HttpRequest, response: HttpResponse, why: str) -> RedirectRefusedError:
+def redirect_refused(
+    request: HttpRequest, response: HttpResponse, why: str, *, hint: str | None = None
+) -> RedirectRefusedError:
     """The error for a redirect that is not followed; names the place it led to."""
     shown = printable(shown_url(response.header("Location") or ""), 200)
     return RedirectRefusedError(
         f"{request.method} {response.url}: redirect refused: {why}",
+        hint=hint,
         url=response.url,
         status_code=response.status_code,
         location=shown or None,

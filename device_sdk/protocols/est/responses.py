@@ -90,7 +90,7 @@ def _certificates(response: HttpResponse) -> tuple[x509.Certificate, ...]:
         raise unreadable(response, error) from error
     if not certificates:
         raise RemoteProtocolError(
-            f"{response.url}: the answer holds no certificate",
+            f"{response.shown_url}: the answer holds no certificate",
             url=response.url,
             status_code=response.status_code,
         )
@@ -103,7 +103,7 @@ def _require_media(response: HttpResponse, accepted: Collection[str]) -> None:
     if media.name and media.name not in accepted:
         said = server_text(response)
         raise RemoteProtocolError(
-            f"{response.url}: {response.status_code} with Content-Type {printable(media.name, 100)!r}, expected "
+            f"{response.shown_url}: {response.status_code} with Content-Type {printable(media.name, 100)!r}, expected "
             f"{sorted(accepted)[0]!r}" + (f"; it says: {said}" if said else ""),
             url=response.url,
             status_code=response.status_code,
@@ -113,7 +113,7 @@ def _require_media(response: HttpResponse, accepted: Collection[str]) -> None:
 def unreadable(response: HttpResponse, error: WireError) -> RemoteProtocolError:
     """The error to raise for a success whose body is not what it should be."""
     return RemoteProtocolError(
-        f"{response.url}: the answer cannot be read: {error.message}",
+        f"{response.shown_url}: the answer cannot be read: {error.message}",
         url=response.url,
         status_code=response.status_code,
     )
@@ -131,7 +131,7 @@ def refuse(response: HttpResponse, now: datetime) -> NoReturn:
     if status == 401:
         schemes = schemes_of(parse_challenges(response.header_values("WWW-Authenticate")))
         raise AuthenticationRequiredError(
-            f"{response.url}: the server asks for authentication",
+            f"{response.shown_url}: the server asks for authentication",
             url=response.url,
             status_code=status,
             server_text=said,
@@ -140,7 +140,7 @@ def refuse(response: HttpResponse, now: datetime) -> NoReturn:
     value = response.header("Retry-After")
     wait_s = parse_retry_after(value, now) if value is not None else None
     raise HttpStatusError(
-        f"{response.url}: the server answered {status}" + (f": {said}" if said else ""),
+        f"{response.shown_url}: the server answered {status}" + (f": {said}" if said else ""),
         hint=_HINTS.get(status),
         url=response.url,
         status_code=status,

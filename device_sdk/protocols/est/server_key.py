@@ -9,7 +9,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from device_sdk.errors import ClockError, ServerKeyError, VerificationError, WireError
+from device_sdk.errors import ClockError, EnvelopeError, ServerKeyError, VerificationError, WireError
 from device_sdk.model.http import BodyBuilder, ConnectionFacts, HttpRequest
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
@@ -21,6 +21,7 @@ from device_sdk.protocols.est.server_key_request import DecryptionKey, Protectio
 from device_sdk.protocols.est.urls import EstEndpoint, Operation
 from device_sdk.wire.cms import oids, open_envelope
 from device_sdk.wire.cms.signed_data import read_signed_data, verify_signed_data
+from device_sdk.wire.path import name_of
 from device_sdk.wire.private_key import KEY_PACKAGE, pkcs8_of, read_key_package, read_private_key
 
 # A ContentInfo goes by the name of data, a bare SignedData by its own; servers do either.
@@ -138,9 +139,22 @@ def _private_key(answer: ServerKeyAnswer, protection: ProtectionKey | None, judg
         error.url = judgement.url
         raise
     except WireError as error:
+        if isinstance(error, EnvelopeError):  # one text for every reason
+            raise EnvelopeError(
+                f"{at}the server's private key cannot be opened with {_shown(protection)}: {error.message}",
+                hint="make sure that the server encrypts to this very key or secret, then ask again: the key made now is lost",
+            ) from error
         if error.code != WireError.code:
-            raise  # EnvelopeError: one text for every reason
+            raise
         raise ServerKeyError(f"{at}{error.message}", hint=error.hint, url=judgement.url) from error
+
+
+def _shown(protection: ProtectionKey | None) -> str:
+    if isinstance(protection, DecryptionKey):
+        return (
+            f"the key of the certificate {name_of(protection.certificate)} (identifier {protection.identifier.hex()})"
+        )
+    return f"the shared secret {protection.identifier.hex()}" if protection else "no key"
 
 
 def _from_envelope(message: bytes, protection: ProtectionKey | None, judgement: Judgement) -> PrivateKey:

@@ -67,7 +67,7 @@ def read_server_key(response: HttpResponse, now: datetime) -> ServerKeyAnswer:
         found = {kind: part for part in parts for kind in (_kind(part, response),)}
         if len(parts) != 2 or len(found) != 2 or "certificates" not in found:
             raise ServerKeyError(
-                f"{response.url}: the answer has {len(parts)} parts ({', '.join(sorted(found))}), expected are a private "
+                f"{response.shown_url}: the answer has {len(parts)} parts ({', '.join(sorted(found))}), expected are a private "
                 "key and a certificate",
                 url=response.url,
                 status_code=response.status_code,
@@ -77,7 +77,7 @@ def read_server_key(response: HttpResponse, now: datetime) -> ServerKeyAnswer:
         raise unreadable(response, error) from error
     if not certificates:
         raise ServerKeyError(
-            f"{response.url}: the answer holds no certificate", url=response.url, status_code=response.status_code
+            f"{response.shown_url}: the answer holds no certificate", url=response.url, status_code=response.status_code
         )
     clear, enveloped = (found[kind].body if kind in found else None for kind in ("key", "encrypted key"))
     return ServerKeyAnswer(certificates, clear, enveloped, response.connection)
@@ -90,7 +90,7 @@ def _require_multipart(response: HttpResponse, name: str) -> None:
     said = None if name in _RFC_8295 else server_text(response)
     what = "unsupported response type" if name in _RFC_8295 else f"{response.status_code} with Content-Type"
     raise RemoteProtocolError(
-        f"{response.url}: {what} {printable(name, 100)!r}, expected 'multipart/mixed'"
+        f"{response.shown_url}: {what} {printable(name, 100)!r}, expected 'multipart/mixed'"
         + (f"; it says: {said}" if said else ""),
         url=response.url,
         status_code=response.status_code,
@@ -102,7 +102,7 @@ def _kind(part: Part, response: HttpResponse) -> str:
     declared = parse_media_type(part.header("Content-Type")).name
     if declared not in _READABLE:
         raise RemoteProtocolError(
-            f"{response.url}: unsupported response type {printable(declared, 100)!r} in a part of the answer",
+            f"{response.shown_url}: unsupported response type {printable(declared, 100)!r} in a part of the answer",
             url=response.url,
             status_code=response.status_code,
         )

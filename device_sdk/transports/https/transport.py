@@ -142,7 +142,12 @@ class OriginTransport(Transport):
             entry.write(outcome, status=status, sent_bytes=sent, received_bytes=received)
 
     def _translated(self, exc: BaseException, url: str, *, unanswered: bool) -> DeviceSdkError:
-        return translate(exc, self._whom(url), self._timeouts, unanswered=unanswered)
+        error = translate(exc, self._whom(url), self._timeouts, unanswered=unanswered)
+        if self._proxy and getattr(error, "url", None) is not None:
+            vars(error)["url"] = url
+            if isinstance(error, TransportError):
+                error.proxy = str(self._proxy)
+        return error
 
     def _qualified(self, error: DeviceSdkError) -> DeviceSdkError:
         if isinstance(error, TransportError) and not self._may_have_sent:
