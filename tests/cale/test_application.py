@@ -22,6 +22,7 @@ from device_sdk.errors import (
 )
 from device_sdk.keystores.registry import create_key, list_keys
 from device_sdk.model.credentials import Credentials
+from device_sdk.model.decryption import AUTHENTICATED
 from device_sdk.model.keys import KeyType
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust
@@ -332,3 +333,25 @@ def test_another_key_than_was_registered_is_not_used(bench: Bench) -> None:
     assert bench.server.log() == []
     bench.application.forget()
     assert bench.key_files() == ["cale.pem"]
+
+
+def test_forgetting_leaves_a_key_that_another_application_needs(bench: Bench) -> None:
+    bench.application.register(bench.plan)
+    CaleApplication(bench.state, "other").register(replace(bench.plan, key_type=None))
+    assert bench.application.forget() == ()
+    assert bench.key_files() == ["cale.pem"]
+    assert bench.read("other") == ANSWER
+
+
+@pytest.mark.parametrize("key_type", [KeyType.RSA_2048, KeyType.EC_P256])
+def test_cale_66_the_request_says_what_is_accepted(bench: Bench, key_type: KeyType) -> None:
+    """SMIMECapabilities (RFC 8551 section 2.5.2): a server that would use AES-CBC does not, as the policy forbids it."""
+    plan = replace(bench.plan, key_type=key_type, policy=AUTHENTICATED)
+    guid = bench.application.register(plan).registration.guid
+    with bench.application.client(bench.trust, policy=AUTHENTICATED) as client:
+        assert client.get("/resource").content == ANSWER
+    assert guid
+    bench.application.forget()
+    with pytest.raises(NotForUsError):
+        bench.application.register(replace(plan, negotiate=False))
+    assert bench.application.register(replace(bench.plan, negotiate=False)).registration
