@@ -19,8 +19,19 @@ if TYPE_CHECKING:
         RevocationPolicy,
     )
     from device_sdk.client.device import Device, EnrolmentPlan, RenewalPlan
-    from device_sdk.client.est import EstClient
+    from device_sdk.client.est import (
+        Clock,
+        DecryptionKey,
+        Enrolled,
+        EstClient,
+        Pending,
+        RetryPolicy,
+        ServerKey,
+        SharedKey,
+    )
     from device_sdk.client.est.bootstrap import bootstrap
+    from device_sdk.client.est.full_cmc import FullCmc, FullCmcResult, PendingRequest, SharedSecret
+    from device_sdk.client.est.patience import Progress
     from device_sdk.errors import DeviceSdkError
     from device_sdk.keystores.registry import (
         create_key,
@@ -39,6 +50,7 @@ if TYPE_CHECKING:
     from device_sdk.model.keys import KeyType
     from device_sdk.model.secret import Secret
     from device_sdk.model.trust import ServerTrust, TlsIdentity
+    from device_sdk.protocols.est.server_key_request import ProtectionKey
     from device_sdk.transports.https import HardwareTlsAdapter, client_ssl_context
     from device_sdk.wire.csr import build_csr
     from device_sdk.wire.fingerprint import parse_pin
@@ -52,22 +64,35 @@ _HOMES = {
     "CaleClient": "device_sdk.client.cale",
     "CaleExchange": "device_sdk.client.cale",
     "CalePlan": "device_sdk.client.cale",
+    "Clock": "device_sdk.client.est",
     "Compatibility": "device_sdk.model.compatibility",
     "Credentials": "device_sdk.model.credentials",
     "CsrSpec": "device_sdk.model.csr",
+    "DecryptionKey": "device_sdk.client.est",
     "DecryptionPolicy": "device_sdk.model.decryption",
     "Device": "device_sdk.client.device",
     "DeviceAttributes": "device_sdk.model.csr",
     "DeviceSdkError": "device_sdk.errors",
+    "Enrolled": "device_sdk.client.est",
     "EnrolmentPlan": "device_sdk.client.device",
     "EstClient": "device_sdk.client.est",
+    "FullCmc": "device_sdk.client.est.full_cmc",
+    "FullCmcResult": "device_sdk.client.est.full_cmc",
     "HardwareTlsAdapter": "device_sdk.transports.https",
     "KeyType": "device_sdk.model.keys",
     "NewName": "device_sdk.model.csr",
+    "Pending": "device_sdk.client.est",
+    "PendingRequest": "device_sdk.client.est.full_cmc",
+    "Progress": "device_sdk.client.est.patience",
+    "ProtectionKey": "device_sdk.protocols.est.server_key_request",
     "RenewalPlan": "device_sdk.client.device",
+    "RetryPolicy": "device_sdk.client.est",
     "RevocationPolicy": "device_sdk.client.cale",
     "Secret": "device_sdk.model.secret",
+    "ServerKey": "device_sdk.client.est",
     "ServerTrust": "device_sdk.model.trust",
+    "SharedKey": "device_sdk.client.est",
+    "SharedSecret": "device_sdk.client.est.full_cmc",
     "TlsIdentity": "device_sdk.model.trust",
     "bootstrap": "device_sdk.client.est.bootstrap",
     "build_csr": "device_sdk.wire.csr",
@@ -93,22 +118,35 @@ __all__ = [
     "CaleClient",
     "CaleExchange",
     "CalePlan",
+    "Clock",
     "Compatibility",
     "Credentials",
     "CsrSpec",
+    "DecryptionKey",
     "DecryptionPolicy",
     "Device",
     "DeviceAttributes",
     "DeviceSdkError",
+    "Enrolled",
     "EnrolmentPlan",
     "EstClient",
+    "FullCmc",
+    "FullCmcResult",
     "HardwareTlsAdapter",
     "KeyType",
     "NewName",
+    "Pending",
+    "PendingRequest",
+    "Progress",
+    "ProtectionKey",
     "RenewalPlan",
+    "RetryPolicy",
     "RevocationPolicy",
     "Secret",
+    "ServerKey",
     "ServerTrust",
+    "SharedKey",
+    "SharedSecret",
     "TlsIdentity",
     "__version__",
     "bootstrap",
@@ -136,3 +174,8 @@ def __getattr__(name: str) -> object:
     value: object = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """What completion offers: the public names, too, before their first use."""
+    return sorted({*globals(), *__all__})
