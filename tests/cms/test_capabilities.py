@@ -188,3 +188,22 @@ def used_by(cipher: ContentCipher, method: EcMethod | RsaMethod) -> tuple[str, .
         if method.oaep_hash
         else (content, "rsa-pkcs1")
     )
+
+
+def test_only_what_a_probe_saw_working_is_offered(recipients: dict[str, Recipient]) -> None:
+    key = recipients["rsa-2048"].key
+    seen = {"decrypt-pkcs1": False, "decrypt-oaep-sha1": True, "decrypt-oaep-sha256": False, "sign-pss-sha256": True}
+    offered = capabilities_in(certificate_for(key, EVERYTHING, seen).extensions)
+    assert offered is not None
+    assert offered.rsa == (RsaMethod("sha1", "sha1"),)
+
+
+@pytest.mark.parametrize("name", ["rsa-2048", "ec-p256"])
+def test_what_nobody_needs_is_read_but_not_asked_for(recipients: dict[str, Recipient], name: str) -> None:
+    """AES-192 in any mode, AES-CCM, SHA-1 and SHA-224 in the KDF."""
+    encoded = capabilities_extension(recipients[name].key.public_key()).value.public_bytes()
+    aes = "06096086480165030401"
+    for arc in ("16", "1a", "19", "07", "1b", "2f"):
+        assert bytes.fromhex(aes + arc) not in encoded
+    for kdf in ("06092b81051086483f0002", "06062b8104010b00"):
+        assert bytes.fromhex(kdf) not in encoded
