@@ -7,7 +7,7 @@ from pyasn1.codec.der.encoder import encode
 from pyasn1.type import univ
 
 from device_sdk.wire.cms.definite import encode_element, make_definite
-from device_sdk.wire.cms.reader import OCTET_STRING, Reader
+from device_sdk.wire.cms.reader import OCTET_STRING, PlainReader, Reader
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,17 @@ def test_order_and_end() -> None:
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 255, 256, 65535, 65536, 1 << 20])
 def test_lengths_are_those_of_der(length: int) -> None:
     assert encode_element(OCTET_STRING, bytes(length)) == encode(univ.OctetString(bytes(length)))
+
+
+@pytest.mark.parametrize("reader", [Reader, PlainReader])
+@pytest.mark.parametrize("encoded", ["0402ff", "048102ff", "04", "0481", "1f0100"])
+def test_an_element_ends_where_its_parent_does(reader: type[Reader], encoded: str) -> None:
+    """Octets behind the parent are not part of the child."""
+    inside = reader(bytes.fromhex(encoded) + b"outside", 0, len(encoded) // 2)
+    with pytest.raises(ValueError):  # noqa: PT011
+        inside.element()
+
+
+def test_the_plain_reader_leaves_pieces_to_the_other() -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        PlainReader(bytes.fromhex("2405" + "0403616263")).octets()

@@ -194,18 +194,21 @@ def test_limits(recipients: dict[str, Recipient]) -> None:
 
 
 def test_base64_ends_once(recipients: dict[str, Recipient]) -> None:
-    """Padding in the middle, and anything behind NUL bytes."""
+    """Padding in the middle, and anything behind NUL bytes; in what is read at once, and behind that."""
     recipient = recipients["ec-p256"]
-    message = encrypt(PLAINTEXT, recipient.certificate)
+    data = os.urandom(150_000)
+    message = encrypt(data, recipient.certificate)
     text = base64.b64encode(message)
-    for size in (1, 4, 400, 10_000):
-        assert streamed(text, recipient.key, size=size) == PLAINTEXT
-        for bad in (
-            base64.b64encode(message[:100]) + base64.b64encode(message[100:]),
-            text[:400] + b"\0" + text[400:],
-            text[:400] + b"=" + text[400:],
-        ):
-            assert streamed(bad, recipient.key, size=size) is None
+    for size in (4, 400, 90_001, 200_000):
+        assert streamed(text, recipient.key, size=size) == data
+        for at in (400, 90_000):
+            octets = at // 4 * 3 + 1
+            for bad in (
+                base64.b64encode(message[:octets]) + base64.b64encode(message[octets:]),
+                text[:at] + b"\0" + text[at:],
+                text[:at] + b"=" + text[at:],
+            ):
+                assert streamed(bad, recipient.key, size=size) is None
 
 
 def test_errors_of_the_source_pass(recipients: dict[str, Recipient]) -> None:
