@@ -195,10 +195,15 @@ def test_enrolled_device_needs_neither_anchors_nor_password(lab: Lab) -> None:
     """Its state has the anchors, its certificate says who it is."""
     lab.enrolled()
     key = lab.key("cale", "rsa-2048")
-    lab.cli.ok("cale", "register", "--state", lab.state, "--url", lab.server.cale_url, "--key", key, "--application", "second")
+    lab.cli.ok(
+        "cale", "register", "--state", lab.state, "--url", lab.server.cale_url, "--key", key, "--application", "second"
+    )
     entry = next(entry for entry in lab.server.log() if entry["operation"] == "registration")
     assert entry["client_subject"] == "CN=router-7"
-    assert lab.cli.ok("cale", "get", "/resource", "--state", lab.state, "--application", "second").out == '{"foo": "bar"}\n'
+    assert (
+        lab.cli.ok("cale", "get", "/resource", "--state", lab.state, "--application", "second").out
+        == '{"foo": "bar"}\n'
+    )
     assert "no CALE registration named 'default'" in lab.cli.fails(2, "cale", "get", "/resource", "--state", lab.state)
     assert list(lab.cli.ok("show", "--state", lab.state, "--json").json["cale"]) == ["second"]
 
