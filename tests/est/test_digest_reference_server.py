@@ -137,7 +137,7 @@ def test_est_80_password_on_top_of_the_certificate(server, connect):
     with connect(identity=identity) as client:
         client.reenroll(new_key())
     assert posts(server)[-1] == (200, "digest+tls")
-    with connect(None, identity=identity) as client, pytest.raises(AuthenticationRequiredError, match="no credentials"):
+    with connect(None, identity=identity) as client, pytest.raises(AuthenticationRequiredError, match="as well as"):
         client.reenroll(new_key())
     server.users.add("other", "pw")
     with connect("other", "pw", identity=identity) as client, pytest.raises(HttpStatusError, match="another user"):
