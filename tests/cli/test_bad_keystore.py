@@ -147,8 +147,9 @@ def test_tpm_that_dies_in_the_middle_of_an_enrolment(lab: Lab, swtpm: Swtpm, tmp
     swtpm.kill()
     lab.server.drop_connections()  # so that another request has to be signed, bound to another connection
     thread.join(60)
-    assert done[0].code == 3, done
-    assert "TPM" in done[0].err
+    # 5: the server's end came in the middle of the request, which is not sent twice
+    assert done[0].code in (3, 5), done
+    assert "TPM" in done[0].err or done[0].code == 5
     assert done[0].err.count("\n") == 1
     swtpm.start()
     lab.server.faults.clear()

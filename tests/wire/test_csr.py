@@ -290,7 +290,7 @@ def test_pss_parameters(rsa_key: rsa.RSAPrivateKey) -> None:
 def test_wishes_that_the_key_does_not_fit() -> None:
     """EST-178: an error that names both; a caller who fixed the key goes on without key wishes."""
     wishes = wishes_of("1.3.132.0.34")
-    with pytest.raises(ConfigurationError, match="secp384r1"):
+    with pytest.raises(CsrAttributesError, match="secp384r1"):
         build_csr(ROUTER, P256, wishes=wishes)
     judged(build_csr(ROUTER, P256, wishes=wishes.without_key_wishes()))
     with pytest.raises(CsrAttributesError, match="sha1"):
