@@ -7,10 +7,9 @@ the target crash, hang or grow is kept in --crashes.
 from __future__ import annotations
 
 import argparse
-import atexit
 import importlib
 import importlib.util
-import shutil
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -40,7 +39,13 @@ def main() -> None:
         if importlib.util.find_spec("atheris") is None or options.engine == "mutation":
             _mutate(options, crashes)
         else:
-            _atheris(options, corpus, crashes)
+            # libFuzzer ends its process without a word to Python: a parent is left to clean up
+            child = os.fork()
+            if child == 0:
+                _atheris(options, corpus, crashes)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            if status:
+                sys.exit(abs(status))
 
 
 def _mutate(options: argparse.Namespace, crashes: Path) -> None:
@@ -70,9 +75,6 @@ def _atheris(options: argparse.Namespace, corpus: Path, crashes: Path) -> None:
         str(CORPUS / options.target),
     ]
     atheris.Setup(words, target)
-    # libFuzzer ends the process: nothing after this line runs but what is registered for that
-    if options.corpus is None:
-        atexit.register(shutil.rmtree, corpus, ignore_errors=True)
     atheris.Fuzz()
 
 
