@@ -56,8 +56,8 @@ def test_oddities_that_are_no_trouble(est_server, fault):
 @pytest.mark.parametrize(
     ("fault", "value", "error"),
     [
-        ("truncate", "", TransportError),
-        ("truncate_quietly", "", TransportError),
+        ("truncate", "", TruncatedResponseError),
+        ("truncate_quietly", "", TruncatedResponseError),
         ("no_length_no_notify", "", TruncatedResponseError),
         ("reset", "", TransportError),
         ("drip", "0.2", TransportTimeoutError),

@@ -17,7 +17,7 @@ from OpenSSL import SSL
 from device_sdk_simulators.http.messages import Handler, HttpError, Request, Response, TlsFacts
 from device_sdk_simulators.http.parser import ConnectionEnded, Limits, RequestReader
 from device_sdk_simulators.http.tls import Accept
-from device_sdk_simulators.http.wire_faults import send_spoilt
+from device_sdk_simulators.http.wire_faults import ends_at_once, send_spoilt
 from device_sdk_simulators.http.writer import serialize
 
 _LINGER_S = 1.0
@@ -106,6 +106,8 @@ class Connection:
 
     def _answer(self, response: Response, *, head_only: bool) -> None:
         if response.wire:
+            if ends_at_once(response.wire):
+                self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
             # faults take the time they are told to
             send_spoilt(response, self._clock(), self.send, self._ended.wait)
             return

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from device_sdk_simulators.http.messages import Headers, Response
 from device_sdk_simulators.http.parser import ConnectionEnded
 from device_sdk_simulators.http.writer import framed_headers, head
+
+
+_ENDS = {"truncate", "truncate_quietly", "hang_up", "close", "no_length", "no_length_no_notify", "http10"}
+
+
+def ends_at_once(wire: Mapping[str, str]) -> bool:
+    """Whether the end of the connection follows the last byte of the answer, in the same TCP segment.
+
+    Otherwise a client that is quicker than the end would sometimes find a connection to use again, sometimes not.
+    """
+    return bool(wire.keys() & _ENDS) and not wire.keys() & {"drip", "drip_head", "split", "delay"}
 
 
 def send_spoilt(
