@@ -152,7 +152,7 @@ OPTIONS = (
     Option("--cale-hardened", _SEALING, _switch("RSA-OAEP, recipients named by key")),
     Option("--decoys", ("edge", "authz"), _choice(("hardened", "draft"), "real envelopes for nobody, or what the draft prints")),
     Option("--pad-to", _SEALING, {"type": types.whole_number(0, 65536), "default": 256, "metavar": "BYTES", "help": "lengths of texts and JSON are multiples of this; 0: as they are (default: %(default)s)"}),
-    Option("--slot", ("edge",), {"type": milliseconds, "default": 0.0, "metavar": "MS", "help": "answers and decoys leave at multiples of this time only; 0: decoys wait as long as answers took (default)"}),
+    Option("--slot", ("edge",), {"type": milliseconds, "default": 0.25, "metavar": "MS", "help": "answers and decoys leave at multiples of this time only, so that decoys cannot be told by theirs; 0: as soon as they are ready, and decoys wait as long as answers took (default: 250)"}),
     Option("--draft-exact", _SEALING, _switch("answers and decoys as Appendix B prints them; overrides the options above")),
     Option("--certificate-header", ("edge", "origin"), _choice(("CALE-PEM", "Client-Cert"), "how certificates go inside; Client-Cert is RFC 9440")),
     Option("--rate", ("edge",), {"type": types.delay, "default": 0, "metavar": "N", "help": "requests a minute from one address and with one GUID; 0: any number (default)"}),
