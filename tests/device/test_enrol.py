@@ -292,13 +292,15 @@ def test_pending_and_a_clock_that_was_set_back(bench, clock) -> None:
 
 
 def test_a_denied_request_is_an_error_and_the_key_stays_for_the_next_try(bench, clock) -> None:
+    """EST-174: the request is what /csrattrs asks for, and the server may refuse it all the same."""
     bench.server.policy.require_approval = True
     with pytest.raises(EnrolmentPendingError):
         bench.device.enroll(bench.plan)
     bench.server.est.queue.decide(None, approve=False)
     clock.offset_s += 2
-    with pytest.raises(HttpStatusError):
+    with pytest.raises(HttpStatusError, match="denied") as caught:
         bench.device.enroll(bench.plan)
+    assert caught.value.status_code == 403
     assert bench.key_files() == ["device.pem"]
 
 

@@ -105,9 +105,9 @@ def test_libest_csrattrs_with_a_trailing_nul():
         ("120", 120.0),
         (" 7 ", 7.0),
         ("0", 0.0),
-        ("Sun, 06 Nov 1994 08:50:37 GMT", 60.0),
-        ("Sunday, 06-Nov-94 08:50:37 GMT", 60.0),
-        ("Sun Nov  6 08:50:37 1994", 60.0),
+        ("Sun, 06 Nov 1994 08:50:07 GMT", 30.0),
+        ("Sunday, 06-Nov-94 08:50:08 GMT", 31.0),
+        ("Sun Nov  6 08:50:09 1994", 32.0),
         ("Sun, 06 Nov 1994 08:40:37 GMT", 0.0),
         (None, 60.0),
         ("", 60.0),
@@ -122,6 +122,7 @@ def test_libest_csrattrs_with_a_trailing_nul():
     ],
 )
 def test_est_162_retry_after(value, seconds):
+    """Seconds and the three forms of dates; whatever is none of these is a minute, and nothing is more than a day."""
     assert parse_retry_after(value, datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)) == seconds
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from device_sdk.client.est import EstClient
+from device_sdk.client.est import Credentials, EstClient
 from device_sdk.errors import (
     ConfigurationError,
     EnrolmentPendingError,
@@ -15,10 +15,12 @@ from device_sdk.errors import (
     ServerNotTrustedError,
     TransportError,
 )
+from device_sdk.model.secret import Secret
 from device_sdk.protocols.est.backoff import Backoff, RetryPolicy
 from tests.est.answers import SPEC, bag, issue, trusting
-from tests.est.pki import Ca, new_key
+from tests.est.pki import Ca, new_key, server_certificate
 from tests.est.scripted_server import Reply, http
+from tests.hostile.host import Host
 from tests.transports.proxies import ConnectProxy
 
 POST = "POST /.well-known/est/simpleenroll"
@@ -148,6 +150,31 @@ def test_est_164_a_pending_request_survives_a_lost_connection(ca, enroll, clock)
     )
     assert server.lines.count(POST) == 3
     assert clock.slept[0] == 5
+
+
+def test_est_164_a_server_is_checked_again_when_the_wait_is_over(ca, tmp_path, clock):
+    """RFC 7030 section 4.2.3: over the new connection the request is as the first one was; a stranger there gets nothing."""
+    stranger = Ca.root("stranger")
+    certificate, key = server_certificate(stranger)
+    host = Host(ca, tmp_path)
+
+    def later(seen):
+        host.show(certificate, key)
+        return http(202, b"", ("Retry-After", "5"), ("Connection", "close"), then="close")
+
+    host.answer(simpleenroll=[later, issue(ca)])
+    credentials = Credentials("device", Secret("canary"))
+    try:
+        with (
+            EstClient(host.url, trusting(ca), clock=clock, credentials=credentials) as client,
+            pytest.raises(ServerNotTrustedError),
+        ):
+            client.enroll(new_key(), SPEC, wait_s=60)
+    finally:
+        host.close()
+    assert clock.slept == [5]
+    assert host.lines.count(POST) == 1
+    assert b"authorization" not in bytes(host.received).lower()
 
 
 def test_est_164_the_connection_is_closed_while_waiting_long(ca, enroll):

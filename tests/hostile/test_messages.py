@@ -20,7 +20,7 @@ from device_sdk.errors import (
     ResponseTooLargeError,
     TransportError,
 )
-from tests.est.answers import bag, csr_of, issue
+from tests.est.answers import bag, csr_of, issue, issued
 from tests.est.pki import DAY, NOW, Ca, certs_only, make, new_key, one_line
 from tests.est.scripted_server import Handler, Reply, Seen, http, pkcs7
 from tests.hostile.case import Attack, Case, carry_out, table
@@ -84,6 +84,11 @@ def mangled(change: Callable[[bytes], bytes]) -> Attack:
         return answer
 
     return enrolling(handler)
+
+
+def with_status(status: int) -> Attack:
+    """The honest answer, with another status."""
+    return enrolling(lambda host: lambda seen: pkcs7(issued(host.ca, seen), status=status))
 
 
 def waiting(*headers: tuple[str, str]) -> Attack:
@@ -198,6 +203,9 @@ CASES = [
         lambda host: lambda seen: pkcs7(one_line(host.ca.certify_csr(csr_of(seen)).public_bytes(Encoding.DER)))), PROTOCOL),
     Case("EST-166", "a page of text with 200", enrolling(lambda _h: lambda _s: http(200, b"OK", ("Content-Type", "text/plain"))),
          PROTOCOL),
+    Case("EST-166", "the certificate with 403", with_status(403), HttpStatusError, "CMC response"),
+    Case("EST-166", "the certificate with 500", with_status(500), HttpStatusError, "CMC response"),
+    Case("EST-166", "the certificate with 203", with_status(203), HttpStatusError, "CMC response"),
     Case("EST-161", "202 and no word when", waiting(), EnrolmentPendingError),
     Case("EST-161", "202 with a date in the past", waiting(("Retry-After", "Fri, 31 Dec 1999 23:59:59 GMT")), EnrolmentPendingError),
     Case("EST-161", "202 with a number of a thousand digits", waiting(("Retry-After", "9" * 1000)), EnrolmentPendingError),
