@@ -9,7 +9,6 @@ from device_sdk_simulators.http.messages import Headers, Response
 from device_sdk_simulators.http.parser import ConnectionEnded
 from device_sdk_simulators.http.writer import framed_headers, head
 
-
 _ENDS = {"truncate", "truncate_quietly", "hang_up", "close", "no_length", "no_length_no_notify", "http10"}
 
 
