@@ -61,6 +61,7 @@ def connect(uri: Pkcs11Uri) -> Lease:
 
 
 def _in_use(module: Module) -> bool:
+    _release_abandoned()
     with _lock:
         return any(connection.module is module and connection.users for connection in _connections.values())
 

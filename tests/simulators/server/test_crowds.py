@@ -120,7 +120,11 @@ def test_silent_clients_give_way_when_others_wait(server, listen):
         started = time.monotonic()
         assert [ask(server, listener) for _ in range(3)] == [200] * 3
         assert time.monotonic() - started < 8
-        assert threading.active_count() - before <= 8
+        # the threads of those that were sent away end a little later
+        end = time.monotonic() + 5
+        while (more := threading.active_count() - before) > 8 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert more <= 8
 
 
 def test_clients_that_are_being_answered_do_not_give_way(server, listen):
