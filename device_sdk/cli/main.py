@@ -69,6 +69,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     from device_sdk.cli.output import Output, abandon
 
+    if arguments is None:
+        from device_sdk.cli.interrupt import never_lose
+
+        never_lose()
     out = Output(as_json="--json" in words)
     try:
         return _run(words, out)

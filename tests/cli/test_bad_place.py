@@ -194,26 +194,3 @@ def test_damaged_state(file: str, lab: Lab) -> None:
     assert file in line
     if file != "cale/default.json":
         assert file in lab.cli.fails(9, "renew", "--state", lab.state)
-
-
-def test_interrupted(lab: Lab) -> None:
-    """Ctrl-C: 130, one word, and the same command goes on later."""
-    lab.server.faults.set("delay", "20", times=1, operation="simpleenroll")
-    words = [str(word) for word in lab.enroll_words(f"file:{lab.keys}/device.pem")]
-    process = subprocess.Popen(
-        [*COMMAND, *words, "--json"],
-        env=os.environ | lab.cli.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not (lab.keys / "device.pem").exists():
-        assert process.poll() is None
-    process.send_signal(2)
-    out, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (130, "device-sdk: interrupted\n")
-    assert json.loads(out)["error"]["code"] == "interrupted"
-    made = (lab.keys / "device.pem").read_bytes()
-    lab.server.faults.clear()
-    lab.cli.ok(*words)
-    assert (lab.keys / "device.pem").read_bytes() == made

@@ -9,6 +9,7 @@ from device_sdk.errors import KeyStoreError, PinLockedError, TlsError, TokenRemo
 from device_sdk.keystores.registry import create_key
 from device_sdk.model.trust import TlsIdentity
 from device_sdk.transports.https import client_ssl_context
+from device_sdk.transports.openssl_provider import failures, raising_key_errors
 from tests.transports.conftest import get
 from tests.transports.pki import CLIENT
 from tests.transports.soft_keys import PublicHalf
@@ -42,6 +43,14 @@ def test_keyboard_interrupt_in_the_key(ca, serve, connect, identity):
     identity.key.failure = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         connect(serve(client_ca=ca), identity=identity).send(get())
+
+
+def test_keyboard_interrupt_that_openssl_got_over():
+    """A callback whose failure changes nothing for the handshake."""
+    with pytest.raises(KeyboardInterrupt), raising_key_errors():
+        failures.remember(KeyboardInterrupt())
+    with raising_key_errors():
+        pass
 
 
 def test_transport_works_again_after_the_key_does(ca, serve, connect, identity):

@@ -58,6 +58,8 @@ def ensure_available() -> None:
 def raising_key_errors() -> Iterator[None]:
     """Around a TLS call: what the key raised comes out itself, instead of OpenSSL's word that something failed.
 
+    An interrupt comes out even where OpenSSL got over it.
+
     Raises:
         DeviceSdkError: as raised by the key, its own cause kept.
         TlsError: the key raised something else; that is the cause.
@@ -72,6 +74,9 @@ def raising_key_errors() -> Iterator[None]:
         if isinstance(error, DeviceSdkError) or not isinstance(error, Exception):
             raise error  # noqa: B904  # `from` would replace the cause it came with
         raise TlsError(f"the client key did not sign: {type(error).__name__}: {error}") from error
+    error = failures.take()
+    if error is not None and not isinstance(error, Exception):
+        raise error
 
 
 class KeySocket(ssl.SSLSocket):
