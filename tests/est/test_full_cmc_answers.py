@@ -386,7 +386,9 @@ def test_pending_without_a_token(ask, other_side):
 
 
 def _pending(token=b"token 1", seconds=30):
-    return Status(3, (1,), "a person looks at it", pend_token=token, pend_time=datetime.now(UTC) + timedelta(seconds=seconds))
+    return Status(
+        3, (1,), "a person looks at it", pend_token=token, pend_time=datetime.now(UTC) + timedelta(seconds=seconds)
+    )
 
 
 def test_pending_carries_all_that_a_query_needs(ca, serve, clock, ask, other_side):

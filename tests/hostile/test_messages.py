@@ -20,6 +20,8 @@ from device_sdk.errors import (
     ResponseTooLargeError,
     TransportError,
 )
+from device_sdk.wire import csrattrs_oids as oids
+from device_sdk.wire import der
 from tests.est.answers import bag, csr_of, issue, issued
 from tests.est.pki import DAY, NOW, Ca, certs_only, make, new_key, one_line
 from tests.est.scripted_server import Handler, Reply, Seen, http, pkcs7
@@ -27,6 +29,10 @@ from tests.hostile.case import Attack, Case, carry_out, table
 from tests.hostile.conftest import Lab
 from tests.hostile.host import Host
 
+EXTENSIONS, TEMPLATE, OPEN_EXTENSIONS = oids.EXTENSION_REQUEST, oids.TEMPLATE, oids.EXTENSION_REQUEST_TEMPLATE[0]
+RSA, P384, RSA_SHA256 = oids.RSA_ENCRYPTION, "1.3.132.0.34", "1.2.840.113549.1.1.11"
+SHA256, SHA384 = "2.16.840.1.101.3.4.2.1", "2.16.840.1.101.3.4.2.2"
+KEY_USAGE = der.extension("2.5.29.15", b"\x03\x02\x07\x80", critical=True)
 PROTOCOL, MISMATCH = RemoteProtocolError, CertificateMismatchError
 ENVELOPED = bytes.fromhex("301506092a864886f70d010703a0083006020100310030 00")
 
@@ -44,6 +50,19 @@ def attributes(body: bytes, media: str = "application/csrattrs") -> Attack:
         host.answer(csrattrs=lambda _seen: http(200, body, ("Content-Type", media)))
 
     return attack
+
+
+def wishing(*entries: bytes) -> Attack:
+    """A /csrattrs answer of these entries."""
+    return attributes(base64.b64encode(der.sequence(*entries)))
+
+
+def requested(*extensions: bytes) -> bytes:
+    return der.attribute(EXTENSIONS, der.sequence(*extensions))
+
+
+def template(*inner: bytes, version: int = 0) -> bytes:
+    return der.attribute(TEMPLATE, der.sequence(der.integer(version), der.tlv(0xA1, b"".join(inner))))
 
 
 def enrolling(handler: Callable[[Host], Handler]) -> Attack:
@@ -181,6 +200,21 @@ CASES = [
     Case("EST-179", "csrattrs: an RSA key of 512 bits", attributes(PUBLIC_KEY_RSA_512), (CsrAttributesError, PROTOCOL)),
     Case("EST-179", "csrattrs: MD5", attributes(base64.b64encode(bytes.fromhex("300b06092a864886f70d010104"))),
          (CsrAttributesError, PROTOCOL)),
+    Case("EST-171", "csrattrs: an empty list that is called a page", attributes(b"MAA=", "text/html"), PROTOCOL, "text/html"),
+    Case("EST-176", "csrattrs: two extension requests", wishing(requested(), requested()), PROTOCOL, "more than one extension"),
+    Case("EST-176", "csrattrs: an extension request of two values", wishing(der.sequence(
+        der.oid(EXTENSIONS), der.set_of([der.sequence(), der.sequence(KEY_USAGE)]))), PROTOCOL, "2 values"),
+    Case("EST-176", "csrattrs: an extension twice", wishing(requested(KEY_USAGE, KEY_USAGE)), PROTOCOL, "asked for twice"),
+    Case("EST-178", "csrattrs: an RSA key and one on P-384", wishing(der.oid(RSA), der.oid(P384)), CsrAttributesError, "secp384r1"),
+    Case("EST-178", "csrattrs: a key on P-384 and a signature by RSA", wishing(der.oid(P384), der.oid(RSA_SHA256)),
+         CsrAttributesError, "sha256WithRSAEncryption"),
+    Case("EST-178", "csrattrs: two hashes", wishing(der.oid(SHA256), der.oid(SHA384)), CsrAttributesError, "sha384"),
+    Case("EST-179", "csrattrs: a curve nobody has", wishing(der.oid("1.3.132.0.4")), CsrAttributesError, "sect113r1"),
+    Case("EST-181", "csrattrs: two templates", wishing(template(), template()), PROTOCOL, "more than one CSR template"),
+    Case("EST-182", "csrattrs: a template of another version", wishing(template(version=1)), PROTOCOL, "of version 1"),
+    Case("EST-183", "csrattrs: a template with both kinds of extensions", wishing(template(
+        requested(KEY_USAGE), der.attribute(OPEN_EXTENSIONS, der.sequence(der.sequence(der.oid("2.5.29.37")))))),
+         PROTOCOL, "more than one extension"),
     Case("EST-171", "csrattrs: 403", lambda host: host.answer(csrattrs=lambda _s: http(403)), HttpStatusError),
     Case("EST-139", "for another key", instead(other_key), MISMATCH),
     Case("EST-139", "the old certificate again", instead(the_old_one), MISMATCH),
@@ -222,6 +256,8 @@ def test_wrong_message(lab: Lab, case: Case) -> None:
     failure = carry_out(lab, case)
     lab.assert_no_credential_left()
     assert not isinstance(failure, LocalProtocolError)
+    if case.name.startswith("csrattrs:"):
+        assert not any(line.startswith("POST") for line in lab.host.lines), "a request was made all the same"
 
 
 def test_est_114_the_old_anchors_stay(lab: Lab) -> None:

@@ -83,6 +83,9 @@ def test_est_173_est_186_every_form_is_served_and_followed(est_server, connect, 
         assert wishes.wants_binding
         assert wishes.wants_mac or form in ("rfc9908", "both")
         assert KeyType.EC_P384 in (wishes.required_key_types() or ())
+        listed = [element.oid for element in wishes.elements]
+        assert (oids.TEMPLATE in listed) is (form in ("rfc9908", "both"))
+        assert (oids.CHALLENGE_PASSWORD in listed) is (form != "rfc9908"), "older entries, beside a template too"
         spec = SPEC if form in ("rfc9908", "both") else dataclasses.replace(SPEC, san=(parse_san("IP:192.0.2.7"),))
         if form in ("rfc7030", "rfc8951"):
             spec = dataclasses.replace(SPEC)

@@ -137,6 +137,18 @@ def test_est_182_est_183_open_parts_of_the_template_of_section_3_4() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("place", [b"\xa4\x00", b"\xa4\x02\x30\x00"], ids=["nothing", "an empty name"])
+def test_est_183_an_open_directory_name_in_the_san(place: bytes) -> None:
+    """Filled with the caller's, else with the source's; left out where neither has one. Critical stays what it was."""
+    open_name = der.extension(SAN, der.sequence(place), critical=True)
+    wishes = template(None, der.attribute(oids.EXTENSION_REQUEST_TEMPLATE[0], der.sequence(open_name)))
+    filled = x509.SubjectAlternativeName([x509.DirectoryName(parse_dn("CN=gate"))]).public_bytes()
+    asking, _ = with_source({SAN: "CN=gate"})
+    for spec in (CsrSpec(parse_dn("CN=router-1"), (parse_san("dirName:CN=gate"),)), asking):
+        assert csr_by_pyasn1(build_csr(spec, KEY, wishes=wishes))[1] == {SAN: (True, filled)}
+    assert csr_by_pyasn1(build_csr(SPEC, KEY, wishes=wishes))[1] == {}
+
+
 def test_est_182_two_open_parts_and_one_value_of_the_callers() -> None:
     """The caller's OU fills the first, the source's the second."""
     wishes = template(der.sequence(rdn("2.5.4.11"), rdn("2.5.4.11")))

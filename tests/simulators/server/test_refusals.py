@@ -47,7 +47,9 @@ BAD = {
 }
 
 
-def send(connection: http.client.HTTPSConnection, server: ReferenceServer, bad: Bad) -> tuple[http.client.HTTPResponse, bytes]:
+def send(
+    connection: http.client.HTTPSConnection, server: ReferenceServer, bad: Bad
+) -> tuple[http.client.HTTPResponse, bytes]:
     login = dict([basic(server)]) if bad.login else {}
     connection.request(bad.method, EST + bad.path, bad.body(), bad.headers | login)
     response = connection.getresponse()
