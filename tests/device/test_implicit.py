@@ -151,6 +151,7 @@ def test_est_118_off_means_off(bench, choice) -> None:
         bench.device.renew()
     with pytest.raises(ServerNotTrustedError):
         bench.device.refresh_anchors()
+    assert bench.logged("simplereenroll") == [], "it was not asked for anything"
 
 
 def test_the_owner_may_go_back(bench, choice) -> None:

@@ -69,6 +69,17 @@ def test_est_139_another_subject_is_reported(ca, enroll):
     assert "device.example" in enrolled.differences[1]
 
 
+def test_est_139_a_missing_extension_is_reported(ca, enroll):
+    def answer(seen: Seen) -> Reply:
+        public_key = x509.load_der_x509_csr(csr_of(seen)).public_key()
+        return pkcs7(one_line(certs_only(ca.certify("device 1", public_key))))
+
+    usage = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH])
+    asked = x509.Extension(usage.oid, False, usage)
+    enrolled, _ = enroll(simpleenroll=answer, spec=CsrSpec(subject=name("device 1"), extensions=(asked,)))
+    assert enrolled.differences == (f"extension {usage.oid.dotted_string} is missing",)
+
+
 def test_est_161_pending_is_an_error_unless_told_to_wait(ca, enroll, clock):
     with pytest.raises(EnrolmentPendingError, match="tomorrow, maybe") as caught:
         enroll(simpleenroll=lambda seen: http(202, b"tomorrow, maybe", ("Retry-After", "600")))

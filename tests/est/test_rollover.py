@@ -122,6 +122,16 @@ ATTACKS = {
             ]
         )
     ),
+    "NewWithOld for a root of another name": Attack(
+        with_fake(lambda r, fake: [self_issued(fake.key.public_key(), r.old.key)], "Evil")
+    ),
+    # below the anchor, as whatever it certified; a rollover is of one name only
+    "a root of another name with a CA certificate": Attack(
+        with_fake(
+            lambda r, fake: [make(name("Evil"), fake.key.public_key(), name("EST CA"), r.old.key, ca=True)], "Evil"
+        ),
+        "",
+    ),
     "a link the fake root made itself": Attack(
         with_fake(
             lambda r, fake: [

@@ -46,6 +46,6 @@ def carry_out(lab: Lab, case: Case) -> DeviceSdkError:
     failure = lab.renewal_fails()
     expected = case.error if isinstance(case.error, tuple) else (case.error,)
     assert type(failure) in expected, f"{type(failure).__name__}: {failure}"
-    assert case.says in str(failure)
+    assert case.says in str(failure), str(failure)
     assert lab.host.url.removeprefix("https://") in str(failure) or "file:" in str(failure), str(failure)
     return failure

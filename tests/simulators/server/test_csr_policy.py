@@ -7,9 +7,8 @@ import base64
 import pytest
 from asn1crypto import core, parser
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x25519
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 from device_sdk_simulators.csr_demand import Demand, DemandedExtension
 from device_sdk_simulators.est.ber import to_der
@@ -17,9 +16,9 @@ from device_sdk_simulators.http.messages import Request, TlsFacts
 from device_sdk_simulators.server import ReferenceServer
 from pyasn1.codec.ber.encoder import encode as encode_ber
 from pyasn1.codec.der.decoder import decode
-from pyasn1.codec.der.encoder import encode
-from pyasn1_alt_modules import rfc2986, rfc5280, rfc8951
+from pyasn1_alt_modules import rfc2986, rfc8951
 
+from tests.simulators.server.odd_csrs import dh_key, resealed, unsigned, with_key
 from tests.simulators.server.support import EST, certificates_in, make_csr, name, post
 
 P256 = ec.generate_private_key(ec.SECP256R1())
@@ -206,38 +205,6 @@ def exponent_3():
 def test_small_exponents_are_refused_est_143(server, exponent_3):
     status, text = said(server, make_csr(exponent_3))
     assert (status, "65537" in text) == (400, True), text
-
-
-def resealed(csr: bytes, change) -> bytes:
-    """The request with its parts changed by hand and its old signature."""
-    request, _ = decode(csr, asn1Spec=rfc2986.CertificationRequest())
-    change(request)
-    return encode(request)
-
-
-def with_key(public_key):
-    spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-    def change(request):
-        info = request["certificationRequestInfo"]
-        info["subjectPKInfo"] = decode(spki, asn1Spec=rfc5280.SubjectPublicKeyInfo())[0]
-
-    return change
-
-
-def unsigned(request):
-    """RFC 5272 appendix C.1: the signature is a hash, which anybody can make."""
-    algorithm = request["signatureAlgorithm"]
-    algorithm["algorithm"] = "1.3.6.1.5.5.7.6.2"
-    algorithm["parameters"] = b"\x05\x00"
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(encode(request["certificationRequestInfo"]))
-    request["signature"] = type(request["signature"])(hexValue=digest.finalize().hex())
-
-
-def dh_key(request):
-    """id-ecDH (RFC 5480 section 2.1.2): a key that is restricted to key agreement."""
-    request["certificationRequestInfo"]["subjectPKInfo"]["algorithm"]["algorithm"] = "1.3.132.1.12"
 
 
 @pytest.mark.parametrize(

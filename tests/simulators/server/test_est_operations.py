@@ -6,7 +6,6 @@ import base64
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.name import _ASN1Type
@@ -14,9 +13,17 @@ from device_sdk_simulators.http.messages import Request
 from device_sdk_simulators.policy import LabelError, Policy
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
-from pyasn1.type import char, univ
-from pyasn1_alt_modules import rfc2986, rfc5280, rfc5652, rfc8951
+from pyasn1.type import char
+from pyasn1_alt_modules import rfc5280, rfc5652, rfc8951
 
+from tests.simulators.server.odd_csrs import (
+    CHALLENGE_PASSWORD,
+    EXTENSION_REQUEST,
+    IDENTITY_LINKING,
+    dns_names,
+    odd_csr,
+    signed_with,
+)
 from tests.simulators.server.support import EST, PKCS10, basic, certificates_in, make_csr, name, post
 
 MAC = "1.3.6.1.1.1.1.22"
@@ -35,7 +42,11 @@ def test_cacerts_holds_the_root_and_every_ca_below_est_115(server):
     ]
     assert response.body.count(b"\n") == 1
     assert response.body.endswith(b"\n")
-    assert set(certificates_in(response)) == set(server.hierarchy.bag)
+    root, issuing = server.hierarchy.root.certificate, server.hierarchy.issuing.certificate
+    assert set(certificates_in(response)) == {root, issuing}
+    (issued,) = certificates_in(post(server, make_csr()))
+    issued.verify_directly_issued_by(issuing)
+    issuing.verify_directly_issued_by(root)
 
 
 def test_the_ca_certificates_follow_rfc_5280(server):
@@ -113,7 +124,6 @@ OCSP = x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.OCSP_SIGNING])
     [
         (lambda: make_csr(rsa.generate_private_key(65537, 1024)), "RSA keys have 2048"),  # noqa: S505 - refused
         (lambda: make_csr(ec.generate_private_key(ec.SECP256K1())), "secp256k1"),
-        (lambda: make_csr(ec.generate_private_key(ec.SECP256R1()), digest=hashes.SHA1()), "sha1"),  # noqa: S303 - refused
         (lambda: make_csr(extensions=[(CA_TRUE, True)]), "no CA"),
         (lambda: make_csr(extensions=[(OCSP, False)]), "1.3.6.1.5.5.7.3.9"),
         (lambda: make_csr(subject=x509.Name([])), "names nobody"),
@@ -123,48 +133,32 @@ OCSP = x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.OCSP_SIGNING])
     ],
 )
 def test_csr_policy_est_133_est_143(server, csr, words):
-    try:
-        der = csr()
-    except Exception:  # noqa: BLE001 - a library that no longer signs with SHA-1 proves as much
-        assert words == "sha1"
-        return
-    response = post(server, der)
+    response = post(server, csr())
     assert response.status == 400
     assert words in response.body.decode()
     assert server.est.register.entries() == []
 
 
-CHALLENGE_PASSWORD = "1.2.840.113549.1.9.7"
-IDENTITY_LINKING = "1.2.840.113549.1.9.16.2.58"
-EXTENSION_REQUEST = "1.2.840.113549.1.9.14"
+@pytest.mark.parametrize("digest", ["sha1", "md5"])
+def test_hashes_that_can_be_forged_are_refused_est_143(server, tmp_path, digest):
+    """SHA-1 by policy only, for the samples of the standards; MD5 never."""
+    csr = signed_with(digest, tmp_path)
+    response = post(server, csr)
+    assert (response.status, digest in response.body.decode()) == (400, True)
+    server.policy.allow_sha1 = True
+    assert (post(server, csr).status == 200) == (digest == "sha1")
 
 
-def dns_names(*names: str) -> univ.Any:
-    """The value of an extensionRequest that asks for these names."""
-    extensions = rfc5280.Extensions()
-    extensions[0]["extnID"] = rfc5280.id_ce_subjectAltName
-    extensions[0]["extnValue"] = x509.SubjectAlternativeName([x509.DNSName(name) for name in names]).public_bytes()
-    return extensions
+@pytest.mark.parametrize("kind", ["rsa:2048", "ec"])
+def test_sha1_where_it_is_allowed_is_checked_all_the_same_est_133(server, tmp_path, kind):
+    server.policy.allow_sha1 = True
+    csr = signed_with("sha1", tmp_path, kind)
+    assert post(server, csr).status == 200
+    response = post(server, csr.replace(b"dev-9", b"dev-8"))
+    assert (response.status, b"signature" in response.body) == (400, True)
 
 
 SAN_A, SAN_B = dns_names("a.example"), dns_names("b.example")
-
-
-def odd_csr(attributes, *, version=0) -> bytes:
-    """A CSR with attributes as no library writes them: repeated, of several values or of none; signed."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    request, _ = decode(make_csr(key), asn1Spec=rfc2986.CertificationRequest())
-    info = request["certificationRequestInfo"]
-    info["version"] = version
-    info["attributes"].clear()
-    for position, (oid, values) in enumerate(attributes):
-        info["attributes"][position]["type"] = oid
-        info["attributes"][position]["values"].clear()
-        for number, value in enumerate(values):
-            encoded = encode(char.UTF8String(value) if isinstance(value, str) else value)
-            info["attributes"][position]["values"][number] = encoded
-    request["signature"] = univ.BitString.fromOctetString(key.sign(encode(info), ec.ECDSA(hashes.SHA256())))
-    return bytes(encode(request))
 
 
 @pytest.mark.parametrize(

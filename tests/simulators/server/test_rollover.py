@@ -249,6 +249,7 @@ def test_strongswan_pki_fetches_the_rolled_ca_certificates(run, tmp_path, server
     assert done.returncode == 0, done.stderr
     got = {x509.load_pem_x509_certificate(path.read_bytes()) for path in tmp_path.glob("got*.pem")}
     assert got == set(server.hierarchy.bag), done.stderr
+    assert len(got) == 6, "two roots, two issuing CAs, OldWithNew and NewWithOld"
 
 
 def test_the_command_reports_in_one_line_what_cannot_be(tmp_path):
