@@ -23,7 +23,7 @@ from device_sdk_simulators.est.queue import ApprovalQueue
 from device_sdk_simulators.policy import Policy
 from device_sdk_simulators.server import ReferenceServer
 
-from tests.simulators.server.support import post
+from tests.simulators.server.support import MADE_UP, post
 
 POSIX = {"write", "fsync", "rename", "replace", "unlink", "remove", "rmdir", "mkdir", "open", "chmod", "ftruncate"}
 SQLITE = {"execute", "executemany", "executescript"}
@@ -54,7 +54,7 @@ def prepare(step: str, state: Path, csr: bytes) -> Callable[[], dict[str, Any]]:
         server = ReferenceServer(state, policy=Policy(require_approval=step == "collect"))
 
         def ask() -> dict[str, Any]:
-            response = post(server, csr)
+            response = post(server, csr, tls=MADE_UP)
             return {"status": response.status, "body": response.body.decode()}
 
         return ask

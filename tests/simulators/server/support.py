@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import ssl
+from contextlib import closing
+from dataclasses import replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -14,6 +17,8 @@ from device_sdk_simulators.server import ReferenceServer
 
 EST = "/.well-known/est/"
 PKCS10 = ("Content-Type", "application/pkcs10")
+MADE_UP = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384")
+"""A connection for requests without sockets."""
 
 
 def name(text: str = "dev-1") -> x509.Name:
@@ -42,11 +47,34 @@ def certificates_in(response: Response) -> list[x509.Certificate]:
 def post(
     server: ReferenceServer, csr: bytes, *, operation="simpleenroll", client=None, headers=None, tls=None
 ) -> Response:
-    """POST without sockets; authenticated by password unless a client certificate or other headers are given."""
+    """POST on a TLS connection of its own, authenticated by password unless other headers are given.
+
+    Without sockets where a client certificate without its key is to have been shown, or a connection is made up by `tls`.
+    """
     if headers is None:
         headers = [PKCS10] if client else [PKCS10, basic(server)]
-    tls = tls or TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", (client,) if client else ())
-    return server.handle(Request("POST", EST + operation, headers, base64.b64encode(csr), tls))
+    body = base64.b64encode(csr)
+    if client is None and tls is None:
+        return post_over_tls(server, body, operation, headers)
+    tls = tls or MADE_UP
+    tls = replace(tls, client_chain=(client,)) if client else tls
+    return server.handle(Request("POST", EST + operation, headers, body, tls))
+
+
+def post_over_tls(server: ReferenceServer, body: bytes, operation: str, headers, **shown) -> Response:
+    """POST these bytes; `shown` are certificate, key and maximum, see client_context."""
+    connection = http.client.HTTPSConnection(
+        "localhost", server.port, context=client_context(server, **shown), timeout=20
+    )
+    with closing(connection):
+        connection.putrequest("POST", EST + operation, skip_accept_encoding=True)
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        said = [(name, value) for name, value in answer.getheaders() if name not in ("Date", "Content-Length")]
+        return Response(answer.status, said, answer.read())
 
 
 def client_context(server, *, certificate=None, key=None, maximum=None) -> ssl.SSLContext:
