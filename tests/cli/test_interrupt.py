@@ -116,7 +116,9 @@ def test_interrupts_that_python_would_forget(how: str) -> None:
 
 def test_interrupts_that_are_ignored_stay_so() -> None:
     """As nohup and shells in the background have it."""
-    script = "from device_sdk.cli.interrupt import *; never_lose(); os.kill(os.getpid(), signal.SIGINT); print('going on')"
+    script = (
+        "from device_sdk.cli.interrupt import *; never_lose(); os.kill(os.getpid(), signal.SIGINT); print('going on')"
+    )
     done = subprocess.run(
         ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, "-c", script],
         capture_output=True, text=True, timeout=100, check=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gc
 import logging
+import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,7 +42,9 @@ from device_sdk.protocols.est.server_key import Judgement, check_server_key
 from device_sdk.protocols.est.server_key_answer import ServerKeyAnswer, read_server_key
 from device_sdk.wire.csr import build_csr
 from device_sdk.wire.private_key import pkcs8_of
+from tests.est.answers import bag, trusting
 from tests.est.pki import Ca, certs_only, name
+from tests.est.scripted_server import ScriptedServer, http
 from tests.est.test_reference_server import anchors_of
 
 SPEC = CsrSpec(subject=name("sensor 7"), san=(x509.DNSName("sensor-7.example"),))
@@ -429,8 +432,8 @@ def test_est_202_the_key_is_in_no_log_and_no_repr(
 
 @pytest.mark.parametrize("cipher", ["ECDHE-ECDSA-AES128-GCM-SHA256", "TLS_AES_128_GCM_SHA256"])
 def test_rfc_7030_section_4_4_a_connection_weaker_than_the_key(cipher: str, client: EstClient) -> None:
-    """AES-128 does for a P-256 key and for RSA, but not for a key of P-384 in the clear."""
-    kinds = {"ec-p256": True, "rsa-3072": True, "ec-p384": False, "ec-p521": False}
+    """AES-128 does for keys of P-256 and RSA up to 3072 bits, but not for stronger ones in the clear."""
+    kinds = {"ec-p256": True, "rsa-3072": True, "ec-p384": False, "ec-p521": False, "rsa-4096": False}
     for kind, good in kinds.items():
         for suite in (cipher, "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"):
             answer, csr, judgement = answered(KeyType(kind), suite)
@@ -439,6 +442,28 @@ def test_rfc_7030_section_4_4_a_connection_weaker_than_the_key(cipher: str, clie
             else:
                 with pytest.raises(ServerKeyError, match="weaker than the key"):
                     check_server_key(answer, csr, None, judgement)
+
+
+@pytest.mark.parametrize(("kind", "good"), [("ec-p256", True), ("ec-p384", False)])
+def test_est_190_a_server_that_speaks_a_weak_cipher(kind: str, good: bool, tmp_path: Path) -> None:
+    """Over TLS 1.2 with AES-128; the reference server would refuse (see its own test), so this one is another's."""
+    ca, key = Ca.root("EST root"), throwaway_key(KeyType(kind), None)
+    certificate = certs_only(ca.certify("sensor 7", key.public_key()))
+    media, body = multipart(
+        ("application/pkcs8", pkcs8_of(key).reveal()), ("application/pkcs7-mime; smime-type=certs-only", certificate)
+    )
+    server = ScriptedServer(ca, tmp_path, {"cacerts": bag(ca.certificate)}, maximum=ssl.TLSVersion.TLSv1_2)
+    server.handlers["serverkeygen"] = lambda _seen: http(200, body, ("Content-Type", media))
+    server._context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+    try:
+        with EstClient(server.url, trusting(ca)) as client:
+            if good:
+                got = client.serverkeygen(SPEC, allow_clear=True, wishes=None)
+                assert got.certificate.public_key() == key.public_key()
+            else:
+                refused(client, ServerKeyError, "AES128-GCM-SHA256, which is weaker", allow_clear=True, wishes=None)
+    finally:
+        server.close()
 
 
 def answered(kind: KeyType, suite: str) -> tuple[ServerKeyAnswer, x509.CertificateSigningRequest, Judgement]:

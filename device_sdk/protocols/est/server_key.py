@@ -30,6 +30,9 @@ _IN_ENVELOPE = (oids.SIGNED_DATA, oids.DATA)
 # id-kp-cmcCA, id-kp-cmcRA, id-kp-cmKGA (RFC 6402 section 2.10, RFC 9480), id-kp-serverAuth, anyExtendedKeyUsage
 _KEY_GENERATORS = {f"1.3.6.1.5.5.7.3.{last}" for last in (27, 28, 32, 1)} | {"2.5.29.37.0"}
 
+# what AES-128 is as strong as (NIST SP 800-57 part 1, table 2)
+_EC_BITS_OF_AES_128, _RSA_BITS_OF_AES_128 = 256, 3072
+
 
 @dataclass(frozen=True)
 class ServerKey:
@@ -187,11 +190,11 @@ def _not_a_key_generator(certificate: x509.Certificate) -> str | None:
 def _require_strength(key: PrivateKey, connection: ConnectionFacts, judgement: Judgement) -> None:
     """RFC 7030 section 4.4: confidentiality commensurate with the private key being delivered."""
     weak_cipher = "128" in connection.cipher or "CCM" in connection.cipher
-    needs_more = not isinstance(key, rsa.RSAPrivateKey) and key.key_size > 256
-    if weak_cipher and needs_more:
+    is_rsa = isinstance(key, rsa.RSAPrivateKey)
+    if weak_cipher and key.key_size > (_RSA_BITS_OF_AES_128 if is_rsa else _EC_BITS_OF_AES_128):
         raise ServerKeyError(
-            f"{judgement.url}: a {key.key_size} bit elliptic curve key came in the clear over {connection.cipher}, "
-            "which is weaker than the key",
+            f"{judgement.url}: {'an RSA' if is_rsa else 'an elliptic curve'} key of {key.key_size} bits came in the clear "
+            f"over {connection.cipher}, which is weaker than the key",
             hint="have the key encrypted, or ask for ec-p256",
             url=judgement.url,
         )

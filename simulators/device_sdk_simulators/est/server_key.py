@@ -10,6 +10,7 @@ from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.csr import CertificationRequest, key_name, spki_sha256
 from device_sdk_simulators.est.enrolment import Enrolment, Granted
 from device_sdk_simulators.est.key_generator import KeyGenerator
+from device_sdk_simulators.est.key_strength import require_strength
 from device_sdk_simulators.est.keyless_csr import read_keyless_csr
 from device_sdk_simulators.est.queue import ApprovalQueue
 from device_sdk_simulators.est.requirements import Requirements
@@ -55,7 +56,10 @@ class ServerKeyGeneration(Enrolment):
         recipient = self._recipient(route, granted.client, granted.csr)
         kind = key_name(granted.csr.public_key)
         types = self._policy.serverkeygen_types
-        key = self._generator.generate(kind if kind in types else types[0])
+        kind = kind if kind in types else types[0]
+        if recipient is None:
+            require_strength(request.tls.cipher, kind)
+        key = self._generator.generate(kind)
         public_key = key.public_key()
         csr = replace(granted.csr, public_key=public_key, spki_sha256=spki_sha256(public_key))
         given = self._spoiler.key(key)
