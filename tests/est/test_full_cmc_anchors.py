@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from device_sdk_simulators.cmc.answer import signed_data
 from device_sdk_simulators.server import ReferenceServer
 
 from device_sdk.client.est import EstClient
@@ -18,7 +19,8 @@ from device_sdk.model.trust import ServerTrust
 from device_sdk.protocols.est.full_cmc_anchors import accept_published
 from device_sdk.wire import der
 from device_sdk.wire.cmc.trust_anchors import PublishedAnchors, read_published_anchors
-from tests.est.answers import SPEC
+from tests.est.answers import SPEC, bag, trusting
+from tests.est.full_cmc_answers import CmcServer, cmc
 from tests.est.pki import NOW, Ca, new_key
 
 ROOT = Ca.root("New root").certificate
@@ -74,6 +76,41 @@ def test_est_208_what_is_not_accepted(published, signed_at, last):
     """Before anybody is asked."""
     with pytest.raises(CmcUntrustedError) as caught:
         accept_published(published, signed_at, last_sequence=last, confirm=lambda one: pytest.fail("asked"), now=NOW)
+    assert caught.value.reason == "anchors"
+
+
+@pytest.mark.parametrize(
+    ("changes", "age", "last"),
+    [
+        ({}, timedelta(0), 6),
+        ({"anchors_number": 4}, timedelta(0), 5),
+        ({}, timedelta(hours=1), 5),
+        ({"certificates": "alone"}, timedelta(0), 5),
+    ],
+    ids=["the same again", "an older number", "signed an hour ago", "without the certificates"],
+)
+def test_est_208_what_a_server_publishes_and_nobody_accepts(changes, age, last, ca, serve):
+    """Over TLS, signed by the CA itself: the certificate is good, the publication is not, and nothing is trusted by it."""
+    other_side, alone = CmcServer(ca), bool(changes.get("certificates"))
+
+    def answer(seen):
+        said = other_side.answer(seen, anchors=[ROOT], anchors_number=changes.get("anchors_number", 6))
+        certificates = [*said.certificates, *([] if alone else [ROOT]), other_side.signer.certificate]
+        return cmc(signed_data(said.content(), other_side.signer, certificates, datetime.now(UTC) - age))
+
+    server = serve(cacerts=bag(ca.certificate), fullcmc=answer)
+    shared = SharedSecret(Secret("sixteen or more characters"))
+    with EstClient(server.url, trusting(ca)) as client:
+        result = client.fullcmc.enroll(new_key(), SPEC, shared_secret=shared)
+        assert client.cacerts().anchors == (ca.certificate,)
+    with pytest.raises(CmcUntrustedError) as caught:
+        accept_published(
+            result.published,
+            result.signed_at,
+            last_sequence=last,
+            confirm=lambda one: pytest.fail("asked"),
+            now=datetime.now(UTC),
+        )
     assert caught.value.reason == "anchors"
 
 
