@@ -20,7 +20,7 @@ from device_sdk.errors import (
 )
 from device_sdk.model.http import ConnectionFacts
 from device_sdk.model.secret import Secret
-from device_sdk.model.trust import ServerTrust
+from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.wire.csrattrs import CsrAttributes
 from tests.est.answers import SPEC, bag, csr_of, issue, trusting
 from tests.est.pki import new_key
@@ -55,6 +55,27 @@ def test_est_35_est_41_what_is_sent(ca, enroll):
     assert post.header("Authorization") is None
     assert post.header("Expect") is None
     assert x509.load_der_x509_csr(csr_of(post)).is_signature_valid
+
+
+@pytest.mark.parametrize("operation", ["simpleenroll", "simplereenroll", "serverkeygen", "fullcmc"])
+def test_est_42_requests_are_never_armoured(ca, serve, operation):
+    """Base64 of one DER object and line ends, nothing else; what the server makes of it does not matter here."""
+    key = new_key()
+    server = serve(cacerts=bag(ca.certificate))
+    identity = TlsIdentity((ca.certify(SPEC.subject, key.public_key()),), key)
+    with EstClient(server.url, trusting(ca), identity=identity) as client:
+        send = {
+            "simpleenroll": lambda: client.enroll(new_key(), SPEC),
+            "simplereenroll": lambda: client.reenroll(new_key()),
+            "serverkeygen": lambda: client.serverkeygen(SPEC, allow_clear=True),
+            "fullcmc": lambda: client.fullcmc.enroll(new_key(), SPEC),
+        }[operation]
+        with pytest.raises(HttpStatusError):
+            send()
+    (post,) = (seen for seen in server.seen if seen.method == "POST")
+    assert post.target.endswith(operation)
+    der = base64.b64decode(post.body.replace(b"\n", b""), validate=True)
+    assert der[0] == 0x30
 
 
 def test_est_09_label(ca, serve):

@@ -87,6 +87,22 @@ def test_section_1_body_forms(ca, serve, encoding):
         assert client.enroll(new_key(), SPEC).anchor == ca.certificate
 
 
+@pytest.mark.parametrize("coding", ["base64", "BASE64", "7bit", "8bit", "binary", "quoted-printable", "x-unknown", ""])
+@pytest.mark.parametrize("encoding", ["64 LF", "DER"])
+def test_est_36_content_transfer_encoding_is_not_looked_at(ca, serve, coding, encoding):
+    """RFC 8951 section 3: it says nothing about the body, on any of the operations."""
+    encode, header = ENCODINGS[encoding], ("Content-Transfer-Encoding", coding)
+    nothing = encode(b"\x30\x00")
+    server = serve(
+        cacerts=lambda seen: pkcs7(encode(certs_only(ca.certificate)), header),
+        csrattrs=lambda seen: http(200, nothing, ("Content-Type", "application/csrattrs"), header),
+        simpleenroll=lambda seen: pkcs7(encode(certs_only(ca.certify_csr(csr_of(seen)))), header),
+    )
+    with EstClient(server.url, trusting(ca)) as client:
+        assert client.enroll(new_key(), SPEC).anchor == ca.certificate
+    assert len(server.lines) == 3
+
+
 def test_est_44_certificates_in_an_order_der_does_not_have(ca, serve):
     """Several servers write the SET OF in the order of their list; cryptography would refuse or warn."""
     root, issuing = ca.certificate, ca.issue_ca("Issuing")

@@ -24,9 +24,13 @@ def decode_body(body: bytes, labels: tuple[str, ...]) -> bytes:
     if not compact:
         raise HttpError(400, "the body is empty")
     try:
-        return base64.b64decode(compact, validate=True)
+        der = base64.b64decode(compact, validate=True)
     except binascii.Error as error:
         raise HttpError(400, f"the body is not base64: {error}") from error
+    # RFC 4648 section 3.5: the last character may not say more than the octets do
+    if base64.b64encode(der) != compact:
+        raise HttpError(400, "the body is base64 with wrong padding")
+    return der
 
 
 def _looks_like_base64(body: bytes) -> bool:
