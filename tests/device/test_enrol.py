@@ -54,6 +54,7 @@ def test_one_tls_connection_from_key_to_certificate(bench) -> None:
 
 
 def test_openssl_verifies_the_files_other_software_gets(bench) -> None:
+    """EST-119, EST-142."""
     bench.device.enroll(bench.plan)
     state = bench.device.state
     command = ["openssl", "verify", "-CAfile", state.anchors_file, "-untrusted", state.current_file, state.current_file]
@@ -111,7 +112,7 @@ def test_an_expired_certificate_is_replaced_by_enrolling(bench, clock) -> None:
 
 
 def test_bootstrap_by_fingerprint_stores_the_anchor_as_explicit(bench) -> None:
-    """EST-118."""
+    """EST-118, EST-125."""
     pin = Pin("sha256", bytes.fromhex(bench.server.ca_sha256))
     bench.device.enroll(bench.planned(anchors=(), pins=(Pin("sha256", bytes(32)), pin)))
     assert bench.device.anchors == bench.plan.anchors

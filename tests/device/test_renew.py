@@ -132,6 +132,7 @@ def test_the_server_may_ask_for_another_key_type(bench) -> None:
     ],
 )
 def test_whatever_fails_the_old_pair_stays_and_the_new_key_is_used_later(bench, fault: str, error: type) -> None:
+    """EST-157."""
     bench.device.enroll(bench.plan)
     before = bench.device.state.load()
     bench.server.faults.parse(fault)

@@ -64,6 +64,7 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
 
 @pytest.mark.parametrize("site", [True], indirect=True)
 def test_a_server_that_stops_asking_proves_nothing(site: Site) -> None:
+    """EST-157."""
     site.stop_asking_after_the_next_certificate()
     site.require_both_pairs(site.device.renew())
 

@@ -53,6 +53,7 @@ def test_est_71_est_76_accepted_pins(ca, serve, kind):
 
 
 def test_est_73_est_77_a_new_connection_and_nothing_but_cacerts(ca, serve):
+    """EST-112."""
     server = serve(cacerts=bag(ca.certificate))
     bootstrap(server.url, [pin_of(ca.certificate)], label="x")
     assert server.lines == ["GET /.well-known/est/x/cacerts"] * 2

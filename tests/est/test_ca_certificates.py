@@ -129,6 +129,7 @@ def test_est_122_old_anchor_goes_when_it_expires_but_never_the_last():
     both = [r.old.certificate, r.new.certificate]
     later = NOW + 60 * DAY
     assert check_ca_certificates(bag, both, later).anchors == (r.new.certificate,)
+    assert check_ca_certificates(both, both, later).anchors == (r.new.certificate,), "with nothing else to end it"
     assert check_ca_certificates(bag, [r.old.certificate], later).anchors == (r.old.certificate,)
 
 
@@ -198,6 +199,7 @@ def test_est_116_implicit_trust_with_the_four_rollover_certificates():
 
 
 def test_est_124_certificates_of_both_generations_verify_with_either_anchor():
+    """EST-121."""
     r = Rollover()
     links = [r.old_with_new, r.new_with_old]
     for issuer, anchor in ((r.old, r.new), (r.new, r.old)):
@@ -218,6 +220,7 @@ def test_est_123_self_issued_certificates_do_not_count_against_path_length():
 
 
 def test_est_117_path_length_is_kept():
+    """EST-123."""
     root = Ca.root()
     limited = root.issue_ca("Limited", path_length=0)
     below = limited.issue_ca("Below")

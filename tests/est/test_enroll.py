@@ -199,5 +199,6 @@ def test_est_92_binding_wanted_and_none_to_give():
 
 
 def test_nothing_to_trust():
+    """EST-112."""
     with pytest.raises(ConfigurationError, match="bootstrap"):
         EstClient("https://est.example", ServerTrust())

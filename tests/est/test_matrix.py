@@ -72,6 +72,7 @@ def connect(server: ReferenceServer) -> Callable[..., EstClient]:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("store", STORES)
 def test_rekey_with_binding(store, version, key_type, places, server, connect, tmp_path: Path) -> None:
+    """EST-152."""
     label = f"{store}-{version}-{key_type}"
     spec = CsrSpec(name(label), (x509.DNSName(f"{key_type}.example"),))
     password = Credentials(server.user or "", Secret(server.password))

@@ -14,8 +14,10 @@ from device_sdk.client.est.renewal import renewal_spec, require_same_identity
 from device_sdk.errors import CertificateMismatchError, ConfigurationError, LocalProtocolError
 from device_sdk.model.csr import CsrSpec, DeviceAttributes
 from device_sdk.model.trust import ServerTrust, TlsIdentity
+from device_sdk.wire import der
 from device_sdk.wire.csr import build_csr
 from device_sdk.wire.csrattrs import CsrAttributes
+from device_sdk.wire.csrattrs_oids import EXTENSION_REQUEST
 from tests.est.answers import bag, issue
 from tests.est.pki import DAY, NOW, certs_only, name, new_key, one_line
 from tests.est.scripted_server import http, pkcs7
@@ -160,3 +162,14 @@ def test_est_150_another_identity_is_never_sent(current, change):
     csr = x509.load_der_x509_csr(build_csr(other, new_key()))
     with pytest.raises(LocalProtocolError):
         require_same_identity(csr, certificate)
+
+
+def test_est_150_an_identity_given_as_an_attribute_is_not_sent(ca, server):
+    """The owner's own extensionRequest, with names that the certificate does not have."""
+    key = new_key()
+    unnamed = TlsIdentity((ca.certify(SUBJECT, key.public_key()),), key)
+    names = der.extension(x509.SubjectAlternativeName.oid.dotted_string, SAN.public_bytes(), critical=False)
+    smuggled = CsrSpec(x509.Name([]), attributes=((EXTENSION_REQUEST, der.sequence(names)),))
+    with client_of(server, ca, unnamed) as client, pytest.raises(LocalProtocolError, match="alternative names"):
+        client.reenroll(new_key(), smuggled)
+    assert not [line for line in server.lines if line.startswith("POST")]

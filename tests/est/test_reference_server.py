@@ -59,6 +59,7 @@ def lines(server) -> list[tuple[object, object]]:
 
 
 def test_one_enrolment_is_one_connection(est_server, connect, tmp_path):
+    """EST-110."""
     with connect() as client:
         enrolled = client.enroll(new_key(), SPEC)
     assert est_server.connections == 1
@@ -183,7 +184,7 @@ def test_est_173_csr_attributes_are_typed(est_server, connect):
 
 
 def test_est_34_a_makers_certificate_enrols_a_new_key(est_server, connect):
-    """RFC 7030 section 3.3.2: a third party's certificate authenticates the client to a CA that knows the maker."""
+    """EST-136: RFC 7030 section 3.3.2: a third party's certificate authenticates the client to a CA that knows the maker."""
     maker, device_key, new = Ca.root("Maker CA"), new_key(), new_key()
     serial = x509.Name([x509.NameAttribute(x509.NameOID.SERIAL_NUMBER, "SN-1")])
     device = maker.certify(serial, device_key.public_key())

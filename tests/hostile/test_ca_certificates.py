@@ -1,4 +1,4 @@
-"""Servers that are who they should be and whose CA certificates are not to be relied on: EST-114, EST-117, EST-120, EST-123."""
+"""Servers that are who they should be and whose CA certificates are not to be relied on: EST-112, EST-114, EST-117, EST-120, EST-123."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk.client.device import Device, EnrolmentPlan
-from device_sdk.errors import CertificateMismatchError, HttpStatusError, RemoteProtocolError
+from device_sdk.errors import (
+    CertificateMismatchError,
+    HttpStatusError,
+    RemoteProtocolError,
+    ServerNotAuthorizedError,
+    ServerNotTrustedError,
+)
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.secret import Secret
 from tests.est.answers import SPEC, bag, csr_of, issue
-from tests.est.pki import DAY, NOW, Ca, certs_only, make, name, new_key, one_line
+from tests.est.pki import DAY, NOW, Ca, certs_only, make, name, new_key, one_line, server_certificate
 from tests.est.scripted_server import Handler, Reply, Seen, http, pkcs7
 from tests.hostile.case import Attack, Case, carry_out, table
 from tests.hostile.conftest import PASSWORD, QUICK, Lab
@@ -87,7 +93,8 @@ CASES = [
     *(Case("EST-114", f"{code} with the right certificates", status(code), HttpStatusError, str(code))
       for code in (201, 202, 203, 206, 304, 400, 404, 500)),
     Case("EST-117", "the CA below has expired", below(not_before=NOW - 9 * DAY, not_after=NOW - DAY), MISMATCH, "expired"),
-    Case("EST-117", "the CA below has expired and is in /cacerts alone", shown_only, MISMATCH, "Middle"),
+    Case("EST-117", "the CA below has expired and is in /cacerts alone", shown_only, MISMATCH,
+         "not used (CN=Middle: expired"),
     Case("EST-117", "the CA below begins tomorrow", below(not_before=NOW + DAY), MISMATCH, "not valid before"),
     Case("EST-117", "the CA below may not sign certificates", below(usage=SIGNS_ONLY_DATA), MISMATCH, "keyCertSign"),
     Case("EST-117", "the CA below has an unknown critical extension", below(extensions=[UNKNOWN]), MISMATCH, "critical extension"),
@@ -118,6 +125,19 @@ def test_the_tables_own_honesty(lab: Lab) -> None:
     for attack in (below(), below(depth=2, path_length=1)):
         attack(lab.host)
         assert lab.device.renew(lab.plan()).changed
+
+
+@pytest.mark.parametrize("fault", ["a stranger's CA", "another host"])
+def test_est_112_no_ca_certificates_from_a_server_that_is_not_authorized(lab: Lab, fault: str) -> None:
+    """What it has to give would be believed otherwise: a new root that the right CA vouches for."""
+    by_a_new_root(ca=True)(lab.host)
+    signer, at = (Ca.root("Stranger"), "127.0.0.1") if fault == "a stranger's CA" else (lab.ca, "127.0.0.2")
+    lab.host.show(*server_certificate(signer, at))
+    before, state = lab.device.anchors, lab.snapshot()
+    with pytest.raises((ServerNotTrustedError, ServerNotAuthorizedError)):
+        lab.device.refresh_anchors(lab.plan())
+    assert (lab.device.anchors, lab.snapshot()) == (before, state)
+    assert lab.host.received == b""
 
 
 def other_roots(number: int, **options) -> Handler:

@@ -75,6 +75,7 @@ def test_other_key_sizes(key_type, version, ca, serve, connect):
 
 
 def test_client_sends_its_intermediates(tmp_path, serve, connect):
+    """EST-136."""
     root = Ca("Client Root")
     issuing = Ca("Client Issuing", parent=root)
     key = soft_key()

@@ -358,6 +358,7 @@ class EstClient:
             anchors=ca.anchors,
             intermediates=ca.intermediates,
             now=self._clock.now(),
+            ignored=ca.ignored,
             url=url,
             new_name=body.new_name,
         )

@@ -166,6 +166,7 @@ class Transaction:
             anchors=ca.anchors,
             intermediates=ca.intermediates,
             now=self._service.clock.now(),
+            ignored=ca.ignored,
             url=self._service.url,
         )
 

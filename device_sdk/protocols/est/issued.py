@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from device_sdk.errors import CertificateMismatchError, ClockError, VerificationError
 from device_sdk.model.csr import NewName
 from device_sdk.model.keys import PublicKey
-from device_sdk.protocols.est.ca_certificates import spki
+from device_sdk.protocols.est.ca_certificates import Ignored, spki
 from device_sdk.wire.names import shown_name
 from device_sdk.wire.path import CLOCK_ALLOWANCE, find_path, is_self_signed, name_of
 
@@ -36,7 +36,7 @@ class Enrolled:
     differences: tuple[str, ...] = ()
 
 
-def check_issued(
+def check_issued(  # noqa: PLR0913  # every argument but the first five has a default
     answer: Iterable[x509.Certificate],
     csr: x509.CertificateSigningRequest,
     *,
@@ -46,6 +46,7 @@ def check_issued(
     url: str | None = None,
     new_name: NewName | None = None,
     public_key: PublicKey | None = None,
+    ignored: Iterable[Ignored] = (),
 ) -> Enrolled:
     """Pick the certificate for the request's key and check it.
 
@@ -58,6 +59,7 @@ def check_issued(
         url: the endpoint, for messages.
         new_name: what the request asked for by ChangeSubjectName, in the place of its own subject and SAN (EST-153).
         public_key: the key that was certified, where that is not the request's (EST-198).
+        ignored: what of /cacerts is not used, for hints.
 
     Raises:
         ClockError: the certificate is not valid yet by more than the clocks' allowance, and otherwise as it should be;
@@ -76,7 +78,7 @@ def check_issued(
     except VerificationError as error:
         raise CertificateMismatchError(
             f"{at}the issued certificate is not usable: {error.message}",
-            hint=_hint(certificate, (*bag, *intermediates, *anchors), now),
+            hint=_hint(certificate, (*bag, *intermediates, *anchors), ignored, now),
             url=url,
         ) from error
     if len(path) < 2:
@@ -87,7 +89,9 @@ def check_issued(
     return Enrolled(certificate, chain, anchor, tuple(_differences(certificate, csr, new_name)))
 
 
-def _hint(certificate: x509.Certificate, at_hand: Iterable[x509.Certificate], now: datetime) -> str:
+def _hint(
+    certificate: x509.Certificate, at_hand: Iterable[x509.Certificate], ignored: Iterable[Ignored], now: datetime
+) -> str:
     """What to do about a certificate that leads nowhere."""
     if now - certificate.not_valid_after_utc > CLOCK_ALLOWANCE:
         return (
@@ -96,6 +100,9 @@ def _hint(certificate: x509.Certificate, at_hand: Iterable[x509.Certificate], no
     if any(one.subject == certificate.issuer for one in at_hand):
         return "if this CA is the right one, add its root to the anchors"
     issuer = shown_name(certificate.issuer)
+    for one in ignored:
+        if one.certificate.subject == certificate.issuer:
+            return f"/cacerts has {issuer}, which is not used ({one.reason}): ask the CA's operator"
     return f"{issuer} is missing: if that CA is the right one, give it and its root as anchors, as `est cacerts` writes them"
 
 

@@ -39,6 +39,7 @@ def token(text: str) -> tuple[str, str]:
 )  # fmt: skip
 @pytest.mark.parametrize("operation", ["simpleenroll", "simplereenroll"])
 def test_no_or_wrong_password_is_401_with_an_empty_body(server, operation, authorization):
+    """EST-132."""
     headers = [PKCS10, authorization] if authorization else [PKCS10]
     response = post(server, make_csr(), operation=operation, headers=headers)
     assert (response.status, response.body) == (401, b"")
@@ -65,6 +66,7 @@ def test_renewal_by_tls_certificate_est_150(server, certificate, key):
 
 
 def test_renewal_compares_san_as_a_set_and_names_by_rfc_5280_7_1(server, certificate):
+    """EST-150."""
     turned = x509.SubjectAlternativeName([x509.DNSName("B.example"), x509.DNSName("dev-1.example")])
     other_type = x509.NameAttribute(x509.NameOID.COMMON_NAME, "DEV-1", x509.name._ASN1Type.PrintableString)
     csr = make_csr(subject=x509.Name([other_type]), extensions=[(turned, False)])

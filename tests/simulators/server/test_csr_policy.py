@@ -73,7 +73,7 @@ def key_usage(*names: str) -> x509.KeyUsage:
 )
 @pytest.mark.parametrize("operation", ["simpleenroll", "simplereenroll"])
 def test_nobody_gets_a_certificate_for_the_servers_own_names(tmp_path, own, operation):
-    """With it a device could pose as the EST server to all others, who trust its CA."""
+    """EST-143: With it a device could pose as the EST server to all others, who trust its CA."""
     from device_sdk_simulators.ca.tls import TlsProfile
 
     with ReferenceServer(tmp_path / "s", tls=TlsProfile(names=("est.example",))) as server:
@@ -112,7 +112,7 @@ def test_names_the_server_gets_later_are_its_own_too(server):
     ],
 )
 def test_key_usage(server, key, usage):
-    """EST-134: also one that forbids signatures; the request is signed all the same."""
+    """EST-134, EST-140: also one that forbids signatures; the request is signed all the same."""
     asked = key_usage(*usage)
     certificate = issued(server, make_csr(key, extensions=[(asked, False)]))
     found = certificate.extensions.get_extension_for_class(x509.KeyUsage)
@@ -150,7 +150,7 @@ def test_extended_key_usage(server, critical):
 
 
 def test_subject_key_identifier(server):
-    """The server computes it; another one is refused."""
+    """EST-140: The server computes it; another one is refused."""
     key = ec.generate_private_key(ec.SECP256R1())
     asked = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     found = issued(server, make_csr(key, extensions=[(asked, False)])).extensions
@@ -180,12 +180,14 @@ def test_basic_constraints_of_an_end_entity(server):
     ],
 )
 def test_everything_else_is_refused_by_name(server, extension, critical):
+    """EST-140."""
     status, text = said(server, make_csr(extensions=[(extension, critical)]))
     assert (status, f"extension {extension.oid.dotted_string}" in text) == (400, True), text
 
 
 @pytest.mark.parametrize("critical", [True, False])
 def test_what_the_policy_copies_is_copied_byte_for_byte(server, critical):
+    """EST-140."""
     server.policy.copied_extensions = {"2.5.29.32"}
     found = issued(server, make_csr(extensions=[(POLICY, critical)])).extensions
     assert found.get_extension_for_class(x509.CertificatePolicies).value == POLICY

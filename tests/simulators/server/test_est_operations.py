@@ -34,6 +34,7 @@ def get(server, operation):
 
 
 def test_cacerts_holds_the_root_and_every_ca_below_est_115(server):
+    """EST-111."""
     response = get(server, "cacerts")
     assert response.headers == [
         ("Content-Type", "application/pkcs7-mime"),
@@ -110,6 +111,7 @@ def test_san_with_hardware_module_name_is_copied(server):
 
 
 def test_san_is_critical_with_an_empty_subject_est_33(server):
+    """EST-141."""
     san = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:dev:1")])
     (certificate,) = certificates_in(post(server, make_csr(subject=x509.Name([]), extensions=[(san, True)])))
     assert certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).critical

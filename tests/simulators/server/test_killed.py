@@ -190,7 +190,7 @@ STEPS = ("publish", "switch", "retire")
 
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_while_it_rolls_over(run, tmp_path, step):
-    """The CA is in the stage before or in the one after, whole; the same command finishes, or says that it is done."""
+    """EST-127: The CA is in the stage before or in the one after, whole; the same command finishes, or says that it is done."""
     run("start")
     for before in STEPS[: STEPS.index(step)]:
         run(before)

@@ -168,6 +168,7 @@ def cells(table):
 
 @pytest.mark.parametrize(("row", "who", "expected"), cells(DEFAULTS))
 def test_matrix_of_the_careful_policy(bench, row, who, expected):
+    """EST-111, EST-132."""
     assert bench.status(row, who) == expected
 
 

@@ -70,7 +70,7 @@ def test_est_121_the_four_certificates_are_those_of_rfc_4210_section_4_4_1(serve
 
 
 def test_est_116_est_127_the_stages(server):
-    """What is in /cacerts and who signs, stage by stage."""
+    """EST-115: What is in /cacerts and who signs, stage by stage."""
     rollover = server.rollover()
     first = server.hierarchy
     before = issued(server)
@@ -176,6 +176,7 @@ def test_est_124_certtool_verifies_the_rollover_chains(tmp_path, run, server):
 
 
 def test_rfc_4210_section_4_4_3_both_keys_sign_revocation_lists(tmp_path, run, server):
+    """EST-127."""
     old = issued(server), issued(server)
     server.rollover().publish("ec-p384")
     server.rollover().switch()
