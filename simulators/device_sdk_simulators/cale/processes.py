@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import select
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,10 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from device_sdk_simulators.cale.pki import ROLES, make_pki
+from device_sdk_simulators.command_process import CommandProcess
 from device_sdk_simulators.softhsm import SimulatorError
 
-_READY_S = 30.0
-_END_S = 15.0
 _FOR_CLIENTS = ("url", "cale_url", "ca_file", "user", "password_file")
 
 
@@ -25,7 +20,7 @@ class RoleEndedError(SimulatorError):
     """A role did not start."""
 
 
-class RoleProcess:
+class RoleProcess(CommandProcess):
     """`device-sdk-sim cale ROLE` in a process of its own; it ends when this one does, however that ends.
 
     Args:
@@ -36,85 +31,16 @@ class RoleProcess:
         facts: what it said about itself when it was ready.
     """
 
+    failure = RoleEndedError
+
     def __init__(self, role: str, words: Sequence[str]) -> None:
+        super().__init__(f"the {role} role", ["cale", role, *words], ends_with_us=True)
         self.role = role
-        self.facts: dict[str, object] = {}
-        self._words = ["cale", role, *words, "--json", "--until-end-of-input"]
-        self._process: subprocess.Popen[str] | None = None
-
-    def start(self) -> Self:
-        """Start and wait until it is ready; RoleEndedError, with its own words on standard error before."""
-        command = [sys.executable, "-m", "device_sdk_simulators.cli.main", *self._words]
-        self._process = process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, start_new_session=True
-        )
-        output = process.stdout
-        if output is None or not select.select([output], [], [], _READY_S)[0]:
-            self.kill()
-            raise RoleEndedError(f"the {self.role} role did not get ready in {_READY_S:.0f} s")
-        line = output.readline()
-        if not line:
-            code = process.wait()
-            self._close()
-            raise RoleEndedError(f"the {self.role} role did not start (exit code {code})")
-        self.facts = json.loads(line)
-        return self
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return int(str(self.facts["pid"]))
-
-    @property
-    def url(self) -> str:
-        """Base URL."""
-        return str(self.facts["url"])
 
     @property
     def state(self) -> Path:
         """State directory."""
         return Path(str(self.facts["state"]))
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended."""
-        return self._process is not None and self._process.poll() is None
-
-    def log(self) -> list[dict[str, object]]:
-        """The audit log, one dict a request."""
-        lines = Path(str(self.facts["log_file"])).read_text().split("\n")[:-1]
-        return [json.loads(line) for line in lines]
-
-    def wait(self) -> int:
-        """Wait until it ends; its exit code."""
-        return self._process.wait() if self._process is not None else 0
-
-    def kill(self) -> None:
-        """End it without a chance to tidy up."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._close()
-
-    def stop(self) -> int:
-        """End it in order; its exit code."""
-        process = self._process
-        if process is None:
-            return 0
-        process.terminate()
-        try:
-            return process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait()
-        finally:
-            self._close()
-
-    def _close(self) -> None:
-        process, self._process = self._process, None
-        for stream in (process.stdin, process.stdout) if process is not None else ():
-            if stream is not None:
-                stream.close()
 
 
 class Installation:
