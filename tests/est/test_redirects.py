@@ -10,7 +10,12 @@ from cryptography import x509
 from cryptography.x509.oid import AttributeOID
 
 from device_sdk.client.est import Credentials, EstClient
-from device_sdk.errors import AuthenticationRequiredError, RedirectRefusedError, ServerNotTrustedError
+from device_sdk.errors import (
+    AuthenticationRequiredError,
+    RedirectRefusedError,
+    ServerNotAuthorizedError,
+    ServerNotTrustedError,
+)
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import TlsIdentity
 from tests.est.answers import SPEC, bag, csr_of, issue, trusting
@@ -71,12 +76,27 @@ def test_est_29_a_caller_who_says_no(ca, serve):
     assert other.connections == 0
 
 
-def test_est_28_the_other_server_is_checked_like_the_first(ca, serve):
-    stranger = Ca.root("EST root")
-    other = serve(signed_by=stranger, simpleenroll=issue(ca))
-    server = serve(cacerts=bag(ca.certificate), simpleenroll=to(f"{other.url}/simpleenroll"))
-    with EstClient(server.url, trusting(ca), redirects=Asked()) as client, pytest.raises(ServerNotTrustedError):
+@pytest.mark.parametrize("moved", ["cacerts", "simpleenroll"])
+@pytest.mark.parametrize(
+    ("host", "issuer", "error"),
+    [
+        ("127.0.0.1", Ca.root("EST root"), ServerNotTrustedError),
+        ("localhost", None, ServerNotAuthorizedError),
+    ],
+    ids=["another CA", "another name"],
+)
+def test_est_28_the_other_server_is_checked_like_the_first(ca, serve, identity, moved, host, issuer, error):
+    """Trust and name, for a GET and for a POST; not a byte is sent to a server that fails."""
+    other = serve(signed_by=issuer or ca, cacerts=bag(ca.certificate), simpleenroll=issue(ca))
+    there = other.url.replace("127.0.0.1", host)
+    server = serve(**{"cacerts": bag(ca.certificate), "simpleenroll": issue(ca), moved: to(f"{there}/{moved}")})
+    with (
+        EstClient(server.url, trusting(ca), identity=identity, credentials=USER, redirects=Asked()) as client,
+        pytest.raises(error) as caught,
+    ):
         client.enroll(new_key(), SPEC)
+    assert there in str(caught.value)
+    assert other.connections == 1
     assert other.seen == []
 
 

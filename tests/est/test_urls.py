@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 
 from device_sdk.errors import ConfigurationError
@@ -38,12 +40,17 @@ def test_est_09_label_is_one_encoded_segment(label, segment):
     assert in_url.label == label
 
 
-@pytest.mark.parametrize(
-    "label", ["a/b", "..", ".", "a..b", "a?b", "a#b", "a\\b", "a\r\nX: y", "cacerts", "SimpleEnroll", "pal"]
-)
+RESERVED = [*(operation.value for operation in Operation), "SimpleEnroll", "CACerts"]
+RESERVED += ["pal", "PAL", "eecerts", "crls", "symmetrickeys", "firmware", "tamp"]
+
+
+@pytest.mark.parametrize("label", ["a/b", "..", ".", "a..b", "a?b", "a#b", "a\\b", "a\r\nX: y", "a\x7f", *RESERVED])
 def test_est_09_est_07_labels_that_cannot_be(label):
+    """Given beside the URL, or inside it (RFC 7030 section 3.2.2, RFC 8295 section 2.1)."""
     with pytest.raises(ConfigurationError, match="label"):
         parse_est_url("est.example", label)
+    with pytest.raises(ConfigurationError, match="label"):
+        parse_est_url("https://est.example/.well-known/est/" + quote(label, safe=""))
 
 
 @pytest.mark.parametrize(

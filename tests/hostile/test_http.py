@@ -91,6 +91,19 @@ def loop(host: Host) -> None:
     host.answer(cacerts=lambda _seen: http(302, b"", ("Location", "/.well-known/est/cacerts")))
 
 
+def six(host: Host) -> None:
+    """Each to a place of its own."""
+    host.answer(
+        cacerts=lambda _seen: http(307, b"", ("Location", "/0")),
+        **{str(number): (lambda _seen, at=number + 1: http(307, b"", ("Location", f"/{at}"))) for number in range(9)},
+    )
+
+
+def moved(status: int, location: str) -> Attack:
+    """The renewal is to be sent somewhere else."""
+    return enrolling(lambda _seen: http(status, b"", ("Location", location)))
+
+
 def challenge(*values: str) -> Attack:
     fields = tuple(("WWW-Authenticate", value) for value in values)
     return enrolling(lambda _seen: http(401, b"", *fields))
@@ -112,6 +125,7 @@ CASES = [
     Case("RFC 9112", "a space before the colon", head("Content-Length : 5", body=b"hello"), PROTOCOL),
     Case("EST-16", "a header of a mebibyte", head("X-A: " + "x" * 1024 * 1024, "Content-Length: 0"), (PROTOCOL, TOO_LARGE)),
     Case("EST-16", "ten thousand headers", head(*["X-A: y"] * 10_000, "Content-Length: 0"), (PROTOCOL, TOO_LARGE)),
+    Case("EST-16", "a hundred and one fields", head(*["X-A: y"] * 101, "Content-Length: 0"), PROTOCOL, "100"),
     Case("EST-16", "endless 100 Continue", lambda host: host.answer(cacerts=drowning), (PROTOCOL, TOO_LARGE)),
     Case("RFC 9112", "two lengths that differ", head("Content-Length: 5", "Content-Length: 6", body=b"hello!"), PROTOCOL),
     Case("RFC 9112", "length and chunks", head("Content-Length: 5", CHUNKED, body=b"0\r\n\r\n"), PROTOCOL),
@@ -140,14 +154,20 @@ CASES = [
     Case("EST-166", "404", head("Content-Length: 0", status="404 Not Found"), HttpStatusError, "404"),
     Case("EST-166", "500 with a mebibyte of HTML", head("Content-Type: text/html", "Content-Length: 1048576", body=MIB,
          status="500 Oh"), (HttpStatusError, TOO_LARGE)),
-    Case("EST-27", "redirect to plain HTTP", redirect("http://127.0.0.1/.well-known/est/cacerts"), RedirectRefusedError),
-    Case("EST-27", "redirect to a file", redirect("file:///etc/passwd"), RedirectRefusedError),
-    Case("EST-27", "redirect to nowhere", lambda host: host.answer(cacerts=lambda _s: http(302)), RedirectRefusedError),
+    Case("EST-11 EST-31", "redirect to plain HTTP", redirect("http://127.0.0.1/.well-known/est/cacerts"), RedirectRefusedError),
+    Case("EST-31", "redirect to a file", redirect("file:///etc/passwd"), RedirectRefusedError),
+    Case("EST-31", "redirect to nowhere", lambda host: host.answer(cacerts=lambda _s: http(302)), RedirectRefusedError),
     Case("EST-31", "redirect with a user name", redirect("https://canary:x@127.0.0.1/"), RedirectRefusedError),
     Case("EST-31", "redirect in a circle", loop, RedirectRefusedError),
     Case("EST-31", "redirect with a line break", redirect("/a%0d%0aX: y\x0b"), (RedirectRefusedError, PROTOCOL)),
-    Case("EST-29", "an enrolment sent elsewhere", enrolling(lambda _s: http(307, b"", ("Location", "https://localhost:1/x"))),
+    Case("EST-31", "six redirects", six, RedirectRefusedError, "more than 5"),
+    Case("EST-31", "303 after a POST", moved(303, "/.well-known/est/simplereenroll/2"), RedirectRefusedError, "303"),
+    Case("EST-31", "303 after a POST, to another server", moved(303, "https://localhost:1/x"), RedirectRefusedError, "303"),
+    Case("EST-29", "an enrolment sent elsewhere", moved(307, "https://localhost:1/x"), RedirectRefusedError),
+    Case("EST-29", "an enrolment sent to another port", moved(308, "https://127.0.0.1:1/x"), RedirectRefusedError),
+    Case("EST-29", "an enrolment sent to another server, the scheme left out", moved(302, "//localhost:1/x"),
          RedirectRefusedError),
+    Case("EST-11 EST-31", "an enrolment sent to plain HTTP", moved(307, "http://127.0.0.1/x"), RedirectRefusedError),
     Case("EST-84", "401 without a challenge", challenge(), AuthenticationRequiredError),
     Case("EST-84", "401 with schemes nobody knows", challenge("Negotiate", "NTLM TlRMTVNT"), AuthenticationRequiredError),
     Case("EST-84", "a challenge of nonsense", challenge('Digest realm="', "=,=,=", "\x7f"), AuthenticationRequiredError),

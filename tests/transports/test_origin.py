@@ -4,6 +4,7 @@ import pytest
 
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.urls import shown_url
+from device_sdk.transports.https import HttpsTransport
 from device_sdk.transports.https.origin import Origin
 from device_sdk.transports.https.proxy import choose_proxy
 from tests.transports.bad_urls import BAD_URLS, whole_text
@@ -40,6 +41,15 @@ def test_a_password_in_a_malformed_proxy_is_not_repeated(url):
 )
 def test_shown_url(url, shown):
     assert shown_url(url) == shown
+
+
+@pytest.mark.parametrize("url", ["http://server", "HTTP://server", "ftp://server", "//server", "server", "https://"])
+def test_est_11_nothing_but_https(url, trust):
+    """Whoever calls: not the transport either (RFC 7030 section 3.3)."""
+    with pytest.raises(ConfigurationError, match="https"):
+        Origin.parse(url)
+    with pytest.raises(ConfigurationError, match="https"):
+        HttpsTransport(url, trust)
 
 
 @pytest.mark.parametrize("host", ["[fe80::1%25eth0]", "[fe80::1%eth0]", "[fe80::1%25]"])

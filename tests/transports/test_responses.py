@@ -45,6 +45,20 @@ def test_ways_to_say_hello(answer, serve, connect):
     assert (response.status_code, response.body) == (200, b"hello")
 
 
+@pytest.mark.parametrize("change", [bytes.lower, bytes.upper, bytes.swapcase])
+def test_est_13_letter_case_and_unknown_fields_do_not_matter(change, serve, connect):
+    """On a connection that goes on: a length that is not understood would wait for its end."""
+    fields = {b"Status": b"200 OK", b"X-Unknown": b"?", b"Content-Length": b"5", b"Retry-After": b"7"}
+    head = b"".join(b"%s: %s\r\n" % (change(name), value) for name, value in fields.items())
+    chunks = b"%s: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" % change(b"Transfer-Encoding")
+    server = serve(answering(b"HTTP/1.1 200 OK\r\n" + head + b"\r\nhello", b"HTTP/1.1 200 OK\r\n" + chunks, OK))
+    transport = connect(server)
+    first, second, third = (transport.send(get()) for _ in range(3))
+    assert [first.body, second.body, third.body] == [b"hello"] * 3
+    assert first.header("retry-after") == first.header("Retry-After") == "7"
+    assert len(server.connections) == 1
+
+
 def test_no_content(serve, connect):
     server = serve(answering(b"HTTP/1.1 204 No Content\r\n\r\n", OK))
     transport = connect(server)

@@ -107,9 +107,10 @@ def test_subject_alternative_names(text: str, expected: str) -> None:
 
 
 def test_hardware_module_name() -> None:
-    """RFC 4108 section 5, judged by pyasn1-alt-modules and read back."""
+    """EST-33, RFC 4108 section 5, judged by pyasn1-alt-modules and read back."""
     name = parse_san("HWMODULE:1.3.6.1.4.1.32473.1:00:0A0b")
     assert isinstance(name, x509.OtherName)
+    assert name.type_id.dotted_string == str(rfc4108.id_on_hardwareModuleName)
     value, rest = decoder.decode(name.value, asn1Spec=rfc4108.HardwareModuleName())
     assert (str(value["hwType"]), bytes(value["hwSerialNum"]), rest) == ("1.3.6.1.4.1.32473.1", b"\x00\x0a\x0b", b"")
     assert parse_hardware_module_name(name) == ("1.3.6.1.4.1.32473.1", b"\x00\x0a\x0b")

@@ -33,7 +33,12 @@ def enrol(run, curl, server, operation="simpleenroll", *words, credentials=True)
 @pytest.mark.parametrize("kind", ["ec", "rsa"])
 @pytest.mark.parametrize("version", [["--tls-max", "1.2"], ["--tlsv1.3"]], ids=["1.2", "1.3"])
 def test_curl_and_openssl_enrol_and_renew(run, curl, server, kind, version):
+    """EST-02: the three operations of every server."""
     make_request(run, kind)
+    curl(*version, "-o", "ca.b64", f"{server.url}/.well-known/est/cacerts", credentials=False)
+    run("openssl", "base64", "-d", "-A", "-in", "ca.b64", "-out", "ca.p7")
+    shown = run("openssl", "pkcs7", "-inform", "DER", "-in", "ca.p7", "-print_certs").stdout
+    assert server.ca_file.read_text().strip() in shown
     enrol(run, curl, server, "simpleenroll", *version)
     assert run("openssl", "verify", "-CAfile", server.ca_file, "-untrusted", server.issuer_file, "cert.pem")
     first = run("openssl", "x509", "-in", "cert.pem", "-noout", "-serial", "-text").stdout
@@ -43,8 +48,8 @@ def test_curl_and_openssl_enrol_and_renew(run, curl, server, kind, version):
     assert ("Key Encipherment" in first) == (kind == "rsa")
     enrol(run, curl, server, "simplereenroll", *version, "--cert", "cert.pem", "--key", "key.pem", credentials=False)
     assert run("openssl", "verify", "-CAfile", server.issuer_file, "cert.pem")
-    assert [entry["authentication"] for entry in server.log()] == ["basic", "tls"]
-    assert server.log()[0]["issued_serial"] == server.log()[1]["client_serial"]
+    assert [entry["authentication"] for entry in server.log()] == ["none", "basic", "tls"]
+    assert server.log()[1]["issued_serial"] == server.log()[2]["client_serial"]
 
 
 def test_expect_100_continue_est_15(run, curl, server):

@@ -111,3 +111,7 @@ def test_nobody_becomes_a_registration_authority_by_asking_est_26(server, show, 
     csr = make_csr(extensions=[(x509.ExtendedKeyUsage([Usage.CLIENT_AUTH, RA]), False)])
     assert show(maker, None, csr) == 400
     assert show(server.hierarchy.issuing, [Usage.CLIENT_AUTH, RA], csr) == 400
+    # nor by the word of a maker: its devices are devices, and this one is not on the list
+    server.policy.third_party_serials = {"SN-2"}
+    assert show(maker, [Usage.CLIENT_AUTH, RA], make_csr(subject=name("dev-7"))) == 403
+    assert "registration_authority" not in server.log()[-1]
