@@ -32,7 +32,7 @@ class Demand:
             example has it), "rfc8951" (object identifiers and attributes), "rfc9908" (a template), or "both" of the last.
         label: for this CA label only; None for every one, "" for requests without label.
         user: for this user of HTTP authentication only.
-        device: for the device with this serialNumber in its certificate only.
+        device: for the device with this serial number in its certificate only.
         key: "ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096"; None for any.
         signature: object identifier of the signature algorithm or hash; a template has no place for it.
         subject: attributes of the subject, with the text to use, or None for the client to fill in. Lists can only name

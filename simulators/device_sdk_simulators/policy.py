@@ -74,7 +74,10 @@ class Policy:
             of their sessions (RFC 7030 section 3.7, EST-26, EST-101).
         reenroll_with_password: whether a user without TLS certificate may renew (EST-154).
         forbid_key_reuse: refuse to renew with the same key (EST-156).
-        third_party_serials: serialNumber attributes of the IDevIDs that may enrol (None: every one of a known maker).
+        third_party_serials: serial numbers of the IDevIDs that may enrol (None: every one of a known maker).
+        third_party_serial_fields: where makers write them who do not use the subject's serialNumber: object identifier of
+            another subject attribute, or of hardwareModuleName (1.3.6.1.5.5.7.8.4; in hex), by the RFC 4514 name of the CA
+            that issues the IDevIDs (EST-32).
         third_party_anchors: CAs of makers; certificates of theirs authenticate simpleenroll only (EST-21, EST-155).
             The TLS side learns of a change by `ReferenceServer.use_tls`.
         reenroll_grace: how long after its end a certificate may still be renewed (EST-155).
@@ -127,6 +130,7 @@ class Policy:
     reenroll_with_password: bool = False
     forbid_key_reuse: bool = False
     third_party_serials: set[str] | None = field(default_factory=set)
+    third_party_serial_fields: dict[str, str] = field(default_factory=dict)
     third_party_anchors: list[x509.Certificate] = field(default_factory=list)
     reenroll_grace: timedelta = timedelta(0)
     extended_key_usages: set[str] = field(

@@ -15,6 +15,7 @@ from device_sdk_simulators.ca.names import same_alternative_names, same_name
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.client_path import UnfitPathError, check_intermediates
 from device_sdk_simulators.est.csr import CertificationRequest
+from device_sdk_simulators.est.device_serial import serial_numbers
 from device_sdk_simulators.est.holders import holder_of
 from device_sdk_simulators.est.lineage import identity_of, lineage_of
 from device_sdk_simulators.est.login import HttpLogin
@@ -201,8 +202,7 @@ class Gatekeeper:
         allowed = self._policy.third_party_serials
         if allowed is None:
             return
-        serials = certificate.subject.get_attributes_for_oid(x509.NameOID.SERIAL_NUMBER)
-        if not any(serial.value in allowed for serial in serials):
+        if allowed.isdisjoint(serial_numbers(certificate, self._policy.third_party_serial_fields)):
             raise HttpError(403, "this device's serial number is not on the list")
 
     def may_reenroll(self, client: Client, request: CertificationRequest) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from cryptography import x509
-
 from device_sdk_simulators.csr_demand import Demand
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.authorize import Client
@@ -13,22 +11,17 @@ from device_sdk_simulators.est.change_name import ChangedName, changed_name
 from device_sdk_simulators.est.csr import CertificationRequest
 from device_sdk_simulators.est.csr_extensions import check_names
 from device_sdk_simulators.est.csrattrs_check import check_demand
+from device_sdk_simulators.est.device_serial import serial_numbers
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.http.messages import HttpError, TlsFacts
 from device_sdk_simulators.policy import Policy
 
 
-def device_of(client: Client) -> str | None:
-    """The serialNumber of the client's certificate: how a maker's certificate names the device (EST-32)."""
-    if client.certificate is None:
-        return None
-    found = client.certificate.subject.get_attributes_for_oid(x509.NameOID.SERIAL_NUMBER)
-    return str(found[0].value) if found else None
-
-
 def demand_for(policy: Policy, label: str, client: Client) -> Demand | None:
     """The first demand that concerns a client; None where the general list holds."""
-    device = device_of(client)
+    fields, certificate = policy.third_party_serial_fields, client.certificate
+    devices = serial_numbers(certificate, fields) if certificate is not None else []
+    device = devices[0] if devices else None
     return next((one for one in policy.demands if one.concerns(label, client.user, device)), None)
 
 

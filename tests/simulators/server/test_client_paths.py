@@ -23,6 +23,8 @@ from tests.simulators.server.test_http import read_all, status_of
 
 DAY = timedelta(days=1)
 END_OF_TIME = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+# RFC 8995 section 2.3.2
+MASA = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.5.5.7.1.32"), b"\x16\x0cmasa.example")
 SERIAL = x509.Name([x509.NameAttribute(x509.NameOID.SERIAL_NUMBER, "SN-1")])
 
 
@@ -42,8 +44,8 @@ class Scene:
     maker: Holder
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
-    def device(self, issuer: Holder | None = None, **options) -> x509.Certificate:
-        return certify(SERIAL, self.key, issuer or self.maker, **options)
+    def device(self, issuer: Holder | None = None, *, subject: x509.Name | None = None, **options) -> x509.Certificate:
+        return certify(SERIAL if subject is None else subject, self.key, issuer or self.maker, **options)
 
     @property
     def est_ca(self) -> Holder:
@@ -60,6 +62,7 @@ def certify(
     depth: int | None = None,
     begin: datetime | None = None,
     end: datetime | None = None,
+    extensions: Sequence[x509.ExtensionType] = (),
 ) -> x509.Certificate:
     """Self-signed without an issuer; `ca` None leaves basicConstraints out."""
     now = datetime.now(UTC)
@@ -69,6 +72,8 @@ def certify(
     builder = builder.not_valid_before(begin or now - 9 * DAY).not_valid_after(end or now + 9 * DAY)
     if ca is not None:
         builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=depth), critical=True)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=not list(subject))
     return builder.sign(issuer.key if issuer else key, hashes.SHA256())
 
 
@@ -99,6 +104,11 @@ def revoked(scene: Scene) -> list[x509.Certificate]:
     (certificate,) = certificates_in(post(scene.server, make_csr(scene.key)))
     assert scene.server.est.register.revoke(f"{certificate.serial_number:x}")
     return [certificate]
+
+
+def graceful(scene: Scene) -> list[x509.Certificate]:
+    scene.server.policy.reenroll_grace = 7 * DAY
+    return [scene.device(end=END_OF_TIME)]
 
 
 def now() -> datetime:
@@ -132,6 +142,8 @@ WELCOME: dict[str, Shown] = {
     "EST-21: of the maker": lambda scene: [scene.device()],
     "EST-21: by an intermediate": below,
     "EST-32: without an end": lambda scene: [scene.device(end=END_OF_TIME)],
+    "EST-32: without an end, and a period of grace": graceful,
+    "EST-32: with a MASA URL": lambda scene: [scene.device(extensions=[MASA])],
     "EST-21: of this CA": lambda scene: [scene.device(scene.est_ca)],
 }
 
@@ -187,3 +199,33 @@ def test_a_chain_that_does_not_count_any_more_is_403(scene: Scene, enrol, case: 
     answer = enrol(chain)
     assert (status_of(answer), words in answer.decode()) == (403, True), answer
     assert scene.server.est.register.entries() == before
+
+
+TYPE_AND_SERIAL = bytes.fromhex("300b06032a0304 0404 00ab12ff")
+MODULE = x509.SubjectAlternativeName([x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.4"), TYPE_AND_SERIAL)])
+DAMAGED = x509.SubjectAlternativeName([x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.4"), b"\x30\x00")])
+FIELDS = {
+    "serialNumber, as 802.1AR has it": (None, "SN-1", {}, 200),
+    "serialNumber of a device that is not listed": (None, "SN-2", {}, 403),
+    "the common name": ("2.5.4.3", "SN-1", {"subject": name("SN-1")}, 200),
+    "serialNumber where the common name is looked at": ("2.5.4.3", "SN-1", {}, 403),
+    "the common name where nobody said so": (None, "SN-1", {"subject": name("SN-1")}, 403),
+    "hardwareModuleName under an empty subject": ("1.3.6.1.5.5.7.8.4", "00ab12ff",
+                                                  {"subject": x509.Name([]), "extensions": [MODULE]}, 200),
+    "hardwareModuleName that is damaged": ("1.3.6.1.5.5.7.8.4", "", {"extensions": [DAMAGED]}, 403),
+    "no hardwareModuleName": ("1.3.6.1.5.5.7.8.4", "SN-1", {}, 403),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FIELDS)
+def test_est_32_est_33_where_the_makers_serial_number_is(scene: Scene, enrol, case: str) -> None:
+    """Serial numbers are listed; each maker says where they are in its certificates."""
+    field, listed, options, status = FIELDS[case]
+    policy = scene.server.policy
+    policy.third_party_serials = {listed}
+    policy.third_party_serial_fields = {"CN=Maker CA": field} if field else {}
+    assert status_of(enrol([scene.device(**options)])) == status
+    assert len(scene.server.est.register.entries()) == (status == 200)
+    # another maker's devices are looked at as ever
+    policy.third_party_serials, policy.third_party_serial_fields = {"SN-1"}, {"CN=Other CA": "2.5.4.3"}
+    assert status_of(enrol([scene.device()])) == 200
