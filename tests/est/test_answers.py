@@ -155,6 +155,8 @@ def test_section_11_401_reports_the_schemes():
     assert caught.value.schemes == ("Digest", "Basic")
 
 
+# as long as the PKCS#8 of a P-256 key, between words
+KEY_LINES = b"Here: \n" + b"QUJD" * 16 + b"\n" + b"+/9z" * 16 + b"\n" + b"abcd" * 13 + b"ab==\n. Good luck"
 HTML = b"<!DOCTYPE html><html><head><title>Bad</title><style>p{}</style></head><body><p>No &amp; <b>never</b><script>x()</script>"
 
 
@@ -182,9 +184,23 @@ HTML = b"<!DOCTYPE html><html><head><title>Bad</title><style>p{}</style></head><
         ("application/json", b"not json", "not json"),
         ("text/plain", b"", None),
         ("text/plain", b"\xff\xfe\x00", "\ufffd\ufffd"),
+        ("text/plain", b"Ger\xe4te k\xf6nnen das heute leider nicht", "Ger\ufffdte k\ufffdnnen das heute leider nicht"),
+        ("text/plain", KEY_LINES, "Here: (encoded) . Good luck"),
+        ("text/plain", b"key " + KEY_LINES.replace(b"\n", b"") + b".", "key Here: (encoded) . Good luck."),
+        ("application/json", json.dumps({"detail": KEY_LINES.decode()}).encode(), "Here: (encoded) . Good luck"),
+        ("text/html", b"<p>" + KEY_LINES + b"</p>", "Here: (encoded) . Good luck"),
+        (
+            "text/plain",
+            b"request " + b"0123456789abcdef" * 4 + b" denied",
+            "request " + "0123456789abcdef" * 4 + " denied",
+        ),
+        ("text/plain", b"\x30\x81\x87\x02\x01" * 20, "(100 bytes that are no text)"),
+        ("application/octet-stream", b"MIGHAgEA", "(8 bytes of application/octet-stream)"),
+        ("multipart/mixed; boundary=b", b"--b\r\n\r\nMIGH\r\n--b--", "(18 bytes of multipart/mixed)"),
     ],
 )
 def test_est_160_server_text(media, body, text):
+    """Words are shown, without what could do harm on a terminal, and without what could be a key (EST-202)."""
     with pytest.raises(HttpStatusError) as caught:
         read_enrolment(response(400, body, *((("Content-Type", media),) if media else ())), NOW)
     said = caught.value.server_text

@@ -220,7 +220,9 @@ def refused(client: EstClient, expected: type[DeviceSdkError], said: str, **opti
     """The request ends in this error, which says nothing of the key."""
     with pytest.raises(expected, match=said) as caught:
         client.serverkeygen(SPEC, **(options or {"decrypt": SHARED}))
-    assert "PRIVATE KEY" not in str(caught.value.facts())
+    told = f"{caught.value} {caught.value!r} {caught.value.facts()}"
+    assert "PRIVATE KEY" not in told
+    assert "MIGHAgEAMBM" not in told, "that is how P-256 keys begin in PKCS#8"
     return caught.value
 
 
@@ -444,16 +446,38 @@ def test_rfc_7030_section_4_4_a_connection_weaker_than_the_key(cipher: str, clie
                     check_server_key(answer, csr, None, judgement)
 
 
-@pytest.mark.parametrize(("kind", "good"), [("ec-p256", True), ("ec-p384", False)])
-def test_est_190_a_server_that_speaks_a_weak_cipher(kind: str, good: bool, tmp_path: Path) -> None:
-    """Over TLS 1.2 with AES-128; the reference server would refuse (see its own test), so this one is another's."""
-    ca, key = Ca.root("EST root"), throwaway_key(KeyType(kind), None)
+def scripted(ca: Ca, tmp_path: Path, key: PrivateKey, status: int = 200, named: str = "") -> ScriptedServer:
+    """A server that gives this key in the clear, with its certificate, with any status and under any name."""
     certificate = certs_only(ca.certify("sensor 7", key.public_key()))
     media, body = multipart(
         ("application/pkcs8", pkcs8_of(key).reveal()), ("application/pkcs7-mime; smime-type=certs-only", certificate)
     )
     server = ScriptedServer(ca, tmp_path, {"cacerts": bag(ca.certificate)}, maximum=ssl.TLSVersion.TLSv1_2)
-    server.handlers["serverkeygen"] = lambda _seen: http(200, body, ("Content-Type", media))
+    server.handlers["serverkeygen"] = lambda _seen: http(status, body, ("Content-Type", named or media))
+    return server
+
+
+@pytest.mark.parametrize("media", ["", "text/plain", "text/html", "application/pkcs8", "application/octet-stream"])
+@pytest.mark.parametrize("status", [203, 204, 400, 500])
+def test_est_202_est_203_a_key_that_comes_with_an_error_is_none(status: int, media: str, tmp_path: Path) -> None:
+    """The answer is the status; the key below it is neither used nor shown, whatever it calls itself."""
+    ca, key = Ca.root("EST root"), throwaway_key(None, None)
+    server = scripted(ca, tmp_path, key, status, media)
+    try:
+        with EstClient(server.url, trusting(ca)) as client:
+            error = refused(client, HttpStatusError, str(status), allow_clear=True, wishes=None)
+    finally:
+        server.close()
+    assert error.facts()["status_code"] == status
+    lines = base64.encodebytes(pkcs8_of(key).reveal()).decode().split()
+    assert not any(line[-20:] in f"{error} {error.facts()}" for line in lines)
+
+
+@pytest.mark.parametrize(("kind", "good"), [("ec-p256", True), ("ec-p384", False)])
+def test_est_190_a_server_that_speaks_a_weak_cipher(kind: str, good: bool, tmp_path: Path) -> None:
+    """Over TLS 1.2 with AES-128; the reference server would refuse (see its own test), so this one is another's."""
+    ca, key = Ca.root("EST root"), throwaway_key(KeyType(kind), None)
+    server = scripted(ca, tmp_path, key)
     server._context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
     try:
         with EstClient(server.url, trusting(ca)) as client:

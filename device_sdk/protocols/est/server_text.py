@@ -15,6 +15,13 @@ MAX_TEXT_CHARS = 400
 _MAX_READ_BYTES = 16 * 1024
 # RFC 9457 first, then the names that other servers use.
 _JSON_FIELDS = ("detail", "title", "error_description", "message", "error", "reason", "description")
+_TEXT_TYPES = ("", "application/json", "application/xml")
+# A private key in an answer that went wrong (EST-202): base64 in lines, or any of more than 64 characters. The look behind
+# keeps the time linear.
+_ENCODED = re.compile(
+    r"(?<![\w+/])(?:(?:[A-Za-z0-9+/]{24,}={0,2}\s+)+[A-Za-z0-9+/]{24,}(?:\s+[A-Za-z0-9+/]+)?|[A-Za-z0-9+/]{65,})={0,2}"
+)
+_SHORT_CHARS = 32
 # Each of them runs to the end of the text where its end is missing, which keeps the time linear.
 _NO_WORDS = (
     re.compile(r"<(script|style)\b.*?(?:</\1[^>]*>|\Z)", re.IGNORECASE | re.DOTALL),
@@ -28,22 +35,37 @@ _NO_WORDS = (
 def server_text(response: HttpResponse) -> str | None:
     """The human-readable part of an error answer, at most MAX_TEXT_CHARS characters; None if there is none.
 
-    HTML is reduced to its text, JSON to its message, a CMC response is only named: it is never parsed as success.
+    HTML is reduced to its text, JSON to its message, a CMC response is only named: it is never parsed as success. What is
+    no text is named as well, and what is encoded left out: a /serverkeygen answer may hold a private key.
     """
     media = parse_media_type(response.header("Content-Type"))
     if not response.body.strip():
         return None
     if media.name in PKCS7 or (media.name == "" and _is_cms(response.body)):
         return f"(a CMC response of {len(response.body)} bytes)"
+    if not _is_text(media.name):
+        return f"({len(response.body)} bytes of {printable(media.name, 100)})"
     charset = "latin-1" if media.parameters.get("charset", "").lower() in ("iso-8859-1", "latin1") else "utf-8"
     text = response.body[:_MAX_READ_BYTES].decode(charset, errors="replace")
-    return printable(_extract(media.name, text)) or None
+    if _is_noise(text):
+        return f"({len(response.body)} bytes that are no text)"
+    return printable(_ENCODED.sub(" (encoded) ", _extract(media.name, text))) or None
 
 
 def printable(text: str, limit: int = MAX_TEXT_CHARS) -> str:
     """One line without control, bidirectional and other invisible characters, at most `limit` characters."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
+
+
+def _is_text(media: str) -> bool:
+    return media in _TEXT_TYPES or media.startswith("text/") or media.endswith(("+json", "+xml"))
+
+
+def _is_noise(text: str) -> bool:
+    """Whether a tenth of it cannot be shown; a few characters may be a wrong charset."""
+    unshown = sum(char == "\ufffd" or not (char.isprintable() or char.isspace()) for char in text)
+    return len(text) > _SHORT_CHARS and unshown * 10 > len(text)
 
 
 def _extract(media: str, text: str) -> str:

@@ -11,7 +11,9 @@ from cryptography import x509
 from device_sdk_simulators.ca.hierarchy import make_authority
 from device_sdk_simulators.ca.issue import Wish, issue
 from device_sdk_simulators.http.messages import Response
-from pyasn1_alt_modules import rfc6402
+from pyasn1.codec.der.decoder import decode
+from pyasn1.codec.der.encoder import encode
+from pyasn1_alt_modules import rfc5652, rfc6402
 
 from device_sdk.model.http import ConnectionFacts, HttpRequest
 from device_sdk.model.trust import ServerTrust
@@ -20,7 +22,7 @@ from device_sdk.transports.https import HttpsTransport
 from device_sdk.wire import der
 from device_sdk.wire.cmc import oids
 from device_sdk.wire.cmc.pki_data import Control, octets, pki_data, request_sequence
-from device_sdk.wire.cms.signing import Signer
+from device_sdk.wire.cms.signing import Signer, sign_data
 from tests.simulators.server.full_cmc_requests import (
     MEDIA,
     SECRET,
@@ -131,12 +133,37 @@ def strangers(binding: str) -> bytes:
     return by(certificate, key, binding=binding).message()
 
 
+def response(binding: str) -> bytes:
+    """The right content, signed by the right key, under the name of an answer."""
+    wrong = Draft(binding=binding)
+    requests = request_sequence(wrong.csr())
+    identifier = x509.SubjectKeyIdentifier.from_public_key(wrong.key.public_key()).digest
+    signer = Signer(wrong.key, key_identifier=identifier)
+    return sign_data(pki_data(wrong.controls(requests), requests), oids.PKI_RESPONSE, signer)
+
+
+def renamed(binding: str) -> bytes:
+    """What was signed as an answer is called PKI data: the signed content type tells (RFC 5652 section 11.1)."""
+    return response(binding).replace(der.oid(oids.PKI_RESPONSE), der.oid(oids.PKI_DATA), 1)
+
+
+def twice_signed(binding: str) -> bytes:
+    info, _ = decode(Draft(binding=binding).message(), asn1Spec=rfc5652.ContentInfo())
+    data, _ = decode(info["content"], asn1Spec=rfc5652.SignedData())
+    data["signerInfos"].append(data["signerInfos"][0])
+    info["content"] = encode(data)
+    return encode(info)
+
+
 def nonsense(_binding: str) -> bytes:
     return b"\x30\x03\x02\x01\x05"
 
 
 ATTACKS: dict[str, tuple[Build, tuple[int, int | None]]] = {
     "EST-204: no PKI data": (nonsense, (400, BAD_REQUEST)),
+    "EST-204: an answer": (response, (400, BAD_REQUEST)),
+    "EST-205: signed as something else": (renamed, (400, BAD_MESSAGE_CHECK)),
+    "EST-205: two signatures": (twice_signed, (400, BAD_REQUEST)),
     "EST-205: another signer than the key of the request": (other_signer, (400, BAD_MESSAGE_CHECK)),
     "EST-205: a signer of no identifier of the request": (draft(key_id=b"x" * 20), (400, BAD_MESSAGE_CHECK)),
     "EST-205: altered after it was signed": (altered, (400, BAD_MESSAGE_CHECK)),
