@@ -70,6 +70,7 @@ def test_key_uris_are_kept_independent_of_the_working_directory(
 
 
 def test_a_plan_says_whom_to_trust() -> None:
+    """EST-54: nobody is trusted whom the owner did not name, in one way and not in two."""
     spec = CsrSpec(x509.Name([]))
     for pins, implicit in (((), False), ((Pin("sha256", bytes(32)),), True)):
         with pytest.raises(ConfigurationError, match="whom to trust"):

@@ -13,7 +13,7 @@ from device_sdk_simulators.server import ReferenceServer
 
 from device_sdk.client.est import EstClient
 from device_sdk.client.est.full_cmc import SharedSecret
-from device_sdk.errors import CmcUntrustedError, ConfigurationError, WireError
+from device_sdk.errors import CmcUntrustedError, ConfigurationError, ServerNotTrustedError, WireError
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust
 from device_sdk.protocols.est.full_cmc_anchors import accept_published
@@ -112,6 +112,34 @@ def test_est_208_what_a_server_publishes_and_nobody_accepts(changes, age, last, 
             now=datetime.now(UTC),
         )
     assert caught.value.reason == "anchors"
+
+
+def test_est_75_what_a_server_publishes_is_not_trusted_by_itself(ca, serve):
+    """Over TLS: a publication that is right in every way moves nothing, and neither does a person's no."""
+    other_side, new = CmcServer(ca), Ca.root("New root")
+
+    def answer(seen):
+        said = other_side.answer(seen, anchors=[new.certificate], anchors_number=6)
+        certificates = [*said.certificates, new.certificate, other_side.signer.certificate]
+        return cmc(signed_data(said.content(), other_side.signer, certificates, datetime.now(UTC)))
+
+    server = serve(cacerts=bag(ca.certificate, new.certificate), fullcmc=answer)
+    theirs = serve(signed_by=new, cacerts=bag(new.certificate))
+    shared = SharedSecret(Secret("sixteen or more characters"))
+    with EstClient(server.url, trusting(ca)) as client:
+        result = client.fullcmc.enroll(new_key(), SPEC, shared_secret=shared)
+        assert result.published.certificates == (new.certificate,)
+        anchors = client.cacerts().anchors
+    assert anchors == (ca.certificate,)
+    asked = []
+    with pytest.raises(ConfigurationError, match="nothing changed"):
+        accept_published(
+            result.published, result.signed_at, last_sequence=5, confirm=asked.append, now=datetime.now(UTC)
+        )
+    assert asked == [new.certificate]
+    with EstClient(theirs.url, ServerTrust(explicit=anchors)) as there, pytest.raises(ServerNotTrustedError):
+        there.cacerts()
+    assert theirs.seen == []
 
 
 def test_est_75_a_person_says_no():

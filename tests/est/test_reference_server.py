@@ -299,6 +299,7 @@ def test_bad_answers(est_server, connect, fault):
     ],
 )
 def test_est_61_est_84_no_request_to_a_server_that_is_not_authorized(est_server, connect, profile, error):
+    """EST-56: it ends in the handshake, or right after it; the server sees no request."""
     est_server.use_tls(TlsProfile(**profile))
     with connect() as client, pytest.raises(error):
         client.enroll(new_key(), SPEC)

@@ -23,6 +23,7 @@ def unknown(tmp_path):
 
 
 def test_cacerts_from_anybody(unknown):
+    """EST-65, EST-70: whatever is wrong with its certificate."""
     with open_provisional_transport(unknown.url, timeouts=QUICK) as transport:
         assert isinstance(transport, ProvisionalTransport)
         assert transport.origin == unknown.url
@@ -50,7 +51,7 @@ def test_cacerts_from_anybody(unknown):
     ],
 )
 def test_everything_else_is_refused_before_connecting(request_, unknown):
-    """EST-72, EST-73: no credential, no other exchange; refused here, not by the server."""
+    """EST-70, EST-72, EST-73: no credential, no other exchange; refused here, not by the server."""
     with ProvisionalTransport(unknown.url, timeouts=QUICK) as transport, pytest.raises(LocalProtocolError):
         transport.send(request_)
     assert not unknown.connections

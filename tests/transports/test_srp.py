@@ -108,7 +108,7 @@ def test_a_server_that_does_not_know_the_password(tmp_path, connect):
 
 
 def test_a_server_that_says_yes_to_every_password(tmp_path, connect):
-    """An impostor without the verifier lets the client's Finished pass and answers with one it cannot compute."""
+    """EST-64: an impostor without the verifier lets the client's Finished pass and answers with one it cannot compute."""
 
     def bluff(kind, data):
         if kind == ALERT:
@@ -123,7 +123,7 @@ def test_a_server_that_says_yes_to_every_password(tmp_path, connect):
 
 
 def test_a_group_that_is_too_small(tmp_path, connect):
-    """RFC 5054 section 3.2: N is large enough; appendix A's 1536 bits are not, for us. Section 2.5.3: the alert."""
+    """EST-68, RFC 5054 section 3.2: N is large enough; appendix A's 1536 bits are not, for us. Section 2.5.3: the alert."""
     with gnutls_srp(tmp_path, bits=1536) as server, Relay(server) as relay:
         with pytest.raises(TlsError, match="group is not one to be trusted with a password"):
             connect(relay).send(get("/"))
@@ -136,7 +136,7 @@ def test_a_group_that_is_too_small(tmp_path, connect):
     ids=["safe prime", "other generator", "composite", "special form"],
 )
 def test_a_group_that_nobody_vouched_for(server, connect, group):
-    """RFC 5054 sections 2.5.3 and 3.2: any group outside of appendix A MUST be rejected with insufficient_security."""
+    """EST-68, RFC 5054 sections 2.5.3 and 3.2: any group outside of appendix A MUST be rejected with insufficient_security."""
     prime, generator = group
 
     def swap(body):

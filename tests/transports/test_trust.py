@@ -39,13 +39,14 @@ def refused(server, transport, error):
 
 
 def test_wrong_name(ca, serve, connect):
+    """EST-60, EST-62."""
     server = serve(pair=ca.issue("other.example", "10.0.0.1"))
     error = refused(server, connect(server), ServerNotAuthorizedError)
     assert error.names == ("other.example", "10.0.0.1")
 
 
 def test_common_name_is_no_name(ca, serve, connect):
-    """RFC 9525 section 2: the common name is not looked at."""
+    """EST-62: RFC 9525 section 2: the common name is not looked at."""
     server = serve(pair=ca.issue(subject="127.0.0.1"))
     assert refused(server, connect(server), ServerNotAuthorizedError).names == ()
 
@@ -75,6 +76,7 @@ def test_host_name_fits(ca, good, tmp_path, connect):
 
 
 def test_ipv6_literal(serve, connect):
+    """EST-67: an iPAddress, and a port that is not in it."""
     server = serve(host="::1")
     transport = connect(server)
     assert transport.origin == f"https://[::1]:{server.port}"
@@ -83,6 +85,7 @@ def test_ipv6_literal(serve, connect):
 
 
 def test_other_ca(serve, connect):
+    """EST-52."""
     server = serve(pair=Ca("Elsewhere").issue("127.0.0.1"))
     error = refused(server, connect(server), ServerNotTrustedError)
     assert "issuer" in error.reason
@@ -130,14 +133,14 @@ def test_anchor_that_expired_or_is_unrelated_is_harmless(ca, serve, connect):
 
 @pytest.mark.parametrize("usages", [(CMC_RA,), (*SERVER, CMC_RA)], ids=["cmcRA only", "serverAuth and cmcRA"])
 def test_cmc_ra_stands_in_for_the_name_under_an_explicit_anchor(usages, ca, serve, connect):
-    """RFC 7030 section 3.6.1 (EST-63)."""
+    """RFC 7030 section 3.6.1 (EST-60, EST-63)."""
     server = serve(pair=ca.issue("ra.example", usages=usages))
     assert connect(server).send(get()).status_code == 200
 
 
 @pytest.mark.parametrize("usages", [(CMC_RA,), (*SERVER, CMC_RA)], ids=["cmcRA only", "serverAuth and cmcRA"])
 def test_cmc_ra_is_nothing_under_the_implicit_anchors(usages, ca, serve, connect, tmp_path, monkeypatch):
-    """EST-66, with Explicit anchors configured beside: what counts is which database anchored the path (EST-53)."""
+    """EST-63, EST-66, with Explicit anchors configured beside: what counts is which database anchored the path (EST-53)."""
     monkeypatch.setenv("SSL_CERT_FILE", implicit_store(ca, tmp_path))
     server = serve(pair=ca.issue("ra.example", usages=usages))
     refused(server, connect(server, trust=ServerTrust(implicit=True)), VerificationError)
@@ -152,6 +155,7 @@ def implicit_store(ca, directory):
 
 
 def test_both_databases_explicit_path_counts_as_explicit(ca, serve, connect, tmp_path, monkeypatch):
+    """EST-53: id-kp-cmcRA counts, as the path ends in the Explicit database."""
     monkeypatch.setenv("SSL_CERT_FILE", implicit_store(Ca("Implicit"), tmp_path))
     server = serve(pair=ca.issue("ra.example", usages=(CMC_RA,)))
     trust = ServerTrust((ca.certificate,), implicit=True)

@@ -122,6 +122,7 @@ def test_the_limit_is_checked_before_anything_else() -> None:
 
 
 def test_der_with_a_pem_marker_inside_is_still_der() -> None:
+    """EST-39: what fills the body as one object is that object."""
     text = b"\n-----BEGIN PKCS7-----\n"
     der = bytes([0x30, len(text) + 2, 0x0C, len(text)]) + text
     assert decode_body(der) == der
@@ -140,7 +141,7 @@ def test_writer_uses_64_columns_and_a_final_lf(size: int) -> None:
     "name", ["a1-cacerts.p7", "a3-simpleenroll.csr", "a4-serverkeygen.csr", "a3-simpleenroll-response.p7"]
 )
 def test_writer_writes_the_bodies_of_rfc_7030_byte_for_byte(name: str) -> None:
-    """RFC 7030 appendix A prints each body with its Content-Length."""
+    """EST-35: RFC 7030 appendix A prints each body with its Content-Length."""
     body = (VECTORS / "rfc7030" / f"{name}.b64").read_bytes()
     lengths = {
         "a1-cacerts.p7": 4246,

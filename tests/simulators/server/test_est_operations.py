@@ -51,6 +51,7 @@ def test_cacerts_holds_the_root_and_every_ca_below_est_115(server):
 
 
 def test_the_ca_certificates_follow_rfc_5280(server):
+    """EST-59: the path of the server certificate."""
     root, issuing = server.hierarchy.bag
     issuing.verify_directly_issued_by(root)
     for certificate, length in ((root, None), (issuing, 0)):
@@ -258,6 +259,7 @@ def test_characters_outside_the_alphabet_are_refused_est_38(server, intruder):
 
 
 def test_libest_gets_short_lines_and_nobody_else_does(server):
+    """EST-41."""
     for agent, count in (("libest 3.2.0p", 12), ("curl/7.88.1", 1)):
         response = server.handle(Request("GET", EST + "cacerts", [("User-Agent", agent)]))
         assert response.body.count(b"\n") >= count

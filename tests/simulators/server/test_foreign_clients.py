@@ -33,7 +33,7 @@ def enrol(run, curl, server, operation="simpleenroll", *words, credentials=True)
 @pytest.mark.parametrize("kind", ["ec", "rsa"])
 @pytest.mark.parametrize("version", [["--tls-max", "1.2"], ["--tlsv1.3"]], ids=["1.2", "1.3"])
 def test_curl_and_openssl_enrol_and_renew(run, curl, server, kind, version):
-    """EST-02: the three operations of every server."""
+    """EST-02, EST-35: the three operations, read and written by foreign tools."""
     make_request(run, kind)
     curl(*version, "-o", "ca.b64", f"{server.url}/.well-known/est/cacerts", credentials=False)
     run("openssl", "base64", "-d", "-A", "-in", "ca.b64", "-out", "ca.p7")
@@ -114,6 +114,7 @@ def script(run, environment, text, *arguments) -> None:
 
 @pytest.mark.parametrize("version", ["VERS-TLS1.2", "VERS-TLS1.3"])
 def test_gnutls_cli_shakes_hands_and_reads_an_answer(run, server, version):
+    """EST-59: a certificate that GnuTLS finds nothing wrong with."""
     request = "GET /.well-known/est/csrattrs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     done = run("gnutls-cli", "--x509cafile", server.ca_file, "--priority", f"NORMAL:-VERS-ALL:+{version}",
                "-p", server.port, "localhost", input=request)  # fmt: skip

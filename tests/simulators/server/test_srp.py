@@ -121,7 +121,7 @@ def test_a_wrong_password_is_told_as_the_rfc_says(curl, server):
 
 
 def test_users_that_do_not_exist_look_like_those_that_do(curl, server):
-    """RFC 5054 section 2.5.1.3: the same group, a salt that stays the same, the same alert in the end."""
+    """EST-68, RFC 5054 section 2.5.1.3: the same group, a salt that stays the same, the same alert in the end."""
     answers = {}
     for user in (USER, "nobody", "nobody-2"):
         (one, first), (two, second) = first_answer(server.srp.port, user), first_answer(server.srp.port, user)
@@ -159,7 +159,7 @@ def test_without_a_user_name(server):
     "suites", [(0xC01A,), (0xC01B, 0xC021), (0xC02F, 0xC030, 0x009E)], ids=["3DES", "SRP-RSA", "with certificates"]
 )
 def test_suites_that_are_not_spoken(server, suites):
-    """RFC 7030 section 6 forbids _DES_, though RFC 5054 section 2.7 asks for it; this port has no certificate."""
+    """EST-68: RFC 7030 section 6 forbids _DES_, though RFC 5054 section 2.7 asks for it; this port has no certificate."""
     sock, alert = first_answer(server.srp.port, USER, suites=suites)
     sock.close()
     assert alert == 40

@@ -65,7 +65,7 @@ def guess(server: ReferenceServer, word: str = "wrong", user: str = USER) -> str
 
 
 def test_a_dictionary_attack(start, clock):
-    """Pauses that double: a list with the right word in it does not get there, and neither does the word itself."""
+    """EST-68: pauses that double: a list with the right word in it does not get there, and neither does the word itself."""
     words = ["123456", "secret", "qwerty", "letmein", PASSWORD, "admin"]
     with start() as server:
         assert [guess(server, word) for word in words] == ["wrong", "wrong", "wrong", "refused", "refused", "refused"]
@@ -88,7 +88,7 @@ def test_a_refused_try_costs_nothing_more(start, clock):
 
 
 def test_a_user_is_locked_in_the_end_and_unlocked_by_a_person(start, clock):
-    """The lock-out: no waiting helps, and a success of somebody else neither."""
+    """EST-68: the lock-out: no waiting helps, and a success of somebody else neither."""
     with start() as server:
         server.srp.users.add("another", "another password")
         for _ in range(9):
@@ -143,7 +143,7 @@ def test_failures_outlive_a_restart(start):
 
 
 def test_many_handshakes_at_once_are_no_more_tries(start):
-    """A try counts from the moment its salt was sent, not when the guess turns out to be wrong."""
+    """EST-68: a try counts from the moment its salt was sent, not when the guess turns out to be wrong."""
     with start() as server:
         begun = [first_answer(server.srp.port, USER) for _ in range(6)]
         try:
