@@ -133,6 +133,12 @@ def test_est_122_old_anchor_goes_when_it_expires_but_never_the_last():
     assert check_ca_certificates(bag, [r.old.certificate], later).anchors == (r.old.certificate,)
 
 
+def test_est_122_the_newest_of_two_that_end_together_is_the_one_that_began_later():
+    early, late = (Ca.root("EST CA", not_before=NOW - days * DAY).certificate for days in (9, 2))
+    for trusted in ([early, late], [late, early]):
+        assert check_ca_certificates([], trusted, NOW).anchors == (late, early)
+
+
 def old_until(r: Rollover, *ends) -> list[x509.Certificate]:
     """OldWithNew certificates that end when they are told to."""
     subject, key = r.old.certificate.subject, r.old.key.public_key()

@@ -69,15 +69,28 @@ def test_est_139_another_subject_is_reported(ca, enroll):
     assert "device.example" in enrolled.differences[1]
 
 
-def test_est_139_a_missing_extension_is_reported(ca, enroll):
+CLIENT, SERVER = x509.ExtendedKeyUsageOID.CLIENT_AUTH, x509.ExtendedKeyUsageOID.SERVER_AUTH
+
+
+@pytest.mark.parametrize(
+    ("given", "difference"),
+    [
+        (None, ["extension 2.5.29.37 is missing"]),
+        ([CLIENT], ["extension 2.5.29.37 has another value than the one asked for"]),
+        ([SERVER, CLIENT], []),
+    ],
+    ids=["none", "another", "the same in another order"],
+)
+def test_est_139_another_extension_is_reported(ca, enroll, given, difference):
     def answer(seen: Seen) -> Reply:
         public_key = x509.load_der_x509_csr(csr_of(seen)).public_key()
-        return pkcs7(one_line(certs_only(ca.certify("device 1", public_key))))
+        extensions = [(x509.ExtendedKeyUsage(given), False)] if given else []
+        return pkcs7(one_line(certs_only(ca.certify("device 1", public_key, extensions=extensions))))
 
-    usage = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH])
-    asked = x509.Extension(usage.oid, False, usage)
-    enrolled, _ = enroll(simpleenroll=answer, spec=CsrSpec(subject=name("device 1"), extensions=(asked,)))
-    assert enrolled.differences == (f"extension {usage.oid.dotted_string} is missing",)
+    usage = x509.ExtendedKeyUsage([CLIENT, SERVER])
+    spec = CsrSpec(subject=name("device 1"), extensions=(x509.Extension(usage.oid, False, usage),))
+    enrolled, _ = enroll(simpleenroll=answer, spec=spec)
+    assert list(enrolled.differences) == difference
 
 
 def test_est_161_pending_is_an_error_unless_told_to_wait(ca, enroll, clock):

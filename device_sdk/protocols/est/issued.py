@@ -152,9 +152,22 @@ def _differences(
         yield f"subjectAltName: {name} is missing"
     for name in sorted(got_names - asked_names):
         yield f"subjectAltName: {name} was added"
-    missing = {ext.oid.dotted_string for ext in csr.extensions} - {e.oid.dotted_string for e in certificate.extensions}
-    for oid in sorted(missing - {x509.SubjectAlternativeName.oid.dotted_string}):
-        yield f"extension {oid} is missing"
+    got_extensions = {extension.oid: extension.value for extension in certificate.extensions}
+    for asked_for in sorted(csr.extensions, key=lambda one: one.oid.dotted_string):
+        oid = asked_for.oid
+        if oid == x509.SubjectAlternativeName.oid:
+            continue
+        if oid not in got_extensions:
+            yield f"extension {oid.dotted_string} is missing"
+        elif not _same_value(asked_for.value, got_extensions[oid]):
+            yield f"extension {oid.dotted_string} has another value than the one asked for"
+
+
+def _same_value(one: x509.ExtensionType, other: x509.ExtensionType) -> bool:
+    """The order of usages means nothing."""
+    if isinstance(one, x509.ExtendedKeyUsage) and isinstance(other, x509.ExtendedKeyUsage):
+        return set(one) == set(other)
+    return one == other
 
 
 def _alternative_names(holder: x509.Certificate | x509.CertificateSigningRequest) -> set[str]:
