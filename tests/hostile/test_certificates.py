@@ -158,6 +158,7 @@ CASES = [
 
 @table(CASES)
 def test_wrong_certificate(lab: Lab, case: Case) -> None:
+    """And so EST-132: no renewal goes to a server that is not authenticated and authorized."""
     carry_out(lab, case)
     assert lab.host.seen == []
     assert lab.host.received == b""
