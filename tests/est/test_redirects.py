@@ -86,7 +86,7 @@ def test_est_29_a_caller_who_says_no(ca, serve):
     ids=["another CA", "another name"],
 )
 def test_est_28_the_other_server_is_checked_like_the_first(ca, serve, identity, moved, host, issuer, error):
-    """Trust and name, for a GET and for a POST; not a byte is sent to a server that fails."""
+    """EST-62: trust and name, for a GET and for a POST; not a byte is sent to a server that fails."""
     other = serve(signed_by=issuer or ca, cacerts=bag(ca.certificate), simpleenroll=issue(ca))
     there = other.url.replace("127.0.0.1", host)
     server = serve(**{"cacerts": bag(ca.certificate), "simpleenroll": issue(ca), moved: to(f"{there}/{moved}")})

@@ -46,7 +46,7 @@ def test_est_50_two_versions_are_offered_and_no_other(kind):
 
 @pytest.mark.parametrize("kind", CONTEXTS)
 def test_est_51_suites_with_forward_secrecy_and_aead_and_no_others(kind):
-    """No NULL, anonymous, EXPORT, DES, RC4, PSK or SRP suite, and none with CBC or without forward secrecy."""
+    """No NULL, anonymous, EXPORT, DES, RC4, PSK or SRP suite (EST-69), and none with CBC or without forward secrecy."""
     context = CONTEXTS[kind]()
     names = {suite["id"] & 0xFFFF: suite["name"] for suite in context.get_ciphers()}
     suites = [number for number in offered(context) if number != RENEGOTIATION_SIGNAL]

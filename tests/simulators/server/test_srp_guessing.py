@@ -126,7 +126,7 @@ def test_names_that_do_not_exist_are_paused_and_locked_like_those_that_do(start,
 
 
 def test_one_address_that_tries_many_names(start, clock):
-    """RFC 5054 section 3.3: limiting the rate from an address, too; whoever shares it has to wait as well."""
+    """EST-68, RFC 5054 section 3.3: limiting the rate from an address, too; whoever shares it has to wait as well."""
     with start(ONE_ADDRESS) as server:
         assert [guess(server, user=f"user-{number}") for number in range(9)] == ["wrong"] * 8 + ["refused"]
         assert guess(server, PASSWORD) == "refused"
