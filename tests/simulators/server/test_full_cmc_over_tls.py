@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from cryptography import x509
@@ -105,9 +107,9 @@ def forged_csr(binding: str) -> bytes:
 
 
 def crmf(binding: str) -> bytes:
+    """CertReqMsg of RFC 4211 with an empty template."""
     wrong = Draft(binding=binding)
-    template = der.sequence(der.integer(1), der.sequence())
-    requests = der.sequence(der.tlv(0xA1, der.sequence(der.integer(9), template)[2:]))
+    requests = der.sequence(der.tlv(0xA1, der.sequence(der.integer(9), der.sequence())))
     return wrong.wrap(pki_data(wrong.controls(requests), requests))
 
 
@@ -182,7 +184,7 @@ ATTACKS: dict[str, tuple[Build, tuple[int, int | None]]] = {
     "EST-207: an unknown control": (draft(more=(Control("2.999.1", b"\x05\x00"),)), (400, BAD_REQUEST)),
     "EST-207: a control twice": (draft(more=(octets(oids.SENDER_NONCE, b"n"),)), (400, BAD_REQUEST)),
     "EST-208: a PKCS#10 that nobody signed": (not_signed, (400, POP_REQUIRED)),
-    "EST-208: CRMF": (crmf, (400, BAD_REQUEST)),
+    "EST-208: CRMF, which is noSupport": (crmf, (400, None)),
     "EST-102: the binding of another connection": (draft(binding="AAAA"), (400, POP_FAILED)),
     "EST-102: no binding": (draft(binding=None), (400, POP_FAILED)),
 }  # fmt: skip
@@ -199,6 +201,17 @@ def test_wrong_in_one_way(what, cmc, post):
     assert cmc.est.queue.entries() == []
     assert post(draft()).status == 200
     assert cmc.log()[-1]["binding"] == "tls-exporter"
+
+
+def test_est_207_proofs_beside_a_certificate(cmc, post):
+    """RFC 5272 section 3.2: a renewal has none; nothing is issued."""
+    first = Draft()
+    answer = said(post(lambda binding: replace(first, binding=binding).message()))
+    mine = next(one for one in answer.certificates if spki(one) == spki(first.key))
+    renewal = partial(by, mine, first.key)
+    assert refused(post(lambda binding: renewal(binding=binding, proof=True).message())) == (400, BAD_REQUEST)
+    assert len(cmc.est.register.entries()) == 1
+    assert post(lambda binding: renewal(binding=binding).message()).status == 200
 
 
 def test_est_207_a_message_that_was_seen_before(cmc, post):
