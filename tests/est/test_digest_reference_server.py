@@ -75,6 +75,19 @@ def test_est_85_users_of_every_kind(server, connect, user, password, userhash):
     assert server.log()[-1]["user"] == user
 
 
+@pytest.mark.parametrize(
+    ("user", "password"), [("", "pass"), ("J\u00e4s\u00f8n Doe", "Secret, or n\u00f6t?"), ('q"\\u', 'p:"\\w')]
+)
+def test_est_83_est_85_basic_with_users_of_every_kind(server, connect, user, password):
+    """RFC 7617: UTF-8; the first colon ends the name."""
+    server.policy.http_auth = ("basic",)
+    server.users.add(user, password)
+    with connect(user, password) as client:
+        client.enroll(new_key(), SPEC)
+    assert posts(server) == [(401, "none"), (200, "basic")]
+    assert server.log()[-1]["user"] == user
+
+
 def test_rfc_7616_section_5_6_digest_is_preferred_to_basic(server, connect):
     server.policy.http_auth = ("basic", "digest")
     with connect() as client:

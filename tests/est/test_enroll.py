@@ -17,9 +17,11 @@ from device_sdk.client.est.csr_body import CsrBody
 from device_sdk.errors import (
     AuthenticationRequiredError,
     ConfigurationError,
+    EnrolmentPendingError,
     HttpStatusError,
     LocalProtocolError,
     RedirectRefusedError,
+    RemoteProtocolError,
 )
 from device_sdk.model.http import ConnectionFacts
 from device_sdk.model.secret import Secret
@@ -27,7 +29,7 @@ from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.wire.csrattrs import CsrAttributes
 from tests.est.answers import SPEC, bag, csr_of, issue, trusting
 from tests.est.pki import new_key
-from tests.est.scripted_server import http
+from tests.est.scripted_server import http, pkcs7
 
 USER = Credentials("dev", Secret("secret"))
 CHALLENGE = ("WWW-Authenticate", 'Basic realm="est"')
@@ -100,29 +102,50 @@ def test_est_91_est_93_tls_1_2_binding(ca, enroll):
     assert len(attribute.value) == 16
 
 
-def test_est_96_after_a_reconnect_the_csr_is_bound_to_the_new_connection(ca, enroll):
-    """The server closes after its 202; key and subject stay, the binding does not."""
+AGAIN = {
+    "202": (202, ("Retry-After", "2")),
+    "401": (401, CHALLENGE),
+    "307": (307, ("Location", "/.well-known/est/simpleenroll?again")),
+}
+
+
+@pytest.mark.parametrize("status", AGAIN)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_est_96_after_a_reconnect_the_csr_is_bound_to_the_new_connection(ca, enroll, status, version):
+    """The server closes after its 202, 401 or redirect; key and subject stay, the binding does not."""
+    code, header = AGAIN[status]
     enrolled, server = enroll(
-        simpleenroll=[
-            lambda seen: http(202, b"", ("Retry-After", "2"), ("Connection", "close"), then="close"),
-            issue(ca),
-        ],
-        options={"maximum": ssl.TLSVersion.TLSv1_2},
+        simpleenroll=[lambda seen: http(code, b"", header, ("Connection", "close"), then="close"), issue(ca)],
+        options={"maximum": version},
+        credentials=USER,
         wait_s=60,
+        **{"simpleenroll?again": issue(ca)},
     )
     first, second = (seen for seen in server.seen if seen.method == "POST")
     assert first.connection != second.connection
     requests = [x509.load_der_x509_csr(csr_of(seen)) for seen in (first, second)]
     assert requests[0].public_key() == requests[1].public_key() == enrolled.certificate.public_key()
-    for seen, csr in zip((first, second), requests, strict=True):
-        value = csr.attributes.get_attribute_for_oid(AttributeOID.CHALLENGE_PASSWORD).value
-        assert value == base64.b64encode(seen.tls_unique)
+    values = [csr.attributes.get_attribute_for_oid(AttributeOID.CHALLENGE_PASSWORD).value for csr in requests]
+    assert values[0] != values[1]
+    if version == ssl.TLSVersion.TLSv1_2:
+        assert values == [base64.b64encode(seen.tls_unique) for seen in (first, second)]
 
 
 def test_est_100_the_connection_of_a_bound_request_is_not_used_again(ca, serve):
     server = serve(cacerts=bag(ca.certificate), simpleenroll=issue(ca), options={"maximum": ssl.TLSVersion.TLSv1_2})
     with EstClient(server.url, trusting(ca)) as client:
         client.enroll(new_key(), SPEC)
+        client.enroll(new_key(), SPEC)
+    posts = [seen.connection for seen in server.seen if seen.method == "POST"]
+    assert posts == [1, 2]
+
+
+@pytest.mark.parametrize("refusal", [http(403), pkcs7(b"*"), http(202)], ids=["refused", "unreadable", "undecided"])
+def test_est_100_neither_is_that_of_a_request_without_a_certificate(ca, serve, refusal):
+    server = serve(cacerts=bag(ca.certificate), simpleenroll=[lambda _seen: refusal, issue(ca)])
+    with EstClient(server.url, trusting(ca)) as client:
+        with pytest.raises((HttpStatusError, RemoteProtocolError, EnrolmentPendingError)):
+            client.enroll(new_key(), SPEC)
         client.enroll(new_key(), SPEC)
     posts = [seen.connection for seen in server.seen if seen.method == "POST"]
     assert posts == [1, 2]

@@ -72,9 +72,11 @@ def test_one_enrolment_is_one_connection(est_server, connect, tmp_path):
     assert MAC.encode() in enrolled.certificate.public_bytes(Encoding.DER)
 
 
+@pytest.mark.parametrize("required", [True, False])
 @pytest.mark.parametrize(("version", "binding"), [("1.2", "tls-unique"), (None, "tls-exporter")])
-def test_est_91_est_98_the_server_sees_the_binding(est_server, connect, version, binding):
-    est_server.policy.require_binding = True
+def test_est_91_est_98_the_server_sees_the_binding(est_server, connect, version, binding, required):
+    """Whatever the CSR attributes say."""
+    est_server.policy.require_binding = required
     with connect(max_tls_version=version) as client:
         client.enroll(new_key(), SPEC)
     assert est_server.log()[-1]["binding"] == binding

@@ -185,6 +185,8 @@ def test_serial_number_is_not_doubled() -> None:
 
 def test_challenge_strings() -> None:
     """EST-93, EST-108: PrintableString where possible, else UTF8String; at most 255 characters, never empty."""
+    attributes, _ = csr_by_pyasn1(build_csr(ROUTER, P256, challenge_password="aZ09+/="))
+    assert attributes[oids.CHALLENGE_PASSWORD] == b"\x13\x07aZ09+/="
     attributes, _ = csr_by_pyasn1(build_csr(ROUTER, P256, challenge_password="ü*"))
     assert attributes[oids.CHALLENGE_PASSWORD] == b"\x0c\x03" + "ü*".encode()
     judged(build_csr(ROUTER, P256, challenge_password="a" * 255))

@@ -251,6 +251,21 @@ def test_est_179_a_server_cannot_ask_for_less_than_local_policy(est_server, conn
     assert {one["operation"] for one in est_server.log()} == {"cacerts", "csrattrs"}
 
 
+@pytest.mark.parametrize("form", [None, "draft-04", "rfc7030", "rfc8951", "rfc9908", "both"])
+def test_est_104_what_is_required_is_in_every_answer(est_server, connect, form) -> None:
+    """RFC 7894 section 4: for everybody, and for those who are told something of their own, in whatever form."""
+    policy = est_server.policy
+    policy.csrattrs = []
+    policy.require_binding = policy.list_identity_linking = policy.require_otp = True
+    policy.require_revocation_challenge = True
+    policy.demands = [Demand(form=form, key="ec-p384")] if form else []
+    with connect() as client:
+        for _ in range(2):
+            assert set(client.csrattrs().challenges) == {
+                oids.CHALLENGE_PASSWORD, oids.EST_IDENTITY_LINKING, oids.OTP_CHALLENGE, oids.REVOCATION_CHALLENGE,
+            }  # fmt: skip
+
+
 def challenged(**secrets: str) -> CsrSpec:
     return dataclasses.replace(SPEC, **{field: Secret(text.encode()) for field, text in secrets.items()})
 

@@ -343,13 +343,11 @@ class EstClient:
         self._body, renewal = body, renews is not None
         operation = Operation.SIMPLE_REENROLL if renewal else Operation.SIMPLE_ENROLL
         request = enroll_request(self._endpoint, body, renewal=renewal)
-        response = self._exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
-        answer = read_enrolment(response, self._clock.now())
+        with self._exchanges.one_use(body):
+            response = self._exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
+            answer = read_enrolment(response, self._clock.now())
         if isinstance(answer, Pending):  # not reached: `may_pend` waits or raises
             raise LocalProtocolError("a pending answer was not waited for")
-        if body.bound:
-            # One use per connection (RFC 9266 section 4.1, EST-100).
-            self._exchanges.close()
         ca = self._ca or self._cacerts(patience)
         url = self._endpoint.url(operation)
         return check_issued(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from math import ceil
 
 from device_sdk.client.est.clock import Clock
 from device_sdk.client.est.connections import Connections
+from device_sdk.client.est.csr_body import CsrBody
 from device_sdk.client.est.patience import Patience
 from device_sdk.errors import (
     AuthenticationRequiredError,
@@ -146,6 +148,15 @@ class Exchanges:
                     raise _undecided(response, pending)
                 return response
         raise AssertionError  # not reached: count() has no end
+
+    @contextmanager
+    def one_use(self, body: CsrBody) -> Iterator[None]:
+        """Close the connection a request was bound to, whatever became of it (RFC 9266 section 4.1, EST-100)."""
+        try:
+            yield
+        finally:
+            if body.bound:
+                self._connections.close()
 
     @property
     def client_authenticated(self) -> bool:

@@ -200,10 +200,8 @@ class FullCmc:
         shared: SharedSecret | None = None,
     ) -> FullCmcResult:
         transaction = self._begin(author, patience)
-        answer = transaction.send(controls, csr=csr, shared=shared)
-        if csr.bound:
-            # One use per connection (RFC 9266 section 4.1, EST-100).
-            self._service.exchanges.close()
+        with self._service.exchanges.one_use(csr):
+            answer = transaction.send(controls, csr=csr, shared=shared)
         return transaction.settle(answer, key, csr.csr)
 
 

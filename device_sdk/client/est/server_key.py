@@ -58,11 +58,9 @@ class ServerKeyGeneration:
             asked = asked.without_key_wishes()  # the server ignores the request's key and signature (EST-191)
         body = CsrBody(key, spec, asked, compatibility=service.compatibility, url=url)
         request = serverkeygen_request(service.endpoint, body)
-        response = service.exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
-        answer = read_server_key(response, service.clock.now())
-        if body.bound:
-            # One use per connection (RFC 9266 section 4.1, EST-100).
-            service.exchanges.close()
+        with service.exchanges.one_use(body):
+            response = service.exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
+            answer = read_server_key(response, service.clock.now())
         ca = service.ca(patience)
         judgement = Judgement(ca.anchors, ca.intermediates, service.clock.now(), url)
         return check_server_key(answer, body.csr, self._protection, judgement)

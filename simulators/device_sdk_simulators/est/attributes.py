@@ -19,7 +19,9 @@ Attributes: TypeAlias = dict[str, tuple[int, bytes]]
 CHALLENGE_PASSWORD = "1.2.840.113549.1.9.7"  # noqa: S105 - an object identifier
 EST_IDENTITY_LINKING = "1.2.840.113549.1.9.16.2.58"
 _IA5_STRING = 22
-_STRING_TAGS = (12, 19, 20, 22, 28, 30)
+# PrintableString and UTF8String must be read, the others of DirectoryString may (RFC 7894 section 3, EST-108)
+_ENCODINGS = {12: "utf-8", 19: "ascii", 20: "latin-1", 22: "ascii", 28: "utf-32-be", 30: "utf-16-be"}
+MAX_CHARACTERS = 255
 
 
 def read_attributes(csr: x509.CertificateSigningRequest) -> Attributes:
@@ -45,12 +47,21 @@ def bindings(attributes: Attributes) -> tuple[str, ...]:
     """Values of challengePassword and estIdentityLinking that are not empty (EST-94); HttpError 400."""
     values = []
     for oid in (CHALLENGE_PASSWORD, EST_IDENTITY_LINKING):
-        tag, value = attributes.get(oid, (19, b""))
-        if tag not in _STRING_TAGS or len(value) > 255:
-            raise HttpError(400, f"attribute {oid} is not a DirectoryString of at most 255 characters")
-        if value:
-            values.append(value.decode("latin-1"))
+        text = directory_string(*attributes.get(oid, (19, b"")))
+        if text is None:
+            raise HttpError(400, f"attribute {oid} is not a DirectoryString of at most {MAX_CHARACTERS} characters")
+        if text:
+            values.append(text)
     return tuple(values)
+
+
+def directory_string(tag: int, value: bytes) -> str | None:
+    """The text of a DirectoryString of at most 255 characters, or of an IA5String; None if it is something else."""
+    try:
+        text = value.decode(_ENCODINGS[tag])
+    except (KeyError, UnicodeDecodeError):
+        return None
+    return text if len(text) <= MAX_CHARACTERS else None
 
 
 def mac_address(attributes: Attributes, extensions: x509.Extensions) -> str | None:

@@ -35,6 +35,6 @@ def check_binding(
 def _which(value: str, expected: dict[str, bytes | None]) -> str | None:
     found = None
     for name, binding in expected.items():
-        if binding is not None and hmac.compare_digest(base64.b64encode(binding), value.encode("latin-1")):
+        if binding is not None and hmac.compare_digest(base64.b64encode(binding), value.encode()):
             found = name
     return found

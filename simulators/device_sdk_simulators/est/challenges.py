@@ -11,15 +11,13 @@ from collections.abc import Callable
 from cryptography import x509
 
 from device_sdk_simulators.database import Database
+from device_sdk_simulators.est.attributes import MAX_CHARACTERS, directory_string
 from device_sdk_simulators.est.csr import CertificationRequest
 from device_sdk_simulators.http.messages import HttpError
 from device_sdk_simulators.policy import Policy
 
 OTP_CHALLENGE = "1.2.840.113549.1.9.16.2.56"
 REVOCATION_CHALLENGE = "1.2.840.113549.1.9.16.2.57"
-# PrintableString and UTF8String must be read, the others of DirectoryString may (RFC 7894 section 3, EST-108)
-_ENCODINGS = {12: "utf-8", 19: "ascii", 20: "latin-1", 22: "ascii", 28: "utf-32-be", 30: "utf-16-be"}
-_MAX_CHARACTERS = 255
 
 
 def challenge(csr: x509.CertificateSigningRequest, oid: str) -> str | None:
@@ -27,12 +25,9 @@ def challenge(csr: x509.CertificateSigningRequest, oid: str) -> str | None:
     found = next((one for one in csr.attributes if one.oid.dotted_string == oid), None)
     if found is None:
         return None
-    try:
-        text = bytes(found.value).decode(_ENCODINGS[found._type])
-    except (KeyError, UnicodeDecodeError):
-        text = ""
-    if not 0 < len(text) <= _MAX_CHARACTERS:
-        raise HttpError(400, f"attribute {oid} is not a DirectoryString of 1 to {_MAX_CHARACTERS} characters")
+    text = directory_string(found._type, found.value)
+    if not text:
+        raise HttpError(400, f"attribute {oid} is not a DirectoryString of 1 to {MAX_CHARACTERS} characters")
     return text
 
 

@@ -16,8 +16,12 @@ CHALLENGE_PASSWORD = "1.2.840.113549.1.9.7"
 IDENTITY_LINKING = "1.2.840.113549.1.9.16.2.58"
 
 
+ENCODINGS = {_ASN1Type.BMPString: "utf-16-be", _ASN1Type.UniversalString: "utf-32-be"}
+
+
 def bound_csr(binding: bytes, oid: str = CHALLENGE_PASSWORD, tag=_ASN1Type.PrintableString) -> bytes:
-    return make_csr(attributes=[(oid, base64.b64encode(binding), tag)])
+    text = base64.b64encode(binding).decode().encode(ENCODINGS.get(tag, "ascii"))
+    return make_csr(attributes=[(oid, text, tag)])
 
 
 def enrol(server, connection, csr: bytes) -> int:
@@ -28,7 +32,13 @@ def enrol(server, connection, csr: bytes) -> int:
 
 
 @pytest.mark.parametrize("oid", [CHALLENGE_PASSWORD, IDENTITY_LINKING])
-@pytest.mark.parametrize("tag", [_ASN1Type.PrintableString, _ASN1Type.UTF8String])
+@pytest.mark.parametrize(
+    "tag",
+    [
+        _ASN1Type.PrintableString, _ASN1Type.UTF8String, _ASN1Type.T61String, _ASN1Type.IA5String,
+        _ASN1Type.UniversalString, _ASN1Type.BMPString,
+    ],
+)  # fmt: skip
 def test_tls_unique_of_this_connection_est_90_est_93_est_108(server, connect, oid, tag):
     connection = connect(maximum="1.2")
     assert enrol(server, connection, bound_csr(connection.sock.get_channel_binding("tls-unique"), oid, tag)) == 200

@@ -96,7 +96,7 @@ def test_a_right_answer_enrols_est_83_est_86(server, algorithm):
     assert server.log()[-1]["user"] == "device"
 
 
-def test_challenges_are_in_order_and_quoted_as_rfc_7616_section_3_3_says(server):
+def test_est_87_challenges_are_in_order_and_quoted_as_rfc_7616_section_3_3_says(server):
     response = enrol(server, None)
     texts = [value for name, value in response.headers if name == "WWW-Authenticate"]
     assert [re.sub(r'nonce="[^"]+"|opaque="[^"]+"', "", text) for text in texts] == [
@@ -149,7 +149,7 @@ def test_quoted_and_unquoted_parameters_est_87(server, changes):
     assert status(server, header) == 200, header
 
 
-def test_algorithm_absent_is_md5(server):
+def test_est_86_algorithm_absent_is_md5(server):
     """RFC 7616 section 3.3; the samples of both EST documents."""
     challenge = fresh(server, "MD5")
     assert status(server, answer(server, challenge, algorithm=None)) == 200
@@ -183,6 +183,7 @@ def test_improper_answers_are_400_est_86(server, changes):
     """RFC 7616 section 3.4: a 4xx for improper or missing parameters; section 3.4.6: 400 for another uri."""
     response = enrol(server, answer(server, fresh(server), **changes))
     assert (response.status, response.body[:6]) == (400, b"Digest"), response.body
+    assert server.est.register.entries() == []
 
 
 def test_two_authorizations_are_one_too_many(server):
@@ -203,11 +204,12 @@ def test_two_authorizations_are_one_too_many(server):
         {"method": "GET"},
     ],
 )
-def test_wrong_answers_are_401_and_never_stale(server, changes):
+def test_est_86_wrong_answers_are_401_and_never_stale(server, changes):
     response = enrol(server, answer(server, fresh(server), **changes))
     assert (response.status, is_stale(response), response.body) == (401, False, b"")
     assert len(challenges(response)) == 2
     assert not [name for name, _ in response.headers if name == "Authentication-Info"]
+    assert server.est.register.entries() == []
 
 
 def test_empty_user_est_85(server):
@@ -241,8 +243,10 @@ def test_one_nonce_is_for_one_post_est_88(server):
     challenge = fresh(server)
     header = answer(server, challenge)
     assert status(server, header) == 200
+    before = server.est.register.entries()
     assert is_stale(enrol(server, header))
     assert is_stale(enrol(server, answer(server, challenge, nc="00000002")))
+    assert server.est.register.entries() == before
 
 
 def test_the_next_nonce_comes_with_the_answer_and_the_server_proves_itself(server):
@@ -319,6 +323,12 @@ def test_what_is_remembered_is_bounded(nonces):
     assert not nonces.use(waiting, 1, once=True), "forgotten together with the others: stale, not reusable"
     assert nonces.use(nonces.new(), 1, once=True)
     assert len(nonces._used) < 10
+
+
+def test_nonces_of_one_moment_differ_est_88():
+    """Random bytes are in them, not the time alone as in the samples of RFC 7030."""
+    standing = Nonces(lambda: datetime(2026, 1, 1, tzinfo=UTC), lambda: timedelta(minutes=5))
+    assert len({standing.new() for _ in range(50)}) == 50
 
 
 def test_nonces_from_the_future_are_stale(nonces):
