@@ -1,15 +1,25 @@
 """One connection for a whole conversation, made again when it must be; and sessions resumed (EST-12, EST-57, EST-96)."""
 
+import contextlib
+import datetime as dt
 import socket
 import ssl
 import struct
 import threading
+import time
 
 import pytest
 
-from device_sdk.errors import DeviceSdkError, TransportError, TransportTimeoutError, TruncatedResponseError
+from device_sdk.errors import (
+    DeviceSdkError,
+    ServerNotTrustedError,
+    TransportError,
+    TransportTimeoutError,
+    TruncatedResponseError,
+)
 from device_sdk.transports.base import Timeouts
 from tests.transports.conftest import get, post
+from tests.transports.pki import now
 from tests.transports.servers import OK, Server, answering, keep_answering, server_context
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
@@ -225,7 +235,7 @@ def test_resumption_spares_the_key(version, ca, serve, connect, identity):
 
 
 def test_no_resumption_without_extended_master_secret(serve, connect):
-    """RFC 7627: without it a resumed session proves nothing about its first handshake; nor is there an exporter."""
+    """EST-57, RFC 7627: without it a resumed session proves nothing about its first handshake; nor is there an exporter."""
     server = serve(answering(CLOSING), version=ssl.TLSVersion.TLSv1_2)
     server.context.options |= 1  # SSL_OP_NO_EXTENDED_MASTER_SECRET
     transport = connect(server)
@@ -236,8 +246,27 @@ def test_no_resumption_without_extended_master_secret(serve, connect):
     assert not any(seen.reused for seen in server.connections)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("version", VERSIONS)
+def test_est_52_est_57_a_session_does_not_outlive_the_certificate(version, ca, serve, connect):
+    """A resumed handshake verifies nothing, so the certificate of its first one is looked at again; no request is sent."""
+    for life_s in (2, 8, 32):  # a busy machine may take longer for the first connection
+        end = now() + dt.timedelta(seconds=life_s)
+        server = serve(answering(CLOSING), version=version, pair=ca.issue("127.0.0.1", end=end))
+        transport = connect(server)
+        with contextlib.suppress(ServerNotTrustedError):
+            transport.send(get())
+            break
+    assert len(server.requests) == 1
+    while dt.datetime.now(dt.UTC) <= end:
+        time.sleep(0.1)
+    with pytest.raises(ServerNotTrustedError, match="expired"):
+        transport.send(get())
+    assert len(server.requests) == 1
+
+
 def test_session_of_one_host_is_none_of_another(ca, good, trust, tmp_path):
-    """A session that somebody else's connection left is not enough to be authorized."""
+    """EST-57, EST-61: a session that somebody else's connection left is not enough to be authorized."""
     from device_sdk.errors import ServerNotAuthorizedError
     from device_sdk.transports.https import client_ssl_context
 
