@@ -56,6 +56,9 @@ class OutputFile:
 
     Raises:
         ConfigurationError: on construction or `write`; an existing file there is unchanged.
+
+    Attributes:
+        is_regular: it is a file, not a device or a pipe, nor nothing.
     """
 
     def __init__(self, path: str | None, *, mode: int = 0o644) -> None:
@@ -63,15 +66,16 @@ class OutputFile:
         self._mode = mode
         self._temporary: str | None = None
         self._descriptor: int | None = None
+        self.is_regular = False
         if path is None:
             return
         try:
             self._target = _followed(path)
-            self._direct = _is_special(Path(path))
-            if self._direct:
-                self._descriptor = _open_special(path)
-            else:
+            self.is_regular = not _is_special(Path(path))
+            if self.is_regular:
                 self._reserve()
+            else:
+                self._descriptor = _open_special(path)
         except OSError as error:
             self._discard()
             raise self._failure(error) from error

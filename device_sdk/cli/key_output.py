@@ -6,14 +6,18 @@ import re
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from device_sdk.cli.files import OutputFile, write_file
+from device_sdk.cli.files import OutputFile, read_file, write_file
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings
-from device_sdk.errors import ConfigurationError, KeyExistsError, KeyStoreError
+from device_sdk.errors import ConfigurationError, KeyExistsError, KeyNotFoundError, KeyStoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptography import x509
+
     from device_sdk.model.secret import Secret
 
 RESCUE_NAME = "device-sdk-rescued-key.pem"
@@ -42,13 +46,46 @@ class KeyOutput:
     def __init__(self, place: str, rescue: str | None, settings: Settings) -> None:
         self._uri = place if _URI.match(place) else None
         self._settings = settings
-        self._path = place if self._uri is None else rescue or RESCUE_NAME
+        self._path = self.file_of(place, rescue)
         if self._uri is None and rescue is not None:
             raise ConfigurationError("--rescue is for keys that go to a keystore", hint="leave it out")
         _require_free(self._path, rescued=self._uri is not None)
         if self._uri is not None:
             self._require_room(self._uri)
         self._file = OutputFile(self._path, mode=_MODE)
+
+    @staticmethod
+    def file_of(place: str, rescue: str | None) -> str:
+        """The file that belongs to a place: itself, or the rescue file."""
+        return (rescue or RESCUE_NAME) if _URI.match(place) else place
+
+    @staticmethod
+    def stored(
+        place: str, chain: Sequence[x509.Certificate], certificates: bytes, settings: Settings
+    ) -> dict[str, str] | None:
+        """Where the key of a certificate is, as `store` says it; None if there is none, or another one.
+
+        Args:
+            place: as above.
+            chain: the certificate first.
+            certificates: the same as it was given to `store`.
+            settings: where the keystore's PIN is.
+
+        Raises:
+            ConfigurationError: the file cannot be read.
+            UriError, KeyStoreError: the keystore cannot be used.
+        """
+        if not _URI.match(place):
+            there = Path(place).is_file() and read_file(place).endswith(certificates)
+            return {"key_file": place} if there else None
+        from device_sdk.keystores import registry
+
+        try:
+            opened: Any = registry.open_key(place, pin=pin_provider(settings), allow_imported=True)
+        except KeyNotFoundError:
+            return None
+        with opened as key:
+            return {"key_uri": key.info.uri} if key.public_key() == chain[0].public_key() else None
 
     def store(self, private_key: Secret, certificates: bytes) -> dict[str, str]:
         """Put the key there; says where it is, for the result.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from device_sdk.cli import inputs, waiting
 from device_sdk.cli.delivery import deliver, keeping_early
 from device_sdk.cli.files import OutputFile, read_file
+from device_sdk.cli.half_done import HalfDone
 from device_sdk.cli.key_output import RESCUE_NAME, KeyOutput
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import certificates_from, describe, pem_of
@@ -54,68 +55,112 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+
+    _check(options)
+    with ExitStack() as opened:
+        file = opened.enter_context(OutputFile(options.out))
+        half_done = opened.enter_context(HalfDone(options.key_out, options.rescue, file))
+        earlier = half_done.resume(settings)
+        if earlier is not None:
+            return _finish(*earlier, half_done, file, out)
+        place = opened.enter_context(KeyOutput(options.key_out, options.rescue, settings))
+        try:
+            generated = _generated(options, settings, opened, out)
+        except ClockError as error:
+            return _store_early(error, place, half_done, file, out)
+        return _store(generated, place, half_done, file, out)
+
+
+def _generated(options: argparse.Namespace, settings: Settings, opened: ExitStack, out: Output) -> ServerKey:
     from device_sdk.cli.commands import est
     from device_sdk.model.keys import KeyType
 
-    _check(options)
     kind = settings.text("key.type")
-    with ExitStack() as opened:
-        protection = _protection(options, settings, opened)
-        identity = _identity(options, settings, opened)
-        file = opened.enter_context(OutputFile(options.out))
-        place = opened.enter_context(KeyOutput(options.key_out, options.rescue, settings))
-        signer = None
-        if identity is None and settings.source("key.uri") is Source.FLAG:
-            signer = inputs.open_key(settings.require("key.uri"), settings, opened)
-        client = opened.enter_context(est._client(settings, out, identity))
-        try:
-            generated = client.serverkeygen(
-                est._enrolment_spec(settings, identity, change_name=False),
-                signer,
-                decrypt=protection,
-                allow_clear=options.allow_clear,
-                key_type=KeyType(kind) if kind else None,
-                wait_s=inputs.wait(settings),
-                progress=waiting.patience(out),
-            )
-        except ClockError as error:
-            return _store_early(error, place, file, out)
-        return _store(generated, place, file, out)
+    protection = _protection(options, settings, opened)
+    identity = _identity(options, settings, opened)
+    signer = None
+    if identity is None and settings.source("key.uri") is Source.FLAG:
+        signer = inputs.open_key(settings.require("key.uri"), settings, opened)
+    client = opened.enter_context(est._client(settings, out, identity))
+    return client.serverkeygen(
+        est._enrolment_spec(settings, identity, change_name=False),
+        signer,
+        decrypt=protection,
+        allow_clear=options.allow_clear,
+        key_type=KeyType(kind) if kind else None,
+        wait_s=inputs.wait(settings),
+        progress=waiting.patience(out),
+    )
 
 
-def _store(generated: ServerKey, place: KeyOutput, file: OutputFile, out: Output) -> int:
+def _store(generated: ServerKey, place: KeyOutput, half_done: HalfDone, file: OutputFile, out: Output) -> int:
     """The key first; the certificate is delivered whatever became of it."""
     for note in generated.differences:
         out.say(f"note: {note}")
     pem = pem_of(generated.chain)
     data = {"certificate": describe(generated.certificate), "pem": pem.decode(), "notes": list(generated.differences)}
+    half_done.begin(pem, out)
     try:
         data |= place.store(generated.private_key, pem)
     except (KeyStoreError, ConfigurationError) as error:
-        return _not_stored(error, pem, data, file, out)
-    return deliver(file, pem, data, out)
+        return _not_stored(error, pem, data, half_done, file, out)
+    code = deliver(file, pem, data, out)
+    half_done.end()
+    return code
 
 
-def _store_early(early: ClockError, place: KeyOutput, file: OutputFile, out: Output) -> int:
+def _store_early(early: ClockError, place: KeyOutput, half_done: HalfDone, file: OutputFile, out: Output) -> int:
     """A key whose certificate is not valid yet cannot be asked for again: both go where they would have gone."""
     from device_sdk.model.secret import Secret
 
     if early.pem is None or not isinstance(early.private_key, Secret):
         raise early
+    half_done.begin(early.pem.encode(), out)
     try:
         where = place.store(early.private_key, early.pem.encode())
     except (KeyStoreError, ConfigurationError) as error:
-        return _not_stored(error, early.pem.encode(), {"pem": early.pem}, file, out)
+        return _not_stored(error, early.pem.encode(), {"pem": early.pem}, half_done, file, out)
+    _deliver_early(early, where, half_done, file, out)
+
+
+def _deliver_early(
+    early: ClockError, where: dict[str, str], half_done: HalfDone, file: OutputFile, out: Output
+) -> NoReturn:
     try:
         with keeping_early(file, out):
             raise early
     except ClockError:
+        half_done.end()
         early.hint = f"the private key is in {', '.join(where.values())}, {early.hint}"
         raise
 
 
+def _finish(pem: bytes, where: dict[str, str], half_done: HalfDone, file: OutputFile, out: Output) -> int:
+    """What an earlier run had left to do: the certificate, whose key is stored."""
+    from datetime import UTC, datetime
+
+    from device_sdk.protocols.est.issued import check_not_before
+
+    chain = certificates_from(pem, "")
+    try:
+        check_not_before(chain, datetime.now(UTC))
+    except ClockError as early:
+        _deliver_early(early, where, half_done, file, out)
+    notes = ["key and certificate came with an earlier run of this command, which did not end"]
+    out.say(f"note: {notes[0]}")
+    data = {"certificate": describe(chain[0]), "pem": pem.decode(), "notes": notes} | where
+    code = deliver(file, pem, data, out)
+    half_done.end()
+    return code
+
+
 def _not_stored(
-    error: KeyStoreError | ConfigurationError, pem: bytes, data: dict[str, Any], file: OutputFile, out: Output
+    error: KeyStoreError | ConfigurationError,
+    pem: bytes,
+    data: dict[str, Any],
+    half_done: HalfDone,
+    file: OutputFile,
+    out: Output,
 ) -> int:
     """The certificate is delivered all the same; gives the exit code."""
     if file.path:
@@ -124,6 +169,7 @@ def _not_stored(
     elif not out.as_json:
         out.content(pem)
     out.error(error, data)
+    half_done.end()
     return error.exit_code
 
 

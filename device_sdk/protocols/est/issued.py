@@ -85,7 +85,7 @@ def check_issued(  # noqa: PLR0913  # every argument but the first five has a de
         raise CertificateMismatchError(f"{at}the issued certificate is itself a trust anchor", url=url)
     anchor = path[-1]
     chain = path[:-1] if is_self_signed(anchor) else path
-    _check_not_before(chain, now, at)
+    check_not_before(chain, now, at)
     return Enrolled(certificate, chain, anchor, tuple(_differences(certificate, csr, new_name)))
 
 
@@ -118,7 +118,17 @@ def _for_key(
     return max(matching, key=lambda one: one.not_valid_before_utc)
 
 
-def _check_not_before(chain: Sequence[x509.Certificate], now: datetime, at: str) -> None:
+def check_not_before(chain: Sequence[x509.Certificate], now: datetime, at: str = "") -> None:
+    """Refuse a certificate that is not valid yet, by more than clocks differ.
+
+    Args:
+        chain: the certificate first.
+        now: the present, with a time zone.
+        at: in front of the message.
+
+    Raises:
+        ClockError: it has the chain.
+    """
     not_before = chain[0].not_valid_before_utc
     if not_before - now > CLOCK_ALLOWANCE:
         shown = {"now": f"{now:%Y-%m-%dT%H:%M:%SZ}", "not_before": f"{not_before:%Y-%m-%dT%H:%M:%SZ}"}
