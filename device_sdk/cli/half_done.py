@@ -20,11 +20,11 @@ _ENDING = ".unfinished"
 
 
 class HalfDone:
-    """The certificates, in a file beside their destination while the key is stored. A context manager.
+    """The certificates, in a file beside their destination while the key is stored.
 
     The file is there before the key is, and goes when the certificates have arrived. Whoever finds it finds out by the key
     whether that was stored, too: the command is finished without asking the server for another one. The key itself is never
-    in it. There is room for it before the server is asked.
+    in it. As a context manager it sees to it that there is room for the file before the server is asked.
 
     Args:
         place: where the key goes, a file or a key URI.
@@ -32,7 +32,7 @@ class HalfDone:
         destination: where the certificates go.
 
     Raises:
-        ConfigurationError: the file cannot be made.
+        ConfigurationError: on entering: the file cannot be made.
     """
 
     def __init__(self, place: str, rescue: str | None, destination: OutputFile) -> None:
@@ -40,7 +40,7 @@ class HalfDone:
         self._path = (beside or KeyOutput.file_of(place, rescue)) + _ENDING
         self._place = place
         self._head = f"certificates for the key {place}\n".encode()
-        self._file = OutputFile(self._path)
+        self._file = OutputFile(None)
 
     def resume(self, settings: Settings) -> tuple[bytes, dict[str, str]] | None:
         """What an earlier run left: the certificates, PEM, and where the key is; None if there is nothing, or no key.
@@ -75,6 +75,7 @@ class HalfDone:
             Path(self._path).unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
+        self._file = OutputFile(self._path)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:

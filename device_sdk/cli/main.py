@@ -67,18 +67,19 @@ def main(arguments: list[str] | None = None) -> int:
     if words == ["--version"]:
         print(f"device-sdk {__version__}")
         return 0
+    from device_sdk.cli import interrupt
     from device_sdk.cli.output import Output, abandon
 
     if arguments is None:
-        from device_sdk.cli.interrupt import never_lose
-
-        never_lose()
+        interrupt.never_lose()
     out = Output(as_json="--json" in words)
     try:
         return _run(words, out)
     except SystemExit as stop:  # --help and --version
         return int(stop.code or 0)
     except KeyboardInterrupt:
+        if arguments is None:
+            interrupt.arrived()
         out.failure("interrupted", {"code": "interrupted", "message": "interrupted", "hint": None})
         return 130
     except BrokenPipeError:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from device_sdk_simulators.softhsm import SoftHsm
 
 from tests.cli.conftest import COMMAND, Done, Lab
 
@@ -46,6 +47,20 @@ try:
     time.sleep(60)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
+"""
+
+AT_CALLBACK = """
+import os, signal, sys
+left = int(os.environ.get("CALLBACK", "0"))
+
+def hook(frame, event, arg):
+    global left
+    if event == "call" and frame.f_code.co_name == "guarded":
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.setprofile(hook)
 """
 
 
@@ -112,6 +127,24 @@ def test_interrupts_that_python_would_forget(how: str) -> None:
     )
     assert done.stdout.splitlines()[-1] == "interrupted", done
     assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_interrupted_before_a_callback_of_openssl(lab: Lab, token: SoftHsm, tmp_path: Path) -> None:
+    """The first steps of a callback in Python, where signals that came during a handshake arrive, and nothing can catch them."""
+    lab.cli.ok(*lab.enroll_words(token.uri_of("key")))
+    (tmp_path / "sitecustomize.py").write_text(AT_CALLBACK)
+    words = ("renew", "--state", lab.state)
+    codes = set()
+    for number in range(1, 1000, 13):
+        done = lab.cli(*words, env={"PYTHONPATH": str(tmp_path), "CALLBACK": str(number)})
+        codes.add(done.code)
+        if done.code == 0:
+            break
+        assert (done.code, done.err) == (130, "device-sdk: interrupted\n"), number
+    assert codes == {0, 130}
+    lab.cli.ok(*words)
+    assert "FAIL" not in lab.cli.ok("doctor", "--state", lab.state, "--online").out
 
 
 def test_interrupts_that_are_ignored_stay_so() -> None:

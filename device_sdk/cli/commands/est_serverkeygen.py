@@ -59,11 +59,12 @@ def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     _check(options)
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
-        half_done = opened.enter_context(HalfDone(options.key_out, options.rescue, file))
+        half_done = HalfDone(options.key_out, options.rescue, file)
         earlier = half_done.resume(settings)
         if earlier is not None:
             return _finish(*earlier, half_done, file, out)
         place = opened.enter_context(KeyOutput(options.key_out, options.rescue, settings))
+        opened.enter_context(half_done)
         try:
             generated = _generated(options, settings, opened, out)
         except ClockError as error:

@@ -33,10 +33,14 @@ class _Installation:
             # Only a connection with a key of its own pays for loading the provider.
             from device_sdk.transports.openssl_provider import provider, self_test
 
+            failures.take()
             try:
                 provider.install(library())
+                failures.raise_interrupt()
                 self_test.run(_load)
+                failures.raise_interrupt()
             except TlsKeyUnavailableError as exc:
+                failures.raise_interrupt()  # which says nothing about the provider
                 self._error = exc
                 raise
             self._done = True
@@ -74,9 +78,7 @@ def raising_key_errors() -> Iterator[None]:
         if isinstance(error, DeviceSdkError) or not isinstance(error, Exception):
             raise error  # noqa: B904  # `from` would replace the cause it came with
         raise TlsError(f"the client key did not sign: {type(error).__name__}: {error}") from error
-    error = failures.take()
-    if error is not None and not isinstance(error, Exception):
-        raise error
+    failures.raise_interrupt()
 
 
 class KeySocket(ssl.SSLSocket):

@@ -22,3 +22,10 @@ def take() -> BaseException | None:
     """What happened in this thread's callbacks since the last call, or None."""
     error, _last.error = _last.error, None
     return error
+
+
+def raise_interrupt() -> None:
+    """Raise what was remembered if it is no error, but an interrupt or the like; forget an error."""
+    error = take()
+    if error is not None and not isinstance(error, Exception):
+        raise error
