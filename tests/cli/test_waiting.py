@@ -205,7 +205,7 @@ def test_origins_that_cannot_be_allowed(wrong: str, lab: Lab) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", 7), ("no\n", 7)])
 def test_a_person_is_asked(answer: str, code: int, lab: Lab, tmp_path: Path, terminal: Callable[..., Terminal]) -> None:
-    """With a certificate for TLS, which goes along; a password would not."""
+    """EST-29, with a certificate for TLS, which goes along; a password would not."""
     key = lab.key()
     pair = lab.certificate(tmp_path / "c.pem", key)
     origin = lab.server.url.replace("localhost", "127.0.0.1")

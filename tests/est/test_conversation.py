@@ -159,6 +159,7 @@ def test_est_28_est_29_est_31_anything_else_is_refused(location, method):
 
 
 def test_section_11_303_after_post():
+    """EST-31."""
     with pytest.raises(RedirectRefusedError, match="303"):
         conversation().answer(answer(303, ("Location", "/x")))
     assert conversation("GET").answer(answer(303, ("Location", "/x"))).target == "/x"

@@ -36,6 +36,7 @@ CHALLENGE = ("WWW-Authenticate", 'Basic realm="est"')
 
 
 def test_est_131_est_170_one_enrolment_is_three_requests_on_one_connection(ca, enroll):
+    """EST-04: the CA bag is read, a Simple PKI Request written, its answer read."""
     enrolled, server = enroll(simpleenroll=issue(ca))
     assert server.lines == [
         "GET /.well-known/est/cacerts",
@@ -50,6 +51,7 @@ def test_est_131_est_170_one_enrolment_is_three_requests_on_one_connection(ca, e
 
 
 def test_est_35_est_41_what_is_sent(ca, enroll):
+    """EST-15 besides: nothing is expected before the body."""
     _, server = enroll(simpleenroll=issue(ca))
     post = server.seen[-1]
     lines = post.body.split(b"\n")
@@ -112,7 +114,7 @@ AGAIN = {
 @pytest.mark.parametrize("status", AGAIN)
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
 def test_est_96_after_a_reconnect_the_csr_is_bound_to_the_new_connection(ca, enroll, status, version):
-    """The server closes after its 202, 401 or redirect; key and subject stay, the binding does not."""
+    """EST-30, EST-96: the server closes after its 202, 401 or redirect; key and subject stay, the binding does not."""
     code, header = AGAIN[status]
     enrolled, server = enroll(
         simpleenroll=[lambda seen: http(code, b"", header, ("Connection", "close"), then="close"), issue(ca)],
@@ -132,6 +134,7 @@ def test_est_96_after_a_reconnect_the_csr_is_bound_to_the_new_connection(ca, enr
 
 
 def test_est_100_the_connection_of_a_bound_request_is_not_used_again(ca, serve):
+    """EST-12: the client decides when a connection has carried enough."""
     server = serve(cacerts=bag(ca.certificate), simpleenroll=issue(ca), options={"maximum": ssl.TLSVersion.TLSv1_2})
     with EstClient(server.url, trusting(ca)) as client:
         client.enroll(new_key(), SPEC)
@@ -152,6 +155,7 @@ def test_est_100_neither_is_that_of_a_request_without_a_certificate(ca, serve, r
 
 
 def test_est_83_basic_after_the_challenge_with_the_same_csr(ca, enroll):
+    """EST-22: a client without a certificate."""
     enrolled, server = enroll(simpleenroll=[lambda seen: http(401, b"", CHALLENGE), issue(ca)], credentials=USER)
     first, second = (seen for seen in server.seen if seen.method == "POST")
     assert first.header("Authorization") is None

@@ -67,6 +67,7 @@ def test_est_206_certificates_only_is_a_success(ca, ask):
 
 
 def test_est_206_full_pki_response(ask, other_side):
+    """EST-05."""
     result = ask(other_side.says(Status(0, (1,), "welcome")))
     assert [(one.status_name, one.text) for one in result.statuses] == [("success", "welcome")]
     assert result.enrolled.chain == (result.enrolled.certificate,)

@@ -83,6 +83,7 @@ def test_est_91_est_98_the_server_sees_the_binding(est_server, connect, version,
 
 
 def test_bootstrap_then_enrol_then_renew_over_tls_with_the_new_certificate(est_server, connect):
+    """EST-24: one port for clients with and without a certificate."""
     ca = bootstrap(est_server.url, [parse_pin("sha256:" + est_server.ca_sha256)])
     credentials = Credentials(est_server.user, Secret(est_server.password))
     key, next_key = new_key(), new_key()
@@ -160,7 +161,7 @@ def test_est_06_label(est_server, connect):
 
 
 def test_est_173_csr_attributes_are_typed(est_server, connect):
-    """Every kind of wish comes out under its own name, and what nobody knows is kept."""
+    """EST-05: every kind of wish comes out under its own name, and what nobody knows is kept."""
     challenge, unknown = "1.2.840.113549.1.9.7", "2.999.7"
     mac, sha384, rsa_key = "1.3.6.1.1.1.1.22", "1.2.840.10045.4.3.3", "1.2.840.113549.1.1.1"
     p384 = bytes.fromhex("3012 0607 2a8648ce3d0201 3107 0605 2b81040022")

@@ -52,7 +52,7 @@ def in_own_network(script, tmp_path):
 
 
 def test_a_silent_name_server_costs_no_more_than_the_time_to_connect(tmp_path):
-    """Several at once share one thread, and the process ends without waiting for it."""
+    """EST-16: several at once share one thread, and the process ends without waiting for it."""
     begin = time.monotonic()
     found = in_own_network(
         """

@@ -41,6 +41,7 @@ def chunked(*chunks):
     ],
 )
 def test_ways_to_say_hello(answer, serve, connect):
+    """EST-13, EST-14."""
     response = connect(serve(answering(answer))).send(get())
     assert (response.status_code, response.body) == (200, b"hello")
 
@@ -135,6 +136,7 @@ def test_close_delimited_without_close_notify_is_truncated(serve, connect):
     ],
 )
 def test_too_large(answer, serve, connect):
+    """EST-16."""
     with pytest.raises(ResponseTooLargeError) as caught:
         connect(serve(answering(answer))).send(get(limit_bytes=1000))
     assert caught.value.limit_bytes == 1000
@@ -209,6 +211,7 @@ def test_text_of_an_error_that_breaks_off(serve, connect):
     ],
 )
 def test_not_http_as_it_should_be(answer, serve, connect):
+    """EST-16 among others: a hundred header fields."""
     server = serve(answering(answer))
     with pytest.raises((RemoteProtocolError, TruncatedResponseError), match=server.url):
         connect(server).send(get())

@@ -48,6 +48,7 @@ class Builder:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_one_connection_for_a_conversation(version, serve, connect):
+    """EST-12."""
     server = serve(version=version)
     transport = connect(server)
     build = Builder()

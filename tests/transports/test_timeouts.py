@@ -99,7 +99,7 @@ def test_server_that_drips_its_handshake(connect):
 
 
 def test_time_to_connect_holds_for_the_whole_handshake(serve, connect):
-    """A server that sends its part of the handshake byte by byte, each in time (slow loris)."""
+    """EST-16: a server that sends its part of the handshake byte by byte, each in time (slow loris)."""
 
     def script(connection):
         connection.request()

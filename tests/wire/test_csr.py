@@ -177,6 +177,7 @@ def test_the_subject_of_an_older_certificate_is_kept_byte_for_byte() -> None:
 
 
 def test_serial_number_is_not_doubled() -> None:
+    """EST-32."""
     spec = CsrSpec(parse_dn("CN=a,serialNumber=mine"), device=DeviceAttributes(serial_number="theirs"))
     assert "theirs" not in judged(build_csr(spec, P256))
     alone = CsrSpec(x509.Name([]), device=DeviceAttributes(serial_number="42"))

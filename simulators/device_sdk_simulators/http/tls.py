@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL, crypto
 
 from device_sdk_simulators.http.messages import TlsFacts
+from device_sdk_simulators.http.peer_chains import PeerChains
 
 ServerKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -71,11 +72,12 @@ class CertificateTls:
 
     Args:
         context: the listener's.
+        chains: what the clients of that context sent along with their certificates.
         sock: the accepted socket.
     """
 
-    def __init__(self, context: SSL.Context, sock: socket.socket) -> None:
-        self._connection = SSL.Connection(context, sock)
+    def __init__(self, context: SSL.Context, chains: PeerChains, sock: socket.socket) -> None:
+        self._connection, self._chains = SSL.Connection(context, sock), chains
         self.recv = self._connection.recv
         self.sendall = self._connection.sendall
         self.shutdown = self._connection.shutdown
@@ -84,13 +86,13 @@ class CertificateTls:
         """See ServerTls."""
         self._connection.set_accept_state()
         self._connection.do_handshake()
-        return connection_facts(self._connection)
+        return connection_facts(self._connection, self._chains)
 
 
 def certificate_tls(settings: TlsSettings) -> Accept:
     """What a listener with a server certificate needs; all its connections share a context."""
-    context = make_context(settings)
-    return lambda sock: CertificateTls(context, sock)
+    context, chains = make_context(settings), PeerChains()
+    return lambda sock: CertificateTls(context, chains, sock)
 
 
 def make_context(settings: TlsSettings) -> SSL.Context:
@@ -138,13 +140,13 @@ def _verify(_connection: SSL.Connection, _certificate: crypto.X509, error: int, 
     return bool(good) or error in _EXPIRED_OR_NOT_YET_VALID
 
 
-def connection_facts(connection: SSL.Connection) -> TlsFacts:
-    """What the handshake that has just ended established."""
+def connection_facts(connection: SSL.Connection, chains: PeerChains) -> TlsFacts:
+    """What the handshake that has just ended established; ConnectionEnded if a resumed one cannot be judged."""
+    resumed = _resumed(connection)
     leaf = connection.get_peer_certificate(as_cryptography=True)
     rest = connection.get_peer_cert_chain(as_cryptography=True) or []
-    chain = () if leaf is None else (leaf, *(certificate for certificate in rest if certificate != leaf))
+    chain = () if leaf is None else chains.whole(leaf, rest, resumed=resumed)
     version = connection.get_protocol_version_name()
-    resumed = _resumed(connection)
     # RFC 5929 section 3.1: the first Finished of the handshake is the client's, in a resumed one the server's
     first_finished = connection.get_finished() if resumed else connection.get_peer_finished()
     return TlsFacts(

@@ -58,6 +58,7 @@ def test_passwords_are_kept_as_scrypt(server):
 
 
 def test_renewal_by_tls_certificate_est_150(server, certificate, key):
+    """EST-20."""
     for new_key in (key, ec.generate_private_key(ec.SECP384R1())):
         csr = make_csr(new_key, extensions=[(SAN, True)])
         response = post(server, csr, operation="simplereenroll", client=certificate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from device_sdk_simulators.ca.tls import TlsProfile
+from device_sdk_simulators.http import peer_chains
 from device_sdk_simulators.server import ReferenceServer
 
 from tests.simulators.server.support import EST, certificates_in, client_context, make_csr, name, post
@@ -157,24 +159,41 @@ def scene(server: ReferenceServer) -> Scene:
     return Scene(server, maker)
 
 
-@pytest.fixture
-def enrol(scene: Scene, tmp_path: Path) -> Callable[[Sequence[x509.Certificate]], bytes]:
-    """The answer to an enrolment over a connection on which this chain is shown; nothing if TLS ends it."""
+class Visitor:
+    """Shows one chain on all its connections, and offers the TLS session of the one before."""
 
-    def run(chain: Sequence[x509.Certificate]) -> bytes:
+    def __init__(self, scene: Scene, directory: Path, chain: Sequence[x509.Certificate], version: str | None) -> None:
         pem = b"".join(one.public_bytes(Encoding.PEM) for one in chain)
         pem += scene.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        (tmp_path / "client.pem").write_bytes(pem)
-        context = client_context(scene.server, certificate=tmp_path / "client.pem")
+        (directory / "client.pem").write_bytes(pem)
+        self._context = client_context(scene.server, certificate=directory / "client.pem", maximum=version)
+        self._port = scene.server.port
+        self._session: ssl.SSLSession | None = None
+        self.resumed = False
+
+    def enrol(self) -> bytes:
+        """The answer to an enrolment; nothing if TLS ends the connection."""
         body = base64.b64encode(make_csr(subject=name("dev-7")))
         head = f"POST {EST}simpleenroll HTTP/1.1\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
-        raw = socket.create_connection(("127.0.0.1", scene.server.port), timeout=20)
-        with raw, suppress(OSError), context.wrap_socket(raw, server_hostname="localhost") as sock:
+        raw = socket.create_connection(("127.0.0.1", self._port), timeout=20)
+        options = {"server_hostname": "localhost", "session": self._session}
+        with raw, suppress(OSError), self._context.wrap_socket(raw, **options) as sock:
             sock.sendall(head.encode() + body)
-            return read_all(sock)
+            answer = read_all(sock)
+            self._session, self.resumed = sock.session, bool(sock.session_reused)
+            return answer
         return b""
 
-    return run
+
+@pytest.fixture
+def visit(scene: Scene, tmp_path: Path) -> Callable[..., Visitor]:
+    return lambda chain, version=None: Visitor(scene, tmp_path, chain, version)
+
+
+@pytest.fixture
+def enrol(visit) -> Callable[[Sequence[x509.Certificate]], bytes]:
+    """The answer to an enrolment over a connection on which this chain is shown; nothing if TLS ends it."""
+    return lambda chain: visit(chain).enrol()
 
 
 @pytest.mark.parametrize("case", WELCOME)
@@ -199,6 +218,43 @@ def test_a_chain_that_does_not_count_any_more_is_403(scene: Scene, enrol, case: 
     answer = enrol(chain)
     assert (status_of(answer), words in answer.decode()) == (403, True), answer
     assert scene.server.est.register.entries() == before
+
+
+@pytest.mark.parametrize("version", ["1.2", None], ids=["TLS 1.2", "TLS 1.3"])
+@pytest.mark.parametrize("case", BY_THE_OPERATION)
+def test_a_resumed_session_is_no_way_round(scene: Scene, visit, case: str, version: str | None) -> None:
+    """EST-21: a ticket has the client's certificate and not what came with it; all of it is judged again."""
+    shown, words = BY_THE_OPERATION[case]
+    visitor = visit(shown(scene), version)
+    before = scene.server.est.register.entries()
+    for resumed in (False, True, True):
+        answer = visitor.enrol()
+        assert visitor.resumed is resumed
+        assert (status_of(answer), words in answer.decode()) == (403, True), answer
+    assert scene.server.est.register.entries() == before
+
+
+@pytest.mark.parametrize("version", ["1.2", None], ids=["TLS 1.2", "TLS 1.3"])
+def test_a_session_resumed_is_judged_by_the_clock_of_now(scene: Scene, visit, version: str | None) -> None:
+    """EST-21, EST-57: welcome with its intermediate, until that ends."""
+    visitor = visit(below(scene, end=now() + DAY), version)
+    for resumed in (False, True):
+        assert status_of(visitor.enrol()) == 200
+        assert visitor.resumed is resumed
+    scene.server.clock = lambda: now() + 2 * DAY
+    answer = visitor.enrol()
+    assert (visitor.resumed, status_of(answer)) == (True, 403)
+    assert b"not in its validity" in answer
+
+
+def test_a_session_nobody_remembers_is_not_judged_at_all(scene: Scene, visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EST-21: what a crowd of other clients has pushed out of the memory is no reason for leniency."""
+    visitor = visit(below(scene))
+    assert status_of(visitor.enrol()) == 200
+    monkeypatch.setattr(peer_chains, "_LIMIT", 1)
+    scene.key = ec.generate_private_key(ec.SECP256R1())
+    assert status_of(visit([scene.device()]).enrol()) == 200
+    assert visitor.enrol() == b""
 
 
 TYPE_AND_SERIAL = bytes.fromhex("300b06032a0304 0404 00ab12ff")

@@ -71,6 +71,7 @@ def test_the_default_bounds():
 
 
 def test_a_handshake_that_drips_is_cut_off(listen):
+    """EST-16."""
     listener = listen(handshake_s=0.5)
     with dial(listener) as sock:
         assert 0.4 < seconds_until_closed(sock, ENDLESS_HANDSHAKE, 0.1) < 4
@@ -83,6 +84,7 @@ def test_a_handshake_that_drips_is_cut_off(listen):
     ids=["request line", "headers", "body"],
 )  # fmt: skip
 def test_a_request_that_drips_is_cut_off(server, listen, data):
+    """EST-16."""
     listener = listen(request_s=0.5)
     raw = dial(listener)
     with raw, client_context(server).wrap_socket(raw, server_hostname="localhost") as sock:
@@ -112,6 +114,7 @@ def test_a_client_that_does_not_read_is_cut_off(server, listen, pause):
 
 
 def test_silent_clients_give_way_when_others_wait(server, listen):
+    """EST-16."""
     listener = listen(connections=8, crowded_s=0.3)
     before = threading.active_count()
     with ExitStack() as silent:

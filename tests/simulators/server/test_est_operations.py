@@ -291,6 +291,7 @@ def test_flipped_bits_are_400_and_never_500(server):
     ],
 )
 def test_paths_methods_and_types_est_06_est_10_est_17_est_43(server, method, path, headers, status):
+    """EST-01 besides: below /.well-known/est and nowhere else."""
     server.policy.labels = {"known"}
     body = base64.b64encode(make_csr())
     response = server.handle(Request(method, EST + path, [*headers, basic(server)], body))
@@ -336,6 +337,7 @@ def test_a_label_is_never_the_name_of_an_operation_est_07(server, label):
 
 
 def test_csrattrs_default_asks_for_the_mac_address(server):
+    """EST-03."""
     response = get(server, "csrattrs")
     assert ("Content-Type", "application/csrattrs") in response.headers
     listing, _ = decode(base64.b64decode(response.body), asn1Spec=rfc8951.CsrAttrs())

@@ -79,6 +79,7 @@ def send_status(server) -> int:
 
 
 def test_est_205_shared_secret(cmc):
+    """EST-03 besides: /fullcmc answers."""
     response = send(cmc, Draft().message())
     answer = said(response)
     assert (response.status, answer.status, answer.body_parts) == (200, 0, (1,))

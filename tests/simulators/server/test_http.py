@@ -78,6 +78,7 @@ def status_of(answer: bytes) -> int:
     ],
 )
 def test_requests_good_and_bad_get_their_status(server, data, status):
+    """RFC 9112, and the bounds of EST-16."""
     assert status_of(exchange(server, data)) == status
     assert server.log()[-1]["status"] == status
 

@@ -55,7 +55,7 @@ def test_certificates_come_from_the_ca_of_the_label(labelled):
 @pytest.mark.parametrize("operation", ["simpleenroll", "simplereenroll"])
 @pytest.mark.parametrize(("home", "abroad"), [("red", "blue"), ("red", ""), ("", "red"), ("red", "shared")])
 def test_a_certificate_of_one_label_gives_no_rights_at_another(labelled, home, abroad, operation):
-    """Not even where devices of any maker may enrol."""
+    """EST-06: not even where devices of any maker may enrol."""
     labelled.policy.third_party_serials = None
     labelled.policy.enroll_with_certificate = "any"
     certificate = issued(labelled, home)

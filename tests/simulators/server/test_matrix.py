@@ -168,7 +168,7 @@ def cells(table):
 
 @pytest.mark.parametrize(("row", "who", "expected"), cells(DEFAULTS))
 def test_matrix_of_the_careful_policy(bench, row, who, expected):
-    """EST-111, EST-132."""
+    """EST-20, EST-21, EST-23, EST-111, EST-132."""
     assert bench.status(row, who) == expected
 
 
@@ -176,6 +176,7 @@ def test_matrix_of_the_careful_policy(bench, row, who, expected):
     ("case", "who", "expected"), cells({case: expected for case, (_, _, expected) in CONFIGURED.items()})
 )
 def test_matrix_of_other_policies(bench, case, who, expected):
+    """EST-23: what is configured decides, by both identities."""
     changes, row, _ = CONFIGURED[case]
     for field, value in changes.items():
         setattr(bench.server.policy, field, value)

@@ -113,7 +113,7 @@ def test_est_10_the_wrong_method_is_405_and_the_right_one_is_named(
 
 @pytest.mark.parametrize("label", ["", "known/", "own/"])
 def test_est_02_est_06_the_right_method_is_answered(everything: ReferenceServer, label: str) -> None:
-    """What makes the refusals above worth something: the same request in the right place."""
+    """What makes the refusals above worth something: the same request in the right place; EST-18."""
     everything.policy.reenroll_with_password = True
     for method, operation in (
         ("GET", "cacerts"),

@@ -320,7 +320,7 @@ def test_secrets_survive_a_restart_and_stay_private(tmp_path: Path) -> None:
 def test_curl_and_openssl_get_a_key(
     version: list[str], run: Callable[..., Any], generating: ReferenceServer, tmp_path: Path
 ) -> None:
-    """A client made of a shell: openssl req, curl, csplit, openssl base64."""
+    """EST-03, by a client made of a shell: openssl req, curl, csplit, openssl base64."""
     run("openssl", "req", "-new", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout",
         "throwaway.pem", "-outform", "DER", "-out", "req.der", "-subj", "/CN=sensor-7")  # fmt: skip
     run("openssl", "base64", "-in", "req.der", "-out", "req.b64")
