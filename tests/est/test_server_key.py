@@ -137,6 +137,19 @@ def test_est_191_the_request_is_that_of_an_enrolment(
     assert (entry["authentication"], entry["binding"]) == ("tls", "tls-exporter")
 
 
+def test_est_100_one_use_of_a_connection(client: EstClient, server: ReferenceServer) -> None:
+    """Whether a key came or not."""
+    client.serverkeygen(SPEC, allow_clear=True)
+    server.faults.parse("status=403@serverkeygen")
+    with pytest.raises(HttpStatusError):
+        client.serverkeygen(SPEC, allow_clear=True)
+    server.faults.clear()
+    client.serverkeygen(SPEC, allow_clear=True)
+    asked = [entry for entry in server.log() if entry["operation"] == "serverkeygen" and entry["status"] != 401]
+    assert [entry["status"] for entry in asked] == [200, 403, 200]
+    assert len({entry["connection"] for entry in asked}) == 3
+
+
 def test_est_191_the_key_that_signs_is_not_the_key_that_comes(client: EstClient, server: ReferenceServer) -> None:
     """By default the signer is made for the one request; two requests have two keys."""
     ours = ec.generate_private_key(ec.SECP384R1())

@@ -49,11 +49,11 @@ class Wire:
         """The binding this server knows: RFC 5929's, or that of RFC 9266 on TLS 1.3."""
         return text(self.finished if self.version == "1.2" else self.exported())
 
-    def enrol(self, csr: bytes) -> tuple[int, str]:
+    def enrol(self, csr: bytes, operation: str = "simpleenroll") -> tuple[int, str]:
         body = base64.b64encode(csr)
         name, value = basic(self.server)
-        head = f"POST {EST}simpleenroll HTTP/1.1\r\nHost: localhost\r\n{name}: {value}\r\nContent-Length: {len(body)}\r\n\r\n"
-        self.tls.sendall(head.encode() + body)
+        head = f"POST {EST}{operation} HTTP/1.1\r\nHost: localhost\r\n{name}: {value}\r\n"
+        self.tls.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         data = b""
         while b"\r\n\r\n" not in data:
             data += self.tls.recv(65536)
@@ -189,6 +189,19 @@ def test_refused_over_tls(server, open_wire, case, version):
     assert (status, case.says in said) == (400, True), said
     assert server.est.register.entries() == before
     assert mine.enrol(odd_csr(password(mine.right)))[0] == 200, "the connection and its binding are as they were"
+
+
+@pytest.mark.parametrize("operation", ["simplereenroll", "serverkeygen"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_est_90_every_operation_checks_it(server, open_wire, version, operation):
+    server.policy.reenroll_with_password, server.policy.serverkeygen = True, {"clear"}
+    mine, other = open_wire(version), open_wire(version)
+    assert mine.enrol(odd_csr(password(mine.right)))[0] == 200
+    before = server.est.register.entries()
+    status, said = mine.enrol(odd_csr(password(other.right)), operation)
+    assert (status, FAILED in said) == (400, True), said
+    assert server.est.register.entries() == before
+    assert mine.enrol(odd_csr(password(mine.right)), operation)[0] == 200
 
 
 @pytest.mark.parametrize("version", VERSIONS)
