@@ -445,6 +445,7 @@ def test_est_202_the_key_is_in_no_log_and_no_repr(
             assert secret not in file.read_bytes(), file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cipher", ["ECDHE-ECDSA-AES128-GCM-SHA256", "TLS_AES_128_GCM_SHA256"])
 def test_rfc_7030_section_4_4_a_connection_weaker_than_the_key(cipher: str, client: EstClient) -> None:
     """AES-128 does for keys of P-256 and RSA up to 3072 bits, but not for stronger ones in the clear."""

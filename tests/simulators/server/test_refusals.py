@@ -43,7 +43,9 @@ BAD = {
     "the wrong method": Bad(405, method="GET", body=bytes),
     "no such operation": Bad(404, path="simplerenroll"),
     "no such label": Bad(404, path="nowhere/simpleenroll"),
-    "a body for ten": Bad(413, body=lambda: b"A" * 1_100_000),
+    "a body that would be too large": Bad(
+        413, body=lambda: b"A", headers=dict([PKCS10]) | {"Content-Length": "2000000"}
+    ),
 }
 
 
