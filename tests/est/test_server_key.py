@@ -5,20 +5,17 @@ from __future__ import annotations
 import base64
 import gc
 import logging
-import ssl
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key
-from device_sdk_simulators.est.multipart import multipart
 from device_sdk_simulators.server import ReferenceServer
 
 from device_sdk.client.est import Credentials, DecryptionKey, EstClient, ServerKey, SharedKey
-from device_sdk.client.est.server_key import throwaway_key
 from device_sdk.errors import (
     CertificateMismatchError,
     ClockError,
@@ -34,17 +31,10 @@ from device_sdk.errors import (
 )
 from device_sdk.model.compatibility import After202, Compatibility
 from device_sdk.model.csr import CsrSpec
-from device_sdk.model.http import ConnectionFacts, HttpResponse
 from device_sdk.model.keys import KeyType, PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust, TlsIdentity
-from device_sdk.protocols.est.server_key import Judgement, check_server_key
-from device_sdk.protocols.est.server_key_answer import ServerKeyAnswer, read_server_key
-from device_sdk.wire.csr import build_csr
-from device_sdk.wire.private_key import pkcs8_of
-from tests.est.answers import bag, trusting
-from tests.est.pki import Ca, certs_only, name
-from tests.est.scripted_server import ScriptedServer, http
+from tests.est.pki import Ca, name
 from tests.est.test_reference_server import anchors_of
 
 SPEC = CsrSpec(subject=name("sensor 7"), san=(x509.DNSName("sensor-7.example"),))
@@ -443,80 +433,6 @@ def test_est_202_the_key_is_in_no_log_and_no_repr(
     for file in server.state.rglob("*"):
         if file.is_file():
             assert secret not in file.read_bytes(), file
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("cipher", ["ECDHE-ECDSA-AES128-GCM-SHA256", "TLS_AES_128_GCM_SHA256"])
-def test_rfc_7030_section_4_4_a_connection_weaker_than_the_key(cipher: str, client: EstClient) -> None:
-    """AES-128 does for keys of P-256 and RSA up to 3072 bits, but not for stronger ones in the clear."""
-    kinds = {"ec-p256": True, "rsa-3072": True, "ec-p384": False, "ec-p521": False, "rsa-4096": False}
-    for kind, good in kinds.items():
-        for suite in (cipher, "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"):
-            answer, csr, judgement = answered(KeyType(kind), suite)
-            if good or suite != cipher:
-                check_server_key(answer, csr, None, judgement)
-            else:
-                with pytest.raises(ServerKeyError, match="weaker than the key"):
-                    check_server_key(answer, csr, None, judgement)
-
-
-def scripted(ca: Ca, tmp_path: Path, key: PrivateKey, status: int = 200, named: str = "") -> ScriptedServer:
-    """A server that gives this key in the clear, with its certificate, with any status and under any name."""
-    certificate = certs_only(ca.certify("sensor 7", key.public_key()))
-    media, body = multipart(
-        ("application/pkcs8", pkcs8_of(key).reveal()), ("application/pkcs7-mime; smime-type=certs-only", certificate)
-    )
-    server = ScriptedServer(ca, tmp_path, {"cacerts": bag(ca.certificate)}, maximum=ssl.TLSVersion.TLSv1_2)
-    server.handlers["serverkeygen"] = lambda _seen: http(status, body, ("Content-Type", named or media))
-    return server
-
-
-@pytest.mark.parametrize("media", ["", "text/plain", "text/html", "application/pkcs8", "application/octet-stream"])
-@pytest.mark.parametrize("status", [203, 204, 400, 500])
-def test_est_202_est_203_a_key_that_comes_with_an_error_is_none(status: int, media: str, tmp_path: Path) -> None:
-    """The answer is the status; the key below it is neither used nor shown, whatever it calls itself."""
-    ca, key = Ca.root("EST root"), throwaway_key(None, None)
-    server = scripted(ca, tmp_path, key, status, media)
-    try:
-        with EstClient(server.url, trusting(ca)) as client:
-            error = refused(client, HttpStatusError, str(status), allow_clear=True, wishes=None)
-    finally:
-        server.close()
-    assert error.facts()["status_code"] == status
-    lines = base64.encodebytes(pkcs8_of(key).reveal()).decode().split()
-    assert not any(line[-20:] in f"{error} {error.facts()}" for line in lines)
-
-
-@pytest.mark.parametrize(("kind", "good"), [("ec-p256", True), ("ec-p384", False)])
-def test_est_190_a_server_that_speaks_a_weak_cipher(kind: str, good: bool, tmp_path: Path) -> None:
-    """Over TLS 1.2 with AES-128; the reference server would refuse (see its own test), so this one is another's."""
-    ca, key = Ca.root("EST root"), throwaway_key(KeyType(kind), None)
-    server = scripted(ca, tmp_path, key)
-    server._context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
-    try:
-        with EstClient(server.url, trusting(ca)) as client:
-            if good:
-                got = client.serverkeygen(SPEC, allow_clear=True, wishes=None)
-                assert got.certificate.public_key() == key.public_key()
-            else:
-                refused(client, ServerKeyError, "AES128-GCM-SHA256, which is weaker", allow_clear=True, wishes=None)
-    finally:
-        server.close()
-
-
-def answered(kind: KeyType, suite: str) -> tuple[ServerKeyAnswer, x509.CertificateSigningRequest, Judgement]:
-    """A good answer over a connection with this suite."""
-    ca, key = Ca.root("Root"), throwaway_key(kind, None)
-    content_type, body = multipart(
-        ("application/pkcs8", pkcs8_of(key).reveal()),
-        ("application/pkcs7-mime", certs_only(ca.certify("x", key.public_key()))),
-    )
-    facts = ConnectionFacts("TLSv1.3", suite)
-    url = "https://est.example/.well-known/est/serverkeygen"
-    now = datetime.now(UTC)
-    answer = read_server_key(HttpResponse(200, (("Content-Type", content_type),), body, url, facts), now)
-    csr = x509.load_der_x509_csr(build_csr(SPEC, throwaway_key(None, None)))
-    return answer, csr, Judgement((ca.certificate,), (), now, url)
 
 
 def test_decryption_keys_that_cannot_be(client: EstClient) -> None:
