@@ -40,7 +40,7 @@ class Policy:
         nonce_lifetime: how long a nonce of Digest may be used (EST-88).
         require_password: want a user name and password also from who shows a certificate (EST-80).
         require_approval: answer 202 until somebody approves the request.
-        dialect: "rfc7030", or "draft-04" for the paths and bodies of draft-ietf-pkix-est-04; faults of encodings do
+        dialect: "rfc7030", or "draft-04" for paths and bodies of draft-ietf-pkix-est-04 alone; faults of encodings do
             nothing there.
         redelivery: how long the certificate of an approved request is given again to the same request: the first answer
             may have been lost.

@@ -48,8 +48,15 @@ def test_the_example_of_the_readme(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}x", "5", "[5]", '[{"form": "x"}]', '[{"colour": 1}]', '[{"extensions": [{}]}]', "[" * 5000]
-)
+    "text",
+    ["", "{}x", "5", "{}", "[5]", '["x"]', '[{"form": "x"}]', '[{"colour": 1}]', '[{"extensions": [{}]}]', "[" * 5000,
+     '[{"key": "ec-p256k1"}]', '[{"key": 5}]', '[{"user": 5}]', '[{"label": "cacerts"}]', '[{"signature": "sha256"}]',
+     '[{"mac_address": "no"}]', '[{"enforce": 0}]', '[{"attributes": "1.2.3"}]', '[{"attributes": ["macAddress"]}]',
+     '[{"subject": "CN=x"}]', '[{"subject": [["2.5.4.3"]]}]', '[{"subject": [["2.5.4.3", 5]]}]', '[{"subject": [["CN", null]]}]',
+     '[{"extensions": {}}]', '[{"extensions": [{"oid": "2.5.29.15", "value": "zz"}]}]',
+     '[{"extensions": [{"oid": "2.5.29.15", "value": "030207"}]}]', '[{"extensions": [{"oid": "2.5.29.15", "value": ""}]}]',
+     '[{"extensions": [{"oid": "2.5.29.15", "critical": "yes"}]}]', '[{"extensions": [{"oid": "2.5.29.15", "colour": 1}]}]'],
+)  # fmt: skip
 def test_a_file_that_is_no_list_of_demands(tmp_path: Path, text: str) -> None:
     (tmp_path / "demands.json").write_text(text)
     with pytest.raises(UsageError, match="--demands"):

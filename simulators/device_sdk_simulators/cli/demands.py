@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from device_sdk_simulators.cli.demand_file import read_demands
 from device_sdk_simulators.cli.queue import opened_database
 from device_sdk_simulators.cli.speaking import UsageError, say
 
 if TYPE_CHECKING:
-    from device_sdk_simulators.csr_demand import Demand
     from device_sdk_simulators.policy import Policy
 
-_MAX_BYTES = 256 * 1024
 _SWITCHES = {
     "accept_finished": "accept a Finished message as binding on TLS 1.3, as libest sends it",
     "pending_by_bytes": "know a request that waits by its bytes, not by who asks for which key",
@@ -45,7 +43,14 @@ def apply(policy: Policy, options: argparse.Namespace) -> None:
     for name in (*_SWITCHES, "change_subject_name"):
         setattr(policy, name, getattr(options, name))
     if options.demands is not None:
-        policy.demands = _read(options.demands)
+        policy.demands = read_demands(options.demands)
+
+
+def require_labels(policy: Policy) -> None:
+    """UsageError for a demand at a label that is not served: nobody would ever hear it."""
+    for demand in policy.demands:
+        if demand.label and demand.label not in policy.labels | policy.own_cas:
+            raise UsageError(f"--demands: there is no label {demand.label!r}; serve it by --label or --own-ca")
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,31 +69,3 @@ def _one_time_password(options: argparse.Namespace) -> int:
     with opened_database(options) as database:
         say(Challenges(database, Policy()).new_one_time_password())
     return 0
-
-
-def _read(path: Path) -> list[Demand]:
-    """A JSON list of objects with the fields of Demand; values of extensions are DER in hex."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_BYTES + 1)
-        if len(text) > _MAX_BYTES:
-            raise ValueError(f"more than {_MAX_BYTES} bytes")
-        return [_demand(entry) for entry in json.loads(text)]
-    except OSError as error:
-        raise UsageError(f"--demands {path}: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UsageError(f"--demands {path} is no list of demands: {error}") from error
-
-
-def _demand(entry: dict[str, Any]) -> Demand:
-    from device_sdk_simulators.csr_demand import Demand, DemandedExtension
-
-    extensions = tuple(
-        DemandedExtension(
-            str(one["oid"]), bool(one.get("critical", False)), bytes.fromhex(one["value"]) if "value" in one else None
-        )
-        for one in entry.pop("extensions", [])
-    )
-    subject = tuple((str(oid), None if text is None else str(text)) for oid, text in entry.pop("subject", []))
-    attributes = tuple(str(oid) for oid in entry.pop("attributes", []))
-    return Demand(**entry, extensions=extensions, subject=subject, attributes=attributes)

@@ -8,18 +8,20 @@ from __future__ import annotations
 import argparse
 import json
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device_sdk_simulators.cli.speaking import printable, say
+from device_sdk_simulators.cli import option_types as types
+from device_sdk_simulators.cli.speaking import complain, printable, say
 from device_sdk_simulators.softhsm import SimulatorError
 
 if TYPE_CHECKING:
     from device_sdk_simulators.database import Database
+
+_number = types.whole_number(1, 10**9)
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,7 +31,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     listing.set_defaults(run=_list)
     for name, help_text in (("approve", "let waiting requests through"), ("deny", "turn waiting requests down")):
         parser = commands.add_parser(name, help=help_text)
-        parser.add_argument("number", nargs="?", type=int, help="of the request, as `list` shows it; all if not given")
+        parser.add_argument("number", nargs="?", type=_number, help="of the request, as `list` shows it; all if not given")
         parser.set_defaults(run=_decide, approve=name == "approve")
     revoking = commands.add_parser("revoke", help="revoke a certificate or a CALE registration")
     revoking.add_argument("what", metavar="SERIAL|GUID", help="serial number in hex, or the GUID")
@@ -72,11 +74,20 @@ def _list(options: argparse.Namespace) -> int:
         say(json.dumps(tables))
         return 0
     for name, rows in tables.items():
-        lines = [
-            "  " + "  ".join(printable(value) for value in row.values() if value not in (None, "")) for row in rows
-        ]
-        say("\n".join([f"{name}: {len(rows)}", *lines]))
+        say("\n".join([f"{name}: {len(rows)}", *_table(rows)]))
     return 0
+
+
+def _table(rows: list[dict[str, object]]) -> list[str]:
+    """Lines with a head, as wide as their content; columns nobody has anything in are left out."""
+    heads = [name for name in (rows[0] if rows else {}) if any(row[name] not in (None, "") for row in rows)]
+    cells = [heads, *([_cell(row[name]) for name in heads] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in cells if line]
+
+
+def _cell(value: object) -> str:
+    return "-" if value in (None, "") else printable(value)
 
 
 def _decide(options: argparse.Namespace) -> int:
@@ -84,8 +95,17 @@ def _decide(options: argparse.Namespace) -> int:
 
     with opened_database(options) as database:
         count = ApprovalQueue(database).decide(options.number, approve=options.approve)
-    say(f"{count} {'approved' if options.approve else 'denied'}")
-    return 0 if count else 1
+        row = database.row("SELECT state FROM requests WHERE id = ?", options.number)
+    if count:
+        say(f"{count} {'approved' if options.approve else 'denied'}")
+        return 0
+    if options.number is None:
+        complain("no request is waiting")
+    elif row is None:
+        complain(f"there is no request {options.number}; `list` shows those there are")
+    else:
+        complain(f"request {options.number} does not wait any more: it is {row['state']}")
+    return 1
 
 
 def _revoke(options: argparse.Namespace) -> int:
@@ -99,7 +119,7 @@ def _revoke(options: argparse.Namespace) -> int:
             "UPDATE registrations SET revoked_at = ? WHERE guid = ? AND revoked_at IS NULL", now, options.what.lower()
         )
     if not count:
-        print(f"nothing to revoke: {options.what}", file=sys.stderr)
+        complain(f"nothing to revoke: {options.what}")
         return 1
     say(f"revoked {options.what}" + (f", label {row['label']}" if row is not None and row["label"] else ""))
     return 0

@@ -186,6 +186,7 @@ def _policy(options: argparse.Namespace) -> Policy:
         cale_hardened=options.cale_hardened,
     )
     demands.apply(policy, options)
+    demands.require_labels(policy)
     if options.csrattr is not None:
         policy.csrattrs = options.csrattr
     if options.lifetime is not None:

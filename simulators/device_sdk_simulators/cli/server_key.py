@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_sdk_simulators.cli.option_files import read_password
 from device_sdk_simulators.cli.speaking import UsageError
+from device_sdk_simulators.softhsm import SimulatorError
 
 if TYPE_CHECKING:
     from device_sdk_simulators.server import ReferenceServer
@@ -49,6 +51,8 @@ def read_secrets(options: argparse.Namespace) -> dict[bytes, bytes]:
         raise UsageError("--serverkeygen-type and --serverkeygen-secret need --serverkeygen")
     if options.serverkeygen_secret and "secret" not in options.serverkeygen:
         raise UsageError("--serverkeygen-secret needs --serverkeygen secret")
+    if "secret" in options.serverkeygen and not options.serverkeygen_secret and not _has_secrets(options.state):
+        raise UsageError("--serverkeygen secret needs --serverkeygen-secret: which one?")
     return {identifier: _key(file) for identifier, file in options.serverkeygen_secret}
 
 
@@ -59,6 +63,23 @@ def configure(server: ReferenceServer, options: argparse.Namespace, secrets: dic
         server.policy.serverkeygen_types = tuple(options.serverkeygen_type)
     for identifier, secret in secrets.items():
         server.est.server_keys.secrets.add(identifier, secret)
+
+
+def _has_secrets(state: Path) -> bool:
+    """Whether an earlier run of the server was given some."""
+    from device_sdk_simulators.database import Database
+    from device_sdk_simulators.est.shared_secrets import SharedSecrets
+
+    path = state / "server.sqlite"
+    if not path.exists():
+        return False
+    database = Database(path)
+    try:
+        return SharedSecrets(database).exist()
+    except sqlite3.Error as error:
+        raise SimulatorError(f"{path}: {error}") from error
+    finally:
+        database.close()
 
 
 def _key(file: Path) -> bytes:

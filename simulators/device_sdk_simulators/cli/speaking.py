@@ -36,8 +36,8 @@ def printable(value: object) -> str:
     return "".join(char if char.isprintable() else "?" for char in str(value))
 
 
-def complain(error: Exception) -> None:
-    """Print one line about an error to standard error."""
+def complain(error: Exception | str) -> None:
+    """Print one line about an error to standard error, or these words."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror

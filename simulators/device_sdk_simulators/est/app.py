@@ -11,7 +11,7 @@ from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.bodies import encode_body
 from device_sdk_simulators.est.cms import certs_only
 from device_sdk_simulators.est.csrattrs import csr_attributes
-from device_sdk_simulators.est.dialect import DRAFT_04, dressed, well_known
+from device_sdk_simulators.est.dialect import DRAFT_04, dressed, operation_of, well_known
 from device_sdk_simulators.est.enrolment import Enrolment
 from device_sdk_simulators.est.full_cmc import FullCmc
 from device_sdk_simulators.est.queue import ApprovalQueue
@@ -83,7 +83,7 @@ class EstApp:
         segments = parts[2:]
         if parts[:2] != _WELL_KNOWN or not 1 <= len(segments) <= 2:
             raise HttpError(404, "no such operation")
-        operation = segments[-1].lower()
+        operation = operation_of(segments[-1], self._policy.dialect)
         label = segments[0] if len(segments) == 2 else ""
         if not self._has(operation):
             raise HttpError(404, "no such operation")

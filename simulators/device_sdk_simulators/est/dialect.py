@@ -1,6 +1,6 @@
 """How draft-ietf-pkix-est-04 writes what RFC 7030 says: servers of 2013 still speak like this.
 
-Paths in camel case, also without /.well-known/est as in its examples; PEM in every body; no Content-Transfer-Encoding and no
+Paths in camel case and no others, also without /.well-known/est as in its examples; PEM in every body; no Content-Transfer-Encoding and no
 smime-type; CSR attributes that are object identifiers and nothing else; parts of /serverKeyGen with LF at the line ends.
 """
 
@@ -26,6 +26,15 @@ _EPILOGUE = b"This is the epilogue. It is also to be ignored.\n"
 def well_known(path: str, dialect: str, prefix: str) -> str:
     """The path as RFC 7030 has it; a bare path of the draft's examples gets its prefix."""
     return prefix + path[1:] if dialect == DRAFT_04 and path in _PATHS else path
+
+
+def operation_of(segment: str, dialect: str) -> str:
+    """The operation that the last segment of a path names, in lower case; "" if the dialect does not know the name.
+
+    RFC 7030 has them in lower case, and every case is taken; the draft's are known as it prints them only, so that a client
+    which has to spell them so is seen to do it.
+    """
+    return "" if dialect == DRAFT_04 and f"/{segment}" not in _PATHS else segment.lower()
 
 
 def dressed(operation: str, response: Response) -> Response:

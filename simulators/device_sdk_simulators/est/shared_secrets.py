@@ -27,3 +27,7 @@ class SharedSecrets:
         """The key of that name, or None."""
         row = self._database.row("SELECT value FROM shared_secrets WHERE identifier = ?", identifier.hex())
         return None if row is None else bytes(row["value"])
+
+    def exist(self) -> bool:
+        """Whether there is any."""
+        return self._database.row("SELECT 1 FROM shared_secrets") is not None

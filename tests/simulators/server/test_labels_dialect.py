@@ -19,6 +19,7 @@ from pyasn1.type import univ
 
 from device_sdk.client.est import Compatibility, EstClient
 from device_sdk.client.est.bootstrap import bootstrap_client
+from device_sdk.errors import HttpStatusError
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.secret import Secret
@@ -50,9 +51,7 @@ def ask(server, path, csr=None, headers=()):
     return server.handle(Request("POST" if csr else "GET", path, [*headers], body))
 
 
-@pytest.mark.parametrize(
-    "path", ["/CACerts", "/.well-known/est/CACerts", "/.well-known/est/red/CACerts", "/.well-known/est/cacerts"]
-)
+@pytest.mark.parametrize("path", ["/CACerts", "/.well-known/est/CACerts", "/.well-known/est/red/CACerts"])
 def test_ca_certificates_are_pem_without_transfer_encoding(old_server, path):
     """Appendix A.1: media type alone, PKCS7 armour, LF."""
     response = ask(old_server, path)
@@ -114,6 +113,26 @@ def test_a_server_of_today_does_not_know_the_bare_paths(old_server):
     assert b"BEGIN" not in response.body
 
 
+@pytest.mark.parametrize(
+    "path", ["/.well-known/est/cacerts", "/.well-known/est/red/cacerts", "/.well-known/est/CAcerts"]
+)
+def test_only_the_paths_of_the_draft_are_there(old_server, path):
+    """As with those servers: a client has to spell them so. One of today takes every case."""
+    assert ask(old_server, path).status == 404
+    old_server.policy.dialect = "rfc7030"
+    assert ask(old_server, path).status == 200
+    assert ask(old_server, path.replace("cacerts", "CACerts")).status == 200
+
+
+def test_a_client_of_today_does_not_find_them(old_server):
+    """It makes no second try of its own (section 1 of the requirements: the dialect is chosen)."""
+    anchors = tuple(x509.load_pem_x509_certificates(old_server.ca_file.read_bytes()))
+    with EstClient(old_server.url, ServerTrust(anchors)) as client, pytest.raises(HttpStatusError) as caught:
+        client.cacerts()
+    assert caught.value.status_code == 404
+    assert len(old_server.log()) == 1
+
+
 def test_an_empty_challenge_password_is_no_binding(old_server):
     """Section 4.2.1 of the draft: present and empty where there is no channel binding."""
     from cryptography.x509.name import _ASN1Type
@@ -128,20 +147,21 @@ def test_this_client_enrols_and_renews_at_a_server_of_the_draft(old_server, labe
     """EST-37, EST-40: the tolerant reader; over TLS, with the password and then with the certificate."""
     old_server.policy.csrattrs = wishes
     anchors = tuple(x509.load_pem_x509_certificates(old_server.ca_file.read_bytes()))
-    login = Credentials(old_server.user, Secret(old_server.password))
+    login, old_way = Credentials(old_server.user, Secret(old_server.password)), Compatibility(dialect="draft-04")
     key = ec.generate_private_key(ec.SECP256R1())
-    with EstClient(old_server.url, ServerTrust(anchors), label=label, credentials=login) as client:
+    trust = ServerTrust(anchors)
+    with EstClient(old_server.url, trust, label=label, credentials=login, compatibility=old_way) as client:
         assert client.cacerts().anchors == anchors
         enrolled = client.enroll(key, CsrSpec(name("old friend")))
     identity = TlsIdentity(enrolled.chain, key)
-    with EstClient(old_server.url, ServerTrust(anchors), label=label, identity=identity) as client:
+    with EstClient(old_server.url, trust, label=label, identity=identity, compatibility=old_way) as client:
         renewed = client.reenroll(ec.generate_private_key(ec.SECP256R1()))
     assert renewed.certificate.subject == enrolled.certificate.subject
     assert renewed.certificate.serial_number != enrolled.certificate.serial_number
 
 
 def test_this_client_spells_paths_as_the_draft_does_where_it_is_told_to(old_server):
-    """For servers that compare letter by letter; with bootstrap, so that the first request is spelt so, too."""
+    """Those servers compare letter by letter; with bootstrap, so that the first request is spelt so, too."""
     old_way = Compatibility(dialect="draft-04")
     pin = parse_pin(f"sha256:{old_server.ca_sha256}")
     login = Credentials(old_server.user, Secret(old_server.password))

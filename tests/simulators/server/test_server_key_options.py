@@ -45,6 +45,11 @@ def test_a_server_that_gives_encrypted_keys_of_one_type(tmp_path: Path) -> None:
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=15) == 0
+    again = ("--state", tmp_path / "s", "--json", "--serverkeygen", "secret")  # it keeps the secret
+    with subprocess.Popen([*SIM, *map(str, again)], stdout=subprocess.PIPE, text=True) as process:
+        assert json.loads(process.stdout.readline())["url"]  # type: ignore[union-attr]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=15) == 0
 
 
 @pytest.mark.parametrize(
@@ -53,6 +58,7 @@ def test_a_server_that_gives_encrypted_keys_of_one_type(tmp_path: Path) -> None:
         (("--serverkeygen-type", "ec-p256"), "need --serverkeygen"),
         (("--serverkeygen-secret", "00=secret"), "need --serverkeygen"),
         (("--serverkeygen", "clear", "--serverkeygen-secret", "00=secret"), "needs --serverkeygen secret"),
+        (("--serverkeygen", "secret"), "needs --serverkeygen-secret: which one?"),
         (("--serverkeygen", "secret", "--serverkeygen-secret", "00=/nonexistent"), "No such file"),
         (("--serverkeygen", "secret", "--serverkeygen-secret", "00=short"), "16, 24 or 32 bytes"),
         (("--serverkeygen", "secret", "--serverkeygen-secret", "zz=secret"), "HEX=FILE"),

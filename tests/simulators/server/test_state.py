@@ -15,7 +15,7 @@ import pytest
 from device_sdk_simulators.process import ServerProcess
 from device_sdk_simulators.server import ReferenceServer, StateInUseError
 
-from tests.simulators.server.support import EST, basic, client_context, make_csr, post
+from tests.simulators.server.support import EST, basic, client_context, make_csr, name, post
 from tests.simulators.server.test_http import read_all, status_of
 
 pytestmark = pytest.mark.slow
@@ -27,9 +27,9 @@ def enrol(server, csr: bytes) -> bytes:
     port = int(server.url.rsplit(":", 1)[1])
     raw = socket.create_connection(("127.0.0.1", port), timeout=20)
     with client_context(server).wrap_socket(raw, server_hostname="localhost") as sock:
-        name, value = basic(server)
+        header, value = basic(server)
         body = base64.b64encode(csr)
-        head = f"POST {EST}simpleenroll HTTP/1.1\r\n{name}: {value}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        head = f"POST {EST}simpleenroll HTTP/1.1\r\n{header}: {value}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         sock.sendall(head.encode() + body)
         return read_all(sock)
 
@@ -138,7 +138,25 @@ def test_approve_deny_and_revoke_from_the_command_line(tmp_path):
         assert command("revoke", "--state", state, serial).returncode == 1
     assert serial in command("list", "--state", state).stdout
     assert command("approve", "--state", state).returncode == 1
+    for words, said in (((), "no request is waiting"), (("7",), "no request 7"), (("2",), "any more: it is denied")):
+        done = command("approve", "--state", state, *words)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert said in done.stderr
     assert command("list", "--state", tmp_path / "none").returncode == 2
+
+
+def test_lists_for_people_have_heads(tmp_path):
+    """Columns stand below each other; what is missing is a dash, what nobody has is no column."""
+    state = tmp_path / "s"
+    with ServerProcess(state, "--require-approval") as server:
+        for subject in (name("a"), name("a longer name")):
+            assert status_of(enrol(server, make_csr(subject=subject))) == 202
+    requests, head, first, second, certificates, *_ = command("list", "--state", state).stdout.splitlines()
+    assert (requests, certificates) == ("requests: 2", "certificates: 0")
+    assert head.split() == ["id", "state", "operation", "identity", "subject", "created_at"]
+    for column, value in (("id", "1"), ("state", "waiting"), ("subject", "CN=a "), ("created_at", "20")):
+        assert first[head.index(column) :].startswith(value)
+    assert second[head.index("subject") :].startswith("CN=a longer name")
 
 
 def test_faults_and_policies_from_the_command_line(tmp_path):
