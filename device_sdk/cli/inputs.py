@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli.files import read_file
-from device_sdk.cli.pem import certificates_from
+from device_sdk.cli.pem import certificates_from, name_of
 from device_sdk.cli.secrets import (
     one_time_password,
     password,
@@ -172,6 +172,20 @@ def wait(settings: Settings) -> float:
     return seconds
 
 
+def require_wait(settings: Settings) -> None:
+    """--after-202 is about what is sent again: a command without a journal sends nothing again but within --wait.
+
+    Raises:
+        ConfigurationError: it is given for a command that does not wait.
+    """
+    policy = settings.text("est.after_202")
+    if settings.source("est.after_202") is Source.FLAG and policy != "rebuild" and not wait(settings):
+        raise ConfigurationError(
+            f"--after-202 {policy} means nothing here without --wait: this command keeps nothing for its next run",
+            hint="give --wait SECONDS, or enrol with a state directory (device-sdk enroll)",
+        )
+
+
 def threshold(settings: Settings) -> float:
     """The share of a certificate's lifetime after which to renew."""
     share = settings.number("renewal.threshold")
@@ -256,6 +270,28 @@ def new_name(settings: Settings, certificate: x509.Certificate) -> NewName:
         parse_dn(subject) if subject else certificate.subject,
         tuple(parse_san(text) for text in san) or names_of(certificate),
     )
+
+
+def require_same_names(settings: Settings, certificate: x509.Certificate) -> None:
+    """What a flag says of subject and names must be what the certificate says already.
+
+    Raises:
+        ConfigurationError: it is not; a renewal keeps them.
+    """
+    from device_sdk.wire.names import parse_dn, parse_san
+
+    subject = settings.text("identity.subject")
+    if settings.source("identity.subject") is Source.FLAG and subject and parse_dn(subject) != certificate.subject:
+        raise ConfigurationError(
+            f"a renewal keeps the subject {name_of(certificate.subject)}; it cannot become {subject}",
+            hint="leave --subject out, or ask the server for another name (--change-name)",
+        )
+    given = {parse_san(text) for text in settings.list("identity.san")}
+    if settings.source("identity.san") is Source.FLAG and given != set(names_of(certificate)):
+        raise ConfigurationError(
+            "a renewal keeps the certificate's subject alternative names",
+            hint="leave --san out, or ask the server for other names (--change-name)",
+        )
 
 
 def names_of(certificate: x509.Certificate) -> tuple[x509.GeneralName, ...]:

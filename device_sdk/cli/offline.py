@@ -8,11 +8,13 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from device_sdk.cli import inputs
+from device_sdk.cli.certificate_less import SRP
 from device_sdk.cli.delivery import deliver, issued, keeping_early
 from device_sdk.cli.files import OutputFile, read_file
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import certificates_from, describe, pem_of
 from device_sdk.cli.settings import BY_NAME, Settings, Source
+from device_sdk.cli.waiting import WAITING
 from device_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -35,11 +37,25 @@ def add_offline(operation: argparse.ArgumentParser, name: str, online: Run | Non
     )
 
     def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+        if options.offline_out or options.offline_in:
+            _refuse_connecting(options, settings)
         if options.offline_out:
             return _write(name, options, settings, out)
         return _read(name, options, settings, out) if options.offline_in else online(options, settings, out)
 
     operation.set_defaults(run=run)
+
+
+def _refuse_connecting(options: argparse.Namespace, settings: Settings) -> None:
+    """What is about a connection would be ignored in silence, a password above all; configurations may have it."""
+    names = (*inputs.LOGIN, *inputs.COMPATIBILITY, *WAITING, *SRP, "est.timeout_s", "est.proxy")
+    given = [BY_NAME[name].flag for name in names if settings.source(name) is Source.FLAG]
+    given += ["--tls-cert"] if getattr(options, "tls_cert", None) else []
+    if given:
+        raise ConfigurationError(
+            f"{given[0]} is for a connection, and there is none: whoever carries the request connects and authenticates",
+            hint="leave it out",
+        )
 
 
 def _est(settings: Settings) -> OfflineEst:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device_sdk.errors import DeviceSdkError, StateCorruptError
+from device_sdk.errors import DeviceSdkError, KeyNotFoundError, StateCorruptError
 from device_sdk.model.secret import SecretProvider
 from device_sdk.wire.names import shown_name
 
@@ -161,7 +161,9 @@ class Doctor:
             return "failed", "; ".join(found), hint
         journal = state.journal()
         if journal is not None:
-            words = f"{journal.operation.value} of {journal.key_uri} is under way since {_shown(journal.since)}"
+            # the check of the key names the one it looks at
+            other = f" with {journal.key_uri}" if self._uri() != journal.key_uri else ""
+            words = f"{journal.operation.value}{other} is under way since {_shown(journal.since)}"
             return "warning", words, f"device-sdk {journal.operation.value} finishes it, device-sdk abandon gives it up"
         return "ok", "consistent", None
 
@@ -201,11 +203,18 @@ class Doctor:
         return "ok", words, None
 
     def _uri(self) -> str | None:
+        """The key in use, else the one of an enrolment that is under way, else the configured one."""
         try:
             current = self._snapshot()[0].current
         except StateCorruptError:
-            current = None
-        return current.key_uri if current else self.key_uri
+            return self.key_uri
+        return current.key_uri if current else self._first_key() or self.key_uri
+
+    def _first_key(self) -> str | None:
+        from device_sdk.state import StateDirectory
+
+        journal = StateDirectory(self._path).journal() if self._path.is_dir() else None
+        return journal.key_uri if journal else None
 
     def _hardware(self) -> Verdict:
         from device_sdk.client.doctor_hardware import check_hardware
@@ -219,7 +228,13 @@ class Doctor:
         uri = self._uri()
         if uri is None or "hardware" in self._bad:
             return "skipped", "its hardware cannot be reached" if uri else "no key is named", None
-        with open_key(uri, pin=self.pin, allow_imported=self.allow_imported) as key:
+        try:
+            opened = open_key(uri, pin=self.pin, allow_imported=self.allow_imported)
+        except KeyNotFoundError:
+            if uri == self._first_key():
+                return "skipped", f"it is not made yet: {uri}", None
+            raise
+        with opened as key:
             info = key.info
             chain = () if "state-content" in self._bad else self._snapshot()[1]
             if chain and _spki(key) != _spki(chain[0]):

@@ -154,7 +154,10 @@ def test_pending_is_resumed_with_the_same_key_and_can_be_abandoned(lab: Lab) -> 
     first = lab.cli.ok("keys", "show", key, "--json").json["spki_sha256"]
     shown = lab.cli.ok("show", "--state", lab.state, "--json").json
     assert (shown["enrolled"], shown["under_way"]["key_uri"]) == (False, key)
-    assert "under way" in lab.cli.ok("doctor", "--state", lab.state).out
+    for more in ((), ("--key", key)):
+        said = lab.cli.ok("doctor", "--state", lab.state, *more).out
+        assert "enroll is under way since" in said
+        assert said.count(key) == 1, "the key that waits is looked at, and named there"
     failed = lab.cli(*lab.enroll_words(key, "--json"))
     assert (failed.code, failed.error["code"]) == (8, "pending")
     lab.server.policy.require_approval = False
@@ -165,6 +168,9 @@ def test_pending_is_resumed_with_the_same_key_and_can_be_abandoned(lab: Lab) -> 
     lab.server.policy.require_approval = True
     lab.cli.fails(8, "renew", "--state", lab.state)
     assert len(list(lab.keys.glob("*.pem"))) == 2
+    said = lab.cli.ok("doctor", "--state", lab.state).out
+    assert f"renew with file:{lab.keys}/device-2.pem is under way since" in said
+    assert said.count("device-2.pem") == 1
     assert lab.cli.ok("abandon", "--state", lab.state).out == "abandoned\n"
     assert [path.name for path in lab.keys.glob("*.pem")] == ["device.pem"]
 

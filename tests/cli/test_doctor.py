@@ -256,3 +256,12 @@ def test_tls_library_that_cannot_be_given_a_key(cli: Cli, tmp_path: Path) -> Non
     )
     found = _checks(cli, "--state", tmp_path / "none", code=1, env={"OPENSSL_CONF": str(tmp_path / "openssl.cnf")})
     assert found["tls-provider"]["status"] == "failed"
+
+
+def test_an_enrolment_that_has_no_key_yet(lab: Lab) -> None:
+    lab.server.faults.parse("status=500@cacerts")
+    key = f"file:{lab.keys}/device.pem"
+    lab.cli.fails(7, *lab.enroll_words(key))
+    found = _checks(lab.cli, "--state", lab.state)
+    assert found["state-content"]["status"] == "warning"
+    assert (found["key"]["status"], found["key"]["detail"]) == ("skipped", f"it is not made yet: {key}")

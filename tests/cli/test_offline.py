@@ -116,6 +116,14 @@ def test_a_pending_answer_is_carried_again(lab: Lab, tmp_path: Path) -> None:
         (("enroll", "--offline-in", "r.ans"), "whom to trust"),
         (("cacerts", "--offline-in", "r.ans"), "whom to trust"),
         (("enroll", "--offline-out", "no/such/place"), "no/such/place"),
+        (("enroll", "--offline-out", "r", "--user", "lab"), "--user is for a connection"),
+        (("enroll", "--offline-in", "r.ans", "--anchors", "CA", "--user", "lab"), "--user is for a connection"),
+        (("cacerts", "--offline-out", "r", "--proxy", "http://proxy"), "--proxy is for a connection"),
+        (("enroll", "--offline-out", "r", "--wait", "5"), "--wait is for a connection"),
+        (
+            ("enroll", "--offline-out", "r", "--tls-cert", "x.pem", "--tls-key", "file:x"),
+            "--tls-cert is for a connection",
+        ),
     ],
 )
 def test_mistakes(words: tuple[str, ...], said: str, lab: Lab, tmp_path: Path) -> None:

@@ -187,3 +187,54 @@ def test_the_device_commands_take_them_too(lab: Lab) -> None:
     )
     lab.cli.ok("renew", "--state", lab.state, "--tls-max", "1.2", "--after-202", "keep-connection")
     assert {entry["tls_version"] for entry in lab.server.log()} == {"TLSv1.2"}
+
+
+@pytest.mark.slow
+def test_est_153_renew_change_name(lab: Lab) -> None:
+    """The whole device: another name once asked for is the one that later renewals keep."""
+    lab.server.policy.change_subject_name = "any"
+    lab.enrolled("device", "--san", "DNS:old.example")
+    renew = ("renew", "--state", lab.state)
+    for flag, value in (("--subject", "CN=new"), ("--san", "DNS:new.example")):
+        assert "--change-name" in lab.cli.fails(2, *renew, flag, value)
+    assert "needs the new name" in lab.cli.fails(2, *renew, "--change-name")
+    lab.cli.ok(*renew, "--change-name", "--subject", "CN=new")
+    lab.cli.ok(*renew, "--subject", "CN=new")
+    renewed = leaf(lab.state / "current.pem")
+    assert (renewed.subject.rfc4514_string(), alternative_names(renewed)) == ("CN=new", ["old.example"])
+    assert lab.operations().count(("simplereenroll", 200)) == 2
+    assert "FAIL" not in lab.cli.ok("doctor", "--state", lab.state, "--online").out
+
+
+@pytest.mark.slow
+def test_est_177_renewals_answer_what_the_server_asks(lab: Lab) -> None:
+    drink = "0.9.2342.19200300.100.1.5"
+    lab.enrolled()
+    lab.server.policy.demands = [Demand(form="rfc9908", attributes=(drink,))]
+    renew = ("renew", "--state", lab.state)
+    assert drink in lab.cli.fails(7, *renew)
+    lab.cli.ok(*renew, "--attribute", f"{drink}=der:0c03746561")
+
+
+@pytest.mark.parametrize("policy", ["same-csr", "keep-connection"])
+def test_what_is_sent_again_needs_something_to_wait_for(lab: Lab, tmp_path: Path, policy: str) -> None:
+    """Without a journal the next run sends another request whatever was said; what only reads sends none (EST-163)."""
+    words = (
+        "est",
+        "enroll",
+        *lab.trust,
+        *lab.login,
+        "--key",
+        lab.key(),
+        "--subject",
+        "CN=x",
+        "--out",
+        tmp_path / "x.pem",
+    )
+    assert "give --wait" in lab.cli.fails(2, *words, "--after-202", policy)
+    asking = ("est", "serverkeygen", *lab.trust, *lab.login, "--allow-clear", "--key-out", tmp_path / "k.pem")
+    assert "give --wait" in lab.cli.fails(2, *asking, "--after-202", policy)
+    assert "unrecognized" in lab.cli.fails(2, "est", "cacerts", *lab.trust, "--after-202", policy)
+    assert lab.server.log() == []
+    lab.cli.ok(*words, "--after-202", policy, "--wait", "1")
+    lab.cli.ok(*words, env={"DEVICE_SDK_EST_AFTER_202": policy})

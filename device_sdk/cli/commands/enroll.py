@@ -18,6 +18,7 @@ from device_sdk.errors import ConfigurationError, DeviceSdkError, StateError
 if TYPE_CHECKING:
     from device_sdk.cli.first_trust import Trusted
     from device_sdk.client.device import Device, EnrolmentPlan, Outcome
+    from device_sdk.model.csr import NewName
     from device_sdk.model.trust import TlsIdentity
 
 _COMMON = ("state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported")
@@ -42,10 +43,16 @@ def _add_enroll(parser: argparse.ArgumentParser) -> None:
 
 def _add_renew(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, *inputs.LOGIN, *waiting.WAITING, "est.timeout_s", "est.proxy", *inputs.COMPATIBILITY)
-    add_settings(parser, "renewal.rekey", "renewal.keep_old", "renewal.threshold", "identity.mac")
+    add_settings(parser, "renewal.rekey", "renewal.keep_old", "renewal.threshold")
+    add_settings(parser, "identity.subject", "identity.san", "identity.mac", "identity.attributes")
     add_settings(parser, *inputs.CHALLENGES)
     parser.add_argument(
         "--new-key", metavar="URI", help="name of the new key; counted up from the first one if not given"
+    )
+    parser.add_argument(
+        "--change-name",
+        action="store_true",
+        help="ask for a certificate of another name, that of --subject and --san; what they do not say stays as it is",
     )
     parser.add_argument(
         "--implicit",
@@ -171,6 +178,8 @@ def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         keep_old=settings.switch("renewal.keep_old"),
         key_uri=options.new_key,
         mac_address=inputs.mac_address(settings),
+        values=inputs.values(settings),
+        new_name=_new_name(options, settings, device),
         otp_challenge=one_time_password(settings),
         revocation_challenge=revocation_password(settings),
         credentials=inputs.credentials(settings, needed=False),
@@ -183,6 +192,17 @@ def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     if anchors_only:
         return _report(device.refresh_anchors(plan), device, out, verb="CA certificates followed, same certificate:")
     return _report(device.renew(plan), device, out, verb="renewed:")
+
+
+def _new_name(options: argparse.Namespace, settings: Settings, device: Device) -> NewName | None:
+    """What --change-name asks for; without it the flags may say no more than the certificate does."""
+    chain = device.state.snapshot()[1]
+    if not chain:  # a renewal says so itself
+        return None
+    if options.change_name:
+        return inputs.new_name(settings, chain[0])
+    inputs.require_same_names(settings, chain[0])
+    return None
 
 
 def _require_directory(device: Device) -> None:

@@ -17,12 +17,10 @@ from device_sdk.cli.first_trust import bootstrapped, trusted_or_asked
 from device_sdk.cli.offline import add_offline
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe, name_of, pem_of
-from device_sdk.cli.settings import Settings, Source, add_settings
+from device_sdk.cli.settings import Settings, add_settings
 from device_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
     from device_sdk.client.est import EstClient
     from device_sdk.model.csr import CsrSpec
     from device_sdk.model.trust import ServerTrust, TlsIdentity
@@ -44,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
     ):
         description = words[:1].upper() + words[1:] + "."
         operation = operations.add_parser(name, help=words, description=description, parents=[common])
-        add_settings(operation, *inputs.SERVER, *inputs.COMPATIBILITY, *inputs.LOGIN, *_KEY, *waiting.WAITING)
+        certifying = name not in ("cacerts", "csrattrs")
+        bending = [one for one in inputs.COMPATIBILITY if certifying or one != "est.after_202"]
+        add_settings(operation, *inputs.SERVER, *bending, *inputs.LOGIN, *_KEY, *waiting.WAITING)
         operation.add_argument("--out", metavar="FILE", help="write the result here instead of stdout")
         operation.set_defaults(run=run)
         add_offline(operation, name, run)
@@ -162,6 +162,7 @@ def _shown(value: object) -> str:
 
 def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     tls_cert, tls_key = _enrolment_pair(options, settings)
+    inputs.require_wait(settings)
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
         key = inputs.open_key(options.new_key or settings.require("key.uri"), settings, opened)
@@ -206,6 +207,7 @@ def _reenroll(options: argparse.Namespace, settings: Settings, out: Output) -> i
 
     from device_sdk.model.csr import CsrSpec
 
+    inputs.require_wait(settings)
     # subject and names are the certificate's (RFC 7030 section 4.2.2); only the MAC address can be added
     device, values = inputs.device_attributes(settings), inputs.values(settings)
     wanted = inputs.with_challenges(CsrSpec(x509.Name([]), device=device, values=values), settings)
@@ -215,27 +217,9 @@ def _reenroll(options: argparse.Namespace, settings: Settings, out: Output) -> i
         if options.change_name:
             wanted = replace(wanted, new_name=inputs.new_name(settings, identity.chain[0]))
         else:
-            _require_same_names(settings, identity.chain[0])
+            inputs.require_same_names(settings, identity.chain[0])
         new_key = inputs.open_key(options.new_key, settings, opened) if options.new_key else identity.key
         client = opened.enter_context(_client(settings, out, identity))
         with keeping_early(file, out):
             renewed = client.reenroll(new_key, wanted, wait_s=inputs.wait(settings), progress=waiting.patience(out))
         return _issued(file, renewed, out)
-
-
-def _require_same_names(settings: Settings, certificate: x509.Certificate) -> None:
-    """What a flag says must be what the certificate says already."""
-    from device_sdk.wire.names import parse_dn, parse_san
-
-    subject = settings.text("identity.subject")
-    if settings.source("identity.subject") is Source.FLAG and subject and parse_dn(subject) != certificate.subject:
-        raise ConfigurationError(
-            f"a renewal keeps the subject {name_of(certificate.subject)}; it cannot become {subject}",
-            hint="leave --subject out, or ask the server for another name (--change-name)",
-        )
-    given = {parse_san(text) for text in settings.list("identity.san")}
-    if settings.source("identity.san") is Source.FLAG and given != set(inputs.names_of(certificate)):
-        raise ConfigurationError(
-            "a renewal keeps the certificate's subject alternative names",
-            hint="leave --san out, or ask the server for other names (--change-name)",
-        )

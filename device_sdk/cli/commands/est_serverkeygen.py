@@ -57,6 +57,7 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
 
     _check(options)
+    inputs.require_wait(settings)
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
         half_done = HalfDone(options.key_out, options.rescue, file)
