@@ -21,6 +21,7 @@ from device_sdk_simulators.cale.certificates import Owner, make_certificate
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
 from device_sdk_simulators.cale.decoy import DEFAULT_KIND, PublicKey, kind_of, mark_of, stand_in_key
 from device_sdk_simulators.cale.envelope import seal
+from device_sdk_simulators.cale.names import fits_certificate, why_refused
 from device_sdk_simulators.cale.padding import PEM, padded
 from device_sdk_simulators.cale.records import CsrRecord, RecordStore
 from device_sdk_simulators.est.bodies import decode_body, wrap
@@ -32,8 +33,6 @@ CIPHERS_PATH = "/ciphers"
 """Where a role says which cipher suites it knows (CALE-29)."""
 
 _CSR_LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
-_LONGEST_NAME = 64
-"""Of a common name (RFC 5280 appendix A.1)."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +100,17 @@ class AuthorizationServer:
         identity = headers.identity_of(request)
         if not identity:
             raise HttpError(403, "no identity")
-        if len(identity) > _LONGEST_NAME:
-            raise HttpError(403, f"the identity has more than {_LONGEST_NAME} characters, and makes no common name")
+        refused = why_refused(identity)
+        if refused:
+            raise HttpError(403, refused)
         cipher = self._cipher(request)
         csr = self._read_csr(decode_body(request.body, _CSR_LABELS))
         registration = Registration(self._owner(identity), _encryption_key(csr), _capabilities(csr))
         guid = str(uuid.UUID(bytes=os.urandom(16), version=4))
-        self._records.add(CsrRecord(guid, identity, csr.csr.public_bytes(Encoding.DER), self._clock()))
         certificate = self._certificate(registration, self._policy.cale_certificate_lifetime)
         response = self._sealed(f"{guid}\n".encode(), certificate, cipher, misleading=True)
+        # what cannot be answered is not kept: strangers are like records, and must not be like one that does not work
+        self._records.add(CsrRecord(guid, identity, csr.csr.public_bytes(Encoding.DER), self._clock()))
         response.facts = {"registration": self._tag(guid), "owner": identity, "key": csr.spki_sha256[:16]}
         return response
 
@@ -159,11 +160,13 @@ class AuthorizationServer:
         return Owner(identity, self._organization, grants.get(identity, grants.get("", ())))
 
     def _read(self, record: CsrRecord) -> Registration | None:
+        if not fits_certificate(record.identity):
+            return None
         try:
             csr = self._read_csr(record.csr)
             return Registration(self._owner(record.identity), _encryption_key(csr), _capabilities(csr))
-        except HttpError:
-            # the policy has changed since: this key does not count any more
+        except (HttpError, ValueError):
+            # the policy has changed since, or the record is damaged: this key does not count any more
             return None
 
     def _who(self, guid: str) -> tuple[Registration, bool]:

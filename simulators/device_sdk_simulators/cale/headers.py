@@ -27,7 +27,6 @@ LONGEST_CERTIFICATE = 8190
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _PLAIN_TEXT = ("Content-Type", "text/plain;charset=UTF-8")
 _ARMOUR = re.compile(r"-----(BEGIN|END) CERTIFICATE-----")
-_PRINTABLE = "".join(chr(code) for code in range(32, 127) if chr(code) != "%")
 
 
 def is_guid(value: str) -> bool:
@@ -96,14 +95,20 @@ def certificate_from_header(value: str) -> x509.Certificate:
 
 
 def identity_header(identity: str) -> tuple[str, str]:
-    """CALE-Identity (CALE-31): printable ASCII as it is, everything else percent-encoded."""
-    return IDENTITY, quote(identity, safe=_PRINTABLE)
+    """CALE-Identity (CALE-31): letters, digits and -._~@ as they are, everything else percent-encoded.
+
+    A parser takes the spaces from the ends of a value: sent as they are, "alice " would arrive as "alice".
+    """
+    return IDENTITY, quote(identity, safe="@")
 
 
 def identity_of(request: Request) -> str | None:
-    """The identity in CALE-Identity; None unless there is just one."""
+    """The identity in CALE-Identity; None unless there is just one, in UTF-8."""
     values = request.header_values(IDENTITY)
-    return unquote(values[0]) if len(values) == 1 and values[0] else None
+    try:
+        return unquote(values[0], errors="strict") if len(values) == 1 and values[0] else None
+    except UnicodeDecodeError:
+        return None
 
 
 def only(request: Request, name: str) -> str:

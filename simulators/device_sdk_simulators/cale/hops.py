@@ -39,5 +39,16 @@ class Role(Protocol):
 
 
 def local_hop(role: Role, peer: str) -> Hop:
-    """A hop inside this process; `peer` is the name of the caller."""
-    return lambda request: role.handle(request, peer)
+    """A hop inside this process; `peer` is the name of the caller.
+
+    A role that fails is no answer (HopError), as if it were another process: what its caller gives then is the same for
+    everybody.
+    """
+
+    def call(request: Request) -> Response:
+        try:
+            return role.handle(request, peer)
+        except Exception as error:
+            raise HopError(f"a role failed: {type(error).__name__}: {error}") from error
+
+    return call

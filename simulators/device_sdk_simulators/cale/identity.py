@@ -11,6 +11,7 @@ from typing import TypeAlias
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from device_sdk_simulators.cale.names import why_refused
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.login import HttpLogin
 from device_sdk_simulators.http.messages import HttpError, Request
@@ -108,10 +109,22 @@ def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def proven_name(client: Client) -> str | None:
-    """The name a client proved to have; None if it proved nothing that counts for CALE."""
+    """The name a client proved to have; None if it proved nothing that counts for CALE.
+
+    Raises:
+        HttpError: 403 for a certificate without exactly one common name, and for a name that nobody may have.
+    """
     if client.user is not None:
-        return client.user
-    if client.certificate is None or client.third_party:
+        name = client.user
+    elif client.certificate is None or client.third_party:
         return None
-    names = client.certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return str(names[0].value) if names else client.certificate.subject.rfc4514_string()
+    else:
+        names = client.certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        if len(names) != 1:
+            # a whole subject as text could be the common name of somebody else
+            raise HttpError(403, "the TLS client certificate has not exactly one common name")
+        name = str(names[0].value)
+    refused = why_refused(name)
+    if refused:
+        raise HttpError(403, refused)
+    return name

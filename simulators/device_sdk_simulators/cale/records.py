@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlite3 import Row
 from typing import Protocol
 
+from device_sdk_simulators.cale.names import LONGEST
 from device_sdk_simulators.database import Database
 
 
@@ -42,7 +43,10 @@ class RecordStore(Protocol):
         """The record of a GUID in lower case, revoked or not."""
 
     def next_to(self, guid: str) -> CsrRecord | None:
-        """The record with the next GUID in order, the first one after the last; None if there is none at all."""
+        """The record with the next GUID in order, the first one after the last; None if there is none at all.
+
+        Best one whose identity makes a certificate: strangers are like this record.
+        """
 
     def revoke(self, guid: str, identity: str | None, now: datetime) -> bool:
         """Revoke a record, of this identity if one is given; False if there is none such, or it is revoked already."""
@@ -74,7 +78,9 @@ class DatabaseRecords:
 
     def next_to(self, guid: str) -> CsrRecord | None:
         """See RecordStore."""
-        return self._first("WHERE guid >= ? ORDER BY guid LIMIT 1", guid) or self._first("ORDER BY guid LIMIT 1")
+        # earlier versions kept records that no certificate could be made of, and that nobody was told of
+        usable = f"length(CAST(identity AS BLOB)) BETWEEN 1 AND {LONGEST} ORDER BY guid LIMIT 1"
+        return self._first(f"WHERE guid >= ? AND {usable}", guid) or self._first(f"WHERE {usable}")
 
     def revoke(self, guid: str, identity: str | None, now: datetime) -> bool:
         """See RecordStore."""
