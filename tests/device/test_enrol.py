@@ -235,6 +235,15 @@ def test_somebody_elses_key_is_not_taken_unasked_and_never_destroyed(bench) -> N
     assert bench.key_files() == ["device-2.pem", "device.pem"]
 
 
+def test_enrolled_again_with_its_own_key_by_another_name(bench) -> None:
+    """The replaced pair has the very key that was certified now: one key has many names, and is told by itself."""
+    bench.device.enroll(bench.plan)
+    linked = bench.keys.with_name("linked")
+    linked.symlink_to(bench.keys)
+    bench.device.enroll(bench.planned(key_uri=f"file:{linked}/device.pem", reuse_key=True, again=True))
+    bench.require_sound()
+
+
 def test_a_key_of_another_type_is_not_reused(bench) -> None:
     registry.create_key(bench.key_uri, KeyType.EC_P256).close()
     with pytest.raises(KeyExistsError, match=r"ec-p256, not rsa-2048"):

@@ -25,7 +25,8 @@ class CaleApplication:
     """A credential of its own for each application: a key, the GUID it was given, and the origin that gave it (CALE-13).
 
     Registering may be killed at any moment; the same call later goes on where it stopped, with the same key. The GUID is in
-    the state directory, the key in its keystore; neither is shared with other applications unless they name the same key.
+    the state directory, the key in its keystore; neither is shared with other applications unless they name the same key,
+    however they spell it. A key is destroyed only if neither the device nor another application uses it; in doubt it stays.
 
     Args:
         state: the state directory.

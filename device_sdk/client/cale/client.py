@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.model.urls import has_userinfo, shown_url
-from device_sdk.protocols.cale.answers import ContentCheck, read_registration, read_resource, read_whoami
+from device_sdk.protocols.cale.answers import ContentCheck, read_registration, read_resource, read_whoami, spki
 from device_sdk.protocols.cale.requests import (
     proof_of_identity,
     registration_request,
@@ -135,7 +136,8 @@ class CaleClient:
         self._watch.opened()
         if key_uri is None:
             key_uri = self._key.info.uri if isinstance(self._key, DeviceKey) else ""
-        return CaleRegistration(guid, key_uri, self.origin, datetime.now(UTC))
+        digest = hashlib.sha256(spki(self._key.public_key())).hexdigest()
+        return CaleRegistration(guid, key_uri, self.origin, datetime.now(UTC), key_sha256=digest)
 
     def get(
         self, path: str, *, check: ContentCheck | None = None, limit_bytes: int = MAX_RESPONSE_BYTES

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from device_sdk.client.cale.registering import let_go, needed_keys, undo
+from device_sdk.client.cale.registering import let_go, undo
+from device_sdk.client.cale.sharing import Fate, destroy
 from device_sdk.client.device.context import Context
-from device_sdk.client.device.provenance import delete_own
 
 
 def forget(context: Context, name: str) -> tuple[str, ...]:
@@ -21,8 +21,9 @@ def forget(context: Context, name: str) -> tuple[str, ...]:
         undo(context, journal)
     if registration is None:
         return ()
-    ours = registration.created_here and registration.key_uri not in needed_keys(context, name)
-    if ours and delete_own(context, registration.key_uri, sha256=registration.key_sha256):
-        gone.append(registration.key_uri)
+    if registration.created_here:
+        fate = destroy(context, name, registration.key_uri, sha256=registration.key_sha256)
+        if fate is Fate.GONE:
+            gone.append(registration.key_uri)
     state.delete_cale_registration(name)
     return tuple(gone)

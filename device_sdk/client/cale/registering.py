@@ -7,9 +7,10 @@ from typing import Any
 
 from device_sdk.client.cale.client import CaleClient
 from device_sdk.client.cale.plan import CaleOutcome, CalePlan
+from device_sdk.client.cale.sharing import Fate, destroy, digests_of
 from device_sdk.client.device.context import Context
 from device_sdk.client.device.generation import absolute, next_key_uri
-from device_sdk.client.device.provenance import delete_own, foreign, is_unborn, make_key
+from device_sdk.client.device.provenance import foreign, is_unborn, make_key, replaced_sha256
 from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyNotFoundError, NotForUsError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.keys import KeyType
@@ -76,7 +77,7 @@ class Registering:
                 hint="register it again (--again), or give the other one a name of its own (--application)",
             )
         key_uri = self._key_uri(current)
-        same = current is not None and current.key_uri == key_uri
+        same = current is not None and self._is_key_of(current, key_uri)
         taken = not same and self.context.key_exists(key_uri)
         if not same and not taken and self._key_type(current) is None:
             raise KeyNotFoundError(
@@ -96,9 +97,16 @@ class Registering:
             since=self.context.clock.now(),
             replaces_key_uri=goes.key_uri if goes else None,
             replaces_sha256=goes.key_sha256 if goes else None,
+            key_sha256=current.key_sha256 if current and same and current.key_uri != key_uri else None,
         )
         self.context.state.write_journal(journal)
         return journal
+
+    def _is_key_of(self, current: CaleRegistration, key_uri: str) -> bool:
+        """Whether a name, perhaps spelt otherwise, is that of the key in use."""
+        return current.key_uri == key_uri or (
+            current.key_sha256 is not None and digests_of(self.context, key_uri) == {current.key_sha256}
+        )
 
     def _key_uri(self, current: CaleRegistration | None) -> str:
         if self.plan.key_uri is not None:
@@ -173,7 +181,7 @@ class Registering:
         """The key to register: made now, made by an earlier run, or there before."""
         context, uri = self.context, absolute(journal.key_uri)
         current = context.state.cale_registration(self.name)
-        ours = journal.created_here and (current is None or current.key_uri != journal.key_uri)
+        ours = journal.created_here and not _in_use(journal, current)
         if ours and journal.phase is not Phase.ISSUED:
             return make_key(context, journal, uri, self._key_type(current) or _DRAFT_S)
         key = context.open_key(uri, made_here=ours)
@@ -184,7 +192,11 @@ class Registering:
 
     def _notes(self, registration: CaleRegistration) -> tuple[str, ...]:
         device = self.context.state.load().current
-        if device is None or device.key_uri != registration.key_uri:
+        if device is None:
+            return ()
+        digest = registration.key_sha256
+        same = digest is not None and digest == replaced_sha256(self.context, device)
+        if not same and device.key_uri != registration.key_uri:
             return ()
         return ("this is the device's own key: a renewal with a new key takes it away; --key gives it one of its own",)
 
@@ -194,14 +206,25 @@ def _is_switched(journal: CaleJournal, current: CaleRegistration) -> bool:
     return journal.phase is Phase.ISSUED and current.guid == journal.guid
 
 
+def _in_use(journal: CaleJournal, current: CaleRegistration | None) -> bool:
+    """Whether the key to be registered is the one that is registered now."""
+    if current is None:
+        return False
+    digest = journal.key_sha256
+    return current.key_uri == journal.key_uri or (digest is not None and digest == current.key_sha256)
+
+
 def let_go(context: Context, name: str, journal: CaleJournal) -> tuple[str, ...]:
     """Destroy the key of the registration that was replaced, if it is proved to be the SDK's own and nobody needs it."""
     uri, sha256 = journal.replaces_key_uri, journal.replaces_sha256
-    if uri is None or uri in needed_keys(context, name) or uri == journal.key_uri:
+    if uri is None or uri == journal.key_uri or (sha256 is not None and sha256 == journal.key_sha256):
         return ()
-    if delete_own(context, uri, sha256=sha256):
-        return ()
-    return (f"{uri}: there is a key of that name that is not proved to be the replaced one; it was left there",)
+    fate = destroy(context, name, uri, sha256=sha256)
+    if fate is Fate.FOREIGN:
+        return (f"{uri}: there is a key of that name that is not proved to be the replaced one; it was left there",)
+    if fate is Fate.UNCLEAR:
+        return (f"{uri}: the replaced key was left there, as another application's cannot be looked at and may be it",)
+    return ()
 
 
 def undo(context: Context, journal: CaleJournal) -> None:
@@ -210,17 +233,8 @@ def undo(context: Context, journal: CaleJournal) -> None:
     Raises:
         KeyStoreError: the key cannot be destroyed; the journal stays.
     """
-    current = context.state.cale_registration(journal.application)
-    needed = needed_keys(context, journal.application) | ({current.key_uri} if current else set())
+    name, current = journal.application, context.state.cale_registration(journal.application)
     made = journal.key_sha256 is not None or journal.key_id is not None
-    if journal.created_here and made and journal.key_uri not in needed:
-        delete_own(context, journal.key_uri, sha256=journal.key_sha256, key_id=journal.key_id)
-    context.state.drop_cale_journal(journal.application)
-
-
-def needed_keys(context: Context, name: str) -> set[str]:
-    """The keys of the device and of the other applications."""
-    state = context.state.load()
-    registrations = context.state.cale_registrations()
-    others = {found.key_uri for application, found in registrations.items() if application != name}
-    return others | {record.key_uri for record in (state.current, *state.previous) if record}
+    if journal.created_here and made and not _in_use(journal, current):
+        destroy(context, name, journal.key_uri, sha256=journal.key_sha256, key_id=journal.key_id)
+    context.state.drop_cale_journal(name)

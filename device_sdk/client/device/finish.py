@@ -10,7 +10,7 @@ from device_sdk.client.device.clock import check_not_before
 from device_sdk.client.device.connection import Connection
 from device_sdk.client.device.context import Context
 from device_sdk.client.device.plan import Outcome
-from device_sdk.client.device.provenance import delete_own
+from device_sdk.client.device.provenance import delete_own, spki_sha256
 from device_sdk.client.device.undo import undo
 from device_sdk.errors import (
     AuthenticationRequiredError,
@@ -67,11 +67,16 @@ def finish(
         _switch(context, journal, chain)
     notes += _keep_beside_key(context, journal, chain[0])
     old = journal.replaces
-    if old and not journal.keep_old and old.created_here and old.key_uri != journal.key_uri:
+    if old and not journal.keep_old and old.created_here and not _is_kept(journal, chain[0], old):
         notes += _let_go(context, old, journal.replaces_sha256)
     context.state.drop_journal()
     notes += _pin_note(context)
     return Outcome(journal.key_uri, chain, notes=notes)
+
+
+def _is_kept(journal: Journal, certificate: x509.Certificate, old: IdentityRecord) -> bool:
+    """Whether the new pair has the key of the old one, by whatever name."""
+    return old.key_uri == journal.key_uri or journal.replaces_sha256 == spki_sha256(certificate)
 
 
 def _let_go(context: Context, old: IdentityRecord, sha256: str | None) -> tuple[str, ...]:

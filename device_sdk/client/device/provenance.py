@@ -124,13 +124,23 @@ def delete_own(context: Context, uri: str, *, sha256: str | None = None, key_id:
 
 
 def _is_own(context: Context, uri: str, info: KeyInfo, sha256: str | None, key_id: str | None) -> bool:
-    found = info.spki_sha256
-    if found is None and sha256 is not None:
-        with suppress(*_UNREADABLE), context.open_key(_one(context, uri, info)) as key:
-            found = key.info.spki_sha256
+    found = info.spki_sha256 if sha256 is None else listed_sha256(context, uri, info)
     if found is not None and sha256 is not None:
         return found == sha256
     return key_id is not None and info.key_id == key_id
+
+
+def listed_sha256(context: Context, uri: str, info: KeyInfo) -> str | None:
+    """SHA-256 of the SubjectPublicKeyInfo of a key that was listed, hex; None if it does not even open.
+
+    Raises:
+        KeyStoreError: the keystore cannot be asked.
+    """
+    found = info.spki_sha256
+    if found is None:
+        with suppress(*_UNREADABLE), context.open_key(_one(context, uri, info)) as key:
+            found = key.info.spki_sha256
+    return found
 
 
 def _one(context: Context, uri: str, info: KeyInfo) -> KeyUri:

@@ -91,7 +91,7 @@ def read_whoami(response: HttpResponse, key: PrivateKey, policy: DecryptionPolic
 def own_certificate(plaintext: bytes, key: PrivateKey) -> x509.Certificate:
     """The certificate in a decrypted answer to /whoami; WireError if there is none for our key (CALE-09)."""
     certificate = parse_certificate(plaintext)
-    if _spki(certificate.public_key()) != _spki(key.public_key()):
+    if spki(certificate.public_key()) != spki(key.public_key()):
         raise WireError("a certificate for another key")
     return certificate
 
@@ -157,7 +157,8 @@ def not_for_us(url: str) -> NotForUsError:
     )
 
 
-def _spki(public_key: object) -> bytes:
+def spki(public_key: object) -> bytes:
+    """DER of a key's SubjectPublicKeyInfo; WireError for what is no key."""
     if not hasattr(public_key, "public_bytes"):
         raise WireError("a key of an unknown kind")
     encoded: bytes = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
