@@ -19,6 +19,7 @@ from device_sdk_simulators.cale.decoy import Decoys
 from device_sdk_simulators.cale.hops import Hop, HopError
 from device_sdk_simulators.cale.identity import Identify, proven_name
 from device_sdk_simulators.cale.rate_limit import RateLimit
+from device_sdk_simulators.cale.scopes import OddPathError, plain_path
 from device_sdk_simulators.http.messages import Headers, HttpError, Request, Response
 from device_sdk_simulators.policy import Policy
 
@@ -81,6 +82,11 @@ class EdgeDevice:
 
     def handle(self, request: Request) -> Response:
         """Answer one client; HttpError for what has nothing to do with a GUID."""
+        try:
+            # whoever is behind may take it apart in another way; refused to everybody, before anything is looked up
+            plain_path(request.target)
+        except OddPathError as error:
+            raise HttpError(400, str(error)) from error
         if request.path == "/registration":
             return self._registration(request)
         errand = self._errand(request)

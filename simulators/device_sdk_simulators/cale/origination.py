@@ -17,7 +17,7 @@ from device_sdk_simulators.cale.envelope import seal
 from device_sdk_simulators.cale.hops import Hop, HopError, HopTimeoutError
 from device_sdk_simulators.cale.padding import JSON, padded
 from device_sdk_simulators.cale.replay import ReplayWindow
-from device_sdk_simulators.cale.scopes import OddPathError, needed_scope, plain_path
+from device_sdk_simulators.cale.scopes import OddPathError, needed_scopes, plain_path
 from device_sdk_simulators.est.bodies import wrap
 from device_sdk_simulators.http.messages import Headers, Request, Response
 from device_sdk_simulators.policy import Policy
@@ -113,9 +113,9 @@ class OriginationServer:
             path = plain_path(request.target)
         except OddPathError as error:
             return Response(404, facts={"reason": str(error)})
-        scope = needed_scope(path, self._policy.cale.scopes)
-        if scope is not None and scope not in owner.scopes:
-            return Response(403, facts={"reason": f"the scope {scope!r} is missing"})
+        missing = needed_scopes(path, self._policy.cale.scopes, self._paths) - set(owner.scopes)
+        if missing:
+            return Response(403, facts={"reason": f"the scope {min(missing)!r} is missing"})
         if path == "/identity" and self._says_who:
             said = {"owner": owner.name, "organization": owner.organization, "scopes": owner.scopes}
             return Response(200, [("Content-Type", JSON)], json.dumps(said).encode() + b"\n")

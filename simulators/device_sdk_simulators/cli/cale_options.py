@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from device_sdk_simulators.cli import option_types as types
 
@@ -59,10 +60,17 @@ def resource(text: str) -> tuple[str, tuple[str, str]]:
 
 
 def scope(text: str) -> tuple[str, str]:
-    """PATH=SCOPE."""
+    """PATH=SCOPE; the path as it is after decoding, and one that requests can have."""
+    from device_sdk_simulators.cale.scopes import OddPathError, plain_path
+
     path, equals, name = text.rpartition("=")
     if not equals or not path.startswith("/") or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not PATH=SCOPE with a path that begins with /")
+    try:
+        plain_path(quote(path))
+    except OddPathError as error:
+        # such requests are refused, so the rule would protect nothing
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
     return path, name
 
 

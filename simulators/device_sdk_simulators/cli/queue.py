@@ -31,7 +31,9 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     listing.set_defaults(run=_list)
     for name, help_text in (("approve", "let waiting requests through"), ("deny", "turn waiting requests down")):
         parser = commands.add_parser(name, help=help_text)
-        parser.add_argument("number", nargs="?", type=_number, help="of the request, as `list` shows it; all if not given")
+        parser.add_argument(
+            "number", nargs="?", type=_number, help="of the request, as `list` shows it; all if not given"
+        )
         parser.set_defaults(run=_decide, approve=name == "approve")
     revoking = commands.add_parser("revoke", help="revoke a certificate or a CALE registration")
     revoking.add_argument("what", metavar="SERIAL|GUID", help="serial number in hex, or the GUID")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,37 @@ def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     yield make
     for server in reversed(running):
         server.stop()
+
+
+@dataclass
+class Recorded:
+    """An HTTP server that remembers what it was asked for."""
+
+    url: str
+    targets: list[str]
+
+
+@pytest.fixture
+def recorded() -> Iterator[Recorded]:
+    targets: list[str] = []
+
+    class Remember(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            targets.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Remember) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield Recorded(f"http://127.0.0.1:{server.server_address[1]}", targets)
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ def test_only_listed_suites_are_taken_cale_29(authority):
 
 
 def test_scopes_by_path_cale_56(authority, tmp_path):
-    scopes = {"/": "read", "/orders": "orders", "/orders/secret": "admin", "/public": ""}
+    scopes = {"/": "read", "/orders": "orders", "/orders/secret": "admin", "/private/": "admin", "/public": ""}
     role = origin(authority, paths={}, scopes={k: v for k, v in scopes.items() if v})
     for owner, path, status in (
         (("read",), "/data", None),
@@ -161,12 +161,44 @@ def test_scopes_by_path_cale_56(authority, tmp_path):
         (("read",), "/x%2f..%2forders", 404),
         (("read",), "//orders", 404),
         (("orders",), "/%6frders/1", None),
+        (("read",), "/ORDERS/1", 403),
+        (("read",), "/Orders", 403),
+        (("orders",), "/ORDERS/SECRET/1", 403),
+        (("read",), "/private", 403),
+        (("read",), "/private/", 403),
+        (("read",), "/data;/../orders", 404),
     ):
         shown = certificate_header(certificate(authority, Owner("ann", "shop.example", owner)))
         response = ask(role, shown, SUITE, target=path)
         assert response.status == 200, "encrypted, whatever it says"
         answer = plain(response, tmp_path)
         assert answer == ({"a": 1} if status is None else {"error": status}), (owner, path)
+
+
+@pytest.mark.parametrize("scopes", [{"/resource": "admin"}, {"/aggregate": "admin"}, {"/RESOURCE": "admin"}])
+def test_a_rule_holds_by_every_name_of_a_document_cale_56(authority, tmp_path, scopes):
+    """What is /resource outside is /aggregate inside: a rule about one of them is about both."""
+    role = origin(authority, scopes=scopes)
+    for owner, expected in ((("read",), {"error": 403}), (("admin",), {"a": 1})):
+        for target in ("/resource", "/aggregate", "/%72esource", "/aggregat%65?x=1"):
+            shown = certificate_header(certificate(authority, Owner("ann", "shop.example", owner)))
+            assert plain(ask(role, shown, SUITE, target=target), tmp_path) == expected, target
+    shown = certificate_header(certificate(authority))
+    assert plain(ask(role, shown, SUITE, target="/other"), tmp_path) == {"a": 1}
+
+
+def test_two_rules_for_one_document_both_hold_cale_56(authority, tmp_path):
+    role = origin(authority, scopes={"/resource": "one", "/aggregate": "two"})
+    for owner, expected in ((("one",), {"error": 403}), (("two",), {"error": 403}), (("one", "two"), {"a": 1})):
+        for target in ("/resource", "/aggregate"):
+            shown = certificate_header(certificate(authority, Owner("ann", "shop.example", owner)))
+            assert plain(ask(role, shown, SUITE, target=target), tmp_path) == expected
+
+
+def test_entries_that_differ_in_letter_case_are_two(authority):
+    """The exact one counts, where the resource server tells them apart (CALE-56)."""
+    scopes = {"/a": "small", "/A": "large"}
+    assert [needed_scope(path, scopes) for path in ("/a/1", "/A/1", "/b")] == ["small", "large", None]
 
 
 def test_without_rules_every_path_is_open_and_without_ou_there_is_no_scope_cale_56(authority):
@@ -192,6 +224,16 @@ def test_without_rules_every_path_is_open_and_without_ou_there_is_no_scope_cale_
         "/a#b",
         "/a b",
         "/%2e%2e/b",
+        "/.%2E/b",
+        "/a;x=1",
+        "/a/..;/b",
+        "/a%3bx",
+        "/a;",
+        "/a%2ejson",
+        "/a%252f..%252fb",
+        "/a%25%32%66b",
+        "/a%253b",
+        "/a%c2%85",
     ],
 )
 def test_paths_that_can_be_read_in_two_ways(target):
@@ -200,7 +242,8 @@ def test_paths_that_can_be_read_in_two_ways(target):
 
 
 def test_paths_that_can_be_read_in_one_way():
-    assert plain_path("/a/b%20c/%C3%A4?q=../%2f") == "/a/b c/ä"
+    assert plain_path("/a/b%20c/%C3%A4?q=../%2f;x//%252e") == "/a/b c/ä"
+    assert plain_path("/100%25/a,b=c:d@e&f.json/...") == "/100%/a,b=c:d@e&f.json/..."
     assert plain_path("/") == "/"
 
 

@@ -369,6 +369,8 @@ def test_pki_for_several_machines(tmp_path):
         ("edge", "--state", "S", "--upstream", "http://x", "--token-file", "F"),
         ("edge", "--state", "S", "--upstream", "http://x", "--suite", "NULL-SHA"),
         ("edge", "--state", "S", "--upstream", "http://x", "--scope", "x"),
+        ("edge", "--state", "S", "--upstream", "http://x", "--scope", "/a;b=x"),
+        ("edge", "--state", "S", "--upstream", "http://x", "--scope", "/a%20b=x"),
         ("edge", "--state", "S", "--upstream", "http://x", "--allow-method", "TRACE"),
         ("edge", "--state", "S", "--authz", "https://x", "--upstream", "http://x"),
         ("edge", "--state", "S", "--authz", "a=https://x/y", "--upstream", "http://x"),

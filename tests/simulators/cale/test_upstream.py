@@ -136,7 +136,7 @@ def test_scopes_hold_in_front_of_an_upstream_cale_56(proxy, echo):
     _edge, client = proxy(echo, scopes={"/admin": "admin"})
     assert json.loads(client.read("/admin")) == {"error": 403}
     assert json.loads(client.read("/%61dmin/x")) == {"error": 403}
-    assert json.loads(client.read("/x/../admin")) == {"error": 404}
+    assert client.get("/x/../admin")[0] == 400
     assert json.loads(client.read("/ordinary"))["path"] == "/ordinary"
 
 
@@ -300,7 +300,7 @@ def test_no_second_request_hides_in_the_first(proxy, framing):
 def test_a_target_cannot_end_its_line(proxy, echo):
     """Whatever is percent-encoded in the target stays encoded on its way inside."""
     _edge, client = proxy(echo)
-    assert json.loads(client.read("/a%0d%0aX-Injected:%20y")) == {"error": 404}
+    assert client.get("/a%0d%0aX-Injected:%20y")[0] == 400
     said = json.loads(client.read("/a?q=%0d%0aX-Injected:%20y"))
     assert said["path"] == "/a?q=%0d%0aX-Injected:%20y"
     assert "x-injected" not in dict(said["fields"])
