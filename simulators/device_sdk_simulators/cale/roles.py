@@ -89,6 +89,7 @@ class EdgeSettings:
         client_anchors: CAs whose TLS client certificates prove an identity.
         issuer: certificate of the authorization server's CA, where that is elsewhere and the origination server is not.
         body_bytes: the largest answer of the upstream.
+        organization: domain in certificates of an authorization server of its own.
     """
 
     authorization: Remote | None = None
@@ -103,6 +104,7 @@ class EdgeSettings:
     client_anchors: Sequence[x509.Certificate] = ()
     issuer: Path | None = None
     body_bytes: int = 1024 * 1024
+    organization: str = "reference.example"
 
 
 def authorization_role(place: RolePlace, policy: Policy, organization: str = "reference.example") -> RoleServer:
@@ -208,7 +210,8 @@ def _inner_hops(server: RoleServer, place: RolePlace, policy: Policy, settings: 
     else:
         authority = single_authority(server.state / "cale", AUTHORITY_NAME, "ec-p256", server.now())
         records = DatabaseRecords(server.database)
-        authorization = local_hop(AuthorizationServer(authority, records, policy, server.now), "edge")
+        own_server = AuthorizationServer(authority, records, policy, server.now, organization=settings.organization)
+        authorization = local_hop(own_server, "edge")
     if settings.origination is not None:
         return authorization, _compared(server, place, policy, settings.origination)
     own = server.state / "cale" / "root.pem"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from device_sdk_simulators.cale.roles import EdgeSettings, RolePlace
     from device_sdk_simulators.policy import Policy
 
+_ORGANIZATION = "reference.example"
 _WORDS = {
     "edge": "the edge device: open to everybody, ends TLS",
     "authz": "the authorization server: keeps CSRs, makes a certificate for each request",
@@ -39,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         one = roles.add_parser(role, help=_WORDS[role])
         _add_place(one, "state of the role; reused")
         for option in OPTIONS:
-            if role in option.roles:
+            if role in option.parsed_by:
                 one.add_argument(option.flag, **option.settings)
         one.add_argument("--until-end-of-input", action="store_true", help=argparse.SUPPRESS)
         one.set_defaults(run=_run_role)
@@ -154,7 +155,7 @@ def _place(options: argparse.Namespace) -> RolePlace:
 def _authz(options: argparse.Namespace) -> RoleServer:
     from device_sdk_simulators.cale.roles import authorization_role
 
-    return authorization_role(_place(options), _policy(options), options.organization)
+    return authorization_role(_place(options), _policy(options), options.organization or _ORGANIZATION)
 
 
 def _origin(options: argparse.Namespace) -> RoleServer:
@@ -180,6 +181,11 @@ def _edge(options: argparse.Namespace) -> RoleServer:
 
     if bool(options.origin) == bool(options.upstream):
         raise UsageError("an edge device needs --origin or --upstream, one of them")
+    for option in OPTIONS:
+        # a rule that nobody goes by must not look like one
+        elsewhere = option.inside.removeprefix("--")
+        if elsewhere and getattr(options, elsewhere) and getattr(options, option.name):
+            raise UsageError(f"{option.flag} is for the server that {option.inside} names: give it there")
     try:
         return edge_role(_place(options), _policy(options), _edge_settings(options))
     except ValueError as error:
@@ -208,6 +214,7 @@ def _edge_settings(options: argparse.Namespace) -> EdgeSettings:
         client_anchors=anchors,
         issuer=options.issuer,
         body_bytes=options.max_body,
+        organization=options.organization or _ORGANIZATION,
     )
 
 

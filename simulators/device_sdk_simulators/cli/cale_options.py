@@ -20,17 +20,32 @@ _INNER = ("authz", "origin", "resource")
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its name, the roles that have it, what `add_argument` takes, and whether `all` hands it on."""
+    """One option of the command line.
+
+    Attributes:
+        flag: its name.
+        roles: those that have it.
+        settings: what `add_argument` takes.
+        handed_on: whether `all` hands it on.
+        inside: the option that names the server elsewhere whose option this is; where it is not given that server is inside
+            the edge device, and the edge device has this option, too.
+    """
 
     flag: str
     roles: tuple[str, ...]
     settings: dict[str, Any]
     handed_on: bool = True
+    inside: str = ""
 
     @property
     def name(self) -> str:
         """As in the parsed arguments."""
         return self.flag.removeprefix("--").replace("-", "_")
+
+    @property
+    def parsed_by(self) -> tuple[str, ...]:
+        """The roles whose command line takes it."""
+        return (*self.roles, "edge") if self.inside else self.roles
 
 
 def peer(text: str) -> str:
@@ -146,9 +161,9 @@ OPTIONS = (
     Option("--issuer", _JUDGING, _path("certificate of the authorization server's CA (default: issuer.pem in the state directory)"), False),
     Option("--resource", ("origin",), _many(resource, "[PATH:]NAME=URL", "a resource server, for paths below PATH"), False),
     Option("--document", ("resource",), _many(types.document, "PATH=FILE", "something to read")),
-    Option("--organization", ("authz",), {"type": types.host, "default": "reference.example", "help": "domain in certificates (default: %(default)s)"}),
-    Option("--grant", ("authz",), _many(grant, "[OWNER=]SCOPE", "a scope of an owner, or of everybody else (default: read)")),
-    Option("--scope", ("origin", "edge"), _many(scope, "PATH=SCOPE", "the scope that paths below PATH need")),
+    Option("--organization", ("authz",), {"type": types.host, "help": "domain in certificates (default: reference.example)"}, inside="--authz"),
+    Option("--grant", ("authz",), _many(grant, "[OWNER=]SCOPE", "a scope of an owner, or of everybody else (default: read)"), inside="--authz"),
+    Option("--scope", ("origin",), _many(scope, "PATH=SCOPE", "the scope that paths below PATH need"), inside="--origin"),
     Option("--certificate-lifetime", ("authz", "edge"), _seconds(types.duration, 10, "of a certificate for one request")),
     Option("--backdate", ("authz", "edge"), _seconds(types.delay, 5, "how far before now it begins")),
     Option("--clock-skew", _JUDGING, _seconds(types.delay, 0, "how far outside of its validity it counts")),
