@@ -10,6 +10,7 @@ DeviceSdkError
   RemoteProtocolError                  the peer broke the protocol
     HttpStatusError                    a status that means "no"
       AuthenticationRequiredError      401, no or wrong credentials
+      BehindEdgeError                  CALE: an error that came encrypted, of a server behind the edge device
       CmcRefusedError                  a signed CMC answer that says no; its subclasses say why
         CmcIdentityError, CmcPopError, CmcTimeError, CmcUnsupportedError, CmcUnavailableError
     RedirectRefusedError               a redirect that must not be followed
@@ -94,6 +95,7 @@ from device_sdk.errors.keystore import (
 )
 from device_sdk.errors.protocol import (
     AuthenticationRequiredError,
+    BehindEdgeError,
     CertificateMismatchError,
     CsrAttributesError,
     EnrolmentPendingError,
@@ -128,6 +130,7 @@ from device_sdk.errors.verification import (
 
 __all__ = [
     "AuthenticationRequiredError",
+    "BehindEdgeError",
     "CertificateMismatchError",
     "ClockError",
     "CmcIdentityError",

@@ -22,6 +22,15 @@ class HttpStatusError(RemoteProtocolError):
     retry_after_s: float | None = None
 
 
+class BehindEdgeError(HttpStatusError):
+    """CALE: an error that arrived encrypted, as an answer would: the edge device passed it on and cannot know (CALE-05).
+
+    `status_code` is the one of the server behind the edge device. The registration is sound.
+    """
+
+    code = "behind-edge"
+
+
 class AuthenticationRequiredError(HttpStatusError):
     """401: no credentials, or they were refused; `schemes` are the ones offered."""
 

@@ -219,6 +219,22 @@ def test_revoked_registration_is_a_decoy(lab: Lab, tmp_path: Path) -> None:
     assert not (tmp_path / "answer").exists()
 
 
+def test_an_error_behind_the_edge_is_not_data(lab: Lab, tmp_path: Path) -> None:
+    """CALE-05: it arrives encrypted in a success; exit 7, and the file is what it was."""
+    state = ("--state", lab.state, "--anchors", lab.server.ca_file)
+    words = ("--url", lab.server.cale_url, "--subject", "CN=x", "--key", lab.key("cale"))
+    lab.cli.ok("cale", "register", *state, *words, *lab.login)
+    keep = tmp_path / "keep.json"
+    keep.write_text("what was there")
+    get = ("cale", "get", *state, "--expect", "json", "--out", keep, "/nothing")
+    assert "the server behind the edge device answered 404" in lab.cli.fails(7, *get)
+    error = lab.cli(*get, "--json").error
+    assert (error["code"], error["status_code"]) == ("behind-edge", 404)
+    assert keep.read_text() == "what was there"
+    lab.cli.ok(*get, "--no-encrypted-errors")
+    assert json.loads(keep.read_text()) == {"error": 404}
+
+
 def test_refused_password_leaves_no_registration(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("wrong")
     words = ("cale", "register", "--state", lab.state, "--anchors", lab.server.ca_file, "--url", lab.server.cale_url, "--subject", "CN=x",

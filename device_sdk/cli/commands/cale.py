@@ -50,7 +50,7 @@ def _add_details(operation: argparse.ArgumentParser, name: str) -> None:
     if name in ("get", "whoami"):
         add_settings(operation, "cale.policy")
     if name == "get":
-        add_settings(operation, "cale.max_bytes")
+        add_settings(operation, "cale.max_bytes", "cale.encrypted_errors")
         operation.add_argument("path", metavar="PATH", help="/resource?query")
     if name in ("get", "decrypt"):
         words = "fail unless the plaintext is JSON or text; without this one decoy in 256 opens to garbage (CALE-09)"
@@ -68,7 +68,8 @@ def _client(settings: Settings) -> Iterator[CaleClient]:
     owner.registration  # noqa: B018  # that there is none is said before anything about trust
     anchors = trust(settings, state_directory(settings))
     timeouts, proxy = inputs.timeouts(settings), settings.text("est.proxy")
-    with owner.client(anchors, timeouts=timeouts, proxy=proxy, policy=policy(settings)) as client:
+    options = {"policy": policy(settings), "encrypted_errors": settings.switch("cale.encrypted_errors")}
+    with owner.client(anchors, timeouts=timeouts, proxy=proxy, **options) as client:
         yield client
 
 

@@ -14,7 +14,7 @@ from requests.auth import AuthBase
 from device_sdk.client.cale.application import CaleApplication
 from device_sdk.client.cale.client import CaleClient
 from device_sdk.client.cale.credential import Credential, CredentialSource, FixedCredential, StateCredential
-from device_sdk.client.cale.opened import content_types, replace_content, replace_stream
+from device_sdk.client.cale.opened import content_types, replace_content, replace_status, replace_stream
 from device_sdk.client.cale.options import AnswerOptions
 from device_sdk.client.cale.plan import DEFAULT_NAME
 from device_sdk.client.cale.redirects import https_origin, pin_redirect
@@ -48,6 +48,9 @@ class CaleAuth(AuthBase):
     Content-Type beside the envelope's, as the draft does, it stays. Content-Length is that of the plaintext. Answers other
     than success (404, 502) are handed over as they are unless they say that they are encrypted.
 
+    An error of a server behind the edge device arrives encrypted, in a success (`{"error": 502}`, a convention of the reference
+    servers). The response then has that status_code, and `raise_for_status` raises; `encrypted_errors=False` switches it off.
+
     With `stream=True` memory stays bounded whatever the size: the answer waits, still encrypted, in a temporary file
     without a name until all of it was checked; only then is plaintext handed over, by `iter_content` or `raw.read`.
 
@@ -66,7 +69,7 @@ class CaleAuth(AuthBase):
         second: added to requests with such methods: another auth object of requests.
         revocation: when answers that are not for us are taken for a revocation; see `suspects_revocation`.
         options: further arguments of AnswerOptions: `check`, `limit_bytes`, `stream_limit_bytes`, `spool_directory`,
-            `policy`.
+            `policy`, `encrypted_errors`.
 
     Raises:
         ConfigurationError: no GUID, or not an https origin.
@@ -264,7 +267,9 @@ class CaleAuth(AuthBase):
         # A check looks at the whole plaintext, which then fits into memory anyway.
         if not stream or options.check is not None:
             body = b"".join(self._bounded(response, options.limit_bytes))
-            replace_content(response, open_answer(body, key, url, options.checked, policy=options.policy))
+            content = open_answer(body, key, url, options.checked, policy=options.policy)
+            replace_content(response, content)
+            replace_status(response, options.error_status(content))
             return
         limit = options.stream_limit_bytes
         try:
@@ -279,7 +284,12 @@ class CaleAuth(AuthBase):
         except BaseException:
             response.close()
             raise
+        status = None
+        if spool is None:  # an error is short; this is the whole plaintext
+            content = b"".join(plaintext)
+            plaintext, status = iter((content,)), options.error_status(content)
         replace_stream(response, plaintext, spool)
+        replace_status(response, status)
 
     def _bounded(self, response: requests.Response, limit_bytes: int) -> Iterator[bytes]:
         size = 0

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from device_sdk.errors import ConfigurationError, LocalProtocolError, NotForUsError
+from device_sdk.errors import BehindEdgeError, ConfigurationError, LocalProtocolError, NotForUsError
 from device_sdk.keystores.keys import DeviceKey, EcDeviceKey, RsaDeviceKey
 from device_sdk.keystores.trial import try_key
 from device_sdk.model.credentials import Credentials
@@ -71,6 +71,8 @@ class CaleClient:
             others is not for us.
         negotiate: whether `register` says so; False for servers that refuse requests with extensions.
         revocation: when answers that are not for us are taken for a revocation; see `suspects_revocation`.
+        encrypted_errors: whether a plaintext `{"error": 502}` is an error of a server behind the edge device, as with the
+            reference servers; False for services whose own documents look like that.
 
     Raises:
         ConfigurationError: a URL, a proof of identity or a trust that cannot work.
@@ -91,6 +93,7 @@ class CaleClient:
         policy: DecryptionPolicy = EVERYTHING,
         negotiate: bool = True,
         revocation: RevocationPolicy | None = None,
+        encrypted_errors: bool = True,
     ) -> None:
         _require_origin(edge_url)
         self._key = key
@@ -98,6 +101,7 @@ class CaleClient:
         proof_of_identity(credentials, bearer)
         self._credentials, self._bearer = credentials, bearer
         self._policy, self._negotiate = policy, negotiate
+        self._encrypted_errors = encrypted_errors
         self._watch = RevocationWatch(revocation or RevocationPolicy())
         self._transport = open_transport(
             edge_url, trust, identity=identity, timeouts=timeouts or Timeouts(), proxy=proxy
@@ -153,11 +157,15 @@ class CaleClient:
         Raises:
             LocalProtocolError: not registered.
             NotForUsError: revoked, unknown, a decoy, or refused by `check`; the protocol does not tell them apart.
+            BehindEdgeError: the answer is for us, and is an error of a server behind the edge device.
             HttpStatusError, RedirectRefusedError, TransportError, VerificationError, KeyStoreError: as everywhere.
         """
         response = self._transport.send(resource_request(path, self._registered(), limit_bytes=limit_bytes))
         with self._watched():
-            return CaleResponse(read_resource(response, self._key, check, self._policy), response.url)
+            content = read_resource(
+                response, self._key, check, self._policy, encrypted_errors=self._encrypted_errors
+            )
+        return CaleResponse(content, response.url)
 
     def whoami(self) -> x509.Certificate:
         """The certificate the authorization server makes of this registration (section 4.3); it is for our key.
@@ -199,11 +207,14 @@ class CaleClient:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """Count what is not for us."""
+        """Count what is not for us; an encrypted error is."""
         try:
             yield
         except NotForUsError:
             self._watch.not_for_us()
+            raise
+        except BehindEdgeError:
+            self._watch.opened()
             raise
         self._watch.opened()
 

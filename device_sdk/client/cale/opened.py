@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http.client import responses
 
 import requests
 from requests.utils import get_encoding_from_headers
@@ -47,6 +48,13 @@ def replace_stream(response: requests.Response, plaintext: Iterator[bytes], spoo
     response._content = False  # type: ignore[assignment]  # what requests itself has there before a body is read
     response._content_consumed = False  # type: ignore[attr-defined]  # types-requests does not know it
     response.encoding = get_encoding_from_headers(response.headers)
+
+
+def replace_status(response: requests.Response, status: int | None) -> None:
+    """Give a response the status of a server behind the edge device, if there is one: its body said it, encrypted."""
+    if status is not None:
+        response.status_code = status
+        response.reason = f"{responses.get(status, 'Error')}, behind the edge device"
 
 
 def _relabel(response: requests.Response) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
 from device_sdk.model.http import MAX_RESPONSE_BYTES
 from device_sdk.protocols.cale.answers import ContentCheck
+from device_sdk.protocols.cale.behind import error_status
 
 MAX_STREAM_BYTES = 256 * 1024 * 1024
 
@@ -23,6 +24,9 @@ class AnswerOptions:
         stream_limit_bytes: the largest answer with `stream=True`, still encrypted.
         spool_directory: where large answers wait, encrypted, until they were checked; by default what TMPDIR says.
         policy: the algorithms that are accepted; any other message is not for us.
+        encrypted_errors: whether a plaintext `{"error": 502}` is an error of a server behind the edge device, as with the
+            reference servers, and becomes the status of the response; False for services whose own documents look like
+            that.
     """
 
     check: ContentCheck | None = None
@@ -30,9 +34,14 @@ class AnswerOptions:
     stream_limit_bytes: int = MAX_STREAM_BYTES
     spool_directory: str | os.PathLike[str] | None = None
     policy: DecryptionPolicy = EVERYTHING
+    encrypted_errors: bool = True
+
+    def error_status(self, plaintext: bytes) -> int | None:
+        """The status in an encrypted error; None for everything else."""
+        return error_status(plaintext) if self.encrypted_errors else None
 
     def checked(self, plaintext: bytes) -> bytes:
-        """The plaintext, if `check` has nothing against it."""
-        if self.check is not None:
+        """The plaintext, if it is an error or `check` has nothing against it."""
+        if self.check is not None and self.error_status(plaintext) is None:
             self.check(plaintext)
         return plaintext

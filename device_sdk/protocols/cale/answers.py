@@ -16,6 +16,7 @@ from device_sdk.errors import EnvelopeError, NotForUsError, WireError
 from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
 from device_sdk.model.http import HttpResponse
 from device_sdk.model.keys import PrivateKey
+from device_sdk.protocols.cale.behind import behind_edge, error_status
 from device_sdk.protocols.cale.refusals import refused
 from device_sdk.wire.cale import parse_certificate, parse_guid
 from device_sdk.wire.cms import open_envelope
@@ -49,7 +50,12 @@ def read_registration(response: HttpResponse, key: PrivateKey, policy: Decryptio
 
 
 def read_resource(
-    response: HttpResponse, key: PrivateKey, check: ContentCheck | None = None, policy: DecryptionPolicy = EVERYTHING
+    response: HttpResponse,
+    key: PrivateKey,
+    check: ContentCheck | None = None,
+    policy: DecryptionPolicy = EVERYTHING,
+    *,
+    encrypted_errors: bool = True,
 ) -> bytes:
     """The plaintext of a resource (CALE-05).
 
@@ -58,20 +64,28 @@ def read_resource(
         key: the registered key.
         check: says whether the plaintext is what was asked for (CALE-09).
         policy: the algorithms that are accepted.
+        encrypted_errors: whether a plaintext that says `{"error": 502}` is an error; see `error_status`.
 
     Raises:
         NotForUsError: decoy, revoked, unknown, altered, or refused by `check`.
+        BehindEdgeError: it opened to an error of a server behind the edge device.
         HttpStatusError, RedirectRefusedError: the edge device refused.
     """
     if response.status_code != 200:
         refused(response)
 
-    def parse(plaintext: bytes) -> bytes:
+    def parse(plaintext: bytes) -> bytes | int:
+        status = error_status(plaintext) if encrypted_errors else None
+        if status is not None:
+            return status
         if check is not None:
             check(plaintext)
         return plaintext
 
-    return open_answer(response.body, key, response.url, parse, policy=policy)
+    found = open_answer(response.body, key, response.url, parse, policy=policy)
+    if isinstance(found, int):
+        raise behind_edge(found, response.url)
+    return found
 
 
 def read_whoami(response: HttpResponse, key: PrivateKey, policy: DecryptionPolicy = EVERYTHING) -> x509.Certificate:

@@ -34,17 +34,28 @@ class CaleExchange:
         guid: of the registration.
         origin: where the key was registered, "https://HOST[:PORT]".
         policy: the algorithms that are accepted.
+        encrypted_errors: whether a plaintext `{"error": 502}` is an error of a server behind the edge device, as with the
+            reference servers; False for services whose own documents look like that.
 
     Raises:
         ConfigurationError: not an https origin.
         LocalProtocolError: not a GUID.
     """
 
-    def __init__(self, key: PrivateKey, guid: str, origin: str, *, policy: DecryptionPolicy = EVERYTHING) -> None:
+    def __init__(
+        self,
+        key: PrivateKey,
+        guid: str,
+        origin: str,
+        *,
+        policy: DecryptionPolicy = EVERYTHING,
+        encrypted_errors: bool = True,
+    ) -> None:
         self._key = key
         self._origin = origin_of(origin)
         self._guid = guid
         self._policy = policy
+        self._encrypted_errors = encrypted_errors
         self.request("/")
 
     @property
@@ -85,10 +96,12 @@ class CaleExchange:
 
         Raises:
             NotForUsError: decoy, revoked, unknown, altered, or refused by `check`.
+            BehindEdgeError: it opened to an error of a server behind the edge device.
             HttpStatusError, RedirectRefusedError: the edge device refused.
             KeyStoreError: the key could not be used.
         """
-        return read_resource(self._answer(status_code, headers, body, path), self._key, check, self._policy)
+        answer = self._answer(status_code, headers, body, path)
+        return read_resource(answer, self._key, check, self._policy, encrypted_errors=self._encrypted_errors)
 
     def open_whoami(self, status_code: int, headers: Iterable[tuple[str, str]], body: bytes) -> x509.Certificate:
         """The certificate in an answer to GET /whoami; it is for our key. Raises as `open`."""

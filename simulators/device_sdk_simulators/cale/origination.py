@@ -105,8 +105,10 @@ class OriginationServer:
         bucket = self._policy.cale.padding
         if response.status == 200:
             return padded(response.body, response.header("Content-Type") or "", bucket), facts
-        # encrypted like everything else, so that the outside learns nothing from a path that does not exist
-        return padded(json.dumps({"error": response.status}).encode() + b"\n", JSON, bucket), facts
+        # encrypted like everything else, so that the outside learns nothing from a path that does not exist; what is
+        # neither an answer nor an error (a redirect, no content) cannot be passed on in an envelope
+        status = response.status if 400 <= response.status < 600 else 502
+        return padded(json.dumps({"error": status}).encode() + b"\n", JSON, bucket), facts
 
     def _readable(self, request: Request, owner: Owner, certificate: x509.Certificate) -> Response:
         try:
