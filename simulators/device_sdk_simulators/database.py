@@ -67,6 +67,7 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._lock = threading.RLock()
         # SQLite would go by the umask; its -wal and -shm files get the permissions of the file itself
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -97,17 +98,31 @@ class Database:
                 # of this thread: others wait for the lock
                 yield self._connection
                 return
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
+            with self._damage_named():
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._connection
+                except BaseException:
+                    # SQLite has undone it already after some errors
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                    raise
+                self._connection.execute("COMMIT")
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        """UnusableDatabaseError for a damaged file; SQLite notices when it reads the spot."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            # its subclasses are about statements and locks
+            if type(error) is not sqlite3.DatabaseError:
                 raise
-            self._connection.execute("COMMIT")
+            raise UnusableDatabaseError(f"{self._path}: {error}") from error
 
     def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
         """All rows of a SELECT."""
-        with self._lock:
+        with self._lock, self._damage_named():
             return self._connection.execute(query, values).fetchall()
 
     def row(self, query: str, *values: object) -> sqlite3.Row | None:

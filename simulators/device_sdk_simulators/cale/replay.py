@@ -14,6 +14,8 @@ from pathlib import Path
 
 from cryptography import x509
 
+from device_sdk_simulators.database import UnusableDatabaseError
+
 
 class ReplayWindow:
     """Remembers certificates as long as they are valid; safe for many threads, and for several processes with one file.
@@ -21,6 +23,9 @@ class ReplayWindow:
     Args:
         path: the file, so that a restart forgets nothing; None for memory.
         most: bound; where so many certificates are valid at a time, further ones are refused.
+
+    Raises:
+        UnusableDatabaseError: the file is damaged, or none of ours.
     """
 
     def __init__(self, path: Path | None = None, most: int = 100_000) -> None:
@@ -31,13 +36,27 @@ class ReplayWindow:
         self._connection = sqlite3.connect(
             path or ":memory:", timeout=10, check_same_thread=False, isolation_level=None
         )
+        try:
+            self._prepare()
+        except sqlite3.Error as error:
+            self._connection.close()
+            # an empty one would take certificates for new that were shown a moment ago
+            raise UnusableDatabaseError(
+                f"{path}: {error}; what was shown is forgotten. Wait for as long as certificates are accepted (a minute"
+                f" unless the rules say otherwise), remove the file with its -wal and -shm, and start again"
+            ) from error
+
+    def _prepare(self) -> None:
         self._connection.execute("PRAGMA journal_mode=WAL")
-        # it has to survive the end of the process, and a power cut lasts longer than the certificates
-        self._connection.execute("PRAGMA synchronous=OFF")
+        # a power cut may take what was written last, and lasts longer than certificates do; it must not damage the file
+        self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute(
             "CREATE TABLE IF NOT EXISTS seen (what TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID"
         )
         self._connection.execute("CREATE INDEX IF NOT EXISTS ends ON seen (until)")
+        (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
 
     def is_first(self, certificate: x509.Certificate, purpose: str, now: datetime, until: datetime) -> bool:
         """Whether a certificate is shown for this purpose for the first time; it counts as shown from now on.
@@ -52,14 +71,21 @@ class ReplayWindow:
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.execute("DELETE FROM seen WHERE until < ?", (now.timestamp(),))
-                (count,) = self._connection.execute("SELECT count(*) FROM seen").fetchone()
-                if count >= self._most:
-                    return False
-                statement = "INSERT OR IGNORE INTO seen VALUES (?, ?)"
-                return self._connection.execute(statement, (what, until.timestamp())).rowcount == 1
-            finally:
+                first = self._insert(what, now.timestamp(), until.timestamp())
                 self._connection.execute("COMMIT")
+            except BaseException:
+                # SQLite has undone it already after some errors
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            return first
+
+    def _insert(self, what: str, now: float, until: float) -> bool:
+        self._connection.execute("DELETE FROM seen WHERE until < ?", (now,))
+        (count,) = self._connection.execute("SELECT count(*) FROM seen").fetchone()
+        if count >= self._most:
+            return False
+        return self._connection.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (what, until)).rowcount == 1
 
     def close(self) -> None:
         """Close the file."""
