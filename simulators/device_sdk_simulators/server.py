@@ -128,6 +128,7 @@ class ReferenceServer:
         authority = single_authority(state / "cale", AUTHORITY_NAME, "ec-p256", self._now())
         identify = self.est.gatekeeper.identify
         self.cale = CaleService(authority, self._database, self.policy, self._now, identify)
+        opened.callback(self.cale.edge.close)
 
     def _listen(self, host: str, port: int, profile: TlsProfile) -> Listener:
         self._name = client_name(host)

@@ -21,7 +21,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from device_sdk_simulators.cale.decoy import stand_in_key
+from device_sdk_simulators.cale.stand_ins import stand_in_key
 from device_sdk_simulators.http.messages import Request, Response
 from device_sdk_simulators.server import ReferenceServer
 

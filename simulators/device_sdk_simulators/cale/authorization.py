@@ -19,11 +19,11 @@ from device_sdk_simulators.cale import headers
 from device_sdk_simulators.cale.capabilities import EXTENSION, extension_in, fit, read_capabilities
 from device_sdk_simulators.cale.certificates import Owner, make_certificate
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
-from device_sdk_simulators.cale.decoy import DEFAULT_KIND, PublicKey, kind_of, mark_of, stand_in_key
 from device_sdk_simulators.cale.envelope import seal
 from device_sdk_simulators.cale.names import fits_certificate, why_refused
 from device_sdk_simulators.cale.padding import PEM, padded
 from device_sdk_simulators.cale.records import CsrRecord, RecordStore
+from device_sdk_simulators.cale.stand_ins import DEFAULT_KIND, PublicKey, kind_of, mark_of, stand_in_key
 from device_sdk_simulators.est.bodies import decode_body, wrap
 from device_sdk_simulators.est.csr import CertificationRequest, read_csr
 from device_sdk_simulators.http.messages import HttpError, Request, Response

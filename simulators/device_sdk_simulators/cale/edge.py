@@ -8,16 +8,17 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from cryptography import x509
 
 from device_sdk_simulators.cale import headers
-from device_sdk_simulators.cale.capabilities import fit
 from device_sdk_simulators.cale.certificates import NotAcceptedError, owner_of
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
 from device_sdk_simulators.cale.decoy import Decoys
 from device_sdk_simulators.cale.hops import Hop, HopError
 from device_sdk_simulators.cale.identity import Identify, proven_name
+from device_sdk_simulators.cale.overdue import OverdueError, Workers
 from device_sdk_simulators.cale.rate_limit import RateLimit
 from device_sdk_simulators.cale.scopes import OddPathError, plain_path
 from device_sdk_simulators.http.messages import Headers, HttpError, Request, Response
@@ -26,6 +27,8 @@ from device_sdk_simulators.policy import Policy
 _NO_GUID = "00000000-0000-0000-0000-000000000000"
 """Asked about instead of what is no GUID: unknown too, and it takes as long to find that out."""
 _READING = ("GET", "HEAD")
+_FOR_ANSWERS = 7 / 8
+"""Of a slot; the rest is for making a decoy."""
 
 
 @dataclass
@@ -38,6 +41,7 @@ class _Errand:
     second_proof: str | None
     correlation: str
     started: float = field(default_factory=time.monotonic)
+    certificate: x509.Certificate | None = None
     validated: float | None = None
     due: float = 0.0
     facts: dict[str, object] = field(default_factory=dict)
@@ -79,6 +83,11 @@ class EdgeDevice:
         self._decoys = decoys
         self._limits = limits or RateLimit()
         self._challenge = challenge
+        self._workers = Workers()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._workers.close()
 
     def handle(self, request: Request) -> Response:
         """Answer one client; HttpError for what has nothing to do with a GUID."""
@@ -92,11 +101,11 @@ class EdgeDevice:
         errand = self._errand(request)
         rules = self._policy.cale
         if self._limits.admits(f"from {request.source}", f"with {errand.guid.lower()}", a_minute=rules.rate):
-            response = self._who_am_i(errand) if errand.is_whoami else self._resource(errand)
+            response = self._answer(errand)
         elif rules.rate_answer == "429":
             raise HttpError(429, "too many requests", [("Retry-After", "60")])
         else:
-            response = self._decoy(errand, None, "too many requests")
+            response = self._decoy(errand, "too many requests")
         self._decoys.wait(errand.started, errand.due)
         operation = "whoami" if errand.is_whoami else "resource"
         known = {"operation": operation, "correlation": errand.correlation}
@@ -104,6 +113,7 @@ class EdgeDevice:
         return response
 
     def _errand(self, request: Request) -> _Errand:
+        headers.check_size(request)
         second_proof = self._second_proof(request)
         values = request.header_values(headers.GUID)
         if not values:
@@ -158,35 +168,46 @@ class EdgeDevice:
             response.facts["reason"] = str(error)
             return response
 
+    def _answer(self, errand: _Errand) -> Response:
+        """From here on there is a GUID, and nothing that happens may say what is behind it (CALE-24)."""
+        work = partial(self._who_am_i if errand.is_whoami else self._resource, errand)
+        rules = self._policy.cale
+        try:
+            if rules.one_slot:
+                return self._workers.result(work, errand.started + rules.slot_s * _FOR_ANSWERS)
+            return work()
+        except (HopError, OverdueError) as error:
+            return self._failure(errand, str(error))
+        except Exception as error:  # noqa: BLE001 - an internal error would be one more answer that strangers never get
+            return self._failure(errand, f"{type(error).__name__}: {error}")
+
     def _who_am_i(self, errand: _Errand) -> Response:
         # the authorization server makes the decoy here (CALE-35)
         inner = [*self._about(errand), (headers.CIPHER, errand.request.tls.cipher)]
-        try:
-            response = self._authorization(Request("GET", "/whoami", inner))
-        except HopError as error:
-            return self._failure(errand, str(error))
+        response = self._authorization(Request("GET", "/whoami", inner))
         if response.status != 200:
-            return self._failure(errand, f"whoami was answered with {response.status}")
+            raise HopError(f"whoami was answered with {response.status}")
         self._learn(errand, response)
         return response
 
     def _resource(self, errand: _Errand) -> Response:
+        valid, certificate = self._validate(errand)
+        errand.certificate, errand.validated = certificate, time.monotonic()
+        if certificate is not None:
+            self._decoys.remember(errand.guid, certificate)
+        if not valid or certificate is None:
+            return self._decoy(errand, "not registered")
+        if not self._may_change(errand, certificate):
+            return self._decoy(errand, "the second proof is of somebody else")
         try:
-            valid, certificate = self._validate(errand)
-            errand.validated = time.monotonic()
-            if certificate is not None:
-                self._decoys.remember(errand.guid, certificate)
-            if not valid or certificate is None:
-                return self._decoy(errand, certificate, "not registered")
-            if not self._may_change(errand, certificate):
-                return self._decoy(errand, None, "the second proof is of somebody else")
             response = self._origination(self._inner(errand, certificate))
-        except HopError as error:
-            return self._failure(errand, str(error))
-        if response.status != 200:
-            return self._failure(errand, f"the origination server answered with {response.status}")
+            if response.status != 200:
+                raise HopError(f"the origination server answered with {response.status}")
+        finally:
+            # a failure takes its time, too, and strangers have to share it
+            now = time.monotonic()
+            self._decoys.took(errand.request.path, errand.validated - errand.started, now - errand.validated)
         self._learn(errand, response)
-        self._decoys.took(errand.request.path, errand.validated - errand.started, time.monotonic() - errand.validated)
         return response
 
     def _validate(self, errand: _Errand) -> tuple[bool, x509.Certificate | None]:
@@ -224,7 +245,7 @@ class EdgeDevice:
 
     def _learn(self, errand: _Errand, response: Response) -> None:
         try:
-            self._decoys.learn(errand.request.path, base64.b64decode(response.body))
+            self._decoys.learn(errand.request, base64.b64decode(response.body))
         except (binascii.Error, ValueError):
             # it is passed on as it is (CALE-25), but nothing is like it
             errand.facts["reason"] = "the answer is no envelope"
@@ -233,14 +254,12 @@ class EdgeDevice:
         if self._policy.cale.on_failure == "502":
             errand.facts["reason"] = reason
             return Response.text(502, "a server behind this one failed")
-        return self._decoy(errand, None, reason)
+        return self._decoy(errand, reason)
 
-    def _decoy(self, errand: _Errand, like: x509.Certificate | None, reason: str) -> Response:
-        path = errand.request.path
-        cipher = fit(errand.cipher, like) if like else errand.cipher
-        body = self._decoys.make(path, errand.guid, like, cipher)
+    def _decoy(self, errand: _Errand, reason: str) -> Response:
+        body, cipher = self._decoys.make(errand.request, errand.guid, errand.certificate, errand.cipher)
         fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=not errand.is_whoami)
-        errand.due = self._decoys.due(path, errand.started, errand.validated)
+        errand.due = self._decoys.due(errand.request.path, errand.started, errand.validated)
         return Response(200, fields, body, facts={"decoy": True, "reason": reason})
 
     def _cipher(self, request: Request) -> ContentCipher:

@@ -66,20 +66,45 @@ def seal_for(
     hardened: bool = False,
 ) -> bytes:
     """The same for several recipients, each with its own method."""
-    key = os.urandom(cipher.key_bytes)
-    infos = [
-        _recipient_info(recipient, key, method or method_for(recipient, cipher, hardened=hardened), by_key=hardened)
-        for recipient, method in recipients
-    ]
+    key, infos = _addressed(recipients, cipher, hardened=hardened)
     if cipher.aead:
         nonce = os.urandom(12)
         sealed = AESGCM(key).encrypt(nonce, plaintext, None)
         return assemble(infos, cipher, nonce, sealed[:-16], sealed[-16:])
-    vector = os.urandom(16)
     padder = padding.PKCS7(128).padder()
+    return _chained(infos, cipher, key, padder.update(plaintext) + padder.finalize())
+
+
+def unreadable(length: int, recipient: x509.Certificate, cipher: ContentCipher, *, hardened: bool = False) -> bytes:
+    """ContentInfo like one with a plaintext of so many bytes, that nobody reads: not even the recipient.
+
+    Whoever has the key finds a content key, and then a bad tag, or a padding that cannot be one. To everybody else it is a
+    message like any other one for this recipient.
+
+    Raises:
+        ValueError: as `seal`.
+    """
+    key, infos = _addressed([(recipient, None)], cipher, hardened=hardened)
+    if cipher.aead:
+        return assemble(infos, cipher, os.urandom(12), os.urandom(length), os.urandom(16))
+    return _chained(infos, cipher, key, os.urandom(length // 16 * 16 + 15) + b"\0")
+
+
+def _addressed(
+    recipients: Sequence[tuple[x509.Certificate, Method | None]], cipher: ContentCipher, *, hardened: bool
+) -> tuple[bytes, list[Asn1]]:
+    """A content key, and the RecipientInfos that have it."""
+    key = os.urandom(cipher.key_bytes)
+    return key, [
+        _recipient_info(recipient, key, method or method_for(recipient, cipher, hardened=hardened), by_key=hardened)
+        for recipient, method in recipients
+    ]
+
+
+def _chained(infos: Sequence[Asn1], cipher: ContentCipher, key: bytes, blocks: bytes) -> bytes:
+    vector = os.urandom(16)
     encryptor = Cipher(algorithms.AES(key), modes.CBC(vector)).encryptor()
-    padded = padder.update(plaintext) + padder.finalize()
-    return assemble(infos, cipher, vector, encryptor.update(padded) + encryptor.finalize())
+    return assemble(infos, cipher, vector, encryptor.update(blocks) + encryptor.finalize())
 
 
 def assemble(infos: Sequence[Asn1], cipher: ContentCipher, nonce: bytes, ciphertext: bytes, mac: bytes = b"") -> bytes:

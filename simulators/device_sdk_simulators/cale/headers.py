@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from device_sdk_simulators.http.messages import Headers, Request
+from device_sdk_simulators.http.messages import Headers, HttpError, Request
 
 GUID = "CALE-GUID"
 CERTIFICATE = "CALE-PEM"
@@ -23,7 +23,11 @@ FORWARDED = ("Accept", "Accept-Language", "User-Agent")
 """What goes inside of a client's own header fields; of these alone nothing depends (CALE-27)."""
 LONGEST_CERTIFICATE = 8190
 """Of a header value: what common servers take (CALE-61)."""
+LONGEST_TARGET = 8000
+"""What RFC 9110 section 4.1 wants to be understood at least."""
 
+_TARGET = re.compile(r"/[\x21-\x7e]*")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _PLAIN_TEXT = ("Content-Type", "text/plain;charset=UTF-8")
 _ARMOUR = re.compile(r"-----(BEGIN|END) CERTIFICATE-----")
@@ -121,3 +125,19 @@ def forwarded(request: Request, also: Sequence[str] = ()) -> Headers:
     """Those fields of a request that go inside."""
     wanted = {name.lower() for name in (*FORWARDED, *also)}
     return [(name, value) for name, value in request.headers if name.lower() in wanted]
+
+
+def check_size(request: Request) -> None:
+    """HttpError for a client's request that servers inside could refuse, or that could not be sent to them at all.
+
+    A stranger's request never gets there, so it has to be refused before anybody looks at whose it is.
+    """
+    if not _TARGET.fullmatch(request.target):
+        raise HttpError(400, "the target has characters that are not of a URI")
+    if len(request.target) > LONGEST_TARGET:
+        raise HttpError(414, f"the target may have {LONGEST_TARGET} characters")
+    for _name, value in forwarded(request, ("Content-Type",)):
+        if not _VALUE.fullmatch(value):
+            raise HttpError(400, "malformed header field")
+        if len(value) > LONGEST_CERTIFICATE:
+            raise HttpError(431, f"a header field may have {LONGEST_CERTIFICATE} characters")

@@ -133,8 +133,9 @@ class RemoteHop:
         except ssl.SSLError as error:
             # with TLS 1.3 this is where a refused certificate shows
             raise HopTrustError(f"{url}: TLS failed: {error.reason or error}") from error
-        except http.client.HTTPException as error:
-            raise HopProtocolError(f"{url}: not an HTTP answer: {type(error).__name__}") from error
+        except (http.client.HTTPException, ValueError) as error:
+            # ValueError: http.client does not send such a request
+            raise HopProtocolError(f"{url}: not HTTP: {type(error).__name__}") from error
         except OSError as error:
             raise HopUnreachableError(f"{url}: {error.strerror or error}") from error
         finally:

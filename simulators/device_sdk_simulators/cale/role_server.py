@@ -27,6 +27,9 @@ from device_sdk_simulators.http.tls import TlsSettings
 from device_sdk_simulators.softhsm import SimulatorError
 from device_sdk_simulators.state_directory import open_directory
 
+INNER_LIMITS = Limits(head_bytes=48 * 1024, header_count=96)
+"""Of servers behind the edge device: they take whatever it takes, with a certificate beside it."""
+
 
 class RoleServer:
     """The surroundings of a role; ready for `listen` when it is made, closed by `stop`.

@@ -28,7 +28,7 @@ from device_sdk_simulators.cale.records import DatabaseRecords
 from device_sdk_simulators.cale.remote import HopSettings, RemoteHop
 from device_sdk_simulators.cale.replay import ReplayWindow
 from device_sdk_simulators.cale.resource import ResourceServer
-from device_sdk_simulators.cale.role_server import RoleServer, by_listed_peers, hop_tls, read_certificates
+from device_sdk_simulators.cale.role_server import INNER_LIMITS, RoleServer, by_listed_peers, hop_tls, read_certificates
 from device_sdk_simulators.cale.upstream import Upstream
 from device_sdk_simulators.est.login import HttpLogin
 from device_sdk_simulators.http.tls import TlsSettings
@@ -116,7 +116,7 @@ def authorization_role(place: RolePlace, policy: Policy, organization: str = "re
         role = AuthorizationServer(
             authority, DatabaseRecords(server.database), policy, server.now, peers.entries, organization
         )
-        server.listen(by_listed_peers(role, peers), hop_tls(place.hop_files), place.host, place.port)
+        server.listen(by_listed_peers(role, peers), hop_tls(place.hop_files), place.host, place.port, INNER_LIMITS)
     except BaseException:
         server.stop()
         raise
@@ -132,7 +132,7 @@ def resource_role(
         peers = Peers(place.peers)
         role = ResourceServer(_issuer(issuer), server.now, peers.entries, policy.cale)
         role.documents.update(documents or {})
-        server.listen(by_listed_peers(role, peers), hop_tls(place.hop_files), place.host, place.port)
+        server.listen(by_listed_peers(role, peers), hop_tls(place.hop_files), place.host, place.port, INNER_LIMITS)
     except BaseException:
         server.stop()
         raise
@@ -152,7 +152,7 @@ def origination_role(
         server.opened.callback(replay.close)
         peers = Peers(place.peers)
         role = OriginationServer(_issuer(issuer), aggregation, policy, server.now, peers.entries, replay)
-        server.listen(by_listed_peers(role, peers), hop_tls(place.hop_files), place.host, place.port)
+        server.listen(by_listed_peers(role, peers), hop_tls(place.hop_files), place.host, place.port, INNER_LIMITS)
     except BaseException:
         server.stop()
         raise
@@ -179,6 +179,7 @@ def edge_role(place: RolePlace, policy: Policy, settings: EdgeSettings) -> RoleS
             Decoys(server.database, policy, server.now),
             challenge=login.challenges,
         )
+        server.opened.callback(role.close)
         tls = TlsSettings(
             read_certificates(files.certificate),
             load_key(files.key),

@@ -25,10 +25,12 @@ class CaleRules:
         decoys: "hardened" (real envelopes for keys that nobody has) or "draft" (as Appendix B prints them).
         slot_s: answers leave at multiples of this time after their request; 0 sends them when they are ready, and decoys
             after as long as answers to others took.
-        on_failure: what the edge gives where a server behind it fails: "decoy" or "502".
+        late: what goes to a client whose answer is not ready at the end of its first slot: "decoy", so that every answer there
+            is takes one slot; "wait": the answer, after another slot, which tells that there was one.
+        on_failure: what the edge gives where a server behind it fails: "decoy", or "502", which tells who is registered.
         certificate_header: "CALE-PEM", or "Client-Cert" for the form of RFC 9440.
         rate: requests a minute from one address and with one GUID; 0 for any number (CALE-32).
-        rate_answer: what goes to who asks more often: "decoy" or "429".
+        rate_answer: what goes to who asks more often: "decoy", or "429", which tells that somebody else uses a GUID.
         methods: what may be asked besides GET and HEAD by who also proves its identity (CALE-06).
     """
 
@@ -42,8 +44,14 @@ class CaleRules:
     padding: int = 0
     decoys: str = "hardened"
     slot_s: float = 0.0
+    late: str = "decoy"
     on_failure: str = "decoy"
     certificate_header: str = "CALE-PEM"
     rate: int = 0
     rate_answer: str = "decoy"
     methods: tuple[str, ...] = ()
+
+    @property
+    def one_slot(self) -> bool:
+        """Whether every answer takes one slot, and what is not ready by then is a decoy."""
+        return self.slot_s > 0 and self.late == "decoy"

@@ -261,6 +261,7 @@ _RULES = {
     "decoys": "decoys",
     "pad_to": "padding",
     "slot": "slot_s",
+    "late": "late",
     "certificate_header": "certificate_header",
     "rate": "rate",
     "rate_answer": "rate_answer",

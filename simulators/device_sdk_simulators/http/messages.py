@@ -30,6 +30,7 @@ REASONS = {
     409: "Conflict",
     411: "Length Required",
     413: "Content Too Large",
+    414: "URI Too Long",
     415: "Unsupported Media Type",
     417: "Expectation Failed",
     429: "Too Many Requests",

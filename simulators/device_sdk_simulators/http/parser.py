@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from device_sdk_simulators.http.messages import Headers, HttpError, Request
 
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_REQUEST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\S+) (HTTP/\d\.\d)")
+# RFC 3986: a URI is visible ASCII; what else came in could not be handed on
+_REQUEST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e]+) (HTTP/\d\.\d)")
 
 
 class ConnectionEnded(Exception):  # noqa: N818 - an event, not an error
@@ -114,7 +116,7 @@ class RequestReader:
         for line in lines:
             name, colon, value = line.partition(":")
             value = value.strip(" \t")
-            if not colon or not _TOKEN.fullmatch(name) or any(ord(c) < 32 and c != "\t" for c in value):
+            if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
                 raise HttpError(400, "malformed header field")
             headers.append((name, value))
         return headers

@@ -30,6 +30,8 @@ from tests.simulators.cale.support import KEYS, STRANGER, Relay, basic, opened
 pytestmark = pytest.mark.slow
 
 SIM = [sys.executable, "-m", "device_sdk_simulators.cli.main"]
+PATIENT = ("--late", "wait")
+"""On a busy machine an answer may take longer than a slot, and these tests want answers."""
 SECRET = secrets.token_hex(24)
 """What only the owner may read; it is nowhere but in this process, in a file, and where the tests say."""
 
@@ -83,7 +85,7 @@ def wired(tmp_path_factory):
         begin("resource", "--peer", "origin", "--document", f"/record={document}")
         begin("authz", "--peer", "edge", "--certificate-lifetime", "3")
         begin("origin", "--peer", "edge", "--resource", at("resource"))
-        begin("edge", "--authz", at("authz"), "--origin", at("origin"), "--user", "ann")
+        begin("edge", "--authz", at("authz"), "--origin", at("origin"), "--user", "ann", *PATIENT)
         yield processes, relays
 
 
@@ -196,7 +198,7 @@ def whole(tmp_path):
     running = []
 
     def start(*words: str):
-        command = [*SIM, "cale", "all", "--state", str(tmp_path / "all"), "--json", *words]
+        command = [*SIM, "cale", "all", "--state", str(tmp_path / "all"), "--json", *PATIENT, *words]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         running.append(process)
         line = process.stdout.readline()
@@ -314,6 +316,7 @@ def test_an_edge_in_front_of_anything_by_one_command(tmp_path, make_client):
             f"http://127.0.0.1:{port}",
             "--token-file",
             str(tokens),
+            *PATIENT,
         ]
         edge = RoleProcess("edge", words).start()
         try:

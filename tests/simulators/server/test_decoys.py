@@ -138,7 +138,7 @@ def test_paths_that_do_not_exist_fill_no_memory(server):
 
 
 def test_memory_of_lengths_is_bounded(server, monkeypatch):
-    sizes = AnswerSizes(server._database, most_paths=10)
+    sizes = AnswerSizes(server._database, most_paths=10, most_queries=10)
     for number in range(30):
         sizes.learn(f"/{number}", 160, aead=False)
     assert len(server._database.rows("SELECT * FROM answer_sizes")) == 10

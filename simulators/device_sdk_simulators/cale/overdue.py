@@ -1,0 +1,41 @@
+"""Work that nobody waits for any longer than until its time is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_MOST = 256
+"""Threads at most: as many as clients have connections at one time."""
+
+
+class OverdueError(Exception):
+    """The work was not done in time; it may go on, and its result is lost."""
+
+
+class Workers:
+    """Threads for work that can be left alone."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_MOST, thread_name_prefix="cale-edge")
+
+    def result(self, work: Callable[[], T], until: float) -> T:
+        """What the work returns or raises, or OverdueError if it has done neither at that time (time.monotonic)."""
+        future = self._pool.submit(work)
+        try:
+            return future.result(max(0.0, until - time.monotonic()))
+        except TimeoutError as error:
+            if future.done():
+                # the work's own
+                raise
+            # if no thread was free it need not begin
+            future.cancel()
+            raise OverdueError("no answer before the end of the slot") from error
+
+    def close(self) -> None:
+        """Wait for work that is under way: servers that are asked have a time limit of their own."""
+        self._pool.shutdown(cancel_futures=True)
