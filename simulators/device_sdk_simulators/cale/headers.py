@@ -26,7 +26,6 @@ LONGEST_CERTIFICATE = 8190
 LONGEST_TARGET = 8000
 """What RFC 9110 section 4.1 wants to be understood at least."""
 
-_TARGET = re.compile(r"/[\x21-\x7e]*")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _PLAIN_TEXT = ("Content-Type", "text/plain;charset=UTF-8")
@@ -128,12 +127,10 @@ def forwarded(request: Request, also: Sequence[str] = ()) -> Headers:
 
 
 def check_size(request: Request) -> None:
-    """HttpError for a client's request that servers inside could refuse, or that could not be sent to them at all.
+    """HttpError for a client's request that servers inside could refuse for its size, or that cannot be sent to them.
 
     A stranger's request never gets there, so it has to be refused before anybody looks at whose it is.
     """
-    if not _TARGET.fullmatch(request.target):
-        raise HttpError(400, "the target has characters that are not of a URI")
     if len(request.target) > LONGEST_TARGET:
         raise HttpError(414, f"the target may have {LONGEST_TARGET} characters")
     for _name, value in forwarded(request, ("Content-Type",)):
