@@ -11,7 +11,7 @@ from device_sdk_simulators.softhsm import SimulatorError
 
 PUBLIC = ("anchors.pem", "issuer.pem")
 """Files of CAs that are meant for others: `ReferenceServer.ca_file` and `issuer_file`."""
-_OURS = ("lock", "password", "log.jsonl", "server.sqlite*", "ca", "ca/*", "ca/*/*", "cale", "cale/*")
+_OURS = ("lock", "password", "log.jsonl*", "server.sqlite*", "ca", "ca/*", "ca/*/*", "cale", "cale/*")
 _LABELS = ("labels", "labels/*", "labels/*/*", "labels/*/*/*")
 _EVERYBODYS = stat.S_ISVTX | stat.S_IWOTH
 

@@ -161,7 +161,9 @@ def test_services_whose_documents_look_like_that(
     for stream in (False, True):
         response = session.get(edge.url + "/broken", auth=auth, stream=stream)
         assert (response.status_code, response.reason, response.content) == (200, "OK", padded)
-    strict = CaleAuth(key, GUID, origin=edge.url, encrypted_errors=False, check=lambda content: json.loads(content)["kWh"])
+    strict = CaleAuth(
+        key, GUID, origin=edge.url, encrypted_errors=False, check=lambda content: json.loads(content)["kWh"]
+    )
     with pytest.raises(NotForUsError):
         session.get(edge.url + "/broken", auth=strict)
 

@@ -162,9 +162,7 @@ class CaleClient:
         """
         response = self._transport.send(resource_request(path, self._registered(), limit_bytes=limit_bytes))
         with self._watched():
-            content = read_resource(
-                response, self._key, check, self._policy, encrypted_errors=self._encrypted_errors
-            )
+            content = read_resource(response, self._key, check, self._policy, encrypted_errors=self._encrypted_errors)
         return CaleResponse(content, response.url)
 
     def whoami(self) -> x509.Certificate:

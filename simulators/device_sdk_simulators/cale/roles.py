@@ -19,6 +19,7 @@ from device_sdk_simulators.cale.certificates import AUTHORITY_NAME
 from device_sdk_simulators.cale.cipher_lists import SameList
 from device_sdk_simulators.cale.decoy import Decoys
 from device_sdk_simulators.cale.edge import EdgeDevice
+from device_sdk_simulators.cale.guessing import guarded
 from device_sdk_simulators.cale.hops import Hop, local_hop
 from device_sdk_simulators.cale.identity import Proofs, Tokens
 from device_sdk_simulators.cale.origination import OriginationServer
@@ -174,7 +175,7 @@ def edge_role(place: RolePlace, policy: Policy, settings: EdgeSettings) -> RoleS
         role = EdgeDevice(
             authorization,
             origination,
-            proofs.identify,
+            guarded(proofs.identify, server.database, server.now),
             policy,
             Decoys(server.database, policy, server.now),
             challenge=login.challenges,

@@ -9,6 +9,7 @@ from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.cale.authorization import AuthorizationServer
 from device_sdk_simulators.cale.decoy import Decoys
 from device_sdk_simulators.cale.edge import EdgeDevice
+from device_sdk_simulators.cale.guessing import guarded
 from device_sdk_simulators.cale.hops import local_hop
 from device_sdk_simulators.cale.identity import Tokens, with_tokens
 from device_sdk_simulators.cale.origination import OriginationServer
@@ -52,7 +53,7 @@ class CaleService:
         self.edge = EdgeDevice(
             local_hop(self.authorization, "edge"),
             local_hop(self.origination, "edge"),
-            with_tokens(self.tokens, identify),
+            guarded(with_tokens(self.tokens, identify), database, clock),
             policy,
             decoys,
         )

@@ -53,9 +53,11 @@ class Guard:
         database: memory.
         clock: the time.
         limits: how patient to be.
+        kind: of what is guessed: failures of one kind are none of another.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], datetime], limits: BackOff) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime], limits: BackOff, kind: str = "") -> None:
+        self._kind = kind
         self._database = database
         self._clock = clock
         self._limits = limits
@@ -64,13 +66,13 @@ class Guard:
     def begin(self, user: str, address: str) -> bool:
         """Whether this user may try from there now; an attempt that may counts as failed until `succeed`."""
         limits = self._limits
-        by_user, by_address = f"user:{user}", f"address:{network_of(address)}"
+        by_user, by_address = f"{self._kind}user:{user}", f"{self._kind}address:{network_of(address)}"
         with self._database.transaction() as connection:
             # not before: others that began at the same time must not be in the future
             now = self._clock().timestamp()
             connection.execute(
-                "DELETE FROM srp_failures WHERE last < ? AND NOT (who LIKE 'user:%' AND failures >= ?)",
-                (now - limits.forget_s, limits.lock_after),
+                "DELETE FROM srp_failures WHERE last < ? AND NOT (who LIKE ? AND failures >= ?) AND who LIKE ?",
+                (now - limits.forget_s, f"{self._kind}user:%", limits.lock_after, f"{self._kind}%"),
             )
             known = {who: _row(connection, who) for who in (by_user, by_address)}
             failures = {who: int(row["failures"]) if row else 0 for who, row in known.items()}
@@ -91,20 +93,21 @@ class Guard:
     def succeed(self, user: str, address: str) -> None:
         """The attempt was none of a guesser: the user starts anew, and the address has one failure less."""
         with self._database.transaction() as connection:
-            connection.execute("DELETE FROM srp_failures WHERE who = ?", (f"user:{user}",))
+            connection.execute("DELETE FROM srp_failures WHERE who = ?", (f"{self._kind}user:{user}",))
             connection.execute(
                 "UPDATE srp_failures SET failures = max(failures - 1, 0), until = min(until, last) WHERE who = ?",
-                (f"address:{network_of(address)}",),
+                (f"{self._kind}address:{network_of(address)}",),
             )
 
     def unlock(self, user: str) -> bool:
         """Forget a user's failures; False if there were none."""
-        return self._database.execute("DELETE FROM srp_failures WHERE who = ?", f"user:{user}") > 0
+        return self._database.execute("DELETE FROM srp_failures WHERE who = ?", f"{self._kind}user:{user}") > 0
 
     def failures(self) -> dict[str, int]:
         """Failures in a row, by "user:NAME" and "address:NETWORK"."""
-        rows = self._database.rows("SELECT who, failures FROM srp_failures WHERE failures > 0 ORDER BY who")
-        return {str(row["who"]): int(row["failures"]) for row in rows}
+        query = "SELECT who, failures FROM srp_failures WHERE failures > 0 AND (who LIKE ? OR who LIKE ?) ORDER BY who"
+        rows = self._database.rows(query, f"{self._kind}user:%", f"{self._kind}address:%")
+        return {str(row["who"]).removeprefix(self._kind): int(row["failures"]) for row in rows}
 
 
 def network_of(address: str) -> str:
