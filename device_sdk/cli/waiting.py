@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from device_sdk.cli.output import Output, one_line
 from device_sdk.cli.settings import Settings
 from device_sdk.errors import ConfigurationError
+from device_sdk.model.urls import shown_url
 
 if TYPE_CHECKING:
     from device_sdk.client.est import Clock, Pending
@@ -84,7 +85,7 @@ def redirects(settings: Settings, out: Output) -> RedirectRule:
             return True
         if out.as_json or not (sys.stdin and sys.stdin.isatty() and _is_terminal()):
             return False
-        out.say(one_line(f"{old_url} sends this {method} on to {new_url}"))
+        out.say(one_line(f"{old_url} sends this {method} on to {shown_url(new_url)}"))
         print(f"Send it to {origin}, with the certificate but without the password? [y/N] ", end="", file=sys.stderr)
         sys.stderr.flush()
         return sys.stdin.readline(16).strip().lower() in ("y", "yes")

@@ -67,7 +67,7 @@ class HttpResponse:
         status_code: the three digits.
         headers: as received, duplicates kept, in order.
         body: content after transfer decoding.
-        url: absolute URL that answered.
+        url: absolute URL that answered, without its query: what is in there is for no error and no log.
         connection: the TLS connection it came over.
         redirected_from: the URL that was asked first, if redirects led to `url`.
     """

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import itertools
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 import requests
@@ -14,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from device_sdk.client.cale import CaleAuth, CaleClient
+from device_sdk.client.cale import CaleAuth, CaleClient, RevocationPolicy
 from device_sdk.errors import (
     AuthenticationRequiredError,
     DeviceSdkError,
@@ -31,6 +33,7 @@ from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust
 from device_sdk.transports.base import Timeouts
+from device_sdk.wire.names import parse_dn
 from tests.cale.parts import ANSWER, SPEC
 from tests.cale.scripted import DRAFT_HEADERS, PLAIN_HEADERS, ScriptedServer, answer, envelope_answer, redirect
 from tests.cms.messages import encrypt, write_certificate
@@ -333,3 +336,49 @@ def test_cale_09_whatever_a_check_raises_is_not_for_us(
     assert caught.value.__cause__ is caught.value.__context__ is None
     with pytest.raises(NotForUsError):
         session.get(edge.url + "/forged", auth=CaleAuth(key, GUID, origin=edge.url, check=check))
+
+
+def _attribute(plaintext: bytes) -> object:
+    return plaintext.no_such_attribute  # type: ignore[attr-defined]
+
+
+def _assertion(plaintext: bytes) -> object:
+    raise AssertionError(plaintext)
+
+
+CHECKS: dict[str, Callable[[bytes], object]] = {
+    "xml": ET.fromstring,
+    "attribute": _attribute,
+    "assertion": _assertion,
+    "division": lambda plaintext: 1 / (len(plaintext) - len(SECRET)),
+    "memory": lambda _plaintext: bytearray(1 << 62),
+    "stop": lambda _plaintext: next(iter(())),
+    "sdk": lambda plaintext: parse_dn(plaintext.decode()),
+}
+SECRET = b"SECRETPW, and no document"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_cale_09_a_check_may_raise_anything(
+    client: CaleClient,
+    session: requests.Session,
+    edge: ScriptedServer,
+    key: PrivateKey,
+    tmp_path: Path,
+    check: Callable[[bytes], object],
+    stream: bool,
+) -> None:
+    """One error, counted like every other, and nothing hangs on it that has seen the plaintext."""
+    edge.answers["/forged"] = envelope_answer(encrypt(SECRET, write_certificate(tmp_path, key.public_key())))
+    auth = CaleAuth(key, GUID, origin=edge.url, check=check, revocation=RevocationPolicy(1))
+    with pytest.raises(NotForUsError) as by_session:
+        session.get(edge.url + "/forged", auth=auth, stream=stream)
+    assert auth.suspects_revocation
+    with pytest.raises(NotForUsError) as by_client:
+        client.get("/forged", check=check)
+    for caught in (by_session.value, by_client.value):
+        assert caught.__cause__ is caught.__context__ is None
+        frames = [frame.f_locals for frame, _ in traceback.walk_tb(caught.__traceback__)]
+        ours = [repr(value) for found in frames for name, value in found.items() if name != "SECRET"]
+        assert not any("SECRETPW" in value for value in ours)

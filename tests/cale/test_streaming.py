@@ -6,12 +6,14 @@ import base64
 import contextlib
 import gc
 import hashlib
+import io
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -103,6 +105,84 @@ def test_small_answers_need_no_file(session: requests.Session, edge: ScriptedSer
     assert list(response.iter_lines()) == [b"small"]
     empty = session.get(edge.url + "/small", stream=True)
     assert (empty.raw.read(0), empty.raw.read(3), empty.raw.read(), empty.raw.read()) == (b"", b"sma", b"ll\n", b"")
+
+
+def _lines(raw: Any) -> bytes:
+    return b"".join(raw)
+
+
+def _readinto(raw: Any) -> bytes:
+    found, buffer = b"", bytearray(70_000)
+    while size := raw.readinto(buffer):
+        found += buffer[:size]
+    return found
+
+
+def _read1(raw: Any) -> bytes:
+    return b"".join(iter(lambda: raw.read1(100_000), b""))
+
+
+def _exact(raw: Any) -> bytes:
+    """urllib3's read gives so many bytes, and fewer only at the end."""
+    begin = raw.read(1_000_000)
+    assert len(begin) == 1_000_000
+    return begin + raw.read(3_000_000)
+
+
+def _chunked(raw: Any) -> bytes:
+    return b"".join(raw.read_chunked(1000))
+
+
+def _peeked(raw: Any) -> bytes:
+    return raw.peek()[:0] + raw.read(0) + raw.readline(5) + raw.read()
+
+
+READINGS: dict[str, Callable[[Any], bytes]] = {
+    "negative": lambda raw: raw.read(-1),
+    "read1 of all": lambda raw: raw.read1(-1) + raw.read1() + raw.read(),
+    "readall": lambda raw: raw.readall(),
+    "readinto": _readinto,
+    "read1": _read1,
+    "exact": _exact,
+    "data": lambda raw: raw.data and raw.data,
+    "lines": _lines,
+    "readlines": lambda raw: b"".join(raw.readlines()),
+    "readline": _peeked,
+    "chunked": _chunked,
+    "buffered": lambda raw: io.BufferedReader(raw).read(),
+    "text": lambda raw: io.TextIOWrapper(io.BufferedReader(raw), "latin-1", newline="").read().encode("latin-1"),
+}
+
+
+@pytest.mark.parametrize("read", READINGS.values(), ids=READINGS)
+def test_every_way_to_read_gives_all_of_it(
+    session: requests.Session, edge: ScriptedServer, message: bytes, read: Callable[[Any], bytes]
+) -> None:
+    """CALE-05: none of them ends early, or reads what is left of the ciphertext."""
+    edge.answers["/large"] = envelope_answer(message)
+    response = session.get(edge.url + "/large", stream=True)
+    assert not response.raw.closed
+    assert read(response.raw) == LARGE
+    assert spool_files() == []
+    response.close()
+
+
+def test_what_would_read_the_ciphertext_is_refused(
+    session: requests.Session, edge: ScriptedServer, message: bytes
+) -> None:
+    edge.answers["/large"] = envelope_answer(message)
+    with session.get(edge.url + "/large", stream=True) as response:
+        raw = response.raw
+        assert (raw.status, raw.headers["MIME-Version"], raw.readable(), raw.isclosed()) == (200, "1.0", True, False)
+        for name in ("_fp", "length_remaining", "supports_chunked_reads", "drain_conn", "json", "readchunk"):
+            with pytest.raises(AttributeError):
+                getattr(raw, name)
+        for act in (raw.tell, raw.fileno, lambda: raw.seek(0)):
+            with pytest.raises((OSError, AttributeError)):
+                act()
+        assert raw.read() == LARGE
+    assert raw.closed
+    assert raw.isclosed()
 
 
 @pytest.mark.parametrize("damage", ["cut", "another key", "noise", "text", "encrypted key"])

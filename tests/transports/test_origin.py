@@ -36,6 +36,10 @@ def test_a_password_in_a_malformed_proxy_is_not_repeated(url):
         ("https://u:p//q@host", "https://***@host"),
         ("u:p@host", "***@host"),
         ("https:///u:p@host", "https://***@host"),
+        ("https://host/a?token=x#y", "https://host/a"),
+        ("https://host/a#y?z", "https://host/a"),
+        ("https://u:p?q@host/a?token=x", "https://***@host/a"),
+        ("https://host/a?token=x@y", "https://***@y"),
         ("", ""),
     ],
 )

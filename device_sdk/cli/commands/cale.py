@@ -14,7 +14,6 @@ from device_sdk.cli.files import OutputFile, read_file
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe, pem_of
 from device_sdk.cli.settings import Settings, add_settings
-from device_sdk.errors import EnvelopeError
 
 if TYPE_CHECKING:
     from device_sdk.client.cale import CaleClient
@@ -116,16 +115,6 @@ def _whoami(options: argparse.Namespace, settings: Settings, out: Output) -> int
     return 0
 
 
-def _require_expected(content: bytes, options: argparse.Namespace) -> None:
-    check = _check(options)
-    try:
-        if check:
-            check(content)
-    except ValueError:
-        words = f"{options.message}: what the message opens to is not {options.expect}"
-        raise EnvelopeError(words) from None  # the cause would quote the plaintext
-
-
 def _decrypt(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     from device_sdk.client.cale import decrypt
     from device_sdk.client.cale.files import MAX_FILE_BYTES
@@ -133,8 +122,8 @@ def _decrypt(options: argparse.Namespace, settings: Settings, out: Output) -> in
     uri, message = settings.require("cale.key"), read_file(options.message, limit_bytes=MAX_FILE_BYTES)
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out, mode=0o600))
-        content = decrypt(message, inputs.open_key(uri, settings, opened), policy=policy(settings))
-        _require_expected(content, options)
+        key = inputs.open_key(uri, settings, opened)
+        content = decrypt(message, key, check=_check(options), policy=policy(settings))
         file.write(content)
     if out.as_json:
         out.data({"file": options.out, "size_bytes": len(content)}, "")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.client.cale.client import CaleClient
 from device_sdk.client.cale.plan import DEFAULT_NAME, CaleOutcome, CalePlan
-from device_sdk.errors import ConfigurationError
+from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyNotFoundError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.keystores.registry import open_key
 from device_sdk.model.secret import SecretProvider
@@ -19,6 +19,10 @@ from device_sdk.state import CaleRegistration, StateDirectory
 if TYPE_CHECKING:
     from device_sdk.client.device.context import Context
     from device_sdk.client.est import Clock
+
+
+REGISTERED_AGAIN = "the application was registered again meanwhile: send the request again, with the new registration"
+"""What to do where a key went while a request was under way."""
 
 
 class CaleApplication:
@@ -124,7 +128,19 @@ class CaleApplication:
         found = self.registration
         key: Any = self.open_key(found)
         with key, CaleClient(found.origin, trust, key, guid=found.guid, **options) as client:
-            yield client
+            try:
+                yield client
+            except KeyNotFoundError as error:
+                if self.is_replaced(found.guid):
+                    error.hint = REGISTERED_AGAIN
+                raise
+
+    def is_replaced(self, guid: str) -> bool:
+        """Whether another registration than that one is in use now."""
+        try:
+            return self.registration.guid != guid
+        except DeviceSdkError:
+            return False
 
     def _context(self, plan: CalePlan | None = None) -> Context:
         from device_sdk.client.device.context import Context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Self
 
@@ -11,42 +11,38 @@ import requests
 from cryptography import x509
 from requests.auth import AuthBase
 
+from device_sdk.client.cale.answering import Answers
 from device_sdk.client.cale.application import CaleApplication
 from device_sdk.client.cale.client import CaleClient
 from device_sdk.client.cale.credential import Credential, CredentialSource, FixedCredential, StateCredential
-from device_sdk.client.cale.opened import content_types, replace_content, replace_status, replace_stream
 from device_sdk.client.cale.options import AnswerOptions
 from device_sdk.client.cale.plan import DEFAULT_NAME
-from device_sdk.client.cale.redirects import https_origin, pin_redirect
-from device_sdk.client.cale.streaming import open_in_pieces
-from device_sdk.errors import ConfigurationError, LocalProtocolError, NotForUsError, ResponseTooLargeError
+from device_sdk.client.cale.redirects import https_origin
+from device_sdk.errors import ConfigurationError, LocalProtocolError, NotForUsError
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import SecretProvider
 from device_sdk.model.trust import ServerTrust
 from device_sdk.model.urls import has_userinfo, shown_url
-from device_sdk.protocols.cale.answers import open_answer, own_certificate, read_plaintext
+from device_sdk.protocols.cale.answers import not_for_us, own_certificate, read_plaintext
 from device_sdk.protocols.cale.requests import READ_ONLY_METHODS, WHOAMI
 from device_sdk.protocols.cale.revocation import RevocationPolicy, RevocationWatch
 from device_sdk.state import StateDirectory
-from device_sdk.wire.cale import GUID_HEADER, is_guid, says_encrypted
+from device_sdk.wire.cale import GUID_HEADER, is_guid
 
 SecondCredential = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 """What proves more than a GUID does: any auth object of requests."""
-
-_NO_CONTENT = (204, 205)
-_CHUNK_BYTES = 64 * 1024
-_OPENED = "_device_sdk_cale_opened"
 
 
 class CaleAuth(AuthBase):
     """Sends the GUID to its own origin and decrypts what comes back; everything else of the session stays as it is.
 
-    For requests to the registered origin: only GET and HEAD, the header CALE-GUID is added, and every successful answer
-    must be an encrypted message for this key, else the call raises NotForUsError (CALE-10). `response.content`, `.text`
-    and `.json()` then give the plaintext. Headers that describe the envelope are removed; if the server sent a second
-    Content-Type beside the envelope's, as the draft does, it stays. Content-Length is that of the plaintext. Answers other
-    than success (404, 502) are handed over as they are unless they say that they are encrypted.
+    For requests to the registered origin: only GET and HEAD, the header CALE-GUID is added, and every answer must be an
+    encrypted message for this key, else the call raises NotForUsError (CALE-10). `response.content`, `.text` and `.json()`
+    then give the plaintext. Headers that describe the envelope are removed; if the server sent a second Content-Type beside
+    the envelope's, as the draft does, it stays. Content-Length is that of the plaintext. Refusals (400 to 599) are handed
+    over as they are unless they say that they are encrypted; answers that have no content (HEAD, 204, 304) stay so, and
+    redirects lose theirs.
 
     An error of a server behind the edge device arrives encrypted, in a success (`{"error": 502}`, a convention of the reference
     servers). The response then has that status_code, and `raise_for_status` raises; `encrypted_errors=False` switches it off.
@@ -55,7 +51,7 @@ class CaleAuth(AuthBase):
     without a name until all of it was checked; only then is plaintext handed over, by `iter_content` or `raw.read`.
 
     Requests to other https origins are left alone. A redirect to one loses the GUID, and what comes from there is not
-    decrypted. A Location that can be read in more than one way is refused, any other made absolute. http:// is refused.
+    decrypted; what comes from the registered origin after such a round has to be. A Location that can be read in more than one way is refused, any other made absolute. http:// is refused.
     Trust and TLS are the session's own; for a device's anchors and hardware keys mount
     device_sdk.transports.https.adapter.HardwareTlsAdapter on the origin. Retries that a program configures there repeat
     what failed on the network; an answer that does not open is never asked for again. Thread-safe.
@@ -111,7 +107,7 @@ class CaleAuth(AuthBase):
         self._methods = frozenset(methods)
         self._second = second
         self._watch = RevocationWatch(revocation or RevocationPolicy())
-        self._options = AnswerOptions(**options)
+        self._answers = Answers(own_origin, source, self._watch, AnswerOptions(**options))
 
     @classmethod
     def from_state(
@@ -200,6 +196,8 @@ class CaleAuth(AuthBase):
         """
         response = session.get(self._origin + WHOAMI, auth=self, **options | {"stream": False})
         response.raise_for_status()
+        if https_origin(str(response.url)) != self._origin:  # redirected; what is elsewhere nobody encrypted for us
+            raise not_for_us(shown_url(str(response.url)))
         parse = partial(own_certificate, key=self._source.current().key)
         return read_plaintext(response.content, shown_url(str(response.url)), parse)
 
@@ -220,7 +218,7 @@ class CaleAuth(AuthBase):
             request = self._with_second(request)
         credential = self._source.current()
         request.headers[GUID_HEADER] = credential.guid
-        hook = partial(self._answered, credential)
+        hook = partial(self._answers, credential)
         request.register_hook("response", hook)  # type: ignore[no-untyped-call]  # types-requests has no types for it
         return request
 
@@ -233,75 +231,6 @@ class CaleAuth(AuthBase):
             f"{request.method} {shown_url(request.url or '')}: a GUID alone reads and does nothing else (CALE-06)",
             hint="allow the method (methods=) and give a second credential (second=, or an Authorization header)",
         )
-
-    def _answered(self, credential: Credential, response: requests.Response, **sending: Any) -> requests.Response:
-        """The response hook. requests copies hooks to wherever it is redirected; this one acts where the GUID was sent."""
-        if response.request.headers.get(GUID_HEADER) != credential.guid or hasattr(response, _OPENED):
-            return response
-        setattr(response, _OPENED, True)
-        if response.is_redirect:
-            self._stay_at_home(response)
-        if self._must_be_encrypted(response):
-            try:
-                self._open(response, credential.key, stream=bool(sending.get("stream")))
-            except NotForUsError:
-                self._watch.not_for_us()
-                raise
-            self._watch.opened()
-        elif not sending.get("stream"):
-            response._content = b"".join(self._bounded(response, self._options.limit_bytes))
-        return response
-
-    def _stay_at_home(self, response: requests.Response) -> None:
-        """Take the GUID back if the redirect leads elsewhere; requests copies the headers of this very request."""
-        if pin_redirect(response) != self._origin:
-            response.request.headers.pop(GUID_HEADER, None)
-
-    def _must_be_encrypted(self, response: requests.Response) -> bool:
-        if response.request.method == "HEAD" or response.status_code in _NO_CONTENT or response.is_redirect:
-            return False
-        return 200 <= response.status_code < 300 or any(map(says_encrypted, content_types(response)))
-
-    def _open(self, response: requests.Response, key: PrivateKey, *, stream: bool) -> None:
-        options, url = self._options, shown_url(str(response.url))
-        # A check looks at the whole plaintext, which then fits into memory anyway.
-        if not stream or options.check is not None:
-            body = b"".join(self._bounded(response, options.limit_bytes))
-            content = open_answer(body, key, url, options.checked, policy=options.policy)
-            replace_content(response, content)
-            replace_status(response, options.error_status(content))
-            return
-        limit = options.stream_limit_bytes
-        try:
-            plaintext, spool = open_in_pieces(
-                self._bounded(response, limit),
-                key,
-                url,
-                limit_bytes=limit,
-                policy=options.policy,
-                directory=options.spool_directory,
-            )
-        except BaseException:
-            response.close()
-            raise
-        status = None
-        if spool is None:  # an error is short; this is the whole plaintext
-            content = b"".join(plaintext)
-            plaintext, status = iter((content,)), options.error_status(content)
-        replace_stream(response, plaintext, spool)
-        replace_status(response, status)
-
-    def _bounded(self, response: requests.Response, limit_bytes: int) -> Iterator[bytes]:
-        size = 0
-        for piece in response.iter_content(_CHUNK_BYTES):
-            size += len(piece)
-            if size > limit_bytes:
-                response.close()
-                url = shown_url(str(response.url))
-                raise ResponseTooLargeError(
-                    f"{url}: the answer is larger than {limit_bytes} bytes", url=url, limit_bytes=limit_bytes
-                )
-            yield piece
 
     def __repr__(self) -> str:
         return f"CaleAuth({self._origin})"

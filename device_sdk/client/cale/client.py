@@ -45,7 +45,7 @@ class CaleResponse:
 
     Attributes:
         content: the plaintext.
-        url: where it came from.
+        url: where it came from, without its query.
     """
 
     content: bytes = field(repr=False)
@@ -150,8 +150,8 @@ class CaleClient:
 
         Args:
             path: path and query on the edge device.
-            check: raises ValueError if the plaintext is not what was asked for; json.loads will do (CALE-09). With
-                AES-CBC nothing else shows that an answer was altered behind the edge device.
+            check: raises, whatever it likes, if the plaintext is not what was asked for; json.loads will do (CALE-09).
+                With AES-CBC nothing else shows that an answer was altered behind the edge device.
             limit_bytes: the largest acceptable answer, still encrypted.
 
         Raises:

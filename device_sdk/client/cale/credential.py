@@ -32,6 +32,9 @@ class CredentialSource(Protocol):
     def current(self) -> Credential:
         """For the next request."""
 
+    def replaced(self, credential: Credential) -> bool:
+        """Whether the next request will be sent with another one."""
+
     def close(self) -> None:
         """Close what was opened for it."""
 
@@ -46,6 +49,10 @@ class FixedCredential:
         """Always the same."""
         return self._credential
 
+    def replaced(self, credential: Credential) -> bool:
+        """Never."""
+        return credential.guid != self._credential.guid
+
     def close(self) -> None:
         """Nothing: the key is the caller's."""
 
@@ -53,7 +60,8 @@ class FixedCredential:
 class StateCredential:
     """An application's registration, looked up for every request: registered again by another process, it is followed.
 
-    Requests that are under way keep theirs; the key before the last one is closed. Thread-safe.
+    Requests that are under way keep theirs as long as there is its key: one in a file or a TPM has been read, one in a token
+    is destroyed for every process by the one that registers again. The key before the last one is closed. Thread-safe.
 
     Args:
         application: whose.
@@ -92,6 +100,10 @@ class StateCredential:
                     self._opened.pop(0)[1].close()
             key: Any = self._opened[-1][1]  # also one of cryptography's keys
             return Credential(key, found.guid)
+
+    def replaced(self, credential: Credential) -> bool:
+        """Whether there is another registration now."""
+        return self._application.is_replaced(credential.guid)
 
     def close(self) -> None:
         """Close the keys; a later request opens one again."""

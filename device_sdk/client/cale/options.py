@@ -18,8 +18,8 @@ class AnswerOptions:
     """Limits and checks.
 
     Attributes:
-        check: raises ValueError if a plaintext is not what was asked for (CALE-09); json.loads will do. With AES-CBC nothing
-            else shows that an answer was altered behind the edge device.
+        check: raises, whatever it likes, if a plaintext is not what was asked for (CALE-09); json.loads will do. With
+            AES-CBC nothing else shows that an answer was altered behind the edge device.
         limit_bytes: the largest answer that is read into memory, still encrypted.
         stream_limit_bytes: the largest answer with `stream=True`, still encrypted.
         spool_directory: where large answers wait, encrypted, until they were checked; by default what TMPDIR says.

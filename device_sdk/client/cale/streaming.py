@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,8 +20,35 @@ SMALL_BYTES = 256 * 1024
 """Up to here an answer is opened in memory."""
 
 
-class PlaintextRaw:
-    """Takes the place of `Response.raw` once an answer has been decrypted: a file without an end one has to know.
+# What the original goes on to say: of the answer as it came over the network, and nothing that reads from it.
+_OF_THE_ORIGINAL = frozenset(
+    {
+        "connection",
+        "getheader",
+        "getheaders",
+        "geturl",
+        "headers",
+        "info",
+        "msg",
+        "reason",
+        "release_conn",
+        "retries",
+        "status",
+        "url",
+        "version",
+        "version_string",
+        "_original_response",
+    }
+)
+_LINE_BYTES = 8192
+
+
+class PlaintextRaw(io.RawIOBase):
+    """Takes the place of `Response.raw` once an answer has been decrypted: a file of plaintext, read once from its beginning.
+
+    It has what programs use of urllib3's response and of files: `read`, `read1`, `readinto`, `readline`, `stream`,
+    `read_chunked`, `data`, iteration by lines, `headers` and `status`. What would read the ciphertext is not there, and it
+    cannot seek.
 
     Args:
         pieces: the plaintext.
@@ -34,43 +62,98 @@ class PlaintextRaw:
         self._pieces = pieces
         self._original = original
         self._spool = spool
-        self._left = b""
+        self._piece, self._at = b"", 0
+        self._body: bytes | None = None
         self._ended = False
 
     def __getattr__(self, name: str) -> Any:
-        # headers, status, _original_response: what requests and others look for
-        if name.startswith("__"):
-            raise AttributeError(name)
+        if name not in _OF_THE_ORIGINAL:
+            raise AttributeError(f"a decrypted answer has no {name!r}")
         return getattr(self._original, name)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
 
     def stream(self, amt: int | None = None, decode_content: bool | None = None) -> Iterator[bytes]:
         """The plaintext in pieces of at most this many bytes; see urllib3."""
         del decode_content
-        while piece := self.read(amt or SMALL_BYTES):
+        while piece := self.read1(amt or SMALL_BYTES):
             yield piece
 
-    def read(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
-        """At most this many bytes, or all; none at the end."""
+    def read_chunked(self, amt: int | None = None, decode_content: bool | None = None) -> Iterator[bytes]:
+        """The same: in pieces it is, whatever the transfer encoding was."""
+        return self.stream(amt, decode_content)
+
+    def read(self, amt: int | None = None, decode_content: bool | None = None, cache_content: bool = False) -> bytes:
+        """So many bytes, fewer only at the end; all that is left for None and negative numbers. None after `close`."""
+        del decode_content, cache_content
+        everything = amt is None or amt < 0
+        found, size = [], 0
+        while everything or size < (amt or 0):
+            piece = self.read1(-1 if everything else (amt or 0) - size)
+            if not piece:
+                break
+            found.append(piece)
+            size += len(piece)
+        return b"".join(found)
+
+    def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
+        """At most so many bytes, what is at hand; b"" at the end only, or if none were asked for."""
         del decode_content
-        if amt is None:
-            found, self._left = self._left + b"".join(self._pieces), b""
-        else:
-            found = self._some(amt)
-        if not found and amt != 0:
-            self._end()
+        if amt == 0:
+            return b""
+        left = self._at_hand()
+        size = left if amt is None or amt < 0 else min(amt, left)
+        found = self._piece[self._at : self._at + size]
+        self._at += size
         return found
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer with what is at hand; how many bytes."""
+        view = memoryview(buffer).cast("B")
+        found = self.read1(len(view))
+        view[: len(found)] = found
+        return len(found)
+
+    def readall(self) -> bytes:
+        """All that is left."""
+        return self.read()
+
+    def peek(self, amt: int = 0) -> bytes:
+        """What comes next, some of it, without taking it."""
+        del amt
+        self._at_hand()
+        return self._piece[self._at : self._at + _LINE_BYTES]
+
+    @property
+    def data(self) -> bytes:
+        """All that has not been read, kept, as urllib3 has it."""
+        if self._body is None:
+            self._body = self.read()
+        return self._body
+
+    def isclosed(self) -> bool:
+        """Whether it was closed; http.client's word for it."""
+        return self.closed
 
     def close(self) -> None:
         """Give the spool and the connection back; nothing more can be read."""
-        self._left, self._pieces = b"", iter(())
-        self._end()
-        self._original.close()
+        if not self.closed:
+            self._piece, self._at, self._pieces = b"", 0, iter(())
+            self._end()
+            self._original.close()
+        super().close()
 
-    def _some(self, amt: int) -> bytes:
-        if not self._left:
-            self._left = next((piece for piece in self._pieces if piece), b"")
-        found, self._left = self._left[:amt], self._left[amt:]
-        return found
+    def _at_hand(self) -> int:
+        """How many bytes of a piece are left; none at the end."""
+        while self._at >= len(self._piece):
+            piece = next(self._pieces, None)
+            if piece is None:
+                self._end()
+                return 0
+            self._piece, self._at = piece, 0
+        return len(self._piece) - self._at
 
     def _end(self) -> None:
         if not self._ended and self._spool is not None:

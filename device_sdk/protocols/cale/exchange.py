@@ -16,6 +16,7 @@ from cryptography import x509
 from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
 from device_sdk.model.http import ConnectionFacts, HttpRequest, HttpResponse
 from device_sdk.model.keys import PrivateKey
+from device_sdk.model.urls import shown_url, without_query
 from device_sdk.protocols.cale.answers import ContentCheck, read_registration, read_resource, read_whoami
 from device_sdk.protocols.cale.requests import WHOAMI, resource_request
 from device_sdk.protocols.est.urls import origin_of
@@ -108,7 +109,7 @@ class CaleExchange:
         return read_whoami(self._answer(status_code, headers, body, WHOAMI), self._key, self._policy)
 
     def _answer(self, status_code: int, headers: Iterable[tuple[str, str]], body: bytes, path: str) -> HttpResponse:
-        return HttpResponse(status_code, tuple(headers), body, self.url(path), _ELSEWHERE)
+        return HttpResponse(status_code, tuple(headers), body, without_query(self.url(path)), _ELSEWHERE)
 
 
 def open_registration(
@@ -126,4 +127,4 @@ def open_registration(
         NotForUsError: the answer holds no GUID that this key can read.
         AuthenticationRequiredError, HttpStatusError, RedirectRefusedError: the edge device refused.
     """
-    return read_registration(HttpResponse(status_code, tuple(headers), body, url, _ELSEWHERE), key, policy)
+    return read_registration(HttpResponse(status_code, tuple(headers), body, shown_url(url), _ELSEWHERE), key, policy)

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from device_sdk.errors import AuthenticationRequiredError, HttpStatusError, RedirectRefusedError
 from device_sdk.model.http import HttpResponse
+from device_sdk.model.urls import shown_url
 from device_sdk.protocols.est.challenge import parse_challenges, schemes_of
 from device_sdk.protocols.est.redirects import REDIRECT_STATUSES
 from device_sdk.protocols.est.retry_after import MAX_RETRY_AFTER_S, read_retry_after
@@ -41,7 +42,7 @@ def refused(response: HttpResponse) -> NoReturn:
     if status == 401:
         raise _unauthenticated(response, said)
     if status in REDIRECT_STATUSES:
-        location = printable(response.header("Location") or "", 200)
+        location = printable(shown_url(response.header("Location") or ""), 200)
         raise RedirectRefusedError(
             f"{response.url}: redirect refused: a GUID and a proof of identity stay where they belong",
             url=response.url,

@@ -9,6 +9,7 @@ from device_sdk.errors import ConfigurationError, LocalProtocolError
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.http import MAX_RESPONSE_BYTES, HttpRequest
 from device_sdk.model.secret import Secret
+from device_sdk.model.urls import without_query
 from device_sdk.protocols.est.challenge import basic_authorization
 from device_sdk.protocols.est.media import PKCS10
 from device_sdk.wire.cale import GUID_HEADER, is_guid
@@ -68,9 +69,13 @@ def resource_request(
         LocalProtocolError: another method, a path that does not begin with "/", or no GUID.
     """
     if method not in READ_ONLY_METHODS:
-        raise LocalProtocolError(f"{method} {path}: a GUID alone reads and does nothing else (GET, HEAD)")
+        raise LocalProtocolError(
+            f"{method} {without_query(path)}: a GUID alone reads and does nothing else (GET, HEAD)"
+        )
     if not path.startswith("/") or path.startswith("//"):
-        raise LocalProtocolError(f"{path!r} is not a path on the edge device", hint="it begins with one slash")
+        raise LocalProtocolError(
+            f"{without_query(path)!r} is not a path on the edge device", hint="it begins with one slash"
+        )
     return HttpRequest(method, quote(path, safe=_TARGET_SAFE), (_guid_header(guid),), limit_bytes=limit_bytes)
 
 

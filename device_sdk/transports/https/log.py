@@ -13,6 +13,7 @@ import time
 from datetime import UTC, datetime
 
 from device_sdk.model.http import ConnectionFacts, HttpRequest
+from device_sdk.model.urls import without_query
 
 LOGGER = logging.getLogger("device_sdk.exchange")
 _SCHEMES = frozenset({"basic", "digest", "bearer"})
@@ -28,7 +29,7 @@ class Entry:
     """
 
     def __init__(self, request: HttpRequest, origin: str) -> None:
-        path = request.target.partition("?")[0]
+        path = without_query(request.target)
         self._start = time.monotonic()
         self._login = _login(request)
         self._fields: dict[str, object] = {

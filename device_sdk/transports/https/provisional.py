@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from device_sdk.errors import LocalProtocolError
 from device_sdk.model.http import HttpRequest, HttpResponse
+from device_sdk.model.urls import without_query
 from device_sdk.transports.base import Timeouts
 from device_sdk.transports.https.clock import unverified_context
 from device_sdk.transports.https.origin import Origin
@@ -39,7 +40,7 @@ class ProvisionalTransport(OriginTransport):
         """
         if request.method != "GET" or not request.target.lower().endswith("/cacerts") or request.body is not None:
             raise LocalProtocolError(
-                f"{self.origin}: {request.method} {request.target} to a server that is not authenticated",
+                f"{self.origin}: {request.method} {without_query(request.target)} to a server that is not authenticated",
                 hint="before its CA is trusted only /cacerts may be asked for",
             )
         for name, _ in request.headers:

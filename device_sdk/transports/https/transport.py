@@ -13,6 +13,7 @@ from device_sdk._version import __version__
 from device_sdk.errors import DeviceSdkError, LocalProtocolError, TlsError, TransportError
 from device_sdk.model.http import BodyBuilder, ConnectionFacts, HttpRequest, HttpResponse
 from device_sdk.model.trust import ServerTrust, TlsIdentity
+from device_sdk.model.urls import without_query
 from device_sdk.transports.base import Timeouts, Transport
 from device_sdk.transports.https.clock import clock_error
 from device_sdk.transports.https.connection import DeviceConnection
@@ -80,7 +81,7 @@ class OriginTransport(Transport):
             DeviceSdkError: raised by the client key or by the body builder.
         """
         _check(request)
-        url = self.origin + request.target
+        url = self.origin + without_query(request.target)
         deadline = Deadline(self._timeouts.total_s)
         with self._lock:
             self._may_have_sent = False
@@ -291,7 +292,7 @@ def _built(builder: BodyBuilder, facts: ConnectionFacts) -> bytes:
 def _check(request: HttpRequest) -> None:
     """Refuse what would not arrive as the one request it is meant to be."""
     if not _TOKEN.fullmatch(request.method) or not _TARGET.fullmatch(request.target):
-        raise LocalProtocolError(f"{request.method!r} {request.target!r} is not a request line")
+        raise LocalProtocolError(f"{request.method!r} {without_query(request.target)!r} is not a request line")
     for name, value in request.headers:
         if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
             raise LocalProtocolError(f"the header field {name!r} is not one line of text")

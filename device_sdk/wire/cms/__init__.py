@@ -4,7 +4,7 @@
 verifies. What the plaintext must look like is for the protocol above to check (CALE-09).
 """
 
-from device_sdk.wire.cms.envelope import MAX_ENVELOPE_BYTES, open_envelope
+from device_sdk.wire.cms.envelope import CANNOT_OPEN, MAX_ENVELOPE_BYTES, open_envelope
 from device_sdk.wire.cms.stream import open_stream
 
-__all__ = ["MAX_ENVELOPE_BYTES", "open_envelope", "open_stream"]
+__all__ = ["CANNOT_OPEN", "MAX_ENVELOPE_BYTES", "open_envelope", "open_stream"]
