@@ -46,9 +46,14 @@ class ResponseTooLargeError(TransportError):
 
 
 class TlsError(TransportError):
-    """The handshake failed for a reason other than the server's identity."""
+    """The handshake failed for a reason other than the server's identity.
+
+    `certificate_refused` is True if the server said so of the client certificate, by an alert that only it can have sent: after
+    the handshake, under its keys. An alert in the middle of a handshake may be anybody's, and leaves it unset.
+    """
 
     code = "tls"
+    certificate_refused: bool | None = None
 
 
 class TlsKeyUnavailableError(TlsError):

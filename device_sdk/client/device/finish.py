@@ -13,7 +13,6 @@ from device_sdk.client.device.plan import Outcome
 from device_sdk.client.device.provenance import delete_own, spki_sha256
 from device_sdk.client.device.undo import undo
 from device_sdk.errors import (
-    AuthenticationRequiredError,
     DeviceSdkError,
     HttpStatusError,
     KeyStoreFailedError,
@@ -24,8 +23,15 @@ from device_sdk.errors import (
     VerificationError,
 )
 from device_sdk.model.trust import ServerTrust, TlsIdentity
+from device_sdk.protocols.est.urls import origin_of
 from device_sdk.state import DeviceState, IdentityRecord, Journal, Phase
 from device_sdk.state.pem import decode, fingerprint
+
+_REFUSED = (401, 403)
+_KEPT = (
+    "the old key and certificate stay in use and the new ones are kept: run the same command again to try them; "
+    "device-sdk abandon gives them up"
+)
 
 
 def chain_of(context: Context, journal: Journal) -> tuple[x509.Certificate, ...]:
@@ -50,9 +56,10 @@ def finish(
 
     Raises:
         ClockError: the certificate is not valid yet; the journal keeps it.
-        TlsError, HttpStatusError: the server refuses the new pair, the old one stays in use; refused again by the next
-            run, the new pair is destroyed.
-        TransportError, VerificationError: the new pair could not be proved now; the next run tries again.
+        TlsError, HttpStatusError: the authorized server refuses the new pair, the old one stays in use; refused again by
+            the next run, the new pair is destroyed.
+        TransportError, VerificationError, RemoteProtocolError: the new pair could not be proved now; it is kept, whatever
+            anybody on the way does, and the next run tries again.
         KeyStoreError, StateNotWritableError: the next run goes on from here.
     """
     chain = chain_of(context, journal)
@@ -96,10 +103,10 @@ def _prove(
     """
     try:
         return _connect(context, journal, chain, connection)
-    except (TlsError, HttpStatusError) as error:
-        if not _is_refusal(error):
-            raise
-        if resumed:
+    except (TransportError, VerificationError, RemoteProtocolError) as error:
+        if not _is_refusal(error, journal):
+            error.hint = f"{error.hint}; {_KEPT}" if error.hint else _KEPT
+        elif resumed:
             undo(context, journal)
             error.hint = (
                 "the old key and certificate stay in use; the new ones were destroyed, the next renewal makes others"
@@ -144,11 +151,17 @@ def _connect(context: Context, journal: Journal, chain: tuple[x509.Certificate, 
             return client.client_authenticated
 
 
-def _is_refusal(error: DeviceSdkError) -> bool:
-    """Whether the server said no to this pair, rather than failing at something else."""
-    if isinstance(error, HttpStatusError):
-        return isinstance(error, AuthenticationRequiredError) or error.status_code == 403
-    return True
+def _is_refusal(error: DeviceSdkError, journal: Journal) -> bool:
+    """Whether the authorized server said no to this pair, rather than failing at something else.
+
+    Nothing that anybody on the way can make happen counts: no broken handshake, no alert within one, no other server's word.
+    """
+    if isinstance(error, TlsError):
+        return error.certificate_refused is True
+    if not isinstance(error, HttpStatusError) or error.status_code not in _REFUSED or not error.url:
+        return False
+    origin = "/".join(error.url.split("/", 3)[:3])  # what a redirect leads to may have a query
+    return origin_of(origin) == origin_of(journal.endpoint.url)
 
 
 def _switch(context: Context, journal: Journal, chain: tuple[x509.Certificate, ...]) -> None:

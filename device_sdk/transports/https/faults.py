@@ -43,8 +43,22 @@ _ALERT_HINTS = {
     "UNSUPPORTED_PROTOCOL": "the server speaks neither TLS 1.2 nor TLS 1.3",
     "WRONG_VERSION_NUMBER": "that port does not speak TLS; is it the one for plain HTTP?",
     "HTTP_REQUEST": "that port does not speak TLS; is it the one for plain HTTP?",
+    "ACCESS_DENIED": "the server does not let this client certificate in",
+    "UNSUPPORTED_CERTIFICATE": "the server cannot use a client certificate of this kind",
     "NO_RENEGOTIATION": "the server wants to renegotiate; let it ask for the certificate in the first handshake",
 }
+
+# RFC 8446 section 6.2: what a server says about the certificate it was shown, or was not.
+_ABOUT_THE_CERTIFICATE = (
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_UNSUPPORTED_CERTIFICATE",
+    "ALERT_CERTIFICATE_REVOKED",
+    "ALERT_CERTIFICATE_EXPIRED",
+    "ALERT_CERTIFICATE_UNKNOWN",
+    "ALERT_CERTIFICATE_REQUIRED",
+    "ALERT_UNKNOWN_CA",
+    "ALERT_ACCESS_DENIED",
+)
 
 
 def is_lost_connection(exc: BaseException) -> bool:
@@ -59,7 +73,9 @@ def ended_without_close_notify(exc: BaseException) -> bool:
     return isinstance(exc, ssl.SSLError) and exc.reason == "UNEXPECTED_EOF_WHILE_READING"
 
 
-def translate(exc: BaseException, url: str, timeouts: Timeouts, *, unanswered: bool = False) -> DeviceSdkError:
+def translate(
+    exc: BaseException, url: str, timeouts: Timeouts, *, unanswered: bool = False, authorized: bool = False
+) -> DeviceSdkError:
     """The SDK's error for a foreign one.
 
     Args:
@@ -67,6 +83,7 @@ def translate(exc: BaseException, url: str, timeouts: Timeouts, *, unanswered: b
         url: what was being done to whom.
         timeouts: the limits that were in force.
         unanswered: the connection was lost before a byte of the response came.
+        authorized: the handshake was over and the server authorized, so what came is the server's word.
     """
     if unanswered:
         return TransportError(
@@ -83,7 +100,7 @@ def translate(exc: BaseException, url: str, timeouts: Timeouts, *, unanswered: b
     if isinstance(root, http.client.IncompleteRead) or ended_without_close_notify(root):
         return TruncatedResponseError(f"{url}: the connection ended before the response was complete", url=url)
     if isinstance(root, ssl.SSLError):
-        return _tls_error(root, url)
+        return _tls_error(root, url, authorized=authorized)
     if isinstance(root, socket.gaierror):
         return TransportError(
             f"{url}: the name cannot be resolved ({root.strerror})", url=url, hint="check name and DNS"
@@ -113,7 +130,10 @@ def _not_trusted(exc: ssl.SSLCertVerificationError, url: str) -> VerificationErr
     )
 
 
-def _tls_error(exc: ssl.SSLError, url: str) -> TlsError:
+def _tls_error(exc: ssl.SSLError, url: str, *, authorized: bool) -> TlsError:
     reason = exc.reason or "UNKNOWN"
     hint = next((text for word, text in _ALERT_HINTS.items() if reason.endswith(word)), None)
-    return TlsError(f"{url}: TLS failed: {reason.lower().replace('_', ' ')}", url=url, hint=hint)
+    error = TlsError(f"{url}: TLS failed: {reason.lower().replace('_', ' ')}", url=url, hint=hint)
+    if authorized and reason.endswith(_ABOUT_THE_CERTIFICATE):
+        error.certificate_refused = True
+    return error

@@ -41,13 +41,14 @@ class TrustedSocket(TimedTlsSocket, KeySocket):
             ServerNotAuthorizedError: see `authorize`; the connection is closed.
             ssl.SSLError: the handshake failed or the server is not trusted.
         """
+        port = self.getpeername()[1]  # now: a server that refuses the certificate may be gone after the handshake
         super().do_handshake(block)
         try:
             _authorize(self)
         except BaseException:
             self.close()
             raise
-        self._session_key = (self.server_hostname or "", self.getpeername()[1])
+        self._session_key = (self.server_hostname or "", port)
 
     def say_goodbye(self) -> None:
         """See TimedTlsSocket."""

@@ -91,9 +91,9 @@ class OriginTransport(Transport):
                 self._drop()
                 raise self._qualified(exc.at(url))  # noqa: B904  # the same error
             except FOREIGN as exc:
-                unanswered = self._is_unanswered(exc)
+                error = self._translated(exc, url)
                 self._drop()
-                raise self._qualified(self._translated(exc, url, unanswered=unanswered)) from exc
+                raise self._qualified(error) from exc
             except BaseException:
                 self._drop()
                 raise
@@ -136,14 +136,16 @@ class OriginTransport(Transport):
             outcome = exc.code
             raise
         except FOREIGN as exc:
-            outcome = self._translated(exc, url, unanswered=self._is_unanswered(exc)).code
+            outcome = self._translated(exc, url).code
             raise
         finally:
             sent, received = self._traffic
             entry.write(outcome, status=status, sent_bytes=sent, received_bytes=received)
 
-    def _translated(self, exc: BaseException, url: str, *, unanswered: bool) -> DeviceSdkError:
-        error = translate(exc, self._whom(url), self._timeouts, unanswered=unanswered)
+    def _translated(self, exc: BaseException, url: str) -> DeviceSdkError:
+        # A connection is there only once its server is authorized: see _open.
+        unanswered, authorized = self._is_unanswered(exc), self._connection is not None
+        error = translate(exc, self._whom(url), self._timeouts, unanswered=unanswered, authorized=authorized)
         if self._proxy and getattr(error, "url", None) is not None:
             vars(error)["url"] = url
             if isinstance(error, TransportError):
