@@ -99,10 +99,9 @@ class EdgeDevice:
         if request.path == "/registration":
             return self._registration(request)
         errand = self._errand(request)
-        rules = self._policy.cale
-        if self._limits.admits(f"from {request.source}", f"with {errand.guid.lower()}", a_minute=rules.rate):
+        if self._admits(errand):
             response = self._answer(errand)
-        elif rules.rate_answer == "429":
+        elif self._policy.cale.rate_answer == "429":
             raise HttpError(429, "too many requests", [("Retry-After", "60")])
         else:
             response = self._decoy(errand, "too many requests")
@@ -111,6 +110,19 @@ class EdgeDevice:
         known = {"operation": operation, "correlation": errand.correlation}
         response.facts = response.facts | known | {"registration": self._decoys.tag(errand.guid)} | errand.facts
         return response
+
+    def _admits(self, errand: _Errand) -> bool:
+        """Whether this may go inside (CALE-32); counted before anybody knows what is behind the GUID, so alike for all.
+
+        Decoys go by the GUID alone: by an address they would tell the owner behind it of a revocation that there is not,
+        because of what others ask there, and spared for the owners they would tell who is one. /whoami has a budget of its
+        own, so that it says what is true to an owner who asked for too much else.
+        """
+        operation, rules = "whoami" if errand.is_whoami else "resource", self._policy.cale
+        who = [f"{operation} with {errand.guid.lower()}"]
+        if rules.rate_answer == "429":
+            who.append(f"{operation} from {errand.request.source}")
+        return self._limits.admits(*who, a_minute=rules.rate)
 
     def _errand(self, request: Request) -> _Errand:
         headers.check_size(request)
@@ -182,6 +194,11 @@ class EdgeDevice:
             return self._failure(errand, f"{type(error).__name__}: {error}")
 
     def _who_am_i(self, errand: _Errand) -> Response:
+        if self._policy.cale.rate:
+            # a later decoy for one request too many has to look like this answer, whether or not there were others
+            errand.certificate = self._validate(errand)[1]
+            if errand.certificate is not None:
+                self._decoys.remember(errand.guid, errand.certificate)
         # the authorization server makes the decoy here (CALE-35)
         inner = [*self._about(errand), (headers.CIPHER, errand.request.tls.cipher)]
         response = self._authorization(Request("GET", "/whoami", inner))

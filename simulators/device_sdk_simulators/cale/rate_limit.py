@@ -1,4 +1,4 @@
-"""How often one source, or one GUID, may ask (CALE-32)."""
+"""How often a GUID, or an address, may ask (CALE-32)."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ class CaleRules:
             is takes one slot; "wait": the answer, after another slot, which tells that there was one.
         on_failure: what the edge gives where a server behind it fails: "decoy", or "502", which tells who is registered.
         certificate_header: "CALE-PEM", or "Client-Cert" for the form of RFC 9440.
-        rate: requests a minute from one address and with one GUID; 0 for any number (CALE-32).
+        rate: requests a minute with one GUID, and to /whoami as many again, registrations from one address, and where
+            `rate_answer` is "429" requests from one address; 0 for any number (CALE-32).
         rate_answer: what goes to who asks more often: "decoy", or "429", which tells that somebody else uses a GUID.
         methods: what may be asked besides GET and HEAD by who also proves its identity (CALE-06).
     """

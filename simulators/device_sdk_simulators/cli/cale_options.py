@@ -179,7 +179,7 @@ OPTIONS = (
     Option("--late", ("edge",), _choice(("decoy", "wait"), "what goes to a client whose answer is not ready at the end of its first slot: a decoy, so that time tells nothing; or the answer, slots later, which tells who is registered where answers are slow or a server is down")),
     Option("--draft-exact", _SEALING, _switch("answers and decoys as Appendix B prints them; overrides the options above")),
     Option("--certificate-header", ("edge", "origin"), _choice(("CALE-PEM", "Client-Cert"), "how certificates go inside; Client-Cert is RFC 9440")),
-    Option("--rate", ("edge",), {"type": types.delay, "default": 0, "metavar": "N", "help": "requests a minute from one address and with one GUID; 0: any number (default)"}),
+    Option("--rate", ("edge",), {"type": types.delay, "default": 0, "metavar": "N", "help": "requests a minute with one GUID, registrations from one address, and with --rate-answer 429 requests from one address; 0: any number (default)"}),
     Option("--rate-answer", ("edge",), _choice(("decoy", "429"), "what goes to who asks more often; 429 tells anybody that a GUID is in use by somebody else")),
     Option("--on-failure", ("edge",), _choice(("decoy", "502"), "what goes to clients where another role fails; 502 tells anybody who is registered, while it fails")),
     Option("--allow-method", ("edge",), _many(method, "METHOD", "besides GET and HEAD, for who also proves its identity")),

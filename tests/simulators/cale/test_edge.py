@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -87,6 +88,45 @@ def test_rate_limits_by_429_and_at_registration_cale_32(site, registered):
     assert registered.get("/resource")[0] == 429
     wrong = {"Authorization": "Basic ZGV2aWNlOndyb25n"}
     assert [registered.register(wrong) for _ in range(4)] == [401, 401, 429, 429]
+
+
+def test_neighbours_do_not_use_up_the_budget_of_an_owner_cale_32(site, registered):
+    """What others ask from the same address makes no owner believe that the registration is gone."""
+    site.policies["edge"].cale.rate = 5
+    for path in ("/resource", "/whoami"):
+        for _ in range(12):
+            registered.get(path, guid=str(uuid.uuid4()))
+            registered.get(path, guid=STRANGER)
+    assert site.edge.log()[-1]["reason"] == "too many requests"
+    assert [registered.read("/resource") for _ in range(5)] == [b'{"foo": "bar"}\n'] * 5
+    assert registered.read("/resource") is None or b"foo" not in registered.read("/resource")
+    # who asked for too much finds out that the registration is alive
+    assert b"BEGIN CERTIFICATE" in registered.read("/whoami")
+
+
+def test_a_limit_by_429_says_that_it_is_one_for_owners_too_cale_32(site, registered):
+    """Where limits are by address, they are by address for everybody: 429 is no decoy, and tells nothing about a GUID."""
+    rules = site.policies["edge"].cale
+    rules.rate, rules.rate_answer = 3, "429"
+    assert [registered.get("/resource", guid=str(uuid.uuid4()))[0] for _ in range(3)] == [200] * 3
+    assert [registered.get("/resource", guid=guid)[0] for guid in (registered.guid, str(uuid.uuid4()))] == [429, 429]
+    assert registered.get("/whoami")[0] == 200
+
+
+def test_budgets_and_what_comes_after_them_are_the_same_for_all_cale_32(site, make_client):
+    """Counted before anybody knows; and limited answers stay as they were, whatever else is known of a GUID (CALE-36)."""
+    client = make_client(site, key=KEYS["p256"])
+    client.register(site.authorization)
+    client.get("/resource")
+    site.policies["edge"].cale.rate = 3
+    looks = {}
+    for guid in (client.guid, str(uuid.uuid4())):
+        # a stranger who never asked for anything but /whoami is told from nobody by what comes when it asks too often
+        answers = [client.get("/whoami", guid=guid) for _ in range(6)]
+        looks[guid] = [(status, [name for name, _ in fields], kind_of(body)) for status, fields, body in answers]
+        assert [entry.get("reason") for entry in site.edge.log()[-3:]] == ["too many requests"] * 3
+        assert all("reason" not in entry for entry in site.edge.log()[-6:-3])
+    assert looks[client.guid] == looks[guid]
 
 
 @pytest.mark.parametrize("kind", KEYS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import uuid
+from collections.abc import Iterator
 
 import pytest
 from cryptography import x509
@@ -14,6 +16,7 @@ from device_sdk.errors import NotForUsError
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust
+from device_sdk.protocols.cale.revocation import RevocationPolicy
 from tests.cale.parts import SPEC
 from tests.simulators.cale.support import KEYS, STRANGER
 
@@ -38,3 +41,37 @@ def test_filled_answers_are_read_as_they_were_cale_37(make_site, kind, hardened,
         for read in (lambda: stranger.get("/resource"), stranger.whoami):
             with pytest.raises(NotForUsError):
                 read()
+
+
+@pytest.fixture
+def client(site) -> Iterator[CaleClient]:
+    """A registered client that asks /whoami before it believes in a revocation."""
+    trust = ServerTrust(tuple(x509.load_pem_x509_certificates((site.state / "edge/tls/anchors.pem").read_bytes())))
+    login, policy = Credentials("device", Secret(site.password)), RevocationPolicy(whoami=True)
+    with CaleClient(site.edge.url, trust, KEYS["p256"], credentials=login, revocation=policy) as one:
+        one.register(SPEC)
+        yield one
+
+
+def test_neighbours_behind_one_address_fake_no_revocation_cale_32(site, client, make_client):
+    """GUIDs of nobody, as many as a neighbour likes: the owner reads on."""
+    site.policies["edge"].cale.rate = 6
+    neighbour = make_client(site)
+    for _ in range(20):
+        neighbour.get("/resource", guid=str(uuid.uuid4()))
+    for _ in range(4):
+        assert client.get("/resource").content.rstrip() == b'{"foo": "bar"}'
+    assert not client.suspects_revocation
+
+
+def test_who_asks_too_often_is_not_revoked_for_it_cale_14(site, client):
+    """Decoys make a client suspect, and /whoami, which has a budget of its own, clears it up: no new registration."""
+    site.policies["edge"].cale.rate = 3
+    for _ in range(3):
+        client.get("/resource")
+    for _ in range(3):
+        with pytest.raises(NotForUsError):
+            client.get("/resource")
+    assert client.suspects_revocation
+    assert not client.is_revoked()
+    assert not client.suspects_revocation
