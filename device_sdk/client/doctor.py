@@ -100,6 +100,7 @@ class Doctor:
             ("tls-provider", self._tls),
             ("state-directory", self._directory),
             ("state-content", self._content),
+            ("cale", self._cale),
             ("clock", self._clock),
             ("certificate", self._certificate),
             ("trust-anchors", self._anchors),
@@ -155,7 +156,9 @@ class Doctor:
         if not self._path.is_dir():
             return "skipped", "no state directory", None
         state = StateDirectory(self._path)
-        found = state.check()
+        # those have a check of their own, as nothing else depends on them
+        cale = {str(error) for errors in state.cale_damage().values() for error in errors}
+        found = [words for words in state.check() if words not in cale]
         if found:
             hint = "the next device-sdk enroll or renew puts leftovers of a power cut right; restore the rest from a backup"
             return "failed", "; ".join(found), hint
@@ -166,6 +169,19 @@ class Doctor:
             words = f"{journal.operation.value}{other} is under way since {_shown(journal.since)}"
             return "warning", words, f"device-sdk {journal.operation.value} finishes it, device-sdk abandon gives it up"
         return "ok", "consistent", None
+
+    def _cale(self) -> Verdict:
+        from device_sdk.state import StateDirectory
+
+        state = StateDirectory(self._path)
+        damaged = [error for errors in state.cale_damage().values() for error in errors]
+        if damaged:
+            return "failed", "; ".join(error.message for error in damaged), "; ".join(str(error.hint) for error in damaged)
+        begun, found = state.cale_journals(), state.cale_registrations()
+        if begun:
+            words = f"not finished: {', '.join(begun)}"
+            return "warning", words, "device-sdk cale register finishes it, device-sdk cale forget gives it up"
+        return ("ok", f"registered: {', '.join(found)}", None) if found else ("ok", "nothing is registered", None)
 
     def _clock(self) -> Verdict:
         now, floor = self.now(), self._snapshot()[0].time_floor

@@ -7,7 +7,8 @@ Files, all of them small and readable, none of them secret (keys live in keystor
     certificates/<sha256>.pem   leaf first, then its intermediates, no root; named by the SHA-256 of the leaf's DER.
     trust/<sha256>.pem          a set of Explicit trust anchors; named by the SHA-256 of the file.
     cale/<name>.json            one CALE registration.
-    cale/under-way/<name>.json  what is under way for it and not finished, as journal.json.
+    cale/under-way/<name>.json  what is under way for it and not finished, as journal.json. Damage of one application's files
+                                concerns no other, nor the device.
     lock                        held (flock) by whoever changes the directory; holds its process id.
 
 Stable paths for other software (web servers, VPN daemons, MQTT clients), replaced atomically:

@@ -22,8 +22,8 @@ def findings(directory: StateDirectory) -> tuple[str, ...]:
     found = list(_modes(directory))
     state = _try(directory.load, found)
     journal = _try(directory.journal, found)
-    _try(directory.cale_registrations, found)
-    _try(directory.cale_journals, found)
+    for errors in (_try(directory.cale_damage, found) or {}).values():
+        found += map(str, errors)
     if state is not None:
         found += _named_files(directory, state, journal)
         found += _links(directory, state)

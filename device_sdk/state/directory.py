@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography import x509
 
-from device_sdk.errors import ConfigurationError, StateCorruptError
+from device_sdk.errors import ConfigurationError, StateCorruptError, StateError
 from device_sdk.state import files, pem
+from device_sdk.state.cale_damage import advising, damage
 from device_sdk.state.cale_journal import CaleJournal
 from device_sdk.state.journal import Journal
 from device_sdk.state.lock import DirectoryLock
 from device_sdk.state.records import CaleRegistration, DeviceState
+
+T = TypeVar("T")
 
 _CALE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _READ_ATTEMPTS = 10
@@ -179,14 +183,23 @@ class StateDirectory:
     def cale_registration(self, name: str) -> CaleRegistration | None:
         """The CALE registration of that name, or None; raises as `load`."""
         path = self._cale_path(name)
-        data = self._read(path)
-        return None if data is None else CaleRegistration.from_bytes(path, data)
+        with advising(name):
+            data = self._read(path)
+            return None if data is None else CaleRegistration.from_bytes(path, data)
 
     def cale_registrations(self) -> dict[str, CaleRegistration]:
-        """All CALE registrations by name; raises as `load`."""
-        paths = sorted((self._path / "cale").glob("[!.]*.json"))
-        found = {path.stem: self.cale_registration(path.stem) for path in paths}
-        return {name: registration for name, registration in found.items() if registration is not None}
+        """All CALE registrations that can be read, by name; for the others see `cale_damage`.
+
+        Raises:
+            StateError: somebody else may write to the directory, or it cannot be read.
+        """
+        return self._readable(self.cale_registration, self._cale_names("cale"))
+
+    def cale_damage(self) -> dict[str, tuple[StateError, ...]]:
+        """By name of the application why its files cannot be read; empty when all is well. Raises as `cale_registrations`."""
+        names = sorted({*self._cale_names("cale"), *self._cale_names("cale/under-way")})
+        found = {name: tuple(damage(name, (self.cale_registration, self.cale_journal))) for name in names}
+        return {name: errors for name, errors in found.items() if errors}
 
     def save_cale_registration(self, name: str, registration: CaleRegistration) -> None:
         """Keep a CALE registration, replacing one of that name.
@@ -209,13 +222,13 @@ class StateDirectory:
     def cale_journal(self, name: str) -> CaleJournal | None:
         """What is under way for the CALE registration of that name, or None; raises as `load`."""
         path = self._under_way(name)
-        data = self._read(path)
-        return None if data is None else CaleJournal.from_bytes(path, data)
+        with advising(name):
+            data = self._read(path)
+            return None if data is None else CaleJournal.from_bytes(path, data)
 
     def cale_journals(self) -> dict[str, CaleJournal]:
-        """All that is under way for CALE registrations, by name; raises as `load`."""
-        names = [path.stem for path in sorted((self._path / "cale" / "under-way").glob("[!.]*.json"))]
-        return {name: journal for name in names if (journal := self.cale_journal(name)) is not None}
+        """All that is under way for CALE registrations and can be read, by name; as `cale_registrations`."""
+        return self._readable(self.cale_journal, self._cale_names("cale/under-way"))
 
     def drop_cale_journal(self, name: str) -> None:
         """Say that what was under way for that registration is finished or undone; raises as `save`."""
@@ -288,6 +301,22 @@ class StateDirectory:
                 hint="up to 64 letters, digits, '.', '_' and '-', not starting with '.' or '-'",
             )
         return self._path / "cale" / f"{name}.json"
+
+    def _cale_names(self, folder: str) -> list[str]:
+        """The applications that have a file there."""
+        files.refuse_strangers(self._path)
+        files.refuse_strangers(self._path / folder)
+        names = sorted(path.stem for path in (self._path / folder).glob("[!.]*.json"))
+        return [name for name in names if _CALE_NAME.fullmatch(name)]
+
+    def _readable(self, read: Callable[[str], T | None], names: list[str]) -> dict[str, T]:
+        found: dict[str, T] = {}
+        for name in names:
+            with suppress(StateError):
+                kept = read(name)
+                if kept is not None:
+                    found[name] = kept
+        return found
 
     def _under_way(self, name: str) -> Path:
         path = self._cale_path(name)

@@ -9,7 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
-from device_sdk.errors import StateCorruptError, StateError
+from device_sdk.errors import ConfigurationError, StateCorruptError, StateError
+from device_sdk.protocols.est.urls import origin_of
+from device_sdk.wire.cale import is_guid
+from device_sdk.wire.key_uri import parse_key_uri
 
 VERSION = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -82,6 +85,41 @@ class Fields:
         value = self.take(name)
         if value is not None and not isinstance(value, str):
             self._corrupt(f"{self._name(name)} is not text")
+        return value
+
+    def key_uri(self, name: str) -> str:
+        """A key URI that must be there."""
+        value = self.optional_key_uri(name)
+        if value is None:
+            self._corrupt(f"{self._name(name)} is missing")
+        return value
+
+    def optional_key_uri(self, name: str) -> str | None:
+        """A key URI, or None."""
+        value = self.optional_text(name)
+        if value:  # empty for a key that no keystore opens
+            try:
+                parse_key_uri(value)
+            except ConfigurationError:
+                self._corrupt(f"{self._name(name)} is not a key URI")
+        return value
+
+    def origin(self, name: str) -> str:
+        """The origin of an https server that must be there."""
+        value = self.text(name)
+        try:
+            good = origin_of(value) == value
+        except ConfigurationError:
+            good = False
+        if not good:
+            self._corrupt(f"{self._name(name)} is not an https origin")
+        return value
+
+    def guid(self, name: str) -> str:
+        """A GUID that must be there."""
+        value = self.text(name)
+        if not is_guid(value):
+            self._corrupt(f"{self._name(name)} is not a GUID")
         return value
 
     def digest(self, name: str) -> str:

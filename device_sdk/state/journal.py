@@ -123,8 +123,8 @@ class Journal:
         return cls(
             operation=Operation(fields.one_of("operation", tuple(operation.value for operation in Operation))),
             phase=phase,
-            key_uri=fields.text("key_uri"),
-            base_key_uri=fields.text("base_key_uri"),
+            key_uri=fields.key_uri("key_uri"),
+            base_key_uri=fields.key_uri("base_key_uri"),
             created_here=fields.flag("created_here"),
             url=fields.text("url"),
             label=fields.optional_text("label"),

@@ -53,7 +53,7 @@ class IdentityRecord:
     @classmethod
     def from_fields(cls, fields: Fields) -> IdentityRecord:
         """Read one out of a file; StateCorruptError if it cannot be understood."""
-        return cls(fields.text("key_uri"), fields.digest("certificate"), fields.flag("created_here"))
+        return cls(fields.key_uri("key_uri"), fields.digest("certificate"), fields.flag("created_here"))
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class DeviceState:
         current = fields.optional_object("current")
         endpoint = fields.optional_object("endpoint")
         return cls(
-            base_key_uri=fields.optional_text("base_key_uri"),
+            base_key_uri=fields.optional_key_uri("base_key_uri"),
             current=None if current is None else IdentityRecord.from_fields(current),
             previous=tuple(IdentityRecord.from_fields(item) for item in fields.objects("previous")),
             anchors=fields.optional_digest("anchors"),
@@ -167,11 +167,11 @@ class CaleRegistration:
         """Read the file; raises as DeviceState.from_bytes."""
         fields = Fields.parse(path, data)
         return cls(
-            fields.text("guid"),
-            fields.text("key_uri"),
-            fields.text("origin"),
+            fields.guid("guid"),
+            fields.key_uri("key_uri"),
+            fields.origin("origin"),
             fields.time("registered_at"),
             fields.optional_flag("created_here"),
             fields.optional_digest("key_sha256"),
-            fields.optional_text("base_key_uri"),
+            fields.optional_key_uri("base_key_uri"),
         )

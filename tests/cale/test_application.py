@@ -121,7 +121,7 @@ def test_a_key_that_was_there_is_used_and_never_deleted(bench: Bench) -> None:
     assert registration.created_here is False
     bench.application.register(bench.again)
     assert bench.key_files() == ["cale-2.pem", "cale.pem"]
-    assert bench.application.forget() == (f"file:{bench.keys}/cale-2.pem",)
+    assert bench.application.forget().destroyed == (f"file:{bench.keys}/cale-2.pem",)
     assert bench.key_files() == ["cale.pem"]
 
 
@@ -338,7 +338,7 @@ def test_another_key_than_was_registered_is_not_used(bench: Bench) -> None:
 def test_forgetting_leaves_a_key_that_another_application_needs(bench: Bench) -> None:
     bench.application.register(bench.plan)
     CaleApplication(bench.state, "other").register(replace(bench.plan, key_type=None))
-    assert bench.application.forget() == ()
+    assert bench.application.forget().destroyed == ()
     assert bench.key_files() == ["cale.pem"]
     assert bench.read("other") == ANSWER
 

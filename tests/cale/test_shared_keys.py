@@ -64,7 +64,7 @@ def again(bench: Bench) -> None:
 
 
 def forget(bench: Bench) -> None:
-    assert bench.application.forget() == ()
+    assert bench.application.forget().destroyed == ()
 
 
 def again_and_forget(bench: Bench) -> None:
@@ -103,7 +103,7 @@ def test_the_last_one_may_destroy_it(bench: Bench) -> None:
     bench.application.register(bench.plan)
     shared(bench, linked(bench)).forget()
     assert bench.key_files() == ["cale.pem"], "it was made for the first one"
-    assert bench.application.forget() == (bench.plan.key_uri,)
+    assert bench.application.forget().destroyed == (bench.plan.key_uri,)
     assert bench.key_files() == []
 
 
@@ -162,7 +162,7 @@ def test_the_device_s_own_key(bench: Bench, use: str) -> None:
         else:
             record = identity_of(bench, uri)
             bench.state.save(DeviceState(current=record) if use == "current" else DeviceState(previous=(record,)))
-    assert bench.application.forget() == ()
+    assert bench.application.forget().destroyed == ()
     assert bench.key_files() == ["cale.pem"]
 
 
@@ -190,7 +190,7 @@ def test_in_doubt_it_stays(bench: Bench) -> None:
     assert bench.key_files() == ["cale-2.pem", "cale.pem"]
     bench.state.save_cale_registration("other", replace(old, key_uri=linked(bench)))
     bench.application.register(replace(bench.plan, key_type=None, again=True))
-    assert bench.application.forget() == (), "looked at, as the registration does not say"
+    assert bench.application.forget().destroyed == (), "looked at, as the registration does not say"
 
 
 def test_a_registration_by_hand_says_which_key_it_is(bench: Bench) -> None:

@@ -126,14 +126,21 @@ def test_cale_14_revoked_and_registered_again(
     left = lab.cli.ok("keys", "list", place, "--json").json["keys"]
     assert len(left) == 1
     assert left[0]["key_type"] == kind
-    assert lab.cli.ok("cale", "forget", "--state", lab.state, "--json").json == {"destroyed": [second["key_uri"]]}
+    assert lab.cli.ok("cale", "forget", "--state", lab.state, "--json").json == {
+        "destroyed": [second["key_uri"]],
+        "notes": [],
+    }
     assert lab.cli.ok("keys", "list", place, "--json").json["keys"] == []
 
 
 def test_applications_and_list(lab: Lab, words: tuple[str, ...], new: tuple[str, ...]) -> None:
     """CALE-13: one GUID and one key an application; GUIDs are shown to machines only."""
     state = ("--state", lab.state)
-    assert lab.cli.ok("cale", "list", *state, "--json").json == {"registrations": {}, "under_way": {}}
+    assert lab.cli.ok("cale", "list", *state, "--json").json == {
+        "registrations": {},
+        "under_way": {},
+        "damaged": {},
+    }
     one = lab.cli.ok(*words, *lab.login, *new, "--json").json
     two = lab.cli.ok(*words, *lab.login, "--key", f"file:{lab.keys}/meter.pem", "--type", "ec-p384",
                      "--application", "meter", "--json").json  # fmt: skip
@@ -148,7 +155,9 @@ def test_applications_and_list(lab: Lab, words: tuple[str, ...], new: tuple[str,
         2, "cale", "get", "/x", *state, "--application", "meter"
     )
     assert sorted(path.name for path in lab.keys.glob("*.pem")) == ["cale.pem"]
-    assert lab.cli.ok("cale", "forget", *state, "--application", "meter", "--json").json == {"destroyed": []}
+    nothing = lab.cli.ok("cale", "forget", *state, "--application", "meter", "--json")
+    assert nothing.json["destroyed"] == []
+    assert "no CALE registration named 'meter'" in nothing.err
 
 
 def test_registered_already_interrupted_and_finished(lab: Lab, words: tuple[str, ...], new: tuple[str, ...]) -> None:
@@ -179,3 +188,31 @@ def test_the_devices_own_key_comes_with_a_warning(lab: Lab) -> None:
     assert again["notes"] == []
     assert len(list(lab.keys.glob("*.pem"))) == 2
     assert json.loads(_read(lab)) == {"foo": "bar"}
+
+
+def test_a_damaged_neighbour_is_shown_and_can_be_replaced(
+    lab: Lab, words: tuple[str, ...], new: tuple[str, ...]
+) -> None:
+    """CALE-13: list, show, forget and register go on for the others; the damaged one is named with what helps."""
+    state = ("--state", lab.state)
+    lab.cli.ok(*words, *lab.login, *new)
+    broken = lab.state / "cale" / "b.json"
+    broken.write_text("{")
+    assert "b: damaged: " in lab.cli.ok("cale", "list", *state).out
+    listed = lab.cli.ok("cale", "list", *state, "--json").json
+    assert (list(listed["registrations"]), list(listed["damaged"])) == (["default"], ["b"])
+    assert listed["damaged"]["b"][0]["path"] == str(broken)
+    assert "b.json" in lab.cli.ok("show", *state).out
+    again = lab.cli.ok(*words, *lab.login, "--again")
+    assert "a damaged registration may name it" in again.err
+    assert list((lab.state / "cale" / "under-way").iterdir()) == []
+    said = lab.cli.fails(9, "cale", "get", "/resource", *state, "--application", "b")
+    assert "device-sdk cale register --again --application b" in said
+    b = ("--application", "b")
+    assert "give --key URI" in lab.cli.fails(2, *words, *lab.login, *b, "--again")
+    key = ("--key", f"file:{lab.keys}/b.pem", "--type", "ec-p256")
+    assert "b.json" in lab.cli.ok(*words, *lab.login, *b, *key, "--again").err
+    assert _read(lab, *b) == '{"foo": "bar"}\n'
+    broken.write_text("{")
+    assert "is not needed any more" in lab.cli.ok("cale", "forget", *state, *b).err
+    assert not broken.exists()

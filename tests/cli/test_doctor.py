@@ -20,7 +20,7 @@ from device_sdk.client.doctor import Doctor
 from device_sdk.state import StateDirectory
 from tests.cli.conftest import NO_OVERRIDE, Cli, Lab, on_tmpfs
 
-CHECKS = ["tls-provider", "state-directory", "state-content", "clock", "certificate", "trust-anchors", "hardware", "key",
+CHECKS = ["tls-provider", "state-directory", "state-content", "cale", "clock", "certificate", "trust-anchors", "hardware", "key",
           "server", "tls-client"]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from device_sdk.state import CaleRegistration, DeviceState, IdentityRecord, Jour
 MakeCertificate = Callable[[str], x509.Certificate]
 
 NOW = datetime(2026, 11, 20, 21, 0, tzinfo=UTC)
-REGISTRATION = CaleRegistration("0f" * 16, "file:/keys/device.pem", "https://cale.example", NOW)
+REGISTRATION = CaleRegistration("0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f", "file:/keys/device.pem", "https://cale.example", NOW)
 
 
 def journal(**changes: object) -> Journal:
@@ -108,7 +108,7 @@ def test_the_journal_comes_back_and_goes(directory: StateDirectory, entry: Journ
 def test_cale_registrations_live_beside_each_other(directory: StateDirectory) -> None:
     assert directory.cale_registration("default") is None
     assert directory.cale_registrations() == {}
-    other = dataclasses.replace(REGISTRATION, guid="1e" * 16)
+    other = dataclasses.replace(REGISTRATION, guid="1e1e1e1e-1e1e-4e1e-8e1e-1e1e1e1e1e1e")
     directory.save_cale_registration("default", REGISTRATION)
     directory.save_cale_registration("factory-2", other)
     assert directory.cale_registrations() == {"default": REGISTRATION, "factory-2": other}

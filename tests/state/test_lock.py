@@ -98,7 +98,7 @@ directory = StateDirectory(sys.argv[1])
 for number in range(10):
     with directory.exclusive(wait_s=30):
         known = len(directory.cale_registrations())
-        directory.save_cale_registration(f"r{known}", CaleRegistration("g", "file:/k", "https://o", datetime.now(UTC)))
+        directory.save_cale_registration(f"r{known}", CaleRegistration("0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f", "file:/k", "https://o", datetime.now(UTC)))
 """
     command = [sys.executable, "-c", script, str(directory.path)]
     processes = [subprocess.Popen(command) for _ in range(3)]

@@ -11,7 +11,7 @@ from device_sdk.cli.cale_inputs import application, policy, spec, state_director
 from device_sdk.cli.output import Output, plain
 from device_sdk.cli.secrets import bearer, bearer_source, pin_provider
 from device_sdk.cli.settings import Settings, Source, add_settings
-from device_sdk.errors import ConfigurationError
+from device_sdk.errors import ConfigurationError, StateCorruptError
 
 if TYPE_CHECKING:
     from device_sdk.model.trust import TlsIdentity
@@ -70,7 +70,14 @@ def _key_uri(settings: Settings, state: StateDirectory, *, again: bool) -> str |
 
     What the environment or the configuration says is about the first key: it does not keep `--again` from making another.
     """
-    replacing = again and state.cale_registration(settings.require("cale.application")) is not None
+    name = settings.require("cale.application")
+    try:
+        replacing = again and state.cale_registration(name) is not None
+    except StateCorruptError as error:
+        if settings.text("cale.key"):
+            return settings.text("cale.key")
+        words = f"no key to register, as the registration that is to be replaced does not say: {error.message}"
+        raise ConfigurationError(words, hint="give --key URI, and --type TYPE for a new one") from error
     if replacing and settings.source("cale.key") is not Source.FLAG:
         return None
     current = state.load().current
@@ -136,9 +143,9 @@ def _identity(options: argparse.Namespace, settings: Settings, opened: ExitStack
 
 
 def list_registrations(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    """What is registered, and what is under way. GUIDs are shown with --json only."""
+    """What is registered, what is under way, and what cannot be read. GUIDs are shown with --json only."""
     state = state_directory(settings)
-    found, begun = state.cale_registrations(), state.cale_journals()
+    found, begun, damaged = state.cale_registrations(), state.cale_journals(), state.cale_damage()
     lines = [
         f"{name}: {kept.origin}, key {kept.key_uri}, since {plain(kept.registered_at)}" for name, kept in found.items()
     ]
@@ -146,6 +153,7 @@ def list_registrations(_options: argparse.Namespace, settings: Settings, out: Ou
         f"{name}: interrupted since {plain(journal.since)}, key {journal.key_uri}: register again, or forget it"
         for name, journal in begun.items()
     ]
+    lines += [f"{name}: damaged: {error}" for name, errors in damaged.items() for error in errors]
     data: dict[str, object] = {
         "registrations": {name: vars(kept) for name, kept in found.items()},
         "under_way": {
@@ -157,6 +165,7 @@ def list_registrations(_options: argparse.Namespace, settings: Settings, out: Ou
             }
             for name, journal in begun.items()
         },
+        "damaged": {name: [error.facts() for error in errors] for name, errors in damaged.items()},
     }
     out.data(data, "\n".join(lines))
     return 0
@@ -164,6 +173,8 @@ def list_registrations(_options: argparse.Namespace, settings: Settings, out: Ou
 
 def forget(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
     """Give a registration up."""
-    gone = application(settings).forget()
-    out.data({"destroyed": gone}, "\n".join(f"destroyed {uri}" for uri in gone))
+    done = application(settings).forget()
+    for note in done.notes:
+        out.say(f"note: {note}")
+    out.data(vars(done), "\n".join(f"destroyed {uri}" for uri in done.destroyed))
     return 0

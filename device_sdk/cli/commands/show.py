@@ -41,6 +41,7 @@ def _run(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
         and {"operation": journal.operation.value, "phase": journal.phase.value, "key_uri": journal.key_uri},
         "previous": [record.key_uri for record in state.previous],
         "cale": {name: vars(registration) for name, registration in device.state.cale_registrations().items()},
+        "cale_damaged": [str(error) for errors in device.state.cale_damage().values() for error in errors],
     }
     out.data(data, _text(data))
     return 0

@@ -17,6 +17,7 @@ from device_sdk.model.trust import ServerTrust
 from device_sdk.state import CaleRegistration, StateDirectory
 
 if TYPE_CHECKING:
+    from device_sdk.client.cale.forgetting import Forgotten
     from device_sdk.client.device.context import Context
     from device_sdk.client.est import Clock
 
@@ -94,11 +95,13 @@ class CaleApplication:
         with self._state.exclusive(self._lock_wait_s), self._context(plan).running() as context:
             return Registering(context, self._name, plan).run()
 
-    def forget(self) -> tuple[str, ...]:
+    def forget(self) -> Forgotten:
         """Give the registration up, and what is under way; a key that was made for it is destroyed. Asks no server.
 
+        Files that cannot be read are given up as well; while those of another application cannot be, keys stay.
+
         Returns:
-            What is not there any more: key URIs of destroyed keys.
+            What is not there any more, and what is left.
 
         Raises:
             KeyStoreError: the key cannot be destroyed; nothing was changed.

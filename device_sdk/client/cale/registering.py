@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from device_sdk.client.cale.client import CaleClient
@@ -11,7 +11,7 @@ from device_sdk.client.cale.sharing import Fate, destroy, digests_of
 from device_sdk.client.device.context import Context
 from device_sdk.client.device.generation import absolute, next_key_uri
 from device_sdk.client.device.provenance import foreign, is_unborn, make_key, replaced_sha256
-from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyNotFoundError, NotForUsError
+from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyNotFoundError, NotForUsError, StateCorruptError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.keys import KeyType
 from device_sdk.protocols.est.urls import origin_of
@@ -28,31 +28,54 @@ class Registering:
         context: state, keystores, clock.
         name: the application.
         plan: what its owner wants.
+        notes: what a person should know in the end.
     """
 
     context: Context
     name: str
     plan: CalePlan
+    notes: list[str] = field(default_factory=list)
 
     def run(self) -> CaleOutcome:
         """Register; see CaleApplication.register."""
         state = self.context.state
-        current = state.cale_registration(self.name)
+        current = self._current()
         journal = self._left_over(current)
         if journal is None:
-            current = state.cale_registration(self.name)
+            current = self._current()
             journal = self._begin(current)
         if current is None or not _is_switched(journal, current):
             current = self._registered(journal)
             state.save_cale_registration(self.name, current)
-        notes = let_go(self.context, self.name, journal)
+        self.notes.extend(let_go(self.context, self.name, journal))
         state.drop_cale_journal(self.name)
-        return CaleOutcome(current, (*notes, *self._notes(current)))
+        return CaleOutcome(current, (*dict.fromkeys(self.notes), *self._notes(current)))
+
+    def _current(self) -> CaleRegistration | None:
+        """The registration in use; a damaged one is none if another is to take its place."""
+        try:
+            return self.context.state.cale_registration(self.name)
+        except StateCorruptError as error:
+            if not self.plan.again:
+                raise
+            self.notes.append(replaced_damage(error))
+            return None
+
+    def _begun(self) -> CaleJournal | None:
+        """What an earlier run wrote down; likewise."""
+        try:
+            return self.context.state.cale_journal(self.name)
+        except StateCorruptError as error:
+            if not self.plan.again:
+                raise
+            self.notes.append(replaced_damage(error))
+            self.context.state.drop_cale_journal(self.name)
+            return None
 
     def _left_over(self, current: CaleRegistration | None) -> CaleJournal | None:
         """What an earlier run left for this one to go on with; what does not fit the plan is finished or undone."""
         context, plan = self.context, self.plan
-        journal = context.state.cale_journal(self.name)
+        journal = self._begun()
         if journal is None:
             return None
         named = plan.key_uri is None or str(absolute(plan.key_uri)) == journal.key_uri
@@ -60,12 +83,12 @@ class Registering:
         if current is not None and _is_switched(journal, current):
             if fits:
                 return journal
-            let_go(context, self.name, journal)
+            self.notes.extend(let_go(context, self.name, journal))
             context.state.drop_cale_journal(self.name)
             return None
         lost_name = is_unborn(journal) and context.key_exists(journal.key_uri)
         if not fits or lost_name:
-            undo(context, journal)
+            self.notes.extend(undo(context, journal))
             return None
         return journal
 
@@ -180,7 +203,7 @@ class Registering:
     def _key(self, journal: CaleJournal) -> tuple[DeviceKey, CaleJournal]:
         """The key to register: made now, made by an earlier run, or there before."""
         context, uri = self.context, absolute(journal.key_uri)
-        current = context.state.cale_registration(self.name)
+        current = self._current()
         ours = journal.created_here and not _in_use(journal, current)
         if ours and journal.phase is not Phase.ISSUED:
             return make_key(context, journal, uri, self._key_type(current) or _DRAFT_S)
@@ -220,21 +243,31 @@ def let_go(context: Context, name: str, journal: CaleJournal) -> tuple[str, ...]
     if uri is None or uri == journal.key_uri or (sha256 is not None and sha256 == journal.key_sha256):
         return ()
     fate = destroy(context, name, uri, sha256=sha256)
-    if fate is Fate.FOREIGN:
-        return (f"{uri}: there is a key of that name that is not proved to be the replaced one; it was left there",)
-    if fate is Fate.UNCLEAR:
-        return (f"{uri}: the replaced key was left there, as another application's cannot be looked at and may be it",)
-    return ()
+    return () if fate in (Fate.GONE, Fate.NEEDED) else (fate.words(uri),)
 
 
-def undo(context: Context, journal: CaleJournal) -> None:
+def undo(context: Context, journal: CaleJournal) -> tuple[str, ...]:
     """Destroy the key the journal announced, if it is proved to be ours and nobody needs it; then drop the journal.
+
+    Returns:
+        Why the key is still there, if it could have been expected to go.
 
     Raises:
         KeyStoreError: the key cannot be destroyed; the journal stays.
     """
-    name, current = journal.application, context.state.cale_registration(journal.application)
+    name = journal.application
     made = journal.key_sha256 is not None or journal.key_id is not None
-    if journal.created_here and made and not _in_use(journal, current):
-        destroy(context, name, journal.key_uri, sha256=journal.key_sha256, key_id=journal.key_id)
+    fate = Fate.GONE
+    try:
+        mine = journal.created_here and made and not _in_use(journal, context.state.cale_registration(name))
+    except StateCorruptError:
+        fate, mine = Fate.UNREADABLE, False
+    if mine:
+        fate = destroy(context, name, journal.key_uri, sha256=journal.key_sha256, key_id=journal.key_id)
     context.state.drop_cale_journal(name)
+    return () if fate in (Fate.GONE, Fate.NEEDED) else (fate.words(journal.key_uri),)
+
+
+def replaced_damage(error: StateCorruptError) -> str:
+    """What to say about a damaged file that nobody needs any more."""
+    return f"{error.message}; it is not needed any more. A key that only it names, if one was made, is still there"

@@ -21,8 +21,20 @@ class Fate(Enum):
     """The device or another application uses it."""
     UNCLEAR = "unclear"
     """Another application uses a key that cannot be looked at now; it may be this one, so nothing was destroyed."""
+    UNREADABLE = "unreadable"
+    """The file of another application is damaged; it may name this key, so nothing was destroyed."""
     FOREIGN = "foreign"
     """A key of that name is there that is not proved to be ours."""
+
+    def words(self, uri: str) -> str:
+        """What a person should know about it."""
+        return {
+            Fate.GONE: f"{uri}: destroyed",
+            Fate.NEEDED: f"{uri}: the key was left there, as the device or another application uses it",
+            Fate.UNCLEAR: f"{uri}: the key was left there, as another application's cannot be looked at and may be it",
+            Fate.UNREADABLE: f"{uri}: the key was left there, as a damaged registration may name it (device-sdk cale list)",
+            Fate.FOREIGN: f"{uri}: a key of that name is not proved to be the one made here; it was left there",
+        }[self]
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,8 @@ def destroy(context: Context, name: str, uri: str, *, sha256: str | None, key_id
         return Fate.NEEDED
     if _scheme(uri) in others.unknown:
         return Fate.UNCLEAR
+    if any(other != name for other in context.state.cale_damage()):
+        return Fate.UNREADABLE
     return Fate.GONE if delete_own(context, uri, sha256=sha256, key_id=key_id) else Fate.FOREIGN
 
 
