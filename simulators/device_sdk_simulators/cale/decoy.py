@@ -131,7 +131,10 @@ class Decoys:
         In one sleep: after two of them a decoy would be nearer to the slot than an answer, which comes there from work.
         """
         slot = self._policy.cale.slot_s
-        if slot > 0:
+        if self._policy.cale.one_slot:
+            # a busy machine makes it late by what it takes, and never by a whole slot more, which only clients would meet
+            due = started + slot
+        elif slot > 0:
             elapsed = max(due, time.monotonic()) - started
             due = started + slot * math.ceil(elapsed / slot)
         self._sleep_until(due)

@@ -21,6 +21,14 @@ CORRELATION = "CALE-Correlation"
 CIPHER = "Cipher"
 FORWARDED = ("Accept", "Accept-Language", "User-Agent")
 """What goes inside of a client's own header fields; of these alone nothing depends (CALE-27)."""
+ABOUT_CONTENT = (
+    "Content-Type",
+    "MIME-Version",
+    "Content-Disposition",
+    "Content-Transfer-Encoding",
+    "Cache-Control",
+)
+"""What comes outside of the header fields of an answer made inside: decoys have no others."""
 LONGEST_CERTIFICATE = 8190
 """Of a header value: what common servers take (CALE-61)."""
 LONGEST_TARGET = 8000
@@ -124,6 +132,12 @@ def forwarded(request: Request, also: Sequence[str] = ()) -> Headers:
     """Those fields of a request that go inside."""
     wanted = {name.lower() for name in (*FORWARDED, *also)}
     return [(name, value) for name, value in request.headers if name.lower() in wanted]
+
+
+def without_others(fields: Headers) -> Headers:
+    """Those fields of an answer that are about its content, as they came; what a server adds of its own would tell."""
+    wanted = {name.lower() for name in ABOUT_CONTENT}
+    return [(name, value) for name, value in fields if name.lower() in wanted]
 
 
 def check_size(request: Request) -> None:

@@ -142,6 +142,26 @@ def test_a_client_reads_nothing_in_a_failure_cale_39(server, tmp_path, aead):
         assert opened(KEYS["rsa"], get(server, "/resource", guid, tls=TLS).body, tmp_path) is None
 
 
+@pytest.mark.parametrize("path", ["/resource", "/whoami"])
+def test_what_servers_inside_add_to_an_answer_stays_inside_cale_38(server, path):
+    """Server and the like: a decoy, which the edge device makes, has nothing of it."""
+    guid = register(server, KEYS["rsa"])
+    edge = server.cale.edge
+
+    def adding(hop):
+        def call(request: Request) -> Response:
+            response = hop(request)
+            response.headers = [("Server", "x"), *response.headers, ("Via", "1.1 y"), ("Set-Cookie", "z=1")]
+            return response
+
+        return call
+
+    edge._authorization, edge._origination = adding(edge._authorization), adding(edge._origination)
+    real = get(server, path, guid, tls=TLS)
+    edge._origination = edge._authorization = FAILURES["gone"]
+    assert get(server, path, guid, tls=TLS).headers == real.headers
+
+
 @pytest.mark.parametrize("client", ["rsa", "p256"])
 @pytest.mark.parametrize("value", [b"", b"\x30\x80", b"\x30\x03\x02\x01\x05", b"\x30\x00", b"\x05" * 5000])
 @pytest.mark.parametrize("status", [200, 403])
