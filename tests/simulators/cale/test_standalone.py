@@ -13,7 +13,16 @@ pytestmark = pytest.mark.slow
 def test_grants_and_domain_of_a_standalone_edge_device_cale_56(tmp_path, make_client, recorded):
     tokens = tmp_path / "tokens"
     tokens.write_text("ann sesame\nbob other\n")
-    words = ["--state", str(tmp_path / "edge"), "--upstream", recorded.url, "--token-file", str(tokens)]
+    words = [
+        "--state",
+        str(tmp_path / "edge"),
+        "--upstream",
+        recorded.url,
+        "--token-file",
+        str(tokens),
+        "--late",
+        "wait",
+    ]
     words += [
         "--grant",
         "ann=admin",

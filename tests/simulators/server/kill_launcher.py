@@ -17,9 +17,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from device_sdk_simulators.ca.directory import single_authority
 from device_sdk_simulators.ca.rollover import Rollover
+from device_sdk_simulators.cale.authorization import AuthorizationServer
+from device_sdk_simulators.cale.certificates import AUTHORITY_NAME
+from device_sdk_simulators.cale.records import DatabaseRecords
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.queue import ApprovalQueue
+from device_sdk_simulators.http.messages import Request
 from device_sdk_simulators.policy import Policy
 from device_sdk_simulators.server import ReferenceServer
 
@@ -59,6 +64,8 @@ def prepare(step: str, state: Path, csr: bytes) -> Callable[[], dict[str, Any]]:
 
         return ask
     database = Database(state / "server.sqlite")
+    if step.startswith("cale-"):
+        return authorization(step, state, database, csr)
     if step == "approve":
         return lambda: {"status": ApprovalQueue(database).decide(None, approve=True)}
     rollover = Rollover(state / "ca", "", database, lambda: datetime.now(UTC))
@@ -68,6 +75,22 @@ def prepare(step: str, state: Path, csr: bytes) -> Callable[[], dict[str, Any]]:
         return {"status": 0}
 
     return roll
+
+
+def authorization(step: str, state: Path, database: Database, body: bytes) -> Callable[[], dict[str, Any]]:
+    """A registration of a CSR, or a revocation of a GUID, at an authorization server of CALE."""
+    authority = single_authority(state / "cale", AUTHORITY_NAME, "ec-p256", datetime.now(UTC))
+    server = AuthorizationServer(authority, DatabaseRecords(database), Policy(), lambda: datetime.now(UTC))
+    fields = [("CALE-Identity", "ann"), ("Cipher", "ECDHE-RSA-AES256-SHA")]
+    request = Request("POST", "/registration", fields, body)
+    if step == "cale-revoke":
+        request = Request("POST", "/revocation", [fields[0], ("CALE-GUID", body.decode())])
+
+    def ask() -> dict[str, Any]:
+        response = server.handle(request, "edge")
+        return {"status": response.status, "body": response.body.decode()}
+
+    return ask
 
 
 def child(command: dict[str, Any], report: int) -> None:

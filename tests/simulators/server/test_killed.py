@@ -27,11 +27,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
 from device_sdk_simulators.ca.rollover import RolloverError
 from device_sdk_simulators.ca.stages import Stage
+from device_sdk_simulators.database import Database
 from device_sdk_simulators.http.messages import Request
 from device_sdk_simulators.policy import Policy
 from device_sdk_simulators.process import ServerProcess
 from device_sdk_simulators.server import ReferenceServer
 
+from tests.simulators.cale.support import opened
 from tests.simulators.server.support import EST, basic, certificates_in, client_context, make_csr, name, post
 
 pytestmark = pytest.mark.slow
@@ -272,3 +274,43 @@ def enrol(server: ServerProcess) -> list[x509.Certificate]:
         response = connection.getresponse()
         answer = response.read()
     return pkcs7.load_der_pkcs7_certificates(base64.b64decode(answer)) if response.status == 200 else []
+
+
+def known(state: Path) -> dict[str, bool]:
+    """GUIDs of CALE, and whether they are revoked."""
+    with closing(Database(state / "server.sqlite")) as database:
+        rows = database.rows("SELECT guid, revoked_at FROM registrations")
+    return {str(row["guid"]): row["revoked_at"] is not None for row in rows}
+
+
+def test_killed_while_it_registers_for_cale(run, tmp_path):
+    """A GUID that was answered is known afterwards; one that was not is nobody's, and hurts nobody (CALE-46)."""
+    state, key = tmp_path / "s", ec.generate_private_key(ec.SECP256R1())
+    run("start")
+    total = run("cale-register", csr=make_csr(key))["events"]
+    assert total > 3
+    for kill_at in (*range(1, total + 1), NEVER):
+        before = known(state)
+        answer = run("cale-register", kill_at, csr=make_csr(key))
+        new = set(known(state)) - set(before)
+        assert len(new) <= 1
+        if not answer["killed"]:
+            assert {(opened(key, answer["body"].encode(), tmp_path) or b"").decode().strip()} == new
+    assert all(run("cale-revoke", csr=guid.encode())["status"] == 204 for guid in known(state))
+
+
+def test_killed_while_it_revokes_for_cale(run, tmp_path):
+    """A revocation that was answered is in force (CALE-51); one that was not can be asked for again."""
+    state = tmp_path / "s"
+    run("start")
+    run("cale-register", csr=make_csr())
+    total = run("cale-revoke", csr=next(iter(known(state))).encode())["events"]
+    assert total > 1
+    for kill_at in (*range(1, total + 1), NEVER):
+        run("cale-register", csr=make_csr())
+        (guid,) = [one for one, revoked in known(state).items() if not revoked]
+        answer = run("cale-revoke", kill_at, csr=guid.encode())
+        in_force = known(state)[guid]
+        assert in_force or answer["killed"], "answered and not in force"
+        assert run("cale-revoke", csr=guid.encode())["status"] == (404 if in_force else 204)
+        assert all(known(state).values())
