@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from device_sdk_simulators.server import ReferenceServer
 
 from device_sdk.client.cale import CaleApplication, CalePlan
@@ -28,7 +29,8 @@ from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust
 from device_sdk.state import CaleJournal, Phase, StateDirectory
 from tests.cale.parts import ANSWER, SPEC
-from tests.cale.scripted import ScriptedServer, answer
+from tests.cale.scripted import ScriptedServer, answer, envelope_answer
+from tests.cms.messages import encrypt, write_certificate
 
 
 class Bench:
@@ -231,12 +233,21 @@ def test_a_stranger_s_key_under_our_name_is_left_alone(bench: Bench) -> None:
     assert (bench.keys / "cale.pem").read_bytes() == theirs
 
 
-def test_a_registration_that_whoami_does_not_know_is_given_up(bench: Bench, tmp_path: Path) -> None:
-    """The GUID opens, but whoever answers /whoami has no certificate for our key: the old registration stays."""
+@pytest.mark.parametrize("shown", ["noise", "a decoy", "a certificate for another key"])
+def test_cale_09_a_registration_that_whoami_does_not_know_is_given_up(bench: Bench, tmp_path: Path, shown: str) -> None:
+    """Section 21 item 13: the GUID opens, but who answers /whoami has no certificate for our key; what was there stays."""
     bench.application.register(bench.plan)
     with ScriptedServer(tmp_path) as edge:
+
+        def whoami(_request: object) -> bytes:
+            others = rsa.generate_private_key(65537, 2048).public_key()
+            certificate = write_certificate(tmp_path, others, "others")
+            if shown == "a decoy":
+                return envelope_answer(encrypt(b"x" * 900, certificate))
+            return envelope_answer(encrypt(certificate.read_bytes(), tmp_path / "recipient.pem"))
+
         edge.answers["/registration"] = lambda request: answer(sealed_guid(request.body, tmp_path))
-        edge.answers["/whoami"] = answer(b"TUlJQg==\n")
+        edge.answers["/whoami"] = answer(b"TUlJQg==\n") if shown == "noise" else whoami
         trust = ServerTrust(_certificates(edge.ca_file))
         with pytest.raises(NotForUsError) as caught:
             bench.application.register(replace(bench.again, edge_url=edge.url, trust=trust, credentials=None))
@@ -290,8 +301,6 @@ def sealed_guid(csr: bytes, directory: Path) -> bytes:
     import base64
 
     from cryptography import x509
-
-    from tests.cms.messages import encrypt, write_certificate
 
     public = x509.load_pem_x509_csr(csr).public_key()
     message = encrypt(f"{uuid.uuid4()}\n".encode(), write_certificate(directory, public))  # type: ignore[arg-type]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import uuid
 from dataclasses import replace
 
 import pytest
+import requests
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from device_sdk_simulators.server import ReferenceServer
+from pyasn1.codec.der.decoder import decode
+from pyasn1_alt_modules import rfc5652
 
 from device_sdk.client.cale import CaleClient
 from device_sdk.client.est import EstClient
@@ -57,6 +61,30 @@ def test_register_get_whoami(
     public = keys[key_type].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     assert certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == public
     assert cale_server.connections == 1
+
+
+RSA_ENCRYPTION, RSAES_OAEP = "1.2.840.113549.1.1.1", "1.2.840.113549.1.1.7"
+
+
+@pytest.mark.parametrize("negotiate", [True, False])
+@pytest.mark.parametrize("hardened", [True, False])
+def test_cale_66_cale_68_what_an_answer_shows_of_its_recipient(
+    cale_server: ReferenceServer, trust: ServerTrust, credentials: Credentials, keys: Keys, hardened: bool, negotiate: bool
+) -> None:
+    """Hardened: OAEP and the name of the key, whatever else the client reads; else as in the draft's samples."""
+    cale_server.policy.cale_hardened = hardened
+    key, url = keys["rsa-2048"], cale_server.cale_url
+    with CaleClient(url, trust, key, credentials=credentials, negotiate=negotiate) as client:
+        guid = client.register(SPEC).guid
+        assert client.get("/resource").content == ANSWER
+    expected = (RSAES_OAEP, "subjectKeyIdentifier") if hardened else (RSA_ENCRYPTION, "issuerAndSerialNumber")
+    for path in ("/resource", "/whoami"):
+        raw = requests.get(url + path, headers={"CALE-GUID": guid}, verify=str(cale_server.ca_file), timeout=20)
+        content = decode(base64.b64decode(raw.content), asn1Spec=rfc5652.ContentInfo())[0]
+        message = decode(content["content"], asn1Spec=rfc5652.EnvelopedData())[0]
+        (info,) = message["recipientInfos"]
+        shown = str(info["ktri"]["keyEncryptionAlgorithm"]["algorithm"]), info["ktri"]["rid"].getName()
+        assert shown == expected, path
 
 
 def test_cale_02_the_proof_of_identity_is_in_the_first_request_only(

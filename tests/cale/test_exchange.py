@@ -72,8 +72,25 @@ def test_refusals_and_decoys(exchange: CaleExchange, key: PrivateKey) -> None:
     with pytest.raises(NotForUsError):
         exchange.open_whoami(200, HEADERS, printed("b2.7"))
     strict = CaleExchange(key, GUID, "https://server.example.com", policy=AUTHENTICATED)
-    with pytest.raises(NotForUsError):
-        strict.open(200, HEADERS, printed("b2.7"))
+    for read in (
+        lambda: strict.open(200, HEADERS, printed("b2.7")),
+        lambda: strict.open_whoami(200, HEADERS, printed("b3.3")),
+        lambda: open_registration(
+            200, HEADERS, printed("b1.3"), key, "https://server.example.com/registration", policy=AUTHENTICATED
+        ),
+    ):
+        with pytest.raises(NotForUsError):
+            read()
+
+
+def test_cale_09_a_check_is_looked_at(exchange: CaleExchange) -> None:
+    """It sees the plaintext; whatever it raises makes one and the same error, with nothing behind it."""
+    seen: list[bytes] = []
+    assert exchange.open(200, HEADERS, printed("b2.7"), check=seen.append) == b'{"foo": "bar"}\n'
+    assert seen == [b'{"foo": "bar"}\n']
+    with pytest.raises(NotForUsError) as caught:
+        exchange.open(200, HEADERS, printed("b2.7"), check=lambda plaintext: json.loads(plaintext)["bar"])
+    assert caught.value.__cause__ is caught.value.__context__ is None
 
 
 def test_what_cannot_be(exchange: CaleExchange, key: PrivateKey) -> None:

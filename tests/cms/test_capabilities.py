@@ -101,6 +101,17 @@ def test_the_cipher_of_the_connection_is_kept_where_the_client_reads_it(recipien
     assert method_for(only, ContentCipher(16, aead=True), hardened=False) == EcMethod("sha384", 32)
 
 
+def test_cale_66_a_hardened_server_writes_oaep_for_whoever_reads_it(recipients: dict[str, Recipient]) -> None:
+    """Also where the client says that it reads PKCS#1 v1.5, too; that is left for those who read nothing else."""
+    key = recipients["rsa-2048"].key
+    everything = certificate_for(key, EVERYTHING)
+    plain = certificate_for(key, DecryptionPolicy(("aes-256-cbc", "rsa-pkcs1")))
+    for wanted in CIPHERS:
+        assert method_for(everything, wanted, hardened=True) == RsaMethod("sha256", "sha256")
+        assert method_for(everything, wanted, hardened=False) == RsaMethod()
+        assert method_for(plain, wanted, hardened=True) == RsaMethod()
+
+
 def test_what_is_not_there_is_not_chosen(recipients: dict[str, Recipient]) -> None:
     key = recipients["rsa-2048"].key
     chacha = certificate_for(key, DecryptionPolicy(("chacha20-poly1305", "rsa-oaep-sha512")))

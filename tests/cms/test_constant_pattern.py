@@ -148,6 +148,15 @@ def test_a_message_costs_no_more_than_so_many_operations(counter: Counter) -> No
         assert counter.pattern([*full, counter.stranger], gcm=False, stream=stream) == (False, 0, 0)
 
 
+@pytest.mark.parametrize("at", [0, 7, 15])
+def test_cale_08_ours_is_found_among_sixteen(counter: Counter, at: int) -> None:
+    """As many as docs/standards.md promises, wherever ours is; a seventeenth makes it a message for nobody."""
+    sixteen = [counter.stranger] * at + [counter.ours] + [counter.stranger] * (15 - at)
+    for stream in (False, True):
+        assert counter.pattern(sixteen, gcm=False, stream=stream)[:2] == (True, 16)
+        assert counter.pattern([*sixteen, counter.stranger], gcm=False, stream=stream) == (False, 0, 0)
+
+
 def test_cale_68_only_those_named_by_our_key_are_tried(recipients: dict[str, Recipient]) -> None:
     """Which those are anybody can compute, so that it tells nothing; and a crowd costs one operation."""
     software = recipients["rsa-2048"].key

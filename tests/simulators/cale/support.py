@@ -47,7 +47,9 @@ def opened(key, message: bytes, directory: Path) -> bytes | None:
 class Client:
     """One client of an edge device, with a key of its own."""
 
-    def __init__(self, url: str, ca_file: Path | str, directory: Path, key=KEYS["rsa"], certificate=None) -> None:
+    def __init__(
+        self, url: str, ca_file: Path | str, directory: Path, key=KEYS["rsa"], certificate=None, source: str = ""
+    ) -> None:
         self.key = key
         self.directory = directory
         self.guid = ""
@@ -55,7 +57,9 @@ class Client:
         self.context = ssl.create_default_context(cafile=str(ca_file))
         if certificate is not None:
             self.context.load_cert_chain(*certificate)
-        self.connection = http.client.HTTPSConnection(parts.hostname, parts.port, context=self.context, timeout=30)
+        self.connection = http.client.HTTPSConnection(
+            parts.hostname, parts.port, context=self.context, timeout=30, source_address=(source, 0) if source else None
+        )
 
     def send(self, method: str, path: str, headers: Sequence[tuple[str, str]] = (), body: bytes = b""):
         """Status, header fields in lower case and body of an answer; the same field may be sent twice."""

@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -89,13 +88,28 @@ def wired(tmp_path_factory):
         yield processes, relays
 
 
-def test_the_plaintext_is_in_no_process_but_origin_resource_and_client(wired, make_client):
+@pytest.fixture
+def ann(wired, make_client):
+    """Registers a key of ann's at the edge device of `wired`."""
+    processes, _relays = wired
+    edge = processes["edge"].facts
+
+    def registered(**options):
+        client = make_client(url=edge["url"], ca_file=edge["ca_file"], **options)
+        assert client.register(basic("ann", password_of(processes))) == 200
+        return client
+
+    return registered
+
+
+def password_of(processes: dict[str, RoleProcess]) -> str:
+    return Path(processes["edge"].facts["password_file"]).read_text().strip()
+
+
+def test_the_plaintext_is_in_no_process_but_origin_resource_and_client(wired, ann):
     """The purpose of the protocol: an insider at the edge or at the authorization server reads nothing."""
     processes, relays = wired
-    edge = processes["edge"].facts
-    client = make_client(url=edge["url"], ca_file=edge["ca_file"])
-    password = Path(edge["password_file"]).read_text().strip()
-    assert client.register(basic("ann", password)) == 200
+    client, password = ann(), password_of(processes)
     answers = [client.get("/record")[2] for _ in range(5)]
     assert len({os.getpid(), *(process.pid for process in processes.values())}) == 5, "five processes"
 
@@ -135,11 +149,9 @@ def assert_nothing_on_disk(process: RoleProcess, guid: str) -> None:
         assert guid.encode() not in content or process.role == "authz", path
 
 
-def test_each_process_logs_its_part_under_one_correlation(wired, make_client):
+def test_each_process_logs_its_part_under_one_correlation(wired, ann):
     processes, _relays = wired
-    edge = processes["edge"].facts
-    client = make_client(url=edge["url"], ca_file=edge["ca_file"], key=KEYS["p256"])
-    assert client.register(basic("ann", Path(edge["password_file"]).read_text().strip())) == 200
+    client = ann(key=KEYS["p256"])
     assert SECRET.encode() in client.read("/record")
     correlation = processes["edge"].log()[-1]["correlation"]
     found = {
@@ -151,7 +163,7 @@ def test_each_process_logs_its_part_under_one_correlation(wired, make_client):
     assert names == {None, "edge", "origin"}
 
 
-def test_a_captured_certificate_expires_and_is_used_up(wired, tmp_path):
+def test_a_captured_certificate_expires_and_is_used_up(wired, ann):
     """Whoever takes over an edge device's connection cannot repeat what went over it, nor keep it for later."""
     processes, _relays = wired
     state = processes["edge"].state
@@ -160,10 +172,10 @@ def test_a_captured_certificate_expires_and_is_used_up(wired, tmp_path):
         role: RemoteHop(HopSettings(processes[role].url, role, files.certificate, files.key, files.anchors))
         for role in ("authz", "origin")
     }
-    guid = sqlite_guid(processes["authz"].state)
+    client = ann()
 
     def captured() -> Request:
-        answer = hops["authz"](Request("GET", "/validate", [("CALE-GUID", guid)]))
+        answer = hops["authz"](Request("GET", "/validate", [("CALE-GUID", client.guid)]))
         shown = certificate_header(x509.load_pem_x509_certificate(answer.body))
         return Request("GET", "/record", [shown, ("Cipher", "TLS_AES_128_GCM_SHA256")])
 
@@ -177,13 +189,6 @@ def test_a_captured_certificate_expires_and_is_used_up(wired, tmp_path):
     assert reasons == ["this certificate was used already", "expired, or not valid yet"]
     for hop in hops.values():
         hop.close()
-
-
-def sqlite_guid(state: Path) -> str:
-    connection = sqlite3.connect(state / "server.sqlite")
-    (guid,) = connection.execute("SELECT guid FROM registrations WHERE revoked_at IS NULL LIMIT 1").fetchone()
-    connection.close()
-    return str(guid)
 
 
 def said(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import functools
+import operator
+import random
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -90,6 +93,20 @@ def test_openssl_opens_every_answer_cale_25_cale_46_cale_50(server, openssl_decr
     )
     assert certificate.public_key() == key.public_key()
     assert certificate.not_valid_before_utc == certificate.not_valid_after_utc
+
+
+def test_guids_come_from_the_operating_system_s_random_numbers_cale_47(server):
+    """Version 4 of RFC 4122; every other bit changes, and no seed of this process brings one back."""
+    numbers = []
+    for _ in range(40):
+        random.seed(1)
+        register(server, KEYS["p256"])
+        number = uuid.UUID(guid_of(server))
+        assert (number.version, number.variant) == (4, uuid.RFC_4122)
+        numbers.append(number.int)
+    changing = functools.reduce(operator.or_, numbers) & ~functools.reduce(operator.and_, numbers)
+    assert changing.bit_count() == 122
+    assert len({number >> 80 for number in numbers}) == 40
 
 
 def test_headers_are_those_of_appendix_b(server, guid):
