@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from importlib import import_module
 
 from device_sdk_simulators import __version__
@@ -29,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command until it is done or told to stop; returns the exit code."""
     # told to stop, a simulator ends through its context manager, so that nothing is left behind
     stop = Stop()
+    # of the cryptography package about names in requests, which are refused with words of their own
+    warnings.filterwarnings("ignore", message="Attribute's length")
     options = _parser().parse_args(arguments)
     options.stop = stop
     try:

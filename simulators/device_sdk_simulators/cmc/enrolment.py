@@ -17,7 +17,7 @@ from device_sdk_simulators.est.approved import content_digest
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.binding import check_binding
 from device_sdk_simulators.est.change_name import changed_name
-from device_sdk_simulators.est.csr import CertificationRequest, read_csr
+from device_sdk_simulators.est.csr import PARSE_ERRORS, CertificationRequest, read_csr
 from device_sdk_simulators.est.queue import ApprovalQueue, NotApprovedError
 from device_sdk_simulators.est.requirements import Requirements
 from device_sdk_simulators.est.site import Surroundings
@@ -101,7 +101,7 @@ class Enrolments(Desk):
             return read_csr(der, self.policy)
         except HttpError as error:
             raise CmcRefusedError(BAD_REQUEST, error.text, body_parts=(part,)) from error
-        except ValueError as error:
+        except PARSE_ERRORS as error:
             raise CmcRefusedError(BAD_REQUEST, "not a PKCS#10 request", body_parts=(part,)) from error
 
     def _authorize(self, case: Case, client: Client, csr: CertificationRequest, part: int) -> None:

@@ -46,7 +46,9 @@ class Issued:
     def is_of(self, client: Client) -> bool:
         """Whether that is who holds it: the same name, and the same user; anybody can have a name, and serials are public."""
         own = client.certificate
-        return own is not None and same_name(own.subject, self.certificate.subject) and self.holder == client.holder
+        if own is None or not same_name(own.subject, self.certificate.subject) or self.holder != client.holder:
+            return False
+        return self.holder is not None or self.lineage == client.lineage
 
 
 def find_issued(serial: int, issuer: base.Asn1Item, site: Site, database: Database) -> Issued | None:
@@ -103,5 +105,5 @@ def _check_signer(client: Client | None, found: Issued, part: tuple[int, ...]) -
     if client.registration_authority or client.certificate == found.certificate:
         return
     # where no user is known, only the renewals that lead from one to the other tell its holder from others of that name
-    if not found.is_of(client) or (found.holder is None and found.lineage != client.lineage):
+    if not found.is_of(client):
         raise CmcRefusedError(BAD_REQUEST, "the certificate of somebody else", body_parts=part, http_status=403)

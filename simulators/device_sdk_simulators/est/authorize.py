@@ -194,9 +194,8 @@ class Gatekeeper:
             return
         if self._policy.enroll_with_certificate == "no":
             raise HttpError(403, "this server enrols with a password or a maker's certificate only")
-        same = same_name(client.certificate.subject, request.csr.subject)
-        if self._policy.enroll_with_certificate == "same-subject" and not same:
-            raise HttpError(403, "a certificate of this CA may ask for its own subject only")
+        if self._policy.enroll_with_certificate == "same-subject":
+            _check_own_names(client.certificate, request)
 
     def _known_device(self, certificate: x509.Certificate) -> None:
         allowed = self._policy.third_party_serials
@@ -231,5 +230,15 @@ class Gatekeeper:
         for row in rows:
             certificate = x509.load_der_x509_certificate(row["der"])
             if same_name(certificate.subject, request.csr.subject) and self._is_issued_here(certificate):
+                self._check_current(certificate, third_party=False)
                 return certificate
         raise HttpError(403, "this user has no certificate of that subject")
+
+
+def _check_own_names(own: x509.Certificate, request: CertificationRequest) -> None:
+    """HttpError 403 for other names than those of the client's own certificate: the subject, and no or the same others."""
+    if not same_name(own.subject, request.csr.subject):
+        raise HttpError(403, "a certificate of this CA may ask for its own subject only")
+    names = [one for one in request.extensions if isinstance(one.value, x509.SubjectAlternativeName)]
+    if names and not same_alternative_names(own.extensions, request.extensions):
+        raise HttpError(403, "a certificate of this CA may ask for its own subjectAltName only")

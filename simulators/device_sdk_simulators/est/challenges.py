@@ -44,7 +44,7 @@ class Challenges:
         self._policy = policy
 
     def new_one_time_password(self) -> str:
-        """A password that lets one key into one request, kept as a hash."""
+        """A password for one request, kept as a hash."""
         password = secrets.token_urlsafe(12)
         self._database.execute("INSERT INTO one_time_passwords (digest) VALUES (?)", self._digest(password))
         return password
@@ -52,17 +52,17 @@ class Challenges:
     def check(self, request: CertificationRequest) -> None:
         """HttpError 400 unless every attribute that is there, or has to be, is right.
 
-        A one-time password belongs to the first key that came with it, so that a client whose answer was lost, or that
-        has to wait, can ask again.
+        A one-time password belongs to the first request that came with it: to its names, extensions and key. A client
+        whose answer was lost, or that has to wait, can ask again.
         """
         revocation, otp = (challenge(request.csr, oid) for oid in (REVOCATION_CHALLENGE, OTP_CHALLENGE))
         if revocation is None and self._policy.require_revocation_challenge:
             raise HttpError(400, "a revocationChallenge is required")
         if otp is None and self._policy.require_otp:
             raise HttpError(400, "an otpChallenge is required")
-        if otp is not None and not self._claim(otp, request.spki_sha256):
+        if otp is not None and not self._claim(otp, _fingerprint(request)):
             raise HttpError(
-                400, "the otpChallenge is not a one-time password of this server, or was used for another key"
+                400, "the otpChallenge is not a one-time password of this server, or was used for another request"
             )
 
     def issued(self, request: CertificationRequest) -> Callable[[x509.Certificate], None]:
@@ -87,18 +87,27 @@ class Challenges:
         row = self._database.row("SELECT salt, hash FROM revocation_challenges WHERE serial = ?", serial)
         return row is not None and hmac.compare_digest(_slow_hash(password, row["salt"]), row["hash"])
 
-    def _claim(self, password: str, spki_sha256: str) -> bool:
+    def _claim(self, password: str, request: str) -> bool:
         changed = self._database.execute(
             "UPDATE one_time_passwords SET spki_sha256 = ? WHERE digest = ? AND (spki_sha256 IS NULL OR spki_sha256 = ?)",
-            spki_sha256,
+            request,
             self._digest(password),
-            spki_sha256,
+            request,
         )
         return changed == 1
 
     def _digest(self, password: str) -> str:
         # made by this server with enough randomness, so a fast keyed hash will do
         return hmac.new(self._database.secret("one-time passwords"), password.encode(), "sha256").hexdigest()
+
+
+def _fingerprint(request: CertificationRequest) -> str:
+    """What copies of a request have in common: not its binding and signature, and no key where the server makes it."""
+    digest = hashlib.sha256(request.spki_sha256.encode() + request.csr.subject.public_bytes())
+    for extension in sorted(request.extensions, key=lambda one: one.oid.dotted_string):
+        content = hashlib.sha256(extension.value.public_bytes()).hexdigest()
+        digest.update(f"{extension.oid.dotted_string} {extension.critical} {content}\n".encode())
+    return digest.hexdigest()
 
 
 def _slow_hash(password: str, salt: bytes) -> bytes:

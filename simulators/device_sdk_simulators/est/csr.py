@@ -24,7 +24,15 @@ DeviceKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed
 NO_SIGNATURE = "1.3.6.1.5.5.7.6.2"
 _SIGNING_KEYS = (ec.EllipticCurvePublicKey, rsa.RSAPublicKey, ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
 _ELSEWHERE = "the signature proves possession of the key here, other proofs need /fullcmc (RFC 7030 section 4.2.1)"
-_PARSE_ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
+PARSE_ERRORS = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the cryptography package raises for requests that it cannot read."""
 _MOST_RSA_BITS = 8192
 _LEAST_RSA_EXPONENT, _MOST_EXPONENT_BITS = 65537, 256
 
@@ -67,9 +75,9 @@ def _contents(csr: x509.CertificateSigningRequest, key: DeviceKey, policy: Polic
     try:
         attributes = read_attributes(csr)
         extensions = csr.extensions
-    except _PARSE_ERRORS as error:
+        check_extensions(csr, extensions, key, policy)  # names are parsed when they are looked at
+    except PARSE_ERRORS as error:
         raise HttpError(400, f"not a PKCS#10 request this server can read: {error}") from error
-    check_extensions(csr, extensions, key, policy)
     return CertificationRequest(
         csr, key, extensions, spki_sha256(key), mac_address(attributes, extensions), bindings(attributes)
     )
@@ -77,11 +85,11 @@ def _contents(csr: x509.CertificateSigningRequest, key: DeviceKey, policy: Polic
 
 def parse_csr(der: bytes) -> x509.CertificateSigningRequest:
     """The request, from DER or else from BER (EST-40); HttpError 400."""
-    with suppress(*_PARSE_ERRORS):
+    with suppress(*PARSE_ERRORS):
         return x509.load_der_x509_csr(der)
     try:
         return x509.load_der_x509_csr(to_der(der))
-    except _PARSE_ERRORS as error:
+    except PARSE_ERRORS as error:
         raise HttpError(400, f"not a PKCS#10 request this server can read: {error}") from error
 
 
@@ -91,7 +99,7 @@ def _signing_key(csr: x509.CertificateSigningRequest) -> DeviceKey:
         if csr.signature_algorithm_oid.dotted_string == NO_SIGNATURE:
             raise HttpError(400, f"the request is not signed; {_ELSEWHERE}")
         key = csr.public_key()
-    except _PARSE_ERRORS as error:
+    except PARSE_ERRORS as error:
         raise HttpError(400, f"the key cannot be read, or is of a kind unknown here: {error}") from error
     if not isinstance(key, _SIGNING_KEYS):
         raise HttpError(400, f"the key cannot sign; {_ELSEWHERE}")
@@ -101,7 +109,7 @@ def _signing_key(csr: x509.CertificateSigningRequest) -> DeviceKey:
 def _digest(csr: x509.CertificateSigningRequest) -> str | None:
     try:
         digest = csr.signature_hash_algorithm
-    except _PARSE_ERRORS as error:
+    except PARSE_ERRORS as error:
         raise HttpError(400, f"the signature algorithm is unknown here: {error}") from error
     return digest.name if digest else None
 

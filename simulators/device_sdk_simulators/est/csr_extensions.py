@@ -5,6 +5,8 @@ RFC 5272 section 3.1: a server must not change an extension so that its intent i
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable
 from ipaddress import ip_address
 
@@ -17,6 +19,19 @@ from device_sdk_simulators.http.messages import HttpError
 from device_sdk_simulators.policy import Policy
 
 _LONGEST = 4096
+_MOST_OF_OTHERS = 1024
+_MOST_CHARACTERS = dict.fromkeys(
+    (
+        x509.NameOID.COMMON_NAME,
+        x509.NameOID.ORGANIZATION_NAME,
+        x509.NameOID.ORGANIZATIONAL_UNIT_NAME,
+        x509.NameOID.SERIAL_NUMBER,
+    ),
+    64,
+)
+_DNS_NAME = re.compile(
+    r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
+)
 
 
 def check_extensions(
@@ -27,6 +42,7 @@ def check_extensions(
     if not list(csr.subject) and not any(map(list, names)):
         raise HttpError(400, "the request names nobody: no subject and no subjectAltName")
     check_names(csr.subject, names, policy)
+    _check_characters(csr.subject, names)
     for extension in extensions:
         _check(extension, key, policy)
 
@@ -39,6 +55,23 @@ def check_names(subject: x509.Name, alternatives: Iterable[x509.SubjectAlternati
     for name in sorted(asked):
         if any(_covers(name, own) for own in policy.own_names):
             raise HttpError(403, f"{name} is a name of this server")
+
+
+def _check_characters(subject: x509.Name, alternatives: Iterable[x509.SubjectAlternativeName]) -> None:
+    """HttpError 400 for names of no, or too many, or invisible characters (RFC 5280 sections 4.1.2.6, 4.2.1.6, A.1)."""
+    for attribute in subject:
+        text = attribute.value
+        if isinstance(text, str) and not 1 <= len(text) <= _MOST_CHARACTERS.get(attribute.oid, _MOST_OF_OTHERS):
+            raise HttpError(
+                400,
+                f"a {attribute.rfc4514_attribute_name} has 1 to {_MOST_CHARACTERS.get(attribute.oid, _MOST_OF_OTHERS)} characters (RFC 5280 section A.1)",
+            )
+        if isinstance(text, str) and any(unicodedata.category(one) == "Cc" for one in text):
+            raise HttpError(400, f"a {attribute.rfc4514_attribute_name} has no control characters")
+    for names in alternatives:
+        for name in names.get_values_for_type(x509.DNSName):
+            if not _DNS_NAME.fullmatch(name):
+                raise HttpError(400, "a dNSName is not a name of the DNS (RFC 5280 section 4.2.1.6)")
 
 
 def _covers(asked: str, own: str) -> bool:

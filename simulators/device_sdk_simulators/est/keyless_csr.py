@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from device_sdk_simulators.est.attributes import bindings, mac_address, read_attributes
-from device_sdk_simulators.est.csr import CertificationRequest, parse_csr
+from device_sdk_simulators.est.csr import PARSE_ERRORS, CertificationRequest, parse_csr
 from device_sdk_simulators.est.csr_extensions import check_extensions
 from device_sdk_simulators.http.messages import HttpError
 from device_sdk_simulators.policy import Policy
-
-_PARSE_ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
 
 
 def read_keyless_csr(der: bytes, policy: Policy) -> CertificationRequest:
@@ -27,13 +23,16 @@ def read_keyless_csr(der: bytes, policy: Policy) -> CertificationRequest:
         csr = parse_csr(der)
         attributes = read_attributes(csr)
         extensions = csr.extensions
-    except _PARSE_ERRORS as error:
+    except PARSE_ERRORS as error:
         raise HttpError(400, f"not a PKCS#10 request this server can read: {error}") from error
     public_key: object = None
-    with suppress(*_PARSE_ERRORS):
+    with suppress(*PARSE_ERRORS):
         public_key = csr.public_key()
     if not isinstance(public_key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)):
         public_key = ec.generate_private_key(ec.SECP256R1()).public_key()
-    check_extensions(csr, extensions, public_key, policy)
+    try:
+        check_extensions(csr, extensions, public_key, policy)
+    except PARSE_ERRORS as error:
+        raise HttpError(400, f"not a PKCS#10 request this server can read: {error}") from error
     mac = mac_address(attributes, extensions)
     return CertificationRequest(csr, public_key, extensions, "", mac, bindings(attributes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 
@@ -21,3 +22,11 @@ def in_url(name: str) -> str:
         return f"[{name}]" if isinstance(ip_address(name), IPv6Address) else name
     except ValueError:
         return name
+
+
+def peer_address(sock: socket.socket) -> str:
+    """The address of a connection's other end; empty if it has left already."""
+    try:
+        return str(sock.getpeername()[0])
+    except (OSError, IndexError):
+        return ""

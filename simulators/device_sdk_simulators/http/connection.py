@@ -14,6 +14,7 @@ from datetime import datetime
 
 from OpenSSL import SSL
 
+from device_sdk_simulators.http.address import peer_address
 from device_sdk_simulators.http.messages import Handler, HttpError, Request, Response, TlsFacts
 from device_sdk_simulators.http.parser import ConnectionEnded, Limits, RequestReader
 from device_sdk_simulators.http.tls import Accept
@@ -56,7 +57,7 @@ class Connection:
         sock.setblocking(True)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._tls = accept(sock)
-        self._source = _address_of(sock)
+        self._source = peer_address(sock)
         self._facts = TlsFacts()
         self._ended = threading.Event()
 
@@ -151,11 +152,3 @@ class Connection:
         self._wait_at_most(_LINGER_S)
         while time.monotonic() < self._deadline and self._sock.recv(65536):
             pass
-
-
-def _address_of(sock: socket.socket) -> str:
-    try:
-        return str(sock.getpeername()[0])
-    except (OSError, IndexError):
-        # the client has left already
-        return ""

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 
+from OpenSSL import SSL
+
 from device_sdk_simulators.http.connection import Connection
 from device_sdk_simulators.http.messages import Handler
-from device_sdk_simulators.http.parser import Limits
+from device_sdk_simulators.http.parser import ConnectionEnded, Limits
 from device_sdk_simulators.http.tls import Accept, TlsSettings, certificate_tls
 
 _BACKLOG = 128
@@ -120,7 +122,13 @@ class Listener:
         self.connections += 1
         if self.before_connection is not None:
             self.before_connection()
-        connection = Connection(sock, self._tls, self.connections, self._handler, self._clock, self._limits)
+        try:
+            connection = Connection(sock, self._tls, self.connections, self._handler, self._clock, self._limits)
+        except (OSError, SSL.Error, ConnectionEnded):
+            # the client has left already
+            sock.close()
+            self._slots.release()
+            return
         thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
         with self._lock:
             self._open[connection] = thread

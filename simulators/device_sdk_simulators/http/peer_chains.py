@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from device_sdk_simulators.http.parser import ConnectionEnded
 
 _LIMIT = 4096
+_LONGEST = 16
 
 
 class PeerChains:
@@ -30,11 +31,14 @@ class PeerChains:
         """The client's certificate and what came with it, now or in the handshake that is resumed.
 
         Raises:
-            ConnectionEnded: nobody remembers; the client's next handshake is a full one.
+            ConnectionEnded: nobody remembers, and the client's next handshake is a full one; or more certificates came than
+                any way has.
         """
         digest = leaf.fingerprint(hashes.SHA256())
         with self._lock:
             if not resumed:
+                if len(others) > _LONGEST:
+                    raise ConnectionEnded
                 self._kept.pop(digest, None)
                 self._kept[digest] = (leaf, *(one for one in others if one != leaf))
                 while len(self._kept) > _LIMIT:

@@ -154,11 +154,19 @@ def connection_facts(connection: SSL.Connection, chains: PeerChains) -> TlsFacts
         cipher=connection.get_cipher_name() or "",
         client_chain=chain,
         tls_unique=first_finished if version == "TLSv1.2" else None,
-        tls_exporter=connection.export_keying_material(EXPORTER_LABEL, 32, b""),
+        tls_exporter=_exporter(connection, version),
         # as libest does it on every version
         client_finished=first_finished,
         resumed=resumed,
     )
+
+
+def _exporter(connection: SSL.Connection, version: str) -> bytes | None:
+    """The channel binding; None on TLS 1.2 without extended master secret, where it binds nothing (RFC 9266 section 4.2)."""
+    library: Any = vars(SSL)["_lib"]
+    if version != "TLSv1.3" and library.SSL_get_extms_support(connection._ssl) != 1:
+        return None
+    return connection.export_keying_material(EXPORTER_LABEL, 32, b"")
 
 
 def _resumed(connection: SSL.Connection) -> bool:

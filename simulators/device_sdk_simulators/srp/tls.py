@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from device_sdk_simulators.http.address import peer_address
 from device_sdk_simulators.http.messages import TlsFacts
 from device_sdk_simulators.http.parser import ConnectionEnded
 from device_sdk_simulators.http.tls import EXPORTER_LABEL, Accept
@@ -45,7 +46,7 @@ class SrpTls:
     def __init__(self, sock: socket.socket, users: SrpUsers, guard: Guard, report: Report) -> None:
         self._lib = lib = c.libssl()
         self._users, self._guard, self._report = users, guard, report
-        self._address = str(sock.getpeername()[0])
+        self._address = peer_address(sock)
         self._user: str | None = None
         self._refusal: str | None = None
         # a context for each connection, so that its callback belongs to the connection

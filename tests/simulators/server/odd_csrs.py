@@ -29,12 +29,22 @@ def dns_names(*names: str) -> univ.Any:
     return extensions
 
 
-def odd_csr(attributes, *, version=0) -> bytes:
-    """A CSR with attributes as no library writes them: repeated, of several values or of none; signed."""
+def x400_name() -> univ.Any:
+    """The value of an extensionRequest that asks for an x400Address."""
+    extensions = rfc5280.Extensions()
+    extensions[0]["extnID"] = rfc5280.id_ce_subjectAltName
+    extensions[0]["extnValue"] = bytes.fromhex("3004a3023000")
+    return extensions
+
+
+def odd_csr(attributes, *, version=0, common_name=None) -> bytes:
+    """A CSR with attributes and a name as no library writes them: repeated, of several values or of none; signed."""
     key = ec.generate_private_key(ec.SECP256R1())
     request, _ = decode(make_csr(key), asn1Spec=rfc2986.CertificationRequest())
     info = request["certificationRequestInfo"]
     info["version"] = version
+    if common_name is not None:
+        info["subject"]["rdnSequence"][0][0]["value"] = encode(common_name)
     info["attributes"].clear()
     for position, (oid, values) in enumerate(attributes):
         info["attributes"][position]["type"] = oid

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
+from device_sdk_simulators.est.challenges import Challenges
+from pyasn1.type import char, univ
 
 from device_sdk.model.csr import CsrSpec, NewName
 from device_sdk.wire.csr import build_csr
@@ -28,11 +32,13 @@ from tests.simulators.server.odd_csrs import (
     twice,
     unsigned,
     with_key,
+    x400_name,
 )
 from tests.simulators.server.support import make_csr, name
 
 Make = Callable[[Clients], bytes]
 SIMPLE, RENEW = "simpleenroll", "simplereenroll"
+OTP_CHALLENGE = "1.2.840.113549.1.9.16.2.56"
 POLICIES = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.2.3"), None)])
 
 
@@ -92,6 +98,10 @@ def renamed(subject: str, new: NewName) -> Make:
 def edwards(_clients: Clients) -> bytes:
     key = ed25519.Ed25519PrivateKey.generate()
     return x509.CertificateSigningRequestBuilder().subject_name(name()).sign(key, None).public_bytes(Encoding.DER)
+
+
+def called(common_name: univ.Any) -> Make:
+    return lambda _clients: odd_csr([], common_name=common_name)
 
 
 def other_name(_clients: Clients) -> bytes:
@@ -158,6 +168,15 @@ CASES = [
     Case("EST-143", "the server's own name", 403, "name of this server", csr=asking(x509.SubjectAlternativeName([dns("localhost")]))),
     Case("EST-143", "half a request", 400, "not a PKCS#10", csr=lambda _clients: make_csr()[:-20]),
     Case("EST-143", "more after the request", 400, "not a PKCS#10", csr=lambda _clients: make_csr() + b"\0\0"),
+    Case("EST-143", "an empty common name", 400, "1 to 64", csr=called(char.UTF8String(""))),
+    Case("EST-143", "a common name of 20,000 characters", 400, "1 to 64", csr=called(char.UTF8String("x" * 20_000))),
+    Case("EST-143", "a common name that writes to terminals", 400, "control", csr=called(char.UTF8String("a\x1b[2J"))),
+    Case("EST-143", "a common name that ends in the middle", 400, "control", csr=called(char.UTF8String("a\0b"))),
+    Case("EST-143", "a number for a common name", 400, "not a PKCS#10", csr=called(univ.Integer(1))),
+    Case("EST-143", "a DNS name that is none", 400, "dNSName", csr=asking(x509.SubjectAlternativeName([dns("a\x1b.example")]))),
+    Case("EST-143", "an alternative name of a forgotten kind", 400, "not a PKCS#10",
+         csr=lambda _clients: odd_csr([(EXTENSION_REQUEST, [x400_name()])])),
+    Case("EST-150", "other alternative names by enrolling", 403, "subjectAltName only", who="own", csr=own(OWN, dns("x.example"))),
     Case("EST-150", "another subject", 400, "subject is not", who="own", csr=own("dev-2"), operation=RENEW),
     Case("EST-150", "no subject", 400, "subject is not", who="own", csr=own(""), operation=RENEW),
     Case("EST-150", "other alternative names", 400, "subjectAltName", who="own", csr=own(OWN, dns("x.example")), operation=RENEW),
@@ -199,14 +218,15 @@ def clients(running: Clients) -> Iterator[Clients]:
     running.reset()
 
 
+@pytest.mark.filterwarnings("ignore:Attribute's length")
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.requirement}: {case.name}" for case in CASES])
 def test_refused_over_tls(clients: Clients, case: Case) -> None:
     clients.allow(**case.policy)
     before = clients.server.est.register.entries()
     status, answer = clients.ask(case.operation, case.who, case.csr(clients))
-    assert (status, case.says in answer) == (case.status, True), answer
+    assert (status, case.says in answer) == (case.status, True), clients.server.log()[-1].get("reason")
     assert clients.server.est.register.entries() == before
-    assert clients.server.log()[-1]["status"] == case.status
+    assert clients.server.log()[-1]["status"] == case.status, clients.server.log()[-1].get("reason")
 
 
 def test_the_tables_own_honesty(clients: Clients) -> None:
@@ -223,3 +243,47 @@ def test_the_tables_own_honesty(clients: Clients) -> None:
     clients.allow(reenroll_with_password=True, change_subject_name="any")
     assert clients.ask(RENEW, "user", own()(clients))[0] == 200
     assert clients.ask(RENEW, "own", renamed(OWN, NewName(name("x")))(clients))[0] == 200
+
+
+def test_est_155_a_password_does_not_renew_what_has_expired(clients: Clients) -> None:
+    """EST-154 speaks of valid certificates: a year later the user's own is none."""
+    clients.allow(reenroll_with_password=True)
+    now = clients.server.clock
+    clients.server.clock = lambda: now() + timedelta(days=400)
+    try:
+        before = clients.server.est.register.entries()
+        status, answer = clients.ask(RENEW, "user", own()(clients))
+        assert (status, "expired" in answer) == (403, True), answer
+        assert clients.server.est.register.entries() == before
+    finally:
+        clients.server.clock = now
+
+
+@pytest.mark.parametrize("other", ["another name", "another extension", "another key"])
+def test_est_103_a_one_time_password_is_for_one_request(clients: Clients, other: str) -> None:
+    """The same request again is the same client, whose answer was lost; every other one is refused."""
+    otp = Challenges(clients.server._database, clients.server.policy).new_one_time_password()
+    key, usual = ec.generate_private_key(ec.SECP256R1()), x509.ExtendedKeyUsage([Usage.CLIENT_AUTH])
+
+    def request(subject: str = "dev-otp", key: ec.EllipticCurvePrivateKey = key, usage: x509.ExtensionType = usual) -> bytes:
+        return make_csr(key, name(subject), extensions=[(usage, False)], attributes=[(OTP_CHALLENGE, otp.encode(), _ASN1Type.UTF8String)])
+
+    assert [clients.ask(SIMPLE, "user", request())[0] for _ in range(2)] == [200, 200]
+    csr = {
+        "another name": lambda: request("dev-otp-2"),
+        "another extension": lambda: request(usage=x509.ExtendedKeyUsage([Usage.SERVER_AUTH])),
+        "another key": lambda: request(key=ec.generate_private_key(ec.SECP256R1())),
+    }[other]()
+    status, answer = clients.ask(SIMPLE, "user", csr)
+    assert (status, "another request" in answer) == (400, True), answer
+
+
+def test_est_103_a_one_time_password_is_for_one_key_of_the_server(clients: Clients) -> None:
+    clients.allow(serverkeygen={"clear"})
+    otp = Challenges(clients.server._database, clients.server.policy).new_one_time_password()
+
+    def ask(subject: str) -> int:
+        csr = make_csr(subject=name(subject), attributes=[(OTP_CHALLENGE, otp.encode(), _ASN1Type.UTF8String)])
+        return clients.ask("serverkeygen", "user", csr)[0]
+
+    assert [ask("dev-key"), ask("dev-key"), ask("dev-key-2")] == [200, 200, 400]
