@@ -29,6 +29,7 @@ class CaleJournal:
         replaces_sha256: SHA-256 of that key's SubjectPublicKeyInfo, hex; None if it is not known: then it stays.
         key_sha256: SHA-256 of the SubjectPublicKeyInfo of the key to be registered, hex; None before it is known.
         key_id: random CKA_ID the key is made with, hex; see Journal.
+        algorithms: as in CaleRegistration (phase ISSUED).
     """
 
     application: str
@@ -43,6 +44,7 @@ class CaleJournal:
     replaces_sha256: str | None = None
     key_sha256: str | None = None
     key_id: str | None = None
+    algorithms: tuple[str, ...] | None = None
 
     def creating(self, key_id: str | None) -> Self:
         """The same when the keystore is about to be told to make the key."""
@@ -76,4 +78,5 @@ class CaleJournal:
             replaces_sha256=fields.optional_digest("replaces_sha256"),
             key_sha256=fields.digest("key_sha256") if phase is Phase.ISSUED else fields.optional_digest("key_sha256"),
             key_id=fields.optional_hex("key_id"),
+            algorithms=fields.optional_texts("algorithms"),
         )

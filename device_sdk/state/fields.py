@@ -122,6 +122,13 @@ class Fields:
             self._corrupt(f"{self._name(name)} is not a GUID")
         return value
 
+    def optional_texts(self, name: str) -> tuple[str, ...] | None:
+        """A list of strings, or None."""
+        value = self.take(name)
+        if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+            self._corrupt(f"{self._name(name)} is not a list of texts")
+        return None if value is None else tuple(value)  # type: ignore[arg-type]  # looked at above
+
     def digest(self, name: str) -> str:
         """A SHA-256 in hex that must be there; it also names a file, so nothing else is let through."""
         value = self.optional_digest(name)

@@ -138,6 +138,7 @@ class CaleRegistration:
         created_here: whether the SDK generated this key for this registration; only such keys are ever deleted.
         key_sha256: SHA-256 of the key's SubjectPublicKeyInfo, hex; None if it is not known.
         base_key_uri: the key URI that names of later keys are derived from; None for `key_uri` itself.
+        algorithms: what the server was allowed to use for its answers; None if it is not known.
     """
 
     guid: str = field(repr=False)
@@ -147,6 +148,7 @@ class CaleRegistration:
     created_here: bool = False
     key_sha256: str | None = None
     base_key_uri: str | None = None
+    algorithms: tuple[str, ...] | None = None
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -159,6 +161,7 @@ class CaleRegistration:
                 "created_here": self.created_here,
                 "key_sha256": self.key_sha256,
                 "base_key_uri": self.base_key_uri,
+                "algorithms": self.algorithms,
             }
         )
 
@@ -174,4 +177,5 @@ class CaleRegistration:
             fields.optional_flag("created_here"),
             fields.optional_digest("key_sha256"),
             fields.optional_key_uri("base_key_uri"),
+            fields.optional_texts("algorithms"),
         )

@@ -16,7 +16,7 @@ from device_sdk.client.cale.streaming import open_in_pieces
 from device_sdk.errors import KeyNotFoundError, KeyStoreError, NotForUsError, ResponseTooLargeError
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.urls import shown_url
-from device_sdk.protocols.cale.answers import open_answer
+from device_sdk.protocols.cale.answers import open_answer, policy_hint
 from device_sdk.protocols.cale.revocation import RevocationWatch
 from device_sdk.wire.cale import GUID_HEADER, says_encrypted
 
@@ -82,8 +82,9 @@ class Answers:
     def _open_watched(self, response: requests.Response, credential: Credential, *, stream: bool) -> None:
         try:
             self._open(response, credential.key, stream=stream)
-        except NotForUsError:
+        except NotForUsError as error:
             self._watch.not_for_us()
+            error.hint = policy_hint(self._options.policy, credential.told) or error.hint
             raise
         except KeyStoreError as error:
             if not self._source.replaced(credential):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.client.cale.client import CaleClient
 from device_sdk.client.cale.plan import DEFAULT_NAME, CaleOutcome, CalePlan
-from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyNotFoundError
+from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyAmbiguousError, KeyNotFoundError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.keystores.registry import open_key
 from device_sdk.model.secret import SecretProvider
@@ -113,8 +113,40 @@ class CaleApplication:
             return forget(context, self._name)
 
     def open_key(self, registration: CaleRegistration) -> DeviceKey:
-        """Open the key of a registration; the caller closes it. Raises KeyStoreError if it cannot be opened."""
-        return open_key(registration.key_uri, pin=self._pin, allow_imported=self._allow_imported)
+        """Open the key of a registration; the caller closes it.
+
+        Raises:
+            ConfigurationError: the registration is one of a key that no keystore opens.
+            KeyNotFoundError: the key is gone, or another one has taken its place.
+            KeyStoreError: it cannot be opened.
+        """
+        uri = registration.key_uri
+        if not uri:
+            raise ConfigurationError(f"the CALE registration {self._name!r} names no key that could be opened")
+        try:
+            key = open_key(uri, pin=self._pin, allow_imported=self._allow_imported)
+        except KeyAmbiguousError:
+            raise
+        except KeyNotFoundError as error:
+            error.hint = self._lost(registration)
+            raise
+        if registration.key_sha256 in (None, key.info.spki_sha256):
+            return key
+        key.close()
+        raise KeyNotFoundError(
+            f"{uri}: this is not the key that was registered: another one has taken its place",
+            hint=self._lost(registration),
+            uri=uri,
+        )
+
+    def _lost(self, registration: CaleRegistration) -> str:
+        """What helps where the key is gone: a new one of that name would not be the one that answers are encrypted to."""
+        if self.is_replaced(registration.guid):
+            return REGISTERED_AGAIN
+        return (
+            "no answer can be read without it: restore it, or register a new one: "
+            f"device-sdk cale register --again --application {self._name}"
+        )
 
     @contextmanager
     def client(self, trust: ServerTrust, **options: Any) -> Iterator[CaleClient]:
@@ -130,6 +162,7 @@ class CaleApplication:
         """
         found = self.registration
         key: Any = self.open_key(found)
+        options = {"told": found.algorithms} | options
         with key, CaleClient(found.origin, trust, key, guid=found.guid, **options) as client:
             try:
                 yield client

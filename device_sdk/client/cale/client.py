@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.model.urls import has_userinfo, shown_url
-from device_sdk.protocols.cale.answers import ContentCheck, read_registration, read_resource, read_whoami, spki
+from device_sdk.protocols.cale.answers import ContentCheck, policy_hint, read_registration, read_resource, read_whoami, spki
 from device_sdk.protocols.cale.requests import (
     proof_of_identity,
     registration_request,
@@ -73,6 +73,8 @@ class CaleClient:
         revocation: when answers that are not for us are taken for a revocation; see `suspects_revocation`.
         encrypted_errors: whether a plaintext `{"error": 502}` is an error of a server behind the edge device, as with the
             reference servers; False for services whose own documents look like that.
+        told: the algorithms the server was allowed at the registration that `guid` is of, if that is known: errors then
+            say where the policy asks for less.
 
     Raises:
         ConfigurationError: a URL, a proof of identity or a trust that cannot work.
@@ -94,6 +96,7 @@ class CaleClient:
         negotiate: bool = True,
         revocation: RevocationPolicy | None = None,
         encrypted_errors: bool = True,
+        told: Collection[str] | None = None,
     ) -> None:
         _require_origin(edge_url)
         self._key = key
@@ -102,6 +105,7 @@ class CaleClient:
         self._credentials, self._bearer = credentials, bearer
         self._policy, self._negotiate = policy, negotiate
         self._encrypted_errors = encrypted_errors
+        self._told = told
         self._watch = RevocationWatch(revocation or RevocationPolicy())
         self._transport = open_transport(
             edge_url, trust, identity=identity, timeouts=timeouts or Timeouts(), proxy=proxy
@@ -138,6 +142,7 @@ class CaleClient:
         request = registration_request(build_csr(self._negotiating(spec), self._key), authorization)
         self._guid = guid = read_registration(self._transport.send(request), self._key, self._policy)
         self._watch.opened()
+        self._told = None
         if key_uri is None:
             key_uri = self._key.info.uri if isinstance(self._key, DeviceKey) else ""
         digest = hashlib.sha256(spki(self._key.public_key())).hexdigest()
@@ -208,8 +213,9 @@ class CaleClient:
         """Count what is not for us; an encrypted error is."""
         try:
             yield
-        except NotForUsError:
+        except NotForUsError as error:
             self._watch.not_for_us()
+            error.hint = policy_hint(self._policy, self._told) or error.hint
             raise
         except BehindEdgeError:
             self._watch.opened()

@@ -20,10 +20,12 @@ class Credential:
     Attributes:
         key: the registered key.
         guid: of the registration.
+        told: the algorithms the server was allowed, if that is known.
     """
 
     key: PrivateKey = field(repr=False)
     guid: str = field(repr=False)
+    told: tuple[str, ...] | None = None
 
 
 class CredentialSource(Protocol):
@@ -99,7 +101,7 @@ class StateCredential:
                 if len(self._opened) > 2:
                     self._opened.pop(0)[1].close()
             key: Any = self._opened[-1][1]  # also one of cryptography's keys
-            return Credential(key, found.guid)
+            return Credential(key, found.guid, found.algorithms)
 
     def replaced(self, credential: Credential) -> bool:
         """Whether there is another registration now."""

@@ -13,9 +13,11 @@ from device_sdk.client.device.generation import absolute, next_key_uri
 from device_sdk.client.device.provenance import foreign, is_unborn, make_key, replaced_sha256
 from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyNotFoundError, NotForUsError, StateCorruptError
 from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.decryption import ALGORITHMS
 from device_sdk.model.keys import KeyType
 from device_sdk.protocols.est.urls import origin_of
 from device_sdk.state import CaleJournal, CaleRegistration, Phase
+from device_sdk.wire.csr_capabilities import SMIME_CAPABILITIES
 
 _DRAFT_S = KeyType.RSA_2048  # the only type the draft knows, so every server does
 
@@ -156,7 +158,7 @@ class Registering:
         with key, self._client(key, journal) as client:
             if journal.phase is not Phase.ISSUED:
                 journal = replace(journal, phase=Phase.ISSUED, guid=self._guid(client, journal))
-                journal = replace(journal, key_sha256=key.info.spki_sha256)
+                journal = replace(journal, key_sha256=key.info.spki_sha256, algorithms=self._told())
                 self.context.state.write_journal(journal)
             try:
                 client.whoami()
@@ -173,7 +175,14 @@ class Registering:
             created_here=journal.created_here,
             key_sha256=journal.key_sha256,
             base_key_uri=journal.base_key_uri,
+            algorithms=journal.algorithms,
         )
+
+    def _told(self) -> tuple[str, ...] | None:
+        """What the request lets the server use; anything if it does not say."""
+        if any(one.oid.dotted_string == SMIME_CAPABILITIES for one in self.plan.spec.extensions):
+            return None
+        return self.plan.policy.algorithms if self.plan.negotiate else ALGORITHMS
 
     def _guid(self, client: CaleClient, journal: CaleJournal) -> str:
         try:
@@ -211,6 +220,8 @@ class Registering:
         if journal.key_sha256 not in (None, key.info.spki_sha256):
             key.close()
             raise foreign(journal.key_uri)
+        if not ours and current is not None and current.key_sha256 not in (None, key.info.spki_sha256):
+            journal = replace(journal, created_here=False)  # another key has taken the place of ours
         return key, journal
 
     def _notes(self, registration: CaleRegistration) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ are the same: not for us (CALE-09, CALE-10). The client does not ask again and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias, TypeVar
 
 from cryptography import x509
@@ -158,6 +158,21 @@ def _parsed(plaintext: bytes, parse: Callable[[bytes], Result]) -> Result | None
         return parse(plaintext)
     except Exception:  # noqa: BLE001  # CALE-10: one error, whatever a check makes of garbage
         return None
+
+
+def policy_hint(policy: DecryptionPolicy, told: Iterable[str] | None) -> str | None:
+    """What to say beside `not_for_us` if the policy itself may be the reason; it depends on nothing that was received.
+
+    Args:
+        policy: the algorithms that are accepted.
+        told: what the server may use, as it was told at registration; None if that is not known.
+    """
+    if told is None or policy.allows(*told):
+        return None
+    return (
+        "perhaps it uses what this policy refuses and the registration allowed: register again with this policy, "
+        "or take the policy of the registration"
+    )
 
 
 def not_for_us(url: str) -> NotForUsError:
