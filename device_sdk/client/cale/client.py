@@ -24,7 +24,14 @@ from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.model.urls import has_userinfo, shown_url
-from device_sdk.protocols.cale.answers import ContentCheck, policy_hint, read_registration, read_resource, read_whoami, spki
+from device_sdk.protocols.cale.answers import (
+    ContentCheck,
+    policy_hint,
+    read_registration,
+    read_resource,
+    read_whoami,
+    spki,
+)
 from device_sdk.protocols.cale.requests import (
     proof_of_identity,
     registration_request,
