@@ -127,7 +127,7 @@ class Fields:
         value = self.take(name)
         if value is not None and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
             self._corrupt(f"{self._name(name)} is not a list of texts")
-        return None if value is None else tuple(value)  # type: ignore[arg-type]  # looked at above
+        return None if value is None else tuple(value)
 
     def digest(self, name: str) -> str:
         """A SHA-256 in hex that must be there; it also names a file, so nothing else is let through."""
