@@ -49,7 +49,9 @@ def _open_srp_transport(
     return SrpTransport(url, srp, timeouts=timeouts, proxy=proxy)
 
 
-def open_provisional_transport(url: str, *, timeouts: Timeouts = _DEFAULT, proxy: str | None = None) -> Transport:
+def open_provisional_transport(
+    url: str, *, timeouts: Timeouts = _DEFAULT, proxy: str | None = None, max_tls_version: str | None = None
+) -> Transport:
     """A transport for bootstrap that carries GET of /cacerts only; see ProvisionalTransport.
 
     Raises:
@@ -57,7 +59,7 @@ def open_provisional_transport(url: str, *, timeouts: Timeouts = _DEFAULT, proxy
     """
     from device_sdk.transports.https.provisional import ProvisionalTransport
 
-    return ProvisionalTransport(url, timeouts=timeouts, proxy=proxy)
+    return ProvisionalTransport(url, timeouts=timeouts, proxy=proxy, max_tls_version=max_tls_version)
 
 
 def self_test() -> str:

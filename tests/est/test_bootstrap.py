@@ -17,6 +17,7 @@ from device_sdk.errors import (
     RedirectRefusedError,
     ServerNotTrustedError,
 )
+from device_sdk.model.compatibility import Compatibility
 from device_sdk.model.trust import Pin
 from device_sdk.wire.fingerprint import parse_pin
 from tests.est.answers import bag
@@ -59,6 +60,15 @@ def test_est_73_est_77_a_new_connection_and_nothing_but_cacerts(ca, serve):
     assert server.lines == ["GET /.well-known/est/x/cacerts"] * 2
     assert [seen.connection for seen in server.seen] == [1, 2]
     assert not any(seen.client_certificate or seen.header("Authorization") for seen in server.seen)
+
+
+def test_est_70_the_highest_version_of_tls_holds_for_the_first_connection_too(ca, serve, caplog):
+    """Where TLS 1.3 does not work, it does not work before the server is trusted either."""
+    server = serve(cacerts=bag(ca.certificate))
+    with caplog.at_level("DEBUG", "device_sdk"):
+        bootstrap(server.url, [pin_of(ca.certificate)], compatibility=Compatibility(max_tls_version="1.2"))
+    assert caplog.text.count("TLSv1.2") == 2
+    assert "TLSv1.3" not in caplog.text
 
 
 def test_est_78_mismatch_sends_nothing_else(ca, serve):

@@ -123,9 +123,10 @@ def test_est_31_no_http_credentials_for_the_other_server(ca, serve):
     )
     with (
         EstClient(server.url, trusting(ca), credentials=USER, redirects=Asked()) as client,
-        pytest.raises(AuthenticationRequiredError),
+        pytest.raises(AuthenticationRequiredError, match="not for one it redirects to") as caught,
     ):
         client.enroll(new_key(), SPEC)
+    assert "client certificate" in (caught.value.hint or "")
     assert server.seen[-1].header("Authorization")
     assert [seen.header("Authorization") for seen in other.seen] == [None]
 

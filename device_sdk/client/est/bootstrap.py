@@ -135,7 +135,8 @@ def bootstrap_client(  # noqa: PLR0913  # every argument but the first two has a
     endpoint = parse_est_url(url, label, compatibility.dialect)
 
     def connect(origin: str, *, show_identity: bool) -> Transport:
-        return open_provisional_transport(origin, timeouts=timeouts or Timeouts(), proxy=proxy)
+        highest = compatibility.highest_tls_version
+        return open_provisional_transport(origin, timeouts=timeouts or Timeouts(), proxy=proxy, max_tls_version=highest)
 
     exchanges = Exchanges(Connections(endpoint.origin, connect), clock, policy=retry, follow=False)
     try:

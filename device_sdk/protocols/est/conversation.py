@@ -49,6 +49,7 @@ class Conversation:
         self._first, self._moved = origin + request.target, False
         self._visited = {self._first}
         self._answered = False
+        self._withheld = False
         self._retried_stale = False
         self._authorized = self._login is not None and self._login.knows(request.target)
         self._request = self._next()
@@ -116,6 +117,9 @@ class Conversation:
         if self._login is None and response.connection.client_authenticated:
             why = "the server wants a password as well as the certificate"
             hint = "give a user name and a password file (--user and --password-file)"
+        elif self._withheld:
+            why = "the server asks for a password, which is for the server that was named and not for one it redirects to"
+            hint = "show a client certificate, or name this server in the URL if its password is meant"
         elif self._login is None:
             why = "the server asks for authentication and there are no credentials"
             hint = "give a user name and a password file, or a client certificate and its key"
@@ -137,7 +141,7 @@ class Conversation:
         request = self._plain
         if self._redirects_left == 0:
             raise redirect_refused(
-                request, response, f"more than {MAX_REDIRECTS}, or on a connection that follows none"
+                request, response, f"more than {MAX_REDIRECTS}, or before the server is authenticated"
             )
         self._redirects_left -= 1
         there = redirect_target(request, response)
@@ -154,5 +158,6 @@ class Conversation:
             hint = f"allow that origin if you mean it: --allow-redirect {there.origin}"
             raise redirect_refused(request, response, f"it leads to {there.origin}", hint=hint)
         # the plain request has no credentials, and there is nobody who could add some any more
+        self._withheld = self._withheld or self._login is not None
         self._origin, self._login = there.origin, None
         return request

@@ -19,13 +19,17 @@ from device_sdk.transports.https.timed import Deadline, TimedTlsSocket
 from device_sdk.transports.https.tls import harden
 
 
-def unverified_context() -> ssl.SSLContext:
-    """A context that looks at no certificate and shows none; for bootstrap and for looking at dates."""
+def unverified_context(max_tls_version: str | None = None) -> ssl.SSLContext:
+    """A context that looks at no certificate and shows none; for bootstrap and for looking at dates.
+
+    Raises:
+        ConfigurationError: see harden.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.sslsocket_class = TimedTlsSocket
-    harden(context, None)
+    harden(context, max_tls_version)
     return context
 
 

@@ -23,13 +23,21 @@ class ProvisionalTransport(OriginTransport):
         url: any https URL of the server; only scheme, host and port count.
         timeouts: limits of every exchange.
         proxy: an http:// proxy's URL, "" for none, None for HTTPS_PROXY and NO_PROXY of the environment.
+        max_tls_version: as for HttpsTransport.
 
     Raises:
-        ConfigurationError: see Origin.parse and choose_proxy.
+        ConfigurationError: see Origin.parse, harden and choose_proxy.
     """
 
-    def __init__(self, url: str, *, timeouts: Timeouts = Timeouts(), proxy: str | None = None) -> None:  # noqa: B008
-        super().__init__(Origin.parse(url), unverified_context(), timeouts, proxy=proxy)
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008  # frozen
+        proxy: str | None = None,
+        max_tls_version: str | None = None,
+    ) -> None:
+        super().__init__(Origin.parse(url), unverified_context(max_tls_version), timeouts, proxy=proxy)
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Carry a request for /cacerts.
