@@ -10,7 +10,8 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,61 @@ def test_every_form_cut_anywhere(
         message = base64.b64encode(message) + b"\r\n\0"
     for size in (1, 2, 7, 1000, len(message)):
         assert streamed(message, recipient.key, size=size) == PLAINTEXT
+
+
+def pem(body: bytes, before: bytes = b"", after: bytes = b"") -> bytes:
+    return before + b"-----BEGIN CMS-----\n" + body + b"-----END CMS-----" + after
+
+
+PADDED: dict[str, tuple[Callable[[bytes], bytes], bool]] = {
+    "NUL after DER": (lambda der: der + b"\0\0", True),
+    "white space after DER": (lambda der: der + b"\r\n \0\n", True),
+    "an element after DER": (lambda der: der + b"\x05\x00", False),
+    "NUL in base64": (lambda der: base64.encodebytes(der + b"\0"), False),
+    "NULs in base64": (lambda der: base64.encodebytes(der + bytes(5)), False),
+    "white space in base64": (lambda der: base64.encodebytes(der + b"\n"), False),
+    "NUL after base64": (lambda der: base64.encodebytes(der) + b"\0 \0\n", True),
+    "NUL within base64": (lambda der: base64.encodebytes(der).replace(b"\n", b"\0", 1), False),
+    "PEM": (lambda der: pem(base64.encodebytes(der)), True),
+    "NUL in PEM": (lambda der: pem(base64.encodebytes(der + b"\0")), False),
+    "NUL before the end of PEM": (lambda der: pem(base64.encodebytes(der) + b"\0"), False),
+    "text around PEM": (lambda der: pem(base64.encodebytes(der), b"From: me\n", b"\nfor you\0"), True),
+    "S/MIME with DER": (lambda der: b"MIME-Version: 1.0\r\n\r\n" + der + b"\0", True),
+    "S/MIME with base64": (lambda der: b"MIME-Version: 1.0\n\n" + base64.encodebytes(der), True),
+    "S/MIME with NUL in base64": (lambda der: b"MIME-Version: 1.0\n\n" + base64.encodebytes(der + b"\0"), False),
+    "S/MIME after a form feed": (lambda der: b"\fMIME-Version: 1.0\n\n" + base64.encodebytes(der), False),
+    "space before DER": (lambda der: b" " + der, False),
+}
+
+
+@pytest.mark.parametrize(("wrap", "opens"), PADDED.values(), ids=PADDED)
+@pytest.mark.parametrize("options", [(), ("-stream",)], ids=["definite", "indefinite"])
+def test_both_readers_take_the_same(
+    recipients: dict[str, Recipient], options: tuple[str, ...], wrap: Callable[[bytes], bytes], opens: bool
+) -> None:
+    """What surrounds a message: NUL bytes and white space may follow it as it came, and are no part of what was encoded."""
+    recipient = recipients["ec-p256"]
+    message = wrap(encrypt(PLAINTEXT, recipient.certificate, cipher="aes-256-cbc", options=options))
+    whole: bytes | None = None
+    with suppress(EnvelopeError):
+        whole = open_envelope(message, recipient.key)
+    assert whole == (PLAINTEXT if opens else None)
+    for size in (1, 3, 64, 1000, len(message)):
+        assert streamed(message, recipient.key, size=size) == whole
+
+
+@pytest.mark.parametrize("options", [(), ("-stream",)], ids=["definite", "indefinite"])
+def test_both_readers_look_at_the_same(recipients: dict[str, Recipient], options: tuple[str, ...]) -> None:
+    """A broken name of the recipient is passed over where all lengths are definite, and refused where they are not."""
+    recipient = recipients["rsa-2048"]
+    good = encrypt(PLAINTEXT, recipient.certificate, cipher="aes-256-cbc", options=options)
+    at = good.index(b"\x06\x03\x55\x04\x03") + 6  # the length of the common name
+    message = good[:at] + b"\x78" + good[at + 1 :]
+    whole: bytes | None = None
+    with suppress(EnvelopeError):
+        whole = open_envelope(message, recipient.key)
+    assert whole == (None if options else PLAINTEXT)
+    assert streamed(message, recipient.key) == whole
 
 
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 65535, 65536, 65537, 200_000])

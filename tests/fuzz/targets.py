@@ -51,7 +51,7 @@ def envelope(data: bytes) -> None:
 
 
 def stream(data: bytes) -> None:
-    """The same in pieces; the first byte says how large. What opens both ways is the same."""
+    """The same in pieces; the first byte says how large. What opens so opens in one to the same."""
     size, message = 1 + (data[0] if data else 0), data[1:]
     whole: bytes | None = None
     with suppress(EnvelopeError):
@@ -59,7 +59,7 @@ def stream(data: bytes) -> None:
     pieces = (message[at : at + size] for at in range(0, len(message), size))
     with suppress(EnvelopeError):
         found = b"".join(open_stream(pieces, keys()[1], io.BytesIO(), limit_bytes=LIMIT))
-        if whole is not None and found != whole:
+        if found != whole:
             raise AssertionError("two readers, two plaintexts")
 
 

@@ -6,6 +6,7 @@ import re
 
 from device_sdk.wire.transfer import LABELS_CMS, decode_body
 
+_WHITE = b" \t\r\n"
 _HEADER_LINE = re.compile(rb"[A-Za-z][A-Za-z0-9-]{0,63}:[ \t]")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
@@ -23,6 +24,6 @@ def remove_armor(message: bytes, limit_bytes: int) -> bytes:
         WireError: none of these, or larger than the limit.
     """
     text = message
-    if _HEADER_LINE.match(message.lstrip()):
-        text = _BLANK_LINE.split(message.lstrip(), maxsplit=1)[-1]
+    if _HEADER_LINE.match(message.lstrip(_WHITE)):
+        text = _BLANK_LINE.split(message.lstrip(_WHITE), maxsplit=1)[-1]
     return decode_body(text, labels=LABELS_CMS, limit=limit_bytes)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 
 from device_sdk.errors import WireError
 from device_sdk.wire.transfer import LABELS_CMS
@@ -18,32 +20,44 @@ _BEGIN = re.compile(rb"^[ \t]*-----BEGIN ([A-Z0-9 #]{1,64})-----[ \t]*\r?\n", re
 _DASHES = b"-----"
 
 
-def remove_armor_stream(chunks: Iterable[bytes], limit_bytes: int) -> Iterator[bytes]:
-    """The BER element of a message, piece by piece.
+@dataclass(frozen=True)
+class Unarmored:
+    """A message without what it was wrapped in.
+
+    Attributes:
+        pieces: its BER, to be read to the end. WireError as the iteration reaches it: other characters, wrong padding, no end
+            line, several messages, larger than the limit.
+        padding: what may follow the element: white space and NUL bytes after bare BER, nothing inside base64.
+    """
+
+    pieces: Iterator[bytes]
+    padding: bytes
+
+
+def remove_armor_stream(chunks: Iterable[bytes], limit_bytes: int) -> Unarmored:
+    """The BER element of a message, piece by piece; no other than `remove_armor` takes.
 
     Args:
         chunks: the message, cut anywhere: PEM, base64 with any white space, S/MIME text with its headers, or BER.
         limit_bytes: the largest acceptable message, in the form it comes in.
 
     Raises:
-        WireError: as the iteration reaches it: other characters, wrong padding, another label, larger than the limit.
+        WireError: another label, a marker that does not start a line, larger than the limit.
     """
     source = _bounded(chunks, limit_bytes)
     head = _read_head(source)
-    if head[:1] == bytes((_SEQUENCE,)):
-        yield head
-        yield from source
-        return
     text = head.lstrip(_WHITE)
-    if _HEADER_LINE.match(text):
-        text = _BLANK_LINE.split(text, maxsplit=1)[-1]
+    text = _BLANK_LINE.split(text, maxsplit=1)[-1] if _HEADER_LINE.match(text) else head
+    # base64 that begins with this character would not be a SEQUENCE
+    if text[:1] == bytes((_SEQUENCE,)):
+        return Unarmored(chain((text,), source), _WHITE + b"\0")
     begin = _BEGIN.search(text) if b"-----BEGIN " in text else None
     if b"-----BEGIN " in text and begin is None:
         raise WireError("a PEM marker that does not start a line", what="PEM")
     label = begin[1] if begin else None
     if label is not None and label.decode("ascii") not in LABELS_CMS:
         raise WireError(f"a PEM block is labelled {label.decode('ascii')}", what="PEM")
-    yield from _decoded(text[begin.end() :] if begin else text, source, label)
+    return Unarmored(_decoded(text[begin.end() :] if begin else text, source, label), b"")
 
 
 def _bounded(chunks: Iterable[bytes], limit_bytes: int) -> Iterator[bytes]:
@@ -67,7 +81,7 @@ def _read_head(source: Iterator[bytes]) -> bytes:
 
 
 def _decoded(text: bytes, source: Iterator[bytes], label: bytes | None) -> Iterator[bytes]:
-    decoder = _Base64()
+    decoder = _Base64(b"\0" if label is None else b"")
     for chunk in _until_end(text, source, label):
         piece = decoder.feed(chunk)
         if piece:
@@ -107,16 +121,21 @@ def _refuse_second(rest: bytes, source: Iterator[bytes]) -> None:
 
 
 class _Base64:
-    """Strict base64 but for white space, in pieces; NUL bytes at the end are no part of it."""
+    """Strict base64 but for white space, in pieces.
 
-    def __init__(self) -> None:
+    Args:
+        padding: bytes that are no part of it at its end.
+    """
+
+    def __init__(self, padding: bytes) -> None:
+        self._padding = padding
         self._pending = b""
         self._ended = False
 
     def feed(self, text: bytes) -> bytes:
         """What can be decoded by now."""
         packed = text.translate(None, _WHITE)
-        stripped = packed.rstrip(b"\0")
+        stripped = packed.rstrip(self._padding) if self._padding else packed
         if self._ended and stripped:
             raise WireError("base64 that goes on after its end", what="base64")
         self._ended = self._ended or len(stripped) != len(packed)

@@ -22,12 +22,17 @@ class Source:
 
     Args:
         chunks: what comes.
+
+    Attributes:
+        at: how many bytes have been taken.
+        plain: whether every element that was entered so far had a definite length, and every string one piece.
     """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._buffer = memoryview(b"")
         self.at = 0
+        self.plain = True
 
     def peek(self, count: int) -> bytes:
         """The next bytes without taking them; fewer at the end."""
@@ -145,6 +150,7 @@ class Scope:
             return length
         if found != tag | CONSTRUCTED:
             raise ValueError("another element than there should be")
+        self._source.plain = False
         return self._pieces(self._inside(length), write)
 
     def _pieces(self, outermost: Scope, write: Callable[[bytes], object]) -> int:
@@ -171,6 +177,7 @@ class Scope:
         return total
 
     def _inside(self, length: int | None) -> Scope:
+        self._source.plain &= length is not None
         return Scope(self._source, None if length is None else self._source.at + length, self._limit)
 
     def _header(self) -> tuple[int, bytes, int | None]:

@@ -91,7 +91,12 @@ def candidates_of(keys: Keys) -> tuple[OpeningKey, ...]:
 
 
 def read_envelope(
-    encoded: bytes, content_types: Collection[str], policy: DecryptionPolicy, *, elsewhere: int | None = None
+    encoded: bytes,
+    content_types: Collection[str],
+    policy: DecryptionPolicy,
+    *,
+    elsewhere: int | None = None,
+    plain: bool = True,
 ) -> Envelope | None:
     """Read a ContentInfo in BER.
 
@@ -100,12 +105,14 @@ def read_envelope(
         content_types: what may be inside, dotted.
         policy: the algorithms that are accepted.
         elsewhere: length of a ciphertext that is kept elsewhere; the one in the message is empty then.
+        plain: False if it had indefinite lengths or strings in pieces that somebody has replaced: all of it is looked at.
 
     Returns:
         The message; None if it cannot be read, or uses what is not accepted.
     """
     try:
-        return _parse(PlainReader(encoded), content_types, policy, elsewhere)
+        if plain:
+            return _parse(PlainReader(encoded), content_types, policy, elsewhere)
     except UNREADABLE:
         pass  # indefinite lengths and strings in pieces are worth a second look
     try:

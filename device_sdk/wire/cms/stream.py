@@ -24,7 +24,6 @@ from device_sdk.wire.cms.recipients import OpeningKey
 _EXPLICIT_0 = 0xA0
 _CONTENT = 0x80
 _MAX_PARTS = 8
-_TRAILING = b" \t\r\n\0"
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,10 @@ def open_stream(
     content_types: Collection[str] = (oids.DATA,),
     policy: DecryptionPolicy = EVERYTHING,
 ) -> Iterator[bytes]:
-    """Decrypt a message that comes in pieces, with bounded memory; what opens is what `open_envelope` opens.
+    """Decrypt a message that comes in pieces, with bounded memory; what opens, `open_envelope` opens to the same.
 
-    AES-CCM is refused: it has to know the length of the content before it begins.
+    Refused is beside what that refuses: AES-CCM, which has to know the length of the content before it begins; more than
+    64 KiB before the message itself (S/MIME headers, text before PEM); such text if it begins with "0".
 
     Args:
         chunks: the message, cut anywhere; read to its end before any key is used.
@@ -100,14 +100,16 @@ def _read(
     chunks: Iterable[bytes], spool: Spool, limit_bytes: int, content_types: Collection[str], policy: DecryptionPolicy
 ) -> _Spooled | None:
     try:
-        frame, length = _split(Source(remove_armor_stream(chunks, limit_bytes)), spool)
+        message = remove_armor_stream(chunks, limit_bytes)
+        source = Source(message.pieces)
+        frame, length = _split(source, message.padding, spool)
     except UNREADABLE:
         return None
-    envelope = read_envelope(frame, content_types, policy, elsewhere=length)
+    envelope = read_envelope(frame, content_types, policy, elsewhere=length, plain=source.plain)
     return _Spooled(envelope, length) if envelope and envelope.content.cipher.mode != "ccm" else None
 
 
-def _split(source: Source, spool: Spool) -> tuple[bytes, int]:
+def _split(source: Source, padding: bytes, spool: Spool) -> tuple[bytes, int]:
     """The message with an empty ciphertext, and the length of the one that was spooled."""
     outer = Scope(source)
     info = outer.enter(SEQUENCE)
@@ -122,7 +124,7 @@ def _split(source: Source, spool: Spool) -> tuple[bytes, int]:
     after = _parts(data)
     for scope in (data, explicit, info):
         scope.leave()
-    if any(rest.strip(_TRAILING) for rest in source.rest()):
+    if any(rest.strip(padding) if padding else rest for rest in source.rest()):
         raise ValueError("something behind the message")
     content = encode_element(SEQUENCE, b"".join(described) + encode_element(_CONTENT, b""))
     body = encode_element(SEQUENCE, b"".join((*before, content, *after)))
