@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from device_sdk.errors import KeyStoreBusyError, KeyStoreError
+from device_sdk.model.forks import LockFile
 
 _HINT = "set DEVICE_SDK_RUNTIME_DIR to a directory of this user's own, mode 0700"
 _PAUSE_S = 0.01
@@ -73,15 +74,12 @@ def exclusively(what: str, timeout_s: float) -> Iterator[None]:
         KeyStoreError: the lock file cannot be made.
     """
     descriptor = open_lock_file(hashlib.sha256(what.encode()).hexdigest()[:32] + ".lock")
+    file = LockFile(descriptor)
     try:
         _lock(descriptor, what, timeout_s)
-        try:
-            yield
-        finally:
-            # Closing is not enough if another thread forked meanwhile: the child has the descriptor too.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        yield
     finally:
-        os.close(descriptor)
+        file.close()
 
 
 def _lock(descriptor: int, what: str, timeout_s: float) -> None:

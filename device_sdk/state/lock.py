@@ -6,11 +6,13 @@ import fcntl
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from device_sdk.errors import StateBusyError
+from device_sdk.model.forks import LockFile
 from device_sdk.state.files import writing
 
 _POLL_S = 0.05
@@ -19,7 +21,8 @@ _POLL_S = 0.05
 class DirectoryLock:
     """An exclusive flock on one file, entered again freely by the thread that holds it.
 
-    The kernel lets go of it when its holder dies, so there is no stale lock to clean up.
+    The kernel lets go of it when its holder dies, so there is no stale lock to clean up. A fork meanwhile gives the child no
+    part of it.
 
     Args:
         path: the lock file; made if it is not there, never removed.
@@ -29,6 +32,7 @@ class DirectoryLock:
         self._path = path
         self._thread_lock = threading.RLock()
         self._depth = 0
+        _locks.add(self)
 
     @contextmanager
     def hold(self, wait_s: float) -> Iterator[bool]:
@@ -42,7 +46,8 @@ class DirectoryLock:
             StateNotWritableError: the lock file cannot be made.
         """
         deadline = time.monotonic() + wait_s
-        if not self._thread_lock.acquire(timeout=max(wait_s, 0.0)):
+        thread_lock = self._thread_lock  # a child that is forked in here has another one
+        if not thread_lock.acquire(timeout=max(wait_s, 0.0)):
             raise self._busy(os.getpid())
         try:
             if self._depth:
@@ -51,14 +56,19 @@ class DirectoryLock:
                 return
             with writing(self._path):
                 descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            file = LockFile(descriptor)
             try:
                 self._take(descriptor, deadline)
                 with self._deeper():
                     yield True
             finally:
-                os.close(descriptor)
+                file.close()
         finally:
-            self._thread_lock.release()
+            thread_lock.release()
+
+    def forget(self) -> None:
+        """In a forked child: whatever is held is the parent's."""
+        self._thread_lock, self._depth = threading.RLock(), 0
 
     @contextmanager
     def _deeper(self) -> Iterator[None]:
@@ -66,7 +76,7 @@ class DirectoryLock:
         try:
             yield
         finally:
-            self._depth -= 1
+            self._depth = max(self._depth - 1, 0)
 
     def _take(self, descriptor: int, deadline: float) -> None:
         while True:
@@ -96,3 +106,14 @@ class DirectoryLock:
             hint="wait until it is done and run the same command again",
             path=str(self._path.parent),
         )
+
+
+_locks: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
+
+
+def _after_in_child() -> None:
+    for lock in _locks:
+        lock.forget()
+
+
+os.register_at_fork(after_in_child=_after_in_child)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from device_sdk_simulators.server import ReferenceServer
 from device_sdk.client.est import Credentials, EstClient
 from device_sdk.errors import (
     AuthenticationRequiredError,
+    DeviceSdkError,
     EnrolmentPendingError,
     HttpStatusError,
     ServerNotAuthorizedError,
@@ -176,3 +178,29 @@ def test_the_password_is_in_no_log_line(server, connect, caplog):
     assert caplog.records
     assert server.password not in caplog.text
     assert "response=" not in caplog.text
+
+
+@pytest.mark.slow
+def test_threads_that_share_a_client_do_not_mix_up_their_nonces(server, connect):
+    """Challenge, answer, proof and next nonce are one conversation each (RFC 7616 section 3.5)."""
+    server.policy.require_binding = True
+    together, errors = threading.Barrier(4), []
+
+    def enrol(client: EstClient) -> None:
+        try:
+            for _ in range(4):
+                together.wait(60)
+                key = new_key()
+                assert client.enroll(key, SPEC).certificate.public_key() == key.public_key()
+        except (DeviceSdkError, AssertionError, threading.BrokenBarrierError) as error:
+            together.abort()
+            errors.append(error)
+
+    with connect() as client:
+        threads = [threading.Thread(target=enrol, args=(client,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+    assert [status for status, _ in posts(server)].count(200) == 16

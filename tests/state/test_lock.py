@@ -105,3 +105,120 @@ for number in range(10):
     assert [process.wait(60) for process in processes] == [0, 0, 0]
     assert len(directory.cale_registrations()) == 30
     assert directory.check() == ()
+
+
+FORKING = """
+import os, signal, sys, threading, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: "fork() may lead to deadlocks", which is what is tested
+from device_sdk.errors import StateBusyError
+from device_sdk.state import StateDirectory
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+directory, held, done = StateDirectory(sys.argv[1]), threading.Event(), threading.Event()
+
+def change() -> None:
+    with directory.exclusive():
+        held.set()
+        done.wait()
+
+thread = threading.Thread(target=change, daemon=True)
+thread.start()
+held.wait()
+pid = os.fork()
+if not pid:
+    signal.alarm(60)
+"""
+
+
+def forking(directory: StateDirectory, script: str) -> str:
+    command = [sys.executable, "-c", FORKING + script, str(directory.path)]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return result.stdout + result.stderr
+
+
+@pytest.mark.slow
+def test_a_child_forked_meanwhile_keeps_nothing_of_the_lock(directory: StateDirectory) -> None:
+    """The parent is done; the child lives on and never knew of the lock."""
+    said = forking(
+        directory,
+        """
+    signal.pause()
+done.set()
+thread.join()
+try:
+    with StateDirectory(sys.argv[1]).exclusive():
+        print("free")
+finally:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+""",
+    )
+    assert said == "free\n"
+
+
+@pytest.mark.slow
+def test_nor_does_it_where_the_parent_dies(directory: StateDirectory) -> None:
+    """Nobody is left to unlock it; the child closed its copy of the descriptor."""
+    said = forking(
+        directory,
+        """
+    parent = os.getppid()
+    os.kill(parent, signal.SIGKILL)
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    with StateDirectory(sys.argv[1]).exclusive():
+        print("free", flush=True)
+    os._exit(0)
+signal.pause()
+""",
+    )
+    assert said == "free\n"
+
+
+@pytest.mark.slow
+def test_the_child_waits_for_the_parent_like_any_process_and_no_longer(directory: StateDirectory) -> None:
+    """Its own object, whose thread lock somebody held who is not in the child."""
+    said = forking(
+        directory,
+        """
+    try:
+        with directory.exclusive():
+            print("not busy", flush=True)
+    except StateBusyError as error:
+        print(f"process {os.getppid()} " in str(error), flush=True)
+    os.kill(os.getppid(), signal.SIGUSR1)
+    with directory.exclusive(wait_s=30):
+        print("mine", flush=True)
+    os._exit(0)
+signal.sigwait([signal.SIGUSR1])
+done.set()
+os.waitpid(pid, 0)
+""",
+    )
+    assert said == "True\nmine\n"
+
+
+@pytest.mark.slow
+def test_a_child_forked_by_the_holder_itself_leaves_the_lock_to_it(directory: StateDirectory) -> None:
+    said = forking(
+        directory,
+        """
+    os._exit(0)
+os.waitpid(pid, 0)
+done.set()
+thread.join()
+with directory.exclusive():
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        try:
+            with StateDirectory(sys.argv[1]).exclusive():
+                print("not busy")
+        except StateBusyError:
+            print("still mine")
+if not pid:
+    os._exit(0)
+with StateDirectory(sys.argv[1]).exclusive():
+    print("free")
+""",
+    )
+    assert said == "still mine\nfree\n"

@@ -229,6 +229,88 @@ def test_transport_after_a_fork(serve, ca, tmp_path):
     assert sorted(len(seen.requests) for seen in server.connections) == [1, 2]
 
 
+@pytest.mark.slow
+def test_a_fork_while_another_thread_sends(serve, ca, tmp_path):
+    """The child's transport is free, and does not touch the connection its parent is in the middle of."""
+    server = serve()
+    anchor = tmp_path / "ca.pem"
+    anchor.write_bytes(ca.pem())
+    result = run(f"""
+        import os, pathlib, signal, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 about forks beside threads: the case at hand
+        from cryptography import x509
+        from device_sdk.model.http import HttpRequest
+        from device_sdk.model.trust import ServerTrust
+        from device_sdk.transports.factory import open_transport
+        anchor = x509.load_pem_x509_certificate(pathlib.Path({str(anchor)!r}).read_bytes())
+        transport = open_transport({server.url!r}, ServerTrust((anchor,)))
+        sending, forked, answers = threading.Event(), threading.Event(), []
+        def body(facts):
+            sending.set()
+            forked.wait()
+            return b"body"
+        thread = threading.Thread(target=lambda: answers.append(transport.send(HttpRequest("POST", "/x", body=body))))
+        thread.start()
+        sending.wait()
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(60)
+            assert transport.send(HttpRequest("GET", "/x")).body == b"hello"
+            transport.close()
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        forked.set()
+        thread.join()
+        assert transport.send(HttpRequest("GET", "/x")).body == b"hello"
+        print(answers[0].body.decode())
+    """)
+    assert result.stdout == "0\nhello\n", result.stderr
+    assert sorted(len(seen.requests) for seen in server.connections) == [1, 2]
+
+
+@pytest.mark.slow
+def test_a_fork_while_another_thread_holds_a_lock():
+    """Every lock of the SDK that lives as long as its object: free in the child, and whose it was in the parent."""
+    result = run("""
+        import os, signal, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from device_sdk.model.forks import ForkLock
+        from device_sdk.transports.openssl_provider import context as provider
+        from device_sdk.transports.https.sessions import Sessions
+        made = context()
+        locks = [ForkLock(), provider._installation._lock, Sessions()._lock]
+        held, done = threading.Event(), threading.Event()
+        def hold():
+            with locks[0], locks[1], locks[2]:
+                held.set()
+                done.wait()
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait()
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(60)
+            for lock in locks:
+                with lock:
+                    pass
+            context()
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        done.set()
+        thread.join()
+        with locks[0]:
+            pid = os.fork()
+            if pid:
+                print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        if not pid:
+            with locks[0]:
+                os._exit(0)
+        with locks[0]:
+            print("end")
+    """)
+    assert result.stdout == "0\n0\nend\n", result.stderr
+
+
 def test_clock_of_1970(serve, ca, tmp_path):
     """A device before its first NTP answer: ClockError, and no warning of somebody else's (run with -W error)."""
     server = serve()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,6 +9,7 @@ from device_sdk.client.cale.application import CaleApplication
 from device_sdk.client.cale.redirects import https_origin
 from device_sdk.errors import ConfigurationError
 from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.forks import ForkLock
 from device_sdk.model.keys import PrivateKey
 
 
@@ -71,7 +71,7 @@ class StateCredential:
 
     def __init__(self, application: CaleApplication) -> None:
         self._application = application
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._opened: list[tuple[str, DeviceKey]] = []
         self._origin = application.registration.origin
         self.current()

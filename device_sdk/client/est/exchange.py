@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from device_sdk.errors import (
     VerificationError,
 )
 from device_sdk.model.credentials import Credentials
+from device_sdk.model.forks import ForkLock
 from device_sdk.model.http import HttpRequest, HttpResponse
 from device_sdk.protocols.est.backoff import OVERLOAD_STATUSES, Backoff, RetryPolicy
 from device_sdk.protocols.est.conversation import Conversation
@@ -70,6 +72,7 @@ def carry(conversation: Conversation, transport: Transport | Connections) -> Htt
 class Exchanges:
     """The requests of one EST client: authentication, redirects, and waiting.
 
+    Threads may share it; with a password their conversations take turns, and waiting for "later" is not part of one.
     Every operation sends with this; the answer it gets is final, and is read by `device_sdk.protocols.est.responses`.
 
     Args:
@@ -97,6 +100,7 @@ class Exchanges:
         self._policy = policy or RetryPolicy()
         self._keep_open = keep_open
         self._follow = follow
+        self._turn, self._owner = ForkLock(), os.getpid()
 
     def send(
         self,
@@ -169,6 +173,15 @@ class Exchanges:
 
     def _once(self, request: HttpRequest) -> HttpResponse:
         request = replace(request, operation=request.operation or request.target.rpartition("/")[2])
+        if self._login is None:
+            return self._conversation(request)
+        with self._turn:  # challenge, answer and proof are one conversation: its nonce is nobody else's meanwhile
+            if self._owner != os.getpid():
+                self._login.forget()  # the parent counts on with that nonce
+                self._owner = os.getpid()
+            return self._conversation(request)
+
+    def _conversation(self, request: HttpRequest) -> HttpResponse:
         there = self._connections
         conversation = Conversation(request, there.home, self._login, follow=self._follow, may_leave=there.may_leave)
         try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 from device_sdk.errors import ConfigurationError
+from device_sdk.model.forks import ForkLock
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class RevocationWatch:
 
     def __init__(self, policy: RevocationPolicy) -> None:
         self._policy = policy
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._in_a_row = 0
 
     @property

@@ -25,6 +25,8 @@ class Login:
     that target count on with the nonce, so that a server which gives the next nonce is spared the 401. Basic is said
     again only when it is asked for again.
 
+    One conversation at a time: whoever shares it between threads sees to that.
+
     Args:
         credentials: user name and password.
     """
@@ -48,6 +50,10 @@ class Login:
         digest = DigestChallenge.read(challenge)
         self._session = DigestSession(digest) if digest else None
         self._targets = {target}
+
+    def forget(self) -> None:
+        """Begin as if nothing had been said yet."""
+        self._session, self._targets = None, set()
 
     def knows(self, target: str) -> bool:
         """Whether a request to this target is answered before it is asked."""

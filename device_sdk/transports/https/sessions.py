@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import ssl
-import threading
 
 from cryptography import x509
 
 from device_sdk.errors import ServerNotAuthorizedError, ServerNotTrustedError
+from device_sdk.model.forks import ForkLock
 
 _LIMIT = 32
 
@@ -18,7 +18,7 @@ class Sessions:
     """Sessions of one TLS context by host and port; each is offered once (RFC 8446 appendix C.4). Thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._kept: dict[tuple[str, int], ssl.SSLSession] = {}
         self._authorized: set[tuple[str, bytes]] = set()
 

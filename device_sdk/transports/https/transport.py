@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import ssl
-import threading
 from collections.abc import Iterator
 from functools import partial
 
 from device_sdk._version import __version__
 from device_sdk.errors import DeviceSdkError, LocalProtocolError, TlsError, TransportError
+from device_sdk.model.forks import ForkLock
 from device_sdk.model.http import BodyBuilder, ConnectionFacts, HttpRequest, HttpResponse
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.model.urls import without_query
@@ -33,6 +33,7 @@ from device_sdk.transports.https.tls import client_ssl_context, insist_on_close_
 _TARGET = re.compile(r"/[!-~]*")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_inherited: list[object] = []
 _OURS = {"host", "content-length", "transfer-encoding", "accept-encoding", "connection"}
 
 
@@ -61,7 +62,7 @@ class OriginTransport(Transport):
         self._may_have_sent = False
         self._traffic = (0, 0)
         self._owner = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     @property
     def origin(self) -> str:
@@ -218,9 +219,14 @@ class OriginTransport(Transport):
         return f"{url} (through the proxy {self._proxy})" if self._proxy else url
 
     def _leave_to_parent(self) -> None:
-        """After a fork the connection is the parent's: not a byte, not even a close_notify, may be sent over it."""
+        """After a fork the connection is the parent's: not a byte, not even a close_notify, may be sent over it.
+
+        It is not freed either, as another thread may have been in the middle of using it.
+        """
         if self._connection is not None:
-            self._connection.close()
+            if self._connection.sock is not None:
+                os.close(self._connection.sock.detach())
+            _inherited.append(self._connection)
         self._connection, self._owner = None, os.getpid()
 
     def _drop(self) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ssl
-import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from device_sdk.errors import ConfigurationError, DeviceSdkError, TlsError, TlsKeyUnavailableError
+from device_sdk.model.forks import ForkLock
 from device_sdk.model.keys import PrivateKey
 from device_sdk.transports.openssl_provider import failures, signed
 from device_sdk.transports.openssl_provider.files import as_path
@@ -20,7 +20,7 @@ class _Installation:
     """Whether the provider is in libcrypto; tried once, the answer is kept."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._done = False
         self._error: TlsKeyUnavailableError | None = None
 
