@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from device_sdk.errors import ConfigurationError
+from device_sdk.keystores.atomic import PRIVATE, link, name_unnamed, open_unnamed, sweep, sync_directory, temporary_name
 
 _RESERVED_BYTES = 64 * 1024
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -33,38 +33,40 @@ def read_file(path: str, *, limit_bytes: int = 16 * 1024 * 1024) -> bytes:
     return content
 
 
-def write_file(path: str, content: bytes, *, mode: int = 0o644) -> None:
+def write_file(path: str, content: bytes, *, mode: int = 0o644, replace: bool = True) -> None:
     """Write a whole file or nothing; see OutputFile.
 
     Raises:
         ConfigurationError: the place cannot be written; an existing file there is unchanged.
     """
-    with OutputFile(path, mode=mode) as file:
+    with OutputFile(path, mode=mode, replace=replace) as file:
         file.write(content)
 
 
 class OutputFile:
-    """A file that is replaced in one step: temporary file beside it, fsync, rename. A context manager.
+    """A file that is made or replaced in one step: a file without a name, fsync, link, rename. A context manager.
 
-    The temporary file is made at once and given some room on the disk, so that a place that cannot be written shows
+    Where files without names are not to be had, it has a temporary one beside the target; the next run removes what a
+    killed one left. The file is made at once and given some room on the disk, so that a place that cannot be written shows
     before anything has been asked of a server. A symbolic link of ours stays one, a device is written as it is, a pipe only
     if it is ours and somebody reads it; links and pipes that another user put there are refused.
 
     Args:
         path: where the content goes; None makes an object that writes nothing.
         mode: permissions, less the umask.
+        replace: whether an existing file is replaced; if not, one that somebody makes meanwhile stays.
 
     Raises:
-        ConfigurationError: on construction or `write`; an existing file there is unchanged.
+        ConfigurationError: on construction or `write`, from FileExistsError where a name is taken that must not be; an existing file there is unchanged.
 
     Attributes:
         is_regular: it is a file, not a device or a pipe, nor nothing.
     """
 
-    def __init__(self, path: str | None, *, mode: int = 0o644) -> None:
+    def __init__(self, path: str | None, *, mode: int = 0o644, replace: bool = True) -> None:
         self.path = path
-        self._mode = mode
-        self._temporary: str | None = None
+        self._mode, self._replace = mode, replace
+        self._temporary: Path | None = None
         self._descriptor: int | None = None
         self.is_regular = False
         if path is None:
@@ -82,7 +84,13 @@ class OutputFile:
 
     def _reserve(self) -> None:
         target = Path(self._target)
-        self._descriptor, self._temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with suppress(OSError):  # a directory that may be written need not be one that may be read
+            sweep(target)
+        self._descriptor = open_unnamed(target.parent) if Path("/proc/self/fd").is_dir() else None
+        if self._descriptor is None:
+            temporary = temporary_name(target)
+            self._descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
+            self._temporary = temporary
         try:
             os.posix_fallocate(self._descriptor, 0, _RESERVED_BYTES)
         except OSError as error:
@@ -101,24 +109,30 @@ class OutputFile:
             view = memoryview(content)
             while view:
                 view = view[os.write(self._descriptor, view) :]
-            if self._temporary is not None:
-                self._commit(self._descriptor, self._temporary)
+            if self.is_regular:
+                self._commit(self._descriptor, Path(self._target))
         except OSError as error:
             raise self._failure(error) from error
         finally:
             self._discard()
 
-    def _commit(self, descriptor: int, temporary: str) -> None:
+    def _commit(self, descriptor: int, target: Path) -> None:
         os.ftruncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))
         os.fchmod(descriptor, self._mode & ~_umask())
         os.fsync(descriptor)
-        os.replace(temporary, self._target)  # noqa: PTH105  # the path of mkstemp is text
-        self._temporary = None
-        directory = os.open(Path(self._target).parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        if self._temporary is None and not self._replace:
+            name_unnamed(descriptor, target)
+        else:
+            if self._temporary is None:
+                temporary = temporary_name(target)  # only rename replaces, and it needs a name
+                name_unnamed(descriptor, temporary)
+                self._temporary = temporary
+            if self._replace:
+                self._temporary.rename(target)
+                self._temporary = None
+            else:
+                link(self._temporary, target)
+        sync_directory(target.parent)
 
     def _discard(self) -> None:
         if self._descriptor is not None:
@@ -126,7 +140,7 @@ class OutputFile:
             self._descriptor = None
         if self._temporary is not None:
             with suppress(OSError):
-                Path(self._temporary).unlink()
+                self._temporary.unlink()
             self._temporary = None
 
     def _failure(self, error: OSError) -> ConfigurationError:

@@ -52,7 +52,7 @@ class KeyOutput:
         _require_free(self._path, rescued=self._uri is not None)
         if self._uri is not None:
             self._require_room(self._uri)
-        self._file = OutputFile(self._path, mode=_MODE)
+        self._file = OutputFile(self._path, mode=_MODE, replace=False)
 
     @staticmethod
     def file_of(place: str, rescue: str | None) -> str:
@@ -111,19 +111,21 @@ class KeyOutput:
             with registry.import_key(self._uri, private_key, pin=pin_provider(self._settings)) as key:
                 return {"key_uri": key.info.uri}
         except KeyStoreError as error:
-            self._file.write(_pem(private_key) + certificates)
+            self._write_file(_pem(private_key) + certificates)
             error.hint = f"the key is in {self._path}; `device-sdk keys import` can try again, then delete that file"
             raise
 
     def _write_file(self, content: bytes) -> None:
         try:
-            _require_free(self._path, rescued=False)
+            self._file.write(content)
         except ConfigurationError as error:
+            if not isinstance(error.__cause__, FileExistsError):
+                raise
             rescue = f"{self._path}.{token_hex(4)}"
-            write_file(rescue, content, mode=_MODE)
-            error.hint = f"somebody made it while the server was asked; the key is in {rescue}"
-            raise
-        self._file.write(content)
+            write_file(rescue, content, mode=_MODE, replace=False)
+            raise ConfigurationError(
+                _taken(self._path), hint=f"somebody made it while the server was asked; the key is in {rescue}"
+            ) from error
 
     def _require_room(self, uri: str) -> None:
         """The keystore answers, its PIN is right, and the name is free."""
@@ -143,7 +145,11 @@ def _require_free(path: str, *, rescued: bool) -> None:
     """A private key replaces nothing, least of all another one; and devices, stdout among them, are no place for it."""
     if Path(path).is_symlink() or Path(path).exists():
         hint = "move it away, or name another file by --rescue" if rescued else "name a file that is not there yet"
-        raise ConfigurationError(f"{path} is there already, and a private key replaces nothing", hint=hint)
+        raise ConfigurationError(_taken(path), hint=hint)
+
+
+def _taken(path: str) -> str:
+    return f"{path} is there already, and a private key replaces nothing"
 
 
 def _pem(private_key: Secret) -> bytes:

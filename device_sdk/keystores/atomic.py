@@ -69,7 +69,7 @@ def create_file(path: Path, data: bytes, mode: int) -> None:
     try:
         if not _link_unnamed(path, data, mode):
             with _temporary(path, data, mode) as temporary:
-                _link(temporary, path)
+                link(temporary, path)
         sync_directory(path.parent)
     except FileExistsError as error:
         raise KeyExistsError(f"{path} exists already", uri=str(path)) from error
@@ -176,21 +176,42 @@ def sync_directory(path: Path) -> None:
 
 def _link_unnamed(path: Path, data: bytes, mode: int) -> bool:
     """Write a file that has no name until it is complete: a crash leaves nothing. False where that is not supported."""
-    try:
-        descriptor = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, PRIVATE)
-    except OSError as error:
-        if error.errno not in _NO_UNNAMED_FILES:
-            raise
+    descriptor = open_unnamed(path.parent)
+    if descriptor is None:
         return False
     with os.fdopen(descriptor, "wb") as file:
         _fill(file, data, mode)
         try:
-            # a directory descriptor, unused with absolute paths, makes Python call linkat(2), which can follow links
-            source = f"/proc/self/fd/{descriptor}"
-            os.link(source, path.absolute(), src_dir_fd=descriptor, follow_symlinks=True)
+            name_unnamed(descriptor, path)
         except FileNotFoundError:  # no /proc
             return False
     return True
+
+
+def open_unnamed(directory: Path) -> int | None:
+    """A file without a name in that directory, for writing; None where that is not supported.
+
+    Raises:
+        OSError: no file can be made there.
+    """
+    try:
+        return os.open(directory, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, PRIVATE)
+    except OSError as error:
+        if error.errno not in _NO_UNNAMED_FILES:
+            raise
+        return None
+
+
+def name_unnamed(descriptor: int, path: Path) -> None:
+    """Give a file without a name this one.
+
+    Raises:
+        FileExistsError: it is taken.
+        FileNotFoundError: there is no /proc.
+        OSError: it cannot be had.
+    """
+    # a directory descriptor, unused with absolute paths, makes Python call linkat(2), which can follow links
+    os.link(f"/proc/self/fd/{descriptor}", path.absolute(), src_dir_fd=descriptor, follow_symlinks=True)
 
 
 _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
@@ -199,8 +220,8 @@ _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 @contextmanager
 def _temporary(path: Path, data: bytes, mode: int) -> Iterator[Path]:
     """The data in a synced file beside `path`, which the block gives its final name; gone afterwards."""
-    _sweep(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    sweep(path)
+    temporary = temporary_name(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -218,8 +239,18 @@ def _fill(file: BinaryIO, data: bytes, mode: int) -> None:
     os.fsync(file.fileno())
 
 
-def _link(source: Path, target: Path) -> None:
-    """Give the file its name; unlike rename, a hard link refuses to replace."""
+def temporary_name(path: Path) -> Path:
+    """A name beside this one, which `sweep` knows again."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
+def link(source: Path, target: Path) -> None:
+    """Give the file its name, another one beside its old; unlike rename, a hard link refuses to replace.
+
+    Raises:
+        FileExistsError: the name is taken.
+        OSError: it cannot be had.
+    """
     try:
         os.link(source, target)
     except OSError as error:
@@ -231,8 +262,12 @@ def _link(source: Path, target: Path) -> None:
         source.rename(target)
 
 
-def _sweep(path: Path) -> None:
-    """Remove what processes that were killed in the middle of writing this very file left behind."""
+def sweep(path: Path) -> None:
+    """Remove what processes that were killed in the middle of writing this very file left behind.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
     pattern = re.compile(rf"\.{re.escape(path.name)}\.([0-9]+)\.[0-9a-f]{{8}}\.tmp")
     for entry in path.parent.iterdir():
         match = pattern.fullmatch(entry.name)

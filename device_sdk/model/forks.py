@@ -69,8 +69,10 @@ _files: weakref.WeakSet[LockFile] = weakref.WeakSet()
 
 
 def _after_in_child() -> None:
-    for one in (*_locks, *_files):
-        one._forget()
+    for lock in _locks:
+        lock._forget()
+    for file in _files:
+        file._forget()
 
 
 os.register_at_fork(after_in_child=_after_in_child)
