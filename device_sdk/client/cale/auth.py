@@ -51,8 +51,9 @@ class CaleAuth(AuthBase):
     without a name until all of it was checked; only then is plaintext handed over, by `iter_content` or `raw.read`.
 
     Requests to other https origins are left alone. A redirect to one loses the GUID, and what comes from there is not
-    decrypted; what comes from the registered origin after such a round has to be. A Location that can be read in more than one way is refused, any other made absolute. http:// is refused.
-    Trust and TLS are the session's own; for a device's anchors and hardware keys mount
+    decrypted: `response.url` says where from. What comes from the registered origin after such a round has to be encrypted.
+    A Location that can be read in more than one way is refused, any other made absolute. http:// is refused. Trust and TLS
+    are the session's own; for a device's anchors and hardware keys mount
     device_sdk.transports.https.adapter.HardwareTlsAdapter on the origin. Retries that a program configures there repeat
     what failed on the network; an answer that does not open is never asked for again. Thread-safe.
 
