@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from device_sdk.client.est.bootstrap import bootstrap
     from device_sdk.client.est.full_cmc import FullCmc, FullCmcResult, PendingRequest, SharedSecret
     from device_sdk.client.est.patience import Progress
-    from device_sdk.errors import DeviceSdkError
+    from device_sdk.errors import BehindEdgeError, DeviceSdkError, NotForUsError
     from device_sdk.keystores.registry import (
         create_key,
         delete_key,
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from device_sdk.model.keys import KeyType
     from device_sdk.model.secret import Secret
     from device_sdk.model.trust import ServerTrust, TlsIdentity
+    from device_sdk.protocols.cale.exchange import open_registration
+    from device_sdk.protocols.cale.requests import registration_request
     from device_sdk.protocols.est.server_key_request import ProtectionKey
     from device_sdk.transports.https import HardwareTlsAdapter, client_ssl_context
     from device_sdk.wire.csr import build_csr
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Asked": "device_sdk.model.csr",
+    "BehindEdgeError": "device_sdk.errors",
     "CaleAdapter": "device_sdk.client.cale",
     "CaleApplication": "device_sdk.client.cale",
     "CaleAuth": "device_sdk.client.cale",
@@ -81,6 +84,7 @@ _HOMES = {
     "HardwareTlsAdapter": "device_sdk.transports.https",
     "KeyType": "device_sdk.model.keys",
     "NewName": "device_sdk.model.csr",
+    "NotForUsError": "device_sdk.errors",
     "Pending": "device_sdk.client.est",
     "PendingRequest": "device_sdk.client.est.full_cmc",
     "Progress": "device_sdk.client.est.patience",
@@ -103,15 +107,18 @@ _HOMES = {
     "list_keys": "device_sdk.keystores.registry",
     "load_certificate": "device_sdk.keystores.registry",
     "open_key": "device_sdk.keystores.registry",
+    "open_registration": "device_sdk.protocols.cale.exchange",
     "parse_dn": "device_sdk.wire.names",
     "parse_pin": "device_sdk.wire.fingerprint",
     "parse_san": "device_sdk.wire.names",
     "probe": "device_sdk.keystores.registry",
+    "registration_request": "device_sdk.protocols.cale.requests",
     "store_certificate": "device_sdk.keystores.registry",
 }
 
 __all__ = [
     "Asked",
+    "BehindEdgeError",
     "CaleAdapter",
     "CaleApplication",
     "CaleAuth",
@@ -135,6 +142,7 @@ __all__ = [
     "HardwareTlsAdapter",
     "KeyType",
     "NewName",
+    "NotForUsError",
     "Pending",
     "PendingRequest",
     "Progress",
@@ -158,10 +166,12 @@ __all__ = [
     "list_keys",
     "load_certificate",
     "open_key",
+    "open_registration",
     "parse_dn",
     "parse_pin",
     "parse_san",
     "probe",
+    "registration_request",
     "store_certificate",
 ]
 

@@ -37,9 +37,18 @@ def main(
     # the program as it was, with one line more: session.auth
     session = requests.Session()
     session.mount(edge_url, device_sdk.HardwareTlsAdapter(trust))
-    session.auth = device_sdk.CaleAuth.from_state(state)
+    session.auth = auth = device_sdk.CaleAuth.from_state(state)
     for path in paths:
-        print(session.get(edge_url + path, timeout=30).json())
+        try:
+            response = session.get(edge_url + path, timeout=30)
+            response.raise_for_status()  # also for errors of the server behind the edge, which arrive encrypted
+            print(response.json())
+        except device_sdk.NotForUsError:
+            # revoked, unknown, or no real answer: one says little, many in a row say more; asking again says nothing
+            again = "register again" if auth.suspects_revocation else "go on"
+            print(f"{path}: nothing for us; {again}")
+        except requests.HTTPError as error:
+            print(error)
 
 
 if __name__ == "__main__":

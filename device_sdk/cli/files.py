@@ -144,7 +144,8 @@ class OutputFile:
             self._temporary = None
 
     def _failure(self, error: OSError) -> ConfigurationError:
-        return ConfigurationError(f"cannot write {self.path}: {error.strerror}")
+        hint = "make some room, or write elsewhere" if error.errno in _NO_ROOM else None
+        return ConfigurationError(f"cannot write {self.path}: {error.strerror}", hint=hint)
 
     def __enter__(self) -> Self:
         return self

@@ -25,6 +25,7 @@ DeviceSdkError
     TruncatedResponseError
     ResponseTooLargeError
     TlsError                           the handshake failed for a reason other than the server's identity
+      ClientCertificateRefusedError    the server said that it is the client certificate
     TlsKeyUnavailableError             this Python's TLS library cannot be given a hardware key
     SrpUnavailableError                this Python's TLS library has no SRP
   VerificationError                    checked and found bad
@@ -111,6 +112,7 @@ from device_sdk.errors.state import (
     StateNotWritableError,
 )
 from device_sdk.errors.transport import (
+    ClientCertificateRefusedError,
     ProxyRefusedError,
     ResponseTooLargeError,
     SrpUnavailableError,
@@ -132,6 +134,7 @@ __all__ = [
     "AuthenticationRequiredError",
     "BehindEdgeError",
     "CertificateMismatchError",
+    "ClientCertificateRefusedError",
     "ClockError",
     "CmcIdentityError",
     "CmcPendingError",

@@ -39,9 +39,10 @@ class TruncatedResponseError(TransportError):
 
 
 class ResponseTooLargeError(TransportError):
-    """The response is larger than `limit_bytes`."""
+    """The response is larger than `limit_bytes`; another attempt gives the same, so this is no matter of the network."""
 
     code = "too-large"
+    exit_code = 7
     limit_bytes: int | None = None
 
 
@@ -54,6 +55,16 @@ class TlsError(TransportError):
 
     code = "tls"
     certificate_refused: bool | None = None
+
+
+class ClientCertificateRefusedError(TlsError):
+    """The server does not accept the client certificate, or misses one: unknown CA, expired, revoked.
+
+    Only where that can be told from an alert of a stranger; see TlsError.
+    """
+
+    code = "client-certificate-refused"
+    exit_code = 7
 
 
 class TlsKeyUnavailableError(TlsError):

@@ -150,7 +150,6 @@ def test_decrypt_expects_what_it_is_told(cli: Cli, tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("decrypt", "--in", "x", "--out", "y"), "cale.key is not set"),
-        (("decrypt", "--key", "file:x", "--in", "x"), "--out"),
         (("decrypt", "--key", "file:x", "--out", "x"), "--in"),
         (("decrypt", "--key", "file:x", "--in", "/nonexistent", "--out", "x"), "No such file"),
         (("register", "--url", "https://localhost"), "no key to register"),
@@ -242,6 +241,31 @@ def test_an_error_behind_the_edge_is_not_data(lab: Lab, tmp_path: Path) -> None:
     assert keep.read_text() == "what was there"
     lab.cli.ok(*get, "--no-encrypted-errors")
     assert json.loads(keep.read_text()) == {"error": 404}
+
+
+def test_decrypted_to_standard_output(cli: Cli, tmp_path: Path) -> None:
+    key = f"file:{tmp_path}/key.pem"
+    cli.ok("keys", "create", key, "--type", "rsa-2048")
+    (tmp_path / "message").write_bytes(_message(_certificate(cli, key, tmp_path), "DER"))
+    words = ("cale", "decrypt", "--key", key, "--in", tmp_path / "message")
+    assert cli.run(*words).stdout == PLAIN
+    data = cli.ok(*words, "--json").json
+    assert (data["text"].encode(), data["size_bytes"], data["file"]) == (PLAIN, len(PLAIN), None)
+    (tmp_path / "message").write_bytes(b"noise")
+    assert cli.run(*words).stdout == b""
+
+
+def test_an_answer_that_is_larger_than_we_take(lab: Lab, tmp_path: Path) -> None:
+    """No matter of the network: coming back later gives the same."""
+    state = ("--state", lab.state, "--anchors", lab.server.ca_file)
+    words = ("--url", lab.server.cale_url, "--subject", "CN=x", "--key", lab.key("cale"))
+    registered = lab.cli.ok("cale", "register", *state, *words, *lab.login, "--json").json
+    get = ("cale", "get", *state, "/resource")
+    assert "--max-bytes N allows more" in lab.cli.fails(7, *get, "--max-bytes", 100)
+    listed = lab.cli.ok("cale", "list", "--state", lab.state, "--json").json["registrations"]["default"]
+    assert listed["registered_at"] == registered["registered_at"], "whole seconds in both"
+    line = lab.cli.fails(2, *get, "--out", "/dev/full")
+    assert line == "device-sdk: cannot write /dev/full: No space left on device (make some room, or write elsewhere)"
 
 
 def test_refused_password_leaves_no_registration(lab: Lab, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
-from tests.cli.conftest import Lab
+from tests.cli.conftest import Lab, openssl
 from tests.cli.test_secrets import _at_terminal
 
 TOKEN = "mF_9.B5f-4.1JqM~+/=="
@@ -188,6 +188,47 @@ def test_the_devices_own_key_comes_with_a_warning(lab: Lab) -> None:
     assert again["notes"] == []
     assert len(list(lab.keys.glob("*.pem"))) == 2
     assert json.loads(_read(lab)) == {"foo": "bar"}
+
+
+def test_a_certificate_of_a_ca_the_server_does_not_know(lab: Lab, words: tuple[str, ...], new: tuple[str, ...]) -> None:
+    """CALE-02: a refused proof of identity, as a wrong password is: coming back later does not help."""
+    key, certificate = lab.directory / "own.key", lab.directory / "own.pem"
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
+            "-out", certificate, "-subj", "/CN=router-7", "-days", "1")  # fmt: skip
+    key.chmod(0o600)
+    done = lab.cli(*words, *new, "--tls-cert", certificate, "--tls-key", f"file:{key}", "--json")
+    assert (done.code, done.error["code"]) == (7, "client-certificate-refused"), done
+    assert done.error["hint"] == "the server does not know the CA of the client certificate"
+
+
+def test_registered_again_where_it_is(lab: Lab, words: tuple[str, ...], new: tuple[str, ...]) -> None:
+    """The state has the origin, so --url is needed only for another one."""
+    url = words.index("--url")
+    without = words[:url] + words[url + 2 :]
+    assert "cale.url is not set" in lab.cli.fails(2, *without, *lab.login, *new)
+    lab.cli.ok(*words, *lab.login, *new)
+    again = lab.cli.ok(*without, *lab.login, "--again", "--json").json
+    assert again["origin"] == lab.server.cale_url
+    assert "has no path" in lab.cli.fails(2, *without, *lab.login, "--again", "--url", f"{lab.server.cale_url}/x")
+
+
+def test_edge_urls_that_are_none(lab: Lab, words: tuple[str, ...], new: tuple[str, ...]) -> None:
+    """CALE-07, in words of CALE."""
+    url = lab.server.cale_url
+    for wrong in (url.replace("https", "http"), "localhost:8443", url + "/x", url + "?x"):
+        line = lab.cli.fails(2, *words, *lab.login, *new, "--url", wrong)
+        assert "CALE runs over https only" in line or "an edge device is an origin" in line
+        assert "EST" not in line
+    assert list(lab.state.glob("cale/**/*.json")) == []
+
+
+def test_forgetting_says_what_stays(lab: Lab, words: tuple[str, ...], new: tuple[str, ...]) -> None:
+    lab.cli.ok(*words, *lab.login, *new)
+    (lab.keys / "cale.pem").unlink()
+    lab.key("cale")
+    done = lab.cli.ok("cale", "forget", "--state", lab.state)
+    assert (done.out, "it was left there" in done.err) == ("no key was destroyed\n", True)
+    assert (lab.keys / "cale.pem").exists()
 
 
 def test_a_damaged_neighbour_is_shown_and_can_be_replaced(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ LISTED = {
     "cale_with_requests.py",
     "cale_upstream.py",
     "cale_asyncio.py",
+    "cale_http_client.py",
 }
 
 
@@ -110,6 +112,26 @@ def test_the_one_line_story(edge: RoleProcess, upstream: str, softhsm_token: Sof
 def test_cale_with_requests_in_front_of_all_roles(cale_server: ReferenceServer, tmp_path: Path) -> None:
     said = _run(
         "cale_with_requests.py", tmp_path / "state", f"file:{tmp_path}/key.pem", cale_server.cale_url,
-        cale_server.ca_file, str(cale_server.user), cale_server.password_file, "/resource",
+        cale_server.ca_file, str(cale_server.user), cale_server.password_file, "/resource", "/nothing",
     )  # fmt: skip
-    assert said == "{'foo': 'bar'}\n"
+    answer, error = said.splitlines()
+    assert answer == "{'foo': 'bar'}"
+    assert error.startswith("404 Client Error: Not Found, behind the edge device for url: ")
+    guid = json.loads((tmp_path / "state" / "cale" / "default.json").read_text())["guid"]
+    cale_server.cale.authorization.revoke(guid)
+    said = _run(
+        "cale_with_requests.py", tmp_path / "state", f"file:{tmp_path}/key.pem", cale_server.cale_url,
+        cale_server.ca_file, str(cale_server.user), cale_server.password_file, *["/resource"] * 3,
+    )  # fmt: skip
+    assert said.splitlines() == [*["/resource: nothing for us; go on"] * 2, "/resource: nothing for us; register again"]
+
+
+@pytest.mark.slow
+def test_cale_with_an_io_of_ones_own(cale_server: ReferenceServer, tmp_path: Path) -> None:
+    """registration_request, open_registration and CaleExchange, as somebody with asyncio or a proxy uses them."""
+    said = _run(
+        "cale_http_client.py", f"file:{tmp_path}/key.pem", cale_server.cale_url, cale_server.ca_file,
+        str(cale_server.user), cale_server.password_file, "/resource", "/nothing",
+    )  # fmt: skip
+    assert said == "{'foo': 'bar'}\n/nothing: 404\n"
+    assert [entry["path"] for entry in cale_server.log()] == ["/registration", "/whoami", "/resource", "/nothing"]

@@ -14,6 +14,7 @@ from device_sdk.cli.files import OutputFile, read_file
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import describe, pem_of
 from device_sdk.cli.settings import Settings, add_settings
+from device_sdk.errors import ResponseTooLargeError
 
 if TYPE_CHECKING:
     from device_sdk.client.cale import CaleClient
@@ -55,9 +56,7 @@ def _add_details(operation: argparse.ArgumentParser, name: str) -> None:
         words = "fail unless the plaintext is JSON or text; without this one decoy in 256 opens to garbage (CALE-09)"
         operation.add_argument("--expect", choices=("json", "text"), help=words)
     if name in ("get", "whoami", "decrypt"):
-        operation.add_argument(
-            "--out", metavar="FILE", required=name == "decrypt", help="write the result here instead of stdout"
-        )
+        operation.add_argument("--out", metavar="FILE", help="write the result here instead of stdout")
 
 
 @contextmanager
@@ -76,7 +75,11 @@ def _get(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out, mode=0o600))
         client = opened.enter_context(_client(settings))
-        content = client.get(options.path, check=_check(options), limit_bytes=max_bytes(settings)).content
+        try:
+            content = client.get(options.path, check=_check(options), limit_bytes=max_bytes(settings)).content
+        except ResponseTooLargeError as error:
+            error.hint = "--max-bytes N allows more"
+            raise
         file.write(content)
     if out.as_json:
         out.data(_as_data(content) | {"file": options.out}, "")
@@ -126,5 +129,8 @@ def _decrypt(options: argparse.Namespace, settings: Settings, out: Output) -> in
         content = decrypt(message, key, check=_check(options), policy=policy(settings))
         file.write(content)
     if out.as_json:
-        out.data({"file": options.out, "size_bytes": len(content)}, "")
+        in_file = {"file": options.out, "size_bytes": len(content)}
+        out.data(in_file if options.out else _as_data(content) | in_file, "")
+    elif not options.out:
+        out.content(content)
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs
@@ -45,7 +45,7 @@ def register(options: argparse.Namespace, settings: Settings, out: Output) -> in
     key_uri = _key_uri(settings, state, again=options.again)
     with ExitStack() as opened:
         plan = CalePlan(
-            settings.require("cale.url"),
+            _url(settings, state, again=options.again),
             trust(settings, state),
             spec(settings, state),
             key_uri=key_uri,
@@ -63,6 +63,16 @@ def register(options: argparse.Namespace, settings: Settings, out: Output) -> in
     data = vars(outcome.registration) | {"application": settings.require("cale.application"), "notes": outcome.notes}
     out.data(data, f"registered as {outcome.registration.guid}")
     return 0
+
+
+def _url(settings: Settings, state: StateDirectory, *, again: bool) -> str:
+    """What --url says; to register again, where the registration is."""
+    if again and settings.text("cale.url") is None:
+        with suppress(StateCorruptError):
+            current = state.cale_registration(settings.require("cale.application"))
+            if current is not None:
+                return current.origin
+    return settings.require("cale.url")
 
 
 def _key_uri(settings: Settings, state: StateDirectory, *, again: bool) -> str | None:
@@ -176,5 +186,5 @@ def forget(_options: argparse.Namespace, settings: Settings, out: Output) -> int
     done = application(settings).forget()
     for note in done.notes:
         out.say(f"note: {note}")
-    out.data(vars(done), "\n".join(f"destroyed {uri}" for uri in done.destroyed))
+    out.data(vars(done), "\n".join(f"destroyed {uri}" for uri in done.destroyed) or "no key was destroyed")
     return 0

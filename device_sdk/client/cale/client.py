@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from device_sdk.errors import BehindEdgeError, ConfigurationError, LocalProtocolError, NotForUsError
+from device_sdk.errors import BehindEdgeError, LocalProtocolError, NotForUsError
 from device_sdk.keystores.keys import DeviceKey, EcDeviceKey, RsaDeviceKey
 from device_sdk.keystores.trial import try_key
 from device_sdk.model.credentials import Credentials
@@ -23,7 +22,6 @@ from device_sdk.model.http import MAX_RESPONSE_BYTES
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust, TlsIdentity
-from device_sdk.model.urls import has_userinfo, shown_url
 from device_sdk.protocols.cale.answers import (
     ContentCheck,
     policy_hint,
@@ -33,6 +31,7 @@ from device_sdk.protocols.cale.answers import (
     spki,
 )
 from device_sdk.protocols.cale.requests import (
+    edge_origin,
     proof_of_identity,
     registration_request,
     resource_request,
@@ -105,7 +104,7 @@ class CaleClient:
         encrypted_errors: bool = True,
         told: Collection[str] | None = None,
     ) -> None:
-        _require_origin(edge_url)
+        edge_origin(edge_url)
         self._key = key
         self._guid = guid
         proof_of_identity(credentials, bearer)
@@ -243,16 +242,3 @@ class CaleClient:
         if self._guid is None:
             raise LocalProtocolError(f"{self.origin}: no GUID", hint="register first")
         return self._guid
-
-
-def _require_origin(url: str) -> None:
-    if has_userinfo(url):
-        raise ConfigurationError(
-            f"{shown_url(url)}: the URL holds credentials", hint="give user name and password by their own options"
-        )
-    try:
-        path = urlsplit(url).path
-    except ValueError:
-        raise ConfigurationError(f"{shown_url(url)}: not a URL", hint="https://HOST or https://HOST:PORT") from None
-    if path not in ("", "/"):
-        raise ConfigurationError(f"{shown_url(url)}: an edge device is an origin; its URL has no path")

@@ -15,7 +15,7 @@ from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyNotFoundErr
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.decryption import ALGORITHMS
 from device_sdk.model.keys import KeyType
-from device_sdk.protocols.est.urls import origin_of
+from device_sdk.protocols.cale.requests import edge_origin
 from device_sdk.state import CaleJournal, CaleRegistration, Phase
 from device_sdk.wire.csr_capabilities import SMIME_CAPABILITIES
 
@@ -81,7 +81,7 @@ class Registering:
         if journal is None:
             return None
         named = plan.key_uri is None or str(absolute(plan.key_uri)) == journal.key_uri
-        fits = named and journal.origin == origin_of(plan.edge_url)
+        fits = named and journal.origin == edge_origin(plan.edge_url)
         if current is not None and _is_switched(journal, current):
             if fits:
                 return journal
@@ -118,7 +118,7 @@ class Registering:
             key_uri=key_uri,
             base_key_uri=(current.base_key_uri or current.key_uri) if current and derived else key_uri,
             created_here=current.created_here if current and same else not taken,
-            origin=origin_of(self.plan.edge_url),
+            origin=edge_origin(self.plan.edge_url),
             since=self.context.clock.now(),
             replaces_key_uri=goes.key_uri if goes else None,
             replaces_sha256=goes.key_sha256 if goes else None,
@@ -171,7 +171,7 @@ class Registering:
             guid=journal.guid or "",
             key_uri=journal.key_uri,
             origin=journal.origin,
-            registered_at=self.context.clock.now(),
+            registered_at=self.context.clock.now().replace(microsecond=0),
             created_here=journal.created_here,
             key_sha256=journal.key_sha256,
             base_key_uri=journal.base_key_uri,

@@ -18,8 +18,7 @@ from device_sdk.model.http import ConnectionFacts, HttpRequest, HttpResponse
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.urls import shown_url, without_query
 from device_sdk.protocols.cale.answers import ContentCheck, read_registration, read_resource, read_whoami
-from device_sdk.protocols.cale.requests import WHOAMI, resource_request
-from device_sdk.protocols.est.urls import origin_of
+from device_sdk.protocols.cale.requests import WHOAMI, edge_origin, resource_request
 
 _ELSEWHERE = ConnectionFacts("", "")
 """What is known of a connection that somebody else made."""
@@ -53,7 +52,7 @@ class CaleExchange:
         encrypted_errors: bool = True,
     ) -> None:
         self._key = key
-        self._origin = origin_of(origin)
+        self._origin = edge_origin(origin)
         self._guid = guid
         self._policy = policy
         self._encrypted_errors = encrypted_errors

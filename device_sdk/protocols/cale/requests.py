@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from device_sdk.errors import ConfigurationError, LocalProtocolError
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.http import MAX_RESPONSE_BYTES, HttpRequest
 from device_sdk.model.secret import Secret
-from device_sdk.model.urls import without_query
+from device_sdk.model.urls import has_userinfo, shown_url, without_query
 from device_sdk.protocols.est.challenge import basic_authorization
 from device_sdk.protocols.est.media import PKCS10
+from device_sdk.protocols.est.urls import origin_of
 from device_sdk.wire.cale import GUID_HEADER, is_guid
 from device_sdk.wire.transfer import encode_body
 
@@ -22,6 +23,30 @@ WHOAMI = "/whoami"
 # What RFC 3986 allows in path and query; "%" stands, as the caller may have encoded already.
 _TARGET_SAFE = "/?:@!$&'()*+,;=%~"
 _BEARER = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
+
+
+def edge_origin(url: str) -> str:
+    """The origin of an edge device, "https://HOST[:PORT]".
+
+    Raises:
+        ConfigurationError: not https, a path, a query, or user information in it.
+    """
+    shown = shown_url(url)
+    if has_userinfo(url):
+        raise ConfigurationError(
+            f"{shown}: the URL holds credentials", hint="give user name and password by their own options"
+        )
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigurationError(f"{shown}: not a URL", hint="https://HOST or https://HOST:PORT") from None
+    if parts.scheme != "https":
+        raise ConfigurationError(
+            f"{shown}: CALE runs over https only (CALE-07)", hint="https://HOST or https://HOST:PORT"
+        )
+    if parts.path not in ("", "/") or any(mark in url for mark in "?#"):
+        raise ConfigurationError(f"{shown}: an edge device is an origin; its URL has no path and no query")
+    return origin_of(url)
 
 
 def proof_of_identity(credentials: Credentials | None, bearer: Secret | None) -> str | None:

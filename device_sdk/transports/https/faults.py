@@ -9,6 +9,7 @@ import ssl
 import urllib3.exceptions
 
 from device_sdk.errors import (
+    ClientCertificateRefusedError,
     DeviceSdkError,
     ServerNotTrustedError,
     TlsError,
@@ -133,7 +134,7 @@ def _not_trusted(exc: ssl.SSLCertVerificationError, url: str) -> VerificationErr
 def _tls_error(exc: ssl.SSLError, url: str, *, authorized: bool) -> TlsError:
     reason = exc.reason or "UNKNOWN"
     hint = next((text for word, text in _ALERT_HINTS.items() if reason.endswith(word)), None)
-    error = TlsError(f"{url}: TLS failed: {reason.lower().replace('_', ' ')}", url=url, hint=hint)
+    words = f"{url}: TLS failed: {reason.lower().replace('_', ' ')}"
     if authorized and reason.endswith(_ABOUT_THE_CERTIFICATE):
-        error.certificate_refused = True
-    return error
+        return ClientCertificateRefusedError(words, url=url, hint=hint, certificate_refused=True)
+    return TlsError(words, url=url, hint=hint)
