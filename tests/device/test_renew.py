@@ -33,7 +33,7 @@ P384_ATTRIBUTE = bytes.fromhex("301206072a8648ce3d0201310706052b81040022")  # id
 
 
 def test_rekey_is_authenticated_by_the_old_key_and_proved_with_the_new(bench) -> None:
-    """EST-152, EST-157."""
+    """EST-89, EST-152, EST-157: nobody is asked for the password again."""
     old = bench.device.enroll(bench.plan)
     new = bench.device.renew()
     assert new.key_uri == f"file:{bench.keys}/device-2.pem"

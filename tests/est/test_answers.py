@@ -208,6 +208,19 @@ def test_est_160_server_text(media, body, text):
     assert said is None or said.isprintable()
 
 
+def test_est_160_words_are_bounded():
+    """A long speech is cut off and says so; what is just short enough is whole."""
+    for words, shown in (
+        (b"no " * 4000, "no " * 132 + "n..."),
+        (b"n" * 30 + b" o" * 186, "n" * 30 + " o" * 183 + "..."),
+        (b"ab " * 133 + b"a", "ab " * 133 + "a"),
+    ):
+        with pytest.raises(HttpStatusError) as caught:
+            read_enrolment(response(500, words, ("Content-Type", "text/plain")), NOW)
+        assert caught.value.server_text == shown
+        assert len(shown) <= 400
+
+
 def test_est_160_noise_is_bounded():
     noise = bytes(range(256)) * 4096
     with pytest.raises(HttpStatusError) as caught:

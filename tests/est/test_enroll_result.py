@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 from cryptography import x509
@@ -10,8 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk.errors import CertificateMismatchError, ClockError, EnrolmentPendingError
 from device_sdk.model.csr import CsrSpec
+from device_sdk.protocols.est.issued import Enrolled, check_issued
+from device_sdk.wire.csr import build_csr
 from tests.est.answers import bag, csr_of, issue
-from tests.est.pki import NOW, Ca, certs_only, name, new_key, one_line
+from tests.est.pki import DAY, NOW, Ca, certs_only, make, name, new_key, one_line
 from tests.est.scripted_server import Reply, Seen, http, pkcs7
 
 
@@ -91,6 +95,41 @@ def test_est_139_another_extension_is_reported(ca, enroll, given, difference):
     spec = CsrSpec(subject=name("device 1"), extensions=(x509.Extension(usage.oid, False, usage),))
     enrolled, _ = enroll(simpleenroll=answer, spec=spec)
     assert list(enrolled.differences) == difference
+
+
+def test_est_139_a_name_that_was_added_is_reported(ca, enroll):
+    def answer(seen: Seen) -> Reply:
+        public_key = x509.load_der_x509_csr(csr_of(seen)).public_key()
+        names = x509.SubjectAlternativeName([x509.DNSName("device.example"), x509.DNSName("more.example")])
+        return pkcs7(one_line(certs_only(ca.certify("device 1", public_key, extensions=[(names, False)]))))
+
+    spec = CsrSpec(subject=name("device 1"), san=(x509.DNSName("device.example"),))
+    enrolled, _ = enroll(simpleenroll=answer, spec=spec)
+    (difference,) = enrolled.differences
+    assert difference.startswith("subjectAltName: ")
+    assert "more.example" in difference
+    assert difference.endswith(" was added")
+
+
+def _checked(answer: Iterable[x509.Certificate], key, anchors: tuple[x509.Certificate, ...]) -> Enrolled:
+    csr = x509.load_der_x509_csr(build_csr(CsrSpec(subject=name("device 1")), key))
+    return check_issued(answer, csr, anchors=anchors, intermediates=(), now=NOW)
+
+
+def test_est_139_the_newest_certificate_for_the_key_is_taken(ca):
+    """Wherever it is in the answer: after a renewal with the same key the old ones may be there, too."""
+    key = new_key()
+    ages = [ca.certify("device 1", key.public_key(), not_before=NOW - days * DAY) for days in (3, 1, 2)]
+    for answer in permutations(ages):
+        assert _checked(answer, key, (ca.certificate,)).certificate == ages[1]
+
+
+def test_est_139_an_anchor_is_not_taken_as_issued():
+    """A certificate that is trusted already proves nothing about who issued it."""
+    key = new_key()
+    own = make(name("device 1"), key.public_key(), name("device 1"), key)
+    with pytest.raises(CertificateMismatchError, match="itself a trust anchor"):
+        _checked([own], key, (own,))
 
 
 def test_est_161_pending_is_an_error_unless_told_to_wait(ca, enroll, clock):

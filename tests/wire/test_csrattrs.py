@@ -146,6 +146,9 @@ def template(*parts: bytes, version: int = 0) -> bytes:
     return attribute(oids.TEMPLATE, der.sequence(der.tlv(0x02, bytes([version])), *parts))
 
 
+EMPTY_TEMPLATE = der.sequence(der.tlv(0x02, b"\0"))
+
+
 def test_templates_with_a_placeholder_key_and_a_challenge() -> None:
     """EST-182: the modulus length counts, even of zeros; challengePassword is asked for inside the template."""
     for modulus in (b"\x00" + b"\xff" * 384, b"\x00" * 385, b"\x00" * 384):
@@ -289,6 +292,7 @@ def extensions(*entries: bytes) -> bytes:
         pytest.param([template(), template()], id="two templates"),
         pytest.param([template(version=1)], id="template of version 2"),
         pytest.param([attribute(oids.TEMPLATE)], id="template without a value"),
+        pytest.param([attribute(oids.TEMPLATE, EMPTY_TEMPLATE, EMPTY_TEMPLATE)], id="template with two values"),
         pytest.param(
             [template(der.tlv(0xA1, extensions() + attribute(oids.EXTENSION_REQUEST_TEMPLATE[0], der.sequence())))],
             id="both kinds of extension request in a template",
@@ -300,7 +304,7 @@ def extensions(*entries: bytes) -> bytes:
     ],
 )
 def test_what_the_standards_forbid(entries: list[bytes | str]) -> None:
-    """EST-175, EST-176, EST-183: bad lists are refused as malformed."""
+    """EST-175, EST-176, EST-180, EST-183: bad lists are refused as malformed."""
     with pytest.raises(WireError):
         read(*entries)
 

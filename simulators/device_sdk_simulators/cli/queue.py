@@ -29,10 +29,13 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     listing = commands.add_parser("list", help="requests, certificates and CALE registrations of a reference server")
     listing.add_argument("--json", action="store_true", help="as one JSON object")
     listing.set_defaults(run=_list)
-    for name, help_text in (("approve", "let waiting requests through"), ("deny", "turn waiting requests down")):
+    for name, help_text in (
+        ("approve", "let waiting requests through, or one that was denied"),
+        ("deny", "turn waiting requests down"),
+    ):
         parser = commands.add_parser(name, help=help_text)
         parser.add_argument(
-            "number", nargs="?", type=_number, help="of the request, as `list` shows it; all if not given"
+            "number", nargs="?", type=_number, help="of the request, as `list` shows it; all that wait if not given"
         )
         parser.set_defaults(run=_decide, approve=name == "approve")
     revoking = commands.add_parser("revoke", help="revoke a certificate or a CALE registration")

@@ -21,7 +21,8 @@ from device_sdk_simulators.est.site import Site
 
 _BY_SECRET = "cmc:"  # noqa: S105 - what holders begin with that are clients with a shared secret
 
-_REASONS = {*range(11)} - {7}
+# 7 is not used; nothing is taken off a list here, so removeFromCRL would say what is not done
+_REASONS = {*range(11)} - {7, 8}
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def revocable(control: Control, client: Client | None, site: Site, database: Dat
     """
     wish, part = control.value, (control.body_part,)
     if int(wish["reason"]) not in _REASONS:
-        raise CmcRefusedError(BAD_REQUEST, "that is no CRLReason (RFC 5280 section 5.3.1)", body_parts=part)
+        raise CmcRefusedError(BAD_REQUEST, "that is no CRLReason to revoke for (RFC 5280 section 5.3.1)", body_parts=part)
     found = find_issued(int(wish["serialNumber"]), wish["issuerName"], site, database)
     if found is None:
         raise CmcRefusedError(BAD_CERT_ID, "this CA issued no such certificate", body_parts=part)

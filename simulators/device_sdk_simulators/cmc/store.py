@@ -14,8 +14,7 @@ CREATE TABLE IF NOT EXISTS cmc_transactions (
   token TEXT PRIMARY KEY, transaction_id TEXT NOT NULL, request INTEGER NOT NULL, nonce BLOB NOT NULL,
   pend_time TEXT NOT NULL, holder TEXT);
 CREATE TABLE IF NOT EXISTS cmc_messages (nonce BLOB PRIMARY KEY, seen_at TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS cmc_messages_by_age ON cmc_messages (seen_at);
-CREATE TABLE IF NOT EXISTS cmc_revocations (serial TEXT PRIMARY KEY, reason INTEGER NOT NULL, asked_by TEXT NOT NULL)
+CREATE INDEX IF NOT EXISTS cmc_messages_by_age ON cmc_messages (seen_at)
 """
 
 

@@ -162,8 +162,17 @@ class ApprovalQueue:
         return entries
 
     def decide(self, number: int | None, *, approve: bool) -> int:
-        """Approve or deny one waiting request, or all of them (None); returns how many."""
+        """Approve or deny one request, or all that wait (None); returns how many.
+
+        What was denied can be approved by its number, if it was denied by mistake: the device would get the same answer
+        for ever.
+        """
         state = "approved" if approve else "denied"
         if number is None:
             return self._database.execute("UPDATE requests SET state = ? WHERE state = 'waiting'", state)
-        return self._database.execute("UPDATE requests SET state = ? WHERE id = ? AND state = 'waiting'", state, number)
+        return self._database.execute(
+            "UPDATE requests SET state = ? WHERE id = ? AND (state = 'waiting' OR (state = 'denied' AND ?))",
+            state,
+            number,
+            approve,
+        )

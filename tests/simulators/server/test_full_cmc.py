@@ -310,6 +310,14 @@ def test_revocation_by_the_holder(cmc):
     assert (cmc.log()[-1]["revoked_serial"], cmc.log()[-1]["revocation_reason"]) == (serial, 1)
 
 
+def test_rfc_5280_5_3_1_what_is_no_reason_to_revoke(cmc):
+    """removeFromCRL is for delta lists: it takes a certificate off, which nobody does here."""
+    certificate, key = enrolled(cmc)
+    response = send(cmc, _revocation(by(certificate, key), certificate, "removeFromCRL"))
+    assert refused(response) == (400, BAD_REQUEST)
+    assert not cmc.est.register.entries()[0]["revoked_at"]
+
+
 def test_revocation_of_others(cmc):
     mine, key = enrolled(cmc)
     other, _ = certified(cmc, "somebody")
@@ -375,6 +383,32 @@ def test_pending_and_denied(cmc, waiting):
     draft, token, _nonce = waiting
     cmc.est.queue.decide(None, approve=False)
     assert refused(send(cmc, _query(draft, token))) == (403, BAD_REQUEST)
+
+
+def test_est_207_a_query_goes_on_from_the_last_answer(cmc, waiting):
+    """RFC 5272 section 6.6: what came back is the nonce that was sent, or it is no answer to it."""
+    draft, token, first = waiting
+    second = said(send(cmc, _query(draft, token, first))).controls[oids.SENDER_NONCE][2:]
+    assert second != first
+    cmc.est.queue.decide(None, approve=True)
+    for nonce in (first, second[:-1], second + b"\0", b""):
+        answer = send(cmc, _query(draft, token, nonce))
+        assert refused(answer) == (400, BAD_REQUEST)
+        assert "recipientNonce" in said(answer).text
+    assert serials(cmc) == 0
+    assert said(send(cmc, _query(draft, token, second))).status == 0
+
+
+def test_denied_by_mistake(cmc, waiting):
+    draft, token, _nonce = waiting
+    cmc.est.queue.decide(None, approve=False)
+    assert refused(send(cmc, _query(draft, token))) == (403, BAD_REQUEST)
+    assert cmc.est.queue.decide(None, approve=True) == 0
+    (request,) = cmc.est.queue.entries()
+    assert cmc.est.queue.decide(request["id"], approve=True) == 1
+    assert said(send(cmc, _query(draft, token))).status == 0
+    for approve in (True, False):
+        assert cmc.est.queue.decide(request["id"], approve=approve) == 0, "it was collected"
 
 
 def test_queries_of_others(cmc, waiting):

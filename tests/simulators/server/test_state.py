@@ -134,11 +134,15 @@ def test_approve_deny_and_revoke_from_the_command_line(tmp_path):
         assert status_of(enrol(server, good)) == 200
         assert status_of(enrol(server, bad)) == 403
         serial = str(server.log()[-2]["issued_serial"])
+        assert command("approve", "--state", state).returncode == 1, "denied stays denied unless it is named"
+        assert status_of(enrol(server, bad)) == 403
+        assert command("approve", "--state", state, "2").stdout == "1 approved\n"
+        assert status_of(enrol(server, bad)) == 200
         assert command("revoke", "--state", state, serial).returncode == 0
         assert command("revoke", "--state", state, serial).returncode == 1
     assert serial in command("list", "--state", state).stdout
     assert command("approve", "--state", state).returncode == 1
-    for words, said in (((), "no request is waiting"), (("7",), "no request 7"), (("2",), "any more: it is denied")):
+    for words, said in (((), "no request is waiting"), (("7",), "no request 7"), (("2",), "any more: it is issued")):
         done = command("approve", "--state", state, *words)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
         assert said in done.stderr
