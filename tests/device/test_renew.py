@@ -42,6 +42,7 @@ def test_rekey_is_authenticated_by_the_old_key_and_proved_with_the_new(bench) ->
     assert new.certificate.subject == old.certificate.subject
     (renewal,) = bench.logged("simplereenroll")
     assert renewal["client_serial"] == f"{old.certificate.serial_number:x}"
+    assert renewal["authentication"] == "tls"
     proof = bench.server.log()[-1]
     assert (proof["operation"], proof["client_serial"]) == ("cacerts", f"{new.certificate.serial_number:x}")
     assert registry.load_certificate(new.key_uri) == new.certificate
