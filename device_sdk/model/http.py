@@ -22,6 +22,7 @@ class ConnectionFacts:
             and its key signed. Not so for a resumed session.
         tls_finished: first Finished message of the handshake on TLS 1.3, where no standard uses it (EST-98); the
             client's, in a resumed handshake the server's.
+        server_certificate: DER of the certificate with which the server authenticated; None without one (SRP).
     """
 
     tls_version: str
@@ -30,6 +31,7 @@ class ConnectionFacts:
     tls_exporter: bytes | None = None
     client_authenticated: bool = False
     tls_finished: bytes | None = None
+    server_certificate: bytes | None = field(default=None, repr=False)
 
 
 BodyBuilder: TypeAlias = Callable[[ConnectionFacts], bytes]

@@ -34,7 +34,7 @@ FAULTS = {
     # generated keys
     "clear_key": "serverkeygen gives the key in the clear, whatever was asked for",
     "other_private_key": "serverkeygen gives another key than the certificate's",
-    "key_signer": "who signs the key: unknown, device, expired, nobody, or wrong (a signature over something else)",
+    "key_signer": "who signs the key: unknown, device, server (of another name), expired, nobody, or wrong (a signature over something else)",
     "key_package": "instead of the package: two (keys), none, or another content type",
     "multipart": "parts: lf, equals (as draft-ietf-pkix-est prints it), headless, pem, der, turned, one, three, twice, open, "
     "preamble, quoted, pkcs12, encrypted, pkcs1, empty, related",
@@ -82,7 +82,7 @@ _VALUES = {
     "redirect": r"(3\d\d )?\S+",
     "overload": r"(429 |503 )?\S.*",
     "noise": _COUNT,
-    "key_signer": "unknown|device|expired|nobody|wrong",
+    "key_signer": "unknown|device|server|expired|nobody|wrong",
     "key_package": "two|none|other",
     "multipart": "lf|equals|headless|pem|der|turned|one|three|twice|open|preamble|quoted|pkcs12|encrypted|pkcs1|empty|related",
     "extra_roots": r"\d{1,4}",

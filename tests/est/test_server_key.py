@@ -253,7 +253,8 @@ def _way(encrypted: bool) -> dict:
     ("who", "expected", "said"),
     [
         ("unknown", VerificationError, "no path to a trust anchor"),
-        ("device", VerificationError, "not one of a server or CA"),
+        ("device", VerificationError, "neither that of this server nor a CA's"),
+        ("server", VerificationError, "neither that of this server nor a CA's"),
         ("expired", VerificationError, "expired"),
         ("wrong", VerificationError, "digest is not that"),
         ("nobody", ServerKeyError, "nobody signed"),

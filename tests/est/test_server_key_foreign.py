@@ -65,7 +65,8 @@ def signed(openssl: Callable[..., bytes], ca: Ca, tmp_path: Path) -> Callable[..
 
     def sign(key: PrivateKey, *options: str, content_type: str = KEY_PACKAGE) -> bytes:
         signer = rsa.generate_private_key(65537, 2048)
-        extensions = [(x509.SubjectKeyIdentifier.from_public_key(signer.public_key()), False)]
+        usage = x509.ExtendedKeyUsage([x509.ObjectIdentifier("1.3.6.1.5.5.7.3.32")])
+        extensions = [(x509.SubjectKeyIdentifier.from_public_key(signer.public_key()), False), (usage, False)]
         certificate = ca.certify("Key Generation", signer.public_key(), extensions=extensions)
         file = pem(tmp_path, "signer", certificate, signer)
         words = ("cms", "-sign", "-binary", "-nodetach", "-outform", "DER", "-econtent_type", content_type)

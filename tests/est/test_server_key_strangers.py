@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from device_sdk_simulators.est.multipart import multipart
 
 from device_sdk.client.est import EstClient
@@ -16,12 +17,12 @@ from device_sdk.client.est.server_key import throwaway_key
 from device_sdk.errors import HttpStatusError, ServerKeyError
 from device_sdk.model.http import ConnectionFacts, HttpResponse
 from device_sdk.model.keys import KeyType, PrivateKey
-from device_sdk.protocols.est.server_key import Judgement, check_server_key
+from device_sdk.protocols.est.server_key import Judgement, _not_a_key_generator, check_server_key
 from device_sdk.protocols.est.server_key_answer import ServerKeyAnswer, read_server_key
 from device_sdk.wire.csr import build_csr
 from device_sdk.wire.private_key import pkcs8_of
 from tests.est.answers import bag, trusting
-from tests.est.pki import Ca, certs_only
+from tests.est.pki import Ca, certs_only, new_key
 from tests.est.scripted_server import ScriptedServer, http
 from tests.est.test_server_key import SPEC, refused
 
@@ -98,3 +99,20 @@ def answered(kind: KeyType, suite: str) -> tuple[ServerKeyAnswer, x509.Certifica
     answer = read_server_key(HttpResponse(200, (("Content-Type", content_type),), body, url, facts), now)
     csr = x509.load_der_x509_csr(build_csr(SPEC, throwaway_key(None, None)))
     return answer, csr, Judgement((ca.certificate,), (), now, url)
+
+
+def test_est_198_who_may_sign_generated_keys() -> None:
+    """What a device may have makes it no key generator: no extended key usage, any, or that of a server elsewhere."""
+    ca = Ca.root("Signers")
+
+    def judged(*usages: str, server: bool = False) -> bool:
+        extensions = [(x509.ExtendedKeyUsage([x509.ObjectIdentifier(one) for one in usages]), False)] if usages else []
+        signer = ca.certify("signer", new_key().public_key(), extensions=extensions)
+        return _not_a_key_generator(signer, signer.public_bytes(Encoding.DER) if server else None) is None
+
+    assert not judged()
+    assert not judged("2.5.29.37.0")
+    assert not judged("1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2")
+    assert all(judged(f"1.3.6.1.5.5.7.3.{last}") for last in (27, 28, 32))
+    assert judged("1.3.6.1.5.5.7.3.1", server=True)
+    assert _not_a_key_generator(ca.certificate, None) is None

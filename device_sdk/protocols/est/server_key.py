@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk.errors import ClockError, EnvelopeError, ServerKeyError, VerificationError, WireError
 from device_sdk.model.http import BodyBuilder, ConnectionFacts, HttpRequest
@@ -27,8 +29,10 @@ from device_sdk.wire.private_key import KEY_PACKAGE, pkcs8_of, read_key_package,
 # A ContentInfo goes by the name of data, a bare SignedData by its own; servers do either.
 _IN_ENVELOPE = (oids.SIGNED_DATA, oids.DATA)
 
-# id-kp-cmcCA, id-kp-cmcRA, id-kp-cmKGA (RFC 6402 section 2.10, RFC 9480), id-kp-serverAuth, anyExtendedKeyUsage
-_KEY_GENERATORS = {f"1.3.6.1.5.5.7.3.{last}" for last in (27, 28, 32, 1)} | {"2.5.29.37.0"}
+# id-kp-cmcCA, id-kp-cmcRA, id-kp-cmKGA (RFC 6402 section 2.10, RFC 9480)
+_KEY_GENERATORS = {f"1.3.6.1.5.5.7.3.{last}" for last in (27, 28, 32)}
+
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 # what AES-128 is as strong as (NIST SP 800-57 part 1, table 2)
 _EC_BITS_OF_AES_128, _RSA_BITS_OF_AES_128 = 256, 3072
@@ -137,7 +141,7 @@ def _private_key(answer: ServerKeyAnswer, protection: ProtectionKey | None, judg
             key = read_private_key(answer.clear)
             _require_strength(key, answer.connection, judgement)
             return key
-        return _from_envelope(answer.enveloped or b"", protection, judgement)
+        return _from_envelope(answer, protection, judgement)
     except VerificationError as error:
         error.url = judgement.url
         raise
@@ -160,10 +164,10 @@ def _shown(protection: ProtectionKey | None) -> str:
     return f"the shared secret {protection.identifier.hex()}" if protection else "no key"
 
 
-def _from_envelope(message: bytes, protection: ProtectionKey | None, judgement: Judgement) -> PrivateKey:
+def _from_envelope(answer: ServerKeyAnswer, protection: ProtectionKey | None, judgement: Judgement) -> PrivateKey:
     """EnvelopedData, in it SignedData, in it the AsymmetricKeyPackage (RFC 7030 section 4.4.2)."""
     opener = protection.key if isinstance(protection, DecryptionKey) else protection
-    inner = open_envelope(message, opener or (), content_types=_IN_ENVELOPE)
+    inner = open_envelope(answer.enveloped or b"", opener or (), content_types=_IN_ENVELOPE)
     signed = read_signed_data(inner)
     verify_signed_data(
         signed,
@@ -171,20 +175,32 @@ def _from_envelope(message: bytes, protection: ProtectionKey | None, judgement: 
         anchors=judgement.anchors,
         intermediates=judgement.intermediates,
         now=judgement.now,
-        may_sign=_not_a_key_generator,
+        may_sign=lambda signer: _not_a_key_generator(signer, answer.connection.server_certificate),
     )
     return read_key_package(signed.content)
 
 
-def _not_a_key_generator(certificate: x509.Certificate) -> str | None:
-    """A device of the same CA is no key generator: what its certificate is for has to be something that serves."""
+def _not_a_key_generator(signer: x509.Certificate, server: bytes | None) -> str | None:
+    """A device of the same CA is no key generator, whatever server it may be elsewhere.
+
+    Who may sign: a certificate made for that, a CA, and the very server this connection leads to.
+    """
+    if signer.public_bytes(Encoding.DER) == server:
+        return None
+    usages, basics = _extension(signer, x509.ExtendedKeyUsage), _extension(signer, x509.BasicConstraints)
+    if any(usage.dotted_string in _KEY_GENERATORS for usage in usages or ()) or (basics and basics.ca):
+        return None
+    return (
+        "its certificate is neither that of this server nor a CA's, nor one for key generation or registration "
+        "(extended key usage id-kp-cmKGA, id-kp-cmcRA or id-kp-cmcCA)"
+    )
+
+
+def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
     try:
-        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
-    if any(usage.dotted_string in _KEY_GENERATORS for usage in usages):
-        return None
-    return "its certificate is not one of a server or CA (extended key usage)"
 
 
 def _require_strength(key: PrivateKey, connection: ConnectionFacts, judgement: Judgement) -> None:

@@ -146,6 +146,7 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
             tls_finished=None if old else finished,
             tls_exporter=_exporter(sock),
             client_authenticated=getattr(sock, "certificate_used", False),
+            server_certificate=sock.getpeercert(binary_form=True),
         )
 
     def send(self, data: bytes) -> None:  # type: ignore[override]  # urllib3 gives it bytes only

@@ -13,7 +13,9 @@ from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.ca.issue import Wish, issue
 from device_sdk_simulators.ca.keys import CaKey, new_key
 
-_KEY_GENERATION = x509.ObjectIdentifier(str(rfc9480.id_kp_cmKGA))
+KEY_GENERATION = x509.ObjectIdentifier(str(rfc9480.id_kp_cmKGA))
+"""id-kp-cmKGA (RFC 9480)."""
+
 _LIFETIME = timedelta(days=30)
 _DAY = timedelta(days=1)
 
@@ -40,7 +42,7 @@ class KeyGenerator:
 
 
 def appoint(
-    issuing: Authority, key: CaKey, now: datetime, *, usage: x509.ObjectIdentifier = _KEY_GENERATION
+    issuing: Authority, key: CaKey, now: datetime, *, usage: x509.ObjectIdentifier = KEY_GENERATION
 ) -> x509.Certificate:
     """A certificate that says that a key signs generated keys."""
     name = x509.Name.from_rfc4514_string("CN=Key Generation")

@@ -15,7 +15,7 @@ from pyasn1_alt_modules import rfc5652, rfc5958
 from device_sdk_simulators.ca.hierarchy import Authority, Hierarchy, make_authority
 from device_sdk_simulators.ca.keys import CaKey, new_key
 from device_sdk_simulators.cmc.answer import signed_data
-from device_sdk_simulators.est.key_generator import appoint
+from device_sdk_simulators.est.key_generator import KEY_GENERATION, appoint
 from device_sdk_simulators.est.odd_multipart import odd_multipart
 from device_sdk_simulators.est.server_key_package import private_key_info, signed_package
 from device_sdk_simulators.faults import Faults
@@ -23,6 +23,7 @@ from device_sdk_simulators.http.messages import Response
 
 _YEAR = timedelta(days=365)
 _OPERATION = "serverkeygen"
+_OTHER_USAGES = {"device": ExtendedKeyUsageOID.CLIENT_AUTH, "server": ExtendedKeyUsageOID.SERVER_AUTH}
 _PART = re.compile(rb"--est-[0-9a-f]{32}\r\n((?:[A-Z][^\r]+\r\n)+)\r\n(.*?)(?=--est-)", re.DOTALL)
 
 
@@ -56,7 +57,7 @@ class ServerKeySpoiler:
         issuing = hierarchy.issuing
         if who == "unknown":
             issuing = make_authority(issuing.certificate.subject.rfc4514_string()[3:], new_key("ec-p256"), now)
-        usage = ExtendedKeyUsageOID.CLIENT_AUTH if who == "device" else ExtendedKeyUsageOID.SERVER_AUTH
+        usage = _OTHER_USAGES.get(who or "", KEY_GENERATION)
         certificate = appoint(issuing, signer_key, now - (_YEAR if who == "expired" else timedelta(0)), usage=usage)
         signer, chain = Authority(certificate, signer_key), (certificate, *hierarchy.chain)
         if what is not None:
