@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -76,6 +77,39 @@ def test_without_a_certificate_there_is_no_answer_cale_52(site, role):
         exchange(connection)
     connection.close()
     assert all(entry["path"] != "/validate" for entry in site.roles[role].log())
+
+
+@pytest.mark.parametrize("role", INNER)
+def test_the_roles_speak_tls_1_3_among_themselves_cale_30(site, role):
+    """With everything right but the version; the same client in 1.3 is answered."""
+    files = usual(site, "origin" if role == "resource" else "edge")
+    context = ssl.create_default_context(cafile=str(files.anchors))
+    context.check_hostname = False
+    context.load_cert_chain(files.certificate, files.key)
+    for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.maximum_version = version
+        connection = http.client.HTTPSConnection("localhost", site.roles[role].port, context=context, timeout=20)
+        if version == ssl.TLSVersion.TLSv1_3:
+            exchange(connection)
+        else:
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                exchange(connection)
+        connection.close()
+
+
+def test_a_caller_speaks_tls_1_3_only_cale_30(site):
+    """To a server with the right certificate that knows 1.2 alone nothing is said."""
+    server = OddServer(
+        usual(site, "authz"), b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", ssl.TLSVersion.TLSv1_2
+    )
+    hop = hop_of(site, "authz", usual(site, "edge"), url=server.url)
+    try:
+        with pytest.raises((HopTrustError, HopProtocolError)):
+            hop(VALIDATE)
+    finally:
+        server.close()
+        hop.close()
 
 
 @pytest.mark.parametrize("role", INNER)
@@ -172,11 +206,12 @@ def test_many_threads_share_a_hop(site):
 class OddServer:
     """A server with the right certificate and wrong manners."""
 
-    def __init__(self, files: KeyFiles, answer: bytes | None) -> None:
+    def __init__(self, files: KeyFiles, answer: bytes | None, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> None:
         self._answer = answer
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(files.certificate, files.key)
         self._context.load_verify_locations(files.anchors)
+        self._context.maximum_version = newest
         self._context.verify_mode = ssl.CERT_REQUIRED
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"https://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -186,7 +221,7 @@ class OddServer:
 
     def _serve(self) -> None:
         sock, _ = self._socket.accept()
-        with sock, self._context.wrap_socket(sock, server_side=True) as tls:
+        with suppress(ssl.SSLError), sock, self._context.wrap_socket(sock, server_side=True) as tls:
             tls.recv(65536)
             if self._answer is None:
                 self.end.wait(10)

@@ -157,6 +157,29 @@ def test_who_is_not_registered_is_asked_about_and_goes_no_further_cale_22(site, 
     assert [one.role for one in inside[3:]] == ["authz", "resource", "origin"]
 
 
+def test_the_authorization_server_makes_the_decoy_of_whoami_cale_35(site, registered, inside):
+    """What comes out is what it made: an envelope for nobody, as long as the one for a client or a signature's byte off."""
+    real = registered.get("/whoami")[2]
+    inside.clear()
+    for guid in (STRANGER, "no guid"):
+        status, _fields, body = registered.get("/whoami", guid=guid)
+        assert (status, inside[-1].role, inside[-1].response.status) == (200, "authz", 200)
+        assert body == inside[-1].response.body
+        assert cipher_of(body) == cipher_of(real)
+        assert abs(len(body) - len(real)) <= 24
+        assert b"CERTIFICATE" not in (opened(registered.key, body, registered.directory) or b"")
+    assert len(inside) == 2
+
+
+def test_whatever_a_get_brings_along_stays_outside_cale_06(site, registered, inside):
+    """A body cannot ask for a change in the shadow of a method that only reads; nor does HEAD become something else."""
+    guid = ("CALE-GUID", registered.guid)
+    assert registered.send("GET", "/resource", [guid, ("Content-Type", "text/plain")], b"change")[0] == 200
+    assert registered.send("HEAD", "/resource", [guid])[0] == 200
+    assert {(one.request.method, one.request.body) for one in inside} == {("GET", b"")}
+    assert not [one for one in inside if one.request.header_values("Content-Type")]
+
+
 def test_unknown_and_revoked_get_the_same_refusal_cale_49(site, registered, inside):
     """403, the same fields, a certificate of the same form for no time at all, of a key that is not the client's."""
     request = [("CALE-GUID", registered.guid), *site.authorization.items()]
@@ -220,6 +243,22 @@ def test_whatever_is_no_certificate_becomes_a_decoy_cale_24(site, registered, si
         return
     assert (status, [one for one, _ in fields], len(body)) == (200, [one for one, _ in real[1]], len(real[2]))
     assert opened(registered.key, body, registered.directory) != b'{"foo": "bar"}\n'
+    assert site.edge.log()[-1]["decoy"] is True
+
+
+@pytest.mark.parametrize("status", [204, 302, 400, 403, 404, 431, 500, 503])
+@pytest.mark.parametrize("role", ["authz", "origin"])
+def test_failures_behind_a_validation_become_decoys_cale_24_cale_26(site, registered, role, status):
+    """Of the origination server, and of the authorization server at /whoami; nothing that they said comes out."""
+    path = {"origin": "/resource", "authz": "/whoami"}[role]
+    real = registered.get(path)
+    said = Response(status, [("X-Said", "a secret of the inside")], b"" if status == 204 else b"reasons")
+    site.roles[role]._logged = lambda _handler, _request: said
+    got, fields, body = registered.get(path)
+    assert (got, [name for name, _ in fields]) == (200, [name for name, _ in real[1]])
+    assert cipher_of(body) == cipher_of(real[2])
+    assert b"reasons" not in body
+    assert "secret" not in str(fields)
     assert site.edge.log()[-1]["decoy"] is True
 
 

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from device_sdk_simulators.cale.certificates import (
     NotAcceptedError,
@@ -123,11 +124,16 @@ def test_headers_folded_and_plain(server, guid, connect):
     answer.read()
     types = answer.headers.get_all("Content-Type")
     assert len(types) == 2
+    assert types[1].count("\r\n ") == 1
     assert "".join(types[1].split()) == 'application/x-pkcs7-mime;smime-type=enveloped-data;name="smime.p7m"'
     assert answer.headers["Content-Transfer-Encoding"] == "base64"
     server.policy.cale_headers = "plain"
-    headers = get(server, "/resource", guid).headers
-    assert headers[0] == ("Content-Type", 'application/pkcs7-mime; smime-type=enveloped-data; name="smime.p7m"')
+    for path, one in (("/resource", guid), ("/whoami", guid), ("/resource", STRANGER), ("/whoami", STRANGER)):
+        assert get(server, path, one).headers == [
+            ("Content-Type", 'application/pkcs7-mime; smime-type=enveloped-data; name="smime.p7m"'),
+            *DRAFT_HEADERS[2:3],
+            *DRAFT_HEADERS[4:],
+        ]
 
 
 def test_registration_needs_an_identity_cale_02(server):
@@ -148,6 +154,26 @@ def test_registration_with_an_est_certificate(server):
 def test_registration_of_garbage_is_400(server, body):
     response = server.handle(Request("POST", "/registration", [PKCS10, basic(server)], body, TLS))
     assert response.status == 400
+
+
+@pytest.mark.parametrize(
+    ("key", "status"),
+    [
+        (rsa.generate_private_key(65537, 1024), 400),  # noqa: S505
+        (ed25519.Ed25519PrivateKey.generate(), 400),
+        (KEYS["p256"], 200),
+    ],
+    ids=["weak", "signs only", "good"],
+)
+def test_keys_that_are_weak_or_only_sign_are_not_registered_cale_46(server, key, status):
+    """Also where the policy lets keys that only sign be certified: nothing can be encrypted to them."""
+    server.policy.curves = (*server.policy.curves, "ed25519")
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "dev-1")])
+    digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, digest)
+    body = csr.public_bytes(Encoding.PEM)
+    assert server.handle(Request("POST", "/registration", [PKCS10, basic(server)], body, TLS)).status == status
+    assert len(server._database.rows("SELECT * FROM registrations")) == (status == 200)
 
 
 def test_registration_over_a_weak_suite_is_refused_cale_65(server):
@@ -263,12 +289,39 @@ def test_certificates_live_for_seconds_and_only_encrypt_cale_48_cale_53(server, 
     assert validated.headers == [("Content-Type", "application/x509")]
     certificate = x509.load_pem_x509_certificate(validated.body)
     assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == timedelta(seconds=15)
-    usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    assert (usage.key_encipherment, usage.digital_signature) == (True, False)
-    usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert not {"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"} & {usage.dotted_string for usage in usages}
     owner = accept_certificate(certificate, server.cale.authorization._authority.certificate, datetime.now(UTC))
     assert owner == Owner("device", "reference.example", ("read",))
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("rsa", "key_encipherment"), ("p256", "key_agreement")])
+def test_the_profile_of_a_certificate_cale_53(server, kind, wanted):
+    """Every extension, and what the draft's sample has and this has not: nobody is a TLS server or client by it."""
+    register(server, KEYS[kind])
+    authority, request = (
+        server.cale.authorization._authority,
+        Request("GET", "/validate", [("CALE-GUID", guid_of(server))]),
+    )
+    first, second = (
+        x509.load_pem_x509_certificate(server.cale.authorization.handle(request, "edge").body) for _ in range(2)
+    )
+    assert first.serial_number != second.serial_number, "fresh for every request (CALE-48)"
+    public = KEYS[kind].public_key()
+    assert (first.public_key(), first.issuer) == (public, authority.certificate.subject)
+    assert first.subject.rfc4514_string() == "CN=device"
+    found = {one.oid: (one.critical, one.value) for one in first.extensions}
+    names = ["digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"]
+    names += ["key_cert_sign", "crl_sign"]
+    usage = x509.KeyUsage(**{name: name == wanted for name in names}, encipher_only=False, decipher_only=False)
+    name = x509.Name.from_rfc4514_string("CN=device,OU=read,DC=reference,DC=example")
+    expected = [
+        (True, x509.BasicConstraints(ca=False, path_length=None)),
+        (True, usage),
+        (False, x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.EMAIL_PROTECTION])),
+        (False, x509.SubjectAlternativeName([x509.DirectoryName(name)])),
+        (False, x509.SubjectKeyIdentifier.from_public_key(public)),
+        (False, x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())),
+    ]
+    assert found == {value.oid: (critical, value) for critical, value in expected}
 
 
 @pytest.mark.parametrize(
@@ -338,7 +391,25 @@ def test_cipher_mapping_cale_65(suite, oid):
 
 
 @pytest.mark.parametrize(
-    "suite", ["", "DES-CBC3-SHA", "RC4-SHA", "ADH-AES256-SHA", "NULL-SHA", "ECDHE-RSA-CAMELLIA256-SHA"]
+    "suite",
+    [
+        "",
+        "DES-CBC3-SHA",
+        "RC4-SHA",
+        "ADH-AES256-SHA",
+        "NULL-SHA",
+        "ECDHE-RSA-CAMELLIA256-SHA",
+        "AECDH-AES128-SHA",
+        "TLS_DH_anon_WITH_AES_128_CBC_SHA",
+        "PSK-AES256-CBC-SHA",
+        "SRP-RSA-AES-256-CBC-SHA",
+        "IDEA-CBC-SHA",
+        "SEED-SHA",
+        "EXP-DES-CBC-SHA",
+        "EXP1024-AES128-SHA",
+        "ECDHE-RSA-AES192-SHA",
+        "AES128-MD5",
+    ],
 )
 def test_weak_and_unknown_suites_are_refused_cale_65(suite):
     with pytest.raises(ValueError, match="suite"):
