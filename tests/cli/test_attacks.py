@@ -177,6 +177,7 @@ def test_hostile_configuration_is_one_line(cli: Cli, tmp_path: Path, text: str) 
     cli.fails(2, *words)
 
 
+@pytest.mark.slow
 def test_names_in_certificates_move_no_cursor_and_begin_no_line(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server, or a device that asks for a name, does not write on the terminal of who looks at it."""
     evil = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x\x1b]0;owned\x07\x1b[31m\r\nnote: all is well")])

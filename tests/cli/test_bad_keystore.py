@@ -23,6 +23,7 @@ def _tools(*words: object, cwd: Path) -> None:
     assert done.returncode == 0, (words, done.stderr)
 
 
+@pytest.mark.slow
 def test_wrong_pin(cli: Cli, token: SoftHsm, tmp_path: Path) -> None:
     uri = token.uri_of("key")
     cli.ok("keys", "create", uri, "--type", "ec-p256")
@@ -54,6 +55,7 @@ def test_locked_token(flags: int, said: str, cli: Cli, token: SoftHsm, tmp_path:
     assert said in cli.fails(4, "keys", "list", uri, env=environment)
 
 
+@pytest.mark.slow
 def test_token_absent_and_two_of_one_name(cli: Cli, token: SoftHsm) -> None:
     said = cli.fails(3, "keys", "list", token.uri_of("key", token="other"))
     assert "no token fits; initialised tokens in" in said
@@ -67,6 +69,7 @@ def test_token_absent_and_two_of_one_name(cli: Cli, token: SoftHsm) -> None:
     cli.ok("keys", "create", token.uri_of("key").replace("pkcs11:", f"pkcs11:serial={second};"), "--type", "ec-p256")
 
 
+@pytest.mark.slow
 def test_two_keys_of_one_name(cli: Cli, token: SoftHsm) -> None:
     for number in ("01", "02"):
         _tools("pkcs11-tool", "--module", token.module_path, "--login", "--pin", token.pin, "--keypairgen", "--key-type",
@@ -93,6 +96,7 @@ def test_hardware_that_is_not_there(uri: str, said: str, cli: Cli) -> None:
     assert said in cli.fails(3, "keys", "list", uri)
 
 
+@pytest.mark.slow
 def test_tpm_whose_owner_gave_nothing(cli: Cli, swtpm: Swtpm, tmp_path: Path) -> None:
     """No SRK and an owner authorisation: the message has the commands that help, and they do."""
     _tools("tpm2_changeauth", "-c", "owner", "ownerpin", cwd=tmp_path)
@@ -156,6 +160,7 @@ def test_tpm_that_dies_in_the_middle_of_an_enrolment(lab: Lab, swtpm: Swtpm, tmp
     assert lab.cli.ok("doctor", "--state", lab.state, "--online").out.count("FAIL") == 0
 
 
+@pytest.mark.slow
 def test_key_files(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "open.pem").write_bytes(b"")
     (tmp_path / "open.pem").chmod(0o644)
@@ -171,6 +176,7 @@ def test_key_files(cli: Cli, tmp_path: Path) -> None:
     cli.ok("keys", "show", uri, env={"DEVICE_SDK_KEY_PIN": "passphrase"})
 
 
+@pytest.mark.slow
 def test_missing_extra(cli: Cli, tmp_path: Path) -> None:
     """A device without python-pkcs11 or tpm2-pytss is told what to install."""
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pkcs11'] = sys.modules['tpm2_pytss'] = None\n")

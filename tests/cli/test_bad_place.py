@@ -22,6 +22,7 @@ def key(cli: Cli, tmp_path: Path) -> str:
     return uri
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("setup", "said"), [(FULL, "No space left on device"), (READ_ONLY, "Read-only file system")])
 def test_out_that_cannot_be_written_shows_before_anything_is_asked(
     setup: str, said: str, lab: Lab, tmp_path: Path
@@ -36,6 +37,7 @@ def test_out_that_cannot_be_written_shows_before_anything_is_asked(
     assert lab.server.log() == []
 
 
+@pytest.mark.slow
 def test_a_certificate_is_not_lost_when_its_file_cannot_be_written(lab: Lab, tmp_path: Path) -> None:
     """/dev/full takes no byte, which shows only at the end: the certificate is on standard output then."""
     words = (
@@ -64,6 +66,7 @@ def test_a_certificate_is_not_lost_when_its_file_cannot_be_written(lab: Lab, tmp
     assert Path("/dev/full").is_char_device()
 
 
+@pytest.mark.slow
 def test_devices_pipes_and_links_stay_what_they_are(cli: Cli, key: str, tmp_path: Path) -> None:
     words = ("csr", "--key", key, "--subject", "CN=x", "--out")
     cli.ok(*words, "/dev/null")
@@ -119,6 +122,7 @@ def test_a_reader_that_goes_away(cli: Cli) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["full", "read-only", "no permission", "a file"])
 def test_state_directory_that_takes_nothing(how: str, lab: Lab, tmp_path: Path) -> None:
     """Exit 9 before a key is made or the server is asked."""

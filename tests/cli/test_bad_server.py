@@ -34,6 +34,7 @@ def key(lab: Lab) -> str:
     return lab.key()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("profile", "said"),
     [
@@ -60,6 +61,7 @@ def test_a_server_of_the_future_is_a_matter_of_clocks(lab: Lab, key: str) -> Non
     assert lab.server.log() == []
 
 
+@pytest.mark.slow
 def test_cmc_ra_stands_in_for_a_name_under_explicit_anchors_only(lab: Lab, key: str) -> None:
     """RFC 7030 section 3.6.1: id-kp-cmcRA; not under Implicit anchors (section 3.6.2)."""
     lab.server.use_tls(TlsProfile(local_names=False, usages=(SERVER_AUTH, CMC_RA)))
@@ -71,6 +73,7 @@ def test_cmc_ra_stands_in_for_a_name_under_explicit_anchors_only(lab: Lab, key: 
     assert lab.operations() == before
 
 
+@pytest.mark.slow
 def test_fingerprint_mismatch_sends_nothing_but_cacerts(lab: Lab) -> None:
     """EST-72 to EST-76: the log has nothing but GET /cacerts, and that without credentials."""
     wrong = ("--url", lab.server.url, "--pin", "sha256:" + "ab" * 32)
@@ -87,6 +90,7 @@ def test_fingerprint_mismatch_sends_nothing_but_cacerts(lab: Lab) -> None:
     assert lab.cli("est", "cacerts", *wrong, "--json").error["seen"]
 
 
+@pytest.mark.slow
 def test_no_credentials_and_refused_ones(lab: Lab, key: str, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("wrong")
     (tmp_path / "wrong").chmod(0o600)
@@ -193,6 +197,7 @@ def test_a_renewal_that_fails_leaves_the_old_pair_in_use(fault: str, code: int, 
     assert len(list(lab.keys.glob("*.pem"))) == 1, "no orphan key"
 
 
+@pytest.mark.slow
 def test_html_and_control_characters_of_a_server_are_tamed(lab: Lab, key: str) -> None:
     lab.server.faults.set("html", operation=_ENROLL)
     failed = lab.cli(*_est(lab, "--key", key, "--json"))
@@ -208,6 +213,7 @@ def closed_port() -> Iterator[int]:
         yield int(taken.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_nobody_there(lab: Lab, closed_port: int) -> None:
     for url, said in (
         (f"https://127.0.0.1:{closed_port}", "connection refused"),
@@ -226,12 +232,14 @@ def test_nobody_there(lab: Lab, closed_port: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_server_that_is_slow(lab: Lab) -> None:
     lab.server.faults.set("delay", "5")
     failed = lab.cli("est", "cacerts", *lab.trust, "--timeout", "1", "--json")
     assert (failed.code, failed.error["code"]) == (5, "timeout")
 
 
+@pytest.mark.slow
 def test_a_clock_behind_the_certificates(lab: Lab, key: str) -> None:
     """The CA lives in the future: what it issues is not valid yet; the command is repeated when the clock is right."""
     real = lab.server.clock

@@ -31,6 +31,7 @@ def _may_revoke(lab: Lab, certificate: Path, password: str) -> bool:
         database.close()
 
 
+@pytest.mark.slow
 def test_est_105_csrattrs_shows_what_is_listed(lab: Lab) -> None:
     """Text and JSON; a server that lists nothing of it is shown so."""
     policy = lab.server.policy
@@ -99,6 +100,7 @@ def test_a_password_in_an_attribute_is_refused(oid: str, lab: Lab) -> None:
     assert ("--otp-file" in said) == (oid == OTP)
 
 
+@pytest.mark.slow
 def test_an_empty_one_and_one_without_a_server(lab: Lab, tmp_path: Path) -> None:
     key = lab.key()
     (tmp_path / "empty").write_text("\n")

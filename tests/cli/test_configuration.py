@@ -25,6 +25,7 @@ def test_precedence_key_by_key(cli: Cli, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_device_configured_by_file_alone(lab: Lab, tmp_path: Path) -> None:
     """Every key of an enrolment in config.toml; then the same by environment; flags win over both."""
     server = lab.server
@@ -116,6 +117,7 @@ def test_config_lists_every_setting_with_flag_and_variable(cli: Cli) -> None:
     assert len(text.splitlines()) == len(SETTINGS)
 
 
+@pytest.mark.slow
 def test_trust_of_a_flag_replaces_the_configured_one(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(f'[est]\nurl = "{lab.server.url}"\npins = ["sha256:{"00" * 32}"]\n')
     lab.cli.fails(6, "est", "cacerts")

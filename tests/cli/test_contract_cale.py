@@ -75,6 +75,7 @@ def test_the_drafts_decoy_is_refused(form: str, cli: Cli, draft_key: str, tmp_pa
     assert not (tmp_path / "plain").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["PEM", "DER", "base64", "wrapped", "smime"])
 def test_every_form_of_openssls_messages(form: str, cli: Cli, tmp_path: Path) -> None:
     key = f"file:{tmp_path}/key.pem"
@@ -124,6 +125,7 @@ def test_failure_writes_nothing_and_leaves_a_file_as_it_was(damage: str, cli: Cl
     assert (tmp_path / "old").stat().st_ino == stamp.st_ino
 
 
+@pytest.mark.slow
 def test_decrypt_expects_what_it_is_told(cli: Cli, tmp_path: Path) -> None:
     """CALE-09, CALE-10: with AES-CBC only the content shows that an answer was altered; how it does so, nobody is told."""
     key = f"file:{tmp_path}/key.pem"
@@ -199,6 +201,7 @@ def test_register_get_whoami(store: str, lab: Lab, token: SoftHsm, swtpm: Swtpm,
     assert x509.load_pem_x509_certificate(lab.cli.ok("cale", "whoami", *state).out.encode()).public_key() == public
 
 
+@pytest.mark.slow
 def test_enrolled_device_needs_neither_anchors_nor_password(lab: Lab) -> None:
     """Its state has the anchors, its certificate says who it is."""
     lab.enrolled()
@@ -216,6 +219,7 @@ def test_enrolled_device_needs_neither_anchors_nor_password(lab: Lab) -> None:
     assert list(lab.cli.ok("show", "--state", lab.state, "--json").json["cale"]) == ["second"]
 
 
+@pytest.mark.slow
 def test_revoked_registration_is_a_decoy(lab: Lab, tmp_path: Path) -> None:
     lab.enrolled()
     key = lab.key("cale", "rsa-2048")
@@ -227,6 +231,7 @@ def test_revoked_registration_is_a_decoy(lab: Lab, tmp_path: Path) -> None:
     assert not (tmp_path / "answer").exists()
 
 
+@pytest.mark.slow
 def test_an_error_behind_the_edge_is_not_data(lab: Lab, tmp_path: Path) -> None:
     """CALE-05: it arrives encrypted in a success; exit 7, and the file is what it was."""
     state = ("--state", lab.state, "--anchors", lab.server.ca_file)
@@ -268,6 +273,7 @@ def test_an_answer_that_is_larger_than_we_take(lab: Lab, tmp_path: Path) -> None
     assert line == "device-sdk: cannot write /dev/full: No space left on device (make some room, or write elsewhere)"
 
 
+@pytest.mark.slow
 def test_refused_password_leaves_no_registration(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("wrong")
     words = ("cale", "register", "--state", lab.state, "--anchors", lab.server.ca_file, "--url", lab.server.cale_url, "--subject", "CN=x",

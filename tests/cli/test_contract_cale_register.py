@@ -46,6 +46,7 @@ def _descriptor(content: str) -> int:
     return read
 
 
+@pytest.mark.slow
 def test_a_bearer_token_from_each_place(lab: Lab, words: tuple[str, ...], new: tuple[str, ...], tmp_path: Path) -> None:
     """CALE-02; RFC 6750 section 2.1."""
     (tmp_path / "token").write_text(TOKEN + "\n")
@@ -63,6 +64,7 @@ def test_a_bearer_token_from_each_place(lab: Lab, words: tuple[str, ...], new: t
     assert _read(lab) == '{"foo": "bar"}\n'
 
 
+@pytest.mark.slow
 def test_which_proof_counts(lab: Lab, words: tuple[str, ...], new: tuple[str, ...], tmp_path: Path) -> None:
     """The one named nearer; both by flag is a question; --proof answers it."""
     (tmp_path / "token").write_text(TOKEN)
@@ -76,6 +78,7 @@ def test_which_proof_counts(lab: Lab, words: tuple[str, ...], new: tuple[str, ..
     assert _proofs(lab) == ["bearer", "basic", "basic"]
 
 
+@pytest.mark.slow
 def test_a_wrong_token_is_not_shown(lab: Lab, words: tuple[str, ...], new: tuple[str, ...]) -> None:
     done = lab.cli(*words, *new, "-v", "--json", env={"DEVICE_SDK_BEARER": "WRONGTOKEN"})
     assert done.code == 7
@@ -87,6 +90,7 @@ def test_a_wrong_token_is_not_shown(lab: Lab, words: tuple[str, ...], new: tuple
     assert "TWO WORDS" not in odd.out + odd.err
 
 
+@pytest.mark.slow
 def test_a_certificate_with_a_hardware_key(lab: Lab, token: SoftHsm, words: tuple[str, ...], tmp_path: Path) -> None:
     """CALE-02: TLS client authentication by a key in a token; another key, in the same token, is registered."""
     device = token.uri_of("device")
@@ -133,6 +137,7 @@ def test_cale_14_revoked_and_registered_again(
     assert lab.cli.ok("keys", "list", place, "--json").json["keys"] == []
 
 
+@pytest.mark.slow
 def test_applications_and_list(lab: Lab, words: tuple[str, ...], new: tuple[str, ...]) -> None:
     """CALE-13: one GUID and one key an application; GUIDs are shown to machines only."""
     state = ("--state", lab.state)
@@ -160,6 +165,7 @@ def test_applications_and_list(lab: Lab, words: tuple[str, ...], new: tuple[str,
     assert "no CALE registration named 'meter'" in nothing.err
 
 
+@pytest.mark.slow
 def test_registered_already_interrupted_and_finished(lab: Lab, words: tuple[str, ...], new: tuple[str, ...]) -> None:
     (lab.directory / "wrong").write_text("wrong")
     refused = lab.cli(*words, *new, "--user", "device", "--password-file", lab.directory / "wrong")
@@ -179,6 +185,7 @@ def test_a_key_that_is_not_there_is_made_only_if_told_to(lab: Lab, words: tuple[
     assert list(lab.keys.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_devices_own_key_comes_with_a_warning(lab: Lab) -> None:
     lab.enrolled()
     done = lab.cli.ok("cale", "register", "--state", lab.state, "--url", lab.server.cale_url, "--json")

@@ -54,6 +54,7 @@ def test_names_of_every_kind(cli: Cli, key: str, tmp_path: Path) -> None:
         assert piece in text
 
 
+@pytest.mark.slow
 def test_mac_by_value_interface_and_auto(cli: Cli, key: str, tmp_path: Path) -> None:
     interfaces = {path.name: (path / "address").read_text().strip() for path in Path("/sys/class/net").iterdir()}
     name = next(name for name, address in interfaces.items() if address not in ("00:00:00:00:00:00", ""))
@@ -83,6 +84,7 @@ def test_mistakes(words: tuple[str, ...], said: str, cli: Cli, key: str) -> None
     assert said in cli.fails(2, "csr", "--key", key, *words)
 
 
+@pytest.mark.slow
 def test_without_out_it_goes_to_stdout_and_json_says_more(cli: Cli, key: str, tmp_path: Path) -> None:
     pem = cli.ok("csr", "--key", key, "--subject", "CN=x").out
     assert pem.startswith("-----BEGIN CERTIFICATE REQUEST-----")

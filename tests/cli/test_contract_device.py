@@ -60,6 +60,7 @@ def test_enroll_and_renew_speak_plainly(lab: Lab) -> None:
     assert lab.cli.ok("renew", "--state", lab.state).out.startswith("renewed: CN=router-7")
 
 
+@pytest.mark.slow
 def test_needs_renewal_exit_codes(lab: Lab) -> None:
     """0 = renew now, 1 = fine, 2 = missing or unreadable."""
     state = ("needs-renewal", "--state", lab.state)
@@ -90,6 +91,7 @@ def test_expired(lab: Lab) -> None:
     assert again["changed"] is True
 
 
+@pytest.mark.slow
 def test_enroll_keeps_to_what_it_was_told(lab: Lab) -> None:
     key = lab.enrolled()
     assert "enrolled already" in lab.cli.fails(2, *lab.enroll_words(f"file:{lab.keys}/other.pem"))
@@ -101,18 +103,21 @@ def test_enroll_keeps_to_what_it_was_told(lab: Lab) -> None:
     assert lab.cli.ok(*lab.enroll_words(key, "--again"), "--json").json["changed"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ec-p384", "rsa-2048"])
 def test_type(kind: str, lab: Lab) -> None:
     key = lab.enrolled("device", "--type", kind)
     assert lab.cli.ok("keys", "show", key, "--json").json["key_type"] == kind
 
 
+@pytest.mark.slow
 def test_type_that_is_none(lab: Lab) -> None:
     assert "choose from" in lab.cli.fails(2, *lab.enroll_words("file:/x", "--type", "ec-p255"))
     said = lab.cli.fails(2, *lab.enroll_words("file:/x"), env={"DEVICE_SDK_KEY_TYPE": "ec-p255"})
     assert "DEVICE_SDK_KEY_TYPE is 'ec-p255'; it must be one of ec-p256" in said
 
 
+@pytest.mark.slow
 def test_enroll_with_the_factorys_certificate(lab: Lab, tmp_path: Path) -> None:
     """EST-21: a certificate of another kind may stand in for the password."""
     factory = lab.key("factory")
@@ -126,6 +131,7 @@ def test_enroll_with_the_factorys_certificate(lab: Lab, tmp_path: Path) -> None:
     assert "go together" in lab.cli.fails(2, *lab.enroll_words("file:/x", "--tls-cert", certificate))
 
 
+@pytest.mark.slow
 def test_renew_without_a_new_key_and_with_a_named_one(lab: Lab) -> None:
     key = lab.enrolled()
     same = lab.cli.ok("renew", "--state", lab.state, "--no-rekey", "--json").json
@@ -136,6 +142,7 @@ def test_renew_without_a_new_key_and_with_a_named_one(lab: Lab) -> None:
     assert lab.cli.ok("show", "--state", lab.state, "--json").json["previous"] == [key]
 
 
+@pytest.mark.slow
 def test_renew_asks_nobody_for_a_password(lab: Lab, tmp_path: Path) -> None:
     """A timer has no terminal, and the password file of the enrolment may be gone."""
     (tmp_path / "config.toml").write_text(f'[est]\nuser = "device"\npassword_file = "{tmp_path}/gone"\n')
@@ -175,6 +182,7 @@ def test_pending_is_resumed_with_the_same_key_and_can_be_abandoned(lab: Lab) -> 
     assert [path.name for path in lab.keys.glob("*.pem")] == ["device.pem"]
 
 
+@pytest.mark.slow
 def test_a_mistyped_state_directory_is_not_made(lab: Lab) -> None:
     assert "no such state directory" in lab.cli.fails(9, "renew", "--state", lab.state)
     assert lab.cli.ok("abandon", "--state", lab.state).out == "nothing was under way\n"
@@ -182,6 +190,7 @@ def test_a_mistyped_state_directory_is_not_made(lab: Lab) -> None:
     assert not lab.state.exists()
 
 
+@pytest.mark.slow
 def test_show_of_nothing_and_of_a_clock_that_was_set_back(lab: Lab, cli: Cli) -> None:
     nothing = cli.ok("show", "--state", lab.state)
     assert nothing.out == f"state dir: {lab.state}\nenrolled: no\n"

@@ -22,6 +22,7 @@ def _ways(lab: Lab) -> dict[str, tuple[tuple[str, ...], dict[str, str]]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["anchors", "pin", "implicit"])
 def test_cacerts(way: str, lab: Lab, tmp_path: Path) -> None:
     words, environment = _ways(lab)[way]
@@ -34,6 +35,7 @@ def test_cacerts(way: str, lab: Lab, tmp_path: Path) -> None:
     assert data["pem"] == (tmp_path / "ca.pem").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["anchors", "pin", "implicit"])
 def test_csrattrs(way: str, lab: Lab) -> None:
     words, environment = _ways(lab)[way]
@@ -43,6 +45,7 @@ def test_csrattrs(way: str, lab: Lab) -> None:
     assert lab.cli.ok("est", "csrattrs", *words, env=environment).out == "no wishes\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["anchors", "pin", "implicit"])
 def test_enroll(way: str, lab: Lab, tmp_path: Path) -> None:
     words, environment = _ways(lab)[way]
@@ -74,6 +77,7 @@ def test_enroll_and_reenroll_with_hardware(
     assert entry["issued_serial"] == f"{leaf(tmp_path / 'second.pem').serial_number:x}"
 
 
+@pytest.mark.slow
 def test_reenroll_with_a_new_key(lab: Lab, tmp_path: Path) -> None:
     key, new = lab.key(), lab.key("new", "ec-p384")
     first = lab.certificate(tmp_path / "first.pem", key)
@@ -83,6 +87,7 @@ def test_reenroll_with_a_new_key(lab: Lab, tmp_path: Path) -> None:
     assert leaf(out).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode() == public
 
 
+@pytest.mark.slow
 def test_reenroll_keeps_the_names(lab: Lab, tmp_path: Path) -> None:
     """RFC 7030 section 4.2.2, EST-150: identical to the current certificate."""
     key = lab.key()
@@ -95,6 +100,7 @@ def test_reenroll_keeps_the_names(lab: Lab, tmp_path: Path) -> None:
     assert lab.operations() == before
 
 
+@pytest.mark.slow
 def test_enroll_with_a_certificate(lab: Lab, tmp_path: Path) -> None:
     """--cert with --key is the pair for TLS; --new-key, or --key where --tls-key is given, is certified."""
     old, new = lab.key("old"), lab.key("new", "ec-p384")
@@ -143,6 +149,7 @@ def test_mistakes(words: tuple[str, ...], said: str, lab: Lab) -> None:
     assert said in lab.cli.fails(2, "est", *words)
 
 
+@pytest.mark.slow
 def test_wrong_pair(lab: Lab, tmp_path: Path) -> None:
     first = lab.certificate(tmp_path / "first.pem", lab.key())
     assert "another key" in lab.cli.fails(2, "est", "reenroll", *lab.trust, "--cert", first, "--key", lab.key("other"))

@@ -31,6 +31,7 @@ def _enrol(lab: Lab, key: str, *more: object) -> tuple[object, ...]:
     return "est", "fullcmc", *lab.trust, *_proof(lab), "--key", key, "--subject", "CN=router-7", *more
 
 
+@pytest.mark.slow
 def test_enrol_renew_and_revoke(cmc: Lab, tmp_path: Path) -> None:
     """A shared secret first, then the certificate; the revocation is signed by the certificate that goes (EST-207)."""
     key, new = cmc.key(), cmc.key("new", "ec-p384")
@@ -53,6 +54,7 @@ def test_enrol_renew_and_revoke(cmc: Lab, tmp_path: Path) -> None:
     assert "revoked" in cmc.cli.fails(7, *revoking)
 
 
+@pytest.mark.slow
 def test_revoke_by_shared_secret_when_the_key_is_lost(cmc: Lab, tmp_path: Path) -> None:
     cmc.cli.ok(*_enrol(cmc, cmc.key(), "--out", tmp_path / "lost.pem"))
     done = cmc.cli.ok(
@@ -70,6 +72,7 @@ def test_revoke_by_shared_secret_when_the_key_is_lost(cmc: Lab, tmp_path: Path) 
     assert SECRET not in done.out + done.err + json.dumps(cmc.server.log())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [("--json",), ()])
 def test_pending_exits_8_and_the_same_command_asks_again(more: tuple[str, ...], cmc: Lab, tmp_path: Path) -> None:
     """RFC 5272 section 6.13: what is needed to ask again is in the file, readable by its owner only."""
@@ -92,6 +95,7 @@ def test_pending_exits_8_and_the_same_command_asks_again(more: tuple[str, ...], 
     assert not kept.exists()
 
 
+@pytest.mark.slow
 def test_query_asks_only(cmc: Lab, tmp_path: Path) -> None:
     cmc.server.policy.require_approval = True
     kept, key = tmp_path / "kept.json", cmc.key()
@@ -106,6 +110,7 @@ def test_query_asks_only(cmc: Lab, tmp_path: Path) -> None:
     assert "No such file" in cmc.cli.fails(2, *asking)
 
 
+@pytest.mark.slow
 def test_waiting_within_one_run(cmc: Lab, tmp_path: Path) -> None:
     cmc.server.policy.require_approval = True
     words = _enrol(cmc, cmc.key(), "--out", tmp_path / "device.pem")
@@ -149,6 +154,7 @@ def test_mistakes(words: tuple[str, ...], said: str, cmc: Lab) -> None:
     assert cmc.operations() == before
 
 
+@pytest.mark.slow
 def test_a_renewal_has_no_shared_secret(cmc: Lab, tmp_path: Path) -> None:
     """RFC 5272 section 3.2: the identity proofs are absent when an existing certificate signs."""
     key = cmc.key()
@@ -188,6 +194,7 @@ def test_another_certificate_signs(cmc: Lab, tmp_path: Path) -> None:
     assert "own subject only" in cmc.cli.fails(7, *words, "--subject", "CN=other")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "code"),
     [

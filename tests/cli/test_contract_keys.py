@@ -100,6 +100,7 @@ def test_create_refuses_a_name_that_is_taken_and_reuse_takes_it(
     assert cli.ok("keys", "show", uri, "--json").json["spki_sha256"] == first["spki_sha256"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2", "file"])
 def test_list_without_a_fitting_key_prints_nothing(
     store: str, cli: Cli, token: SoftHsm, swtpm: Swtpm, tmp_path: Path

@@ -30,6 +30,7 @@ def _file(directory: Path, kind: str = "ec-p256", form: str = "PEM", *, passphra
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["PEM", "DER"])
 def test_import_prints_the_uri_and_warns(cli: Cli, uri: str, tmp_path: Path, form: str) -> None:
     done = cli.ok("keys", "import", "--key", uri, "--in", _file(tmp_path, form=form))
@@ -44,6 +45,7 @@ def test_import_prints_the_uri_and_warns(cli: Cli, uri: str, tmp_path: Path, for
     assert ("hardware, imported" in cli.ok("keys", "list", uri).out) is not uri.startswith("file:")
 
 
+@pytest.mark.slow
 def test_json_and_a_name_that_is_taken(cli: Cli, uri: str, tmp_path: Path) -> None:
     words = ("keys", "import", "--key", uri, "--in", _file(tmp_path))
     first = cli.ok(*words, "--json").json
@@ -54,6 +56,7 @@ def test_json_and_a_name_that_is_taken(cli: Cli, uri: str, tmp_path: Path) -> No
     assert (other.code, other.error["code"]) == (3, "key-exists")
 
 
+@pytest.mark.slow
 def test_opening_needs_the_word(cli: Cli, token: SoftHsm, tmp_path: Path) -> None:
     """Off by default for every command; by flag, environment and configuration, and the flag wins."""
     uri = token.uri_of("key")

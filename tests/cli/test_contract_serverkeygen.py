@@ -80,6 +80,7 @@ def test_a_name_taken_while_the_server_was_asked_costs_no_key(skg: Lab, tmp_path
     require_pair(beside, out, skg)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ec-p384", "rsa-2048"])
 def test_a_key_encrypted_to_a_key_of_ours(kind: str, skg: Lab, tmp_path: Path) -> None:
     """The decryption key may be the one that authenticates TLS, or another."""
@@ -96,6 +97,7 @@ def test_a_key_encrypted_to_a_key_of_ours(kind: str, skg: Lab, tmp_path: Path) -
     assert leaf(tmp_path / "other.crt").subject == leaf(first).subject
 
 
+@pytest.mark.slow
 def test_a_clear_key_has_to_be_allowed(skg: Lab, tmp_path: Path) -> None:
     key = tmp_path / "key.pem"
     assert "protected, one way" in skg.cli.fails(2, *words(skg, "--key-out", key))
@@ -104,6 +106,7 @@ def test_a_clear_key_has_to_be_allowed(skg: Lab, tmp_path: Path) -> None:
     require_pair(key, tmp_path / "cert.pem", skg)
 
 
+@pytest.mark.slow
 def test_json(skg: Lab, tmp_path: Path) -> None:
     """The certificate and where the key is; the key itself is nowhere in the output."""
     key = tmp_path / "key.pem"
@@ -115,6 +118,7 @@ def test_json(skg: Lab, tmp_path: Path) -> None:
     assert "PRIVATE" not in done.out + done.err
 
 
+@pytest.mark.slow
 def test_a_key_of_ours_may_sign(skg: Lab, tmp_path: Path) -> None:
     """--key signs the request, and its type is a hint at what to generate; without it a key is made for that."""
     out = tmp_path / "cert.pem"
@@ -149,6 +153,7 @@ def test_the_key_goes_into_a_keystore(
     assert skg.server.log()[-1]["operation"] == "simplereenroll"
 
 
+@pytest.mark.slow
 def test_a_private_key_replaces_nothing_and_goes_to_no_device(skg: Lab, tmp_path: Path) -> None:
     """Looked at before anything is asked of the server."""
     (tmp_path / "there.pem").write_text("something\n")
@@ -163,6 +168,7 @@ def test_a_private_key_replaces_nothing_and_goes_to_no_device(skg: Lab, tmp_path
     assert skg.server.log() == []
 
 
+@pytest.mark.slow
 def test_a_certificate_that_cannot_be_written_goes_to_stdout(skg: Lab, tmp_path: Path) -> None:
     """As with est enroll; the key is in its file by then."""
     done = skg.cli(*words(skg, *shared(skg), "--key-out", tmp_path / "key.pem", "--out", "/dev/full"))
@@ -214,6 +220,7 @@ def test_a_rescue_file_that_is_in_the_way(skg: Lab, token: SoftHsm, tmp_path: Pa
     assert skg.server.log() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "code", "error", "said"),
     [
@@ -236,6 +243,7 @@ def test_answers_that_are_refused(fault: str, code: int, error: str, said: str, 
     assert sorted(file.name for file in tmp_path.glob("*.pem")) == []
 
 
+@pytest.mark.slow
 def test_a_secret_that_does_not_open(skg: Lab, tmp_path: Path) -> None:
     (skg.directory / "secret").write_text(bytes(32).hex())
     command = words(skg, *shared(skg), "--key-out", tmp_path / "key.pem")
@@ -243,6 +251,7 @@ def test_a_secret_that_does_not_open(skg: Lab, tmp_path: Path) -> None:
     assert not (tmp_path / "key.pem").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("json_too", [False, True])
 @pytest.mark.parametrize("out", ["file", "stdout"])
 def test_est_202_a_certificate_that_is_not_valid_yet_costs_no_key(
@@ -264,6 +273,7 @@ def test_est_202_a_certificate_that_is_not_valid_yet_costs_no_key(
     assert "PRIVATE" not in done.out + done.err
 
 
+@pytest.mark.slow
 def test_est_202_an_early_key_is_imported(skg: Lab, token: SoftHsm, tmp_path: Path) -> None:
     skg.server.faults.parse("future@serverkeygen")
     uri, out = token.uri_of("key"), tmp_path / "cert.pem"
@@ -311,6 +321,7 @@ def test_mistakes(more: tuple[str, ...], said: str, skg: Lab, tmp_path: Path) ->
     assert skg.server.log() == []
 
 
+@pytest.mark.slow
 def test_implicit_trust_is_not_enough(skg: Lab, tmp_path: Path) -> None:
     """EST-190."""
     command = ("est", "serverkeygen", "--url", skg.server.url, "--implicit", *skg.login, "--subject", "CN=x")
@@ -320,6 +331,7 @@ def test_implicit_trust_is_not_enough(skg: Lab, tmp_path: Path) -> None:
     assert skg.server.log() == []
 
 
+@pytest.mark.slow
 def test_a_pinned_ca_is_enough(skg: Lab, tmp_path: Path) -> None:
     command = ("est", "serverkeygen", "--url", skg.server.url, "--pin", skg.pin, *skg.login, "--subject", "CN=sensor-7")
     skg.cli.ok(*command, *shared(skg), "--key-out", tmp_path / "key.pem", "--out", tmp_path / "cert.pem")

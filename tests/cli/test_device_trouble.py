@@ -100,6 +100,7 @@ def test_est_29_a_person_is_asked_whether_a_renewal_may_go_elsewhere(
     assert shell.end() == code
 
 
+@pytest.mark.slow
 def test_est_29_allow_redirect(lab: Lab) -> None:
     lab.server.policy.require_password = False
     lab.enrolled()
@@ -112,6 +113,7 @@ def test_est_29_allow_redirect(lab: Lab) -> None:
     assert "HTTPS" in lab.cli.fails(2, "renew", "--state", lab.state, "--allow-redirect", "http://x").upper()
 
 
+@pytest.mark.slow
 def test_retry_waits_where_nobody_is(lab: Lab) -> None:
     words = ("enroll", "--state", lab.state, "--key", f"file:{lab.keys}/d.pem", "--subject", "CN=x", "--url",
              "https://localhost:1", "--wait", "3")  # fmt: skip
@@ -122,6 +124,7 @@ def test_retry_waits_where_nobody_is(lab: Lab) -> None:
         assert "waiting: the server cannot be reached" in done.err
 
 
+@pytest.mark.slow
 def test_a_pin_waits_for_an_overloaded_server(lab: Lab) -> None:
     """EST-160: on the unauthenticated connection, too; with --json nothing is said of it."""
     for number, more in enumerate(((), ("--json",))):
@@ -133,6 +136,7 @@ def test_a_pin_waits_for_an_overloaded_server(lab: Lab) -> None:
         assert done.err.count("waiting: ") == (0 if more else 2)
 
 
+@pytest.mark.slow
 def test_one_wait_for_the_bootstrap_of_est_commands_and_what_follows(lab: Lab) -> None:
     lab.server.faults.set("overload", "503 2", operation="cacerts", times=1)
     lab.server.faults.set("retry_after", "2", operation="simpleenroll")
@@ -155,6 +159,7 @@ def test_a_person_is_asked_only_where_there_is_something_to_do(lab: Lab) -> None
     assert "fingerprint" not in screen
 
 
+@pytest.mark.slow
 def test_a_certificate_that_is_not_valid_yet_is_kept(lab: Lab) -> None:
     """Exit code 11, and the next run has it without asking; EST-139."""
     lab.server.policy.require_password = False
@@ -166,6 +171,7 @@ def test_a_certificate_that_is_not_valid_yet_is_kept(lab: Lab) -> None:
     assert lab.cli.ok("show", "--state", lab.state, "--json").json["under_way"]["phase"] == "issued"
 
 
+@pytest.mark.slow
 def test_est_58_no_implicit(lab: Lab) -> None:
     """`renew --no-implicit` is remembered; what configurations say of the enrolment's trust does not count."""
     lab.server.policy.require_password = False

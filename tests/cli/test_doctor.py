@@ -99,6 +99,7 @@ def test_state_that_cannot_be_read(lab: Lab) -> None:
     assert found["key"]["status"] == "warning", "the configured key is looked at all the same"
 
 
+@pytest.mark.slow
 def test_leftovers_and_things_under_way(lab: Lab) -> None:
     lab.enrolled()
     lab.server.policy.require_approval = True
@@ -174,6 +175,7 @@ def _key(cli: Cli, uri: str, code: int = 1, **options: Any) -> tuple[str, str]:
     return found["status"], found["detail"]
 
 
+@pytest.mark.slow
 def test_key_in_a_token(cli: Cli, token: SoftHsm) -> None:
     uri = token.uri_of("key")
     status, detail = _key(cli, uri)
@@ -200,6 +202,7 @@ def test_key_that_can_leave(cli: Cli, token: SoftHsm, tmp_path: Path) -> None:
     assert (status, "CKA_EXTRACTABLE" in detail) == ("failed", True)
 
 
+@pytest.mark.slow
 def test_tpm_that_is_gone(cli: Cli, swtpm: Swtpm, tmp_path: Path) -> None:
     uri = f"tpm2:file={tmp_path}/key.pem"
     cli.ok("keys", "create", uri, "--type", "ec-p256")
@@ -218,6 +221,7 @@ def test_key_of_somebody_else(lab: Lab) -> None:
     assert found["tls-client"]["detail"] == "the key is not in order"
 
 
+@pytest.mark.slow
 def test_server_that_is_away_or_another(lab: Lab) -> None:
     lab.enrolled()
     words = ("--state", lab.state, "--online")

@@ -114,6 +114,7 @@ def test_the_template_holds_every_setting(cli: Cli) -> None:
     assert names | {"state_dir"} == set(json.loads(cli.ok("config", "--json").out))
 
 
+@pytest.mark.slow
 def test_names_that_no_terminal_can_show(cli: Cli, tmp_path: Path) -> None:
     """Output goes on where the terminal's encoding has no such letter, and control characters reach no terminal."""
     key = f"file:{tmp_path}/key.pem"

@@ -33,6 +33,7 @@ def anchors(lab: Lab) -> str:
     return "anchors.pem"
 
 
+@pytest.mark.slow
 def test_the_whole_way(lab: Lab, tmp_path: Path) -> None:
     """cacerts by pin, enrol, renew with a new key: not one connection of the device itself."""
     key, url = lab.key(), ("--url", lab.server.url)
@@ -59,6 +60,7 @@ def test_the_whole_way(lab: Lab, tmp_path: Path) -> None:
     assert leaf(tmp_path / "renewed.pem").subject == leaf(tmp_path / "device.pem").subject
 
 
+@pytest.mark.slow
 def test_the_request_file_is_documented_json(lab: Lab, tmp_path: Path) -> None:
     words = ("est", "enroll", "--url", lab.server.url, "--label", "lab", "--key", lab.key(), "--subject", "CN=a")
     done = lab.cli.ok(*words, "--offline-out", "r.json", "--json")
@@ -84,6 +86,7 @@ def test_the_request_file_is_documented_json(lab: Lab, tmp_path: Path) -> None:
     assert not lab.server.log()
 
 
+@pytest.mark.slow
 def test_the_answer_to_another_request_writes_nothing(lab: Lab, tmp_path: Path) -> None:
     first, second = lab.key("a"), lab.key("b")
     words = ("est", "enroll", "--url", lab.server.url, "--subject", "CN=router-7")
@@ -95,6 +98,7 @@ def test_the_answer_to_another_request_writes_nothing(lab: Lab, tmp_path: Path) 
     lab.cli.ok(*words, "--key", first, *into)
 
 
+@pytest.mark.slow
 def test_a_pending_answer_is_carried_again(lab: Lab, tmp_path: Path) -> None:
     lab.server.faults.set("retry_after", "60", operation="simpleenroll", times=1)
     words = ("est", "enroll", "--url", lab.server.url, "--subject", "CN=router-7", "--key", lab.key())

@@ -82,6 +82,7 @@ def test_password_file_with_any_end_of_line(ending: str, odd: Lab, tmp_path: Pat
     assert odd.cli.ok(*words, "--user", "gerät 7", "--password-file", tmp_path / "password").err == ""
 
 
+@pytest.mark.slow
 def test_password_by_environment_and_descriptor(odd: Lab, tmp_path: Path) -> None:
     words = ("est", "enroll", *odd.trust, "--key", odd.key(), "--subject", "CN=x", "--user", "gerät 7")
     odd.cli.ok(*words, env={"DEVICE_SDK_PASSWORD": PASSWORD})
@@ -108,6 +109,7 @@ def test_flag_before_environment_before_configuration(odd: Lab, tmp_path: Path) 
     odd.cli.ok(*words, "--password-fd", 0, input=PASSWORD.encode())
 
 
+@pytest.mark.slow
 def test_password_at_the_prompt(odd: Lab) -> None:
     words = ("est", "enroll", *odd.trust, "--key", odd.key(), "--subject", "CN=x", "--user", "gerät 7")
     code, screen = _at_terminal(odd.cli, [PASSWORD], *words)
@@ -138,6 +140,7 @@ def test_pin_by_every_way(pinned: SoftHsm, cli: Cli, tmp_path: Path) -> None:
     assert PIN not in screen
 
 
+@pytest.mark.slow
 def test_one_question_for_many_logins(pinned: SoftHsm, lab: Lab) -> None:
     """A renewal opens the token several times; the person is asked once, and the descriptor is read once."""
     state = ("--state", lab.state)
@@ -150,6 +153,7 @@ def test_one_question_for_many_logins(pinned: SoftHsm, lab: Lab) -> None:
     os.close(read)
 
 
+@pytest.mark.slow
 def test_one_question_for_many_key_files(lab: Lab) -> None:
     """Each opening of an encrypted key file wants the passphrase; a descriptor has it only once."""
     words = lab.enroll_words(f"file:{lab.keys}/device.pem")
@@ -167,6 +171,7 @@ def test_end_of_file_at_the_prompt_is_no_pin(pinned: SoftHsm, cli: Cli) -> None:
     assert "wants a PIN" in screen
 
 
+@pytest.mark.slow
 def test_wrong_pin_is_tried_once_and_never_shown(pinned: SoftHsm, cli: Cli) -> None:
     wrong = {"DEVICE_SDK_KEY_PIN": "very wrong PIN"}
     first = cli("keys", "list", _bare(pinned), env=wrong)

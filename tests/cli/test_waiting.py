@@ -114,6 +114,7 @@ def test_a_terminal_counts_down_in_one_line(lab: Lab, terminal: Callable[..., Te
     assert (lab.directory / "d.pem").exists()
 
 
+@pytest.mark.slow
 def test_elsewhere_each_wait_is_a_line(lab: Lab) -> None:
     lab.server.faults.set("overload", "429 1", times=1, operation="simpleenroll")
     done = lab.cli.ok(*enroll(lab, "--wait", "20"))
@@ -137,6 +138,7 @@ def test_an_error_after_a_redirect_says_where_it_came_from(lab: Lab) -> None:
     assert failed.error["message"].startswith(f"{there} (redirected from {first}): ")
 
 
+@pytest.mark.slow
 def test_with_json_nothing_is_said_of_waiting(lab: Lab) -> None:
     lab.server.faults.set("overload", "503 1", times=1, operation="cacerts")
     done = lab.cli.ok(*enroll(lab, "--wait", "20", "--json"))
@@ -218,6 +220,7 @@ def test_a_person_is_asked(answer: str, code: int, lab: Lab, tmp_path: Path, ter
     assert (tmp_path / "d.pem").exists() == (code == 0)
 
 
+@pytest.mark.slow
 def test_retry_waits_for_a_server_that_is_not_there_yet(lab: Lab) -> None:
     words = ("est", "cacerts", "--anchors", lab.server.ca_file, "--url", "https://127.0.0.1:1", "--wait", "4")
     start = time.monotonic()

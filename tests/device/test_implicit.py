@@ -117,6 +117,7 @@ def test_est_58_est_118_the_anchors_are_named_from_the_first_moment_on(bench, ch
     bench.require_sound()
 
 
+@pytest.mark.slow
 def test_est_58_the_owner_switches_the_system_store_off_later(bench, choice, gone) -> None:
     """The server learns to choose by ClientHello after the enrolment; until then nothing but the public certificate works."""
     choice.looks = False

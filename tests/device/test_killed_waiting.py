@@ -159,21 +159,27 @@ def renewals(flow: Flow, error: str, step: int, first: int = 1) -> None:
 
 
 class TestHereAndThere:
+    @pytest.mark.slow
     def test_pending_enrolments(self, pending: Flow) -> None:
         enrolments(pending, "EnrolmentPendingError", STEP, first=7)
 
+    @pytest.mark.slow
     def test_pending_renewals(self, pending: Flow) -> None:
         renewals(pending, "EnrolmentPendingError", STEP, first=11)
 
+    @pytest.mark.slow
     def test_enrolments_with_a_clock_that_is_behind(self, behind: Flow) -> None:
         enrolments(behind, "ClockError", STEP, first=5)
 
+    @pytest.mark.slow
     def test_renewals_with_a_clock_that_is_behind(self, behind: Flow) -> None:
         renewals(behind, "ClockError", STEP, first=9)
 
+    @pytest.mark.slow
     def test_enrolments_by_srp(self, runner, est_server: ReferenceServer, spec, file_keys) -> None:
         srp_enrolments(runner, est_server, spec, file_keys, STEP)
 
+    @pytest.mark.slow
     def test_renewals_that_leave_the_system_store(self, runner, spec, file_keys) -> None:
         leaving(runner, spec, file_keys, STEP)
 

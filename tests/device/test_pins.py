@@ -18,6 +18,7 @@ def with_pin_value(token: Any, label: str) -> str:
     return token.uri_of(label).replace(f"pin-source=file:{token.pin_file}", f"pin-value={token.pin}")
 
 
+@pytest.mark.slow
 def test_enrolment_with_the_pin_in_the_key_uri_finishes_and_keeps_no_pin(softhsm_token: Any, bench) -> None:
     uri = with_pin_value(softhsm_token, "device")
     assert "pin-value" in uri
@@ -39,6 +40,7 @@ def test_another_key_in_the_token_of_the_pin_goes_too(softhsm_token: Any, object
     assert objects() == ["Certificate other", "Private Key other", "Public Key other"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["enroll", "renew"])
 def test_one_run_logs_in_once(softhsm_token: Any, spec: dict[str, str], new_runner, tmp_path: Path, operation) -> None:
     """Every login makes SoftHSM rewrite the token's file in place: fewer of them are fewer chances to lose it."""

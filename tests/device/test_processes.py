@@ -17,6 +17,7 @@ from tests.mounts import UNSHARE
 READ_ONLY = 'mount --bind "$0" "$0"; mount -o remount,ro,bind "$0"; exec "$@"'
 
 
+@pytest.mark.slow
 def test_one_of_two_processes_is_told_who_is_at_work(new_runner, spec, file_keys, est_server) -> None:
     est_server.policy.require_approval = True
     device, outcome = Device(spec["state"]), []
@@ -39,6 +40,7 @@ def test_one_of_two_processes_is_told_who_is_at_work(new_runner, spec, file_keys
     assert device.state.check() == ()
 
 
+@pytest.mark.slow
 def test_two_processes_that_wait_for_each_other_issue_once(new_runner, spec, file_keys, est_server) -> None:
     errors, patient = [], spec | {"lock_wait_s": "60"}
     runners = [new_runner(), new_runner()]
@@ -53,6 +55,7 @@ def test_two_processes_that_wait_for_each_other_issue_once(new_runner, spec, fil
     assert len(registry.list_keys(file_keys)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [0, 5, 300, 1000, 1500])
 def test_a_disk_that_fills_up_on_the_way_costs_nothing(runner, spec, file_keys, limit: int) -> None:
     """Writes fail at other places with other limits: lock file, journal, key, certificate."""
@@ -76,6 +79,7 @@ def test_a_disk_that_fills_up_on_the_way_costs_nothing(runner, spec, file_keys, 
     assert device.state.check() == ()
 
 
+@pytest.mark.slow
 def test_a_read_only_state_directory_makes_no_key_and_loses_nothing(runner, new_runner, spec, file_keys) -> None:
     state = Path(spec["state"])
     state.mkdir(mode=0o700)
@@ -94,6 +98,7 @@ def test_a_read_only_state_directory_makes_no_key_and_loses_nothing(runner, new_
     assert len(registry.list_keys(file_keys)) == 1
 
 
+@pytest.mark.slow
 def test_a_device_without_hardware_reads_its_state_with_openssl_alone(runner, spec, file_keys) -> None:
     """What other software needs is in files under stable names, in the order it expects."""
     runner.finish("enroll", spec)

@@ -171,6 +171,7 @@ class TestCommandLine:
             "--url", bench.server.srp_url, "--srp-user", USER, "--srp-password-file", file,
         )  # fmt: skip
 
+    @pytest.mark.slow
     def test_enroll_and_renew(self, bench, words, tmp_path: Path) -> None:
         cli = Cli(tmp_path)
         said = cli.fails(2, *words)
@@ -185,6 +186,7 @@ class TestCommandLine:
         assert bench.logged("simplereenroll")[0]["authentication"] == "tls"
         assert "unrecognized" in cli.fails(2, "renew", "--state", bench.device.state.path, "--srp-user", USER)
 
+    @pytest.mark.slow
     def test_json_and_exit_codes(self, bench, words, tmp_path: Path) -> None:
         cli = Cli(tmp_path)
         renew = ("--renew-url", bench.server.url)

@@ -266,6 +266,7 @@ def test_a_plan_carries_the_choice_to_every_connection(est_server, tmp_path) -> 
     ] == ["tls-unique"] * 2
 
 
+@pytest.mark.slow
 def test_est_163_the_same_request_in_the_next_run(est_server, tmp_path) -> None:
     """A device that is told to come back later is run again, by a timer for instance: the journal has the request."""
     from device_sdk.client.device import Device, EnrolmentPlan, RenewalPlan

@@ -125,6 +125,7 @@ def test_est_86_a_server_that_restarted(tmp_path):
         assert [status for status, _ in posts(server)] == [401, 200, 401, 200]
 
 
+@pytest.mark.slow
 def test_est_163_waiting_asks_for_the_password_once(server, connect):
     server.policy.require_approval = True
     server.policy.retry_after_s = 0

@@ -53,6 +53,7 @@ def client(server, clock):
         one.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("kind", ["ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072"])
 def test_est_205_every_key_enrols_and_renews_bound_to_its_connection(kind, version, server, client):
@@ -69,6 +70,7 @@ def test_est_205_every_key_enrols_and_renews_bound_to_its_connection(kind, versi
     assert {entry["binding"] for entry in entries} == {"tls-unique" if version == "1.2" else "tls-exporter"}
 
 
+@pytest.mark.slow
 def test_est_100_one_use_of_a_connection(server, client):
     one = client()
     one.fullcmc.enroll(new_key(), SPEC, shared_secret=SHARED)
@@ -93,6 +95,7 @@ def test_a_wrong_secret(client, server):
     assert server.est.register.entries() == []
 
 
+@pytest.mark.slow
 def test_an_http_user_without_shared_secret(client, server):
     """Where the message proves nothing, the server asks for a password, as everywhere else; a new nonce goes with it."""
     user = Credentials(server.user, Secret(server.password))
@@ -103,6 +106,7 @@ def test_an_http_user_without_shared_secret(client, server):
         client().fullcmc.enroll(new_key(), SPEC)
 
 
+@pytest.mark.slow
 def test_pending_over_a_restart_of_the_client(client, server):
     server.policy.require_approval = True
     key = new_key()

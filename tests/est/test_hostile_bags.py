@@ -115,6 +115,7 @@ def test_keys_that_cost_too_much_are_no_ca_keys(bits: int, exponent: int) -> Non
         find_path(leaf, intermediates=[], anchors=[certificate], now=NOW)
 
 
+@pytest.mark.slow
 def test_keys_of_other_kinds_are_no_ca_keys() -> None:
     key = make(
         name("CA"), dsa.generate_parameters(2048).generate_private_key().public_key(), name("CA"), new_key(), ca=True
@@ -122,6 +123,7 @@ def test_keys_of_other_kinds_are_no_ca_keys() -> None:
     assert "kind" in str(ca_problem(key))
 
 
+@pytest.mark.slow
 def test_large_keys_that_are_bearable_are_used() -> None:
     key = rsa.generate_private_key(65537, 4096)
     assert ca_problem(Ca.root("CA", key=key).certificate) is None

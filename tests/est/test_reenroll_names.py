@@ -155,6 +155,7 @@ def test_every_kind_of_name_arrives(est_server, connect, current) -> None:
     assert change_subject_name(NewName(san=san))[:1] == b"\x30"
 
 
+@pytest.mark.slow
 def test_a_device_renews_under_another_name(est_server, tmp_path) -> None:
     """The new pair is proved and takes over; the device is called by the new name from then on (EST-157)."""
     est_server.policy.change_subject_name = "any"

@@ -185,6 +185,7 @@ def test_est_163_what_is_collected_is_what_was_approved(approving, connect, made
         assert client.enroll(key, plain).certificate.subject == IDEVID
 
 
+@pytest.mark.slow
 def test_est_163_who_approves_sees_what(approving, connect, made) -> None:
     """`device-sdk-sim list` shows alternative names, usages and the new name, in words and in JSON."""
     spec = CsrSpec(IDEVID, (BANK,), extensions=(SERVER_USE,), new_name=NewName(parse_dn("CN=director"), (BANK,)))

@@ -319,6 +319,7 @@ def test_an_envelope_that_does_not_open(client: EstClient, server: ReferenceServ
 READ = ["lf", "equals", "headless", "pem", "der", "turned", "preamble", "quoted", "pkcs1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", READ)
 def test_est_199_multipart_in_every_form(variant: str, client: EstClient, server: ReferenceServer) -> None:
     server.faults.set("multipart", variant)
@@ -370,6 +371,7 @@ def test_est_201_http_framing_alone_counts(fault: str, client: EstClient, server
     require_good(client.serverkeygen(SPEC, allow_clear=True), server)
 
 
+@pytest.mark.slow
 def test_202_is_waited_for(connect: Callable[..., EstClient], server: ReferenceServer) -> None:
     """As in an enrolment: a person approves, and the key is made only then; the next copy of the request may have another key."""
     server.policy.require_approval = True
@@ -401,6 +403,7 @@ def test_a_denied_request(connect: Callable[..., EstClient], server: ReferenceSe
             client.serverkeygen(SPEC, decrypt=SHARED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after_202", ["rebuild", "keep-connection", "same-csr"])
 def test_202_with_every_policy_of_repetition(
     after_202: After202, connect: Callable[..., EstClient], server: ReferenceServer
@@ -417,6 +420,7 @@ def test_label(connect: Callable[..., EstClient], server: ReferenceServer) -> No
     assert server.log()[-1]["path"] == "/.well-known/est/lab/serverkeygen"
 
 
+@pytest.mark.slow
 def test_est_202_the_key_is_in_no_log_and_no_repr(
     client: EstClient, server: ReferenceServer, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ def operations(server) -> list[tuple[object, object]]:
     return [(entry.get("operation"), entry.get("status")) for entry in server.log()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["file", "token"])
 def test_est_64_est_68_from_a_password_to_a_certificate(server, connect, where, tmp_path, softhsm_token):
     """The password authorizes the server, whose CA certificates become the Explicit anchors of everything that follows."""
@@ -148,6 +149,7 @@ class TestCommandLine:
     def words(self, server, password_file):
         return "--url", server.srp_url, "--srp-user", USER, "--srp-password-file", password_file
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("where", ["file", "token"])
     def test_enroll(self, cli, server, words, where, tmp_path, softhsm_token):  # noqa: F811
         uri = softhsm_token.uri_of("device") if where == "token" else f"file:{tmp_path}/device.pem"
@@ -159,6 +161,7 @@ class TestCommandLine:
         assert "OK" in openssl("verify", "-CAfile", server.ca_file, "-untrusted", out, out)
         assert operations(server) == [("cacerts", 200), ("csrattrs", 200), ("simpleenroll", 200)]
 
+    @pytest.mark.slow
     def test_the_password_from_environment_and_descriptor(self, cli, server, password_file):  # noqa: F811
         base = ("est", "cacerts", "--url", server.srp_url, "--json")
         environment = {"DEVICE_SDK_EST_SRP_USER": USER, "DEVICE_SDK_SRP_PASSWORD": PASSWORD}
@@ -170,6 +173,7 @@ class TestCommandLine:
         (cli.directory / "config.toml").write_text(configuration)
         assert cli.ok(*base).json["anchors"]
 
+    @pytest.mark.slow
     def test_a_wrong_password_is_exit_code_6_and_one_try(self, cli, server, words, password_file):  # noqa: F811
         password_file.write_text("a guess")
         said = cli.fails(6, "est", "cacerts", *words)
@@ -180,6 +184,7 @@ class TestCommandLine:
         assert (done.error["code"], done.error["user"]) == ("shared-secret", USER)
         assert server.srp.guard.failures()[f"user:{USER}"] == 2
 
+    @pytest.mark.slow
     def test_a_server_that_pauses_is_exit_code_5(self, cli, server, words, password_file):  # noqa: F811
         password_file.write_text("a guess")
         now = server.clock()
@@ -188,6 +193,7 @@ class TestCommandLine:
             cli.fails(6, "est", "cacerts", *words)
         assert "not try a password now" in cli.fails(5, "est", "cacerts", *words)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("more", "said"),
         [
@@ -199,6 +205,7 @@ class TestCommandLine:
         assert said in cli.fails(2, "est", "cacerts", *words, *more)
         assert server.srp.listener.connections == 0
 
+    @pytest.mark.slow
     def test_half_of_it(self, cli, server, password_file):  # noqa: F811
         url = ("est", "cacerts", "--url", server.srp_url)
         assert "no password for SRP user router-7" in cli.fails(2, *url, "--srp-user", USER)
@@ -207,6 +214,7 @@ class TestCommandLine:
         missing = ("--srp-user", USER, "--srp-password-file", "/nowhere/password")
         assert "cannot read the secret in /nowhere/password" in cli.fails(2, *url, *missing)
 
+    @pytest.mark.slow
     def test_a_certificate_counts_more_than_what_is_configured(self, cli, server, words, tmp_path):  # noqa: F811
         """SRP in the configuration was for the first enrolment; on the command line it is a contradiction."""
         key, out = f"file:{tmp_path}/device.pem", tmp_path / "certificate.pem"
@@ -219,6 +227,7 @@ class TestCommandLine:
         cli.ok("est", "reenroll", "--url", server.url, *pair, "--out", out, env=environment)
         assert operations(server)[-1] == ("simplereenroll", 200)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("word", [PASSWORD, "a-guess-nobody-makes"])
     def test_the_password_is_in_nothing_that_is_said(self, cli, server, words, password_file, word):  # noqa: F811
         """Not with -v, not in a traceback; and the server's log has the user, and no more."""

@@ -66,6 +66,7 @@ for uri in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("uri", "error"),
     [
@@ -81,11 +82,13 @@ def test_a_closed_directory(closed: Path, uri: str, error: str) -> None:
     assert all("Permission denied" in text and str(closed) in text for _, text in answers), answers
 
 
+@pytest.mark.slow
 def test_probing_beside_a_closed_directory(closed: Path) -> None:
     ((kind, text),) = as_nobody("note(lambda: registry.probe(sys.argv[2]))", f"file:{closed}/key.pem")
     assert (kind, "Permission denied" in text) == ("KeyStoreError", True)
 
 
+@pytest.mark.slow
 def test_markers_of_refused_pins_avoid_a_closed_system_directory(closed: Path, tmp_path: Path) -> None:
     """Root's /var/lib/device-sdk may be closed: another user's markers are in that user's own place."""
     code = f"""

@@ -86,6 +86,7 @@ def test_uris_and_paths_hold_anywhere(tmp_path: Path, monkeypatch: pytest.Monkey
         assert token.label in _tool(token, "--list-slots")
 
 
+@pytest.mark.slow
 def test_swtpm_in_a_relative_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with Swtpm(Path("tp m")) as tpm:

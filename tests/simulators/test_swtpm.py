@@ -21,10 +21,12 @@ def _tool(tpm: Swtpm, *command: str) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_tpm2_tools_reach_it(swtpm: Swtpm) -> None:
     assert "TPM2_PT_MANUFACTURER" in _tool(swtpm, "tpm2_getcap", "properties-fixed")
 
 
+@pytest.mark.slow
 def test_a_power_cut_loses_transient_objects_and_keeps_persistent_ones(swtpm: Swtpm, tmp_path: Path) -> None:
     context = str(tmp_path / "primary.ctx")
     _tool(swtpm, "tpm2_createprimary", "-Q", "-C", "o", "-G", "ecc", "-c", context)
@@ -37,6 +39,7 @@ def test_a_power_cut_loses_transient_objects_and_keeps_persistent_ones(swtpm: Sw
     assert "0x81000001" in _tool(swtpm, "tpm2_getcap", "handles-persistent")
 
 
+@pytest.mark.slow
 def test_several_start_side_by_side(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         tpms = list(pool.map(lambda number: Swtpm(tmp_path / str(number)), range(4)))
@@ -47,6 +50,7 @@ def test_several_start_side_by_side(tmp_path: Path) -> None:
             tpm.close()
 
 
+@pytest.mark.slow
 def test_a_long_directory_name_still_gives_a_usable_socket(tmp_path: Path) -> None:
     with Swtpm(tmp_path / ("d" * 100)) as tpm:
         assert len(_tool(tpm, "tpm2_getrandom", "--hex", "4")) == 8
@@ -54,6 +58,7 @@ def test_a_long_directory_name_still_gives_a_usable_socket(tmp_path: Path) -> No
     assert not sockets.exists()
 
 
+@pytest.mark.slow
 def test_command_line_ends_the_process_on_sigterm() -> None:
     with subprocess.Popen([*SIM, "swtpm", "--json"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

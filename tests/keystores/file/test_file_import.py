@@ -14,6 +14,7 @@ from tests.keystores.foreign_keys import openssl, pkcs8, public_pem, secret
 TYPES = ["ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TYPES)
 def test_est_202_a_file_of_mode_0600_that_openssl_reads(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "key.pem"

@@ -72,6 +72,7 @@ def test_the_new_one_replaces_the_old_one(token: SoftHsm) -> None:
     assert found.serial_number == 3
 
 
+@pytest.mark.slow
 def test_the_new_one_is_there_before_the_old_one_goes(faulty: FaultyModule) -> None:
     """A failure on the way leaves the old one; a power cut between the two steps leaves both, and the later is taken."""
     uri = faulty.uri_of("device")

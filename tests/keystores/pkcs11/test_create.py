@@ -161,6 +161,7 @@ def test_a_public_half_without_its_private_one_is_swept(token: SoftHsm) -> None:
     assert len(objects(token)) == 2
 
 
+@pytest.mark.slow
 def test_an_imported_public_key_of_the_same_label_is_left_alone(token: SoftHsm, tmp_path: object) -> None:
     old = create_key(token.uri_of("device"), "ec-p256")
     assert old.info.key_id is not None

@@ -85,6 +85,7 @@ def test_absent_token_lists_those_present(token: SoftHsm) -> None:
     assert token.serial in caught.value.candidates[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "fits"),
     [
@@ -212,6 +213,7 @@ def test_a_key_made_by_pkcs11_tool(token: SoftHsm, key_type: str) -> None:
         key.public_key().verify(key.sign(b"x", ec.ECDSA(hashes.SHA256())), b"x", ec.ECDSA(hashes.SHA256()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key_type", ["EC:prime256v1", "rsa:2048"])
 def test_a_key_that_wants_its_pin_every_time(token: SoftHsm, key_type: str) -> None:
     """CKA_ALWAYS_AUTHENTICATE: the PIN is given with every operation, read anew each time."""
@@ -249,6 +251,7 @@ def test_a_key_made_here_is_used_by_pkcs11_tool(token: SoftHsm, tmp_path: Path) 
     key.public_key().verify(signature, bytes(range(32)), ec.ECDSA(Prehashed(hashes.SHA256())))
 
 
+@pytest.mark.slow
 def test_delete_leaves_nothing_and_other_keys_alone(token: SoftHsm) -> None:
     create_key(token.uri_of("other"), "ec-p256")
     before = objects(token)
@@ -259,6 +262,7 @@ def test_delete_leaves_nothing_and_other_keys_alone(token: SoftHsm) -> None:
         delete_key(token.uri_of("device"))
 
 
+@pytest.mark.slow
 def test_a_broken_object_hides_no_other(token: SoftHsm) -> None:
     """What a power cut left of an object file does not keep other keys from being found."""
     create_key(token.uri_of("device"), "ec-p256")

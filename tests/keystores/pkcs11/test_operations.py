@@ -67,6 +67,7 @@ def test_long_digests_are_cut_for_tokens_that_refuse_them(faulty: FaultyModule, 
     assert faulty.last_signed == size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key_type", CURVES)
 def test_ecdh_equals_software(token: SoftHsm, key_type: str) -> None:
     """The shared secret is as long as the field, leading zeros included."""
@@ -85,6 +86,7 @@ def test_ecdh_with_another_curve_is_refused(token: SoftHsm) -> None:
         ec_key(token).exchange(ec.ECDH(), ec.generate_private_key(ec.SECP384R1()).public_key())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", HASHES, ids=by_name)
 def test_rsa_signatures_are_verified_by_openssl(
     token: SoftHsm, tmp_path: Path, algorithm: hashes.HashAlgorithm
@@ -103,6 +105,7 @@ def test_rsa_signatures_are_verified_by_openssl(
         key.public_key().verify(signature.read_bytes(), MESSAGE, scheme, algorithm)
 
 
+@pytest.mark.slow
 def test_pss_where_the_module_has_none(faulty: FaultyModule) -> None:
     """RSA-PSS in software over the bare operation."""
     key = rsa_key(faulty.uri_of("rsa"))
@@ -112,6 +115,7 @@ def test_pss_where_the_module_has_none(faulty: FaultyModule) -> None:
         key.public_key().verify(key.sign(MESSAGE, scheme, hashes.SHA256()), MESSAGE, scheme, hashes.SHA256())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", HASHES, ids=by_name)
 def test_oaep_from_openssl_is_decrypted(token: SoftHsm, tmp_path: Path, algorithm: hashes.HashAlgorithm) -> None:
     """SoftHSM does OAEP with SHA-1 only; the others are unpadded here."""
@@ -126,6 +130,7 @@ def test_oaep_from_openssl_is_decrypted(token: SoftHsm, tmp_path: Path, algorith
         assert key.decrypt(sealed, scheme) == message
 
 
+@pytest.mark.slow
 def test_oaep_with_two_different_hashes(token: SoftHsm) -> None:
     key = rsa_key(token.uri_of("rsa"))
     scheme = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA512(), None)
@@ -143,6 +148,7 @@ def test_oaep_where_the_token_does_neither(faulty: FaultyModule) -> None:
     assert "PKCS#1 v1.5" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_every_bad_ciphertext_has_one_error(token: SoftHsm) -> None:
     """Bad padding is a ValueError with one text, whatever the padding and the damage; the key goes on working."""
     key = rsa_key(token.uri_of("rsa"))
@@ -160,6 +166,7 @@ def test_every_bad_ciphertext_has_one_error(token: SoftHsm) -> None:
     assert texts == {"Decryption failed"}
 
 
+@pytest.mark.slow
 def test_pkcs1_from_openssl_is_decrypted(token: SoftHsm, tmp_path: Path) -> None:
     key = rsa_key(token.uri_of("rsa"))
     public = str(write_public(key.public_key(), tmp_path / "public.pem"))

@@ -49,6 +49,7 @@ def test_a_wrong_pin_is_tried_exactly_once(faulty: FaultyModule) -> None:
     assert WRONG not in str(caught.value.facts())
 
 
+@pytest.mark.slow
 def test_the_same_wrong_pin_is_not_tried_again_by_any_process(faulty: FaultyModule) -> None:
     """A restart loop cannot lock the token."""
     with pytest.raises(PinIncorrectError):
@@ -158,6 +159,7 @@ def test_the_pin_may_be_in_the_environment(token: SoftHsm, monkeypatch: pytest.M
     assert list_keys(token.uri.replace(f"file:{token.pin_file}", "env:TOKEN_PIN")) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [32])
 def test_a_wrong_pin_from_many_threads_is_still_tried_once(faulty: FaultyModule, threads: int) -> None:
     errors: list[BaseException] = []
@@ -178,6 +180,7 @@ def test_a_wrong_pin_from_many_threads_is_still_tried_once(faulty: FaultyModule,
     assert faulty.calls("C_Login") == 1
 
 
+@pytest.mark.slow
 def test_no_failed_login_leaves_a_session(faulty: FaultyModule) -> None:
     for _ in range(20):
         with pytest.raises((PinIncorrectError, PinRefusedError)):

@@ -25,6 +25,7 @@ def refused(guard: PinGuard, pin: str, token: str = TOKEN) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_refused_pin_is_refused_again_and_another_is_not(tmp_path: Path) -> None:
     guard = PinGuard(tmp_path / "refused")
     assert not refused(guard, "1111")
@@ -61,6 +62,7 @@ def test_a_marker_is_private_and_holds_salted_digests_only(tmp_path: Path) -> No
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 def test_it_remembers_a_bounded_number(tmp_path: Path) -> None:
     guard = PinGuard(tmp_path / "refused")
     for pin in range(12):

@@ -164,6 +164,7 @@ def test_a_failed_operation_discards_its_session(faulty: FaultyModule) -> None:
     sign(key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scheme", [padding.PKCS1v15(), padding.OAEP(padding.MGF1(SHA1), SHA1, None)], ids=["v1.5", "oaep"]
 )
@@ -185,6 +186,7 @@ def test_a_bad_ciphertext_costs_the_calls_of_a_good_one_cale_70(
         assert calls[0] == calls[1] == calls[2]
 
 
+@pytest.mark.slow
 def test_a_module_that_leaves_a_bad_decryption_active(faulty: FaultyModule) -> None:
     """The session was kept; the next one to use it gets over CKR_OPERATION_ACTIVE, which SoftHSM really answers here."""
     with create_key(faulty.uri_of("device"), "rsa-2048") as key:
@@ -196,6 +198,7 @@ def test_a_module_that_leaves_a_bad_decryption_active(faulty: FaultyModule) -> N
         assert key.decrypt(ciphertext, padding.PKCS1v15()) == b"x"
 
 
+@pytest.mark.slow
 def test_cale_70_the_padding_of_a_token_that_does_bare_rsa_is_not_asked(faulty: FaultyModule) -> None:
     """One C_Decrypt of each kind of block, and the padding is judged here; without bare RSA the token does it."""
     with create_key(faulty.uri_of("device"), "rsa-2048") as key:
@@ -251,6 +254,7 @@ def test_closing_a_store_closes_its_keys(token: SoftHsm) -> None:
         key.public_key() and key.exchange(ec.ECDH(), ec.generate_private_key(ec.SECP256R1()).public_key())  # type: ignore[union-attr,call-arg]  # an EC key
 
 
+@pytest.mark.slow
 def test_two_thousand_operations_leak_nothing(faulty: FaultyModule) -> None:
     """2,000 operations: sessions, file descriptors and memory stay; SoftHSM has no counts in CK_TOKEN_INFO, we count."""
     key = ec_key(faulty.uri_of("device"))
@@ -276,6 +280,7 @@ def test_two_thousand_operations_leak_nothing(faulty: FaultyModule) -> None:
     assert resident_kib() - memory < 4096
 
 
+@pytest.mark.slow
 def test_thirty_two_threads_neither_deadlock_nor_leak(faulty: FaultyModule) -> None:
     """32 threads on one token, a hundred operations each, and keys opened and closed meanwhile."""
     key = ec_key(faulty.uri_of("device"))
@@ -347,6 +352,7 @@ def test_a_token_without_a_session_free(faulty: FaultyModule) -> None:
         sign(key)
 
 
+@pytest.mark.slow
 def test_a_token_that_was_away_works_again(token: SoftHsm) -> None:
     """SoftHSM sees a token that came back only after C_Finalize and C_Initialize."""
     key = ec_key(token.uri_of("device"))
@@ -369,6 +375,7 @@ def test_a_key_that_was_deleted_elsewhere(token: SoftHsm) -> None:
     sign(other)
 
 
+@pytest.mark.slow
 def test_a_forked_child_works_and_so_does_its_parent(faulty: FaultyModule) -> None:
     """A process that forks works: the child initialises the module and logs in for itself."""
     key = ec_key(faulty.uri_of("device"))
@@ -388,6 +395,7 @@ def test_a_forked_child_works_and_so_does_its_parent(faulty: FaultyModule) -> No
     sign(key)
 
 
+@pytest.mark.slow
 def test_a_fork_in_the_middle_of_work(token: SoftHsm) -> None:
     """Other threads are inside the module when the process forks; the child does not inherit their locks."""
     key = ec_key(token.uri_of("device"))
@@ -436,6 +444,7 @@ for _ in range(25):
     assert [process.returncode for process in processes] == [0] * 6, "\n".join(errors)
 
 
+@pytest.mark.slow
 def test_a_process_that_closes_nothing_ends_quietly(token: SoftHsm) -> None:
     """Open keys at exit: no crash in the module, no words on stderr."""
     code = (

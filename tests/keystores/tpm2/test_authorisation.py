@@ -88,6 +88,7 @@ def test_pins_a_tpm_cannot_hold(swtpm: Swtpm, tmp_path: Path) -> None:
         registry.create_key(f"tpm2:file={tmp_path}/e.pem?pin-source={tmp_path}/none", "ec-p256")
 
 
+@pytest.mark.slow
 def test_a_wrong_pin_is_tried_exactly_once(wire, da_key: str, tools) -> None:
     """The error says how many attempts are left when the TPM tells; the same wrong PIN is not tried again."""
     uri = f"{da_key}?tcti={wire.tcti}"
@@ -106,6 +107,7 @@ def test_a_wrong_pin_is_tried_exactly_once(wire, da_key: str, tools) -> None:
     assert counter(tools) == 2
 
 
+@pytest.mark.slow
 def test_a_missing_pin_is_tried_once_too(swtpm: Swtpm, da_key: str, tools) -> None:
     """An empty authorisation sent to a protected key counts as well."""
     for _ in range(5):
@@ -114,6 +116,7 @@ def test_a_missing_pin_is_tried_once_too(swtpm: Swtpm, da_key: str, tools) -> No
     assert counter(tools) == 1
 
 
+@pytest.mark.slow
 def test_a_locked_tpm(swtpm: Swtpm, da_key: str, tools, tmp_path: Path) -> None:
     """In lockout the right PIN does not help and the error says how long it lasts; keys of our making are unaffected."""
     key = registry.open_key(da_key, pin=lambda _: Secret("right"))
@@ -134,6 +137,7 @@ def test_a_locked_tpm(swtpm: Swtpm, da_key: str, tools, tmp_path: Path) -> None:
     sign(registry.open_key(da_key, pin=lambda _: Secret("right")))
 
 
+@pytest.mark.slow
 def test_a_pin_changed_behind_an_open_key_is_not_tried_for_ever(swtpm: Swtpm, da_key: str, tools) -> None:
     key = registry.open_key(da_key, pin=lambda _: Secret("right"))
     sign(key)

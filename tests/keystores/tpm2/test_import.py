@@ -71,6 +71,7 @@ def test_est_202_nothing_duplicates_it_away(tools: Callable[..., str]) -> None:
     tools("tpm2_flushcontext", "-t")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("swtpm")
 def test_est_202_a_key_the_tpm_has_not(tmp_path: Path) -> None:
     uri = f"tpm2:file={tmp_path}/key.pem"
@@ -111,6 +112,7 @@ def test_est_202_an_imported_key_is_not_taken_for_the_tpms_own(tmp_path: Path, s
     assert swtpm.pid
 
 
+@pytest.mark.slow
 def test_est_202_allowing_imported_keys_does_not_allow_those_that_can_be_moved(
     tools: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_we_use_a_file_made_by_tpm2_openssl_with_a_pin(swtpm: Swtpm, tools, tmp_
     sign_and_check(registry.open_key(f"{uri}?pin-source=file:{tmp_path}/pin"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pin", [None, "abc"])
 @pytest.mark.parametrize("primary", ["0x81000001", "0x81000005"])
 def test_we_use_a_key_made_by_tpm2_tools(swtpm: Swtpm, tools, tmp_path: Path, primary: str, pin: str | None) -> None:

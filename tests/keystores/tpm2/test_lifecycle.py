@@ -161,6 +161,7 @@ def test_a_certificate_of_an_earlier_key_is_not_taken_for_this_ones(tmp_path: Pa
     assert registry.load_certificate(f"tpm2:file={tmp_path}/key.pem") is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("swtpm")
 def test_lists(tmp_path: Path) -> None:
     """All persistent device keys (not the storage keys), and all key files of a directory (not other files)."""
@@ -253,6 +254,7 @@ def test_files_that_are_no_keys(tmp_path: Path) -> None:
     assert path.read_bytes() == b"rubbish"
 
 
+@pytest.mark.slow
 def test_a_key_of_another_tpm(swtpm: Swtpm, tmp_path: Path) -> None:
     """The TPM refuses it; the message says why that can be."""
     uri = f"tpm2:file={tmp_path}/key.pem"

@@ -58,6 +58,7 @@ def test_rsa(swtpm: Swtpm, tmp_path, key_type: str) -> None:
     assert key.decrypt(public.encrypt(b"", padding.PKCS1v15()), padding.PKCS1v15()) == b""
 
 
+@pytest.mark.slow
 def test_bad_ciphertexts_are_one_value_error(swtpm: Swtpm, tmp_path) -> None:
     """libtpms answers TPM_RC_FAILURE to bad padding although it is healthy; all reasons have one text."""
     key = registry.create_key(f"tpm2:file={tmp_path}/key.pem", "rsa-2048")
@@ -100,6 +101,7 @@ def test_keys_the_tpm_cannot_make(swtpm: Swtpm, tmp_path) -> None:
     assert not (tmp_path / "key.pem").exists()
 
 
+@pytest.mark.slow
 def test_keys_made_for_one_purpose_only(swtpm: Swtpm, tools) -> None:
     """A foreign key with a fixed scheme or without an attribute does what it may and says what it may not."""
     tools("tpm2_createprimary", "-Q", "-C", "o", "-c", "p.ctx")

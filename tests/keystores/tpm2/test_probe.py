@@ -43,6 +43,7 @@ def test_probe_warns(swtpm: Swtpm, tools) -> None:
     tools("tpm2_flushcontext", "-t")
 
 
+@pytest.mark.slow
 def test_probe_of_a_tpm_that_cannot_make_keys_just_now(swtpm: Swtpm, tools) -> None:
     """It still says what it is, and why nothing could be tried."""
     for _ in range(3):

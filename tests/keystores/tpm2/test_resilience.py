@@ -54,6 +54,7 @@ def test_a_tpm_that_says_later(wire, command: int, code: int) -> None:
     assert wire.script.answers == []
 
 
+@pytest.mark.slow
 def test_patience_ends(wire, tmp_path) -> None:
     uri = Tpm2Uri(file=str(tmp_path / "key.pem"), tcti=wire.tcti)
     key = Tpm2KeyStore(deadline_s=0.3).create(uri, registry.KeyType.EC_P256)
@@ -148,6 +149,7 @@ def test_a_cleared_tpm(swtpm: Swtpm, tools, tmp_path) -> None:
         sign(key)
 
 
+@pytest.mark.slow
 def test_foreign_objects_in_all_slots(swtpm: Swtpm, tools, tmp_path) -> None:
     """Other programs' objects are not ours to flush: an error with the command that frees them, soon."""
     key = registry.create_key(f"tpm2:file={tmp_path}/key.pem", "ec-p256")
@@ -161,6 +163,7 @@ def test_foreign_objects_in_all_slots(swtpm: Swtpm, tools, tmp_path) -> None:
     sign(key)
 
 
+@pytest.mark.slow
 def test_a_tpm_in_failure_mode(wire, tmp_path) -> None:
     """TPM_RC_FAILURE to everything is not a bad padding; a TPM that was well a moment ago is asked again after a second."""
     from cryptography.hazmat.primitives.asymmetric import padding

@@ -136,6 +136,7 @@ def test_what_a_killed_process_left_is_cleaned_up(swtpm: Swtpm, tmp_path: Path, 
     assert left > 0, "no kill ever left an object behind: this test shows nothing"
 
 
+@pytest.mark.slow
 def test_notes_name_exactly_what_is_stale(swtpm: Swtpm, tmp_path: Path, tools, loaded) -> None:
     """Only the dead process's object is flushed, not another program's."""
     key = registry.create_key(f"tpm2:file={tmp_path}/key.pem", "ec-p256")
@@ -165,6 +166,7 @@ def in_child(work) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_process_that_forks_works(swtpm: Swtpm, tmp_path: Path) -> None:
     """Parent and child go on with the same key objects, at the same time."""

@@ -237,6 +237,7 @@ def test_texts_of_different_lengths_look_the_same_with_buckets_cale_37(make_site
     assert len(whoami) == 1, "a P-256 signature has 70 to 72 bytes, and that does not show any more"
 
 
+@pytest.mark.slow
 def test_a_slot_makes_all_answers_take_the_same_time_cale_38(make_site, make_client):
     """Real or not, they leave at multiples of the slot after the request."""
     slot = 0.15

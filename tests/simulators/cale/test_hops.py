@@ -112,6 +112,7 @@ def test_a_caller_speaks_tls_1_3_only_cale_30(site):
         hop.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", INNER)
 @pytest.mark.parametrize("what", ["foreign", "expired", "future", "server-only"])
 def test_bad_certificates_end_in_the_handshake_cale_30(site, role, what, tmp_path):
@@ -129,6 +130,7 @@ def test_bad_certificates_end_in_the_handshake_cale_30(site, role, what, tmp_pat
     assert all(entry["path"] != "/validate" for entry in site.roles[role].log())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", INNER)
 def test_a_strangers_valid_certificate_is_refused_cale_59(site, role, tmp_path):
     """Signed by the right CA, and not on the list: neither a new one nor that of another role."""
@@ -173,6 +175,7 @@ def test_what_cannot_be_a_peer(text):
         Peers([text])
 
 
+@pytest.mark.slow
 def test_connections_are_kept_and_a_stale_one_is_no_failure(site, registered):
     relay_free = hop_of(site, "authz", usual(site, "edge"))
     before = site.roles["authz"]._listener.connections
@@ -187,6 +190,7 @@ def test_connections_are_kept_and_a_stale_one_is_no_failure(site, registered):
     relay_free.close()
 
 
+@pytest.mark.slow
 def test_many_threads_share_a_hop(site):
     hop = hop_of(site, "authz", usual(site, "edge"))
     statuses = []
@@ -234,6 +238,7 @@ class OddServer:
         self._socket.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
@@ -260,6 +265,7 @@ def test_failures_have_types(site, answer, error):
         hop.close()
 
 
+@pytest.mark.slow
 def test_nobody_there(site):
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
@@ -267,12 +273,14 @@ def test_nobody_there(site):
         hop_of(site, "authz", usual(site, "edge"), url=f"https://127.0.0.1:{port}")(VALIDATE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["http://x:1", "https://", "https://x/base", "https://x?y", "ftp://x"])
 def test_urls_of_roles(site, url):
     with pytest.raises(ValueError, match="HOST:PORT"):
         hop_of(site, "authz", usual(site, "edge"), url=url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["authz", "origin"])
 @pytest.mark.parametrize("on_failure", ["decoy", "502"])
 def test_a_role_that_is_gone_is_a_decoy_or_502_cale_24(site, registered, role, on_failure):
@@ -292,11 +300,13 @@ def test_a_role_that_is_gone_is_a_decoy_or_502_cale_24(site, registered, role, o
         assert registered.register(site.authorization) == 502
 
 
+@pytest.mark.slow
 def test_a_resource_server_that_is_gone_is_an_encrypted_error(site, registered):
     site.roles["resource"].stop()
     assert registered.read("/resource") == b'{"error": 502}\n'
 
 
+@pytest.mark.slow
 def test_nothing_on_the_wire_between_the_roles_can_be_read(site, make_client):
     """A relay on each hop sees TLS and nothing else."""
     with Relay(site.roles["authz"].port) as one, Relay(site.roles["origin"].port) as two:

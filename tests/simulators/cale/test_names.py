@@ -153,6 +153,7 @@ def test_an_identity_that_is_no_utf_8_is_none():
     assert headers.identity_of(Request("POST", "/registration", [("CALE-Identity", "a%ff")])) is None
 
 
+@pytest.mark.slow
 def test_letter_case_is_part_of_a_name_and_signs_are_no_syntax(make_site, make_client):
     """Who is called like an owner in other letters, or like a piece of a name, has none of its scopes (CALE-56)."""
     names = {"a": "alice", "b": "Alice", "c": "alice,OU=admin", "d": "OU=admin+CN=alice", "e": "alice\\20"}

@@ -117,6 +117,7 @@ def test_several_records_of_one_identity_cale_46(site, make_client):
     assert first.read("/resource") == second.read("/resource") != b""
 
 
+@pytest.mark.slow
 def test_guids_are_not_to_be_guessed_and_tell_nothing(site, registered):
     """Neither neighbours of a GUID nor other forms of it lead anywhere; the answers look the same."""
     real = registered.get("/resource")

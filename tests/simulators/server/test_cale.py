@@ -259,6 +259,7 @@ def test_a_revoked_registration_gets_decoys_cale_51(server, guid, openssl_decryp
     assert openssl_decrypt(KEYS["rsa"], decoy.body, check=False) != '{"foo": "bar"}\n'
 
 
+@pytest.mark.slow
 def test_nobody_else_can_revoke(server, guid):
     server.users.add("mallory", "m")
     token = ("Authorization", "Basic " + base64.b64encode(b"mallory:m").decode())

@@ -202,6 +202,7 @@ def test_a_chain_to_a_known_ca_enrols(scene: Scene, enrol, case: str) -> None:
     assert scene.server.log()[-1]["authentication"] == "tls"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", IN_THE_HANDSHAKE)
 def test_a_chain_to_nobody_ends_the_handshake(scene: Scene, enrol, case: str) -> None:
     assert enrol(IN_THE_HANDSHAKE[case](scene)) == b""

@@ -70,6 +70,7 @@ def test_the_default_bounds():
     assert (limits.connections, limits.handshake_s, limits.idle_s, limits.request_s) == (256, 10, 30, 20)
 
 
+@pytest.mark.slow
 def test_a_handshake_that_drips_is_cut_off(listen):
     """EST-16."""
     listener = listen(handshake_s=0.5)
@@ -77,6 +78,7 @@ def test_a_handshake_that_drips_is_cut_off(listen):
         assert 0.4 < seconds_until_closed(sock, ENDLESS_HANDSHAKE, 0.1) < 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [b"GET /" + b"a" * 300, b"GET / HTTP/1.1\r\nA: b\r\nA: b\r\nA: b\r\nA: b\r\n" + b"A: b\r\n" * 50,
@@ -97,6 +99,7 @@ def test_a_request_that_drips_is_cut_off(server, listen, data):
         assert time.monotonic() - started < 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pause", [None, 0.05])
 def test_a_client_that_does_not_read_is_cut_off(server, listen, pause):
     listener = listen(lambda _request: Response(200, body=b"x" * 20_000_000), answer_s=1.0, connections=1)
@@ -113,6 +116,7 @@ def test_a_client_that_does_not_read_is_cut_off(server, listen, pause):
             assert time.monotonic() - started < 5
 
 
+@pytest.mark.slow
 def test_silent_clients_give_way_when_others_wait(server, listen):
     """EST-16."""
     listener = listen(connections=8, crowded_s=0.3)
@@ -130,6 +134,7 @@ def test_silent_clients_give_way_when_others_wait(server, listen):
         assert more <= 8
 
 
+@pytest.mark.slow
 def test_clients_that_are_being_answered_do_not_give_way(server, listen):
     def slow(_request):
         time.sleep(0.4)

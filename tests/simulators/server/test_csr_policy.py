@@ -185,6 +185,7 @@ def test_everything_else_is_refused_by_name(server, extension, critical):
     assert (status, f"extension {extension.oid.dotted_string}" in text) == (400, True), text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("critical", [True, False])
 def test_what_the_policy_copies_is_copied_byte_for_byte(server, critical):
     """EST-140."""
@@ -204,6 +205,7 @@ def exponent_3():
     return rsa.generate_private_key(3, 2048)
 
 
+@pytest.mark.slow
 def test_small_exponents_are_refused_est_143(server, exponent_3):
     status, text = said(server, make_csr(exponent_3))
     assert (status, "65537" in text) == (400, True), text

@@ -60,6 +60,7 @@ def test_nobody_is_registered_rsa_2048(server):
     assert {kind_of(get(server, path, STRANGER).body) for path in PATHS} == {"rsa-2048"}
 
 
+@pytest.mark.slow
 def test_strangers_are_as_mixed_as_clients_and_each_is_the_same_everywhere(tmp_path):
     seen = {}
     everybody = strangers(40)
@@ -75,6 +76,7 @@ def test_strangers_are_as_mixed_as_clients_and_each_is_the_same_everywhere(tmp_p
         assert {guid: kind_of(get(server, "/resource", guid).body) for guid in everybody} == seen
 
 
+@pytest.mark.slow
 def test_a_new_client_changes_few_strangers(server):
     """A real client has one key as long as it lives."""
     for _ in range(20):
@@ -109,6 +111,7 @@ def test_a_recipient_named_by_its_key_has_one_name(server, kind):
         assert len(names) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aead", [False, True])
 def test_the_length_of_a_document_is_remembered_over_a_restart_cale_37(tmp_path, aead):
     document = b"x" * 1000
@@ -129,6 +132,7 @@ def test_the_length_of_a_document_is_remembered_over_a_restart_cale_37(tmp_path,
         assert {len(get(server, "/long", one, tls=TLS_13).body) for one in strangers(10)} == {len(real.body)}
 
 
+@pytest.mark.slow
 def test_paths_that_do_not_exist_fill_no_memory(server):
     register(server, KEYS["p256"])
     guid = guid_of(server)

@@ -269,6 +269,7 @@ def test_nonces_grow_old_est_88(server):
     assert status(server, answer(server, challenges(response)["SHA-256"])) == 200
 
 
+@pytest.mark.slow
 def test_nonces_of_others_are_stale_est_88(server, tmp_path):
     """One that is made up or comes from before a restart: the password was right, so the client may try again."""
     raw = base64.b64decode(fresh(server)["nonce"])
@@ -279,6 +280,7 @@ def test_nonces_of_others_are_stale_est_88(server, tmp_path):
         assert is_stale(enrol(server, answer(server, fresh(server) | {"nonce": nonce}))), nonce
 
 
+@pytest.mark.slow
 def test_nonces_are_never_the_same_and_not_the_time_est_88(server):
     texts = [one["nonce"] for _ in range(20) for one in challenges(enrol(server, None)).values()]
     assert len(set(texts)) == 40

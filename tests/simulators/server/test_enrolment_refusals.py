@@ -229,6 +229,7 @@ def test_refused_over_tls(clients: Clients, case: Case) -> None:
     assert clients.server.log()[-1]["status"] == case.status, clients.server.log()[-1].get("reason")
 
 
+@pytest.mark.slow
 def test_the_tables_own_honesty(clients: Clients) -> None:
     """The same clients with nothing wrong are served; so what refuses above is what the case says."""
     for operation, who, csr in (

@@ -30,6 +30,7 @@ def enrol(run, curl, server, operation="simpleenroll", *words, credentials=True)
     run("openssl", "pkcs7", "-inform", "DER", "-in", "answer.p7", "-print_certs", "-out", "cert.pem")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ec", "rsa"])
 @pytest.mark.parametrize("version", [["--tls-max", "1.2"], ["--tlsv1.3"]], ids=["1.2", "1.3"])
 def test_curl_and_openssl_enrol_and_renew(run, curl, server, kind, version):
@@ -70,6 +71,7 @@ def test_a_chunked_request_is_read(run, curl, server):
     enrol(run, curl, server, "simpleenroll", "-H", "Transfer-Encoding: chunked")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("ca", ["ec-p256", "rsa-2048"])
 def test_strongswan_gets_ca_certificates_enrols_and_renews(run, tmp_path, version, ca):

@@ -107,6 +107,7 @@ def revoked(server) -> list[str]:
     return [str(one["serial"]) for one in server.est.register.entries() if one["revoked_at"]]
 
 
+@pytest.mark.slow
 def test_rfc_5272_6_11_another_user_of_the_same_name_revokes_nothing(cmc, client, enrol):
     alices, mallorys = enrol("alice"), enrol("mallory")
     with pytest.raises(CmcRefusedError) as caught:
@@ -116,6 +117,7 @@ def test_rfc_5272_6_11_another_user_of_the_same_name_revokes_nothing(cmc, client
     assert client(identity=alices).reenroll(ec.generate_private_key(ec.SECP256R1()))
 
 
+@pytest.mark.slow
 def test_the_user_revokes_the_certificate_before_with_the_one_after_it(cmc, client, enrol):
     old, key = enrol("alice"), ec.generate_private_key(ec.SECP256R1())
     new = TlsIdentity(client(identity=old).reenroll(key).chain, key)

@@ -173,6 +173,7 @@ def test_a_client_that_drips_bytes_is_cut_off(tmp_path, server):
         listener.stop()
 
 
+@pytest.mark.slow
 def test_parallel_enrolments(server):
     def enrol(number: int) -> int:
         with tls_socket(server, timeout=60) as sock:
@@ -204,6 +205,7 @@ def test_stop_leaves_no_thread_and_no_socket(tmp_path):
         socket.create_connection(("127.0.0.1", server.port))
 
 
+@pytest.mark.slow
 def test_stop_waits_for_the_answer_that_is_being_made(server):
     entered = threading.Event()
 

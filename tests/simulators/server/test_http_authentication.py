@@ -82,6 +82,7 @@ def test_est_82_a_client_may_know_one_scheme_and_no_cookies(server, curl, scheme
     assert ("www-authenticate: " in heads.lower()) == (401 in statuses)
 
 
+@pytest.mark.slow
 def test_est_82_a_client_may_know_neither(server, curl, run):
     """A certificate does, and what needs nobody's name needs no login."""
     assert curl("-u", f"{server.user}:{server.password}")[0] == [200]

@@ -60,6 +60,7 @@ OPERATIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_rfc_7894_a_crash_loses_no_revocation_password(operation, server, client):
     """An approved request that is answered by 500 is still approved, and its certificate comes with the password."""
@@ -77,6 +78,7 @@ def test_rfc_7894_a_crash_loses_no_revocation_password(operation, server, client
     assert [one["serial"] for one in server.est.register.entries()] == [serial]
 
 
+@pytest.mark.slow
 def test_rfc_5272_6_11_a_crash_loses_no_reason_of_a_revocation(server, client):
     key = new_key()
     identity = TlsIdentity(client().enroll(key, CsrSpec(name())).chain, key)

@@ -46,6 +46,7 @@ def test_est_06_each_label_has_the_ca_certificates_it_says(labelled):
     assert get(labelled, "green/cacerts").status == 404
 
 
+@pytest.mark.slow
 def test_certificates_come_from_the_ca_of_the_label(labelled):
     for label in ("", "shared", "red", "blue"):
         site = labelled.sites.at(label)
@@ -73,6 +74,7 @@ def test_a_password_does_not_renew_what_another_label_issued(labelled):
     assert post(labelled, make_csr(), operation="red/simplereenroll").status == 200
 
 
+@pytest.mark.slow
 def test_tls_lets_in_clients_of_every_label(labelled, tmp_path):
     """The anchors for clients are the union; what a certificate is good for is decided per label."""
     import http.client
@@ -98,6 +100,7 @@ def test_tls_lets_in_clients_of_every_label(labelled, tmp_path):
     assert statuses == {"red/simplereenroll": 200, "simplereenroll": 403, "blue/simplereenroll": 403}
 
 
+@pytest.mark.slow
 def test_a_label_rolls_over_alone(labelled):
     others = {label: labelled.sites.at(label).hierarchy for label in ("", "blue")}
     labelled.rollover("red").publish("ec-p256")
@@ -127,6 +130,7 @@ def test_est_07_a_ca_of_its_own_has_no_name_of_an_operation(label):
         Policy(own_cas={label})
 
 
+@pytest.mark.slow
 def test_the_commands_know_labels(tmp_path):
     """`list` and `revoke` say it, `rollover` and `crl` take it; a running server serves what it was told to."""
 

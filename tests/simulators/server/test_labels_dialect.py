@@ -171,6 +171,7 @@ def test_this_client_spells_paths_as_the_draft_does_where_it_is_told_to(old_serv
     assert list(dict.fromkeys(paths)) == ["CACerts", "CSRAttrs", "simpleEnroll"]
 
 
+@pytest.mark.slow
 def test_curl_enrols_as_in_the_appendix(old_server, run):
     run(
         "openssl",

@@ -118,6 +118,7 @@ def test_a_root_that_expired_cannot_vouch_for_another(server):
         server.rollover().publish("ec-p256")
 
 
+@pytest.mark.slow
 def test_three_rollovers_and_a_restart(tmp_path):
     with ReferenceServer(tmp_path / "s") as server:
         for kind in KEYS:
@@ -133,6 +134,7 @@ def test_three_rollovers_and_a_restart(tmp_path):
         issued(server).verify_directly_issued_by(server.hierarchy.issuing.certificate)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new", KEYS)
 @pytest.mark.parametrize("old", ["ec-p256", "rsa-2048"])
 def test_est_124_openssl_verifies_every_pair_of_generations(tmp_path, run, old, new):
@@ -157,6 +159,7 @@ def test_est_124_openssl_verifies_every_pair_of_generations(tmp_path, run, old, 
         assert alone.returncode, "it is NewWithOld that makes the difference"
 
 
+@pytest.mark.slow
 def test_est_124_certtool_verifies_the_rollover_chains(tmp_path, run, server):
     leaves = [issued(server)]
     roots = [server.hierarchy.root.certificate]
@@ -175,6 +178,7 @@ def test_est_124_certtool_verifies_the_rollover_chains(tmp_path, run, server):
         assert "Chain verification output: Verified" in done.stdout, done.stdout
 
 
+@pytest.mark.slow
 def test_rfc_4210_section_4_4_3_both_keys_sign_revocation_lists(tmp_path, run, server):
     """EST-127."""
     old = issued(server), issued(server)
@@ -207,6 +211,7 @@ def sim(*words):
     return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", ["old", "new", "both"])
 @pytest.mark.parametrize("stage", ["publish", "switch"])
 def test_est_124_tls_certificates_of_both_generations_are_accepted_in_the_overlap(run, tmp_path, known, stage):
@@ -253,6 +258,7 @@ def test_strongswan_pki_fetches_the_rolled_ca_certificates(run, tmp_path, server
     assert len(got) == 6, "two roots, two issuing CAs, OldWithNew and NewWithOld"
 
 
+@pytest.mark.slow
 def test_the_command_reports_in_one_line_what_cannot_be(tmp_path):
     with ServerProcess(tmp_path / "s"):
         pass
@@ -283,6 +289,7 @@ def test_issued_certificates_do_not_outlive_their_issuer(server):
     assert issued(server).not_valid_after_utc <= server.hierarchy.links[0].not_valid_after_utc
 
 
+@pytest.mark.slow
 def test_a_csr_key_type_makes_no_difference(server):
     server.rollover().publish("rsa-2048")
     server.rollover().switch()

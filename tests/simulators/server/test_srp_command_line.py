@@ -57,6 +57,7 @@ def test_a_server_of_its_own_process(tmp_path):
         assert "user:router-8" not in sim("srp", "list", "--state", state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -72,6 +73,7 @@ def test_options_that_cannot_be(tmp_path, words, said):
     assert not (tmp_path / "server").exists()
 
 
+@pytest.mark.slow
 def test_users_that_cannot_be(tmp_path):
     state, password = tmp_path / "server", tmp_path / "password"
     password.write_text("x\n")
