@@ -13,10 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from device_sdk_simulators.ca.hierarchy import Authority, make_authority
 from device_sdk_simulators.ca.keys import new_key
-from device_sdk_simulators.cale.aggregation import Aggregation
 from device_sdk_simulators.cale.certificates import AUTHORITY_NAME, NotAcceptedError, Owner, make_certificate, owner_of
 from device_sdk_simulators.cale.headers import certificate_from_header, certificate_header, certificate_of
-from device_sdk_simulators.cale.hops import HopTimeoutError, HopUnreachableError
 from device_sdk_simulators.cale.origination import OriginationServer
 from device_sdk_simulators.cale.replay import ReplayWindow
 from device_sdk_simulators.cale.resource import ResourceServer
@@ -365,43 +363,6 @@ def test_resource_servers_get_no_cipher_and_refuse_one_cale_58(authority):
     assert server.handle(Request("POST", "/aggregate", fields), "origin").status == 400
     assert server.handle(Request("GET", "/aggregate", []), "origin").status == 403
     assert server.handle(Request("GET", "/aggregate", fields), "edge").status == 403
-
-
-def answering(status: int, body: bytes = b"", error: Exception | None = None):
-    def hop(request: Request) -> Response:
-        if error is not None:
-            raise error
-        return Response(status, [("Content-Type", "application/json")], body)
-
-    return hop
-
-
-@pytest.mark.parametrize(
-    ("servers", "status", "expected"),
-    [
-        ([("/", answering(200, b'{"a": 1}')), ("/", answering(200, b'{"b": 2}'))], 200, {"a": 1, "b": 2}),
-        ([("/", answering(200, b'{"a": 1}')), ("/", answering(200, b'{"a": 1, "b": 2}'))], 200, {"a": 1, "b": 2}),
-        ([("/", answering(200, b'{"a": 1}')), ("/x", answering(200, b'{"b": 2}'))], 200, {"a": 1}),
-        ([("/", answering(200, b'{"a": 1}')), ("/", answering(404))], 200, {"a": 1}),
-        ([("/", answering(404)), ("/", answering(404))], 404, None),
-        ([("/x", answering(200))], 404, None),
-        ([], 404, None),
-        ([("/", answering(200, b'{"a": 1}')), ("/", answering(200, b'{"a": 2}'))], 502, None),
-        ([("/", answering(200, b'{"a": 1}')), ("/", answering(200, b"[1]"))], 502, None),
-        ([("/", answering(200, b'{"a": 1}')), ("/", answering(200, b"no json"))], 502, None),
-        ([("/", answering(200, b'{"a": 1}')), ("/", answering(200, b"[" * 100_000))], 502, None),
-        ([("/", answering(200, b'{"a": 1}')), ("/", answering(403))], 403, None),
-        ([("/", answering(200, b'{"a": 1}')), ("/", answering(0, error=HopTimeoutError()))], 504, None),
-        ([("/", answering(200, b'{"a": 1}')), ("/", answering(0, error=HopUnreachableError()))], 502, None),
-    ],
-)
-def test_aggregation_is_all_or_nothing(servers, status, expected):
-    aggregation = Aggregation(servers)
-    response = aggregation(Request("GET", "/data"))
-    aggregation.close()
-    assert response.status == status
-    if expected is not None:
-        assert json.loads(response.body) == expected
 
 
 def test_text_and_json_fill_buckets_and_other_contents_do_not_cale_37(authority, tmp_path):
