@@ -14,6 +14,8 @@ from device_sdk_simulators.swtpm import Swtpm
 
 from tests.cli.conftest import Cli, Done, Lab
 
+pytestmark = pytest.mark.slow
+
 FAULTY = Path(__file__).parents[1] / "keystores" / "pkcs11" / "faulty_module.c"
 CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_LOCKED = 0x20000, 0x40000
 
@@ -108,9 +110,6 @@ def test_tpm_whose_owner_gave_nothing(cli: Cli, swtpm: Swtpm, tmp_path: Path) ->
         _tools("bash", "-c", command.replace("OWNERAUTH", "ownerpin"), cwd=tmp_path)
     _tools("tpm2_flushcontext", "-t", cwd=tmp_path)
     cli.ok("keys", "create", uri, "--type", "ec-p256")
-
-
-@pytest.mark.slow
 def test_tpm_in_lockout(cli: Cli, swtpm: Swtpm, tmp_path: Path) -> None:
     """A key that tpm2-tools made, under dictionary-attack protection."""
     for command in ("tpm2_createprimary -Q -C o -c p.ctx", "tpm2_create -Q -C p.ctx -G ecc -p right -u k.pub -r k.priv",
@@ -132,9 +131,6 @@ def _in_background(lab: Lab, *words: object) -> tuple[threading.Thread, list[Don
     thread = threading.Thread(target=lambda: done.append(lab.cli(*words)))
     thread.start()
     return thread, done
-
-
-@pytest.mark.slow
 def test_tpm_that_dies_in_the_middle_of_an_enrolment(lab: Lab, swtpm: Swtpm, tmp_path: Path) -> None:
     """swtpm is killed while the request is undecided; after it is back, the same command ends with the same key."""
     # each try has a connection of its own, and needs a signature that is bound to it

@@ -11,6 +11,8 @@ import pytest
 
 from tests.cli.conftest import COMMAND, NO_OVERRIDE, Cli, Lab, leaf, on_tmpfs
 
+pytestmark = pytest.mark.slow
+
 FULL = 'mount -t tmpfs -o size=16k none "$mount"; dd if=/dev/zero of="$mount/ballast" 2>/dev/null || true'
 READ_ONLY = 'mount -t tmpfs none "$mount"; mount -o remount,ro "$mount"'
 
@@ -156,9 +158,6 @@ def test_state_directory_that_takes_nothing(how: str, lab: Lab, tmp_path: Path) 
     assert lab.server.log() == []  # what is under way is written down before anybody is asked
     assert not (lab.keys / "device.pem").exists()
     state.parent.chmod(0o700)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("command", ["renew", "enroll --again"])
 def test_disk_that_fills_up_leaves_the_old_certificate_in_use(command: str, lab: Lab, tmp_path: Path) -> None:
     key = lab.enrolled()
@@ -172,9 +171,6 @@ def test_disk_that_fills_up_leaves_the_old_certificate_in_use(command: str, lab:
     assert "free some space" in lab.cli.fails(9, *words, prefix=prefix)
     shown = json.loads((tmp_path / "shown").read_text())
     assert shown["certificate"] == before
-
-
-@pytest.mark.slow
 def test_two_at_once(lab: Lab) -> None:
     lab.enrolled()
     lab.server.faults.set("delay", "2", times=1, operation="cacerts")
@@ -187,9 +183,6 @@ def test_two_at_once(lab: Lab) -> None:
     assert f"process {first.pid} is changing this state directory" in line
     assert lab.cli("needs-renewal", "--state", lab.state).code in (0, 1), "reading takes no lock"
     assert first.wait(30) == 0
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("file", ["state.json", "journal.json", "cale/default.json"])
 def test_damaged_state(file: str, lab: Lab) -> None:
     lab.enrolled()

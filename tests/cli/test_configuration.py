@@ -9,6 +9,8 @@ import pytest
 from device_sdk.cli.settings import SETTINGS
 from tests.cli.conftest import Cli, Lab
 
+pytestmark = pytest.mark.slow
+
 
 def test_precedence_key_by_key(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(

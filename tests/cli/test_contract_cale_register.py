@@ -14,6 +14,8 @@ from device_sdk_simulators.swtpm import Swtpm
 from tests.cli.conftest import Lab, openssl
 from tests.cli.test_secrets import _at_terminal
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "mF_9.B5f-4.1JqM~+/=="
 
 
@@ -102,9 +104,6 @@ def test_a_certificate_with_a_hardware_key(lab: Lab, token: SoftHsm, words: tupl
     lab.cli.ok(*words, "--key", token.uri_of("cale"), "--type", "ec-p256", *certificate)
     assert _proofs(lab) == ["tls"]
     assert _read(lab) == '{"foo": "bar"}\n'
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256"])
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2", "file"])
 def test_cale_14_revoked_and_registered_again(

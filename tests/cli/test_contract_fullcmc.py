@@ -11,6 +11,8 @@ from device_sdk_simulators.swtpm import Swtpm
 
 from tests.cli.conftest import Lab, leaf, openssl
 
+pytestmark = pytest.mark.slow
+
 SECRET = "sixteen or more characters"
 
 
@@ -117,9 +119,6 @@ def test_waiting_within_one_run(cmc: Lab, tmp_path: Path) -> None:
     assert "--pending FILE" in cmc.cli.fails(8, *words)
     cmc.server.est.queue.decide(None, approve=True)
     cmc.cli.ok(*words, "--wait", "30")
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ec-p256", "rsa-2048"])
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2"])
 def test_hardware_keys_sign_request_and_message(

@@ -11,6 +11,8 @@ import pytest
 
 from tests.cli.conftest import Lab, leaf, openssl
 
+pytestmark = pytest.mark.slow
+
 
 def carry(lab: Lab, request: Path, answer: Path, *more: str) -> None:
     """What somebody does at a machine with a network: the file as it is, sent with curl."""

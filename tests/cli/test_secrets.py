@@ -17,6 +17,8 @@ from device_sdk_simulators.softhsm import SoftHsm
 
 from tests.cli.conftest import COMMAND, Cli, Lab
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "pä ss\twörd 'with\" €verything\\"
 PIN = "Zq7 4711-ge heim"
 
@@ -93,9 +95,6 @@ def test_password_by_environment_and_descriptor(odd: Lab, tmp_path: Path) -> Non
     assert "no password for user gerät 7" in odd.cli.fails(2, *words)
     assert "file descriptor 77" in odd.cli.fails(2, *words, "--password-fd", 77)
     assert "cannot read the secret in /nonexistent" in odd.cli.fails(2, *words, "--password-file", "/nonexistent")
-
-
-@pytest.mark.slow
 def test_flag_before_environment_before_configuration(odd: Lab, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("wrong")
     (tmp_path / "right").write_text(PASSWORD)
@@ -120,9 +119,6 @@ def test_password_at_the_prompt(odd: Lab) -> None:
     code, screen = _at_terminal(odd.cli, [""], *words)
     assert code == 2
     assert "no password for user" in screen
-
-
-@pytest.mark.slow
 def test_pin_by_every_way(pinned: SoftHsm, cli: Cli, tmp_path: Path) -> None:
     key = _bare(pinned)
     create = ("keys", "create", key, "--type", "ec-p256", "--reuse")
@@ -214,9 +210,6 @@ def test_a_pin_in_a_uri_is_never_shown(uri: str, cli: Cli) -> None:
 def _forms(secret: str) -> list[bytes]:
     raw = secret.encode()
     return [raw, quote(secret).encode(), base64.b64encode(raw), raw.hex().encode(), repr(secret)[1:-1].encode()]
-
-
-@pytest.mark.slow
 def test_nothing_is_left_of_a_secret_anywhere(pinned: SoftHsm, odd: Lab, tmp_path: Path) -> None:
     """Everything a device does in its life, with all words and some mistakes; then its output and its files are searched."""
     temporary = tmp_path / "temporary"

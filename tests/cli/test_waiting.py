@@ -21,6 +21,8 @@ import pytest
 
 from tests.cli.conftest import COMMAND, Lab, leaf
 
+pytestmark = pytest.mark.slow
+
 CANARY = "c4n4ry-p4ss"
 
 
@@ -96,9 +98,6 @@ def terminal(lab: Lab) -> Iterator[Callable[..., Terminal]]:
 def enroll(lab: Lab, *more: object, key: str | None = None) -> tuple[object, ...]:
     words = ("est", "enroll", *lab.trust, *lab.login, "--subject", "CN=router-7", "--out", lab.directory / "d.pem")
     return (*words, "--key", key or lab.key(), *more)
-
-
-@pytest.mark.slow
 def test_a_terminal_counts_down_in_one_line(lab: Lab, terminal: Callable[..., Terminal]) -> None:
     lab.server.faults.set("retry_after", "3", times=1, operation="simpleenroll")
     shell = terminal(*enroll(lab, "--wait", "20"))
@@ -144,9 +143,6 @@ def test_with_json_nothing_is_said_of_waiting(lab: Lab) -> None:
     done = lab.cli.ok(*enroll(lab, "--wait", "20", "--json"))
     assert done.err == ""
     assert done.json["certificate"]
-
-
-@pytest.mark.slow
 def test_a_whole_enrolment_waits_for_an_overloaded_server(lab: Lab) -> None:
     """`enroll`: every request of it, within one --wait."""
     for operation in ("cacerts", "csrattrs", "simpleenroll"):
@@ -159,9 +155,6 @@ def test_without_wait_an_overload_is_an_error_at_once(lab: Lab) -> None:
     lab.server.faults.set("overload", "503 1", operation="cacerts")
     failed = lab.cli(*enroll(lab, "--json"))
     assert (failed.code, failed.error["status_code"], failed.error["retry_after_s"]) == (7, 503, 1.0)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("command", ["est", "device"])
 def test_ctrl_c_leaves_what_a_later_run_goes_on_with(command: str, lab: Lab, terminal: Callable[..., Terminal]) -> None:
     """EST-163: the same key is recognised; the device's journal has the request."""
@@ -202,9 +195,6 @@ def test_a_redirect_of_an_enrolment_is_refused_unless_allowed(lab: Lab) -> None:
 def test_origins_that_cannot_be_allowed(wrong: str, lab: Lab) -> None:
     words = enroll(lab, "--allow-redirect", wrong)
     assert lab.cli(*words).code == 2
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", 7), ("no\n", 7)])
 def test_a_person_is_asked(answer: str, code: int, lab: Lab, tmp_path: Path, terminal: Callable[..., Terminal]) -> None:
     """EST-29, with a certificate for TLS, which goes along; a password would not."""

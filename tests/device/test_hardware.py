@@ -13,6 +13,8 @@ import pytest
 from device_sdk.errors import PinIncorrectError, PinRequiredError
 from device_sdk.keystores import registry
 
+pytestmark = pytest.mark.slow
+
 
 def test_enrolment_and_renewal_with_a_token(softhsm_token: Any, objects, bench) -> None:
     """Renewal over TLS authenticated with the hardware key; one key, one certificate in the token afterwards."""

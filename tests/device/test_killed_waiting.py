@@ -17,6 +17,8 @@ from device_sdk.client.device import Device
 from device_sdk.state import Phase
 from tests.device.test_killed import forget, issued_before, public_bytes, require_end, require_pair, spki_at
 
+pytestmark = pytest.mark.slow
+
 HOURS = 3
 STEP = 31
 
@@ -182,9 +184,6 @@ class TestHereAndThere:
     @pytest.mark.slow
     def test_renewals_that_leave_the_system_store(self, runner, spec, file_keys) -> None:
         leaving(runner, spec, file_keys, STEP)
-
-
-@pytest.mark.slow
 class TestEverywhere:
     def test_pending_enrolments(self, pending: Flow) -> None:
         enrolments(pending, "EnrolmentPendingError", 1)

@@ -14,6 +14,8 @@ from device_sdk.keystores import registry
 from device_sdk.state import Phase
 from tests.mounts import UNSHARE
 
+pytestmark = pytest.mark.slow
+
 READ_ONLY = 'mount --bind "$0" "$0"; mount -o remount,ro,bind "$0"; exec "$@"'
 
 

@@ -20,6 +20,8 @@ from device_sdk.keystores import registry
 from device_sdk.model.keys import KeyType
 from device_sdk.state import Phase
 
+pytestmark = pytest.mark.slow
+
 AWAY = "https://127.0.0.1:9"
 
 

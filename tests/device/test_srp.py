@@ -22,6 +22,8 @@ from device_sdk.state import Endpoint
 from tests.cli.conftest import Cli, leaf
 from tests.est.pki import Ca, name
 
+pytestmark = pytest.mark.slow
+
 USER, PASSWORD = "router-7", "open sesame"
 
 

@@ -23,6 +23,8 @@ from device_sdk.model.trust import ServerTrust, TlsIdentity
 from tests.cli.conftest import Cli, cli, leaf, openssl  # noqa: F401 - a fixture
 from tests.est.pki import Ca, name, new_key
 
+pytestmark = pytest.mark.slow
+
 USER, PASSWORD = "router-7", "open sesame"
 SPEC = CsrSpec(subject=name("router-7"))
 NOTHING = ServerTrust()

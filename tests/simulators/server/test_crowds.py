@@ -16,6 +16,8 @@ from device_sdk_simulators.http.parser import Limits
 from tests.simulators.server.support import client_context
 from tests.simulators.server.test_http import read_all, status_of
 
+pytestmark = pytest.mark.slow
+
 REQUEST = b"GET /.well-known/est/cacerts HTTP/1.1\r\nConnection: close\r\n\r\n"
 
 

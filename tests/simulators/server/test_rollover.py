@@ -19,6 +19,8 @@ from device_sdk_simulators.server import ReferenceServer
 
 from tests.simulators.server.support import EST, certificates_in, make_csr, name, post
 
+pytestmark = pytest.mark.slow
+
 KEYS = ("ec-p256", "ec-p384", "rsa-2048")
 
 

@@ -18,6 +18,8 @@ from device_sdk.model.secret import Secret
 from device_sdk.transports.srp import SrpTransport
 from tests.simulators.server.support import EST
 
+pytestmark = pytest.mark.slow
+
 SIM = [sys.executable, "-m", "device_sdk_simulators.cli.main"]
 
 
@@ -32,9 +34,6 @@ def sim(*words, code=0):
 def ask(url: str, user: str, password: str) -> int:
     with SrpTransport(url, Credentials(user, Secret(password))) as transport:
         return transport.send(HttpRequest("GET", EST + "cacerts")).status_code
-
-
-@pytest.mark.slow
 def test_a_server_of_its_own_process(tmp_path):
     """Its description says where and with which password; users are added and unlocked while it runs."""
     state, password = tmp_path / "server", tmp_path / "password"
