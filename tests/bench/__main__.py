@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cale
@@ -47,7 +48,7 @@ def _enrolment(directory: Path) -> None:
 
 def _latency(directory: Path) -> None:
     times = ", ".join(f"{milliseconds} ms" for milliseconds in latency.ROUND_TRIPS_MS)
-    _heading(f"The same enrolment over lines with a round-trip time of {times}: median wall time, round trips")
+    _heading(f"The same enrolment over lines with a round-trip time of {times}: median wall time, round trips counted")
     for row in latency.measure(directory):
         walls = " ".join(f"{figure.wall_ms:7.0f} ms" for figure in row.figures)
         print(f"{row.name:50} {walls} {row.round_trips:6.1f}")
@@ -78,21 +79,35 @@ def _messages(pkcs11: Path, tpm: Path, directory: Path) -> None:
         print(f"{name:50} {figure}")
 
 
+def _keystores(directory: Path) -> None:
+    pkcs11, tpm = rates.compile_probes(directory)
+    _rates("SoftHSM token: operations per second, one thread", rates.token_rates(pkcs11))
+    _rates("swtpm: operations per second, one thread", rates.tpm_rates(tpm, directory))
+
+
+PARTS: dict[str, Callable[[Path], None]] = {
+    "start-up": lambda _directory: _start_up(),
+    "enrolment": _enrolment,
+    "latency": _latency,
+    "load": _load,
+    "keystores": _keystores,
+    "messages": lambda directory: _messages(*rates.compile_probes(directory), directory),
+}
+
+
 def main() -> None:
-    """Measure everything and print it."""
+    """Measure what is asked for, or everything, and print it."""
+    parser = argparse.ArgumentParser(prog="./run bench", description="Measure; everything takes about five minutes.")
+    parser.add_argument(
+        "part", nargs="*", choices=[*PARTS, []], help=f"one of {', '.join(PARTS)}; all if none is named"
+    )
+    asked = parser.parse_args().part or list(PARTS)
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
     )
     with tempfile.TemporaryDirectory(prefix="device-sdk-bench-") as name:
-        directory = Path(name)
-        _start_up()
-        _enrolment(directory)
-        _latency(directory)
-        _load(directory)
-        pkcs11, tpm = rates.compile_probes(directory)
-        _rates("SoftHSM token: operations per second, one thread", rates.token_rates(pkcs11))
-        _rates("swtpm: operations per second, one thread", rates.tpm_rates(tpm, directory))
-        _messages(pkcs11, tpm, directory)
+        for part in asked:
+            PARTS[part](Path(name))
 
 
 if __name__ == "__main__":

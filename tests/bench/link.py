@@ -14,23 +14,31 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 CLIENT, SERVER = "192.0.2.1", "192.0.2.2"
 _CLONE_NEWNET, _CLONE_NEWUSER = 0x40000000, 0x10000000
+_TCP, _SYN = 6, 0x02
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 _IP = "/usr/sbin/ip" if Path("/usr/sbin/ip").exists() else "/sbin/ip"
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """What to put before a command so that it runs on one of the two hosts."""
+    """The two hosts.
+
+    Attributes:
+        client: what to put before a command so that it runs there.
+        server: likewise.
+        round_trips: how often the server has begun to speak after the client had spoken, since it was asked last.
+    """
 
     client: tuple[str, ...]
     server: tuple[str, ...]
+    round_trips: Callable[[], int]
 
 
 @contextmanager
@@ -39,19 +47,26 @@ def two_hosts(round_trip_ms: float) -> Iterator[Hosts]:
     relay = subprocess.Popen(
         [sys.executable, __file__, str(round_trip_ms)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    if relay.stdout is None or relay.stdin is None:
+    asked, told = relay.stdin, relay.stdout
+    if asked is None or told is None:
         raise RuntimeError("pipes were asked for")
+
+    def round_trips() -> int:
+        asked.write("\n")
+        asked.flush()
+        return int(told.readline())
+
     try:
-        ready = relay.stdout.readline().split()
+        ready = told.readline().split()
         if len(ready) != 2:
             raise RuntimeError("no network namespaces here: run as root, where /dev/net/tun is")
         enter = ("nsenter", "--preserve-credentials", *(() if os.geteuid() == 0 else ("--user=" + _user(relay.pid),)))
         client, server = ((*enter, f"--net=/proc/{relay.pid}/fd/{number}") for number in ready)
-        yield Hosts(client, server)
+        yield Hosts(client, server, round_trips)
     finally:
-        relay.stdin.close()
+        asked.close()
         relay.wait(10)
-        relay.stdout.close()
+        told.close()
 
 
 def _user(pid: int) -> str:
@@ -74,8 +89,18 @@ def _host(address: str, peer: str) -> tuple[int, int]:
     return tun, os.open("/proc/self/ns/net", os.O_RDONLY)
 
 
+def _speaks(packet: bytes) -> bool:
+    """Whether an IPv4 packet opens a TCP connection or carries data of one; acknowledgements say nothing."""
+    header = 4 * (packet[0] & 0x0F)
+    if packet[0] >> 4 != 4 or packet[9] != _TCP:
+        return False
+    (length,) = struct.unpack_from("!H", packet, 2)
+    return bool(packet[header + 13] & _SYN) or length > header + 4 * (packet[header + 12] >> 4)
+
+
 def _relay(tuns: tuple[int, int], one_way_s: float) -> None:
-    """Carry packets, each after its time on the line, until standard input ends."""
+    """Carry packets, each after its time on the line, until standard input ends; a line of it asks for the round trips."""
+    client, turns, asks = tuns[0], 0, False
     other = {tuns[0]: tuns[1], tuns[1]: tuns[0]}
     travelling: list[tuple[float, int, int, bytes]] = []
     count = 0
@@ -83,10 +108,17 @@ def _relay(tuns: tuple[int, int], one_way_s: float) -> None:
         wait_s = max(0.0, travelling[0][0] - time.monotonic()) if travelling else None
         ready, _, _ = select.select([0, *tuns], [], [], wait_s)
         if 0 in ready:
-            return
-        for tun in ready:
+            if not os.read(0, 1):
+                return
+            print(turns, flush=True)
+            turns = 0
+        for tun in set(ready) - {0}:
             count += 1
-            heapq.heappush(travelling, (time.monotonic() + one_way_s, count, other[tun], os.read(tun, 65536)))
+            packet = os.read(tun, 65536)
+            if _speaks(packet):
+                turns += asks and tun != client
+                asks = tun == client
+            heapq.heappush(travelling, (time.monotonic() + one_way_s, count, other[tun], packet))
         while travelling and travelling[0][0] <= time.monotonic():
             _, _, tun, packet = heapq.heappop(travelling)
             os.write(tun, packet)
