@@ -176,7 +176,11 @@ class Doctor:
         state = StateDirectory(self._path)
         damaged = [error for errors in state.cale_damage().values() for error in errors]
         if damaged:
-            return "failed", "; ".join(error.message for error in damaged), "; ".join(str(error.hint) for error in damaged)
+            return (
+                "failed",
+                "; ".join(error.message for error in damaged),
+                "; ".join(str(error.hint) for error in damaged),
+            )
         begun, found = state.cale_journals(), state.cale_registrations()
         if begun:
             words = f"not finished: {', '.join(begun)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -246,6 +247,8 @@ def _read(uri: FileUri, *, strict: bool = True) -> _KeyFile:
         hint = "device-sdk keys create makes one"
         raise KeyNotFoundError(f"{uri}: no such file", hint=hint, uri=str(uri)) from error
     mode = stat.S_IMODE(status.st_mode)
+    if strict:
+        _refuse_strangers(uri, path, status)
     if strict and mode & 0o077:
         raise KeyStoreError(
             f"{uri}: others may read or change this key (mode {mode:04o})", hint=f"chmod 600 {path}", uri=str(uri)
@@ -253,6 +256,24 @@ def _read(uri: FileUri, *, strict: bool = True) -> _KeyFile:
     if b"PRIVATE KEY-----" not in data:
         raise StoreCorruptError(f"{uri}: not a private key in PKCS#8 PEM", uri=str(uri))
     return _KeyFile(data, encrypted=b"ENCRYPTED" in data, mode=mode)
+
+
+def _refuse_strangers(uri: FileUri, path: Path, status: os.stat_result) -> None:
+    """Whoever owns the file, or the link to it, decides which key it is; root would not notice otherwise."""
+    link = status_of(path, follow=False)
+    known = (0, os.geteuid())
+    if link is not None and stat.S_ISLNK(link.st_mode) and link.st_uid not in known:
+        raise KeyStoreError(
+            f"{uri}: {path} is a symbolic link of another user (uid {link.st_uid}), who may lead it anywhere",
+            hint="name the file itself",
+            uri=str(uri),
+        )
+    if status.st_uid not in known:
+        raise KeyStoreError(
+            f"{uri}: belongs to another user (uid {status.st_uid}), who may put another key there",
+            hint=f"run as that user; or look whether it is your key, then chown {os.geteuid()} {path}",
+            uri=str(uri),
+        )
 
 
 def _info(uri: FileUri, found: _KeyFile) -> KeyInfo:

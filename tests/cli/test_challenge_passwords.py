@@ -62,7 +62,7 @@ def test_est_105_enroll_and_reenroll_send_them(lab: Lab, tmp_path: Path) -> None
     assert lab.cli.ok(*words, "--otp-file", otp, "--revocation-password-file", revocation).err == ""
     assert _may_revoke(lab, first, "never mind")
     second = tmp_path / "second.pem"
-    words = ("est", "reenroll", *lab.trust, "--key", key, "--cert", first, "--out", second)
+    words = ("est", "reenroll", "--same-key", *lab.trust, "--key", key, "--cert", first, "--out", second)
     environment = {"DEVICE_SDK_OTP": _given_out(lab), "DEVICE_SDK_REVOCATION_PASSWORD": "another"}
     assert lab.cli.ok(*words, env=environment).err == ""
     assert _may_revoke(lab, second, "another")

@@ -69,7 +69,9 @@ def test_enroll_and_reenroll_with_hardware(
     key = {"pkcs11": token.uri_of("key"), "tpm2": f"tpm2:file={tmp_path}/key.pem"}[store]
     lab.cli.ok("keys", "create", key, "--type", kind)
     first = lab.certificate(tmp_path / "first.pem", key)
-    lab.cli.ok("est", "reenroll", *lab.trust, "--cert", first, "--key", key, "--out", tmp_path / "second.pem")
+    lab.cli.ok(
+        "est", "reenroll", "--same-key", *lab.trust, "--cert", first, "--key", key, "--out", tmp_path / "second.pem"
+    )
     entry = lab.server.log()[-1]
     assert (entry["operation"], entry["authentication"]) == ("simplereenroll", "tls")
     assert entry["client_serial"] == f"{leaf(first).serial_number:x}"
@@ -87,11 +89,27 @@ def test_reenroll_with_a_new_key(lab: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_est_157_the_same_key_again_is_said(lab: Lab, tmp_path: Path) -> None:
+    """Neither or both is an error that names the two, before anybody is asked."""
+    key, new = lab.key(), lab.key("new")
+    first = lab.certificate(tmp_path / "first.pem", key)
+    renew = ("est", "reenroll", *lab.trust, "--cert", first, "--key", key, "--out", tmp_path / "second.pem")
+    before = lab.operations()
+    for words in ((), ("--new-key", new, "--same-key")):
+        said = lab.cli.fails(2, *renew, *words)
+        assert "--new-key" in said
+        assert "--same-key" in said
+    assert lab.operations() == before
+    lab.cli.ok(*renew, "--same-key")
+    assert leaf(tmp_path / "second.pem").public_key() == leaf(first).public_key()
+
+
+@pytest.mark.slow
 def test_reenroll_keeps_the_names(lab: Lab, tmp_path: Path) -> None:
     """RFC 7030 section 4.2.2, EST-150: identical to the current certificate."""
     key = lab.key()
     first = lab.certificate(tmp_path / "first.pem", key)
-    pair = ("est", "reenroll", *lab.trust, "--cert", first, "--key", key, "--out", tmp_path / "x.pem")
+    pair = ("est", "reenroll", "--same-key", *lab.trust, "--cert", first, "--key", key, "--out", tmp_path / "x.pem")
     lab.cli.ok(*pair, "--subject", "CN=router-7")
     before = lab.operations()
     assert "cannot become CN=other" in lab.cli.fails(2, *pair, "--subject", "CN=other")
@@ -151,7 +169,9 @@ def test_mistakes(words: tuple[str, ...], said: str, lab: Lab) -> None:
 @pytest.mark.slow
 def test_wrong_pair(lab: Lab, tmp_path: Path) -> None:
     first = lab.certificate(tmp_path / "first.pem", lab.key())
-    assert "another key" in lab.cli.fails(2, "est", "reenroll", *lab.trust, "--cert", first, "--key", lab.key("other"))
+    assert "another key" in lab.cli.fails(
+        2, "est", "reenroll", "--same-key", *lab.trust, "--cert", first, "--key", lab.key("other")
+    )
 
 
 def test_label(lab: Lab, tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ def test_est_and_device_with_an_imported_key(lab: Lab, token: SoftHsm, tmp_path:
     est = (*lab.trust, "--key", uri, "--out", out)
     assert "--allow-imported" in lab.cli.fails(3, "est", "enroll", *est, *lab.login, "--subject", "CN=x")
     lab.cli.ok("est", "enroll", *est, *lab.login, "--subject", "CN=x", "--allow-imported")
-    assert "--allow-imported" in lab.cli.fails(3, "est", "reenroll", *est, "--cert", out)
-    lab.cli.ok("est", "reenroll", *est, "--cert", out, "--allow-imported")
+    assert "--allow-imported" in lab.cli.fails(3, "est", "reenroll", "--same-key", *est, "--cert", out)
+    lab.cli.ok("est", "reenroll", "--same-key", *est, "--cert", out, "--allow-imported")
 
     enroll = lab.enroll_words(uri, "--reuse")
     assert "--allow-imported" in lab.cli.fails(3, *enroll)

@@ -143,7 +143,17 @@ def test_the_key_goes_into_a_keystore(
     done = skg.cli.ok(*words(skg, *shared(skg), "--key-out", uri, "--type", kind, "--out", out, "--json"))
     assert done.json["key_uri"].startswith(store)
     skg.cli.ok(
-        "est", "reenroll", *skg.trust, "--cert", out, "--key", uri, "--allow-imported", "--out", tmp_path / "2.pem"
+        "est",
+        "reenroll",
+        "--same-key",
+        *skg.trust,
+        "--cert",
+        out,
+        "--key",
+        uri,
+        "--allow-imported",
+        "--out",
+        tmp_path / "2.pem",
     )
     assert skg.server.log()[-1]["authentication"] == "tls"
     assert not list(tmp_path.glob("*rescued*"))

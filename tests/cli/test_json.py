@@ -35,7 +35,7 @@ def test_every_command(lab: Lab, tmp_path: Path) -> None:
         ok("est", operation, *lab.trust)
         ok("est", operation, *lab.trust, "--out", tmp_path / "x")
     ok("est", "enroll", *lab.trust, *login, "--key", key, "--subject", "CN=x", "--out", out)
-    ok("est", "reenroll", *lab.trust, "--key", key, "--cert", out)
+    ok("est", "reenroll", "--same-key", *lab.trust, "--key", key, "--cert", out)
     ok("keys", "store-certificate", key, out)
     ok("keys", "certificate", key)
     ok("keys", "certificate", key, "--out", tmp_path / "x")

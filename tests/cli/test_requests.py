@@ -64,6 +64,7 @@ def test_est_153_reenroll_change_name(lab: Lab, current, tmp_path: Path, words, 
     done = lab.cli.ok(
         "est",
         "reenroll",
+        "--same-key",
         *lab.trust,
         "--key",
         key,
@@ -82,7 +83,7 @@ def test_est_153_reenroll_change_name(lab: Lab, current, tmp_path: Path, words, 
 @pytest.mark.slow
 def test_est_153_the_refusals_say_what_to_do(lab: Lab, current) -> None:
     key, old = current
-    renew = ("est", "reenroll", *lab.trust, "--key", key, "--cert", old)
+    renew = ("est", "reenroll", "--same-key", *lab.trust, "--key", key, "--cert", old)
     assert "--change-name" in lab.cli.fails(2, *renew, "--subject", "CN=new")
     assert "--change-name" in lab.cli.fails(2, *renew, "--san", "DNS:new.example")
     assert "needs the new name" in lab.cli.fails(2, *renew, "--change-name")

@@ -202,7 +202,7 @@ def test_a_person_is_asked(answer: str, code: int, lab: Lab, tmp_path: Path, ter
     pair = lab.certificate(tmp_path / "c.pem", key)
     origin = lab.server.url.replace("localhost", "127.0.0.1")
     lab.server.faults.set("redirect", f"{origin}/.well-known/est/simplereenroll", operation="simplereenroll", times=1)
-    words = ("est", "reenroll", *lab.trust, "--key", key, "--cert", pair, "--out", tmp_path / "d.pem")
+    words = ("est", "reenroll", "--same-key", *lab.trust, "--key", key, "--cert", pair, "--out", tmp_path / "d.pem")
     shell = terminal(*words)
     shell.until(f"Send it to {origin}, with the certificate but without the password? [y/N]")
     shell.type(answer)

@@ -226,7 +226,7 @@ class TestCommandLine:
         said = cli.fails(2, "est", "enroll", *words, *pair)
         assert "exclude each other" in said
         environment = {"DEVICE_SDK_EST_SRP_USER": USER, "DEVICE_SDK_SRP_PASSWORD": PASSWORD}
-        cli.ok("est", "reenroll", "--url", server.url, *pair, "--out", out, env=environment)
+        cli.ok("est", "reenroll", "--same-key", "--url", server.url, *pair, "--out", out, env=environment)
         assert operations(server)[-1] == ("simplereenroll", 200)
 
     @pytest.mark.slow

@@ -62,7 +62,10 @@ def _add_pair(operation: argparse.ArgumentParser, name: str) -> None:
     operation.add_argument("--cert", metavar="FILE", required=renewing, help=words)
     if name in ("enroll", "reenroll"):
         add_settings(operation, *inputs.IDENTITY, *inputs.CHALLENGES)
-        operation.add_argument("--new-key", metavar="URI", help="certify this key instead of --key")
+        which: Any = operation.add_mutually_exclusive_group(required=True) if renewing else operation
+        which.add_argument("--new-key", metavar="URI", help="certify this key instead of --key")
+        if renewing:
+            which.add_argument("--same-key", action="store_true", help="certify --key again, on purpose")
         operation.add_argument(
             "--change-name",
             action="store_true",

@@ -148,6 +148,7 @@ _shtab_device_sdk_cale_get_options=(
   "--proxy[HTTP proxy, if not the one of HTTPS_PROXY \[DEVICE_SDK_EST_PROXY\]]:URL:"
   "--policy[algorithms that are accepted\: everything, authenticated, hardened \[DEVICE_SDK_CALE_POLICY\]]:NAME:(everything authenticated hardened)"
   "--max-bytes[the largest acceptable answer, still encrypted \[DEVICE_SDK_CALE_MAX_BYTES\]]:N:"
+  {--encrypted-errors,--no-encrypted-errors}"[an answer that opens to \{\"error\"\: 502\} is an error behind the edge device \[DEVICE_SDK_CALE_ENCRYPTED_ERRORS\]]"
   "--expect[fail unless the plaintext is JSON or text\; without this one decoy in 256 opens to garbage (CALE-09)]:expect:(json text)"
   "--out[write the result here instead of stdout]:FILE:_files"
   ":\/resource\?query:"
@@ -582,6 +583,7 @@ _shtab_device_sdk_est_reenroll_options=(
   "--revocation-password-file[file holding a password for a later revocation, sent if the server asks for it (RFC 7894) \[DEVICE_SDK_EST_REVOCATION_PASSWORD_FILE\]]:FILE:_files"
   "--revocation-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_REVOCATION_PASSWORD_FD\]]:N:"
   "--new-key[certify this key instead of --key]:URI:"
+  "--same-key[certify --key again, on purpose]"
   "--change-name[ask for a certificate of another name, that of --subject and --san, than that of the certificate for TLS]"
 )
 

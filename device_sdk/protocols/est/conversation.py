@@ -118,7 +118,9 @@ class Conversation:
             why = "the server wants a password as well as the certificate"
             hint = "give a user name and a password file (--user and --password-file)"
         elif self._withheld:
-            why = "the server asks for a password, which is for the server that was named and not for one it redirects to"
+            why = (
+                "the server asks for a password, which is for the server that was named and not for one it redirects to"
+            )
             hint = "show a client certificate, or name this server in the URL if its password is meant"
         elif self._login is None:
             why = "the server asks for authentication and there are no credentials"

@@ -257,3 +257,20 @@ def test_probe(tmp_path: Path) -> None:
     assert len(probe.warnings) == 1
     assert list(tmp_path.iterdir()) == []
     assert len(registry.probe(f"file:{tmp_path}/none/key.pem").warnings) == 2
+
+
+NOBODY = 65534
+
+
+@pytest.mark.parametrize("whose", ["file", "link"])
+def test_a_key_of_somebody_else_is_not_used_by_root_either(whose: str, tmp_path: Path) -> None:
+    """Its owner decides which key it is; the mode says nothing about that."""
+    registry.create_key(f"file:{tmp_path}/key.pem", KeyType.EC_P256).close()
+    (tmp_path / "link.pem").symlink_to(tmp_path / "key.pem")
+    uri = f"file:{tmp_path}/link.pem"
+    registry.open_key(uri).close()
+    os.chown(tmp_path / ("key.pem" if whose == "file" else "link.pem"), NOBODY, NOBODY, follow_symlinks=False)
+    with pytest.raises(KeyStoreError, match=f"another user .uid {NOBODY}."):
+        registry.open_key(uri)
+    if whose == "link":
+        registry.open_key(f"file:{tmp_path}/key.pem").close()
