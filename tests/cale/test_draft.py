@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from device_sdk.client.cale import CaleClient
+from device_sdk.client.cale import CaleAuth, CaleClient
 from device_sdk.errors import HttpStatusError, NotForUsError, RedirectRefusedError, TransportError
 from device_sdk.model.credentials import Credentials
+from device_sdk.model.decryption import AUTHENTICATED, EVERYTHING
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust
@@ -115,6 +117,32 @@ def test_cale_03_a_registration_answer_without_a_guid(
     with pytest.raises(NotForUsError):
         client.register(SPEC)
     assert client.guid is None
+
+
+def test_cale_66_what_the_policy_does_not_accept_is_not_for_us(edge: ScriptedServer, key: rsa.RSAPrivateKey) -> None:
+    """Appendix B is all AES-CBC: with a policy of authenticated ciphers no answer of it opens, asked in any way."""
+    trust = ServerTrust((x509.load_pem_x509_certificate(edge.ca_file.read_bytes()),))
+    with CaleClient(edge.url, trust, key, policy=AUTHENTICATED) as client:
+        with pytest.raises(NotForUsError):
+            client.register(SPEC)
+        assert client.guid is None
+    with CaleClient(edge.url, trust, key, guid=GUID, policy=AUTHENTICATED) as client:
+        for read in (lambda: client.get("/resource"), client.whoami):
+            with pytest.raises(NotForUsError):
+                read()
+    auth = CaleAuth(key, GUID, origin=edge.url, policy=AUTHENTICATED)
+    with requests.Session() as session:
+        session.trust_env, session.verify, session.auth = False, str(edge.ca_file), auth
+        for ask in (
+            lambda: session.get(edge.url + "/resource"),
+            lambda: session.get(edge.url + "/resource", stream=True).content,
+            lambda: auth.whoami(session),
+        ):
+            with pytest.raises(NotForUsError):
+                ask()
+    with CaleClient(edge.url, trust, key, guid=GUID, policy=EVERYTHING) as client:
+        assert client.get("/resource").content == ANSWER, "nothing else was wrong"
+        assert client.whoami().serial_number == 34377
 
 
 @pytest.mark.parametrize("line_end", ["", "\n", "\r\n"])

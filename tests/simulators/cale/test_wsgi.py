@@ -242,6 +242,16 @@ def test_what_a_wsgi_server_lets_through(tmp_path, changes, status):
     assert said[0][0].startswith(status), said
 
 
+@pytest.mark.parametrize("said", ["NONE", "GENEROUS", "FAILED:certificate has expired", "success", "", None])
+def test_a_certificate_that_the_server_did_not_verify_is_nobody_s_cale_81(tmp_path, said):
+    """As mod_ssl gives it with SSLVerifyClient optional_no_ca; the same certificate, verified, is that of a peer."""
+    make_pki(tmp_path, datetime.now(UTC))
+    environ = {"SSL_CLIENT_CERT": KeyFiles.below(tmp_path / "edge" / "hop").certificate.read_text()}
+    peer_of = listed(["edge"])
+    assert peer_of(environ | {"SSL_CLIENT_VERIFY": "SUCCESS"}) == "edge"
+    assert peer_of(environ | ({} if said is None else {"SSL_CLIENT_VERIFY": said})) is None
+
+
 def test_a_client_cannot_set_what_tls_said(client):
     """SSL_CLIENT_CERT comes from the server; a field of that name becomes HTTP_SSL_CLIENT_CERT."""
     client.close()
