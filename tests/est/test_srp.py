@@ -208,6 +208,30 @@ class TestCommandLine:
         assert server.srp.listener.connections == 0
 
     @pytest.mark.slow
+    def test_keys_of_the_server_and_full_cmc(self, cli, server, words, tmp_path):  # noqa: F811
+        server.policy.serverkeygen = {"clear"}
+        key, out = tmp_path / "generated.pem", tmp_path / "certificate.pem"
+        asked = ("--subject", "CN=router-7", "--out", out)
+        cli.ok("est", "serverkeygen", *words, *asked, "--allow-clear", "--key-out", key)
+        assert operations(server)[-1] == ("serverkeygen", 200)
+        assert openssl("pkey", "-in", key, "-pubout") == openssl("x509", "-in", out, "-noout", "-pubkey")
+        server.policy.fullcmc = True
+        cli.ok("est", "fullcmc", *words, *asked, "--key", f"file:{key}", "--allow-imported")
+        assert operations(server)[-1] == ("fullcmc", 200)
+
+    @pytest.mark.slow
+    def test_serverkeygen_with_a_pair_of_its_own(self, cli, server, words, tmp_path):  # noqa: F811
+        server.policy.serverkeygen = {"clear"}
+        key, out = f"file:{tmp_path}/device.pem", tmp_path / "certificate.pem"
+        cli.ok("keys", "create", key, "--type", "ec-p256")
+        cli.ok("est", "enroll", *words, "--key", key, "--subject", "CN=router-7", "--out", out)
+        asked = ("--url", server.url, "--anchors", server.ca_file, "--allow-clear", "--key-out", tmp_path / "new.pem")
+        assert "go together" in cli.fails(2, "est", "serverkeygen", *asked, "--tls-cert", out)
+        cli.ok("est", "serverkeygen", *asked, "--tls-cert", out, "--tls-key", key, "--out", tmp_path / "new-certificate.pem")
+        assert server.log()[-1]["authentication"] == "tls"
+        assert leaf(tmp_path / "new-certificate.pem").subject.rfc4514_string() == "CN=router-7"
+
+    @pytest.mark.slow
     def test_half_of_it(self, cli, server, password_file):  # noqa: F811
         url = ("est", "cacerts", "--url", server.srp_url)
         assert "no password for SRP user router-7" in cli.fails(2, *url, "--srp-user", USER)

@@ -48,12 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         operation.add_argument("--out", metavar="FILE", help="write the result here instead of stdout")
         operation.set_defaults(run=run)
         add_offline(operation, name, run)
-        if name in _OF_THEIR_OWN:
-            _OF_THEIR_OWN[name].add_arguments(operation)
-            continue
-        _add_pair(operation, name)
         if name != "reenroll":
             add_settings(operation, *SRP)
+        if name in _OF_THEIR_OWN:
+            _OF_THEIR_OWN[name].add_arguments(operation)
+        else:
+            _add_pair(operation, name)
 
 
 def _add_pair(operation: argparse.ArgumentParser, name: str) -> None:

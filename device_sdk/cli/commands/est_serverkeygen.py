@@ -27,6 +27,8 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
     """Describe what `est serverkeygen` has beyond the other operations."""
     add_settings(operation, *inputs.IDENTITY, *inputs.CHALLENGES, "key.type")
     operation.add_argument("--cert", metavar="FILE", help="certificate for TLS; its key is --key")
+    operation.add_argument("--tls-cert", metavar="FILE", help="certificate for TLS whose key is not --key")
+    operation.add_argument("--tls-key", metavar="URI", help="the key of --tls-cert")
     operation.add_argument(
         "--key-out",
         metavar="FILE|URI",
@@ -176,6 +178,10 @@ def _not_stored(
 
 
 def _check(options: argparse.Namespace) -> None:
+    if bool(options.tls_cert) != bool(options.tls_key):
+        raise ConfigurationError("--tls-cert and --tls-key go together")
+    if options.tls_cert and options.cert:
+        raise ConfigurationError("--tls-cert does not go together with --cert", hint="give one pair")
     if bool(options.decrypt_key) != bool(options.decrypt_cert):
         raise ConfigurationError("--decrypt-key and --decrypt-cert go together")
     if bool(options.decrypt_secret_file) != bool(options.decrypt_id):
@@ -213,6 +219,8 @@ def _bytes(digits: str, what: str) -> bytes:
 
 
 def _identity(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> TlsIdentity | None:
-    if not options.cert:
-        return None
-    return inputs.tls_identity(options.cert, settings.require("key.uri"), settings, opened)
+    if options.tls_cert:
+        return inputs.tls_identity(options.tls_cert, options.tls_key, settings, opened)
+    if options.cert:
+        return inputs.tls_identity(options.cert, settings.require("key.uri"), settings, opened)
+    return None

@@ -389,10 +389,10 @@ _shtab_device_sdk_est_cacerts_options=(
   "--out[write the result here instead of stdout]:FILE:_files"
   "--offline-out[write the request to this file instead of sending it]:FILE:_files"
   "--offline-in[read the answer from this file\: as curl -i saves it, or its body]:FILE:_files"
-  "--cert[certificate for TLS\; its key is --key]:FILE:_files"
   "--srp-user[user name for TLS without certificates (SRP)\; off if not given \[DEVICE_SDK_EST_SRP_USER\]]:NAME:"
   "--srp-password-file[file holding that user\'s password \[DEVICE_SDK_EST_SRP_PASSWORD_FILE\]]:FILE:_files"
   "--srp-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_SRP_PASSWORD_FD\]]:N:"
+  "--cert[certificate for TLS\; its key is --key]:FILE:_files"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -424,10 +424,10 @@ _shtab_device_sdk_est_csrattrs_options=(
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
   "--out[write the result here instead of stdout]:FILE:_files"
-  "--cert[certificate for TLS\; its key is --key]:FILE:_files"
   "--srp-user[user name for TLS without certificates (SRP)\; off if not given \[DEVICE_SDK_EST_SRP_USER\]]:NAME:"
   "--srp-password-file[file holding that user\'s password \[DEVICE_SDK_EST_SRP_PASSWORD_FILE\]]:FILE:_files"
   "--srp-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_SRP_PASSWORD_FD\]]:N:"
+  "--cert[certificate for TLS\; its key is --key]:FILE:_files"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -462,6 +462,9 @@ _shtab_device_sdk_est_enroll_options=(
   "--out[write the result here instead of stdout]:FILE:_files"
   "--offline-out[write the request to this file instead of sending it]:FILE:_files"
   "--offline-in[read the answer from this file\: as curl -i saves it, or its body]:FILE:_files"
+  "--srp-user[user name for TLS without certificates (SRP)\; off if not given \[DEVICE_SDK_EST_SRP_USER\]]:NAME:"
+  "--srp-password-file[file holding that user\'s password \[DEVICE_SDK_EST_SRP_PASSWORD_FILE\]]:FILE:_files"
+  "--srp-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_SRP_PASSWORD_FD\]]:N:"
   "--cert[certificate for TLS\; its key is --key]:FILE:_files"
   "--subject[subject, \"CN\=router-1,O\=Example\" \[DEVICE_SDK_IDENTITY_SUBJECT\]]:DN:"
   "*--san[subjectAltName\: DNS\:, IP\:, URI\:, email\:, HWMODULE\:OID\:HEX\; repeatable \[DEVICE_SDK_IDENTITY_SAN\]]:TYPE:VALUE:"
@@ -478,9 +481,6 @@ _shtab_device_sdk_est_enroll_options=(
   "--change-name[ask for a certificate of another name, that of --subject and --san, than that of the certificate for TLS]"
   "--tls-cert[certificate for TLS whose key is not --key]:FILE:_files"
   "--tls-key[the key of --tls-cert]:URI:"
-  "--srp-user[user name for TLS without certificates (SRP)\; off if not given \[DEVICE_SDK_EST_SRP_USER\]]:NAME:"
-  "--srp-password-file[file holding that user\'s password \[DEVICE_SDK_EST_SRP_PASSWORD_FILE\]]:FILE:_files"
-  "--srp-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_SRP_PASSWORD_FD\]]:N:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -513,6 +513,9 @@ _shtab_device_sdk_est_fullcmc_options=(
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
   "--out[write the result here instead of stdout]:FILE:_files"
+  "--srp-user[user name for TLS without certificates (SRP)\; off if not given \[DEVICE_SDK_EST_SRP_USER\]]:NAME:"
+  "--srp-password-file[file holding that user\'s password \[DEVICE_SDK_EST_SRP_PASSWORD_FILE\]]:FILE:_files"
+  "--srp-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_SRP_PASSWORD_FD\]]:N:"
   "--shared-secret-file[file holding the secret shared with the CA (Full CMC) \[DEVICE_SDK_EST_SHARED_SECRET_FILE\]]:FILE:_files"
   "--shared-secret-fd[file descriptor to read that secret from \[DEVICE_SDK_EST_SHARED_SECRET_FD\]]:N:"
   "--identification[name of the shared secret, sent in the clear \[DEVICE_SDK_EST_IDENTIFICATION\]]:NAME:"
@@ -617,6 +620,9 @@ _shtab_device_sdk_est_serverkeygen_options=(
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
   "--out[write the result here instead of stdout]:FILE:_files"
+  "--srp-user[user name for TLS without certificates (SRP)\; off if not given \[DEVICE_SDK_EST_SRP_USER\]]:NAME:"
+  "--srp-password-file[file holding that user\'s password \[DEVICE_SDK_EST_SRP_PASSWORD_FILE\]]:FILE:_files"
+  "--srp-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_SRP_PASSWORD_FD\]]:N:"
   "--subject[subject, \"CN\=router-1,O\=Example\" \[DEVICE_SDK_IDENTITY_SUBJECT\]]:DN:"
   "*--san[subjectAltName\: DNS\:, IP\:, URI\:, email\:, HWMODULE\:OID\:HEX\; repeatable \[DEVICE_SDK_IDENTITY_SAN\]]:TYPE:VALUE:"
   "--mac[MAC address for the request\: auto, an interface, or the address itself \[DEVICE_SDK_IDENTITY_MAC\]]:MAC:"
@@ -630,6 +636,8 @@ _shtab_device_sdk_est_serverkeygen_options=(
   "--revocation-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_REVOCATION_PASSWORD_FD\]]:N:"
   "--type[what to generate\: ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096 \[DEVICE_SDK_KEY_TYPE\]]:TYPE:(ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096)"
   "--cert[certificate for TLS\; its key is --key]:FILE:_files"
+  "--tls-cert[certificate for TLS whose key is not --key]:FILE:_files"
+  "--tls-key[the key of --tls-cert]:URI:"
   "--key-out[where the private key goes\: a new file (PKCS\#8, mode 0600), or a key URI to import it\; never stdout]:FILE|URI:"
   "--rescue[where the private key goes if --key-out is a URI and the import fails (default\: device-sdk-rescued-key.pem)]:FILE:_files"
   "--decrypt-key[have the private key encrypted to this key of ours]:URI:"
