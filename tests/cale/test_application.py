@@ -93,6 +93,7 @@ def test_cale_09_the_registration_is_proved_by_whoami(bench: Bench) -> None:
     assert [entry["path"] for entry in bench.server.log()] == ["/registration", "/whoami"]
 
 
+@pytest.mark.slow
 def test_cale_14_a_new_key_after_revocation(bench: Bench) -> None:
     first = bench.application.register(bench.plan).registration
     bench.revoke()
@@ -117,6 +118,7 @@ def test_registered_already(bench: Bench) -> None:
     bench.require_sound()
 
 
+@pytest.mark.slow
 def test_a_key_that_was_there_is_used_and_never_deleted(bench: Bench) -> None:
     create_key(str(bench.plan.key_uri), "rsa-2048").close()
     registration = bench.application.register(replace(bench.plan, key_type=None)).registration
@@ -352,6 +354,7 @@ def test_forgetting_leaves_a_key_that_another_application_needs(bench: Bench) ->
     assert bench.read("other") == ANSWER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key_type", [KeyType.RSA_2048, KeyType.EC_P256])
 def test_cale_66_the_request_says_what_is_accepted(bench: Bench, key_type: KeyType) -> None:
     """SMIMECapabilities (RFC 8551 section 2.5.2): a server that would use AES-CBC does not, as the policy forbids it."""

@@ -23,6 +23,7 @@ from device_sdk.transports.https.adapter import HardwareTlsAdapter
 from tests.cale.parts import ANSWER, SPEC
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key_type", ["rsa-2048", "ec-p256"])
 @pytest.mark.parametrize("keystore", ["pkcs11", "tpm2"])
 @pytest.mark.parametrize("modern", [False, True], ids=["draft", "hardened"])

@@ -190,6 +190,7 @@ def test_endless_bodies(client: CaleClient, session: requests.Session, edge: Scr
             session.get(edge.url + path)
 
 
+@pytest.mark.slow
 def test_slow_bodies_end_at_the_timeout(client: CaleClient, edge: ScriptedServer) -> None:
     def slow(_request: object) -> bytes:
         time.sleep(1.5)

@@ -124,10 +124,12 @@ def forgettings(runner: Runner, device: Device) -> None:
         device.require_end(keys=0)
 
 
+@pytest.mark.slow
 def test_registration_killed_here_and_there(runner: Runner, device: Device) -> None:
     assert registrations(runner, device, step=17, first=3) > 60
 
 
+@pytest.mark.slow
 def test_replacement_killed_here_and_there(runner: Runner, device: Device) -> None:
     assert replacements(runner, device, step=19, first=5) > 80
 

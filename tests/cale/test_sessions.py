@@ -92,6 +92,7 @@ def _read_in_child(state: str, ca_file: str, url: str) -> bytes:
     return content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["file", "pkcs11", "tpm2"])
 def test_processes_share_one_registration(
     request: pytest.FixtureRequest, cale_server: ReferenceServer, trust: ServerTrust, credentials: Credentials,

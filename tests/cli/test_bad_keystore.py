@@ -42,6 +42,7 @@ def test_wrong_pin(cli: Cli, token: SoftHsm, tmp_path: Path) -> None:
     cli.ok("keys", "show", uri)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "said"),
     [(CKF_USER_PIN_LOCKED, "the PIN is locked (the"),

@@ -56,6 +56,7 @@ def test_not_the_server_that_was_meant(profile: TlsProfile, said: str, lab: Lab,
     assert not (lab.keys / "new.pem").exists()
 
 
+@pytest.mark.slow
 def test_a_server_of_the_future_is_a_matter_of_clocks(lab: Lab, key: str) -> None:
     """Its certificate begins in a year: more likely this machine's clock is wrong."""
     lab.server.use_tls(TlsProfile(not_yet_valid=True))

@@ -174,6 +174,7 @@ def test_wrong_pair(lab: Lab, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_label(lab: Lab, tmp_path: Path) -> None:
     lab.server.policy.labels = {"lab"}
     lab.cli.ok("est", "cacerts", *lab.trust, "--label", "lab", "--out", tmp_path / "ca.pem")
@@ -205,6 +206,7 @@ def test_pending_and_patience(lab: Lab, tmp_path: Path) -> None:
     assert (tmp_path / "d.pem").exists()
 
 
+@pytest.mark.slow
 def test_differences_are_told_on_stderr(lab: Lab, tmp_path: Path) -> None:
     lab.server.faults.set("other_subject")
     done = lab.cli.ok("est", "enroll", *lab.trust, *lab.login, "--key", lab.key(), "--subject", "CN=a", "--json")

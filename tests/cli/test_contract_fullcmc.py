@@ -181,6 +181,7 @@ def test_what_cannot_be_written_is_known_before_anything_is_asked(cmc: Lab, tmp_
     assert cmc.operations() == before
 
 
+@pytest.mark.slow
 def test_another_certificate_signs(cmc: Lab, tmp_path: Path) -> None:
     """--tls-cert: the certificate of the factory, or of a registration authority; the names are its own if none are given."""
     old, new = cmc.key("old"), cmc.key("new", "ec-p384")

@@ -48,6 +48,7 @@ def test_tpm2_every_type_it_can_make(kind: str, cli: Cli, swtpm: Swtpm, tmp_path
     _round(cli, f"tpm2:file={tmp_path}/key.pem", kind, hardware=True)
 
 
+@pytest.mark.slow
 def test_tpm2_type_it_cannot_make(cli: Cli, swtpm: Swtpm, tmp_path: Path) -> None:
     said = cli.fails(3, "keys", "create", f"tpm2:file={tmp_path}/key.pem", "--type", "rsa-4096")
     assert "cannot make rsa-4096" in said
@@ -68,6 +69,7 @@ def test_file_is_pkcs8_of_mode_0600_for_openssl(cli: Cli, tmp_path: Path) -> Non
     openssl("pkey", "-in", tmp_path / "key.pem", "-check", "-noout")
 
 
+@pytest.mark.slow
 def test_pkcs11_tool_sees_a_key_that_was_never_extractable(cli: Cli, token: SoftHsm) -> None:
     cli.ok("keys", "create", token.uri_of("device-key"), "--type", "ec-p256")
     done = subprocess.run(

@@ -45,6 +45,7 @@ def test_healthy_device(store: str, lab: Lab, token: SoftHsm, swtpm: Swtpm, tmp_
     assert lab.server.log()[-1]["client_subject"] == "CN=router-7"
 
 
+@pytest.mark.slow
 def test_before_enrolment(lab: Lab) -> None:
     words = ("--state", lab.state, "--key", lab.key(), "--url", lab.server.url)
     found = _checks(lab.cli, *words)
@@ -240,6 +241,7 @@ def test_server_that_is_away_or_another(lab: Lab) -> None:
     assert "pinned fingerprint" in _checks(lab.cli, *nowhere, code=1)["server"]["detail"]
 
 
+@pytest.mark.slow
 def test_certificate_the_server_does_not_take(lab: Lab, tmp_path: Path) -> None:
     lab.enrolled()
     with ReferenceServer(tmp_path / "other") as other:

@@ -142,6 +142,7 @@ def test_mistakes(words: tuple[str, ...], said: str, lab: Lab, tmp_path: Path) -
     assert "at a terminal" not in line
 
 
+@pytest.mark.slow
 def test_a_pin_that_does_not_fit(lab: Lab, tmp_path: Path) -> None:
     url = ("--url", lab.server.url)
     lab.cli.ok("est", "cacerts", *url, "--offline-out", "r")

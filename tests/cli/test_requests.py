@@ -122,6 +122,7 @@ def test_est_177_attributes_for_what_the_server_asks(lab: Lab, tmp_path: Path) -
     assert leaf(tmp_path / "c.pem").subject.rfc4514_string() == "2.5.4.5=4711,CN=gate"
 
 
+@pytest.mark.slow
 def test_est_178_a_key_of_another_kind_than_asked_for(lab: Lab) -> None:
     """The server's wish is not met: exit code 7, with the endpoint, and nothing that this command cannot do."""
     lab.server.policy.csrattrs = ["1.3.132.0.34"]

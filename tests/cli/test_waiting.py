@@ -174,6 +174,7 @@ def test_ctrl_c_leaves_what_a_later_run_goes_on_with(command: str, lab: Lab, ter
         assert "left alone" in lab.cli.fails(8, *words)
 
 
+@pytest.mark.slow
 def test_a_redirect_of_an_enrolment_is_refused_unless_allowed(lab: Lab) -> None:
     origin = lab.server.url.replace("localhost", "127.0.0.1")
     lab.server.faults.set("redirect", f"{origin}/.well-known/est/simpleenroll", operation="simpleenroll", times=1)

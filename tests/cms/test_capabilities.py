@@ -134,6 +134,7 @@ def test_a_policy_that_reaches_no_key_is_refused(recipients: dict[str, Recipient
         DecryptionPolicy(("des-ede3-cbc", *ALGORITHMS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keystore", ["pkcs11", "tpm2", "file"])
 def test_what_the_hardware_does_not_do_is_not_offered(
     request: pytest.FixtureRequest, tmp_path: Path, keystore: str

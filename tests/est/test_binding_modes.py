@@ -172,6 +172,7 @@ def test_est_163_est_164_a_server_that_knows_keys_gets_a_rebuilt_request(est_ser
     assert [one["binding"] for one in posts] == ["tls-exporter"] * 2
 
 
+@pytest.mark.slow
 def test_est_163_a_server_that_knows_bytes_needs_the_same_csr(est_server, connect, clock) -> None:
     """`rebuild` puts another request into its queue for each connection; `same-csr` is recognised, and not checked again."""
     policy = est_server.policy
@@ -293,6 +294,7 @@ def test_est_163_the_same_request_in_the_next_run(est_server, tmp_path) -> None:
         assert device.state.journal() is None
 
 
+@pytest.mark.slow
 def test_a_refused_request_is_not_repeated_for_ever(est_server, tmp_path) -> None:
     """A server that checks bindings refuses it on the next connection; the run after that makes another one."""
     from device_sdk.client.device import Device, EnrolmentPlan

@@ -150,6 +150,7 @@ def test_est_191_the_key_that_signs_is_not_the_key_that_comes(client: EstClient,
     assert again.certificate.public_key() != got.certificate.public_key()
 
 
+@pytest.mark.slow
 def test_the_servers_wish_for_a_key_type_is_followed(client: EstClient, server: ReferenceServer) -> None:
     """/csrattrs says what to ask for, unless the caller does."""
     server.policy.csrattrs = ["1.3.132.0.34"]

@@ -152,6 +152,7 @@ def test_est_196_an_envelope_by_openssl(
     assert got.private_key.reveal() == key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
+@pytest.mark.slow
 def test_est_198_openssls_signature_of_another_content_type(
     serve: Callable, signed: Callable[..., bytes], openssl: Callable[..., bytes], ca: Ca
 ) -> None:

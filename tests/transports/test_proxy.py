@@ -177,6 +177,7 @@ def test_proxy_that_never_answers(serve, connect):
     assert not server.handshakes
 
 
+@pytest.mark.slow
 def test_what_a_slow_proxy_took_is_not_there_for_the_handshake(connect):
     """One second for CONNECT leaves a fifth of one for a server that never shakes hands."""
 

@@ -79,6 +79,7 @@ def test_silent_server(serve, connect):
     assert took < 3
 
 
+@pytest.mark.slow
 def test_server_without_handshake(connect):
     with Server(tls=False, script=lambda connection: connection.sock.recv(100_000) and time.sleep(2)) as server:
         error, took = timed(connect(server, timeouts=Timeouts(0.4, 5, 5)), get())
@@ -158,6 +159,7 @@ def test_slow_key_does_not_eat_the_servers_time(serve, connect):
     assert connect(serve(), timeouts=Timeouts(5, 0.4, 5)).send(post(slow)).body == b"hello"
 
 
+@pytest.mark.slow
 def test_time_is_counted_anew_for_each_request(serve, connect):
     transport = connect(serve(), timeouts=TOTAL)
     for _ in range(3):

@@ -243,6 +243,7 @@ def test_damage_gives_wire_errors_only(three: tuple[x509.Certificate, ...]) -> N
             only_wire_errors(parse_certs_only, data)
 
 
+@pytest.mark.slow
 def test_what_was_read_can_be_used_without_surprises() -> None:
     """Certificates out of a damaged message raise nothing later either, when the protocol looks at them."""
 

@@ -326,6 +326,7 @@ def use(raw: bytes) -> None:
     _ = (repr(wishes), wishes.wants_binding, [str(key) for key in wishes.keys])
 
 
+@pytest.mark.slow
 def test_damage_gives_wire_errors_only() -> None:
     """Every prefix and bit flips of every example; what still reads can be used."""
     for name in EXAMPLES:

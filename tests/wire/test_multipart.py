@@ -148,6 +148,7 @@ def test_bodies_without_parts(body: bytes) -> None:
         read_multipart(body, "m/m; boundary=b")
 
 
+@pytest.mark.slow
 def test_noise_ends_in_one_kind_of_error() -> None:
     """Nothing but WireError comes out of bytes changed at random, and it comes out quickly."""
     rng = random.Random(7030)  # noqa: S311  # the same noise at every run

@@ -258,6 +258,7 @@ def duration(client, path: str, guid: str) -> float:
     return time.monotonic() - started
 
 
+@pytest.mark.slow
 def test_decoys_take_as_long_as_answers_on_that_path_cale_38(make_site, make_client):
     site = make_site()
     resource = site.roles["resource"]

@@ -143,6 +143,7 @@ def test_a_strangers_valid_certificate_is_refused_cale_59(site, role, tmp_path):
         assert site.roles[role].log()[-1]["reason"] == "not a listed peer"
 
 
+@pytest.mark.slow
 def test_a_caller_checks_whom_it_calls(site, tmp_path):
     """The edge device believes only the server it was told of, though all have certificates of one CA."""
     hop = hop_of(site, "origin", usual(site, "edge"), peer="authz")

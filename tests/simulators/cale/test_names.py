@@ -54,6 +54,7 @@ def statuses(client, count: int = 12) -> set[int]:
     return {client.get(path, guid=str(uuid.uuid4()))[0] for _ in range(count) for path in ("/x", "/whoami")}
 
 
+@pytest.mark.slow
 def test_a_name_that_makes_no_certificate_leaves_no_record(standalone, make_client):
     """64 characters are not 64 bytes; strangers stay as they are after it (CALE-36, CALE-46)."""
     client = make_client(url=standalone.url, ca_file=standalone.facts["ca_file"], key=KEYS["p256"])
@@ -64,6 +65,7 @@ def test_a_name_that_makes_no_certificate_leaves_no_record(standalone, make_clie
     assert [row["identity"] for row in standalone.database.rows("SELECT identity FROM registrations")] == ["bob"]
 
 
+@pytest.mark.slow
 def test_records_of_earlier_versions_that_make_no_certificate_hurt_nobody(standalone, make_client):
     """Strangers go on to the next record that works, so that they are of the kinds of those who are registered."""
     client = make_client(url=standalone.url, ca_file=standalone.facts["ca_file"], key=KEYS["p256"])

@@ -160,6 +160,7 @@ def test_spoofed_inner_fields_change_nothing_cale_27(site, registered, make_clie
     assert mallory.read("/resource", ("CALE-GUID", registered.guid)) is None
 
 
+@pytest.mark.slow
 def test_registration_of_a_csr_that_was_changed_on_its_way_is_refused(site, make_client):
     """The key in a CSR cannot be replaced: its signature proves possession."""
     client = make_client(site)
@@ -172,6 +173,7 @@ def test_registration_of_a_csr_that_was_changed_on_its_way_is_refused(site, make
     assert site.roles["authz"].database.rows("SELECT * FROM registrations") == []
 
 
+@pytest.mark.slow
 def test_a_public_key_of_somebody_else_gives_access_to_nothing(site, registered, make_client):
     """CSR replay: who registers another one's CSR gets a GUID it cannot read, and answers about itself."""
     thief = make_client(site)

@@ -241,6 +241,7 @@ def test_answers_that_are_fine(answer):
         assert Upstream(server.url, timeout_s=2)(Request("GET", "/")).body == b"ab"
 
 
+@pytest.mark.slow
 def test_an_upstream_that_hangs_or_is_not_there():
     with (
         RawServer(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", hang=True) as server,

@@ -152,6 +152,7 @@ def test_clients_that_are_being_answered_do_not_give_way(server, listen):
     assert answers == [204] * 7
 
 
+@pytest.mark.slow
 def test_a_crowd_does_not_hold_up_the_end(server, listen):
     before = set(threading.enumerate())
     listener = listen(connections=4, crowded_s=60)

@@ -195,6 +195,7 @@ def test_what_the_policy_copies_is_copied_byte_for_byte(server, critical):
     assert found.get_extension_for_class(x509.CertificatePolicies).critical == critical
 
 
+@pytest.mark.slow
 def test_what_csrattrs_asked_for_is_taken(server):
     server.policy.demands = [Demand(extensions=(DemandedExtension("2.5.29.32"),))]
     assert issued(server, make_csr(extensions=[(POLICY, False)]))
@@ -237,6 +238,7 @@ def test_edwards_curves_are_an_option_est_143(server, make):
     assert post(server, resealed(csr, lambda request: request.setComponentByName("signature", "1" * 512))).status == 400
 
 
+@pytest.mark.slow
 def test_rsa_can_be_switched_off_est_143(server):
     server.policy.rsa_keys = False
     assert said(server, make_csr(RSA)) == (400, "RSA keys are not accepted here\n")

@@ -191,6 +191,7 @@ def test_two_authorizations_are_one_too_many(server):
     assert post(server, make_csr(), headers=headers).status == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -218,6 +219,7 @@ def test_empty_user_est_85(server):
     assert server.log()[-1]["user"] == ""
 
 
+@pytest.mark.slow
 def test_user_names_that_are_not_ascii(server):
     """RFC 7616 section 3.4: username*, and what curl does: UTF-8 between the quotes."""
     server.users.add("J\u00e4s\u00f8n", "p\u00e4ss")
@@ -287,6 +289,7 @@ def test_nonces_are_never_the_same_and_not_the_time_est_88(server):
     assert all(len(text) == 56 for text in texts)
 
 
+@pytest.mark.slow
 def test_a_wrong_password_uses_no_nonce_up(server):
     challenge = fresh(server)
     assert status(server, answer(server, challenge, password="wrong")) == 401
@@ -344,6 +347,7 @@ def stored(server) -> list[tuple[str, str]]:
         return database.execute("SELECT name, algorithm FROM digests ORDER BY name, algorithm").fetchall()
 
 
+@pytest.mark.slow
 def test_hashes_for_digest_are_kept_only_while_it_is_offered(tmp_path):
     """Who can read them can log in (RFC 7616 section 5.2)."""
     both = [("device", "MD5"), ("device", "SHA-256")]

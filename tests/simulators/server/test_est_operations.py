@@ -142,6 +142,7 @@ def test_csr_policy_est_133_est_143(server, csr, words):
     assert server.est.register.entries() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digest", ["sha1", "md5"])
 def test_hashes_that_can_be_forged_are_refused_est_143(server, tmp_path, digest):
     """SHA-1 by policy only, for the samples of the standards; MD5 never."""

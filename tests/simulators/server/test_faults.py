@@ -244,6 +244,7 @@ GENERATED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", GENERATED)
 def test_generated_keys(server, fault):
     """The answer is another one, with 200; what each does to a client is in tests/est/test_server_key.py."""

@@ -66,6 +66,7 @@ def test_curl_anyauth_stays_on_one_connection(run, curl, server):
     assert server.connections == 1
 
 
+@pytest.mark.slow
 def test_a_chunked_request_is_read(run, curl, server):
     make_request(run, "ec")
     enrol(run, curl, server, "simpleenroll", "-H", "Transfer-Encoding: chunked")

@@ -114,6 +114,7 @@ def test_est_204_not_a_full_pki_request(body, cmc):
     assert refused(send(cmc, body)) == (400, BAD_REQUEST)
 
 
+@pytest.mark.slow
 def test_est_206_media_type_and_method(cmc):
     assert send(cmc, Draft().message(), headers=[("Content-Type", "application/pkcs10")]).status == 415
     assert (

@@ -125,6 +125,7 @@ def test_the_user_revokes_the_certificate_before_with_the_one_after_it(cmc, clie
     assert revoked(cmc) == [f"{old.chain[0].serial_number:x}"]
 
 
+@pytest.mark.slow
 def test_where_no_user_is_known_renewals_decide(cmc, client, ra):
     """Certificates that an RA asked for have no user: another one of the same name is somebody else's."""
 

@@ -91,6 +91,7 @@ def test_the_holder_is_kept_while_a_request_waits(who, cmc, client, enrol):
     assert holders(cmc)[-1] == ("cmc:dev-1" if who == "secret" else "alice")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["basic", "digest"])
 def test_est_80_a_password_beside_the_certificate(scheme, cmc, client):
     """RFC 7030 section 3.2.3: 401 with challenges, and then certificate and password together."""

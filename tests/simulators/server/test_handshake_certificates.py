@@ -107,6 +107,7 @@ def test_a_registration_authority_brings_the_binding_of_another_session_est_101(
     assert show(server.hierarchy.issuing, [Usage.CLIENT_AUTH, RA], csr) == 400
 
 
+@pytest.mark.slow
 def test_nobody_becomes_a_registration_authority_by_asking_est_26(server, show, maker):
     csr = make_csr(extensions=[(x509.ExtendedKeyUsage([Usage.CLIENT_AUTH, RA]), False)])
     assert show(maker, None, csr) == 400

@@ -257,6 +257,7 @@ def test_one_version_only(server, version):
         assert sock.version() == version
 
 
+@pytest.mark.slow
 def test_old_versions_and_weak_suites_are_refused_est_50_est_51(run, server):
     """OpenSSL's client offers it, and the server's alert ends it."""
     for words in (["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], ["-tls1_2", "-cipher", "AES128-SHA"],

@@ -89,6 +89,7 @@ def test_rfc_5272_6_11_a_crash_loses_no_reason_of_a_revocation(server, client):
     assert server.est.full_cmc.store.revocation_reason(f"{identity.chain[0].serial_number:x}") == 1
 
 
+@pytest.mark.slow
 def test_a_block_in_a_transaction_is_undone_with_it(server):
     database = server._database
 

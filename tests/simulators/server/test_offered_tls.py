@@ -79,6 +79,7 @@ def test_weak_suites_are_refused(server, case, key_type):
     assert server.log() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key_type", ["ec-p256", "rsa-2048"])
 def test_est_59_the_certificate_that_is_shown_follows_rfc_5280(server, run, tmp_path, key_type):
     """OpenSSL's strict mode judges the path; sections 4.1.2.2, 4.2.1.1, 4.2.1.6, 4.2.1.9 and 4.2.1.12."""

@@ -71,6 +71,7 @@ def test_est_121_the_four_certificates_are_those_of_rfc_4210_section_4_4_1(serve
     generation.issuing.certificate.verify_directly_issued_by(new)
 
 
+@pytest.mark.slow
 def test_est_116_est_127_the_stages(server):
     """EST-115: What is in /cacerts and who signs, stage by stage."""
     rollover = server.rollover()

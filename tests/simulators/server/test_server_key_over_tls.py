@@ -107,6 +107,7 @@ def ask(
     return response.status, response.read(), response.getheader("Content-Type", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", list(ATTACKS))
 def test_no_key_for_these(what, generating, connect):
     clock = generating.clock

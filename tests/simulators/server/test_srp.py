@@ -242,6 +242,7 @@ def test_a_renewal_with_a_password_where_the_policy_allows_it(server):
     assert post("simplereenroll", USER) == 403
 
 
+@pytest.mark.slow
 def test_many_at_once(server):
     """Each thread has its own connection and its own user; nobody gets another's verifier."""
     names = [f"device-{number}" for number in range(12)]

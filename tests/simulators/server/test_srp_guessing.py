@@ -87,6 +87,7 @@ def test_a_refused_try_costs_nothing_more(start, clock):
         assert server.srp.guard.failures() == {"address:127.0.0.1": 3}
 
 
+@pytest.mark.slow
 def test_a_user_is_locked_in_the_end_and_unlocked_by_a_person(start, clock):
     """EST-68: the lock-out: no waiting helps, and a success of somebody else neither."""
     with start() as server:
@@ -125,6 +126,7 @@ def test_names_that_do_not_exist_are_paused_and_locked_like_those_that_do(start,
     assert found[USER][-1] == "refused"
 
 
+@pytest.mark.slow
 def test_one_address_that_tries_many_names(start, clock):
     """EST-68, RFC 5054 section 3.3: limiting the rate from an address, too; whoever shares it has to wait as well."""
     with start(ONE_ADDRESS) as server:
