@@ -46,7 +46,7 @@ class CommandProcess:
             start_new_session=self._ends_with_us,
         )
         output = process.stdout
-        if output is None or not select.select([output], [], [], _READY_S)[0]:
+        if output is None or not _is_readable(output.fileno(), _READY_S):
             self.kill()
             raise self.failure(f"{self._title} did not get ready in {_READY_S:.0f} s")
         line = output.readline()
@@ -115,3 +115,10 @@ class CommandProcess:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _is_readable(descriptor: int, seconds: float) -> bool:
+    # select() knows descriptors below 1024 only
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(seconds * 1000))

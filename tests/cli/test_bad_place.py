@@ -188,7 +188,9 @@ def test_damaged_state(file: str, lab: Lab) -> None:
     lab.enrolled()
     (lab.state / "cale").mkdir(exist_ok=True)
     (lab.state / file).write_bytes(b"\x00\xff garbage")
-    line = lab.cli.fails(9, "show", "--state", lab.state)
-    assert file in line
-    if file != "cale/default.json":
+    if file == "cale/default.json":
+        assert file in lab.cli.ok("show", "--state", lab.state).out, "one application's trouble only"
+        lab.cli.ok("renew", "--state", lab.state)
+    else:
+        assert file in lab.cli.fails(9, "show", "--state", lab.state)
         assert file in lab.cli.fails(9, "renew", "--state", lab.state)

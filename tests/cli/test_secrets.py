@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import select
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from device_sdk_simulators.server import ReferenceServer
 from device_sdk_simulators.softhsm import SoftHsm
 
 from tests.cli.conftest import COMMAND, Cli, Lab
+from tests.descriptors import readable
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ def _at_terminal(cli: Cli, answers: list[str], *words: object) -> tuple[int, str
     screen, deadline = b"", time.monotonic() + 60
     pending = list(answers)
     while time.monotonic() < deadline:
-        if not select.select([master], [], [], 0.2)[0]:
+        if not readable(master, 0.2):
             continue
         try:
             part = os.read(master, 4096)

@@ -8,7 +8,6 @@ import json
 import os
 import pty
 import re
-import select
 import signal
 import struct
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import COMMAND, Lab, leaf
+from tests.descriptors import readable
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ class Terminal:
         assert text in self.seen, self.seen
 
     def _read(self) -> bool:
-        if not select.select([self._master], [], [], 1)[0]:
+        if not readable(self._master, 1):
             return True
         try:
             data = os.read(self._master, 10000)
@@ -77,7 +77,7 @@ class Terminal:
     def end(self) -> int:
         """Read to the end; the exit code."""
         while self._read():
-            if self.process.poll() is not None and not select.select([self._master], [], [], 0)[0]:
+            if self.process.poll() is not None and not readable(self._master, 0):
                 break
         return self.process.wait(30)
 

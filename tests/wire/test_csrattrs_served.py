@@ -283,7 +283,7 @@ def test_est_103_est_104_est_107_one_time_passwords(est_server, connect) -> None
             client.enroll(key, challenged(otp_challenge="wrong"))
         for _ in range(2):
             client.enroll(key, challenged(otp_challenge=password))
-        with pytest.raises(HttpStatusError, match="used for another key"):
+        with pytest.raises(HttpStatusError, match="used for another request"):
             client.enroll(p384(), challenged(otp_challenge=password))
         wishes = client.csrattrs()
         est_server.policy.require_otp = False

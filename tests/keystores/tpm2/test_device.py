@@ -1,7 +1,6 @@
 """TPM device files: /dev/tpm0 is shared by taking turns, /dev/tpmrm0 by its resource manager."""
 
 import os
-import select
 import socket
 import tempfile
 import threading
@@ -18,6 +17,7 @@ from device_sdk_simulators.swtpm import Swtpm
 from device_sdk.errors import TokenNotFoundError
 from device_sdk.keystores import registry
 from device_sdk.keystores.tpm2.tcti import has_resource_manager, is_exclusive, unreachable
+from tests.descriptors import readable
 
 
 def sign(key) -> None:
@@ -33,7 +33,7 @@ def terminal(swtpm: Swtpm) -> Iterator[str]:
 
     def relay() -> None:
         while not stop.is_set():
-            if not select.select([master], [], [], 0.05)[0]:
+            if not readable(master, 0.05):
                 continue
             command = os.read(master, 4096)
             while len(command) < 10 or len(command) < int.from_bytes(command[2:6], "big"):

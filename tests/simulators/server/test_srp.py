@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import threading
+import time
 
 import pytest
 from cryptography import x509
@@ -115,6 +116,9 @@ def test_a_wrong_password_is_told_as_the_rfc_says(curl, server):
     done = curl("cacerts", password="wrong", check=False)
     assert done.returncode == CONNECT_ERROR
     assert "bad record mac" in done.stderr
+    end = time.monotonic() + 10
+    while not server.log() and time.monotonic() < end:
+        time.sleep(0.02)  # the client has its alert before the server has written its line
     (entry,) = server.log()
     assert (entry["event"], entry["srp_user"], entry["address"]) == ("srp-handshake-failed", USER, "127.0.0.1")
     assert entry["reason"] == "decryption failed or bad record mac"
