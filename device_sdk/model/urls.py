@@ -1,6 +1,10 @@
-"""URLs as they may be shown: in errors, logs and representations."""
+"""URLs that people configure, and as they may be shown: in errors, logs and representations."""
 
 from __future__ import annotations
+
+from urllib.parse import SplitResult, urlsplit
+
+from device_sdk.errors import ConfigurationError
 
 
 def shown_url(url: str) -> str:
@@ -28,3 +32,22 @@ def has_userinfo(url: str) -> bool:
     for end in "/?#":
         authority = authority.partition(end)[0]
     return "@" in authority
+
+
+def split_url(url: str) -> SplitResult:
+    """The parts of a URL that somebody configured; host name and port can be read from them.
+
+    Raises:
+        ConfigurationError: credentials inside, or no URL at all; the text does not repeat a password.
+    """
+    # First of all: what a parser says about a URL may repeat a password in it.
+    if has_userinfo(url):
+        raise ConfigurationError(
+            f"{shown_url(url)}: the URL holds credentials", hint="give user name and password by their own options"
+        )
+    try:
+        parts = urlsplit(url)
+        parts.hostname, parts.port  # noqa: B018  # parsed when they are asked for
+    except ValueError:
+        raise ConfigurationError(f"{shown_url(url)}: not a URL", hint="https://HOST or https://HOST:PORT") from None
+    return parts

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from device_sdk_simulators.server import ReferenceServer
 
 from device_sdk.client.cale import CaleClient
@@ -12,7 +13,7 @@ from device_sdk.model.credentials import Credentials
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust
-from tests.cale.parts import SPEC
+from tests.cale.parts import SPEC, VECTORS
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +24,14 @@ def keys() -> dict[str, PrivateKey]:
         "ec-p256": ec.generate_private_key(ec.SECP256R1()),
         "ec-p384": ec.generate_private_key(ec.SECP384R1()),
     }
+
+
+@pytest.fixture(scope="session")
+def key() -> PrivateKey:
+    """The key of the draft's appendix B.1."""
+    key = load_pem_private_key((VECTORS / "privkey.enc.pem").read_bytes(), b"password")
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return key
 
 
 @pytest.fixture

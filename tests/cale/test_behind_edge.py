@@ -14,10 +14,10 @@ from device_sdk.client.cale import CaleAuth, CaleClient, CaleExchange
 from device_sdk.errors import BehindEdgeError, HttpStatusError, NotForUsError
 from device_sdk.model.keys import PrivateKey
 from device_sdk.protocols.cale.behind import error_status
+from tests.cale.parts import GUID
 from tests.cale.scripted import DRAFT_HEADERS, ScriptedServer, envelope_answer
 from tests.cms.messages import encrypt, write_certificate
 
-GUID = "bec6dc7e-6562-4b1c-b308-6c352e6f8404"
 BAD_GATEWAY = b'{"error": 502}\n'
 
 

@@ -8,31 +8,18 @@ from pathlib import Path
 
 import pytest
 import requests
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from device_sdk.client.cale import CaleAuth, CaleClient, CaleExchange, RevocationPolicy
 from device_sdk.errors import DeviceSdkError, LocalProtocolError, NotForUsError, ResponseTooLargeError, TransportError
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.trust import ServerTrust
 from device_sdk.protocols.cale.requests import resource_request
-from tests.cale.parts import ANSWER
+from tests.cale.parts import ANSWER, GUID, RESOURCE, VECTORS
 from tests.cale.scripted import PLAIN_HEADERS, ScriptedServer, answer, envelope_answer, redirect
 from tests.transports.bad_urls import whole_text
 
-VECTORS = Path(__file__).parents[1] / "vectors" / "cale"
-GUID = "bec6dc7e-6562-4b1c-b308-6c352e6f8404"
-RESOURCE = (VECTORS / "enveloped-b2.7.der").read_bytes()
 FORGED = b'{"balance": 666}'
 JSON = b"Content-Type: application/json\r\n"
-
-
-@pytest.fixture(scope="module")
-def key() -> PrivateKey:
-    """The key of the draft's appendix B.1."""
-    key = load_pem_private_key((VECTORS / "privkey.enc.pem").read_bytes(), b"password")
-    assert isinstance(key, rsa.RSAPrivateKey)
-    return key
 
 
 @pytest.fixture

@@ -14,10 +14,8 @@ from device_sdk.client.doctor import Doctor
 from device_sdk.errors import StateCorruptError, StateError
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.trust import ServerTrust
-from tests.cale.parts import ANSWER
+from tests.cale.parts import ANSWER, GUID
 from tests.cale.test_application import Bench
-
-GUID = "bec6dc7e-6562-4b1c-b308-6c352e6f8404"
 
 
 @pytest.fixture
@@ -178,7 +176,10 @@ def test_the_doctor_blames_one_file_and_looks_at_the_rest(bench: Bench) -> None:
     ("file", "content"),
     [
         ("state.json", {"version": 1, "base_key_uri": "nonsense"}),
-        ("state.json", {"version": 1, "current": {"key_uri": "nonsense", "certificate": "0" * 64, "created_here": True}}),
+        (
+            "state.json",
+            {"version": 1, "current": {"key_uri": "nonsense", "certificate": "0" * 64, "created_here": True}},
+        ),
     ],
 )
 def test_names_of_the_device_s_keys(bench: Bench, file: str, content: dict[str, object]) -> None:

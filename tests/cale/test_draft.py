@@ -19,12 +19,10 @@ from device_sdk.model.decryption import AUTHENTICATED, EVERYTHING
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust
-from tests.cale.parts import ANSWER, SPEC
+from tests.cale.parts import ANSWER, GUID, SPEC, VECTORS
 from tests.cale.scripted import DRAFT_HEADERS, PLAIN_HEADERS, ScriptedServer, answer, envelope_answer, redirect
 from tests.cms.messages import encrypt, write_certificate
 
-VECTORS = Path(__file__).parents[1] / "vectors" / "cale"
-GUID = "bec6dc7e-6562-4b1c-b308-6c352e6f8404"
 WHOAMI_HEADERS = DRAFT_HEADERS.partition(b"\r\n")[2]
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk.client.cale import CaleExchange
 from device_sdk.errors import (
@@ -24,23 +23,14 @@ from device_sdk.errors import (
 from device_sdk.model.decryption import AUTHENTICATED
 from device_sdk.model.keys import PrivateKey
 from device_sdk.protocols.cale.exchange import open_registration
+from tests.cale.parts import GUID, VECTORS
 from tests.cale.scripted import ScriptedServer, answer, envelope_answer
 
-VECTORS = Path(__file__).parents[1] / "vectors" / "cale"
-GUID = "bec6dc7e-6562-4b1c-b308-6c352e6f8404"
 HEADERS = [("content-type", "text/plain;charset=UTF-8, application/x-pkcs7-mime;\r\nsmime-type=enveloped-data")]
 
 
 def printed(name: str) -> bytes:
     return (VECTORS / f"enveloped-{name}.b64").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def key() -> PrivateKey:
-    """The key of the draft's appendix B.1."""
-    key = load_pem_private_key((VECTORS / "privkey.enc.pem").read_bytes(), b"password")
-    assert isinstance(key, rsa.RSAPrivateKey)
-    return key
 
 
 @pytest.fixture

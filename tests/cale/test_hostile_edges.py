@@ -13,8 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import requests
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from device_sdk.client.cale import CaleAuth, CaleClient, RevocationPolicy
 from device_sdk.errors import (
@@ -34,22 +33,11 @@ from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust
 from device_sdk.transports.base import Timeouts
 from device_sdk.wire.names import parse_dn
-from tests.cale.parts import ANSWER, SPEC
+from tests.cale.parts import ANSWER, GUID, RESOURCE, SPEC, VECTORS
 from tests.cale.scripted import DRAFT_HEADERS, PLAIN_HEADERS, ScriptedServer, answer, envelope_answer, redirect
 from tests.cms.messages import encrypt, write_certificate
 
-VECTORS = Path(__file__).parents[1] / "vectors" / "cale"
-GUID = "bec6dc7e-6562-4b1c-b308-6c352e6f8404"
-RESOURCE = (VECTORS / "enveloped-b2.7.der").read_bytes()
 PRINTED = DRAFT_HEADERS.replace(b"\r\n smime", b"\r\nsmime")
-
-
-@pytest.fixture(scope="module")
-def key() -> PrivateKey:
-    """The key of the draft's appendix B.1."""
-    key = load_pem_private_key((VECTORS / "privkey.enc.pem").read_bytes(), b"password")
-    assert isinstance(key, rsa.RSAPrivateKey)
-    return key
 
 
 @pytest.fixture

@@ -13,13 +13,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from device_sdk.client.cale import CaleAuth, CaleClient
 from device_sdk.errors import ConfigurationError, LocalProtocolError, NotForUsError, RedirectRefusedError
 from device_sdk.model.trust import ServerTrust
-from tests.cale.parts import ANSWER
+from tests.cale.parts import ANSWER, GUID, RESOURCE, VECTORS
 from tests.cale.scripted import ScriptedServer, answer, envelope_answer, redirect
 from tests.transports.bad_urls import BAD_URLS, whole_text
-
-VECTORS = Path(__file__).parents[1] / "vectors" / "cale"
-GUID = "bec6dc7e-6562-4b1c-b308-6c352e6f8404"
-RESOURCE = (VECTORS / "enveloped-b2.7.der").read_bytes()
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 import requests
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from device_sdk_simulators.server import ReferenceServer
 
 from device_sdk.client.cale import CaleAuth, CaleClient
@@ -30,7 +28,7 @@ from device_sdk.model.keys import PrivateKey
 from device_sdk.model.trust import ServerTrust
 from device_sdk.state import StateDirectory
 from device_sdk.transports.https.adapter import HardwareTlsAdapter
-from tests.cale.parts import ANSWER, SPEC
+from tests.cale.parts import ANSWER, GUID, RESOURCE, SPEC, VECTORS
 from tests.cale.scripted import (
     DRAFT_HEADERS,
     PLAIN_HEADERS,
@@ -40,18 +38,6 @@ from tests.cale.scripted import (
     redirect,
 )
 from tests.cms.messages import encrypt, write_certificate
-
-VECTORS = Path(__file__).parents[1] / "vectors" / "cale"
-GUID = "bec6dc7e-6562-4b1c-b308-6c352e6f8404"
-RESOURCE = (VECTORS / "enveloped-b2.7.der").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def key() -> PrivateKey:
-    """The key of the draft's appendix B.1."""
-    key = load_pem_private_key((VECTORS / "privkey.enc.pem").read_bytes(), b"password")
-    assert isinstance(key, rsa.RSAPrivateKey)
-    return key
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 import requests
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from device_sdk_simulators.server import ReferenceServer
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
@@ -25,23 +23,12 @@ from device_sdk.errors import ConfigurationError, LocalProtocolError, NotForUsEr
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.keys import KeyType, PrivateKey
 from device_sdk.model.trust import ServerTrust
-from tests.cale.parts import ANSWER, SPEC
+from tests.cale.parts import ANSWER, GUID, RESOURCE, SPEC, VECTORS
 from tests.cale.scripted import ScriptedServer, answer, envelope_answer, redirect
 from tests.cms.messages import encrypt, write_certificate
 
-VECTORS = Path(__file__).parents[1] / "vectors" / "cale"
-GUID = "bec6dc7e-6562-4b1c-b308-6c352e6f8404"
-RESOURCE = (VECTORS / "enveloped-b2.7.der").read_bytes()
 WHOAMI = (VECTORS / "enveloped-b3.3.der").read_bytes()
 DECOY = answer((VECTORS / "decoy-b2.3c.b64").read_bytes())
-
-
-@pytest.fixture(scope="module")
-def key() -> PrivateKey:
-    """The key of the draft's appendix B.1."""
-    key = load_pem_private_key((VECTORS / "privkey.enc.pem").read_bytes(), b"password")
-    assert isinstance(key, rsa.RSAPrivateKey)
-    return key
 
 
 @pytest.fixture

@@ -23,10 +23,10 @@ from requests.adapters import HTTPAdapter
 from device_sdk.client.cale import CaleAuth
 from device_sdk.errors import NotForUsError, ResponseTooLargeError, StateNotWritableError
 from device_sdk.model.keys import PrivateKey
+from tests.cale.parts import GUID
 from tests.cale.scripted import DRAFT_HEADERS, PLAIN_HEADERS, ScriptedServer, answer, envelope_answer
 from tests.cms.messages import encrypt, write_certificate
 
-GUID = "bec6dc7e-6562-4b1c-b308-6c352e6f8404"
 LARGE = b"".join(hashlib.sha256(number.to_bytes(4)).digest() for number in range(100_000))  # 3.2 MB
 
 

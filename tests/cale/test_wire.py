@@ -15,9 +15,9 @@ from device_sdk.protocols.cale.requests import (
     whoami_request,
 )
 from device_sdk.wire.cale import is_guid, parse_certificate, parse_guid, says_encrypted, split_content_types
+from tests.cale.parts import GUID
 from tests.cms.messages import VECTORS
 
-GUID = "bec6dc7e-6562-4b1c-b308-6c352e6f8404"
 ENVELOPE = 'application/x-pkcs7-mime; smime-type=enveloped-data; name="smime.p7m"'
 
 

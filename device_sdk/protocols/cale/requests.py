@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from device_sdk.errors import ConfigurationError, LocalProtocolError
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.http import MAX_RESPONSE_BYTES, HttpRequest
 from device_sdk.model.secret import Secret
-from device_sdk.model.urls import has_userinfo, shown_url, without_query
+from device_sdk.model.urls import shown_url, split_url, without_query
 from device_sdk.protocols.est.challenge import basic_authorization
 from device_sdk.protocols.est.media import PKCS10
 from device_sdk.protocols.est.urls import origin_of
@@ -32,14 +32,7 @@ def edge_origin(url: str) -> str:
         ConfigurationError: not https, a path, a query, or user information in it.
     """
     shown = shown_url(url)
-    if has_userinfo(url):
-        raise ConfigurationError(
-            f"{shown}: the URL holds credentials", hint="give user name and password by their own options"
-        )
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ConfigurationError(f"{shown}: not a URL", hint="https://HOST or https://HOST:PORT") from None
+    parts = split_url(url)
     if parts.scheme != "https":
         raise ConfigurationError(
             f"{shown}: CALE runs over https only (CALE-07)", hint="https://HOST or https://HOST:PORT"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, unique
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, unquote_to_bytes
 
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.compatibility import Dialect
-from device_sdk.model.urls import has_userinfo, shown_url
+from device_sdk.model.urls import shown_url, split_url
 
 WELL_KNOWN = "/.well-known/est"
 _DEFAULT_PORT = 443
@@ -105,14 +105,8 @@ def origin_of(url: str) -> str:
 
 def _split(text: str) -> tuple[str, str]:
     shown = shown_url(text)
-    # First of all: what a parser says about a URL may repeat a password in it.
-    if has_userinfo(text):
-        raise ConfigurationError(f"{shown}: an EST URL holds no user name; give user name and password apart from it")
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ConfigurationError(f"{shown!r} is not a URL", hint="https://HOST or https://HOST:PORT") from None
+    parts = split_url(text)
+    host, port = parts.hostname, parts.port
     if parts.scheme != "https":
         raise ConfigurationError(f"{shown}: EST runs over https only (RFC 7030 section 3.3)")
     if not host or any(char.isspace() or ord(char) < 32 for char in text):

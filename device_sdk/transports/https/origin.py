@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from device_sdk.errors import ConfigurationError
-from device_sdk.model.urls import has_userinfo, shown_url
+from device_sdk.model.urls import shown_url, split_url
 
 _HTTPS_PORT = 443
 
@@ -32,16 +31,8 @@ class Origin:
             ConfigurationError: not https (EST-11), no host, credentials inside, or no URL at all.
         """
         shown = shown_url(url)
-        # First of all: what a parser says about a URL may repeat a password in it.
-        if has_userinfo(url):
-            raise ConfigurationError(
-                f"{shown}: the URL holds credentials", hint="give user name and password by their own options"
-            )
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname or "", parts.port
-        except ValueError:
-            raise ConfigurationError(f"{shown}: not a URL", hint="https://HOST or https://HOST:PORT") from None
+        parts = split_url(url)
+        host, port = parts.hostname or "", parts.port
         if parts.scheme.lower() != "https" or not host:
             raise ConfigurationError(f"{shown}: only https:// URLs are used", hint="https://HOST or https://HOST:PORT")
         return cls(_ascii(host), _HTTPS_PORT if port is None else port)
