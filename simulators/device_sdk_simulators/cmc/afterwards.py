@@ -23,8 +23,9 @@ class Afterwards(Desk):
         client = None if by_secret else self.author(case)
         site, database = case.route.site, self.shared.database
         found = revocable(control, client, site, database, self.store)
-        self.once(case)
         reason = int(control.value["reason"])
+        # a copy of one before must not bring its reason back
+        self.once(case, repeatable=self.store.revocation_reason(found.serial) == reason)
         with database.transaction():
             site.register.revoke(found.serial)
             self.store.note_revocation(found.serial, reason, "shared secret" if client is None else client.identity)

@@ -71,13 +71,22 @@ class Desk:
         case.facts["registration_authority"] = client.registration_authority or None
         return client
 
-    def once(self, case: Case) -> None:
+    def once(self, case: Case, *, repeatable: bool = False) -> None:
         """CmcRefusedError for a copy; from now on the message is known.
 
         Asked when everything that proves who sent it was checked, the signature or the shared secret: strangers neither
         use up others' nonces nor the disk. How long messages are known: see CmcStore.is_new.
+
+        Args:
+            case: the message.
+            repeatable: answering it once more changes nothing: without a nonce, which is optional, a client that polls,
+                or lost the answer, sends the same bytes again.
         """
         nonce = case.full.octets(rfc6402.id_cmc_senderNonce)
-        if nonce is not None and not self.store.is_new(nonce, self.shared.clock()):
+        signer = case.message.signer
+        dated = signer is not None and signer.signing_time is not None
+        known_by = case.message.digest if nonce is None else nonce
+        new = self.store.is_new(known_by, self.shared.clock(), dated=dated)
+        if not new and not (repeatable and nonce is None):
             part = case.full.body_part(rfc6402.id_cmc_senderNonce)
             raise CmcRefusedError(BAD_REQUEST, "this message was answered before", body_parts=(part,))

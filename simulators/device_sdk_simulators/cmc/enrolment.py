@@ -81,7 +81,7 @@ class Enrolments(Desk):
         csr = self._read_csr(row["csr"], part)
         self._check_asker(case, csr.csr, str(row["identity"]))
         self._check_continues(case, waiting)
-        self.once(case)
+        self.once(case, repeatable=True)
         if row["state"] == "denied":
             raise CmcRefusedError(BAD_REQUEST, "the request was denied", body_parts=(part,), http_status=403)
         if row["state"] == "waiting":
@@ -200,7 +200,9 @@ class Enrolments(Desk):
         return row
 
     def _pending(self, case: Case, waiting: Waiting, part: int) -> None:
-        self.store.gave_nonce(waiting.token, case.answer.nonce)
+        if case.answer.recipient_nonce is not None:
+            # only then there is one in the answer
+            self.store.gave_nonce(waiting.token, case.answer.nonce)
         text = "the request waits for approval"
         case.facts["reason"] = text
         status = Status(PENDING, (part,), text, pend_token=waiting.token, pend_time=waiting.pend_time)

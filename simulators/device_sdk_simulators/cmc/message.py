@@ -74,6 +74,16 @@ class Message:
     certificates: tuple[x509.Certificate, ...]
     signer: SignerInfo | None
 
+    @property
+    def digest(self) -> bytes:
+        """What copies have in common and other messages of the same signer have not; longer than any nonce.
+
+        It is over what the signature is over. Who sees a message can change everything else: the encoding, the
+        certificates, how the signer is named, and an ECDSA signature, too.
+        """
+        signed = self.content if self.signer is None else self.signer.signed_attributes
+        return b"message:" + hashlib.sha512(signed).digest()
+
     def verify(self, public_key: object) -> None:
         """CmcRefusedError (badMessageCheck) unless this key signed the content."""
         signer = self.signer

@@ -17,6 +17,9 @@ CREATE TABLE IF NOT EXISTS cmc_messages (nonce BLOB PRIMARY KEY, seen_at TEXT NO
 CREATE INDEX IF NOT EXISTS cmc_messages_by_age ON cmc_messages (seen_at)
 """
 
+# later than every time
+_UNDATED = "undated"
+
 
 @dataclass(frozen=True)
 class Waiting:
@@ -43,7 +46,7 @@ class CmcStore:
     """The tables of CMC in the server's database.
 
     Attributes:
-        remember: for how long messages are known; longer than any signing time is accepted.
+        remember: for how long messages with a signing time are known; longer than any signing time is accepted.
         max_messages: how many at most, the latest.
     """
 
@@ -69,15 +72,21 @@ class CmcStore:
         row = self._database.row("SELECT secret FROM cmc_secrets WHERE identification = ?", identification)
         return None if row is None else bytes(row["secret"])
 
-    def is_new(self, nonce: bytes, now: datetime) -> bool:
-        """Whether a senderNonce was not seen before; from now on it was.
+    def is_new(self, known_by: bytes, now: datetime, *, dated: bool = True) -> bool:
+        """Whether a message was not seen before; from now on it was.
 
-        For `remember`: a copy with a signing time is refused for that soon after it was made, so nothing is lost by
-        forgetting; one without is known for that time only.
+        A copy with a signing time is refused for that soon after it was made, so nothing is lost by forgetting it after
+        `remember`. One without is known until `max_messages` later ones have come.
+
+        Args:
+            known_by: its senderNonce, or its digest.
+            now: when it came.
+            dated: it has a signing time.
         """
+        seen_at = now.isoformat() if dated else _UNDATED
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM cmc_messages WHERE seen_at < ?", ((now - self.remember).isoformat(),))
-            added = connection.execute("INSERT OR IGNORE INTO cmc_messages VALUES (?, ?)", (nonce, now.isoformat()))
+            added = connection.execute("INSERT OR IGNORE INTO cmc_messages VALUES (?, ?)", (known_by, seen_at))
             # rows are numbered in the order they came
             connection.execute(
                 "DELETE FROM cmc_messages WHERE rowid <= (SELECT max(rowid) FROM cmc_messages) - ?",
