@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli.files import OutputFile
 from device_sdk.cli.output import Output
-from device_sdk.cli.pem import describe, pem_of
+from device_sdk.cli.pem import describe, name_of, pem_of
 from device_sdk.errors import ClockError, ConfigurationError
 
 if TYPE_CHECKING:
-    from device_sdk.client.est import Enrolled
+    from device_sdk.client.est import CaCertificates, Enrolled
+    from device_sdk.wire.csrattrs import CsrAttributes
 
 
 def issued(file: OutputFile, enrolled: Enrolled, out: Output) -> int:
@@ -22,6 +23,44 @@ def issued(file: OutputFile, enrolled: Enrolled, out: Output) -> int:
     pem = pem_of(enrolled.chain)
     data = {"certificate": describe(enrolled.certificate), "pem": pem.decode(), "notes": list(enrolled.differences)}
     return deliver(file, pem, data, out)
+
+
+def deliver_ca_certificates(file: OutputFile, found: CaCertificates, out: Output) -> int:
+    """Deliver what /cacerts gave, and say what of it does not count; gives the exit code."""
+    for ignored in found.ignored:
+        out.say(f"note: ignored {name_of(ignored.certificate.subject)}: {ignored.reason}")
+    pem = pem_of((*found.anchors, *found.intermediates))
+    data = {
+        "anchors": [describe(certificate) for certificate in found.anchors],
+        "intermediates": [describe(certificate) for certificate in found.intermediates],
+        "ignored": [describe(item.certificate) | {"reason": item.reason} for item in found.ignored],
+        "pem": pem.decode(),
+    }
+    return deliver(file, pem, data, out)
+
+
+def deliver_wishes(file: OutputFile, wishes: CsrAttributes, out: Output) -> int:
+    """Deliver what /csrattrs gave, in words or as data; gives the exit code."""
+    from device_sdk.wire import csrattrs_oids as oids
+
+    data: dict[str, Any] = {
+        "keys": [str(wish) for wish in wishes.keys],
+        "signatures": [wish.name for wish in wishes.signatures],
+        "mac_address": wishes.wants_mac,
+        "channel_binding": wishes.wants_binding,
+        "otp": oids.OTP_CHALLENGE in wishes.challenges,
+        "revocation": oids.REVOCATION_CHALLENGE in wishes.challenges,
+        "identity_linking": oids.EST_IDENTITY_LINKING in wishes.challenges,
+        "extensions": [wish.oid for wish in wishes.extensions],
+        "subject_attributes": [*wishes.subject_types, *(part.oid for part in wishes.subject or ())],
+        "unknown": [element.oid for element in wishes.unknown],
+    }
+    text = "\n".join(f"{name.replace('_', ' ')}: {_shown(value)}" for name, value in data.items() if value)
+    return deliver(file, (text or "no wishes").encode() + b"\n", data, out)
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else "asked for"
 
 
 @contextmanager

@@ -21,14 +21,12 @@ from device_sdk.errors import (
     EnrolmentPendingError,
     FingerprintMismatchError,
     HttpStatusError,
-    LocalProtocolError,
     RemoteProtocolError,
     TruncatedResponseError,
 )
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.trust import Pin
-from device_sdk.protocols.est.offline import offline_request, read_saved_answer
-from device_sdk.protocols.est.urls import EstEndpoint, Operation
+from device_sdk.protocols.est.saved_answer import read_saved_answer
 from tests.est.answers import SPEC
 from tests.est.pki import NOW, Ca, certs_only, der, name, new_key, one_line
 
@@ -238,11 +236,6 @@ def test_est_150_a_renewal_keeps_the_names(est, ca):
     renewed = est.read_enrolment(answer, new, current, anchors=[ca.certificate], renewal=True)
     assert renewed.certificate.public_key() == new.public_key()
     assert renewed.differences == ()
-
-
-def test_operations_that_need_a_conversation():
-    with pytest.raises(LocalProtocolError):
-        offline_request(EstEndpoint(URL), Operation.SERVERKEYGEN, NOW, body=b"x")
 
 
 def test_a_body_alone_is_a_200():

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 from device_sdk.cli import inputs, waiting
 from device_sdk.cli.certificate_less import SRP, srp_credentials, srp_trust
 from device_sdk.cli.commands import est_fullcmc, est_serverkeygen
-from device_sdk.cli.delivery import deliver as _deliver
+from device_sdk.cli.delivery import deliver_ca_certificates, deliver_wishes, keeping_early
 from device_sdk.cli.delivery import issued as _issued
-from device_sdk.cli.delivery import keeping_early
 from device_sdk.cli.files import OutputFile
 from device_sdk.cli.first_trust import bootstrapped, trusted_or_asked
-from device_sdk.cli.offline import add_offline
+from device_sdk.cli.offline.contract import add_offline
 from device_sdk.cli.output import Output
-from device_sdk.cli.pem import describe, name_of, pem_of
 from device_sdk.cli.settings import Settings, add_settings
 from device_sdk.errors import ConfigurationError
 
@@ -46,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         bending = [one for one in inputs.COMPATIBILITY if certifying or one != "est.after_202"]
         add_settings(operation, *inputs.SERVER, *bending, *inputs.LOGIN, *_KEY, *waiting.WAITING)
         operation.add_argument("--out", metavar="FILE", help="write the result here instead of stdout")
-        operation.set_defaults(run=run)
-        add_offline(operation, name, run)
+        if run is not None:
+            add_offline(operation, name, run)
         if name != "reenroll":
             add_settings(operation, *SRP)
         if name in _OF_THEIR_OWN:
@@ -124,43 +122,15 @@ def _cacerts(options: argparse.Namespace, settings: Settings, out: Output) -> in
         file = opened.enter_context(OutputFile(options.out))
         client = opened.enter_context(_client(settings, out, _pair(options, settings, opened)))
         found = client.cacerts(wait_s=inputs.wait(settings), progress=waiting.patience(out))
-        for ignored in found.ignored:
-            out.say(f"note: ignored {name_of(ignored.certificate.subject)}: {ignored.reason}")
-        pem = pem_of((*found.anchors, *found.intermediates))
-        data = {
-            "anchors": [describe(certificate) for certificate in found.anchors],
-            "intermediates": [describe(certificate) for certificate in found.intermediates],
-            "ignored": [describe(item.certificate) | {"reason": item.reason} for item in found.ignored],
-            "pem": pem.decode(),
-        }
-        return _deliver(file, pem, data, out)
+        return deliver_ca_certificates(file, found, out)
 
 
 def _csrattrs(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    from device_sdk.wire import csrattrs_oids as oids
-
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
         client = opened.enter_context(_client(settings, out, _pair(options, settings, opened)))
         wishes = client.csrattrs(wait_s=inputs.wait(settings), progress=waiting.patience(out))
-        data: dict[str, Any] = {
-            "keys": [str(wish) for wish in wishes.keys],
-            "signatures": [wish.name for wish in wishes.signatures],
-            "mac_address": wishes.wants_mac,
-            "channel_binding": wishes.wants_binding,
-            "otp": oids.OTP_CHALLENGE in wishes.challenges,
-            "revocation": oids.REVOCATION_CHALLENGE in wishes.challenges,
-            "identity_linking": oids.EST_IDENTITY_LINKING in wishes.challenges,
-            "extensions": [wish.oid for wish in wishes.extensions],
-            "subject_attributes": [*wishes.subject_types, *(part.oid for part in wishes.subject or ())],
-            "unknown": [element.oid for element in wishes.unknown],
-        }
-        text = "\n".join(f"{name.replace('_', ' ')}: {_shown(value)}" for name, value in data.items() if value)
-        return _deliver(file, (text or "no wishes").encode() + b"\n", data, out)
-
-
-def _shown(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else "asked for"
+        return deliver_wishes(file, wishes, out)
 
 
 def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int:

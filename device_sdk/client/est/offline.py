@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from device_sdk.client.est.clock import Clock
-from device_sdk.client.est.renewal import renewal_spec, require_same_identity
-from device_sdk.errors import ConfigurationError, EnrolmentPendingError, FingerprintMismatchError
+from device_sdk.client.est.csr_body import CsrBody, CsrCheck
+from device_sdk.client.est.offline_parts import decided, roots_of, spki_of, unbound_csr
+from device_sdk.client.est.renewal import renewal_spec, renewal_wishes, require_same_identity
+from device_sdk.errors import ConfigurationError, FingerprintMismatchError, LocalProtocolError
+from device_sdk.model.compatibility import Dialect
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.trust import Pin
 from device_sdk.protocols.est.ca_certificates import CaCertificates, check_ca_certificates
 from device_sdk.protocols.est.issued import Enrolled, check_issued
-from device_sdk.protocols.est.offline import OfflineRequest, offline_request, read_saved_answer
+from device_sdk.protocols.est.offline import OfflineRequest, offline_request
 from device_sdk.protocols.est.pinning import fingerprints, pinned_anchors, require_current
 from device_sdk.protocols.est.renewed import only_new
-from device_sdk.protocols.est.responses import Pending, read_cacerts, read_enrolment
+from device_sdk.protocols.est.responses import Pending, read_cacerts, read_csrattrs, read_enrolment
+from device_sdk.protocols.est.saved_answer import NO_CONNECTION, read_saved_answer
 from device_sdk.protocols.est.urls import Operation, parse_est_url
-from device_sdk.wire.csr import build_csr
-from device_sdk.wire.path import is_self_signed
-from device_sdk.wire.transfer import encode_body
+from device_sdk.wire.csrattrs import CsrAttributes
 
 
 class OfflineEst:
@@ -30,41 +31,66 @@ class OfflineEst:
 
     Two things are not what they are online. Requests are bound to no connection, so a server that demands the binding
     refuses them. And no TLS connection shows who answered: the CA certificates count by pin or anchors, the issued
-    certificate by the key and the anchors it leads to, and who carried them does not matter.
+    certificate by the key and the anchors it leads to, and who carried them does not matter. Of CSR attributes nothing
+    shows who made them, so they never push a request below local policy (EST-179).
 
     Args:
         url: the service; see device_sdk.protocols.est.urls.parse_est_url for the forms.
         label: CA label, unless the URL holds it.
         clock: the time.
+        dialect: how the service spells its operations.
     """
 
-    def __init__(self, url: str, *, label: str | None = None, clock: Clock | None = None) -> None:
-        self._endpoint = parse_est_url(url, label)
+    def __init__(
+        self, url: str, *, label: str | None = None, clock: Clock | None = None, dialect: Dialect = "rfc7030"
+    ) -> None:
+        self._endpoint = parse_est_url(url, label, dialect)
         self._clock = clock or Clock()
 
     def cacerts_request(self) -> OfflineRequest:
         """GET /cacerts."""
         return offline_request(self._endpoint, Operation.CACERTS, self._clock.now())
 
-    def enrolment_request(self, key: PrivateKey, spec: CsrSpec) -> OfflineRequest:
+    def csrattrs_request(self) -> OfflineRequest:
+        """GET /csrattrs."""
+        return offline_request(self._endpoint, Operation.CSRATTRS, self._clock.now())
+
+    def enrolment_request(
+        self, key: PrivateKey, spec: CsrSpec, *, wishes: CsrAttributes | None = None
+    ) -> OfflineRequest:
         """POST /simpleenroll for a key; it signs the request.
 
+        Args:
+            key: the key to certify.
+            spec: what to ask for.
+            wishes: what `read_csrattrs` gave, if the server was asked.
+
         Raises:
+            CsrAttributesError: the wishes cannot be met, or contradict the specification.
+            LocalProtocolError: they demand a binding to the connection.
             KeyStoreError: the key could not sign.
         """
-        return self._request(Operation.SIMPLE_ENROLL, build_csr(spec, key))
+        return self._request(Operation.SIMPLE_ENROLL, self._csr(Operation.SIMPLE_ENROLL, key, spec, wishes))
 
     def renewal_request(
-        self, key: PrivateKey, certificate: x509.Certificate, extra: CsrSpec | None = None
+        self,
+        key: PrivateKey,
+        certificate: x509.Certificate,
+        extra: CsrSpec | None = None,
+        *,
+        wishes: CsrAttributes | None = None,
     ) -> OfflineRequest:
-        """POST /simplereenroll; subject and names are those of the certificate (EST-150).
+        """POST /simplereenroll; subject and names are those of the certificate (EST-150), whatever the wishes say.
 
         Raises:
-            KeyStoreError: the key could not sign.
+            CsrAttributesError, LocalProtocolError, KeyStoreError: as for `enrolment_request`.
         """
-        der = build_csr(renewal_spec(certificate, extra), key)
-        require_same_identity(x509.load_der_x509_csr(der), certificate)
-        return self._request(Operation.SIMPLE_REENROLL, der)
+        operation, spec = Operation.SIMPLE_REENROLL, renewal_spec(certificate, extra)
+
+        def check(csr: x509.CertificateSigningRequest) -> None:
+            require_same_identity(csr, certificate)
+
+        return self._request(operation, self._csr(operation, key, spec, renewal_wishes(wishes), check))
 
     def read_cacerts(
         self, answer: bytes, *, pins: Sequence[Pin] = (), anchors: Sequence[x509.Certificate] = ()
@@ -92,6 +118,15 @@ class OfflineEst:
         require_current(trusted, now)
         return check_ca_certificates(bag, trusted, now, url=url)
 
+    def read_csrattrs(self, answer: bytes) -> CsrAttributes:
+        """What the server wants in a request; nobody signs that, and who carried it may have changed it.
+
+        Raises:
+            HttpStatusError, RemoteProtocolError, TruncatedResponseError: the answer is none.
+        """
+        url = self._endpoint.url(Operation.CSRATTRS)
+        return read_csrattrs(read_saved_answer(answer, url), self._clock.now())
+
     def read_enrolment(
         self,
         answer: bytes,
@@ -100,6 +135,7 @@ class OfflineEst:
         *,
         anchors: Sequence[x509.Certificate],
         renewal: bool = False,
+        wishes: CsrAttributes | None = None,
     ) -> Enrolled:
         """The certificate of a saved answer, if it is the one for this key (EST-138, EST-139).
 
@@ -109,6 +145,7 @@ class OfflineEst:
             spec: what was asked for; the certificate that was to be renewed.
             anchors: the Explicit trust anchors, and CA certificates below them if there are any.
             renewal: the request was one of /simplereenroll.
+            wishes: what the request was made with.
 
         Raises:
             EnrolmentPendingError: the answer is a 202: the request has to be carried there again.
@@ -119,22 +156,27 @@ class OfflineEst:
         """
         operation = Operation.SIMPLE_REENROLL if renewal else Operation.SIMPLE_ENROLL
         url, now = self._endpoint.url(operation), self._clock.now()
-        found = read_enrolment(read_saved_answer(answer, url), now)
-        if isinstance(found, Pending):
-            raise EnrolmentPendingError(
-                f"{url}: the request was accepted and is not decided yet",
-                hint="carry the same request to the server again",
-                url=url,
-                retry_after_s=found.retry_after_s,
-            )
-        roots = tuple(anchor for anchor in anchors if is_self_signed(anchor)) or tuple(anchors)
+        response = decided(read_saved_answer(answer, url), now)
+        found = read_enrolment(response, now)
+        if isinstance(found, Pending):  # not reached: `decided` raises
+            raise LocalProtocolError("a pending answer was taken for a decided one")
         renews = spec if isinstance(spec, x509.Certificate) else None
         asked = renewal_spec(spec) if isinstance(spec, x509.Certificate) else spec
-        csr = x509.load_der_x509_csr(build_csr(asked, key))
+        wishes = renewal_wishes(wishes) if renewal else wishes
+        csr = self._csr(operation, key, asked, wishes.without_binding() if wishes else None).csr
         new = only_new(found, csr, renews, url=url)
-        return check_issued(new, csr, anchors=roots, intermediates=anchors, now=now, url=url)
+        return check_issued(new, csr, anchors=roots_of(anchors), intermediates=anchors, now=now, url=url)
 
-    def _request(self, operation: Operation, der: bytes) -> OfflineRequest:
-        public_key = x509.load_der_x509_csr(der).public_key()
-        spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return offline_request(self._endpoint, operation, self._clock.now(), body=encode_body(der), spki=spki)
+    def _csr(
+        self,
+        operation: Operation,
+        key: PrivateKey,
+        spec: CsrSpec,
+        wishes: CsrAttributes | None,
+        check: CsrCheck | None = None,
+    ) -> CsrBody:
+        return unbound_csr(self._endpoint, operation, key, spec, wishes, check=check)
+
+    def _request(self, operation: Operation, csr: CsrBody) -> OfflineRequest:
+        now, body = self._clock.now(), csr(NO_CONNECTION)
+        return offline_request(self._endpoint, operation, now, body=body, spki=spki_of(csr.csr))

@@ -11,7 +11,7 @@ from cryptography import x509
 from device_sdk.errors import CmcUntrustedError, RemoteProtocolError, VerificationError, WireError
 from device_sdk.model.http import BodyBuilder, HttpRequest, HttpResponse
 from device_sdk.protocols.est.full_cmc_refusal import refused, refused_unread
-from device_sdk.protocols.est.media import PKCS7, parse_media_type
+from device_sdk.protocols.est.media import FULLCMC_HEADERS, PKCS7, parse_media_type
 from device_sdk.protocols.est.server_text import printable
 from device_sdk.protocols.est.urls import EstEndpoint, Operation
 from device_sdk.wire.certs_only import parse_certs_only
@@ -67,17 +67,13 @@ class FullCmcAnswer:
 
 
 def fullcmc_request(endpoint: EstEndpoint, body: bytes | BodyBuilder) -> HttpRequest:
-    """POST /fullcmc (section 4.3.1); the file name is demanded by RFC 5273 section 3.
+    """POST /fullcmc (section 4.3.1).
 
     Args:
         endpoint: where to.
         body: base64 of the Full PKI Request, or what makes it after the handshake.
     """
-    headers = (
-        ("Content-Type", "application/pkcs7-mime; smime-type=CMC-request"),
-        ("Content-Disposition", 'attachment; filename="request.p7m"'),
-    )
-    return HttpRequest("POST", endpoint.target(Operation.FULLCMC), headers, body)
+    return HttpRequest("POST", endpoint.target(Operation.FULLCMC), FULLCMC_HEADERS, body)
 
 
 def read_fullcmc(response: HttpResponse, sent: Sent, trusted: Trusted, now: datetime) -> FullCmcAnswer:

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 PKCS10 = "application/pkcs10"
 PKCS7 = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 CSRATTRS = frozenset({"application/csrattrs"})
+FULLCMC_HEADERS = (
+    ("Content-Type", "application/pkcs7-mime; smime-type=CMC-request"),
+    ("Content-Disposition", 'attachment; filename="request.p7m"'),
+)
+"""Of a Full PKI Request; the file name is demanded by RFC 5273 section 3."""
 
 
 @dataclass(frozen=True)
