@@ -33,6 +33,7 @@ from device_sdk_simulators.est.login import HttpLogin
 from device_sdk_simulators.est.site import Surroundings
 from device_sdk_simulators.est.sites import Sites, directory_of
 from device_sdk_simulators.faults import WIRE_FAULTS, Faults
+from device_sdk_simulators.guessing import Guesses
 from device_sdk_simulators.http.address import client_name, in_url
 from device_sdk_simulators.http.listener import Listener
 from device_sdk_simulators.http.messages import Headers, HttpError, Request, Response
@@ -121,13 +122,14 @@ class ReferenceServer:
         if user is not None:
             self.users.add(user, self.password)
             write_file(self.password_file, self.password.encode() + b"\n")
-        self._login = HttpLogin(self.users, self.policy, self._now)
-        shared = Surroundings(self._database, self.users, self.policy, self._now, self.faults, self._login)
+        guesses = Guesses(self._database, self._now)
+        self._login = HttpLogin(self.users, self.policy, self._now, guesses)
+        shared = Surroundings(self._database, self.users, self.policy, self._now, self.faults, self._login, guesses)
         self.sites = Sites(state, ca_key_type, shared)
         self.est = EstApp(self.sites, shared)
         authority = single_authority(state / "cale", AUTHORITY_NAME, "ec-p256", self._now())
         identify = self.est.gatekeeper.identify
-        self.cale = CaleService(authority, self._database, self.policy, self._now, identify)
+        self.cale = CaleService(authority, self._database, self.policy, self._now, identify, guesses)
         opened.callback(self.cale.edge.close)
 
     def _listen(self, host: str, port: int, profile: TlsProfile) -> Listener:

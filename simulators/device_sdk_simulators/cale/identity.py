@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypeAlias
 
 from cryptography import x509
@@ -14,6 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from device_sdk_simulators.cale.names import why_refused
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.login import HttpLogin
+from device_sdk_simulators.guessing import Guesses
 from device_sdk_simulators.http.messages import HttpError, Request
 
 Identify: TypeAlias = Callable[[Request], Client]
@@ -48,15 +50,17 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def with_tokens(tokens: Tokens, otherwise: Identify) -> Identify:
-    """Bearer tokens first, and what else there is for everybody without one."""
+def with_tokens(tokens: Tokens, otherwise: Identify, guesses: Guesses | None = None) -> Identify:
+    """Bearer tokens first, and what else there is for everybody without one; wrong ones cost pauses by address."""
 
     def identify(request: Request) -> Client:
         values = request.header_values("Authorization")
         scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
         if scheme.lower() != "bearer":
             return otherwise(request)
-        owner = tokens.owner_of(token.strip())
+        known = partial(tokens.owner_of, token.strip())
+        # a token names nobody; a user name has no colon
+        owner = guesses.judge("bearer:", request.source, known) if guesses else known()
         if owner is None:
             raise HttpError(401, "", [("WWW-Authenticate", 'Bearer error="invalid_token"')])
         return Client(owner, scheme="bearer")
@@ -72,6 +76,7 @@ class Proofs:
         tokens: bearer tokens.
         anchors: CAs whose certificates prove the identity in their common name, the EST server's for example.
         clock: judges certificates.
+        guesses: what wrong tokens cost.
     """
 
     def __init__(
@@ -80,11 +85,12 @@ class Proofs:
         tokens: Tokens,
         anchors: Sequence[x509.Certificate],
         clock: Callable[[], datetime],
+        guesses: Guesses,
     ) -> None:
         self._login = login
         self._anchors = anchors
         self._clock = clock
-        self.identify = with_tokens(tokens, self._without_token)
+        self.identify = with_tokens(tokens, self._without_token, guesses)
 
     def _without_token(self, request: Request) -> Client:
         found = self._login.identify(request)

@@ -19,7 +19,6 @@ from device_sdk_simulators.cale.certificates import AUTHORITY_NAME
 from device_sdk_simulators.cale.cipher_lists import SameList
 from device_sdk_simulators.cale.decoy import Decoys
 from device_sdk_simulators.cale.edge import EdgeDevice
-from device_sdk_simulators.cale.guessing import guarded
 from device_sdk_simulators.cale.hops import Hop, local_hop
 from device_sdk_simulators.cale.identity import Proofs, Tokens
 from device_sdk_simulators.cale.origination import OriginationServer
@@ -32,6 +31,7 @@ from device_sdk_simulators.cale.resource import ResourceServer
 from device_sdk_simulators.cale.role_server import INNER_LIMITS, RoleServer, by_listed_peers, hop_tls, read_certificates
 from device_sdk_simulators.cale.upstream import Upstream
 from device_sdk_simulators.est.login import HttpLogin
+from device_sdk_simulators.guessing import Guesses
 from device_sdk_simulators.http.tls import TlsSettings
 from device_sdk_simulators.passwords import Users
 from device_sdk_simulators.policy import Policy
@@ -169,13 +169,14 @@ def edge_role(place: RolePlace, policy: Policy, settings: EdgeSettings) -> RoleS
             make_public(server.state, server.now(), settings.names)
         users = Users(server.database)
         facts = _with_user(server, users, settings) | {"ca_file": str(files.anchors)}
-        login = HttpLogin(users, policy, server.now)
-        proofs = Proofs(login, Tokens(dict(settings.tokens)), settings.client_anchors, server.now)
+        guesses = Guesses(server.database, server.now)
+        login = HttpLogin(users, policy, server.now, guesses)
+        proofs = Proofs(login, Tokens(dict(settings.tokens)), settings.client_anchors, server.now, guesses)
         authorization, origination = _inner_hops(server, place, policy, settings)
         role = EdgeDevice(
             authorization,
             origination,
-            guarded(proofs.identify, server.database, server.now),
+            proofs.identify,
             policy,
             Decoys(server.database, policy, server.now),
             challenge=login.challenges,

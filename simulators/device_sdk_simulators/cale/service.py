@@ -9,7 +9,6 @@ from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.cale.authorization import AuthorizationServer
 from device_sdk_simulators.cale.decoy import Decoys
 from device_sdk_simulators.cale.edge import EdgeDevice
-from device_sdk_simulators.cale.guessing import guarded
 from device_sdk_simulators.cale.hops import local_hop
 from device_sdk_simulators.cale.identity import Tokens, with_tokens
 from device_sdk_simulators.cale.origination import OriginationServer
@@ -17,6 +16,7 @@ from device_sdk_simulators.cale.records import DatabaseRecords
 from device_sdk_simulators.cale.resource import ResourceServer
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.authorize import Client
+from device_sdk_simulators.guessing import Guesses
 from device_sdk_simulators.http.messages import Request
 from device_sdk_simulators.policy import Policy
 
@@ -30,6 +30,7 @@ class CaleService:
         policy: for all roles.
         clock: for all roles.
         identify: who a client of the edge device is.
+        guesses: what wrong tokens cost; wrong passwords are the affair of `identify`.
 
     Attributes:
         tokens: bearer tokens that prove an identity, too.
@@ -42,6 +43,7 @@ class CaleService:
         policy: Policy,
         clock: Callable[[], datetime],
         identify: Callable[[Request], Client],
+        guesses: Guesses,
     ) -> None:
         self.tokens = Tokens()
         self.authorization = AuthorizationServer(authority, DatabaseRecords(database), policy, clock)
@@ -53,7 +55,7 @@ class CaleService:
         self.edge = EdgeDevice(
             local_hop(self.authorization, "edge"),
             local_hop(self.origination, "edge"),
-            guarded(with_tokens(self.tokens, identify), database, clock),
+            with_tokens(self.tokens, identify, guesses),
             policy,
             decoys,
         )

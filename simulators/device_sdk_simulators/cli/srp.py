@@ -94,7 +94,7 @@ def _database(state: Path) -> Iterator[Database]:
 
 
 def _list(database: Database, options: argparse.Namespace) -> int:
-    from device_sdk_simulators.srp.backoff import BackOff, Guard
+    from device_sdk_simulators.backoff import BackOff, Guard
     from device_sdk_simulators.srp.users import SrpUsers
 
     names = SrpUsers(database).names()
@@ -124,7 +124,7 @@ def _add(database: Database, options: argparse.Namespace) -> int:
 
 
 def _unlock(database: Database, options: argparse.Namespace) -> int:
-    from device_sdk_simulators.srp.backoff import BackOff, Guard
+    from device_sdk_simulators.backoff import BackOff, Guard
 
     if not Guard(database, lambda: datetime.now(UTC), BackOff()).unlock(options.name):
         raise SimulatorError(f"user {options.name} has no wrong passwords")

@@ -21,8 +21,8 @@ class Afterwards(Desk):
         control = case.full.controls[rfc6402.id_cmc_revokeRequest]
         by_secret = case.message.signer is None and control.value["passphrase"].isValue
         client = None if by_secret else self.author(case)
-        site, database = case.route.site, self.shared.database
-        found = revocable(control, client, site, database, self.store)
+        site, database, source = case.route.site, self.shared.database, case.request.source
+        found = revocable(control, client, site, database, lambda user, check: self.proofs.prove(user, source, check))
         reason = int(control.value["reason"])
         # a copy of one before must not bring its reason back
         self.once(case, repeatable=self.store.revocation_reason(found.serial) == reason)

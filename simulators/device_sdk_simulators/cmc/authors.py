@@ -11,8 +11,8 @@ from pyasn1_alt_modules import rfc6402
 from device_sdk_simulators.cmc.message import Message
 from device_sdk_simulators.cmc.pki_data import FullRequest
 from device_sdk_simulators.cmc.proofs import check_identity_proof, check_pop_link
-from device_sdk_simulators.cmc.refusal import BAD_IDENTITY, BAD_MESSAGE_CHECK, BAD_REQUEST, CmcRefusedError
-from device_sdk_simulators.cmc.store import CmcStore
+from device_sdk_simulators.cmc.refusal import BAD_IDENTITY, BAD_MESSAGE_CHECK, BAD_REQUEST, TRY_LATER, CmcRefusedError
+from device_sdk_simulators.cmc.secrets import SecretProofs, user_of
 from device_sdk_simulators.est.authorize import Client, Gatekeeper
 from device_sdk_simulators.est.client_path import UnfitPathError, check_path, check_usage
 from device_sdk_simulators.http.messages import HttpError, Request
@@ -52,19 +52,19 @@ def identify_request_key(
     csr: x509.CertificateSigningRequest,
     request: Request,
     gatekeeper: Gatekeeper,
-    store: CmcStore,
+    secrets: SecretProofs,
 ) -> Client:
     """Who signed with the key of the request: whoever knows a shared secret, or an HTTP user (section 3.2).
 
     Raises:
-        CmcRefusedError: badMessageCheck, badIdentity or popFailed.
+        CmcRefusedError: badMessageCheck, badIdentity, popFailed or tryLater.
     """
     assert message.signer is not None
     if _key_identifier(csr) != message.signer.key_identifier:
         raise CmcRefusedError(BAD_MESSAGE_CHECK, "the signer is not the key of the request (RFC 5272 section 3.2)")
     message.verify(csr.public_key())
     if rfc6402.id_cmc_identityProofV2 in full.controls:
-        return _knows_secret(full, csr, store)
+        return _knows_secret(full, csr, request.source, secrets)
     try:
         client = gatekeeper.identify(request)
     except HttpError as error:
@@ -81,6 +81,8 @@ def _not_identified(error: HttpError, fail_info: int) -> CmcRefusedError:
     if error.status == 401:
         text = error.text or "a right user name and password are needed"
         return CmcRefusedError(BAD_IDENTITY, text, http_status=401, headers=error.headers)
+    if error.status == 429:
+        return CmcRefusedError(TRY_LATER, error.text, http_status=429, headers=error.headers)
     status = 403 if fail_info == BAD_MESSAGE_CHECK else error.status
     return CmcRefusedError(fail_info, error.text.replace("TLS client", "signer's"), http_status=status)
 
@@ -93,16 +95,18 @@ def require_no_proofs(full: FullRequest) -> None:
             raise CmcRefusedError(BAD_REQUEST, "identity proofs do not go with a certificate", body_parts=(part,))
 
 
-def _knows_secret(full: FullRequest, csr: x509.CertificateSigningRequest, store: CmcStore) -> Client:
+def _knows_secret(full: FullRequest, csr: x509.CertificateSigningRequest, source: str, secrets: SecretProofs) -> Client:
     named = full.controls.get(rfc6402.id_cmc_identification)
     identification = None if named is None else str(named.value)
-    secret = store.secret(identification or "")
-    if secret is None:
+
+    def check(secret: bytes | None) -> None:
         # the same answer as for a wrong proof, so that names cannot be tried out
-        secret, identification = b"\0" * 32, "\0"
-    check_identity_proof(full, secret, identification)
-    check_pop_link(full, csr, secret)
-    user = f"cmc:{identification or ''}"
+        known, name = (b"\0" * 32, "\0") if secret is None else (secret, identification)
+        check_identity_proof(full, known, name)
+        check_pop_link(full, csr, known)
+
+    user = user_of(identification or "")
+    secrets.prove(user, source, check)
     return Client(user, holder=user)
 
 

@@ -12,6 +12,7 @@ from device_sdk_simulators.cmc.authors import identify_certificate, identify_req
 from device_sdk_simulators.cmc.message import Message
 from device_sdk_simulators.cmc.pki_data import FullRequest
 from device_sdk_simulators.cmc.refusal import BAD_MESSAGE_CHECK, BAD_REQUEST, CmcRefusedError
+from device_sdk_simulators.cmc.secrets import SecretProofs
 from device_sdk_simulators.cmc.store import CmcStore
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.route import Route
@@ -52,6 +53,7 @@ class Desk:
         self.shared = shared
         self.policy = shared.policy
         self.store = store
+        self.proofs = SecretProofs(store, shared.guesses)
 
     def author(self, case: Case, csr: x509.CertificateSigningRequest | None = None) -> Client:
         """Who signed; the TLS connection and HTTP count only where the message proves nothing. CmcRefusedError."""
@@ -63,7 +65,7 @@ class Desk:
             client = identify_certificate(message, case.request, gatekeeper, self.policy, self.shared.clock())
             how = "certificate"
         elif csr is not None:
-            client = identify_request_key(message, case.full, csr, case.request, gatekeeper, self.store)
+            client = identify_request_key(message, case.full, csr, case.request, gatekeeper, self.proofs)
             how = "shared secret" if client.identity.startswith("user:cmc:") else "user"
         else:
             raise CmcRefusedError(BAD_MESSAGE_CHECK, "the signer's key is not known here")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hmac
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from cryptography import x509
 from pyasn1.codec.der.encoder import encode
@@ -13,13 +15,13 @@ from pyasn1.type import base
 from device_sdk_simulators.ca.names import same_name
 from device_sdk_simulators.cmc.pki_data import Control
 from device_sdk_simulators.cmc.refusal import BAD_CERT_ID, BAD_IDENTITY, BAD_REQUEST, CmcRefusedError
-from device_sdk_simulators.cmc.store import CmcStore
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.holders import holder_of
 from device_sdk_simulators.est.site import Site
 
-_BY_SECRET = "cmc:"  # noqa: S105 - what holders begin with that are clients with a shared secret
+Prove: TypeAlias = Callable[[str, Callable[[bytes | None], None]], None]
+"""Gets a user, and what looks at the proof given that user's secret; raises what that raises, and tryLater."""
 
 # 7 is not used; nothing is taken off a list here, so removeFromCRL would say what is not done
 _REASONS = {*range(11)} - {7, 8}
@@ -67,7 +69,7 @@ def find_issued(serial: int, issuer: base.Asn1Item, site: Site, database: Databa
     return Issued(certificate, holder_of(row), str(row["lineage"]))
 
 
-def revocable(control: Control, client: Client | None, site: Site, database: Database, store: CmcStore) -> Issued:
+def revocable(control: Control, client: Client | None, site: Site, database: Database, prove: Prove) -> Issued:
     """What the control names, if who asks may revoke it; nothing is changed yet.
 
     Args:
@@ -75,10 +77,10 @@ def revocable(control: Control, client: Client | None, site: Site, database: Dat
         client: who signed; None for a message without signature, which the shared secret has to speak for.
         site: the CA that was asked.
         database: where certificates are.
-        store: where shared secrets are.
+        prove: lets a proof of a user's shared secret be looked at.
 
     Raises:
-        CmcRefusedError: badCertId, badIdentity or badRequest.
+        CmcRefusedError: badCertId, badIdentity, badRequest or tryLater.
     """
     wish, part = control.value, (control.body_part,)
     if int(wish["reason"]) not in _REASONS:
@@ -87,17 +89,18 @@ def revocable(control: Control, client: Client | None, site: Site, database: Dat
     if found is None:
         raise CmcRefusedError(BAD_CERT_ID, "this CA issued no such certificate", body_parts=part)
     if wish["passphrase"].isValue:
-        _check_secret(bytes(wish["passphrase"]), found, store, part)
+        _check_secret(bytes(wish["passphrase"]), found, prove, part)
     else:
         _check_signer(client, found, part)
     return found
 
 
-def _check_secret(given: bytes, found: Issued, store: CmcStore, part: tuple[int, ...]) -> None:
-    holder = found.holder or ""
-    known = store.secret(holder.removeprefix(_BY_SECRET)) if holder.startswith(_BY_SECRET) else None
-    if known is None or not hmac.compare_digest(known, given):
-        raise CmcRefusedError(BAD_IDENTITY, "that is not the shared secret", body_parts=part, http_status=403)
+def _check_secret(given: bytes, found: Issued, prove: Prove, part: tuple[int, ...]) -> None:
+    def check(known: bytes | None) -> None:
+        if known is None or not hmac.compare_digest(known, given):
+            raise CmcRefusedError(BAD_IDENTITY, "that is not the shared secret", body_parts=part, http_status=403)
+
+    prove(found.holder or "", check)
 
 
 def _check_signer(client: Client | None, found: Issued, part: tuple[int, ...]) -> None:

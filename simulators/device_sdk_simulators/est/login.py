@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from device_sdk_simulators.est.digest import DigestAnswer, Nonces
+from device_sdk_simulators.guessing import Guesses
 from device_sdk_simulators.http.messages import Headers, HttpError, Request
 from device_sdk_simulators.passwords import REALM, Users, basic_credentials
 from device_sdk_simulators.policy import Policy
@@ -32,15 +33,21 @@ class HttpLogin:
         users: names and passwords.
         policy: which schemes are offered.
         clock: the time, for nonces.
+        guesses: what wrong ones cost.
     """
 
-    def __init__(self, users: Users, policy: Policy, clock: Callable[[], datetime]) -> None:
+    def __init__(self, users: Users, policy: Policy, clock: Callable[[], datetime], guesses: Guesses) -> None:
         self._users = users
+        self._guesses = guesses
         self._policy = policy
         self._nonces = Nonces(clock, lambda: policy.nonce_lifetime)
 
     def identify(self, request: Request) -> LoggedIn | None:
-        """The user, or None without Authorization; HttpError 401 for a wrong password, 400 for what cannot be read."""
+        """The user, or None without Authorization.
+
+        Raises:
+            HttpError: 401 for a wrong password, 429 after too many of them, 400 for what cannot be read.
+        """
         values = request.header_values("Authorization")
         if not values:
             return None
@@ -50,9 +57,12 @@ class HttpLogin:
         if scheme.lower() == "digest" and "digest" in self._policy.http_auth:
             return LoggedIn(self._digest(request, DigestAnswer.parse(rest)), "digest")
         credentials = basic_credentials(values[0]) if "basic" in self._policy.http_auth else None
-        if credentials is None or not self._users.check(*credentials):
+        if credentials is None:
             raise HttpError(401, "", self.challenges())
-        return LoggedIn(credentials[0], "basic")
+        name, password = credentials
+        if not self._guesses.judge(name, request.source, lambda: self._users.check(name, password) or None):
+            raise HttpError(401, "", self.challenges())
+        return LoggedIn(name, "basic")
 
     def challenges(self, *, stale: bool = False) -> Headers:
         """WWW-Authenticate for every scheme on offer, the strongest first (RFC 7616 section 3.7)."""
@@ -82,7 +92,9 @@ class HttpLogin:
         login = self._users.login(answer.name, answer.algorithm.upper(), hashed=answer.hashed)
         expected = answer.response(login.ha1 if login else "", f"{request.method}:{request.target}")
         right = hmac.compare_digest(expected.encode(), values["response"].lower().encode("latin-1"))
-        if login is None or not right:
+        # by name, however it was given: neither its hash nor another algorithm is a second count
+        claimed, shown = login.name if login else answer.name, login if right else None
+        if self._guesses.judge(claimed, request.source, lambda: shown) is None or login is None:
             raise HttpError(401, "", self.challenges())
         once = request.method not in ("GET", "HEAD")
         if not self._nonces.use(values["nonce"], answer.count, once=once):

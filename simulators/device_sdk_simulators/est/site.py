@@ -16,6 +16,7 @@ from device_sdk_simulators.est.login import HttpLogin
 from device_sdk_simulators.est.register import Register
 from device_sdk_simulators.est.spoil import Spoiler
 from device_sdk_simulators.faults import Faults
+from device_sdk_simulators.guessing import Guesses
 from device_sdk_simulators.passwords import Users
 from device_sdk_simulators.policy import Policy
 
@@ -30,6 +31,7 @@ class Surroundings:
     clock: Callable[[], datetime]
     faults: Faults
     login: HttpLogin
+    guesses: Guesses
 
 
 class Site:

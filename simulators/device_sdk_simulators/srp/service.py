@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from device_sdk_simulators.audit import AuditLog
+from device_sdk_simulators.backoff import BackOff, Guard
 from device_sdk_simulators.ca.keys import write_file
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.http.listener import Listener
 from device_sdk_simulators.http.messages import Handler
-from device_sdk_simulators.srp.backoff import BackOff, Guard
 from device_sdk_simulators.srp.tls import srp_tls
 from device_sdk_simulators.srp.users import SrpUsers
 

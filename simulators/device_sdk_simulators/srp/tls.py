@@ -8,12 +8,12 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from device_sdk_simulators.backoff import Guard
 from device_sdk_simulators.http.address import peer_address
 from device_sdk_simulators.http.messages import TlsFacts
 from device_sdk_simulators.http.parser import ConnectionEnded
 from device_sdk_simulators.http.tls import EXPORTER_LABEL, Accept
 from device_sdk_simulators.srp import libssl as c
-from device_sdk_simulators.srp.backoff import Guard
 from device_sdk_simulators.srp.users import SrpUsers
 from device_sdk_simulators.srp.verifier import GENERATOR, PRIME, Verifier
 

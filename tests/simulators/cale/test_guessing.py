@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from device_sdk_simulators.cale.guessing import PATIENCE
 from device_sdk_simulators.cale.roles import EdgeSettings, RolePlace, edge_role
+from device_sdk_simulators.guessing import PATIENCE
 from device_sdk_simulators.policy import Policy
 
 from tests.simulators.cale.support import KEYS, basic

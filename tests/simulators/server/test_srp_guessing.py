@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from device_sdk_simulators.backoff import BackOff, network_of
 from device_sdk_simulators.process import ServerProcess
 from device_sdk_simulators.server import ReferenceServer
-from device_sdk_simulators.srp.backoff import BackOff, network_of
 from device_sdk_simulators.srp.service import SrpSettings
 
 from device_sdk.errors import SharedSecretError, TlsError

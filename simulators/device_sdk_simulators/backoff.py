@@ -1,12 +1,11 @@
 """Countermeasures against guessing (RFC 7030 section 6, RFC 5054 section 3.3): pauses that double, and a lock in the end.
 
-An attempt counts as failed from its beginning, in the database, and is taken back when it succeeds: neither many at once
-nor ending the process gives a guesser more tries.
+Where a guess takes several messages, it counts as failed from its beginning, in the database, and is taken back when it
+succeeds: neither many at once nor ending the process gives a guesser more tries. What is judged at once: see `guessing`.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -65,8 +64,22 @@ class Guard:
 
     def begin(self, user: str, address: str) -> bool:
         """Whether this user may try from there now; an attempt that may counts as failed until `succeed`."""
+        with self._database.transaction():
+            if self._locked(user) or self.left_s(user, address):
+                return False
+            self.failed(user, address)
+        return True
+
+    def left_s(self, user: str, address: str) -> float:
+        """How long this user has to wait there before the next try; 0.0 for not at all."""
+        limits, now = self._limits, self._clock().timestamp()
+        rows = self._database.rows("SELECT until FROM srp_failures WHERE who IN (?, ?)", *self._names(user, address))
+        # a clock that was set back must not turn an hour into a year
+        return max((row["until"] - now for row in rows if now < row["until"] <= now + limits.longest_s), default=0.0)
+
+    def failed(self, user: str, address: str) -> None:
+        """Count a wrong guess."""
         limits = self._limits
-        by_user, by_address = f"{self._kind}user:{user}", f"{self._kind}address:{network_of(address)}"
         with self._database.transaction() as connection:
             # not before: others that began at the same time must not be in the future
             now = self._clock().timestamp()
@@ -74,21 +87,22 @@ class Guard:
                 "DELETE FROM srp_failures WHERE last < ? AND NOT (who LIKE ? AND failures >= ?) AND who LIKE ?",
                 (now - limits.forget_s, f"{self._kind}user:%", limits.lock_after, f"{self._kind}%"),
             )
-            known = {who: _row(connection, who) for who in (by_user, by_address)}
-            failures = {who: int(row["failures"]) if row else 0 for who, row in known.items()}
-            if failures[by_user] >= limits.lock_after:
-                return False
-            # a clock that was set back must not turn an hour into a year
-            if any(row is not None and now < row["until"] <= now + limits.longest_s for row in known.values()):
-                return False
-            for who, tries in ((by_user, limits.user_tries), (by_address, limits.address_tries)):
-                count = failures[who] + 1
-                pause_s = limits.pause_s(count, tries)
+            tries = limits.user_tries, limits.address_tries
+            for who, free in zip(self._names(user, address), tries, strict=True):
+                row = connection.execute("SELECT failures FROM srp_failures WHERE who = ?", (who,)).fetchone()
+                count = 1 if row is None else int(row["failures"]) + 1
+                pause_s = limits.pause_s(count, free)
                 connection.execute(
                     "INSERT OR REPLACE INTO srp_failures VALUES (?, ?, ?, ?)",
                     (who, count, now, now + pause_s if pause_s else 0.0),
                 )
-        return True
+
+    def _names(self, user: str, address: str) -> tuple[str, str]:
+        return f"{self._kind}user:{user}", f"{self._kind}address:{network_of(address)}"
+
+    def _locked(self, user: str) -> bool:
+        row = self._database.row("SELECT failures FROM srp_failures WHERE who = ?", f"{self._kind}user:{user}")
+        return row is not None and row["failures"] >= self._limits.lock_after
 
     def succeed(self, user: str, address: str) -> None:
         """The attempt was none of a guesser: the user starts anew, and the address has one failure less."""
@@ -115,8 +129,3 @@ def network_of(address: str) -> str:
     found = ip_address(address.partition("%")[0])
     mapped = getattr(found, "ipv4_mapped", None)
     return str(mapped or found) if found.version == 4 or mapped else str(ip_network((found, 64), strict=False))
-
-
-def _row(connection: sqlite3.Connection, who: str) -> sqlite3.Row | None:
-    found: sqlite3.Row | None = connection.execute("SELECT * FROM srp_failures WHERE who = ?", (who,)).fetchone()
-    return found
