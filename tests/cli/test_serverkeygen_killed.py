@@ -11,6 +11,7 @@ from device_sdk_simulators.softhsm import SoftHsm
 
 from device_sdk.errors import KeyNotFoundError
 from device_sdk.keystores import registry
+from tests.cli.carrying import anchors, carry, login
 from tests.cli.conftest import Done, Lab, leaf
 
 # Once the answer is read: the interpreter's profiling hook counts what changes files and the token, and kills.
@@ -116,6 +117,31 @@ def test_est_202_killed_at_every_moment(store: str, skg: Lab, token: SoftHsm, tm
             break
     assert killed > 2
     assert moment > killed
+
+
+@pytest.mark.slow
+def test_est_202_killed_at_every_moment_with_an_answer_from_a_file(skg: Lab, token: SoftHsm, tmp_path: Path) -> None:
+    """The key that is stored is finished as over the network; one that is not is read from the answer again."""
+    asked = ("est", "serverkeygen", "--url", skg.server.url, "--subject", "CN=sensor-7", "--allow-clear")
+    skg.cli.ok(*asked, "--offline-out", tmp_path / "request")
+    carry(skg, tmp_path / "request", tmp_path / "answer", *login(skg))
+    trust, killed = ("--anchors", anchors(skg)), 0
+    for moment in range(1, 1000):
+        directory = tmp_path / f"run-{moment}"
+        directory.mkdir(mode=0o700)
+        out, place = directory / "cert.pem", token.uri_of(f"key{moment}")
+        more = ("--key-out", place, "--rescue", directory / "rescue.pem", "--out", out)
+        words = (*asked, *trust, "--offline-in", tmp_path / "answer", *more)
+        done = _run(skg, words, moment)
+        if done.code == -signal.SIGKILL and (not out.exists() or (directory / "cert.pem.unfinished").exists()):
+            skg.cli.ok(*words)
+            killed += 1
+        assert leaf(out).public_key() == _public_key(place), moment
+        assert {file.name for file in directory.iterdir()} == {"cert.pem"}, moment
+        if done.code == 0:
+            break
+    assert killed > 2
+    assert _keys_made(skg) == 1
 
 
 @pytest.mark.slow

@@ -35,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         ("csrattrs", _csrattrs, "ask what the server wants in a request (section 4.5)"),
         ("enroll", _enroll, "get a certificate for --key (section 4.2.1)"),
         ("reenroll", _reenroll, "renew the certificate --cert, whose key is --key (section 4.2.2)"),
-        ("serverkeygen", None, "get a key that the server generates, and its certificate (section 4.4)"),
+        (
+            "serverkeygen",
+            est_serverkeygen.run,
+            "get a key that the server generates, and its certificate (section 4.4)",
+        ),
         ("fullcmc", None, "enrol, renew, revoke or ask again by Full CMC (section 4.3)"),
     ):
         description = words[:1].upper() + words[1:] + "."

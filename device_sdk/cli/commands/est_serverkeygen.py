@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from device_sdk.cli import inputs, waiting
 from device_sdk.cli.delivery import deliver, keeping_early
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from device_sdk.model.trust import TlsIdentity
     from device_sdk.protocols.est.server_key_request import ProtectionKey
 
+Generate: TypeAlias = "Callable[[argparse.Namespace, Settings, ExitStack, Output], ServerKey]"
+
 
 def add_arguments(operation: argparse.ArgumentParser) -> None:
     """Describe what `est serverkeygen` has beyond the other operations."""
@@ -32,7 +35,6 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
     operation.add_argument(
         "--key-out",
         metavar="FILE|URI",
-        required=True,
         help="where the private key goes: a new file (PKCS#8, mode 0600), or a key URI to import it; never stdout",
     )
     operation.add_argument(
@@ -53,13 +55,24 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
     operation.add_argument(
         "--allow-clear", action="store_true", help="take the private key protected by nothing but TLS"
     )
-    operation.set_defaults(run=_run)
 
 
-def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-
-    _check(options)
+def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    """Ask the server for a key, and put it and its certificate where they belong."""
     inputs.require_wait(settings)
+    return obtained(_generated, options, settings, out)
+
+
+def obtained(generate: Generate, options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    """Put a key and its certificate where they belong, whichever way they come; gives the exit code.
+
+    Args:
+        generate: gives them, checked.
+        options: of the command.
+        settings: of the command.
+        out: of the command.
+    """
+    check(options)
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
         half_done = HalfDone(options.key_out, options.rescue, file)
@@ -69,7 +82,7 @@ def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         place = opened.enter_context(KeyOutput(options.key_out, options.rescue, settings))
         opened.enter_context(half_done)
         try:
-            generated = _generated(options, settings, opened, out)
+            generated = generate(options, settings, opened, out)
         except ClockError as error:
             return _store_early(error, place, half_done, file, out)
         return _store(generated, place, half_done, file, out)
@@ -80,7 +93,7 @@ def _generated(options: argparse.Namespace, settings: Settings, opened: ExitStac
     from device_sdk.model.keys import KeyType
 
     kind = settings.text("key.type")
-    protection = _protection(options, settings, opened)
+    decrypt = protection(options, settings, opened)
     identity = _identity(options, settings, opened)
     signer = None
     if identity is None and settings.source("key.uri") is Source.FLAG:
@@ -89,7 +102,7 @@ def _generated(options: argparse.Namespace, settings: Settings, opened: ExitStac
     return client.serverkeygen(
         est._enrolment_spec(settings, identity, change_name=False),
         signer,
-        decrypt=protection,
+        decrypt=decrypt,
         allow_clear=options.allow_clear,
         key_type=KeyType(kind) if kind else None,
         wait_s=inputs.wait(settings),
@@ -177,7 +190,12 @@ def _not_stored(
     return error.exit_code
 
 
-def _check(options: argparse.Namespace) -> None:
+def check(options: argparse.Namespace) -> None:
+    """Make sure that the options say one thing.
+
+    Raises:
+        ConfigurationError: they do not.
+    """
     if bool(options.tls_cert) != bool(options.tls_key):
         raise ConfigurationError("--tls-cert and --tls-key go together")
     if options.tls_cert and options.cert:
@@ -192,11 +210,19 @@ def _check(options: argparse.Namespace) -> None:
             "say how the private key is to be protected, one way",
             hint="give --decrypt-key with --decrypt-cert, --decrypt-secret-file with --decrypt-id, or --allow-clear",
         )
+    if not (options.key_out or options.offline_out):
+        raise ConfigurationError("say where the private key goes", hint="give --key-out, a file or a key URI")
     if options.key_out == "-":
         raise ConfigurationError("a private key does not go to standard output", hint="give a file or a key URI")
 
 
-def _protection(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> ProtectionKey | None:
+def protection(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> ProtectionKey | None:
+    """What the private key is to be encrypted to; None for --allow-clear.
+
+    Raises:
+        ConfigurationError: a file that is named cannot be read, or holds something else.
+        KeyStoreError: the key cannot be opened.
+    """
     from device_sdk.client.est import DecryptionKey, SharedKey
     from device_sdk.model.secret import Secret
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from device_sdk.cli import inputs
 from device_sdk.cli.certificate_less import SRP
-from device_sdk.cli.offline import enrolment, information
+from device_sdk.cli.offline import enrolment, information, server_key
 from device_sdk.cli.output import Output
 from device_sdk.cli.settings import BY_NAME, Settings, Source
 from device_sdk.cli.waiting import WAITING
@@ -21,6 +21,7 @@ _WAYS: dict[str, tuple[Run, Run]] = {
     "csrattrs": (information.write_csrattrs, information.read_csrattrs),
     "enroll": (enrolment.write_enrolment, enrolment.read_enrolment),
     "reenroll": (enrolment.write_renewal, enrolment.read_renewal),
+    "serverkeygen": (server_key.write_server_key, server_key.read_server_key),
 }
 _CONNECTION = (
     *inputs.LOGIN,
@@ -44,7 +45,9 @@ def add_offline(operation: argparse.ArgumentParser, name: str, online: Run) -> N
     )
     if name not in ("cacerts", "csrattrs"):
         operation.add_argument(
-            "--csrattrs", metavar="FILE", help="with --offline-*: the answer to est csrattrs --offline-out, to be followed"
+            "--csrattrs",
+            metavar="FILE",
+            help="with --offline-*: the answer to est csrattrs --offline-out, to be followed",
         )
 
     def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:

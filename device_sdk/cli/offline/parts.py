@@ -35,7 +35,7 @@ def est_of(settings: Settings) -> OfflineEst:
 
 def deliver_request(file: OutputFile, request: OfflineRequest, out: Output) -> int:
     """Write a request; gives the exit code."""
-    if request.spki_sha256 is not None:
+    if request.body is not None:
         out.say("note: the request is bound to no connection; a server that demands that will refuse it")
     file.write(request.to_bytes())
     if out.as_json:

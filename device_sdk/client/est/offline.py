@@ -13,7 +13,7 @@ from device_sdk.client.est.renewal import renewal_spec, renewal_wishes, require_
 from device_sdk.errors import ConfigurationError, FingerprintMismatchError, LocalProtocolError
 from device_sdk.model.compatibility import Dialect
 from device_sdk.model.csr import CsrSpec
-from device_sdk.model.keys import PrivateKey
+from device_sdk.model.keys import KeyType, PrivateKey
 from device_sdk.model.trust import Pin
 from device_sdk.protocols.est.ca_certificates import CaCertificates, check_ca_certificates
 from device_sdk.protocols.est.issued import Enrolled, check_issued
@@ -21,7 +21,9 @@ from device_sdk.protocols.est.offline import OfflineRequest, offline_request
 from device_sdk.protocols.est.pinning import fingerprints, pinned_anchors, require_current
 from device_sdk.protocols.est.renewed import only_new
 from device_sdk.protocols.est.responses import Pending, read_cacerts, read_csrattrs, read_enrolment
-from device_sdk.protocols.est.saved_answer import NO_CONNECTION, read_saved_answer
+from device_sdk.protocols.est.saved_answer import NO_CONNECTION, as_multipart, read_saved_answer
+from device_sdk.protocols.est.server_key import Judgement, ProtectionKey, ServerKey, check_server_key
+from device_sdk.protocols.est.server_key_answer import read_server_key
 from device_sdk.protocols.est.urls import Operation, parse_est_url
 from device_sdk.wire.csrattrs import CsrAttributes
 
@@ -166,6 +168,74 @@ class OfflineEst:
         csr = self._csr(operation, key, asked, wishes.without_binding() if wishes else None).csr
         new = only_new(found, csr, renews, url=url)
         return check_issued(new, csr, anchors=roots_of(anchors), intermediates=anchors, now=now, url=url)
+
+    def server_key_request(
+        self,
+        spec: CsrSpec,
+        signer: PrivateKey | None = None,
+        *,
+        decrypt: ProtectionKey | None = None,
+        allow_clear: bool = False,
+        key_type: KeyType | None = None,
+        wishes: CsrAttributes | None = None,
+    ) -> OfflineRequest:
+        """POST /serverkeygen; the arguments are those of EstClient.serverkeygen.
+
+        With `allow_clear` whoever carries the answer can read the key, as no TLS connection reaches to the device, and
+        nothing binds the answer to this request; with `decrypt` nobody else can.
+
+        Raises:
+            ConfigurationError: neither `decrypt` nor `allow_clear`, or both.
+            CsrAttributesError, LocalProtocolError, KeyStoreError: as for `enrolment_request`.
+        """
+        from device_sdk.client.est.server_key import keyless, require_protection
+
+        require_protection(decrypt, allow_clear=allow_clear)
+        operation = Operation.SERVERKEYGEN
+        url = self._endpoint.url(operation)
+        key, spec, wishes = keyless(spec, signer, key_type, wishes, protection=decrypt, url=url)
+        body = self._csr(operation, key, spec, wishes)(NO_CONNECTION)
+        return offline_request(self._endpoint, operation, self._clock.now(), body=body)
+
+    def read_server_key(
+        self,
+        answer: bytes,
+        spec: CsrSpec,
+        *,
+        anchors: Sequence[x509.Certificate],
+        decrypt: ProtectionKey | None = None,
+        allow_clear: bool = False,
+        wishes: CsrAttributes | None = None,
+    ) -> ServerKey:
+        """The key and the certificate of a saved answer, checked as EstClient.serverkeygen does.
+
+        Args:
+            answer: the file; a body that was saved without its head is read, too.
+            spec: what was asked for, to find differences.
+            anchors: the Explicit trust anchors, and CA certificates below them if there are any. There is no server's TLS
+                certificate here that could have signed an encrypted key.
+            decrypt: what the request named; a clear key is refused then (EST-197).
+            allow_clear: the key may be in the clear.
+            wishes: what the request was made with.
+
+        Raises:
+            ConfigurationError: neither `decrypt` nor `allow_clear`, or both.
+            EnrolmentPendingError: the answer is a 202.
+            ServerKeyError, EnvelopeError, VerificationError, CertificateMismatchError, ClockError: as for
+                EstClient.serverkeygen.
+            HttpStatusError, RemoteProtocolError, TruncatedResponseError: the answer is none.
+        """
+        from device_sdk.client.est.server_key import keyless, require_protection
+
+        require_protection(decrypt, allow_clear=allow_clear)
+        operation, now = Operation.SERVERKEYGEN, self._clock.now()
+        url = self._endpoint.url(operation)
+        found = read_server_key(as_multipart(decided(read_saved_answer(answer, url), now)), now)
+        # the request's key is not the one to certify, so any will do to compare
+        asked = wishes.without_binding() if wishes else None
+        key, spec, asked = keyless(spec, None, KeyType.EC_P256, asked, protection=decrypt, url=url)
+        csr = self._csr(operation, key, spec, asked).csr
+        return check_server_key(found, csr, decrypt, Judgement(roots_of(anchors), anchors, now, url))
 
     def _csr(
         self,

@@ -47,15 +47,8 @@ class ServerKeyGeneration:
         """Ask for a key and check what came; see EstClient.serverkeygen."""
         service = self._service
         asked = service.wishes(wishes, patience)
-        if self._protection is not None:
-            spec = replace(spec, attributes=(*spec.attributes, *protection_attributes(self._protection)))
         url = service.endpoint.url(Operation.SERVERKEYGEN)
-        try:
-            key = signer or throwaway_key(key_type, asked)
-        except CsrAttributesError as error:
-            raise error.at(url)  # noqa: B904  # the same error
-        if asked is not None and (signer is not None or key_type is not None):
-            asked = asked.without_key_wishes()  # the server ignores the request's key and signature (EST-191)
+        key, spec, asked = keyless(spec, signer, key_type, asked, protection=self._protection, url=url)
         body = CsrBody(key, spec, asked, compatibility=service.compatibility, url=url)
         request = serverkeygen_request(service.endpoint, body)
         with service.exchanges.one_use(body):
@@ -64,6 +57,39 @@ class ServerKeyGeneration:
         ca = service.ca(patience)
         judgement = Judgement(ca.anchors, ca.intermediates, service.clock.now(), url)
         return check_server_key(answer, body.csr, self._protection, judgement)
+
+
+def keyless(
+    spec: CsrSpec,
+    signer: PrivateKey | None,
+    key_type: KeyType | None,
+    asked: CsrAttributes | None,
+    *,
+    protection: ProtectionKey | None,
+    url: str,
+) -> tuple[PrivateKey, CsrSpec, CsrAttributes | None]:
+    """What a request for a key is made of: the key that signs it, what to ask for, and the wishes that count.
+
+    Args:
+        spec: what the caller asks for.
+        signer: signs the request; None for a key made for that.
+        key_type: hint at what the server should generate.
+        asked: the server's wishes.
+        protection: the key that the answer is to be encrypted to.
+        url: the endpoint, for messages.
+
+    Raises:
+        CsrAttributesError: the wishes cannot be met.
+    """
+    if protection is not None:
+        spec = replace(spec, attributes=(*spec.attributes, *protection_attributes(protection)))
+    try:
+        key = signer or throwaway_key(key_type, asked)
+    except CsrAttributesError as error:
+        raise error.at(url)  # noqa: B904  # the same error
+    if asked is not None and (signer is not None or key_type is not None):
+        asked = asked.without_key_wishes()  # the server ignores the request's key and signature (EST-191)
+    return key, spec, asked
 
 
 def require_protection(protection: ProtectionKey | None, *, allow_clear: bool) -> None:

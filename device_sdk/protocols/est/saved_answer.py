@@ -18,7 +18,9 @@ _MAX_HEAD_BYTES = 64 * 1024
 _MAX_HEADS = 8
 _STATUS = re.compile(r"[0-9]{3}(?![0-9])")
 # RFC 2046 section 5.1.1; a line of PEM looks the same, and is none
-_DELIMITER = re.compile(rb"(?:\A|\n)--(?!---BEGIN )([0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?])[ \t]*\r?\n")
+_DELIMITER = re.compile(
+    rb"(?:\A|\n)--(?!---BEGIN )([0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?])[ \t]*\r?\n"
+)
 
 
 def read_saved_answer(data: bytes, url: str) -> HttpResponse:
