@@ -74,7 +74,9 @@ class Policy:
             of their sessions (RFC 7030 section 3.7, EST-26, EST-101).
         reenroll_with_password: whether a user without TLS certificate may renew (EST-154).
         forbid_key_reuse: refuse to renew with the same key (EST-156).
-        third_party_serials: serial numbers of the IDevIDs that may enrol (None: every one of a known maker).
+        third_party_serials: the IDevIDs that may enrol (None: every one of a known maker), each as (MAKER, SERIAL NUMBER).
+            MAKER is the RFC 4514 name of one of `third_party_anchors` that no other of them has, or "sha256:" and its
+            fingerprint in hex. A serial number alone counts while there is one such anchor.
         third_party_serial_fields: where makers write them who do not use the subject's serialNumber: object identifier of
             another subject attribute, or of hardwareModuleName (1.3.6.1.5.5.7.8.4; in hex), by the RFC 4514 name of the CA
             that issues the IDevIDs (EST-32).
@@ -129,7 +131,7 @@ class Policy:
     registration_authorities: bool = True
     reenroll_with_password: bool = False
     forbid_key_reuse: bool = False
-    third_party_serials: set[str] | None = field(default_factory=set)
+    third_party_serials: set[str | tuple[str, str]] | None = field(default_factory=set)
     third_party_serial_fields: dict[str, str] = field(default_factory=dict)
     third_party_anchors: list[x509.Certificate] = field(default_factory=list)
     reenroll_grace: timedelta = timedelta(0)

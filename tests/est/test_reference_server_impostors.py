@@ -45,7 +45,7 @@ def made(est_server) -> Callable[[str], TlsIdentity]:
     def make(maker: str) -> TlsIdentity:
         ca, key = Ca.root(maker), new_key()
         est_server.policy.third_party_anchors.append(ca.certificate)
-        est_server.policy.third_party_serials = {"SN-1"}
+        est_server.policy.third_party_serials |= {(ca.certificate.subject.rfc4514_string(), "SN-1")}
         est_server.use_tls(TlsProfile())
         return TlsIdentity((ca.certify(IDEVID, key.public_key()),), key)
 

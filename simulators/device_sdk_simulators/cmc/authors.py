@@ -43,7 +43,7 @@ def identify_certificate(
             check_path(certificate, message.certificates, policy.third_party_anchors, now)
     except UnfitPathError as error:
         raise CmcRefusedError(BAD_MESSAGE_CHECK, str(error), http_status=403) from error
-    return client
+    return replace(client, others=message.certificates)
 
 
 def identify_request_key(

@@ -15,10 +15,10 @@ from device_sdk_simulators.ca.names import same_alternative_names, same_name
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.client_path import UnfitPathError, check_intermediates
 from device_sdk_simulators.est.csr import CertificationRequest
-from device_sdk_simulators.est.device_serial import serial_numbers
 from device_sdk_simulators.est.holders import holder_of
 from device_sdk_simulators.est.lineage import identity_of, lineage_of
 from device_sdk_simulators.est.login import HttpLogin
+from device_sdk_simulators.est.makers import UnclearListError, is_listed
 from device_sdk_simulators.http.messages import HttpError, Request
 from device_sdk_simulators.policy import Policy
 
@@ -36,6 +36,7 @@ class Client:
         scheme: "basic" or "digest": how HTTP showed the password.
         holder: the user on whose behalf certificates are issued to this client, as far as it is known.
         lineage: what the certificate shares with those it renewed, and with no others; "" without certificate.
+        others: certificates that came along with it.
     """
 
     user: str | None = None
@@ -46,6 +47,7 @@ class Client:
     scheme: str = "basic"
     holder: str | None = None
     lineage: str = ""
+    others: tuple[x509.Certificate, ...] = ()
 
     @property
     def authentication(self) -> str:
@@ -132,7 +134,8 @@ class Gatekeeper:
             raise HttpError(401, "")
         lineage = lineage_of(certificate, self._database, third_party=third_party)
         holder = None if trusted else holder
-        return Client(user, certificate, third_party, trusted, scheme=scheme, holder=holder, lineage=lineage)
+        others = tuple(request.tls.client_chain[1:])
+        return Client(user, certificate, third_party, trusted, None, scheme, holder, lineage, others)
 
     def _holder(self, certificate: x509.Certificate, user: str | None) -> str | None:
         """The user the certificate was issued for, if that is known; HttpError 403 if it is not this one."""
@@ -188,7 +191,7 @@ class Gatekeeper:
                 raise HttpError(401, "")
             return
         if client.third_party:
-            self._known_device(client.certificate)
+            self._known_device(client.certificate, client.others)
             return
         if client.registration_authority:
             return
@@ -197,11 +200,12 @@ class Gatekeeper:
         if self._policy.enroll_with_certificate == "same-subject":
             _check_own_names(client.certificate, request)
 
-    def _known_device(self, certificate: x509.Certificate) -> None:
-        allowed = self._policy.third_party_serials
-        if allowed is None:
-            return
-        if allowed.isdisjoint(serial_numbers(certificate, self._policy.third_party_serial_fields)):
+    def _known_device(self, certificate: x509.Certificate, others: Sequence[x509.Certificate]) -> None:
+        try:
+            listed = is_listed(certificate, others, self._policy)
+        except UnclearListError as error:
+            raise HttpError(403, str(error)) from error
+        if not listed:
             raise HttpError(403, "this device's serial number is not on the list")
 
     def may_reenroll(self, client: Client, request: CertificationRequest) -> None:

@@ -12,6 +12,9 @@ from OpenSSL import crypto
 
 from device_sdk_simulators.ca.issue import CMC_RA
 
+# X509_V_FLAG_NO_CHECK_TIME, which pyOpenSSL has no name for
+_NO_CHECK_TIME = 0x200000
+
 
 class UnfitPathError(Exception):
     """A certificate that may not sign for a client, or is vouched for by nobody known."""
@@ -61,6 +64,19 @@ def check_path(
         raise UnfitPathError(text) from error
     if not all(_may_be_client(one, authority=False) for one in path[1:]):
         raise UnfitPathError("a CA of the signer's certificate is not one for clients (extended key usage)")
+
+
+def leads_to(certificate: x509.Certificate, others: Iterable[x509.Certificate], anchor: x509.Certificate) -> bool:
+    """Whether this anchor vouches for a certificate, directly or by CAs among the others; times are judged elsewhere."""
+    store = crypto.X509Store()
+    store.add_cert(crypto.X509.from_cryptography(anchor))
+    store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN | _NO_CHECK_TIME)
+    untrusted = [crypto.X509.from_cryptography(one) for one in others if one != certificate]
+    try:
+        crypto.X509StoreContext(store, crypto.X509.from_cryptography(certificate), untrusted).verify_certificate()
+    except crypto.X509StoreContextError:
+        return False
+    return True
 
 
 def check_intermediates(chain: Sequence[x509.Certificate], now: datetime) -> None:

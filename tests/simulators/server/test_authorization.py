@@ -131,8 +131,9 @@ def test_renewal_with_a_password_is_a_policy_est_154(server, certificate):
 
 
 @pytest.fixture
-def idevid(key):
+def idevid(key, server):
     maker = make_authority("Maker CA", ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC))
+    server.policy.third_party_anchors = [maker.certificate]
     serial = x509.NameAttribute(x509.NameOID.SERIAL_NUMBER, "SN-1")
     end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     wish = Wish(x509.Name([serial]), key.public_key(), x509.Extensions([]), datetime(2020, 1, 1, tzinfo=UTC), end)
