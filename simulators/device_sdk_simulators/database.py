@@ -24,6 +24,9 @@ CREATE TABLE IF NOT EXISTS certificates (
 CREATE TABLE IF NOT EXISTS requests (
   id INTEGER PRIMARY KEY, identity TEXT NOT NULL, label TEXT NOT NULL, operation TEXT NOT NULL, subject TEXT NOT NULL,
   spki_sha256 TEXT NOT NULL, state TEXT NOT NULL, created_at TEXT NOT NULL, csr BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS turned_away (
+  id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL, last_at TEXT NOT NULL, identity TEXT NOT NULL,
+  why TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS registrations (
   guid TEXT PRIMARY KEY, identity TEXT NOT NULL, created_at TEXT NOT NULL, revoked_at TEXT, csr BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS generations (
@@ -45,7 +48,7 @@ _LATER_COLUMNS = {
         "holder": "TEXT",
         "lineage": "TEXT",
     },
-    "requests": {"serial": "TEXT", "content": "TEXT NOT NULL DEFAULT ''"},
+    "requests": {"serial": "TEXT", "content": "TEXT NOT NULL DEFAULT ''", "asked_at": "TEXT NOT NULL DEFAULT ''"},
 }
 
 # after the columns; the index of earlier versions left out what was approved

@@ -40,6 +40,9 @@ class Policy:
         nonce_lifetime: how long a nonce of Digest may be used (EST-88).
         require_password: want a user name and password also from who shows a certificate (EST-80).
         require_approval: answer 202 until somebody approves the request.
+        max_waiting: how many requests may wait for approval; what is more gets 503.
+        max_waiting_each: how many of one client; what is more gets 429.
+        waiting_ends: a request that nobody asked about for so long waits no more, and one that was denied is forgotten.
         dialect: "rfc7030", or "draft-04" for paths and bodies of draft-ietf-pkix-est-04 alone; faults of encodings do
             nothing there.
         redelivery: how long the certificate of an approved request is given again to the same request: the first answer
@@ -105,6 +108,9 @@ class Policy:
     nonce_lifetime: timedelta = timedelta(minutes=5)
     require_password: bool = False
     require_approval: bool = False
+    max_waiting: int = 1000
+    max_waiting_each: int = 100
+    waiting_ends: timedelta = timedelta(days=30)
     dialect: str = "rfc7030"
     redelivery: timedelta = timedelta(hours=1)
     retry_after_s: int = 1

@@ -74,12 +74,18 @@ def _list(options: argparse.Namespace) -> int:
     }
     with opened_database(options) as database:
         tables = {name: [dict(row) for row in database.rows(query)] for name, query in queries.items()}
+        away = database.row("SELECT count, last_at, identity, why FROM turned_away")
     tables["requests"] = [row | summary(row.pop("csr")) for row in tables["requests"]]
     if options.json:
-        say(json.dumps(tables))
+        say(json.dumps(tables | {"turned_away": None if away is None else dict(away)}))
         return 0
+    notes = (
+        {}
+        if away is None
+        else {"requests": f" ({away['count']} turned away, the last at {away['last_at']}: {away['why']})"}
+    )
     for name, rows in tables.items():
-        say("\n".join([f"{name}: {len(rows)}", *_table(rows)]))
+        say("\n".join([f"{name}: {len(rows)}{notes.get(name, '')}", *_table(rows)]))
     return 0
 
 

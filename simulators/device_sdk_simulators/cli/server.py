@@ -77,6 +77,14 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--retry-after", type=types.delay, default=1, metavar="SECONDS", help="for 202 (default: %(default)s)"
     )
+    for option, default, whose in (("--max-waiting", 1000, "in all"), ("--max-waiting-each", 100, "of one client")):
+        group.add_argument(
+            option,
+            type=types.whole_number(1, 10**6),
+            default=default,
+            metavar="NUMBER",
+            help=f"requests that may wait for approval, {whose} (default: %(default)s)",
+        )
     group.add_argument(
         "--auth",
         type=types.choices("basic", "digest"),
@@ -174,6 +182,8 @@ def _policy(options: argparse.Namespace) -> Policy:
     policy = Policy(
         require_approval=options.require_approval,
         retry_after_s=options.retry_after,
+        max_waiting=options.max_waiting,
+        max_waiting_each=options.max_waiting_each,
         http_auth=options.auth,
         digest_algorithms=options.digest_algorithms,
         require_password=options.require_password,

@@ -11,7 +11,14 @@ from pyasn1_alt_modules import rfc6402
 from device_sdk_simulators.ca.names import same_name
 from device_sdk_simulators.cmc.answer import CONFIRM_REQUIRED, PENDING, SUCCESS, Status
 from device_sdk_simulators.cmc.desk import Case, Desk
-from device_sdk_simulators.cmc.refusal import BAD_REQUEST, NO_KEY_REUSE, POP_FAILED, POP_REQUIRED, CmcRefusedError
+from device_sdk_simulators.cmc.refusal import (
+    BAD_REQUEST,
+    NO_KEY_REUSE,
+    POP_FAILED,
+    POP_REQUIRED,
+    TRY_LATER,
+    CmcRefusedError,
+)
 from device_sdk_simulators.cmc.store import CmcStore, Waiting
 from device_sdk_simulators.est.approved import content_digest
 from device_sdk_simulators.est.authorize import Client
@@ -58,7 +65,7 @@ class Enrolments(Desk):
         if not self.policy.require_approval:
             self._issue(case, csr, client.identity, part, holder=client.holder)
             return
-        state = self._queue.state(key, csr, self.shared.clock())
+        state = self._queued(key, csr, part)
         row = self._row(key, csr)
         if state == "approved":
             self._collect(case, row, csr, part, holder=client.holder)
@@ -82,12 +89,22 @@ class Enrolments(Desk):
         self._check_asker(case, csr.csr, str(row["identity"]))
         self._check_continues(case, waiting)
         self.once(case, repeatable=True)
+        self._queue.asked(int(row["id"]), self.shared.clock())
         if row["state"] == "denied":
             raise CmcRefusedError(BAD_REQUEST, "the request was denied", body_parts=(part,), http_status=403)
         if row["state"] == "waiting":
             self._pending(case, waiting, part)
         else:
             self._collect(case, row, csr, part, holder=waiting.holder)
+
+    def _queued(self, key: tuple[str, str, str], csr: CertificationRequest, part: int) -> str:
+        try:
+            return self._queue.state(key, csr, self.shared.clock())
+        except HttpError as error:
+            status, headers = error.status, error.headers
+            raise CmcRefusedError(
+                TRY_LATER, error.text, body_parts=(part,), http_status=status, headers=headers
+            ) from error
 
     def _read_csr(self, der: bytes, part: int) -> CertificationRequest:
         try:

@@ -39,7 +39,7 @@ class EstApp:
     def __init__(self, sites: Sites, shared: Surroundings) -> None:
         self._policy = policy = shared.policy
         self.sites = sites
-        self.queue = ApprovalQueue(shared.database)
+        self.queue = ApprovalQueue(shared.database, policy)
         self.gatekeeper, self.register = sites.main.gatekeeper, sites.main.register
         self.requirements = Requirements(shared.database, policy)
         enrolment = Enrolment(self.queue, self.requirements, policy, shared.clock)

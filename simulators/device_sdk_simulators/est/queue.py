@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.approved import content_digest, summary
 from device_sdk_simulators.est.csr import CertificationRequest
+from device_sdk_simulators.est.waiting_room import asked, forget, note_turned_away, why_full
+from device_sdk_simulators.policy import Policy
 
 
 def fingerprint(request: CertificationRequest) -> str:
@@ -88,10 +90,15 @@ class ApprovalQueue:
     A client that binds its CSR to the connection sends another one each time, so a request is known by who asks, where,
     for what name and for which key, not by its bytes. An
     approval is for all that the request says of the certificate (`approved`): what asks for more is another request.
+
+    Args:
+        database: where it is.
+        policy: how many may wait, and for how long.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, policy: Policy | None = None) -> None:
         self._database = database
+        self._policy = policy or Policy()
 
     def state(
         self,
@@ -112,25 +119,41 @@ class ApprovalQueue:
             now: when it came.
             by_bytes: know the request by its bytes instead of by its key, as some servers do.
             again: whether a certificate that was issued for it before may be the answer.
+
+        Raises:
+            HttpError: 429 or 503 for a new request where too many wait.
         """
         known_by = fingerprint(request) if by_bytes else request.spki_sha256
         columns = (*key, request.csr.subject.rfc4514_string(), known_by, content_digest(request))
         with self._database.transaction() as connection:
             row = connection.execute(
-                "SELECT state FROM requests WHERE identity = ? AND label = ? AND operation = ? AND subject = ?"
+                "SELECT id, state FROM requests WHERE identity = ? AND label = ? AND operation = ? AND subject = ?"
                 " AND spki_sha256 = ? AND content = ? AND state IN ('waiting', 'approved', 'denied')",
                 columns,
             ).fetchone()
             if row is not None:
+                asked(connection, row["id"], now)
                 return str(row["state"])
             if again is not None and _issued(connection, key, request, again) is not None:
                 return "issued"
-            connection.execute(
-                "INSERT INTO requests (identity, label, operation, subject, spki_sha256, content, state, created_at, csr)"
-                " VALUES (?, ?, ?, ?, ?, ?, 'waiting', ?, ?)",
-                (*columns, now.isoformat(), request.csr.public_bytes(Encoding.DER)),
-            )
+            full = why_full(connection, key[0], self._policy, now)
+            if full is not None:
+                note_turned_away(connection, key[0], full.text, now)
+            else:
+                connection.execute(
+                    "INSERT INTO requests (identity, label, operation, subject, spki_sha256, content, state, created_at, csr)"
+                    " VALUES (?, ?, ?, ?, ?, ?, 'waiting', ?, ?)",
+                    (*columns, now.isoformat(), request.csr.public_bytes(Encoding.DER)),
+                )
+                forget(connection, self._policy, now)
+        if full is not None:
+            raise full
         return "waiting"
+
+    def asked(self, number: int, now: datetime) -> None:
+        """Somebody asks about a request by its number: it still waits."""
+        with self._database.transaction() as connection:
+            asked(connection, number, now)
 
     def knows_bytes(self, key: tuple[str, str, str], request: CertificationRequest) -> bool:
         """Whether these very bytes were written down before, by `state(..., by_bytes=True)`."""
