@@ -19,6 +19,7 @@ import pytest
 import requests
 from device_sdk_simulators.cli.main import main
 from device_sdk_simulators.est.digest import Nonces
+from device_sdk_simulators.guessing import PATIENCE
 from device_sdk_simulators.http.messages import Request, Response, TlsFacts
 from device_sdk_simulators.policy import Policy
 from device_sdk_simulators.server import ReferenceServer
@@ -27,6 +28,7 @@ from requests.auth import HTTPDigestAuth
 from tests.simulators.server.support import EST, PKCS10, basic, certificates_in, make_csr, post
 
 TARGET = EST + "simpleenroll"
+MOMENT = datetime.now(UTC)
 HASHES = {"SHA-256": "sha256", "MD5": "md5"}
 
 
@@ -239,6 +241,25 @@ def test_userhash(server):
     assert status(server, answer(server, challenge, username=f'"{name}"', userhash="true")) == 200
     assert server.log()[-1]["user"] == "device"
     assert status(server, answer(server, fresh(server), username=f'"{name}"')) == 401
+
+
+def test_guesses_by_every_scheme_algorithm_and_form_of_the_name_are_one_count(server):
+    """RFC 7616 section 5.12, RFC 7030 section 6: otherwise each would have its own free tries."""
+    server.clock = lambda: MOMENT
+    hashed = h("SHA-256", "device", "estrealm")
+    wrong = [
+        lambda: answer(server, fresh(server, "SHA-256"), password="guess"),
+        lambda: answer(server, fresh(server, "MD5"), password="guess"),
+        lambda: answer(server, fresh(server), password="guess", username=f'"{hashed}"', userhash="true"),
+        lambda: "Basic " + base64.b64encode(b"device:guess").decode(),
+    ]
+    assert [status(server, make()) for make in wrong * (PATIENCE.user_tries // 4)] == [401] * PATIENCE.user_tries
+    assert [status(server, make()) for make in wrong] == [429] * 4
+    refused = enrol(server, answer(server, fresh(server)))
+    assert (refused.status, refused.header("Retry-After")) == (429, "1")
+    assert not refused.header("Authentication-Info")
+    server.clock = lambda: MOMENT + timedelta(seconds=1.5)
+    assert status(server, answer(server, fresh(server))) == 200
 
 
 def test_one_nonce_is_for_one_post_est_88(server):
