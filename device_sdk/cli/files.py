@@ -27,10 +27,23 @@ def read_file(path: str, *, limit_bytes: int = 16 * 1024 * 1024) -> bytes:
         with Path(path).open("rb") as file:
             content = file.read(limit_bytes + 1)
     except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}", hint=what_to_do(error, path)) from error
     if len(content) > limit_bytes:
-        raise ConfigurationError(f"{path} is larger than {limit_bytes} bytes")
+        raise ConfigurationError(f"{path} is larger than {limit_bytes} bytes", hint="is it the file that was meant?")
     return content
+
+
+def what_to_do(error: OSError, path: str | Path) -> str:
+    """What a person can do about a file that cannot be read or written."""
+    if error.errno in _NO_ROOM:
+        return "make some room, or write elsewhere"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "change its permissions or those of its directory, or name another file"
+    if error.errno == errno.EISDIR:
+        return "name a file, not a directory"
+    if not Path(path).parent.is_dir():
+        return f"check the name, or make the directory {Path(path).parent}"
+    return "check the name" if Path(path).is_absolute() else f"check the name, which is looked for in {Path.cwd()}"
 
 
 def write_file(path: str, content: bytes, *, mode: int = 0o644, replace: bool = True) -> None:
@@ -144,8 +157,8 @@ class OutputFile:
             self._temporary = None
 
     def _failure(self, error: OSError) -> ConfigurationError:
-        hint = "make some room, or write elsewhere" if error.errno in _NO_ROOM else None
-        return ConfigurationError(f"cannot write {self.path}: {error.strerror}", hint=hint)
+        words = f"cannot write {self.path}: {error.strerror}"
+        return ConfigurationError(words, hint=what_to_do(error, self.path or ""))
 
     def __enter__(self) -> Self:
         return self

@@ -121,13 +121,33 @@ def tls_identity(certificate: str, key_uri: str, settings: Settings, opened: Exi
     """A certificate file, with its chain, and the key of its leaf, which stays open as long as `opened`.
 
     Raises:
-        ConfigurationError: the file holds no certificate.
+        ConfigurationError: the file holds no certificate, or one for another key.
         KeyStoreError: the key cannot be opened.
     """
     from device_sdk.model.trust import TlsIdentity
 
     chain = certificates_from(read_file(certificate), certificate)
-    return TlsIdentity(chain, open_key(key_uri, settings, opened))
+    key = open_key(key_uri, settings, opened)
+    require_pair(chain[0], certificate, key)
+    return TlsIdentity(chain, key)
+
+
+def require_pair(leaf: x509.Certificate, file: str, key: Any) -> None:
+    """Make sure that a certificate is for a key.
+
+    Args:
+        leaf: the certificate.
+        file: where it was read.
+        key: one that `open_key` gave.
+
+    Raises:
+        ConfigurationError: it is for another one.
+    """
+    if leaf.public_key() != key.public_key():
+        raise ConfigurationError(
+            f"the certificate in {file} ({name_of(leaf.subject)}) is for another key than {key.info.uri}",
+            hint="give a certificate and the key it was issued for; the device's certificate comes first in the file",
+        )
 
 
 def open_key(uri: str, settings: Settings, opened: ExitStack) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from device_sdk.cli.files import what_to_do
 from device_sdk.cli.settings import Settings, Source
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.secret import Secret, SecretProvider
@@ -153,7 +154,8 @@ def _from_file(file: Path) -> Secret:
                 print(f"device-sdk: warning: {file} holds a secret and is readable by everybody", file=sys.stderr)
             return _trimmed(stream.read(_MAX_SECRET_BYTES + 1), str(file))
     except OSError as error:
-        raise ConfigurationError(f"cannot read the secret in {file}: {error.strerror}") from error
+        words = f"cannot read the secret in {file}: {error.strerror}"
+        raise ConfigurationError(words, hint=what_to_do(error, file)) from error
 
 
 def _from_descriptor(number: int) -> Secret:
@@ -162,13 +164,17 @@ def _from_descriptor(number: int) -> Secret:
             return _trimmed(stream.read(_MAX_SECRET_BYTES + 1), f"file descriptor {number}")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigurationError(f"cannot read a secret from file descriptor {number}: {reason}") from error
+        raise ConfigurationError(
+            f"cannot read a secret from file descriptor {number}: {reason}",
+            hint=f"open it for this command, as a shell does with {number}<FILE",
+        ) from error
 
 
 def _trimmed(raw: bytes, source: str) -> Secret:
     """One trailing newline is the editor's, not the secret's."""
     if len(raw) > _MAX_SECRET_BYTES:
-        raise ConfigurationError(f"the secret in {source} is longer than {_MAX_SECRET_BYTES} bytes")
+        words = f"the secret in {source} is longer than {_MAX_SECRET_BYTES} bytes"
+        raise ConfigurationError(words, hint="is it the file that was meant?")
     return Secret(raw.removesuffix(b"\n").removesuffix(b"\r"))
 
 

@@ -228,7 +228,7 @@ def _read_files(main: Path, *, must_exist: bool) -> dict[str, Any]:
         files = [main] if must_exist or main.exists() else []
         files += sorted(extra.glob("*.toml")) if extra.is_dir() else []
     except OSError as error:
-        raise ConfigurationError(f"cannot read configuration {main.parent}: {error.strerror}") from error
+        raise _unreadable(main.parent, error) from error
     for file in files:
         values |= _flatten(file, _read_toml(file))
     return values
@@ -239,12 +239,21 @@ def _read_toml(file: Path) -> dict[str, Any]:
         with file.open("rb") as stream:
             raw = stream.read(_MAX_CONFIG_BYTES + 1)
         if len(raw) > _MAX_CONFIG_BYTES:
-            raise ConfigurationError(f"{file} is larger than {_MAX_CONFIG_BYTES} bytes")
+            words = f"{file} is larger than {_MAX_CONFIG_BYTES} bytes"
+            raise ConfigurationError(words, hint="is it the file that was meant (--config)?")
         return tomllib.loads(raw.decode())
     except OSError as error:
-        raise ConfigurationError(f"cannot read configuration {file}: {error.strerror}") from error
+        raise _unreadable(file, error) from error
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"cannot read configuration {file}: {error}") from error
+        words = f"cannot read configuration {file}: {error}"
+        raise ConfigurationError(words, hint="it has to be TOML; device-sdk config shows what may be in it") from error
+
+
+def _unreadable(place: Path, error: OSError) -> ConfigurationError:
+    from device_sdk.cli.files import what_to_do
+
+    words = f"cannot read configuration {place}: {error.strerror}"
+    return ConfigurationError(words, hint=what_to_do(error, place))
 
 
 def _flatten(file: Path, table: dict[str, Any]) -> dict[str, Any]:

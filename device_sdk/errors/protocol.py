@@ -10,6 +10,7 @@ class RemoteProtocolError(DeviceSdkError):
 
     code = "remote-protocol"
     exit_code = 7
+    hint = "look into the server's log, or ask its operator"
     url: str | None = None
     status_code: int | None = None
 

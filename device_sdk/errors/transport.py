@@ -22,6 +22,7 @@ class TransportTimeoutError(TransportError):
     """Nothing came in time; `timeout_s` is the limit that was reached."""
 
     code = "timeout"
+    hint = "network or server are slow, or do not answer: try again, with more time (--timeout), or look into the server's log"
     timeout_s: float | None = None
 
 
@@ -36,6 +37,7 @@ class TruncatedResponseError(TransportError):
     """The response ended before it was complete."""
 
     code = "truncated"
+    hint = "try again; if it stays so, look into the log of the server, or of the proxy or firewall in front of it"
 
 
 class ResponseTooLargeError(TransportError):
@@ -43,6 +45,7 @@ class ResponseTooLargeError(TransportError):
 
     code = "too-large"
     exit_code = 7
+    hint = "check the URL; if it is right, look into the server's log, or ask its operator"
     limit_bytes: int | None = None
 
 

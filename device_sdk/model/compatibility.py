@@ -58,7 +58,10 @@ class Compatibility:
             if value not in known:
                 raise ConfigurationError(f"there is no {what} {value!r}", hint=f"choose one of {', '.join(known)}")
         if self.binding == "tls-unique" and self.max_tls_version == "1.3":
-            raise ConfigurationError("tls-unique is not defined for TLS 1.3", hint="leave the TLS version out")
+            raise ConfigurationError(
+                "a request cannot be bound by tls-unique on TLS 1.3, which does not define it",
+                hint="leave --tls-max (est.tls_max) out or make it 1.2, or leave the choice to the client (--binding auto)",
+            )
 
     @property
     def highest_tls_version(self) -> str | None:

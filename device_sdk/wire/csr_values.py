@@ -24,6 +24,8 @@ _IA5_TYPES = (oids.MAC_ADDRESS, "1.2.840.113549.1.9.1", "1.2.840.113549.1.9.2")
 # What a person knows it by, and the option of the command line that gives it.
 _KNOWN = {
     oids.MAC_ADDRESS: "MAC address, --mac",
+    "2.5.4.5": "serial number, --serial or --subject",
+    "1.3.6.1.5.5.7.8.4": "hardware module name, --hardware-type with --serial",
     oids.OTP_CHALLENGE: "one-time password, --otp-file or --otp-fd",
     oids.REVOCATION_CHALLENGE: "revocation password, --revocation-password-file or --revocation-password-fd",
 }
@@ -43,6 +45,12 @@ def filled(spec: CsrSpec, wishes: CsrAttributes) -> CsrSpec:
     spec = _with_challenges(spec, wishes)
     spec = _with_subject(spec, wishes)
     return _with_attributes(spec, wishes)
+
+
+def known_as(asked: Asked) -> str:
+    """What a person knows it by, and how it is given on the command line."""
+    words, _, options = _KNOWN.get(asked.oid, "").partition(", ")
+    return f"{words} ({options})" if words else f"{asked.place} {asked.oid} (--attribute {asked.oid}=VALUE)"
 
 
 def ask(spec: CsrSpec, asked: Asked) -> bytes | str | None:

@@ -25,6 +25,10 @@ CLOCK_ALLOWANCE = timedelta(minutes=5)
 MAX_PATH_LENGTH = 10
 _MAX_STEPS = 500
 _MAX_PROBLEMS = 3
+_OTHER_NAMES = (
+    "a CA certificate limits the names below it (name constraints): ask for other names (--subject, --san), or ask the CA's "
+    "operator"
+)
 
 _PROCESSED = {
     ExtensionOID.BASIC_CONSTRAINTS,
@@ -131,7 +135,8 @@ def find_path(
     search = _Search(list(intermediates), anchors, now, allowance, relations or Relations())
     path = search.extend((certificate,))
     if path is None:
-        raise VerificationError(f"{name_of(certificate)}: no path to a trust anchor: {search.best_reason(certificate)}")
+        words = f"{name_of(certificate)}: no path to a trust anchor: {search.best_reason(certificate)}"
+        raise VerificationError(words, hint=_OTHER_NAMES if search.names_refused else None)
     return path
 
 
@@ -149,6 +154,7 @@ class _Search:
     allowance: timedelta
     relations: Relations
     steps: int = 0
+    names_refused: bool = False
     problems: dict[tuple[int, str], x509.Certificate] = field(default_factory=dict)
     by_subject: dict[int, list[x509.Certificate]] = field(init=False)
 
@@ -203,7 +209,9 @@ class _Search:
         return not self._note(issuer, _length_problem(issuer, path))
 
     def _names_are_allowed(self, path: tuple[x509.Certificate, ...]) -> bool:
-        return not self._note(path[0], constraints_problem(path))
+        problem = constraints_problem(path)
+        self.names_refused = self.names_refused or problem is not None
+        return not self._note(path[0], problem)
 
     def _unusable(self, candidate: x509.Certificate) -> bool:
         problem = (

@@ -88,7 +88,12 @@ def _pem_blocks(body: bytes, labels: tuple[str, ...]) -> tuple[Block, ...]:
         label = begin[1].decode("ascii")
         if label not in labels:
             expected = " or ".join(labels) or "no PEM armour"
-            raise WireError(f"a PEM block is labelled {label}, expected {expected}", what="PEM")
+            hint = (
+                None
+                if labels
+                else "ask the server's operator for base64 without BEGIN and END lines (RFC 8951 section 3)"
+            )
+            raise WireError(f"a PEM block is labelled {label}, expected {expected}", what="PEM", hint=hint)
         end_mark = b"-----END " + begin[1] + b"-----"
         end = body.find(end_mark, begin.end())
         if end < 0:

@@ -47,5 +47,6 @@ def carry_out(lab: Lab, case: Case) -> DeviceSdkError:
     expected = case.error if isinstance(case.error, tuple) else (case.error,)
     assert type(failure) in expected, f"{type(failure).__name__}: {failure}"
     assert case.says in str(failure), str(failure)
+    assert failure.hint, f"nothing says what to do: {failure}"
     assert lab.host.url.removeprefix("https://") in str(failure) or "file:" in str(failure), str(failure)
     return failure

@@ -102,7 +102,7 @@ CASES = [
          "critical extension 2.5.29.36"),
     Case("EST-117", "more CAs than the path length allows", below(depth=2, path_length=0), MISMATCH, "allows 0 CAs"),
     Case("EST-117", "the CA below is not for this device", below(extensions=excluding(x509.DirectoryName(name("device 1")))),
-         MISMATCH, "must not certify"),
+         MISMATCH, "limits the names below it (name constraints): ask for other names"),
     Case("EST-117", "the CA below is a device", by_a_device, MISMATCH, "not a CA certificate"),
     Case("EST-123", "a cross certificate that is not one of a CA", by_a_new_root(), MISMATCH, "not a CA certificate"),
     Case("EST-123", "a cross certificate without KeyUsage",

@@ -130,7 +130,7 @@ CASES = [
     Case("EST-52", "unknown critical extension", leaf(LOCAL, more=[UNKNOWN]), NOT_TRUSTED),
     Case("EST-52", "unknown critical extension above", below(more=[UNKNOWN]), NOT_TRUSTED),
     Case("EST-52", "address excluded by a name constraint", below(more=name_constraint(
-        x509.IPAddress(ip_network("127.0.0.0/8")))), NOT_TRUSTED),
+        x509.IPAddress(ip_network("127.0.0.0/8")))), NOT_TRUSTED, "limits the names below it"),
     Case("EST-51", "RSA with 1024 bits", rsa_1024, (NOT_TRUSTED, TlsError)),
     Case("EST-51", "signed with SHA-1", sha1, (NOT_TRUSTED, TlsError)),
     Case("EST-62", "another host", leaf(x509.DNSName("other.example")), NOT_AUTHORIZED, "other.example"),

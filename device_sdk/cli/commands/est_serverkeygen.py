@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from device_sdk.protocols.est.server_key_request import ProtectionKey
 
 Generate: TypeAlias = "Callable[[argparse.Namespace, Settings, ExitStack, Output], ServerKey]"
+_DIGITS = "two hex digits a byte: the secret has 16, 24 or 32 bytes, the identifier 1 to 64"
 
 
 def add_arguments(operation: argparse.ArgumentParser) -> None:
@@ -228,11 +229,18 @@ def protection(options: argparse.Namespace, settings: Settings, opened: ExitStac
 
     if options.decrypt_key:
         certificate = certificates_from(read_file(options.decrypt_cert), options.decrypt_cert)[0]
-        return DecryptionKey(certificate, inputs.open_key(options.decrypt_key, settings, opened))
+        key = inputs.open_key(options.decrypt_key, settings, opened)
+        inputs.require_pair(certificate, options.decrypt_cert, key)
+        return DecryptionKey(certificate, key)
     if options.decrypt_secret_file:
         digits = secret_in(options.decrypt_secret_file).reveal()
         key = _bytes(digits.decode("ascii", "replace"), f"{options.decrypt_secret_file} does not hold")
-        return SharedKey(_bytes(options.decrypt_id, "--decrypt-id is not"), Secret(key))
+        identifier = _bytes(options.decrypt_id, "--decrypt-id is not")
+        try:
+            return SharedKey(identifier, Secret(key))
+        except ConfigurationError as error:
+            words = f"--decrypt-id {options.decrypt_id}, secret in {options.decrypt_secret_file}: {error.message}"
+            raise ConfigurationError(words, hint=_DIGITS) from None
     return None
 
 
@@ -241,7 +249,7 @@ def _bytes(digits: str, what: str) -> bytes:
         return bytes.fromhex(digits.strip())
     except ValueError:
         # not chained: the cause would say where in a secret something is wrong
-        raise ConfigurationError(f"{what} hex digits") from None
+        raise ConfigurationError(f"{what} hex digits", hint=_DIGITS) from None
 
 
 def _identity(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> TlsIdentity | None:

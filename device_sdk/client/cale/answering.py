@@ -129,7 +129,10 @@ class Answers:
                 response.close()
                 url = shown_url(str(response.url))
                 raise ResponseTooLargeError(
-                    f"{url}: the answer is larger than {limit_bytes} bytes", url=url, limit_bytes=limit_bytes
+                    f"{url}: the answer is larger than {limit_bytes} bytes",
+                    hint="allow more (--max-bytes), if such an answer is expected",
+                    url=url,
+                    limit_bytes=limit_bytes,
                 )
             yield piece
 

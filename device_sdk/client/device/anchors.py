@@ -72,10 +72,11 @@ def explained(
     if all(anchor.not_valid_after_utc < now for anchor in anchors):
         error.hint = "every trust anchor has expired: enrol anew with the CA's present fingerprint (device-sdk enroll --again --pin)"
     else:
-        error.hint = (
+        moved = (
             "if the CA has another key since this device was last here: enrol anew with its fingerprint "
             "(device-sdk enroll --again --pin)"
         )
+        error.hint = f"{error.hint}; {moved}" if error.hint else moved
     return error
 
 

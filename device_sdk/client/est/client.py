@@ -12,6 +12,7 @@ from device_sdk.client.est.connections import Connections, unvouched
 from device_sdk.client.est.csr_body import CsrBody
 from device_sdk.client.est.exchange import Exchanges
 from device_sdk.client.est.patience import Patience, Progress
+from device_sdk.client.est.refused import explained
 from device_sdk.client.est.renewal import renewal_spec, renewal_wishes, require_same_identity
 from device_sdk.errors import ConfigurationError, LocalProtocolError
 from device_sdk.model.compatibility import STANDARD, Compatibility
@@ -343,7 +344,7 @@ class EstClient:
         self._body, renewal = body, renews is not None
         operation = Operation.SIMPLE_REENROLL if renewal else Operation.SIMPLE_ENROLL
         request = enroll_request(self._endpoint, body, renewal=renewal)
-        with self._exchanges.one_use(body):
+        with self._exchanges.one_use(body), explained(body):
             response = self._exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
             answer = read_enrolment(response, self._clock.now())
         if isinstance(answer, Pending):  # not reached: `may_pend` waits or raises

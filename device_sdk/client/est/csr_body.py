@@ -10,8 +10,8 @@ from typing import TypeAlias
 from cryptography import x509
 
 from device_sdk.errors import CsrAttributesError, LocalProtocolError
-from device_sdk.model.compatibility import STANDARD, Compatibility
-from device_sdk.model.csr import CsrSpec, NewName
+from device_sdk.model.compatibility import STANDARD, BindingMode, Compatibility
+from device_sdk.model.csr import Asked, CsrSpec, NewName
 from device_sdk.model.http import ConnectionFacts
 from device_sdk.model.keys import PrivateKey
 from device_sdk.protocols.est.binding import channel_binding
@@ -53,8 +53,10 @@ class CsrBody:
     ) -> None:
         self._url, self._at = url, f"{url}: " if url else ""
         self._key = key
+        self._values = spec.values
+        self._missing: dict[Asked, None] = {}
         # A new connection needs a new request, and asks nobody twice.
-        self._spec = replace(spec, values=functools.cache(spec.values)) if spec.values else spec
+        self._spec = replace(spec, values=functools.cache(self._value))
         self._wishes = wishes
         self._check = check
         self._compatibility = compatibility
@@ -73,6 +75,22 @@ class CsrBody:
         if self._der is None:
             raise LocalProtocolError("no certificate request was made yet")
         return x509.load_der_x509_csr(self._der)
+
+    @property
+    def left_out(self) -> tuple[Asked, ...]:
+        """What the server asked for and nobody had a value for."""
+        return tuple(self._missing)
+
+    @property
+    def chosen_binding(self) -> BindingMode | None:
+        """What the request is bound to, if somebody chose it; None for the client's own choice."""
+        mode = self._compatibility.binding
+        return None if mode == "auto" else mode
+
+    @property
+    def has_otp(self) -> bool:
+        """Whether somebody gave a one-time password."""
+        return self._spec.otp_challenge is not None
 
     @property
     def pending(self) -> bytes | None:
@@ -121,6 +139,12 @@ class CsrBody:
                 self._check(x509.load_der_x509_csr(der))
             self._der, self._binding = der, binding
         return encode_body(self._der)
+
+    def _value(self, asked: Asked) -> bytes | str | None:
+        value = self._values(asked) if self._values else None
+        if value is None:
+            self._missing[asked] = None
+        return value
 
     def _build(self, binding: str | None) -> bytes:
         try:

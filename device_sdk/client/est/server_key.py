@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from device_sdk.client.est.csr_body import CsrBody
 from device_sdk.client.est.full_cmc_transaction import Service, Wishes
 from device_sdk.client.est.patience import Patience
+from device_sdk.client.est.refused import explained
 from device_sdk.errors import ConfigurationError, CsrAttributesError
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import KeyType, PrivateKey
@@ -51,7 +52,7 @@ class ServerKeyGeneration:
         key, spec, asked = keyless(spec, signer, key_type, asked, protection=self._protection, url=url)
         body = CsrBody(key, spec, asked, compatibility=service.compatibility, url=url)
         request = serverkeygen_request(service.endpoint, body)
-        with service.exchanges.one_use(body):
+        with service.exchanges.one_use(body), explained(body, _about(self._protection)):
             response = service.exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
             answer = read_server_key(response, service.clock.now())
         ca = service.ca(patience)
@@ -108,6 +109,17 @@ def require_protection(protection: ProtectionKey | None, *, allow_clear: bool) -
             "an encrypted key and a clear one are asked for at once",
             hint="an encrypted key is never taken in the clear",
         )
+
+
+def _about(protection: ProtectionKey | None) -> str:
+    """What to look at where the server does not protect the key as it was asked to."""
+    if isinstance(protection, SharedKey):
+        return "check --decrypt-id and --decrypt-secret-file against what the server's operator gave"
+    if protection is not None:
+        return "the server has to know --decrypt-cert, which the key is to be encrypted to: give one that its CA issued to this device"
+    return (
+        "the server may want to encrypt the key: give --decrypt-key or --decrypt-secret-file instead of --allow-clear"
+    )
 
 
 def throwaway_key(key_type: KeyType | None, wishes: CsrAttributes | None) -> PrivateKey:

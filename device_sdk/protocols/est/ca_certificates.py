@@ -114,7 +114,9 @@ def _only_root(bag: list[x509.Certificate], now: datetime, url: str | None, rela
     at = f"{url}: " if url else ""
     if not roots:
         raise RemoteProtocolError(
-            f"{at}the CA certificates hold no self-signed CA certificate that is valid now", url=url
+            f"{at}the CA certificates hold no self-signed CA certificate that is valid now",
+            hint="check this machine's clock; if it is right, give the CA's root as anchor, or ask the CA's operator",
+            url=url,
         )
     newest, *others = roots
     for other in others:

@@ -44,7 +44,7 @@ class Conversation:
         self._plain = request
         self._origin = origin
         self._login = Login(credentials) if isinstance(credentials, Credentials) else credentials
-        self._redirects_left = MAX_REDIRECTS if follow else 0
+        self._redirects_left, self._follow = MAX_REDIRECTS, follow
         self._may_leave = may_leave
         self._first, self._moved = origin + request.target, False
         self._visited = {self._first}
@@ -141,12 +141,17 @@ class Conversation:
 
     def _redirected(self, response: HttpResponse) -> HttpRequest:
         request = self._plain
-        if self._redirects_left == 0:
+        if self._redirects_left == 0 and self._follow:
+            raise redirect_refused(request, response, f"it is one of more than {MAX_REDIRECTS}")
+        there = redirect_target(request, response)
+        if not self._follow:
             raise redirect_refused(
-                request, response, f"more than {MAX_REDIRECTS}, or before the server is authenticated"
+                request,
+                response,
+                f"it leads to {there.origin}, before the server is authenticated",
+                hint=f"if that is where the service is, give its URL: --url {there.origin}",
             )
         self._redirects_left -= 1
-        there = redirect_target(request, response)
         if there.url in self._visited:
             raise redirect_refused(request, response, "it leads round in a circle")
         self._visited.add(there.url)

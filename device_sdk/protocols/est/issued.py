@@ -71,18 +71,26 @@ def check_issued(  # noqa: PLR0913  # every argument but the first five has a de
     bag = list(answer)
     certificate = _for_key(bag, public_key or csr.public_key(), at, url)
     if _is_ca(certificate) and not _is_ca(csr):
-        raise CertificateMismatchError(f"{at}the issued certificate is one of a CA, which nobody asked for", url=url)
+        raise CertificateMismatchError(
+            f"{at}the issued certificate is one of a CA, which nobody asked for",
+            hint="it was not kept: tell the CA's operator",
+            url=url,
+        )
     try:
         at_best = max(now, certificate.not_valid_before_utc)
         path = find_path(certificate, intermediates=[*bag, *intermediates], anchors=anchors, now=at_best)
     except VerificationError as error:
         raise CertificateMismatchError(
             f"{at}the issued certificate is not usable: {error.message}",
-            hint=_hint(certificate, (*bag, *intermediates, *anchors), ignored, now),
+            hint=error.hint or _hint(certificate, (*bag, *intermediates, *anchors), ignored, now),
             url=url,
         ) from error
     if len(path) < 2:
-        raise CertificateMismatchError(f"{at}the issued certificate is itself a trust anchor", url=url)
+        raise CertificateMismatchError(
+            f"{at}the issued certificate is itself a trust anchor",
+            hint="give the CA's certificate as anchor, not the device's",
+            url=url,
+        )
     anchor = path[-1]
     chain = path[:-1] if is_self_signed(anchor) else path
     check_not_before(chain, now, at)
@@ -113,7 +121,11 @@ def _for_key(
     matching = [certificate for certificate in bag if spki(certificate) == wanted]
     if not matching:
         names = "; ".join(name_of(certificate) for certificate in bag[:3])
-        raise CertificateMismatchError(f"{at}no certificate of the answer is for the requested key: {names}", url=url)
+        raise CertificateMismatchError(
+            f"{at}no certificate of the answer is for the requested key: {names}",
+            hint="nothing of the answer was kept; try again, and if it stays so, ask the CA's operator",
+            url=url,
+        )
     # After a renewal with the same key an answer may hold the old certificate too.
     return max(matching, key=lambda one: one.not_valid_before_utc)
 

@@ -81,6 +81,7 @@ class Login:
             self._session = None
             raise VerificationError(
                 f"{request.method} {response.url}: the server does not prove that it knows the password: {error}",
+                hint="nothing of the answer was used: make sure that this is the server that was meant, then ask its operator",
                 url=response.url,
             ) from None
 

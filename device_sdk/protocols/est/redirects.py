@@ -63,7 +63,8 @@ def redirect_target(request: HttpRequest, response: HttpResponse) -> RedirectTar
     if " " in location or "\\" in location:
         raise redirect_refused(request, response, "its Location is not a URI")
     if response.status_code == 303 and request.method != "GET":
-        raise redirect_refused(request, response, "303 would turn the request into a GET")
+        hint = "ask the server's operator for 307 or 308, or give the place it leads to as URL (--url)"
+        raise redirect_refused(request, response, "303 would turn the request into a GET", hint=hint)
     try:
         parts = urlsplit(urljoin(response.url, location))
         origin = origin_of(f"{parts.scheme}://{parts.netloc}")
@@ -79,7 +80,7 @@ def redirect_refused(
     shown = printable(shown_url(response.header("Location") or ""), 200)
     return RedirectRefusedError(
         f"{request.method} {response.url}: redirect refused: {why}",
-        hint=hint,
+        hint=hint or "the fault is the server's: ask its operator what the right URL is (--url)",
         url=response.url,
         status_code=response.status_code,
         location=shown or None,

@@ -91,6 +91,7 @@ def _certificates(response: HttpResponse) -> tuple[x509.Certificate, ...]:
     if not certificates:
         raise RemoteProtocolError(
             f"{response.shown_url}: the answer holds no certificate",
+            hint="the fault is the server's: look into its log, or ask its operator; then try again",
             url=response.url,
             status_code=response.status_code,
         )
@@ -105,6 +106,8 @@ def _require_media(response: HttpResponse, accepted: Collection[str]) -> None:
         raise RemoteProtocolError(
             f"{response.shown_url}: {response.status_code} with Content-Type {printable(media.name, 100)!r}, expected "
             f"{sorted(accepted)[0]!r}" + (f"; it says: {said}" if said else ""),
+            hint="something else than an EST service may have answered (a portal, a proxy): check URL and label, then ask "
+            "the server's operator",
             url=response.url,
             status_code=response.status_code,
         )
@@ -114,6 +117,9 @@ def unreadable(response: HttpResponse, error: WireError) -> RemoteProtocolError:
     """The error to raise for a success whose body is not what it should be."""
     return RemoteProtocolError(
         f"{response.shown_url}: the answer cannot be read: {error.message}",
+        hint=error.hint
+        or "check that URL and label are those of an EST service; if they are, the fault is the server's: "
+        "ask its operator",
         url=response.url,
         status_code=response.status_code,
     )
@@ -141,7 +147,7 @@ def refuse(response: HttpResponse, now: datetime) -> NoReturn:
     wait_s = parse_retry_after(value, now) if value is not None else None
     raise HttpStatusError(
         f"{response.shown_url}: the server answered {status}" + (f": {said}" if said else ""),
-        hint=_HINTS.get(status),
+        hint=_HINTS.get(status, _FAULT if status >= 500 else _NO),
         url=response.url,
         status_code=status,
         server_text=said,
@@ -149,14 +155,16 @@ def refuse(response: HttpResponse, now: datetime) -> NoReturn:
     )
 
 
+_NO = "check URL, label and what was asked for; the server's log, or its operator, can say more"
+_FAULT = "the fault is the server's: look into its log, or ask its operator; then try again"
 _HINTS = {
-    202: "only an enrolment may be answered later",
-    403: "the server knows who asks and does not allow it",
+    202: "only an enrolment may be answered later: ask the server's operator",
+    403: "the server knows who asks and does not allow it: ask its operator for the permission",
     404: "this server or label does not have the operation; check URL and label",
     405: "this server does not have the operation; check URL and label",
     423: "the CA is not enabled; ask its operator",
     429: "the server is overloaded; try again later",
-    501: "this server does not have the operation",
+    501: "this server does not have the operation; check URL and label",
     502: "the CA behind the server cannot be reached; try again later",
     503: "the server is overloaded or down; try again later",
     504: "the CA behind the server cannot be reached; try again later",

@@ -15,6 +15,7 @@ NO_CONNECTION = ConnectionFacts(tls_version="", cipher="")
 """What is known of the connection that carried request and answer."""
 
 _MAX_HEAD_BYTES = 64 * 1024
+_AGAIN = "save the whole answer anew, with its header fields (curl -i)"
 _MAX_HEADS = 8
 _STATUS = re.compile(r"[0-9]{3}(?![0-9])")
 # RFC 2046 section 5.1.1; a line of PEM looks the same, and is none
@@ -92,11 +93,12 @@ def _split_head(data: bytes, url: str) -> tuple[int, tuple[tuple[str, str], ...]
     ends = [(data.find(mark), mark) for mark in (b"\r\n\r\n", b"\n\n") if mark in data]
     position, mark = min(ends, default=(-1, b""))
     if not 0 <= position <= _MAX_HEAD_BYTES:
-        raise TruncatedResponseError(f"{url}: the saved answer ends inside its header fields", url=url)
+        raise TruncatedResponseError(f"{url}: the saved answer ends inside its header fields", url=url, hint=_AGAIN)
     first, *lines = data[:position].decode("latin-1").replace("\r\n", "\n").split("\n")
     version, _, rest = first.partition(" ")
     if version not in ("HTTP/1.0", "HTTP/1.1", "HTTP/2", "HTTP/3") or not _STATUS.match(rest):
-        raise RemoteProtocolError(f"{url}: the saved answer has no status line, but {first[:40]!r}", url=url)
+        words = f"{url}: the saved answer has no status line, but {first[:40]!r}"
+        raise RemoteProtocolError(words, url=url, hint=_AGAIN)
     pairs = (line.partition(":") for line in lines)
     fields = tuple((name.strip(), value.strip()) for name, colon, value in pairs if colon)
     return int(rest[:3]), fields, data[position + len(mark) :]
@@ -110,7 +112,7 @@ def _content(fields: tuple[tuple[str, str], ...], body: bytes, url: str) -> byte
     length = named.get("content-length", "")
     if length.isascii() and length.isdigit() and len(body) < int(length[:18]):
         raise TruncatedResponseError(
-            f"{url}: the saved answer ends {int(length[:18]) - len(body)} bytes too early", url=url
+            f"{url}: the saved answer ends {int(length[:18]) - len(body)} bytes too early", url=url, hint=_AGAIN
         )
     return body
 

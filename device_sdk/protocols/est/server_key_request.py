@@ -43,7 +43,9 @@ class DecryptionKey:
 
     def __post_init__(self) -> None:
         if self.certificate.public_key() != self.key.public_key():
-            raise ConfigurationError("the certificate for decryption is for another key")
+            raise ConfigurationError(
+                "the certificate for decryption is for another key", hint="give the certificate of that very key"
+            )
         try:
             usage = self.certificate.extensions.get_extension_for_class(x509.KeyUsage).value
         except x509.ExtensionNotFound:

@@ -18,7 +18,6 @@ import urllib3.exceptions
 
 from device_sdk.errors import (
     ProxyRefusedError,
-    RemoteProtocolError,
     ResponseTooLargeError,
     TlsError,
     TransportTimeoutError,
@@ -27,7 +26,7 @@ from device_sdk.errors import (
 from device_sdk.model.http import ConnectionFacts
 from device_sdk.transports.base import Timeouts
 from device_sdk.transports.https.dial import dial
-from device_sdk.transports.https.head import Fields, Response
+from device_sdk.transports.https.head import Fields, Response, not_http
 from device_sdk.transports.https.origin import Origin
 from device_sdk.transports.https.proxy import Proxy
 from device_sdk.transports.https.timed import Deadline, TimedSocket, TimedTlsSocket
@@ -188,7 +187,7 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
         if response.status >= 400:
             return self._error_body(response)
         if response.getheader("Content-Encoding", "identity").strip().lower() != "identity":
-            raise RemoteProtocolError("the response has a Content-Encoding that was not asked for")
+            raise not_http("the response has a Content-Encoding that was not asked for")
         if (response.length or 0) > limit_bytes:
             raise _too_large(limit_bytes)
         body = _read(response, limit_bytes + 1)

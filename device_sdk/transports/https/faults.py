@@ -25,12 +25,15 @@ FOREIGN = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
 
 NOT_YET_VALID = 9
 _EXPIRED = 10
+_NAMES = "a CA certificate limits the names below it (name constraints): the server needs a certificate of another name or CA"
 _TRUST_HINTS = {
     _EXPIRED: "the server's certificate must be renewed; if it is valid, correct this machine's clock",
     18: "the server's certificate is self-signed: make it an Explicit trust anchor if it is the one expected",
     19: "the CA of the server is not among the trust anchors: add it, or bootstrap again with its fingerprint",
     20: "the CA of the server is not among the trust anchors, or the server leaves out its intermediate certificates",
     26: "the server's certificate is not one for TLS servers",
+    47: _NAMES,
+    48: _NAMES,
 }
 _ALERT_HINTS = {
     "CERTIFICATE_REQUIRED": "the server wants a TLS client certificate: enrol first, or give certificate and key",
@@ -48,6 +51,7 @@ _ALERT_HINTS = {
     "UNSUPPORTED_CERTIFICATE": "the server cannot use a client certificate of this kind",
     "NO_RENEGOTIATION": "the server wants to renegotiate; let it ask for the certificate in the first handshake",
 }
+_NO_TLS = "does that port speak TLS? If it does, look into the log of the server, or of what stands in front of it"
 
 # RFC 8446 section 6.2: what a server says about the certificate it was shown, or was not.
 _ABOUT_THE_CERTIFICATE = (
@@ -133,7 +137,7 @@ def _not_trusted(exc: ssl.SSLCertVerificationError, url: str) -> VerificationErr
 
 def _tls_error(exc: ssl.SSLError, url: str, *, authorized: bool) -> TlsError:
     reason = exc.reason or "UNKNOWN"
-    hint = next((text for word, text in _ALERT_HINTS.items() if reason.endswith(word)), None)
+    hint = next((text for word, text in _ALERT_HINTS.items() if reason.endswith(word)), _NO_TLS)
     words = f"{url}: TLS failed: {reason.lower().replace('_', ' ')}"
     if authorized and reason.endswith(_ABOUT_THE_CERTIFICATE):
         return ClientCertificateRefusedError(words, url=url, hint=hint, certificate_refused=True)

@@ -26,6 +26,12 @@ _EMAIL_FAILURES = (TypeError, ValueError, LookupError, AttributeError, Recursion
 Fields = tuple[tuple[str, str], ...]
 
 
+def not_http(words: str, *, status_code: int | None = None) -> RemoteProtocolError:
+    """The error for an answer that no HTTP/1.1 server gives that is well."""
+    hint = "check host and port; if they are right, look into the log of the server, or of the proxy in front of it"
+    return RemoteProtocolError(words, status_code=status_code, hint=hint)
+
+
 class HeadReader(io.BufferedReader):
     """What a response is read from: first the head in order, then the bytes as they come.
 
@@ -56,7 +62,7 @@ class HeadReader(io.BufferedReader):
             if status >= 200:
                 break
             if status == _SWITCHING_PROTOCOLS:
-                raise RemoteProtocolError("the server switched to a protocol nobody asked for", status_code=status)
+                raise not_http("the server switched to a protocol nobody asked for", status_code=status)
         self.fields = _fields(lines[1:])
         canonical = b"".join(
             b"%s: %s\r\n" % (n.encode("latin-1"), v.encode("latin-1")) for n, v in _framed(self.fields)
@@ -69,7 +75,7 @@ class HeadReader(io.BufferedReader):
             line = super().readline(budget + 1)
             budget -= len(line)
             if budget < 0:
-                raise RemoteProtocolError(f"the response's header fields take more than {MAX_HEAD_BYTES} bytes")
+                raise not_http(f"the response's header fields take more than {MAX_HEAD_BYTES} bytes")
             if not line.endswith(b"\n"):
                 if not lines and not line:
                     return []
@@ -86,7 +92,7 @@ class HeadReader(io.BufferedReader):
     def read(self, size: int | None = -1, /) -> bytes:
         """So many bytes of the stream; never all of it."""
         if size is None or size < 0:  # what http.client does with a chunk of negative size
-            raise RemoteProtocolError("the response has a chunk of no sensible size")
+            raise not_http("the response has a chunk of no sensible size")
         return super().read(size)
 
 
@@ -115,13 +121,13 @@ class Response(http.client.HTTPResponse):
         try:
             super().begin()
         except _EMAIL_FAILURES as exc:
-            raise RemoteProtocolError("the response's header fields cannot be read") from exc
+            raise not_http("the response's header fields cannot be read") from exc
 
 
 def _status(line: bytes) -> int:
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
-        raise RemoteProtocolError(f"the answer is not HTTP/1.1; it begins with {line[:40]!r}")
+        raise not_http(f"the answer is not HTTP/1.1; it begins with {line[:40]!r}")
     return int(match[1])
 
 
@@ -136,7 +142,7 @@ def _fields(lines: list[bytes]) -> Fields:
             name, value = fields[-1]
             fields[-1] = (name, (value + b" " + text.strip(b" \t")).strip())
         if len(fields) > MAX_FIELDS:
-            raise RemoteProtocolError(f"the response has more than {MAX_FIELDS} header fields")
+            raise not_http(f"the response has more than {MAX_FIELDS} header fields")
     return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
 
 
@@ -147,11 +153,11 @@ def _framed(fields: Fields) -> Fields:
     others = tuple(field for field in fields if field[0].lower() not in _FRAMING)
     if codings:
         if codings != ["chunked"] or lengths:
-            raise RemoteProtocolError("the response's Transfer-Encoding is not chunked alone")
+            raise not_http("the response's Transfer-Encoding is not chunked alone")
         return (*others, ("Transfer-Encoding", "chunked"))
     if not lengths:
         return others
     length = lengths.pop()
     if lengths or not (length.isascii() and length.isdigit()) or len(length) > 18:
-        raise RemoteProtocolError("the response's Content-Length is not one number")
+        raise not_http("the response's Content-Length is not one number")
     return (*others, ("Content-Length", length))
