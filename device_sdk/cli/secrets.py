@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import stat
 import sys
@@ -12,9 +13,10 @@ from pathlib import Path
 from device_sdk.cli.files import what_to_do
 from device_sdk.cli.settings import Settings, Source
 from device_sdk.errors import ConfigurationError
-from device_sdk.model.secret import Secret, SecretProvider
+from device_sdk.model.secret import NewKey, Secret, SecretProvider
 
 _MAX_SECRET_BYTES = 4096
+_ATTEMPTS = 3
 
 
 def password(settings: Settings) -> Secret | None:
@@ -111,17 +113,40 @@ def secret_in(path: str) -> Secret:
 
 
 def pin_provider(settings: Settings) -> SecretProvider:
-    """What keystores ask when a key's URI names no PIN. A descriptor is read, and a person asked, only once."""
+    """What keystores ask when a key's URI names no PIN. A descriptor is read, and a person asked, only once.
+
+    For a key that is being made a person is asked to type it twice.
+    """
     known: dict[str, Secret | None] = {}
 
     def provide(what: str) -> Secret | None:
         find = _finder(settings, "key.pin_file", "key.pin_fd", "DEVICE_SDK_KEY_PIN")
         name = "" if find else what
         if name not in known:
-            known[name] = find() if find else _prompt(f"PIN for {what}")
+            known[name] = find() if find else _new_pin(what) if isinstance(what, NewKey) else _prompt(f"PIN for {what}")
         return known[name]
 
     return provide
+
+
+def _new_pin(what: str) -> Secret | None:
+    """A PIN typed twice alike, or None.
+
+    Raises:
+        ConfigurationError: it was not, several times.
+    """
+    for _ in range(_ATTEMPTS):
+        first = _prompt(f"PIN for the new {what} (Enter alone: none)")
+        if first is None:
+            return None
+        again = _prompt("The same PIN again")
+        if again is not None and hmac.compare_digest(first.reveal(), again.reveal()):
+            return first
+        print("the two PINs differ; type it again", file=sys.stderr)
+    raise ConfigurationError(
+        f"no PIN for the new {what}: it was not typed twice alike, and no key was made",
+        hint="run the same command again, or give --key-pin-file",
+    )
 
 
 def passphrase(settings: Settings, what: str) -> Secret | None:

@@ -45,7 +45,7 @@ from device_sdk.keystores.pin_source import resolve_pin
 from device_sdk.keystores.pkcs8 import load_pkcs8
 from device_sdk.keystores.trial import prove
 from device_sdk.model.keys import KeyInfo, KeyType, PrivateKey, Probe, PublicKey
-from device_sdk.model.secret import Secret
+from device_sdk.model.secret import NewKey, Secret
 from device_sdk.wire.key_uri.file import FileUri
 
 MAX_BYTES = 64 * 1024
@@ -66,7 +66,7 @@ class FileKeyStore(KeyStore[FileUri]):
         path = Path(uri.path)
         if is_taken(path):
             return self._existing(uri, key_type, reuse=reuse)
-        passphrase = resolve_pin(uri, self._pin, f"key file {uri.path}")
+        passphrase = resolve_pin(uri, self._pin, NewKey(f"key file {uri.path}"))
         key: PrivateKey
         if key_type.is_ec:
             key = ec.generate_private_key(key_type.curve)
@@ -86,7 +86,7 @@ class FileKeyStore(KeyStore[FileUri]):
         path, public = Path(uri.path), key.public_key()
         if is_taken(path):
             return self._the_same(uri, key_type, public, reuse=reuse)
-        passphrase = resolve_pin(uri, self._pin, f"key file {uri.path}")
+        passphrase = resolve_pin(uri, self._pin, NewKey(f"key file {uri.path}"))
         try:
             _write(path, key, passphrase)
         except KeyExistsError:

@@ -36,5 +36,13 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
+class NewKey(str):
+    """What a SecretProvider is asked with for a key that is being made: no key is there yet that could tell a wrong PIN."""
+
+
 SecretProvider = Callable[[str], "Secret | None"]
-"""Asked with a description of what is to be unlocked ("token dev-1"); None means there is no secret to give."""
+"""Asked with a description of what is to be unlocked ("token dev-1"); None means there is no secret to give.
+
+A `NewKey` in the place of the description is a question for the PIN of a key that is being made: whoever asks a person asks
+twice, as what was mistyped once would lock the key for good, and says that there need not be one.
+"""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
@@ -16,6 +18,9 @@ from device_sdk_simulators.server import ReferenceServer
 from device_sdk_simulators.softhsm import SoftHsm
 
 from tests.mounts import UNSHARE
+
+if TYPE_CHECKING:
+    from tests.cli.terminal import Terminal
 
 COMMAND = [sys.executable, "-m", "device_sdk.cli.main"]
 
@@ -151,6 +156,21 @@ def cli(tmp_path: Path) -> Cli:
 @pytest.fixture
 def lab(cli: Cli, est_server: ReferenceServer, tmp_path: Path) -> Lab:
     return Lab(cli, est_server, tmp_path)
+
+
+@pytest.fixture
+def terminal(cli: Cli) -> Iterator[Callable[..., Terminal]]:
+    """Runs a command at a terminal: `terminal(*words)`."""
+    from tests.cli.terminal import Terminal
+
+    with contextlib.ExitStack() as opened:
+
+        def start(*words: object) -> Terminal:
+            started = Terminal(cli, *words)
+            opened.callback(started.close)
+            return started
+
+        yield start
 
 
 def leaf(path: Path) -> x509.Certificate:

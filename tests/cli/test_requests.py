@@ -115,7 +115,7 @@ def test_est_177_attributes_for_what_the_server_asks(lab: Lab, tmp_path: Path) -
     )
     refused = lab.cli(*words)
     assert refused.code == 7
-    assert "2.5.4.5, there is no value for it" in refused.err
+    assert "2.5.4.5 (serial number, --serial or --subject), there is no value for it" in refused.err
     assert "2.5.4.5 is missing" in refused.err
     values = (f"{drink}=tea", "2.5.4.5=4711", f"{usage}=der:{CLIENT_AUTH}", "1.2.3.4=unasked")
     lab.cli.ok(*words, *(word for value in values for word in ("--attribute", value)))

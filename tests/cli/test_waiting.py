@@ -2,102 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
-import pty
 import re
 import signal
-import struct
-import subprocess
-import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import COMMAND, Lab, leaf
-from tests.descriptors import readable
+from tests.cli.conftest import Lab, leaf
+from tests.cli.terminal import Terminal
 
 pytestmark = pytest.mark.slow
 
 CANARY = "c4n4ry-p4ss"
 
 
-class Terminal:
-    """A command at a terminal 100 columns wide."""
-
-    def __init__(self, lab: Lab, *words: object) -> None:
-        master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-        environment = os.environ | lab.cli.environment | {"TERM": "xterm", "COLUMNS": "100"}
-        self.process = subprocess.Popen(
-            [*COMMAND, *map(str, words)],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=environment,
-            cwd=lab.directory,
-            start_new_session=True,
-        )
-        os.close(slave)
-        self._master, self.seen = master, ""
-
-    def close(self) -> None:
-        """Leave nothing behind, whatever became of the test."""
-        self.process.kill()
-        self.process.wait(30)
-        with contextlib.suppress(OSError):
-            os.close(self._master)
-
-    def until(self, text: str) -> None:
-        """Read until the text was shown."""
-        end = time.monotonic() + 30
-        while text not in self.seen:
-            assert time.monotonic() < end, self.seen
-            if not self._read():
-                break
-        assert text in self.seen, self.seen
-
-    def _read(self) -> bool:
-        if not readable(self._master, 1):
-            return True
-        try:
-            data = os.read(self._master, 10000)
-        except OSError:
-            return False
-        self.seen += data.decode()
-        return bool(data)
-
-    def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
-
-    def end(self) -> int:
-        """Read to the end; the exit code."""
-        while self._read():
-            if self.process.poll() is not None and not readable(self._master, 0):
-                break
-        return self.process.wait(30)
-
-
-@pytest.fixture
-def terminal(lab: Lab) -> Iterator[Callable[..., Terminal]]:
-    """Runs a command at a terminal: `terminal(*words)`."""
-    with contextlib.ExitStack() as opened:
-
-        def start(*words: object) -> Terminal:
-            started = Terminal(lab, *words)
-            opened.callback(started.close)
-            return started
-
-        yield start
-
-
 def enroll(lab: Lab, *more: object, key: str | None = None) -> tuple[object, ...]:
     words = ("est", "enroll", *lab.trust, *lab.login, "--subject", "CN=router-7", "--out", lab.directory / "d.pem")
     return (*words, "--key", key or lab.key(), *more)
+
+
 def test_a_terminal_counts_down_in_one_line(lab: Lab, terminal: Callable[..., Terminal]) -> None:
     lab.server.faults.set("retry_after", "3", times=1, operation="simpleenroll")
     shell = terminal(*enroll(lab, "--wait", "20"))
@@ -143,6 +70,8 @@ def test_with_json_nothing_is_said_of_waiting(lab: Lab) -> None:
     done = lab.cli.ok(*enroll(lab, "--wait", "20", "--json"))
     assert done.err == ""
     assert done.json["certificate"]
+
+
 def test_a_whole_enrolment_waits_for_an_overloaded_server(lab: Lab) -> None:
     """`enroll`: every request of it, within one --wait."""
     for operation in ("cacerts", "csrattrs", "simpleenroll"):
@@ -155,6 +84,8 @@ def test_without_wait_an_overload_is_an_error_at_once(lab: Lab) -> None:
     lab.server.faults.set("overload", "503 1", operation="cacerts")
     failed = lab.cli(*enroll(lab, "--json"))
     assert (failed.code, failed.error["status_code"], failed.error["retry_after_s"]) == (7, 503, 1.0)
+
+
 @pytest.mark.parametrize("command", ["est", "device"])
 def test_ctrl_c_leaves_what_a_later_run_goes_on_with(command: str, lab: Lab, terminal: Callable[..., Terminal]) -> None:
     """EST-163: the same key is recognised; the device's journal has the request."""
@@ -196,6 +127,8 @@ def test_a_redirect_of_an_enrolment_is_refused_unless_allowed(lab: Lab) -> None:
 def test_origins_that_cannot_be_allowed(wrong: str, lab: Lab) -> None:
     words = enroll(lab, "--allow-redirect", wrong)
     assert lab.cli(*words).code == 2
+
+
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", 7), ("no\n", 7)])
 def test_a_person_is_asked(answer: str, code: int, lab: Lab, tmp_path: Path, terminal: Callable[..., Terminal]) -> None:
     """EST-29, with a certificate for TLS, which goes along; a password would not."""
