@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
             est_serverkeygen.run,
             "get a key that the server generates, and its certificate (section 4.4)",
         ),
-        ("fullcmc", None, "enrol, renew, revoke or ask again by Full CMC (section 4.3)"),
+        ("fullcmc", est_fullcmc.run, "enrol, renew, revoke or ask again by Full CMC (section 4.3)"),
     ):
         description = words[:1].upper() + words[1:] + "."
         operation = operations.add_parser(name, help=words, description=description, parents=[common])
@@ -48,8 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         bending = [one for one in inputs.COMPATIBILITY if certifying or one != "est.after_202"]
         add_settings(operation, *inputs.SERVER, *bending, *inputs.LOGIN, *_KEY, *waiting.WAITING)
         operation.add_argument("--out", metavar="FILE", help="write the result here instead of stdout")
-        if run is not None:
-            add_offline(operation, name, run)
+        add_offline(operation, name, run)
         if name != "reenroll":
             add_settings(operation, *SRP)
         if name in _OF_THEIR_OWN:

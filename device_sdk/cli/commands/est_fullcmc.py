@@ -19,6 +19,8 @@ from device_sdk.cli.settings import Settings, Source, add_settings
 from device_sdk.errors import CmcPendingError, ConfigurationError
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from device_sdk.client.est import EstClient
     from device_sdk.client.est.full_cmc import FullCmcResult, PendingRequest, SharedSecret
     from device_sdk.model.csr import CsrSpec
@@ -55,11 +57,11 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
     operation.add_argument("--revoke", metavar="FILE", help="have the certificate in this file revoked")
     operation.add_argument("--reason", choices=_REASONS, help="why to revoke (default: unspecified)")
     operation.add_argument("--comment", metavar="TEXT", help="for the CA's operator, with --revoke")
-    operation.set_defaults(run=_run)
 
 
-def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    _check(options)
+def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    """Send a Full PKI Request, or ask what became of one, and deliver what came of it."""
+    check(options)
     if options.revoke:
         return _revoke(options, settings, out)
     kept = options.query or (options.pending if options.pending and Path(options.pending).exists() else None)
@@ -71,21 +73,27 @@ def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
             with keeping_early(file, out):
                 result = _ask(kept, options, settings, out, opened) if kept else _enrol(options, settings, out, opened)
         except CmcPendingError as error:
-            return _keep(error, pending_file, out)
-        code = _deliver(result, file, out)
+            return keep(error, pending_file, out, "the same command does")
+        code = deliver_result(result, file, out)
     if kept and code == 0:
         Path(kept).unlink(missing_ok=True)
     return code
 
 
-def _check(options: argparse.Namespace) -> None:
+def check(options: argparse.Namespace) -> None:
+    """Make sure that the options say one thing.
+
+    Raises:
+        ConfigurationError: they do not.
+    """
     if bool(options.tls_cert) != bool(options.tls_key):
         raise ConfigurationError("--tls-cert and --tls-key go together")
     if options.tls_cert and (options.cert or options.new_key):
         raise ConfigurationError("--tls-cert does not go together with --cert or --new-key", hint="give one pair")
     if options.new_key and not options.cert:
         raise ConfigurationError("--new-key needs --cert, the certificate of --key", hint="or give the key as --key")
-    if options.revoke and (options.query or options.pending or options.new_key):
+    by_file = options.offline_out or options.offline_in
+    if options.revoke and (options.query or options.new_key or (options.pending and not by_file)):
         raise ConfigurationError("--revoke does not go together with --query, --pending or --new-key")
     if options.query and options.pending:
         raise ConfigurationError("--query and --pending name the same kind of file; give one")
@@ -93,8 +101,13 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigurationError("--reason and --comment go with --revoke")
 
 
-def _signer(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> TlsIdentity | None:
-    """The existing certificate that signs, and shows itself in TLS, too."""
+def signer_of(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> TlsIdentity | None:
+    """The existing certificate that signs, and shows itself in TLS, too; None if there is none.
+
+    Raises:
+        ConfigurationError: a file holds no certificate.
+        KeyStoreError: the key cannot be opened.
+    """
     if options.tls_cert:
         return inputs.tls_identity(options.tls_cert, options.tls_key, settings, opened)
     if options.cert:
@@ -110,8 +123,8 @@ def _client(settings: Settings, out: Output, opened: ExitStack, signer: TlsIdent
 
 def _enrol(options: argparse.Namespace, settings: Settings, out: Output, opened: ExitStack) -> FullCmcResult:
     key = inputs.open_key(options.new_key or settings.require("key.uri"), settings, opened)
-    signer = _signer(options, settings, opened)
-    secret = _secret(settings, signer)
+    signer = signer_of(options, settings, opened)
+    secret = secret_of(settings, signer)
     client = _client(settings, out, opened, signer)
     wait_s, progress = inputs.wait(settings), waiting.patience(out)
     if options.cert:
@@ -129,17 +142,30 @@ def _extra(settings: Settings) -> CsrSpec:
 
     from device_sdk.model.csr import CsrSpec
 
+    refuse_names(settings)
+    spec = CsrSpec(x509.Name([]), device=inputs.device_attributes(settings), values=inputs.values(settings))
+    return inputs.with_challenges(spec, settings)
+
+
+def refuse_names(settings: Settings) -> None:
+    """A renewal repeats the names.
+
+    Raises:
+        ConfigurationError: a flag has others.
+    """
     for name in ("identity.subject", "identity.san"):
         if settings.source(name) is Source.FLAG:
             raise ConfigurationError(
                 "a renewal keeps the names of the certificate", hint="leave --subject and --san out"
             )
-    spec = CsrSpec(x509.Name([]), device=inputs.device_attributes(settings), values=inputs.values(settings))
-    return inputs.with_challenges(spec, settings)
 
 
-def _secret(settings: Settings, signer: TlsIdentity | None) -> SharedSecret | None:
-    """The shared secret, if there is one; where a certificate signs, only flags could mean it, and they contradict."""
+def secret_of(settings: Settings, signer: TlsIdentity | None) -> SharedSecret | None:
+    """The shared secret, if there is one; where a certificate signs, only flags could mean it, and they contradict.
+
+    Raises:
+        ConfigurationError: they do, or something is missing.
+    """
     from device_sdk.client.est.full_cmc import SharedSecret
 
     flags = [name for name in SECRET if settings.source(name) is Source.FLAG]
@@ -159,7 +185,7 @@ def _secret(settings: Settings, signer: TlsIdentity | None) -> SharedSecret | No
 def _ask(kept: str, options: argparse.Namespace, settings: Settings, out: Output, opened: ExitStack) -> FullCmcResult:
     pending = _read_pending(kept)
     key = inputs.open_key(options.new_key or settings.require("key.uri"), settings, opened)
-    signer = _signer(options, settings, opened)
+    signer = signer_of(options, settings, opened)
     client = _client(settings, out, opened, signer)
     return client.fullcmc.query(
         pending, key, signer=signer, wait_s=inputs.wait(settings), progress=waiting.patience(out)
@@ -180,15 +206,28 @@ def _read_pending(path: str) -> PendingRequest:
         raise ConfigurationError(f"{path} is not what a pending CMC request left behind") from error
 
 
-def _keep(error: CmcPendingError, file: OutputFile, out: Output) -> int:
-    """Write down what a later run needs; where that cannot be done, it is told instead, so that nothing is lost."""
+def keep(error: CmcPendingError, file: OutputFile, out: Output, how: str) -> int:
+    """Write down what a later run needs; where that cannot be done, it is told instead, so that nothing is lost.
+
+    Args:
+        error: has what is to be kept.
+        file: where.
+        out: of the command.
+        how: what goes on with it.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        CmcPendingError: there is no file.
+    """
     if file.path is None:
         error.hint = "give --pending FILE to ask again later with the same command"
         raise error
     kept = json.dumps(error.pending, indent=2).encode() + b"\n"
     try:
         file.write(kept)
-        error.hint = f"{error.hint}; the same command does, with what is in {file.path}"
+        error.hint = f"{error.hint}; {how}, with what is in {file.path}"
     except ConfigurationError as problem:
         error.hint = f"{problem.message}; what was to be written there is on standard output"
         if not out.as_json:
@@ -197,7 +236,12 @@ def _keep(error: CmcPendingError, file: OutputFile, out: Output) -> int:
     return error.exit_code
 
 
-def _deliver(result: FullCmcResult, file: OutputFile, out: Output) -> int:
+def deliver_result(result: FullCmcResult, file: OutputFile, out: Output) -> int:
+    """Deliver the certificate with what the server said; gives the exit code.
+
+    Raises:
+        ConfigurationError: there is no certificate.
+    """
     enrolled = result.enrolled
     if enrolled is None:
         raise ConfigurationError("the server answered without a certificate")
@@ -214,7 +258,23 @@ def _cmc(result: FullCmcResult) -> dict[str, Any]:
     return {"cmc": {"transaction_id": f"{result.transaction_id:x}", "statuses": statuses}}
 
 
-def _own(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> TlsIdentity:
+def revoker_of(
+    options: argparse.Namespace, settings: Settings, opened: ExitStack
+) -> tuple[TlsIdentity | None, SharedSecret | None]:
+    """Who has a certificate revoked: another certificate, who knows a shared secret, or else the certificate itself.
+
+    Raises:
+        ConfigurationError: nobody.
+        KeyStoreError: the key cannot be opened.
+    """
+    signer = signer_of(options, settings, opened)
+    secret = secret_of(settings, signer)
+    if signer is None and secret is None:
+        signer = _own_identity(options, settings, opened)
+    return signer, secret
+
+
+def _own_identity(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> TlsIdentity:
     """The certificate that is to be revoked, and its own key."""
     from device_sdk.model.trust import TlsIdentity
 
@@ -231,10 +291,7 @@ def _own(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> 
 def _revoke(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     target = certificates_from(read_file(options.revoke), options.revoke)[0]
     with ExitStack() as opened:
-        signer = _signer(options, settings, opened)
-        secret = _secret(settings, signer)
-        if signer is None and secret is None:
-            signer = _own(options, settings, opened)
+        signer, secret = revoker_of(options, settings, opened)
         client = _client(settings, out, opened, signer)
         result = client.fullcmc.revoke(
             target,
@@ -243,7 +300,12 @@ def _revoke(options: argparse.Namespace, settings: Settings, out: Output) -> int
             shared_secret=secret.secret if secret else None,
             comment=options.comment,
         )
-        facts = describe(target)
-        data = {"revoked": facts, "reason": options.reason or "unspecified"} | _cmc(result)
-        out.data(data, f"revoked {facts['subject']}, serial {facts['serial']}")
+        return deliver_revocation(target, options.reason, result, out)
+
+
+def deliver_revocation(target: x509.Certificate, reason: str | None, result: FullCmcResult, out: Output) -> int:
+    """Say what was revoked; gives the exit code."""
+    facts = describe(target)
+    data = {"revoked": facts, "reason": reason or "unspecified"} | _cmc(result)
+    out.data(data, f"revoked {facts['subject']}, serial {facts['serial']}")
     return 0

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from device_sdk.cli import inputs
 from device_sdk.cli.certificate_less import SRP
-from device_sdk.cli.offline import enrolment, information, server_key
+from device_sdk.cli.offline import enrolment, full_cmc, information, server_key
 from device_sdk.cli.output import Output
 from device_sdk.cli.settings import BY_NAME, Settings, Source
 from device_sdk.cli.waiting import WAITING
@@ -22,6 +22,7 @@ _WAYS: dict[str, tuple[Run, Run]] = {
     "enroll": (enrolment.write_enrolment, enrolment.read_enrolment),
     "reenroll": (enrolment.write_renewal, enrolment.read_renewal),
     "serverkeygen": (server_key.write_server_key, server_key.read_server_key),
+    "fullcmc": (full_cmc.write_message, full_cmc.read_message),
 }
 _CONNECTION = (
     *inputs.LOGIN,
@@ -35,8 +36,6 @@ _CONNECTION = (
 
 def add_offline(operation: argparse.ArgumentParser, name: str, online: Run) -> None:
     """Give an operation its flags, and what is done if one of them is there."""
-    if name not in _WAYS:
-        return
     write, read = _WAYS[name]
     ways = operation.add_mutually_exclusive_group()
     ways.add_argument("--offline-out", metavar="FILE", help="write the request to this file instead of sending it")

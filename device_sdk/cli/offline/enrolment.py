@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from device_sdk.cli import inputs
 from device_sdk.cli.delivery import issued, keeping_early
@@ -15,6 +14,7 @@ from device_sdk.cli.offline.parts import (
     certificate_of,
     deliver_request,
     est_of,
+    extra_of,
     key_of,
     refuse_challenges,
     spec_of,
@@ -23,9 +23,6 @@ from device_sdk.cli.offline.parts import (
 from device_sdk.cli.output import Output
 from device_sdk.cli.settings import Settings
 from device_sdk.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from device_sdk.model.csr import CsrSpec
 
 
 def write_enrolment(options: argparse.Namespace, settings: Settings, out: Output) -> int:
@@ -43,7 +40,7 @@ def write_renewal(options: argparse.Namespace, settings: Settings, out: Output) 
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.offline_out))
         key, wishes = key_of(options, settings, opened), wishes_of(options, settings)
-        certificate, extra = certificate_of(options), _extra(settings)
+        certificate, extra = certificate_of(options), extra_of(settings)
         inputs.require_same_names(settings, certificate)
         return deliver_request(file, est_of(settings).renewal_request(key, certificate, extra, wishes=wishes), out)
 
@@ -70,16 +67,6 @@ def _read(options: argparse.Namespace, settings: Settings, out: Output, *, renew
         with keeping_early(file, out):
             enrolled = est.read_enrolment(answer, key, spec, anchors=anchors, renewal=renewal, wishes=wishes)
         return issued(file, enrolled, out)
-
-
-def _extra(settings: Settings) -> CsrSpec:
-    """A renewal repeats subject and names."""
-    from cryptography import x509
-
-    from device_sdk.model.csr import CsrSpec
-
-    refuse_challenges(settings)
-    return CsrSpec(x509.Name([]), device=inputs.device_attributes(settings), values=inputs.values(settings))
 
 
 def _refuse_other_name(options: argparse.Namespace) -> None:

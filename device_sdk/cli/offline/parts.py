@@ -115,6 +115,16 @@ def spec_of(options: argparse.Namespace, settings: Settings) -> CsrSpec:
     return spec
 
 
+def extra_of(settings: Settings) -> CsrSpec:
+    """What goes into a renewal beside subject and names, which it repeats."""
+    from cryptography import x509
+
+    from device_sdk.model.csr import CsrSpec
+
+    refuse_challenges(settings)
+    return CsrSpec(x509.Name([]), device=inputs.device_attributes(settings), values=inputs.values(settings))
+
+
 def refuse_challenges(settings: Settings) -> None:
     """A password goes into no file: who says that the server lists it is a file as well, and nobody signed that.
 

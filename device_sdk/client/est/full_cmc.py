@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import replace
-
 from cryptography import x509
 
 from device_sdk.client.est.csr_body import CsrBody
-from device_sdk.client.est.full_cmc_body import Author, key_identifier, new_transaction
+from device_sdk.client.est.full_cmc_body import Author, new_transaction
+from device_sdk.client.est.full_cmc_proofs import proved, require_one_proof, require_revoked, revoking
 from device_sdk.client.est.full_cmc_transaction import FullCmcResult, Service, Transaction, Wishes
 from device_sdk.client.est.patience import Patience, Progress
 from device_sdk.client.est.renewal import renewal_spec, renewal_wishes, require_same_identity
-from device_sdk.errors import ConfigurationError, RemoteProtocolError
+from device_sdk.errors import ConfigurationError
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import TlsIdentity
 from device_sdk.protocols.est.full_cmc_pending import PendingRequest
-from device_sdk.wire.cmc import oids
-from device_sdk.wire.cmc.pki_data import Control, octets, revoke_request
-from device_sdk.wire.cmc.proofs import POP_LINK_RANDOM_BYTES, SharedSecret, pop_link_witness
+from device_sdk.wire.cmc.pki_data import Control, revoke_request
+from device_sdk.wire.cmc.proofs import SharedSecret
 
 __all__ = ["FullCmc", "FullCmcResult", "PendingRequest", "Service", "SharedSecret"]
 
@@ -65,22 +62,12 @@ class FullCmc:
             CmcPendingError: not decided yet; its `pending` is for PendingRequest.from_json and `query`.
             ConfigurationError: both a shared secret and a signer.
         """
-        if shared_secret is not None and signer is not None:
-            raise ConfigurationError(
-                "a request is proved by a shared secret or by an existing certificate, not by both"
-            )
+        require_one_proof(shared_secret, signer)
         identity = signer or (None if shared_secret else self._service.identity)
         patience = Patience(self._service.clock, wait_s, progress)
         asked = self._service.wishes(wishes, patience)
-        controls: tuple[Control, ...] = ()
-        if shared_secret is not None:
-            random = secrets.token_bytes(POP_LINK_RANDOM_BYTES)
-            link = (oids.POP_LINK_WITNESS_V2, pop_link_witness(shared_secret, random))
-            spec = replace(spec, attributes=(*spec.attributes, link))
-            controls = (octets(oids.POP_LINK_RANDOM, random),)
-        spec = spec if identity else _with_key_identifier(spec, key)
+        author, spec, controls = proved(key, spec, identity, shared_secret)
         csr = CsrBody(key, spec, asked, compatibility=self._service.compatibility, url=self._service.url)
-        author = Author(identity=identity) if identity else Author(key=key)
         return self._enrol(author, key, csr, patience, controls, shared_secret)
 
     def renew(
@@ -175,16 +162,13 @@ class FullCmc:
 
         Raises:
             ConfigurationError: nobody to sign and no shared secret, or no such reason.
+            EnrolmentPendingError: a person at the CA decides; nothing is revoked yet.
         """
-        identity = None if shared_secret is not None else signer or self._service.identity
-        if identity is None and shared_secret is None:
-            raise ConfigurationError("a revocation is signed by a certificate, or proved by a shared secret")
+        author = revoking(signer or self._service.identity, shared_secret)
         control = revoke_request(certificate, reason, shared_secret=shared_secret, comment=comment)
-        transaction = self._begin(Author(identity=identity), Patience(self._service.clock))
+        transaction = self._begin(author, Patience(self._service.clock))
         answer = transaction.send((control,))
-        if answer.signed is None:
-            url = self._service.url
-            raise RemoteProtocolError(f"{url}: the answer says nothing about the revocation", url=url)
+        require_revoked(answer, self._service.url)
         return FullCmcResult(None, answer.statuses, transaction.number)
 
     def _begin(self, author: Author, patience: Patience) -> Transaction:
@@ -203,13 +187,3 @@ class FullCmc:
         with self._service.exchanges.one_use(csr):
             answer = transaction.send(controls, csr=csr, shared=shared)
         return transaction.settle(answer, key, csr.csr)
-
-
-def _with_key_identifier(spec: CsrSpec, key: PrivateKey) -> CsrSpec:
-    """Section 3.2: a request whose own key signs the message names that key (EST-205)."""
-    value = key_identifier(key)
-    if any(extension.oid == value.oid for extension in spec.extensions):
-        raise ConfigurationError(
-            "the request's own key signs the message: its subjectKeyIdentifier is not to be chosen"
-        )
-    return replace(spec, extensions=(*spec.extensions, x509.Extension(value.oid, False, value)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 
@@ -26,6 +27,9 @@ from device_sdk.protocols.est.server_key import Judgement, ProtectionKey, Server
 from device_sdk.protocols.est.server_key_answer import read_server_key
 from device_sdk.protocols.est.urls import Operation, parse_est_url
 from device_sdk.wire.csrattrs import CsrAttributes
+
+if TYPE_CHECKING:
+    from device_sdk.client.est.offline_full_cmc import OfflineFullCmc
 
 
 class OfflineEst:
@@ -236,6 +240,13 @@ class OfflineEst:
         key, spec, asked = keyless(spec, None, KeyType.EC_P256, asked, protection=decrypt, url=url)
         csr = self._csr(operation, key, spec, asked).csr
         return check_server_key(found, csr, decrypt, Judgement(roots_of(anchors), anchors, now, url))
+
+    @property
+    def fullcmc(self) -> OfflineFullCmc:
+        """Full CMC (RFC 7030 section 4.3): enrol, renew, revoke and ask again by messages with proofs of their own."""
+        from device_sdk.client.est.offline_full_cmc import OfflineFullCmc
+
+        return OfflineFullCmc(self._endpoint, self._clock)
 
     def _csr(
         self,
