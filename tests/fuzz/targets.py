@@ -20,6 +20,7 @@ from device_sdk.model.keys import PrivateKey
 from device_sdk.protocols.cale.answers import read_registration, read_resource, read_whoami
 from device_sdk.protocols.est.full_cmc import Sent, Trusted, read_fullcmc
 from device_sdk.protocols.est.responses import read_cacerts, read_csrattrs, read_enrolment
+from device_sdk.protocols.est.saved_answer import as_multipart, read_saved_answer
 from device_sdk.protocols.est.server_key_answer import read_server_key
 from device_sdk.transports.https.faults import FOREIGN
 from device_sdk.transports.https.head import Response
@@ -111,6 +112,13 @@ def multipart(data: bytes) -> None:
         read_server_key(_response(body, content_type.decode("latin-1")), NOW)
 
 
+def saved_answer(data: bytes) -> None:
+    """What somebody saved of an answer: with its head, with several, or without one."""
+    for read in (read_cacerts, read_csrattrs, read_enrolment, read_server_key):
+        with suppress(DeviceSdkError):
+            read(as_multipart(read_saved_answer(data, URL)), NOW)
+
+
 def private_key(data: bytes) -> None:
     """A private key as a server sends it."""
     with suppress(DeviceSdkError):
@@ -138,6 +146,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         csrattrs,
         certs_only,
         multipart,
+        saved_answer,
         private_key,
         cmc_response,
     )
