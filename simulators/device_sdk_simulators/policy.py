@@ -95,6 +95,9 @@ class Policy:
         fullcmc: whether /fullcmc is served (EST-204).
         fullcmc_confirm: answer it with confirmRequired: the client has to accept its certificate (RFC 5272 section 6.14).
         fullcmc_publish_anchors: send the roots along with every certificate (section 6.15).
+        packages: whether package lists, peers and revocation lists are served (RFC 8295).
+        pal_limit: largest number of entries of a package list; more come in a further one (RFC 9152 has 32).
+        pal_renewal: share of its life after which a certificate is on its owner's package list to be renewed.
         cale_headers: "draft" (duplicate Content-Type, one line), "draft-folded" (as printed, indented), or "plain".
         cale_aead: use AES-GCM (AuthEnvelopedData) where the TLS suite is an AEAD one.
         cale_hardened: RSA-OAEP instead of PKCS#1 v1.5, and recipients named by subject key identifier.
@@ -149,6 +152,9 @@ class Policy:
     fullcmc: bool = False
     fullcmc_confirm: bool = False
     fullcmc_publish_anchors: bool = False
+    packages: bool = True
+    pal_limit: int = 32
+    pal_renewal: float = 2 / 3
     copied_extensions: set[str] = field(default_factory=set)
     own_names: frozenset[str] = frozenset()
     cale_headers: str = "draft"

@@ -1,4 +1,4 @@
-"""`device-sdk est`: cacerts, csrattrs, enroll, reenroll, serverkeygen and fullcmc, one operation at a time and without a state directory."""
+"""`device-sdk est`: the operations of EST and of RFC 8295, one at a time and without a state directory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs, waiting
 from device_sdk.cli.certificate_less import SRP, srp_credentials, srp_trust
-from device_sdk.cli.commands import est_fullcmc, est_serverkeygen
+from device_sdk.cli.commands import est_fullcmc, est_packages, est_serverkeygen
 from device_sdk.cli.delivery import deliver_ca_certificates, deliver_wishes, keeping_early
 from device_sdk.cli.delivery import issued as _issued
 from device_sdk.cli.files import OutputFile
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from device_sdk.model.csr import CsrSpec
     from device_sdk.model.trust import ServerTrust, TlsIdentity
 
-_OF_THEIR_OWN = {"fullcmc": est_fullcmc, "serverkeygen": est_serverkeygen}
+_PACKAGES = dict.fromkeys(("pal", "crls", "eecerts"), est_packages)
+_OF_THEIR_OWN = {"fullcmc": est_fullcmc, "serverkeygen": est_serverkeygen, **_PACKAGES}
 _KEY = ("key.uri", "key.pin_file", "key.pin_fd", "key.allow_imported")
 
 
@@ -41,14 +42,20 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
             "get a key that the server generates, and its certificate (section 4.4)",
         ),
         ("fullcmc", est_fullcmc.run, "enrol, renew, revoke or ask again by Full CMC (section 4.3)"),
+        ("pal", est_packages.list_packages, "ask which packages the server has for this client (RFC 8295 section 2)"),
+        ("crls", est_packages.crls, "fetch the revocation lists (RFC 8295 section 4)"),
+        ("eecerts", est_packages.peers, "fetch certificates of peers (RFC 8295 section 3)"),
     ):
         description = words[:1].upper() + words[1:] + "."
         operation = operations.add_parser(name, help=words, description=description, parents=[common])
-        certifying = name not in ("cacerts", "csrattrs")
+        certifying = name not in ("cacerts", "csrattrs", *_PACKAGES)
         bending = [one for one in inputs.COMPATIBILITY if certifying or one != "est.after_202"]
         add_settings(operation, *inputs.SERVER, *bending, *inputs.LOGIN, *_KEY, *waiting.WAITING)
         operation.add_argument("--out", metavar="FILE", help="write the result here instead of stdout")
-        add_offline(operation, name, run)
+        if name in _PACKAGES:
+            operation.set_defaults(run=run)
+        else:
+            add_offline(operation, name, run)
         if name != "reenroll":
             add_settings(operation, *SRP)
         if name in _OF_THEIR_OWN:

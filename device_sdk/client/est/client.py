@@ -36,6 +36,7 @@ from device_sdk.wire.csrattrs import CsrAttributes
 if TYPE_CHECKING:
     from device_sdk.client.est.full_cmc import FullCmc
     from device_sdk.client.est.full_cmc_transaction import Service
+    from device_sdk.client.est.packages import Packages
     from device_sdk.client.est.server_key import ProtectionKey, ServerKey
 
 Wishes: TypeAlias = CsrAttributes | Literal["fetch"] | None
@@ -299,6 +300,13 @@ class EstClient:
         from device_sdk.client.est.full_cmc import FullCmc
 
         return FullCmc(self._service())
+
+    @property
+    def packages(self) -> Packages:
+        """The package list, certificates of peers and revocation lists (RFC 8295)."""
+        from device_sdk.client.est.packages import Packages
+
+        return Packages(self._service())
 
     @property
     def pending_request(self) -> bytes | None:

@@ -18,7 +18,7 @@ _SEGMENT_SAFE = "!$&'()*+,;=:@"
 
 @unique
 class Operation(Enum):
-    """The operations a client of this package asks for; the value is the last path segment."""
+    """The operations of EST and of RFC 8295; the value is the path segment that names them."""
 
     CACERTS = "cacerts"
     CSRATTRS = "csrattrs"
@@ -26,6 +26,12 @@ class Operation(Enum):
     SIMPLE_REENROLL = "simplereenroll"
     SERVERKEYGEN = "serverkeygen"
     FULLCMC = "fullcmc"
+    PAL = "pal"
+    EECERTS = "eecerts"
+    CRLS = "crls"
+    SYMMETRIC_KEYS = "symmetrickeys"
+    FIRMWARE = "firmware"
+    TAMP = "tamp"
 
 
 # draft-ietf-pkix-est-04 section 4, for servers that compare letter by letter.
@@ -38,15 +44,8 @@ _DRAFT_04 = {
     Operation.FULLCMC: "fullCMC",
 }
 
-# EST-07: a label never looks like an operation, those of RFC 8295 and of the early drafts included.
-_RESERVED_LABELS = {operation.value for operation in Operation} | {
-    "pal",
-    "eecerts",
-    "crls",
-    "symmetrickeys",
-    "firmware",
-    "tamp",
-}
+# EST-07: a label never looks like an operation, those of RFC 8295 included.
+_RESERVED_LABELS = {operation.value for operation in Operation}
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class EstEndpoint:
     def target(self, operation: Operation) -> str:
         """Origin-form request target, percent-encoded ("/.well-known/est/LABEL/cacerts")."""
         label = f"/{quote(self.label, safe=_SEGMENT_SAFE)}" if self.label else ""
-        name = _DRAFT_04[operation] if self.dialect == "draft-04" else operation.value
+        name = _DRAFT_04.get(operation, operation.value) if self.dialect == "draft-04" else operation.value
         return f"{WELL_KNOWN}{label}/{name}"
 
     def url(self, operation: Operation) -> str:

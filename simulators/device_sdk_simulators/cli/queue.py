@@ -85,11 +85,11 @@ def _list(options: argparse.Namespace) -> int:
         else {"requests": f" ({away['count']} turned away, the last at {away['last_at']}: {away['why']})"}
     )
     for name, rows in tables.items():
-        say("\n".join([f"{name}: {len(rows)}{notes.get(name, '')}", *_table(rows)]))
+        say("\n".join([f"{name}: {len(rows)}{notes.get(name, '')}", *table_of(rows)]))
     return 0
 
 
-def _table(rows: list[dict[str, object]]) -> list[str]:
+def table_of(rows: list[dict[str, object]]) -> list[str]:
     """Lines with a head, as wide as their content; columns nobody has anything in are left out."""
     heads = [name for name in (rows[0] if rows else {}) if any(row[name] not in (None, "") for row in rows)]
     cells = [heads, *([_cell(row[name]) for name in heads] for row in rows)]

@@ -21,10 +21,13 @@ from device_sdk_simulators.est.server_key import ServerKeyGeneration
 from device_sdk_simulators.est.site import Site, Surroundings
 from device_sdk_simulators.est.sites import Sites
 from device_sdk_simulators.http.messages import HttpError, Request, Response
+from device_sdk_simulators.packages.desk import PackageDesk
 from device_sdk_simulators.policy import LabelError, check_label
 
 PREFIX = "/.well-known/est/"
 _WELL_KNOWN = [".well-known", "est"]
+_WITH_ITEMS = {"pal", "eecerts"}
+_PACKAGES = ("pal", "eecerts", "crls")
 Handler: TypeAlias = Callable[[Request, Route], Response]
 
 
@@ -45,6 +48,7 @@ class EstApp:
         enrolment = Enrolment(self.queue, self.requirements, policy, shared.clock)
         self.full_cmc = FullCmc(self.queue, self.requirements, shared)
         self.server_keys = ServerKeyGeneration(self.queue, self.requirements, shared)
+        self.packages = packages = PackageDesk(shared)
         self._operations: dict[str, tuple[str, Handler]] = {
             "cacerts": ("GET", self._cacerts),
             "csrattrs": ("GET", self._csrattrs),
@@ -52,6 +56,9 @@ class EstApp:
             "simplereenroll": ("POST", enrolment.answer),
             "serverkeygen": ("POST", self.server_keys.answer),
             "fullcmc": ("POST", self.full_cmc.answer),
+            "pal": ("GET", packages.pal),
+            "crls": ("GET", packages.crls),
+            "eecerts": ("GET", packages.eecerts),
         }
 
     def handle(self, request: Request) -> Response:
@@ -65,7 +72,7 @@ class EstApp:
         if self._policy.dialect == DRAFT_04:
             # faults of encodings are about those of RFC 7030
             response = dressed(route.operation, response)
-        elif response.status == 200:
+        elif response.status == 200 and route.operation != "pal":
             response = spoiler.encoding(route.operation, response)
         # EST-18: neither certificates nor what became of a request may come from a cache
         response.headers = [*response.headers, ("Cache-Control", "no-store")]
@@ -81,20 +88,23 @@ class EstApp:
         # RFC 3986 section 2.4: split, then decode, or else %2F in a name would end it
         _root, *parts = (unquote(part) for part in path.split("/"))
         segments = parts[2:]
-        if parts[:2] != _WELL_KNOWN or not 1 <= len(segments) <= 2:
+        if parts[:2] != _WELL_KNOWN or not segments:
             raise HttpError(404, "no such operation")
-        operation = operation_of(segments[-1], self._policy.dialect)
-        label = segments[0] if len(segments) == 2 else ""
-        if not self._has(operation):
+        # a label is never the name of an operation (EST-07), so this cannot be read in two ways
+        labelled = operation_of(segments[0], self._policy.dialect) not in self._operations
+        label = segments.pop(0) if labelled else ""
+        operation = operation_of(segments[0], self._policy.dialect) if segments else ""
+        if not self._has(operation) or len(segments) > (2 if operation in _WITH_ITEMS else 1):
             raise HttpError(404, "no such operation")
-        site = self._site(label) if len(segments) == 2 else self.sites.main
+        site = self._site(label) if labelled else self.sites.main
         if site is None:
             raise HttpError(404, "no such label")
-        return Route(operation, label, site)
+        return Route(operation, label, site, "".join(segments[1:]))
 
     def _has(self, operation: str) -> bool:
         """Optional operations that are off are as unknown as any other name (EST-17, EST-190, EST-204)."""
         off = {"serverkeygen": not self._policy.serverkeygen, "fullcmc": not self._policy.fullcmc}
+        off |= dict.fromkeys(_PACKAGES, not self._policy.packages)
         return operation in self._operations and not off.get(operation, False)
 
     def _site(self, label: str) -> Site | None:
@@ -106,6 +116,7 @@ class EstApp:
 
     def _cacerts(self, request: Request, route: Route) -> Response:
         body = encode_body(certs_only(route.site.spoiler.bag("cacerts")), user_agent=request.header("User-Agent"))
+        self.packages.note_public(request, route)
         return base64_body(200, "application/pkcs7-mime", body)
 
     def _csrattrs(self, request: Request, route: Route) -> Response:

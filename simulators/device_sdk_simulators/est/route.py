@@ -15,8 +15,10 @@ class Route:
         operation: last segment, lower case ("simpleenroll").
         label: the CA label, or "".
         site: the CA behind the label.
+        item: what comes after the operation: which package (RFC 8295), or "".
     """
 
     operation: str
     label: str
     site: Site
+    item: str = ""

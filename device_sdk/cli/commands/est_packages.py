@@ -1,0 +1,175 @@
+"""`device-sdk est pal`, `crls` and `eecerts`: what a server has beyond the device's own certificate (RFC 8295)."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from device_sdk.cli import inputs, waiting
+from device_sdk.cli.delivery import deliver
+from device_sdk.cli.files import OutputFile, read_file
+from device_sdk.cli.output import Output
+from device_sdk.cli.pem import describe, name_of, pem_of
+from device_sdk.cli.settings import Settings
+from device_sdk.errors import ConfigurationError, VerificationError
+from device_sdk.model.urls import shown_url
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptography import x509
+
+    from device_sdk.client.est.packages import Packages
+    from device_sdk.protocols.crls import RevocationList
+    from device_sdk.protocols.pal import SyncStep
+
+
+def add_arguments(operation: argparse.ArgumentParser) -> None:
+    """Describe what one of them has beyond the other operations."""
+    name = str(operation.prog.rpartition(" ")[2])
+    operation.add_argument("--cert", metavar="FILE", help="certificate for TLS; its key is --key")
+    if name == "eecerts":
+        operation.add_argument(
+            "--place", metavar="TARGET", help="which package: `where` of an entry of type 0003 (default: the server's choice)"
+        )
+        operation.add_argument(
+            "--crls", metavar="FILE", action="append", default=[], help="revocation lists, PEM; may be given more than once"
+        )
+
+
+def _opened(options: argparse.Namespace, settings: Settings, opened: ExitStack, out: Output) -> Packages:
+    from device_sdk.cli.commands import est
+
+    return opened.enter_context(est._client(settings, out, est._pair(options, settings, opened))).packages
+
+
+def list_packages(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    """`est pal`."""
+    with ExitStack() as opened:
+        file = opened.enter_context(OutputFile(options.out))
+        packages = _opened(options, settings, opened, out)
+        plan = packages.list(wait_s=inputs.wait(settings), progress=waiting.patience(out))
+        for entry, reason in plan.skipped:
+            out.say(f"note: skipped an entry of type {entry.type}: {reason}")
+        data = {
+            "entries": [_entry(step) for step in plan.steps],
+            "skipped": [{"type": entry.type, "reason": reason} for entry, reason in plan.skipped],
+        }
+        lines = [_line(step) for step in plan.steps] or ["nothing is there for this client"]
+        return deliver(file, ("\n".join(lines) + "\n").encode(), data, out)
+
+
+def _entry(step: SyncStep) -> dict[str, Any]:
+    date, certificate = step.entry.date, step.entry.certificate
+    return {
+        "type": step.kind.number,
+        "meaning": step.kind.meaning,
+        "action": step.kind.action.value,
+        "size": step.entry.size,
+        "date": f"{date:%Y-%m-%dT%H:%M:%SZ}" if date else None,
+        "where": step.target,
+        "certificate": None if certificate is None else _certificate(certificate),
+    }
+
+
+def _certificate(name: object) -> dict[str, Any]:
+    from device_sdk.wire.pal import IssuerSerial
+
+    if isinstance(name, IssuerSerial):
+        return {"issuer": name.issuer, "serial": f"{name.serial:x}"}
+    return {"ski": name.hex()} if isinstance(name, bytes) else {"subject": name}
+
+
+def _line(step: SyncStep) -> str:
+    shown = _entry(step)
+    size = f"{shown['size']} bytes" if shown["size"] else ""
+    words = [shown["type"], shown["action"], shown["meaning"], size, shown["where"]]
+    if shown["certificate"]:
+        words += [" ".join(f"{name} {value}" for name, value in shown["certificate"].items())]
+    if shown["date"]:
+        words.append(f"(fetched {shown['date']})")
+    return "  ".join(word for word in words if word)
+
+
+def crls(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    """`est crls`."""
+    with ExitStack() as opened:
+        file = opened.enter_context(OutputFile(options.out))
+        found = _opened(options, settings, opened, out).crls(
+            wait_s=inputs.wait(settings), progress=waiting.patience(out)
+        )
+        for issuer, reason in found.rejected:
+            out.say(f"note: rejected a revocation list of {issuer}: {reason}")
+        for one in found.accepted:
+            if one.stale:
+                out.say(f"note: the revocation list of {name_of(one.crl.issuer)} is stale: its successor is overdue")
+        if not (found.accepted or found.rejected):
+            out.say("note: the server has no revocation lists")
+        _require_some("revocation list", found.accepted, [reason for _, reason in found.rejected], settings)
+        pem = b"".join(_pem(one) for one in found.accepted)
+        data = {
+            "lists": [_list(one) for one in found.accepted],
+            "rejected": [{"issuer": issuer, "reason": reason} for issuer, reason in found.rejected],
+            "pem": pem.decode(),
+        }
+        return deliver(file, pem, data, out)
+
+
+def _pem(one: RevocationList) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return one.crl.public_bytes(Encoding.PEM)
+
+
+def _list(one: RevocationList) -> dict[str, Any]:
+    crl = one.crl
+    return {
+        "issuer": name_of(crl.issuer),
+        "this_update": f"{crl.last_update_utc:%Y-%m-%dT%H:%M:%SZ}",
+        "next_update": f"{crl.next_update_utc:%Y-%m-%dT%H:%M:%SZ}" if crl.next_update_utc else None,
+        "stale": one.stale,
+        "entries": len(crl),
+    }
+
+
+def peers(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    """`est eecerts`."""
+    lists = [crl for path in options.crls for crl in _crls_in(path)]
+    with ExitStack() as opened:
+        file = opened.enter_context(OutputFile(options.out))
+        packages = _opened(options, settings, opened, out)
+        found = packages.peers(
+            options.place, lists=lists, wait_s=inputs.wait(settings), progress=waiting.patience(out)
+        )
+        for certificate, reason in found.rejected:
+            out.say(f"note: rejected {name_of(certificate.subject)}: {reason}")
+        if not (found.accepted or found.rejected):
+            out.say("note: the server has no certificates of peers for this client")
+        _require_some("certificate of a peer", found.accepted, [reason for _, reason in found.rejected], settings)
+        pem = pem_of(found.accepted)
+        data = {
+            "certificates": [describe(certificate) for certificate in found.accepted],
+            "rejected": [describe(certificate) | {"reason": reason} for certificate, reason in found.rejected],
+            "pem": pem.decode(),
+        }
+        return deliver(file, pem, data, out)
+
+
+def _require_some(what: str, accepted: Sequence[object], reasons: list[str], settings: Settings) -> None:
+    """An answer of which nothing can be used is no success; a server that has nothing is one (AMB-22)."""
+    if reasons and not accepted:
+        raise VerificationError(
+            f"{shown_url(settings.require('est.url'))}: no {what} of the answer can be used: {'; '.join(dict.fromkeys(reasons))}",
+            hint="look at the server's CA, or at the trust anchors (--anchors)",
+        )
+
+
+def _crls_in(path: str) -> tuple[x509.CertificateRevocationList, ...]:
+    from device_sdk.errors import WireError
+    from device_sdk.wire.crls_only import MAX_CRLS_BYTES, read_crls_only
+
+    try:
+        return read_crls_only(read_file(path, limit_bytes=MAX_CRLS_BYTES))
+    except WireError as error:
+        raise ConfigurationError(f"{path}: {error.message}", hint="give revocation lists, PEM or DER") from error

@@ -1,0 +1,111 @@
+"""What a server has for its clients beyond their own certificates (RFC 8295): the package list, peers, revocation lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cryptography import x509
+
+from device_sdk.client.est.full_cmc_transaction import Service
+from device_sdk.client.est.patience import Patience, Progress
+from device_sdk.errors import ConfigurationError, VerificationError
+from device_sdk.protocols.crls import RevocationLists, check_crls, crls_request, read_crls
+from device_sdk.protocols.eecerts import PeerCertificates, check_peers, eecerts_request, read_eecerts
+from device_sdk.protocols.est.urls import Operation
+from device_sdk.protocols.pal import PalWalk, SyncPlan, pal_request, plan_of, read_pal_answer
+
+
+class Packages:
+    """The operations of RFC 8295 that give; `EstClient.packages`.
+
+    Args:
+        service: the EST service.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def list(self, *, wait_s: float | None = None, progress: Progress | None = None) -> SyncPlan:
+        """Ask which packages there are, and put them into the order in which they are worked off (section 2).
+
+        Further lists are followed. Nothing is fetched; what leads to another server, or to something else than its type
+        says, is skipped and told (P-21).
+
+        Args:
+            wait_s: total seconds to wait while the server answers "later" (202, 429, 503); None does not wait.
+            progress: told before each wait.
+
+        Raises:
+            AuthenticationRequiredError: 401 without credentials, or they were refused.
+            EnrolmentPendingError: 202, and `wait_s` is not set or too short.
+            HttpStatusError: the server refused.
+            RemoteProtocolError: no package list, or lists without an end.
+        """
+        service = self._service
+        patience = Patience(service.clock, wait_s, progress)
+        walk = PalWalk(service.endpoint)
+        while walk.target is not None:
+            response = service.exchanges.send(pal_request(walk.target), patience, may_pend=True)
+            walk.feed(read_pal_answer(response, service.clock.now()))
+        return plan_of(walk.entries, service.endpoint)
+
+    def crls(self, *, wait_s: float | None = None, progress: Progress | None = None) -> RevocationLists:
+        """Fetch the revocation lists and check each (section 4). What is accepted may be `stale`.
+
+        Args:
+            wait_s: as for `list`.
+            progress: as for `list`.
+
+        Raises:
+            HttpStatusError: the server refused.
+            RemoteProtocolError: not a crls-only message.
+        """
+        service, patience = self._service, Patience(self._service.clock, wait_s, progress)
+        ca = service.ca(patience)
+        response = service.exchanges.send(crls_request(service.endpoint.target(Operation.CRLS)), patience)
+        now = service.clock.now()
+        return check_crls(read_crls(response, now), anchors=ca.anchors, intermediates=ca.intermediates, now=now)
+
+    def peers(
+        self,
+        target: str | None = None,
+        *,
+        lists: Iterable[x509.CertificateRevocationList] = (),
+        wait_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> PeerCertificates:
+        """Fetch certificates of peers and check each (section 3).
+
+        Args:
+            target: the request target a step of `list` has; by default what the server gives without a name.
+            lists: revocation lists that are held; they are checked, too, and who is on them is rejected.
+            wait_s: as for `list`.
+            progress: as for `list`.
+
+        Raises:
+            AuthenticationRequiredError: 401 without credentials, or they were refused.
+            HttpStatusError: the server refused.
+            RemoteProtocolError: not a certs-only message.
+            VerificationError: one of `lists` must not be used.
+            ConfigurationError: a target that is not of this operation.
+        """
+        service, patience = self._service, Patience(self._service.clock, wait_s, progress)
+        usual = service.endpoint.target(Operation.EECERTS)
+        target = target or usual
+        if target != usual and not target.startswith(f"{usual}/"):
+            raise ConfigurationError(f"{target[:200]}: certificates of peers are at {usual}")
+        ca = service.ca(patience)
+        held = check_crls(lists, anchors=ca.anchors, intermediates=ca.intermediates, now=service.clock.now())
+        for issuer, reason in held.rejected:
+            raise VerificationError(f"the revocation list of {issuer}: {reason}", hint="fetch it again (est crls)")
+        request = eecerts_request(target)
+        response = service.exchanges.send(request, patience)
+        now = service.clock.now()
+        return check_peers(
+            read_eecerts(response, now),
+            anchors=ca.anchors,
+            intermediates=ca.intermediates,
+            now=now,
+            lists=held.accepted,
+            own=service.identity.chain[0] if service.identity else None,
+        )

@@ -1,0 +1,108 @@
+"""Revocation lists: whether one may be believed, which of two is newer, and who is on it (RFC 5280 sections 5 and 6.3)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.x509.oid import ExtensionOID
+
+from device_sdk.wire.path import CLOCK_ALLOWANCE
+from device_sdk.wire.relations import Relations
+
+_CRITICAL = bytes.fromhex("0101ff")
+# these say something about all of the list; the issuing distribution point narrows what the list is about
+_PROCESSED = {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.CRL_NUMBER}
+_WEAK = ("md5", "sha1")
+
+
+def list_problem(
+    found: x509.CertificateRevocationList,
+    issuer: x509.Certificate,
+    now: datetime,
+    relations: Relations,
+    allowance: timedelta = CLOCK_ALLOWANCE,
+) -> str | None:
+    """Why a list must not be used; None if it may. Its end is not looked at, see `is_stale` (C-05).
+
+    Args:
+        found: the list.
+        issuer: whose key signed it, by its name; that this one leads to a trust anchor is the caller's affair.
+        now: the present.
+        relations: what the issuer's key may be used for.
+        allowance: how wrong the clocks may be.
+    """
+    if found.last_update_utc - now > allowance:
+        return f"not issued before {found.last_update_utc:%Y-%m-%dT%H:%M:%SZ}"
+    if found.next_update_utc is None:
+        return "it does not say until when it holds (nextUpdate)"
+    if not _may_sign_lists(issuer):
+        return "its issuer must not sign revocation lists (KeyUsage lacks cRLSign)"
+    if problem := relations.key_problem(issuer) or _signature_problem(found, issuer):
+        return problem
+    return _extension_problem(found)
+
+
+def is_stale(found: x509.CertificateRevocationList, now: datetime, allowance: timedelta = CLOCK_ALLOWANCE) -> bool:
+    """Whether its successor should be out already: what it says still holds, who is missing from it may be revoked."""
+    return found.next_update_utc is None or now - found.next_update_utc > allowance
+
+
+def is_newer(found: x509.CertificateRevocationList, held: x509.CertificateRevocationList) -> bool:
+    """Whether a list of the same issuer and key may take the place of the one that is held (C-06): by number, then by date."""
+    one, other = _number(found), _number(held)
+    if one is not None and other is not None and one != other:
+        return one > other
+    return found.last_update_utc >= held.last_update_utc
+
+
+def revoked_since(certificate: x509.Certificate, found: x509.CertificateRevocationList) -> datetime | None:
+    """When the certificate was revoked, by a list of its issuer; None if it is not on it."""
+    entry = found.get_revoked_certificate_by_serial_number(certificate.serial_number)
+    return entry.revocation_date_utc if entry is not None else None
+
+
+def _may_sign_lists(issuer: x509.Certificate) -> bool:
+    try:
+        return issuer.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
+    except x509.ExtensionNotFound:
+        return True
+
+
+def _signature_problem(found: x509.CertificateRevocationList, issuer: x509.Certificate) -> str | None:
+    try:
+        algorithm = found.signature_hash_algorithm
+        if algorithm is not None and algorithm.name in _WEAK:
+            return f"signed with {algorithm.name}, which is not accepted"
+        key = issuer.public_key()
+        usable = (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
+        good = isinstance(key, usable) and found.is_signature_valid(key)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        good = False
+    return None if good else "the signature is not its issuer's"
+
+
+def _extension_problem(found: x509.CertificateRevocationList) -> str | None:
+    """C-05: no delta list, none of a part of the certificates, and nothing critical that is unknown here."""
+    for extension in found.extensions:
+        if extension.oid == ExtensionOID.DELTA_CRL_INDICATOR:
+            return "a delta list, whose base is not kept here"
+        if extension.oid == ExtensionOID.ISSUING_DISTRIBUTION_POINT:
+            return "a list for some of its issuer's certificates only, which is not processed here"
+        if extension.critical and extension.oid not in _PROCESSED:
+            return f"critical extension {extension.oid.dotted_string} that this SDK does not process"
+    # most lists have nothing critical, and some have tens of thousands of entries
+    if _CRITICAL in found.tbs_certlist_bytes:
+        for entry in found:
+            if any(extension.critical for extension in entry.extensions):
+                return "an entry with a critical extension, which is not processed here"
+    return None
+
+
+def _number(found: x509.CertificateRevocationList) -> int | None:
+    try:
+        return found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except x509.ExtensionNotFound:
+        return None

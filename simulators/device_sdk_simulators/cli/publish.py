@@ -1,0 +1,110 @@
+"""`device-sdk-sim publish|withdraw|packages`: what devices find on their package lists (RFC 8295)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from device_sdk_simulators.cli import option_types as types
+from device_sdk_simulators.cli.queue import opened_database, table_of
+from device_sdk_simulators.cli.speaking import complain, say
+from device_sdk_simulators.softhsm import SimulatorError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+_TYPES = {"peers": ("eecerts", "0003", "application/pkcs7-mime; smime-type=certs-only")}
+
+
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the commands."""
+    publishing = commands.add_parser("publish", help="put a package on the package lists of devices")
+    publishing.add_argument("kind", choices=tuple(_TYPES), help="peers: certificates of those the devices will talk to")
+    publishing.add_argument("file", type=Path, metavar="FILE", help="peers: certificates, PEM")
+    publishing.add_argument(
+        "--to",
+        required=True,
+        metavar="DEVICE",
+        help="serial number of a certificate the device has or had, name of a user, or * for all",
+    )
+    publishing.add_argument("--label", type=types.label, help="for devices that ask with this CA label")
+    publishing.add_argument("--json", action="store_true", help="as one JSON object")
+    publishing.set_defaults(run=_publish)
+    withdrawing = commands.add_parser("withdraw", help="take a package off the package lists")
+    withdrawing.add_argument("item", help="name of the package, as `packages` shows it")
+    withdrawing.set_defaults(run=_withdraw)
+    listing = commands.add_parser("packages", help="packages, and which devices were sent them")
+    listing.add_argument("--json", action="store_true", help="as a JSON array")
+    listing.set_defaults(run=_list)
+    for parser in (publishing, withdrawing, listing):
+        parser.add_argument("--state", type=Path, metavar="DIR", required=True, help="the server's state directory")
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from device_sdk_simulators.packages.addresses import address_for
+    from device_sdk_simulators.packages.shelf import Shelf
+
+    operation, kind, media_type = _TYPES[options.kind]
+    content = _peers(options.file)
+    with opened_database(options) as database:
+        item = Shelf(database).publish(
+            operation,
+            kind,
+            content,
+            media_type=media_type,
+            address=address_for(options.to, database),
+            label=options.label or "",
+            now=datetime.now(UTC),
+        )
+    place = f"{operation}/{item}"
+    say(json.dumps({"item": item, "type": kind, "place": place}) if options.json else f"published {place}")
+    return 0
+
+
+def _peers(path: Path) -> bytes:
+    """A certs-only message of the end entities' certificates; those of CAs, which chains have, come by /cacerts."""
+    from cryptography import x509
+
+    from device_sdk_simulators.est.cms import certs_only
+
+    try:
+        found = x509.load_pem_x509_certificates(path.read_bytes())
+    except ValueError as error:
+        raise SimulatorError(f"{path}: no PEM certificates") from error
+    peers = [one for one in found if not _is_ca(one)]
+    if not peers:
+        raise SimulatorError(f"{path}: certificates of CAs only; devices get those by /cacerts")
+    return certs_only(peers)
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    from cryptography import x509
+
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _withdraw(options: argparse.Namespace) -> int:
+    from device_sdk_simulators.packages.shelf import Shelf
+
+    with opened_database(options) as database:
+        gone = Shelf(database).withdraw(options.item)
+    if not gone:
+        complain(f"no package {options.item}; `packages` shows those there are")
+        return 1
+    say(f"withdrawn {options.item}")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from device_sdk_simulators.packages.shelf import Shelf
+
+    with opened_database(options) as database:
+        rows = Shelf(database).overview()
+    say(json.dumps(rows) if options.json else "\n".join([f"packages: {len(rows)}", *table_of(rows)]))
+    return 0

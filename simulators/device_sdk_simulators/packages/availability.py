@@ -1,0 +1,76 @@
+"""What is there for one client just now: the entries of its package availability list (RFC 8295 section 2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cryptography import x509
+
+from device_sdk_simulators.est.authorize import Client
+from device_sdk_simulators.est.cms import certs_only
+from device_sdk_simulators.est.route import Route
+from device_sdk_simulators.packages.pal_forms import Entry
+from device_sdk_simulators.packages.shelf import Package, Shelf
+from device_sdk_simulators.policy import Policy
+
+_CA_CERTIFICATES, _LISTS, _RENEW, _NEXT = "0002", "0005", "0010", "0001"
+
+
+def entries_for(
+    client: Client, route: Route, base: str, shelf: Shelf, policy: Policy, now: datetime, *, crls_size: int
+) -> list[Entry]:
+    """In the order of section 2.3: CA certificates and CRLs, the client's own certificate, the rest, the new before the old.
+
+    Args:
+        client: who asks.
+        route: CA and label that were asked.
+        base: URL of the service, without a slash at the end.
+        shelf: what was published.
+        policy: when a certificate is to be renewed.
+        now: the present.
+        crls_size: bytes of the revocation lists.
+    """
+    seen = shelf.fetches_of(client)
+    bag = certs_only(list(route.site.hierarchy.bag))
+    found = [
+        Entry(_CA_CERTIFICATES, len(bag), f"{base}/cacerts", date=seen.get("cacerts")),
+        Entry(_LISTS, crls_size, f"{base}/crls", date=seen.get("crls")),
+    ]
+    found += _renewal(client, policy, now)
+    packages = shelf.for_client(client, route.label)
+    packages.sort(key=lambda one: (one.place in seen, one.published_at))
+    return found + [_entry(one, base, seen.get(one.place)) for one in packages]
+
+
+def page_of(entries: Sequence[Entry], number: int, limit: int, base: str) -> list[Entry] | None:
+    """Part of a list, the first is number 1: at most `limit` entries, the last of which leads to the next part (P-12).
+
+    None if there is no such part.
+    """
+    step = limit - 1
+    # the last part may be full, as nothing follows it
+    last = max(1, -(-(len(entries) - 1) // step))
+    if not 1 <= number <= last:
+        return None
+    begin = (number - 1) * step
+    if number == last:
+        return list(entries[begin:])
+    return [*entries[begin : begin + step], Entry(_NEXT, 0, f"{base}/pal/{number + 1}")]
+
+
+def _renewal(client: Client, policy: Policy, now: datetime) -> list[Entry]:
+    """The client's certificate, if it is ours and has run for the share of its life that policy says (P-15)."""
+    certificate = client.certificate
+    if certificate is None or client.third_party or client.registration_authority or not _is_due(certificate, policy, now):
+        return []
+    return [Entry(_RENEW, 0, iasn=(certificate.issuer.rfc4514_string(), certificate.serial_number))]
+
+
+def _is_due(certificate: x509.Certificate, policy: Policy, now: datetime) -> bool:
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return now - begin >= (end - begin) * policy.pal_renewal
+
+
+def _entry(package: Package, base: str, date: datetime | None) -> Entry:
+    return Entry(package.type, len(package.content), f"{base}/{package.place}", date=date)
