@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs, waiting
 from device_sdk.cli.output import Output, one_line
@@ -14,6 +14,7 @@ from device_sdk.cli.settings import Settings
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from device_sdk.client.est import EstClient
     from device_sdk.client.est.bootstrap import Confirm
     from device_sdk.model.trust import Pin
 
@@ -56,46 +57,34 @@ def _asking(url: str, out: Output) -> Confirm:
     return confirm
 
 
-def trusted_or_asked(settings: Settings, out: Output) -> tuple[tuple[x509.Certificate, ...], tuple[Pin, ...], bool]:
-    """The same for a command that bootstraps at once: the anchors that the person accepts.
-
-    Raises:
-        ConfigurationError: see inputs.trusted.
-        FingerprintMismatchError: the person did not accept any CA certificate the server showed.
-        DeviceSdkError: see device_sdk.client.est.bootstrap.
-    """
-    explicit, pins, implicit, confirm = trusted_or_asking(settings, out)
-    if confirm is None:
-        return explicit, pins, implicit
-    return bootstrapped(settings, out, (), confirm), (), False
-
-
 def bootstrapped(
-    settings: Settings, out: Output, pins: tuple[Pin, ...], confirm: Confirm | None = None
-) -> tuple[x509.Certificate, ...]:
-    """The anchors of a CA with a pinned fingerprint, or that somebody confirms; what is left of --wait is left to the rest.
+    settings: Settings, out: Output, pins: tuple[Pin, ...], confirm: Confirm | None, **common: Any
+) -> EstClient:
+    """A client that trusts the CA with a pinned fingerprint, or that somebody confirms; what is left of --wait is left to it.
+
+    The unauthenticated connection carries one GET /cacerts. The client's first operation opens another one, on which the
+    server has to validate (EST-77): what the command wants is asked on that one, and nothing is asked a third time.
+
+    Args:
+        settings: URL and limits.
+        out: who is told of waiting.
+        pins: fingerprints.
+        confirm: asked where there are none.
+        common: what the client is made of; see EstClient.
 
     Raises:
-        DeviceSdkError: see device_sdk.client.est.bootstrap.
+        DeviceSdkError: see device_sdk.client.est.bootstrap_client.
     """
-    from device_sdk.client.est import bootstrap
+    from device_sdk.client.est import bootstrap_client
 
     wait_s, began = inputs.wait(settings), time.monotonic()
-    found = bootstrap(
-        settings.require("est.url"),
-        pins,
-        label=settings.text("est.label"),
-        timeouts=inputs.timeouts(settings),
-        proxy=settings.text("est.proxy"),
-        confirm=confirm,
-        clock=waiting.clock(out),
-        compatibility=inputs.compatibility(settings),
-        retry=waiting.retry(settings),
-        wait_s=wait_s,
-        progress=waiting.patience(out),
+    client = bootstrap_client(
+        settings.require("est.url"), pins, confirm=confirm, wait_s=wait_s, progress=waiting.patience(out), **common
     )
     settings.override("est.wait_s", max(0.0, wait_s - (time.monotonic() - began)))
-    return found.anchors
+    if pins:
+        out.progress("the CA certificate has the pinned fingerprint")
+    return client
 
 
 def _is_terminal() -> bool:

@@ -28,7 +28,7 @@ def test_est_71_a_person_says_yes(cli: Cli, lab: Lab, answer: str) -> None:
     assert f"--pin sha256:{lab.server.ca_sha256} instead" in screen
     assert lab.server.ca_file.read_text() in (cli.directory / "ca.pem").read_text()
     # EST-73, EST-77: on the unauthenticated connection one GET, everything else on new ones
-    assert [entry["connection"] for entry in lab.server.log()] == [1, 2, 3]
+    assert [entry["connection"] for entry in lab.server.log()] == [1, 2]
 
 
 @pytest.mark.parametrize("answer", ["no", "", "y", "yesterday", "n" * 40 + "yes", "\x04"])
@@ -106,3 +106,22 @@ def serve_many(tmp_path: Path):
     yield start
     for server in opened:
         server.close()
+
+
+@pytest.mark.slow
+def test_est_77_a_fingerprint_costs_one_request_more(lab: Lab) -> None:
+    """One /cacerts over the connection nobody vouches for; everything else over the authenticated one, once."""
+    pinned = ("--url", lab.server.url, "--pin", lab.pin)
+    lab.cli.ok("est", "cacerts", *pinned)
+    assert lab.operations() == [("cacerts", 200)] * 2
+    lab.cli.ok("est", "csrattrs", *pinned)
+    assert lab.operations()[2:] == [("cacerts", 200), ("csrattrs", 200)]
+    lab.cli.ok("est", "enroll", *pinned, *lab.login, "--key", lab.key(), "--subject", "CN=router-7")
+    seen = lab.server.log()[4:]
+    operations = [(entry["operation"], entry["status"]) for entry in seen]
+    assert operations == [
+        ("cacerts", 200), ("cacerts", 200), ("csrattrs", 200), ("simpleenroll", 401), ("simpleenroll", 200),
+    ]  # fmt: skip
+    assert seen[0]["connection"] != seen[1]["connection"]
+    assert {entry["connection"] for entry in seen[1:]} == {seen[1]["connection"]}
+    assert seen[0]["authentication"] == seen[1]["authentication"] == "none"

@@ -12,7 +12,7 @@ from device_sdk.cli.commands import est_fullcmc, est_packages, est_serverkeygen
 from device_sdk.cli.delivery import deliver_ca_certificates, deliver_wishes, keeping_early
 from device_sdk.cli.delivery import issued as _issued
 from device_sdk.cli.files import OutputFile
-from device_sdk.cli.first_trust import bootstrapped, trusted_or_asked
+from device_sdk.cli.first_trust import bootstrapped, trusted_or_asking
 from device_sdk.cli.offline.contract import add_offline
 from device_sdk.cli.output import Output
 from device_sdk.cli.settings import Settings, add_settings
@@ -21,7 +21,7 @@ from device_sdk.errors import ConfigurationError
 if TYPE_CHECKING:
     from device_sdk.client.est import EstClient
     from device_sdk.model.csr import CsrSpec
-    from device_sdk.model.trust import ServerTrust, TlsIdentity
+    from device_sdk.model.trust import TlsIdentity
 
 _PACKAGES = dict.fromkeys(("pal", "crls", "eecerts"), est_packages)
 _OF_THEIR_OWN = {"fullcmc": est_fullcmc, "serverkeygen": est_serverkeygen, **_PACKAGES}
@@ -84,41 +84,33 @@ def _add_pair(operation: argparse.ArgumentParser, name: str) -> None:
         operation.add_argument("--tls-key", metavar="URI", help="the key of --tls-cert")
 
 
-def trust(settings: Settings, out: Output) -> ServerTrust:
-    """Whom to trust: --anchors, --implicit, or what bootstrap by --pin or by a person accepts.
+def _client(settings: Settings, out: Output, identity: TlsIdentity | None = None) -> EstClient:
+    """A client as the settings want it; after bootstrap, where they name a fingerprint or a person accepts one.
 
     Raises:
         ConfigurationError: see inputs.trusted.
         FingerprintMismatchError: no CA certificate of the server has a pinned fingerprint, or was accepted.
     """
+    from device_sdk.client.est import EstClient
     from device_sdk.model.trust import ServerTrust
 
-    explicit, pins, implicit = trusted_or_asked(settings, out)
-    if not pins:
-        return ServerTrust(explicit, implicit)
-    found = bootstrapped(settings, out, pins)
-    out.progress("the CA certificate has the pinned fingerprint")
-    return ServerTrust(found)
-
-
-def _client(settings: Settings, out: Output, identity: TlsIdentity | None = None) -> EstClient:
-    from device_sdk.client.est import EstClient
-
     srp = srp_credentials(settings, identified=identity is not None)
-    return EstClient(
-        settings.require("est.url"),
-        srp_trust(settings) if srp else trust(settings, out),
-        label=settings.text("est.label"),
-        identity=identity,
-        credentials=inputs.credentials(settings, needed=identity is None),
-        timeouts=inputs.timeouts(settings),
-        proxy=settings.text("est.proxy"),
-        compatibility=inputs.compatibility(settings),
-        clock=waiting.clock(out),
-        redirects=waiting.redirects(settings, out),
-        retry=waiting.retry(settings),
-        srp=srp,
-    )
+    explicit, pins, implicit, confirm = ((), (), False, None) if srp else trusted_or_asking(settings, out)
+    trust = srp_trust(settings) if srp else ServerTrust(explicit, implicit)
+    common: dict[str, Any] = {
+        "label": settings.text("est.label"),
+        "identity": identity,
+        "credentials": inputs.credentials(settings, needed=identity is None),
+        "timeouts": inputs.timeouts(settings),
+        "proxy": settings.text("est.proxy"),
+        "compatibility": inputs.compatibility(settings),
+        "clock": waiting.clock(out),
+        "redirects": waiting.redirects(settings, out),
+        "retry": waiting.retry(settings),
+    }
+    if pins or confirm:
+        return bootstrapped(settings, out, pins, confirm, **common)
+    return EstClient(settings.require("est.url"), trust, srp=srp, **common)
 
 
 def _pair(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> TlsIdentity | None:
