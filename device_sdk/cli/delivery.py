@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli.files import OutputFile
-from device_sdk.cli.output import Output
+from device_sdk.cli.output import Output, one_line
 from device_sdk.cli.pem import describe, name_of, pem_of
 from device_sdk.errors import ClockError, ConfigurationError
 
@@ -42,6 +42,7 @@ def deliver_ca_certificates(file: OutputFile, found: CaCertificates, out: Output
 def deliver_wishes(file: OutputFile, wishes: CsrAttributes, out: Output) -> int:
     """Deliver what /csrattrs gave, in words or as data; gives the exit code."""
     from device_sdk.wire import csrattrs_oids as oids
+    from device_sdk.wire.csrattrs_fixed import fixed_values
 
     data: dict[str, Any] = {
         "keys": [str(wish) for wish in wishes.keys],
@@ -55,8 +56,11 @@ def deliver_wishes(file: OutputFile, wishes: CsrAttributes, out: Output) -> int:
         "subject_attributes": [*wishes.subject_types, *(part.oid for part in wishes.subject or ())],
         "unknown": [element.oid for element in wishes.unknown],
     }
-    text = "\n".join(f"{name.replace('_', ' ')}: {_shown(value)}" for name, value in data.items() if value)
-    return deliver(file, (text or "no wishes").encode() + b"\n", data, out)
+    lines = [f"{name.replace('_', ' ')}: {_shown(value)}" for name, value in data.items() if value]
+    fixed = fixed_values(wishes)
+    lines += [f"fixed: {one.place} {one.oid} = {one_line(one.text)}" for one in fixed]
+    data["fixed"] = [vars(one) | {"der": one.der.hex()} for one in fixed]
+    return deliver(file, ("\n".join(lines) or "no wishes").encode() + b"\n", data, out)
 
 
 def _shown(value: object) -> str:

@@ -63,6 +63,7 @@ class Journal:
             PENDING); None where another one will do.
         key_id: random CKA_ID the key is made with, hex, written before the key exists (phase CREATING); None for
             keystores without identifiers.
+        refused: the server refused the issued certificate once (phase ISSUED).
     """
 
     operation: Operation
@@ -86,6 +87,7 @@ class Journal:
     csr: str | None = None
     announce: bool = False
     renewal_url: str | None = None
+    refused: bool = False
 
     @property
     def endpoint(self) -> Endpoint:
@@ -142,4 +144,5 @@ class Journal:
             csr=fields.optional_text("csr") if phase is Phase.PENDING else None,
             announce=fields.optional_flag("announce"),
             renewal_url=fields.optional_text("renewal_url"),
+            refused=fields.optional_flag("refused"),
         )

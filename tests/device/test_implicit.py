@@ -18,7 +18,7 @@ from device_sdk_simulators.http.tls import ServerTls, TlsSettings, certificate_t
 from device_sdk_simulators.server import ReferenceServer
 
 from device_sdk.client.device import RenewalPlan
-from device_sdk.errors import EnrolmentPendingError, HttpStatusError, ServerNotTrustedError
+from device_sdk.errors import EnrolmentPendingError, HttpStatusError, ServerNotTrustedError, TlsError
 from device_sdk.state import Endpoint
 from tests.est.pki import Ca, new_key
 
@@ -86,6 +86,12 @@ def choice(est_server: ReferenceServer, tmp_path: Path, monkeypatch: pytest.Monk
     return choice
 
 
+def broken(sock: socket.socket) -> ServerTls:
+    """A handshake that ends in its middle."""
+    sock.recv(65536)  # unread bytes would make a reset of the end
+    raise ConnectionResetError
+
+
 def endpoint(bench) -> tuple[bool, bool]:
     found = bench.device.state.load().endpoint
     return found.implicit, found.announce
@@ -115,6 +121,23 @@ def test_est_58_est_118_the_anchors_are_named_from_the_first_moment_on(bench, ch
     assert all(choice.named[1:])
     assert endpoint(bench) == (False, True)
     bench.require_sound()
+
+
+def test_est_118_a_broken_handshake_is_no_reason_to_keep_the_system_store(bench, choice, gone) -> None:
+    """Anybody on the way can break one: the enrolment does not go on with less than the server can show."""
+    whole = choice._accept[True]
+    choice._accept[True] = broken
+    with pytest.raises(TlsError, match="--anchors"):
+        enroll(bench)
+    assert choice.named == [False, True]
+    assert bench.logged("simpleenroll") == []
+    assert bench.device.state.load().endpoint is None
+    assert list(bench.keys.iterdir()) == []
+    choice._accept[True] = whole
+    enroll(bench)
+    assert endpoint(bench) == (False, True)
+    gone()
+    bench.device.renew()
 
 
 @pytest.mark.slow

@@ -152,6 +152,31 @@ def test_the_servers_own_alert_after_the_handshake_is_a_refusal(site: Site) -> N
     assert site.device.state.journal() is None
 
 
+def test_a_first_refusal_costs_nothing_whatever_ended_the_run_before(site: Site) -> None:
+    """EST-157: a run that ended for another reason was no refusal; the second one that is a refusal destroys the new pair."""
+    site.disturb(closes)
+    site.fails_and_keeps(TlsError)
+    site.behave()
+    site.host.answer(cacerts=lambda _seen: http(403))
+    with pytest.raises(HttpStatusError, match="to try the new ones again"):
+        site.device.renew()
+    assert site.names() == ["device-2.pem", "device.pem"]
+    journal = site.device.state.journal()
+    assert journal is not None
+    assert (journal.phase, journal.refused) == (Phase.ISSUED, True)
+    with pytest.raises(HttpStatusError, match="were destroyed"):
+        site.device.renew()
+    assert site.names() == ["device.pem"]
+
+
+def test_a_server_that_refused_once_may_take_it_later(site: Site) -> None:
+    """EST-157: one part of a server may know of a new certificate later than another."""
+    site.after_the_next_certificate(lambda: site.host.answer(cacerts=lambda _seen: http(403)))
+    with pytest.raises(HttpStatusError, match="to try the new ones again"):
+        site.device.renew()
+    site.finishes()
+
+
 def test_the_word_of_another_server_is_no_refusal(site: Site) -> None:
     elsewhere = Host(site.ca, site.directory / "elsewhere")
     elsewhere.answer(cacerts=lambda _seen: http(403))

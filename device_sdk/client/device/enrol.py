@@ -30,6 +30,11 @@ from device_sdk.model.trust import ServerTrust
 from device_sdk.state import DeviceState, Journal, Operation, Phase
 from device_sdk.wire.csrattrs import CsrAttributes
 
+_UNNAMED = (
+    "the CA was named in this handshake: try again; if it stays so, fetch the anchors (device-sdk est cacerts --implicit) and "
+    "enrol with them (--anchors)"
+)
+
 
 @dataclass(frozen=True)
 class Enrolment:
@@ -49,7 +54,6 @@ class Enrolment:
         state = context.state.load()
         check_clock(context.clock.now(), state.time_floor, self.plan.anchors)
         journal = self._left_over(state)
-        resumed = journal is not None
         if journal is None:
             state = context.state.load()
             done = self._already(state)
@@ -59,7 +63,7 @@ class Enrolment:
         notes: tuple[str, ...] = ()
         if journal.phase is not Phase.ISSUED:
             journal, notes = self._request(journal, state)
-        return finish(context, journal, self._connection, resumed=resumed, notes=notes)
+        return finish(context, journal, self._connection, notes=notes)
 
     @cached_property
     def _connection(self) -> Connection:
@@ -79,7 +83,7 @@ class Enrolment:
         if is_switched(context, state, journal):
             if ours:
                 return journal
-            finish(context, journal, self._connection, resumed=True)
+            finish(context, journal, self._connection)
             return None
         if not ours:
             # A renewal under way is none of our business while the certificate it replaces is good.
@@ -207,7 +211,14 @@ class Enrolment:
         return self._connection.first(trust), trust
 
     def _found_trust(self) -> ServerTrust:
-        """Explicit anchors wherever they can be had (EST-118); from then on they are named to the server (EST-58)."""
+        """Explicit anchors wherever they can be had (EST-118); from then on they are named to the server (EST-58).
+
+        Only a certificate that leads elsewhere keeps the operating system's anchors. A broken handshake says nothing of what
+        the server can show, and anybody on the way can break one.
+
+        Raises:
+            TlsError: such a handshake; nothing was made or kept.
+        """
         connection = self._connection
         with connection.first(ServerTrust(implicit=True)) as client:
             anchors = client.cacerts(**connection.waiting).anchors
@@ -215,7 +226,10 @@ class Enrolment:
         try:
             with connection.first(explicit) as client:
                 client.cacerts(**connection.waiting)
-        except (ServerNotTrustedError, TlsError):
+        except TlsError as error:
+            error.hint = f"{error.hint}; {_UNNAMED}" if error.hint else _UNNAMED
+            raise
+        except ServerNotTrustedError:
             # The service stands behind a public certificate, and its CA is a private one.
             return ServerTrust(anchors, implicit=True)
         return explicit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from cryptography import x509
@@ -18,6 +19,7 @@ from device_sdk.errors import (
     KeyStoreFailedError,
     MechanismUnsupportedError,
     RemoteProtocolError,
+    StateNotWritableError,
     TlsError,
     TransportError,
     VerificationError,
@@ -46,9 +48,7 @@ def is_switched(context: Context, state: DeviceState, journal: Journal) -> bool:
     return state.current.certificate == fingerprint(chain_of(context, journal)[0])
 
 
-def finish(
-    context: Context, journal: Journal, connection: Connection, *, resumed: bool, notes: tuple[str, ...] = ()
-) -> Outcome:
+def finish(context: Context, journal: Journal, connection: Connection, *, notes: tuple[str, ...] = ()) -> Outcome:
     """Prove the new pair if it replaces one, switch to it, keep the certificate beside its key, let the old pair go.
 
     The old pair is let go only if the server asked for the new certificate and took it; otherwise it is kept, and a note
@@ -56,8 +56,8 @@ def finish(
 
     Raises:
         ClockError: the certificate is not valid yet; the journal keeps it.
-        TlsError, HttpStatusError: the authorized server refuses the new pair, the old one stays in use; refused again by
-            the next run, the new pair is destroyed.
+        TlsError, HttpStatusError: the authorized server refuses the new pair, the old one stays in use; refused again in a
+            later run, the new pair is destroyed.
         TransportError, VerificationError, RemoteProtocolError: the new pair could not be proved now; it is kept, whatever
             anybody on the way does, and the next run tries again.
         KeyStoreError, StateNotWritableError: the next run goes on from here.
@@ -66,7 +66,7 @@ def finish(
     check_not_before(context.clock.now(), chain[0])
     if not is_switched(context, context.state.load(), journal):
         if journal.replaces:
-            if not _prove(context, journal, chain, connection, resumed=resumed):
+            if not _prove(context, journal, chain, connection):
                 journal, unproved = _keep_unproved(context, journal, journal.replaces)
                 notes += unproved
         elif journal.renewal_url:
@@ -93,9 +93,7 @@ def _let_go(context: Context, old: IdentityRecord, sha256: str | None) -> tuple[
     return (f"{old.key_uri}: there is a key of that name that is not proved to be the replaced one; it was left there",)
 
 
-def _prove(
-    context: Context, journal: Journal, chain: tuple[x509.Certificate, ...], connection: Connection, *, resumed: bool
-) -> bool:
+def _prove(context: Context, journal: Journal, chain: tuple[x509.Certificate, ...], connection: Connection) -> bool:
     """A TLS connection with the new key and certificate: only what worked replaces what works.
 
     Returns:
@@ -106,12 +104,15 @@ def _prove(
     except (TransportError, VerificationError, RemoteProtocolError) as error:
         if not _is_refusal(error, journal):
             error.hint = f"{error.hint}; {_KEPT}" if error.hint else _KEPT
-        elif resumed:
+        elif journal.refused:
             undo(context, journal)
             error.hint = (
                 "the old key and certificate stay in use; the new ones were destroyed, the next renewal makes others"
             )
         else:
+            # a run that ended for another reason was no refusal: only what is written down counts
+            with suppress(StateNotWritableError):
+                context.state.write_journal(replace(journal, refused=True))
             error.hint = "the old key and certificate stay in use; run the same command again to try the new ones again"
         raise
 

@@ -54,12 +54,11 @@ class Renewal:
         current, endpoint = enrolled(context.state, state)
         check_clock(context.clock.now(), state.time_floor)
         journal = self._left_over(state, current)
-        resumed = journal is not None
         journal = _trusting(journal or self._begin(state, current, endpoint), self.plan)
         notes: tuple[str, ...] = ()
         if journal.phase is not Phase.ISSUED:
             journal, notes = self._request(journal, state, current)
-        return finish(context, journal, self._connection, resumed=resumed, notes=notes)
+        return finish(context, journal, self._connection, notes=notes)
 
     @cached_property
     def _connection(self) -> Connection:
@@ -75,7 +74,7 @@ class Renewal:
         if is_switched(context, state, journal):
             if renewal:
                 return journal
-            finish(context, journal, self._connection, resumed=True)
+            finish(context, journal, self._connection)
             return None
         if not renewal:
             raise StateError(
