@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from device_sdk_simulators.cale.authorization import CIPHERS_PATH
-from device_sdk_simulators.cale.hops import Hop, HopError, HopProtocolError
+from device_sdk_simulators.cale.hops import Hop, HopError, HopProtocolError, HopTrustError
 from device_sdk_simulators.http.messages import Request, Response
 from device_sdk_simulators.policy import Policy
 from device_sdk_simulators.softhsm import SimulatorError
@@ -13,6 +13,10 @@ from device_sdk_simulators.softhsm import SimulatorError
 
 class CipherListsDifferError(SimulatorError):
     """A server would refuse what another one names, or take what it must not."""
+
+
+class WrongRoleError(SimulatorError):
+    """Somebody else than the role that was named answers at its URL."""
 
 
 class SameList:
@@ -37,11 +41,14 @@ class SameList:
         return self._hop(request)
 
     def check_now(self) -> None:
-        """Compare if the role is there already; CipherListsDifferError."""
+        """Compare if the role is there already; CipherListsDifferError, WrongRoleError."""
         try:
             self._compare()
         except _DifferentError as error:
             raise CipherListsDifferError(str(error)) from error
+        except HopTrustError as error:
+            words = "name it by a name or the fingerprint of its certificate, as `device-sdk-sim cale pki` prints them"
+            raise WrongRoleError(f"{error} ({words})") from error
         except HopError:
             # it may start after us; the first request will see
             return

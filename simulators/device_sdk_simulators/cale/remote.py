@@ -20,7 +20,7 @@ from device_sdk_simulators.cale.hops import (
     HopTrustError,
     HopUnreachableError,
 )
-from device_sdk_simulators.cale.peers import Peers
+from device_sdk_simulators.cale.peers import Peers, fingerprint, names_of
 from device_sdk_simulators.http.messages import Request, Response
 
 _KEPT = 16
@@ -112,8 +112,9 @@ class RemoteHop:
     def _check_peer(self, connection: http.client.HTTPSConnection) -> None:
         sock = connection.sock
         der = sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
-        if self._peers.name_of(x509.load_der_x509_certificate(der) if der else None) is None:
-            raise HopTrustError(f"{self._settings.url}: the certificate is not that of {self._peers}")
+        certificate = x509.load_der_x509_certificate(der) if der else None
+        if self._peers.name_of(certificate) is None:
+            raise HopTrustError(f"{self._settings.url}: {_shown(certificate)} answers there, and not {self._peers}")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _exchange(self, connection: http.client.HTTPSConnection, request: Request) -> Response:
@@ -163,6 +164,13 @@ class RemoteHop:
             kept, self._idle = self._idle, deque()
         for connection in kept:
             connection.close()
+
+
+def _shown(certificate: x509.Certificate | None) -> str:
+    """Whoever has a certificate, by every name that a list may have."""
+    if certificate is None:
+        return "somebody without a certificate"
+    return " or ".join((*(repr(name) for name in names_of(certificate)), f"sha256:{fingerprint(certificate)}"))
 
 
 class _StaleError(HopError):

@@ -14,7 +14,7 @@ from typing import Self
 from cryptography import x509
 
 from device_sdk_simulators.audit import AuditLog
-from device_sdk_simulators.ca.keys import UnusableFileError, load_key
+from device_sdk_simulators.ca.keys import CaKey, UnusableFileError, load_key
 from device_sdk_simulators.cale.hops import Role
 from device_sdk_simulators.cale.peers import Peers
 from device_sdk_simulators.cale.pki import KeyFiles
@@ -168,8 +168,16 @@ def by_listed_peers(role: Role, peers: Peers) -> Handler:
 
 def hop_tls(files: KeyFiles) -> TlsSettings:
     """What a role shows to others and wants to see of them: mutual TLS 1.3 (CALE-30, CALE-52)."""
-    chain, anchors = read_certificates(files.certificate), read_certificates(files.anchors)
-    return TlsSettings(chain, load_key(files.key), anchors, minimum="TLSv1.3", client_required=True)
+    chain, key = read_pair(files)
+    return TlsSettings(chain, key, read_certificates(files.anchors), minimum="TLSv1.3", client_required=True)
+
+
+def read_pair(files: KeyFiles) -> tuple[list[x509.Certificate], CaKey]:
+    """A certificate with its chain, and its key; UnusableFileError or OSError."""
+    chain, key = read_certificates(files.certificate), load_key(files.key)
+    if chain[0].public_key() != key.public_key():
+        raise UnusableFileError(f"the certificate in {files.certificate} is for another key than that in {files.key}")
+    return chain, key
 
 
 def read_certificates(path: Path) -> list[x509.Certificate]:
@@ -177,4 +185,4 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(path.read_bytes())
     except ValueError as error:
-        raise UnusableFileError(f"{path} holds no PEM certificates: {error}") from error
+        raise UnusableFileError(f"{path} holds no certificates in PEM") from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography import x509
 
 from device_sdk_simulators.ca.directory import single_authority
-from device_sdk_simulators.ca.keys import UnusableFileError, load_key, write_file
+from device_sdk_simulators.ca.keys import UnusableFileError, write_file
 from device_sdk_simulators.cale.aggregation import Aggregation
 from device_sdk_simulators.cale.authorization import AuthorizationServer
 from device_sdk_simulators.cale.certificates import AUTHORITY_NAME
@@ -28,7 +28,14 @@ from device_sdk_simulators.cale.records import DatabaseRecords
 from device_sdk_simulators.cale.remote import HopSettings, RemoteHop
 from device_sdk_simulators.cale.replay import ReplayWindow
 from device_sdk_simulators.cale.resource import ResourceServer
-from device_sdk_simulators.cale.role_server import INNER_LIMITS, RoleServer, by_listed_peers, hop_tls, read_certificates
+from device_sdk_simulators.cale.role_server import (
+    INNER_LIMITS,
+    RoleServer,
+    by_listed_peers,
+    hop_tls,
+    read_certificates,
+    read_pair,
+)
 from device_sdk_simulators.cale.upstream import Upstream
 from device_sdk_simulators.est.login import HttpLogin
 from device_sdk_simulators.guessing import Guesses
@@ -182,9 +189,10 @@ def edge_role(place: RolePlace, policy: Policy, settings: EdgeSettings) -> RoleS
             challenge=login.challenges,
         )
         server.opened.callback(role.close)
+        chain, key = read_pair(files)
         tls = TlsSettings(
-            read_certificates(files.certificate),
-            load_key(files.key),
+            chain,
+            key,
             settings.client_anchors,
             suites=policy.cale.suites,
         )
@@ -234,6 +242,7 @@ def _compared(server: RoleServer, place: RolePlace, policy: Policy, remote: Remo
 
 def _hop(server: RoleServer, place: RolePlace, remote: Remote) -> RemoteHop:
     files = place.hop_files
+    hop_tls(files)  # read here, each file is named in what is wrong with it
     settings = HopSettings(remote.url, remote.peer, files.certificate, files.key, files.anchors, place.timeout_s)
     try:
         hop = RemoteHop(settings)

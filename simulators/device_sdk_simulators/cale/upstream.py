@@ -12,6 +12,28 @@ from device_sdk_simulators.cale.hops import HopProtocolError, HopTimeoutError, H
 from device_sdk_simulators.http.messages import Headers, Request, Response
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OF_HTTP = frozenset(
+    [
+        "host",
+        "connection",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "expect",
+        "date",
+        "via",
+        "forwarded",
+        "range",
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "user-agent",
+        "mime-version",
+    ]
+)
+_OF_HTTP_BEGINNINGS = ("content-", "proxy-", "if-", "cale-")
 _BODYLESS = (204, 205, 304)
 
 
@@ -23,7 +45,8 @@ class Upstream:
 
     Args:
         url: "http://HOST:PORT" or "http://HOST:PORT/BASE"; ValueError for anything else.
-        owner_header: field in which the upstream reads whose request it is, or "" for none.
+        owner_header: field in which the upstream reads whose request it is, or "" for none; ValueError for one that HTTP
+            or CALE uses otherwise.
         timeout_s: for every wait.
         body_bytes: the largest acceptable answer.
     """
@@ -35,7 +58,12 @@ class Upstream:
         if parts.scheme != "http" or not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError(f"{url!r} is not http://HOST:PORT/BASE")
         if owner_header and not _TOKEN.fullmatch(owner_header):
-            raise ValueError(f"{owner_header!r} is not the name of a header field")
+            raise ValueError(f"--owner-header {owner_header!r} is not the name of a header field")
+        if owner_header.lower() in _OF_HTTP or owner_header.lower().startswith(_OF_HTTP_BEGINNINGS):
+            raise ValueError(
+                f"--owner-header {owner_header}: HTTP or CALE has another use for that field; take one of its own, such as "
+                "X-Remote-User"
+            )
         self._url = url
         self._host, self._port = parts.hostname, parts.port or 80
         self._base = parts.path.rstrip("/")

@@ -76,7 +76,9 @@ def _as_text(settings: dict[str, Any]) -> dict[str, Any]:
         # a file is somewhere else for nobody
         return str(Path(text).absolute()) if read is Path else text
 
-    return settings | {"type": check, "default": [] if settings.get("action") else None}
+    # handed on is what was given: what a role takes otherwise stays its own affair, and is what the help shows
+    words = settings["help"].replace("%(default)s", str(settings.get("default")))
+    return settings | {"type": check, "default": [] if settings.get("action") else None, "help": words}
 
 
 def _run_role(options: argparse.Namespace) -> int:

@@ -62,7 +62,10 @@ def remote(text: str) -> tuple[str, str]:
     """NAME=URL: the URL of a role, and its name or fingerprint."""
     name, equals, url = text.partition("=")
     if not equals or not re.fullmatch(r"https://[^/?#@\s]+/?", url):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=https://HOST:PORT")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=https://HOST:PORT; NAME is a name or sha256:HEX of the certificate of the role there, as "
+            "`device-sdk-sim cale pki` prints them"
+        )
     return url, peer(name)
 
 

@@ -42,7 +42,7 @@ def read_anchors(file: Path) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(_content("--client-anchors", file))
     except ValueError as error:
-        raise UsageError(f"--client-anchors {file} holds no PEM certificates: {error}") from error
+        raise UsageError(f"--client-anchors {file} holds no certificates in PEM") from error
 
 
 def _content(option: str, file: Path) -> bytes:
