@@ -13,12 +13,11 @@ from device_sdk_simulators.server import ReferenceServer
 from device_sdk_simulators.softhsm import SoftHsm
 
 from tests.cli.conftest import Lab, leaf
+from tests.cli.terminal import Terminal
 from tests.cli.test_secrets import _at_terminal
-from tests.cli.test_waiting import Terminal, terminal
 
 pytestmark = pytest.mark.slow
 
-__all__ = ["terminal"]
 NO_PIN = "PIN for key file"
 
 

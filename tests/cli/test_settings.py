@@ -10,6 +10,7 @@ import pytest
 
 from device_sdk.cli.settings import SETTINGS, Settings, add_settings
 from device_sdk.errors import ConfigurationError
+from tests.cli.conftest import Cli
 
 
 def _settings(tmp_path: Path, *words: str, environment: dict[str, str] | None = None) -> Settings:
@@ -86,13 +87,8 @@ def test_every_setting_has_its_own_variable_and_no_secret_is_one() -> None:
     assert not any(setting.name.endswith(("password", "pin", "passphrase")) for setting in SETTINGS)
 
 
-def test_the_template_is_toml_that_sets_nothing(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from device_sdk.cli.main import main
-
-    assert main(["config", "--template"]) == 0
-    template = capsys.readouterr().out
+def test_the_template_is_toml_that_sets_nothing(cli: Cli) -> None:
+    template = cli.ok("config", "--template").out
     assert tomllib.loads(template) == {section: {} for section in tomllib.loads(template)}
     filled = tomllib.loads("\n".join(line[2:] if " = " in line else line for line in template.splitlines()))
     assert filled["est"]["url"] == ""

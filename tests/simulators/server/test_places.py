@@ -18,8 +18,8 @@ RFC_8295 = ("pal", "eecerts", "crls", "symmetrickeys", "firmware", "tamp")
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReferenceServer]:
-    """A server with every operation and a label."""
-    policy = Policy(labels={"known"}, own_cas={"own"}, serverkeygen={"clear"}, fullcmc=True)
+    """A server with every operation of RFC 7030, those of RFC 8295 switched off, and a label."""
+    policy = Policy(labels={"known"}, own_cas={"own"}, serverkeygen={"clear"}, fullcmc=True, packages=False)
     with ReferenceServer(tmp_path_factory.mktemp("refusals") / "server", policy=policy) as running:
         # sets can be changed behind the policy's back: a label that is no label
         running.policy.labels.update(("cacerts", "SimpleEnroll", "tamp", ".."))
