@@ -18,7 +18,7 @@ from tests.cli.test_secrets import _at_terminal
 
 pytestmark = pytest.mark.slow
 
-NO_PIN = "PIN for key file"
+NO_PIN = "Enter alone: none"
 
 
 @pytest.fixture
