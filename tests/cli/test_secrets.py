@@ -157,8 +157,9 @@ def test_one_question_for_many_key_files(lab: Lab) -> None:
         read = _descriptor("passphrase\n")
         lab.cli.ok(*command, "--key-pin-fd", read, pass_fds=(read,))
         os.close(read)
-    code, screen = _at_terminal(lab.cli, ["passphrase", "another one"], "renew", "--state", lab.state)
-    assert (code, screen.count("device-2.pem: "), screen.count("device-3.pem: ")) == (0, 1, 1), screen
+    answers = ["passphrase", "another one", "another one"]  # what is new is typed twice
+    code, screen = _at_terminal(lab.cli, answers, "renew", "--state", lab.state)
+    assert (code, screen.count("device-2.pem: "), screen.count("device-3.pem (Enter")) == (0, 1, 1), screen
 
 
 def test_end_of_file_at_the_prompt_is_no_pin(pinned: SoftHsm, cli: Cli) -> None:

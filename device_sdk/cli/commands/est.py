@@ -94,7 +94,7 @@ def _client(settings: Settings, out: Output, identity: TlsIdentity | None = None
     from device_sdk.client.est import EstClient
     from device_sdk.model.trust import ServerTrust
 
-    srp = srp_credentials(settings, identified=identity is not None)
+    url, srp = settings.require("est.url"), srp_credentials(settings, identified=identity is not None)
     explicit, pins, implicit, confirm = ((), (), False, None) if srp else trusted_or_asking(settings, out)
     trust = srp_trust(settings) if srp else ServerTrust(explicit, implicit)
     common: dict[str, Any] = {
@@ -110,7 +110,7 @@ def _client(settings: Settings, out: Output, identity: TlsIdentity | None = None
     }
     if pins or confirm:
         return bootstrapped(settings, out, pins, confirm, **common)
-    return EstClient(settings.require("est.url"), trust, srp=srp, **common)
+    return EstClient(url, trust, srp=srp, **common)
 
 
 def _pair(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> TlsIdentity | None:
