@@ -21,6 +21,7 @@ _COMMANDS = {
     "cale": "speak CALE: register, get, whoami, list, forget, decrypt",
     "enroll": "give this device its certificate",
     "renew": "renew this device's certificate",
+    "sync": "ask the server what it has for this device, and do what it asks for",
     "abandon": "give up an enrolment or renewal that was interrupted; the key made for it is destroyed",
     "needs-renewal": "exit 0 if it is time to renew, 1 if not, 2 if missing or unreadable",
     "show": "what this device is: key, certificate, anchors, registrations",

@@ -115,6 +115,19 @@ def _is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
+def show_line(words: str) -> None:
+    """On a terminal: what is under way, until `erase_line`; nothing elsewhere."""
+    if _is_terminal():
+        width = shutil.get_terminal_size().columns - 1
+        print(f"\r{one_line(words)[:width]}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def erase_line() -> None:
+    """Take that line away."""
+    if _is_terminal():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
 def _count_down(reason: str, seconds: float) -> None:
     end = time.monotonic() + seconds
     try:
@@ -126,7 +139,7 @@ def _count_down(reason: str, seconds: float) -> None:
             print(f"\r{shown[:width]}\x1b[K", end="", file=sys.stderr, flush=True)
             time.sleep(min(_TICK_S, left_s))
     finally:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        erase_line()
 
 
 def _duration(seconds: float) -> str:

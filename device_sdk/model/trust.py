@@ -18,11 +18,14 @@ class ServerTrust:
         implicit: whether the operating system's store (the Implicit database) may anchor the server; off unless asked for.
         announce: name the Explicit anchors in the ClientHello, for servers with several certificates (EST-58); whoever
             listens on the line then knows which CA this is.
+        lists: revocation lists that were checked when they came; whoever is on one of its issuer is not trusted, be it
+            the server, a CA above it, or what it issues.
     """
 
     explicit: tuple[x509.Certificate, ...] = ()
     implicit: bool = False
     announce: bool = False
+    lists: tuple[x509.CertificateRevocationList, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

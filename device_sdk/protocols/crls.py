@@ -14,7 +14,7 @@ from device_sdk.protocols.est.responses import refuse, unreadable
 from device_sdk.wire.crls_only import MAX_CRLS_BYTES, read_crls_only
 from device_sdk.wire.path import ca_problem, find_path
 from device_sdk.wire.relations import Relations
-from device_sdk.wire.revocation import is_stale, list_problem, revoked_since
+from device_sdk.wire.revocation import is_stale, list_problem
 
 _MAX_TEXT = 200
 
@@ -94,17 +94,6 @@ def check_crls(
         else:
             accepted.append(RevocationList(one, issuer, is_stale(one, now)))
     return RevocationLists(tuple(accepted), tuple(rejected))
-
-
-def revocation_of(certificate: x509.Certificate, lists: Iterable[RevocationList]) -> datetime | None:
-    """When a certificate was revoked, by any list of its issuer; None if none of them has it.
-
-    Lists count by the issuer's name, whichever of its keys signed them: a CA in a rollover has two (RFC 4210 section 4.4.3).
-    """
-    for one in lists:
-        if one.crl.issuer == certificate.issuer and (since := revoked_since(certificate, one.crl)):
-            return since
-    return None
 
 
 def _issuer_of(

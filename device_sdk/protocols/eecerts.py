@@ -10,11 +10,12 @@ from cryptography import x509
 
 from device_sdk.errors import VerificationError, WireError
 from device_sdk.model.http import HttpRequest, HttpResponse
-from device_sdk.protocols.crls import RevocationList, revocation_of
+from device_sdk.protocols.crls import RevocationList
 from device_sdk.protocols.est.responses import refuse, unreadable
 from device_sdk.wire.certs_only import read_certs_only
 from device_sdk.wire.path import find_path, is_self_issued
 from device_sdk.wire.relations import Relations
+from device_sdk.wire.revocation import revocation_problem
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,4 @@ def _path_problem(
         path = find_path(certificate, intermediates=intermediates, anchors=anchors, now=now, relations=relations)
     except VerificationError as error:
         return error.message
-    for one in path[:-1]:
-        if since := revocation_of(one, lists):
-            whose = "" if one is certificate else f"its CA {one.subject.rfc4514_string()[:200]} was "
-            return f"{whose}revoked on {since:%Y-%m-%dT%H:%M:%SZ}"
-    return None
+    return revocation_problem(path, (one.crl for one in lists))

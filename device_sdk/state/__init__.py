@@ -9,12 +9,15 @@ Files, all of them small and readable, none of them secret (keys live in keystor
     cale/<name>.json            one CALE registration.
     cale/under-way/<name>.json  what is under way for it and not finished, as journal.json. Damage of one application's files
                                 concerns no other, nor the device.
+    sync.json                   what a sync that was interrupted had done, digests only; may be lost.
     lock                        held (flock) by whoever changes the directory; holds its process id.
 
 Stable paths for other software (web servers, VPN daemons, MQTT clients), replaced atomically:
 
     current.pem                 link to the current certificate file: leaf first, then intermediates.
     anchors.pem                 link to the current set of trust anchors.
+    crls.pem                    revocation lists that were checked, each of a CA that leads to a trust anchor.
+    peers.pem                   certificates of peers that were checked; a line before each says where it is from.
 
 The directory is 0700, JSON files are 0600, certificates 0644. Every change is durable before it counts: written beside
 the old file, fsync, rename, fsync of the directory. Readers take no lock and see the old content or the new one.
@@ -28,7 +31,9 @@ read nor changed: who writes there decides whom the device trusts.
 from device_sdk.state.cale_journal import CaleJournal
 from device_sdk.state.directory import StateDirectory
 from device_sdk.state.journal import Journal, Operation, Phase
+from device_sdk.state.packages import KeptPackages, KeptPeer
 from device_sdk.state.records import CaleRegistration, DeviceState, Endpoint, IdentityRecord
+from device_sdk.state.sync_journal import SyncJournal
 
 __all__ = [
     "CaleJournal",
@@ -37,7 +42,10 @@ __all__ = [
     "Endpoint",
     "IdentityRecord",
     "Journal",
+    "KeptPackages",
+    "KeptPeer",
     "Operation",
     "Phase",
     "StateDirectory",
+    "SyncJournal",
 ]

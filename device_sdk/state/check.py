@@ -24,6 +24,9 @@ def findings(directory: StateDirectory) -> tuple[str, ...]:
     journal = _try(directory.journal, found)
     for errors in (_try(directory.cale_damage, found) or {}).values():
         found += map(str, errors)
+    packages = directory.packages
+    for read in (packages.lists, packages.peers, packages.journal):
+        _try(read, found)
     if state is not None:
         found += _named_files(directory, state, journal)
         found += _links(directory, state)

@@ -18,6 +18,7 @@ from device_sdk.state.cale_damage import advising, damage
 from device_sdk.state.cale_journal import CaleJournal
 from device_sdk.state.journal import Journal
 from device_sdk.state.lock import DirectoryLock
+from device_sdk.state.packages import KeptPackages
 from device_sdk.state.records import CaleRegistration, DeviceState
 
 T = TypeVar("T")
@@ -55,6 +56,11 @@ class StateDirectory:
     def anchors_file(self) -> Path:
         """Stable path of the Explicit trust anchors."""
         return self._path / "anchors.pem"
+
+    @property
+    def packages(self) -> KeptPackages:
+        """Revocation lists and certificates of peers."""
+        return KeptPackages(self)
 
     @contextmanager
     def exclusive(self, wait_s: float = 0.0) -> Iterator[None]:

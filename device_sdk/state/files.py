@@ -181,16 +181,20 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def read(path: Path) -> bytes | None:
+def read(path: Path, limit: int = MAX_FILE_BYTES) -> bytes | None:
     """The content of a file, or None if there is none.
 
+    Args:
+        path: the file.
+        limit: how many bytes it may have.
+
     Raises:
-        StateCorruptError: larger than MAX_FILE_BYTES, or not a file.
+        StateCorruptError: larger than that, or not a file.
         StateError: it cannot be read, or the path cannot be one.
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            data = file.read(limit + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except IsADirectoryError as error:
@@ -201,8 +205,8 @@ def read(path: Path) -> bytes | None:
         ) from error
     except ValueError as error:
         raise _no_path(path, error) from error
-    if len(data) > MAX_FILE_BYTES:
-        raise StateCorruptError(f"{path}: larger than {MAX_FILE_BYTES} bytes", path=str(path))
+    if len(data) > limit:
+        raise StateCorruptError(f"{path}: larger than {limit} bytes", path=str(path))
     return data
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -9,7 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtensionOID
 
-from device_sdk.wire.path import CLOCK_ALLOWANCE
+from device_sdk.wire.path import CLOCK_ALLOWANCE, name_of
 from device_sdk.wire.relations import Relations
 
 _CRITICAL = bytes.fromhex("0101ff")
@@ -62,6 +63,25 @@ def revoked_since(certificate: x509.Certificate, found: x509.CertificateRevocati
     """When the certificate was revoked, by a list of its issuer; None if it is not on it."""
     entry = found.get_revoked_certificate_by_serial_number(certificate.serial_number)
     return entry.revocation_date_utc if entry is not None else None
+
+
+def revocation_problem(path: Sequence[x509.Certificate], lists: Iterable[x509.CertificateRevocationList]) -> str | None:
+    """Which certificate of a path is revoked, and since when; None if none is.
+
+    Lists count by the issuer's name, whichever of its keys signed them: a CA in a rollover has two (RFC 4210 section 4.4.3).
+
+    Args:
+        path: the certificate in question first, the trust anchor, which nobody revokes, last.
+        lists: revocation lists that were checked.
+    """
+    lists = tuple(lists)
+    for position, one in enumerate(path[:-1]):
+        for found in lists:
+            since = revoked_since(one, found) if found.issuer == one.issuer else None
+            if since is not None:
+                whose = "" if position == 0 else f"its CA {name_of(one)} was "
+                return f"{whose}revoked on {since:%Y-%m-%dT%H:%M:%SZ}"
+    return None
 
 
 def _may_sign_lists(issuer: x509.Certificate) -> bool:

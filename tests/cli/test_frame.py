@@ -28,7 +28,7 @@ def test_version_and_help() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["keys", "csr", "est", "cale", "enroll", "renew", "needs-renewal", "show", "doctor"]
+    "command", ["keys", "csr", "est", "cale", "enroll", "renew", "sync", "needs-renewal", "show", "doctor"]
 )
 def test_every_command_has_help(command: str) -> None:
     assert _run(command, "--help").returncode == 0

@@ -45,6 +45,8 @@ def test_every_command(lab: Lab, tmp_path: Path) -> None:
     ok("needs-renewal", *state, code=1)
     ok("renew", *state)
     ok("renew", *state, "--if-needed")
+    ok("sync", *state, "--plan")
+    ok("sync", *state)
     ok("abandon", *state)
     ok("show", *state)
     ok("doctor", *state)

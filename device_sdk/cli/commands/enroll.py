@@ -75,7 +75,8 @@ def _add_needs_renewal(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_needs_renewal)
 
 
-def _device(settings: Settings, out: Output) -> Device:
+def device_of(settings: Settings, out: Output) -> Device:
+    """The device of the state directory."""
     from device_sdk.client.device import Device
 
     return Device(
@@ -109,7 +110,7 @@ def _report(outcome: Outcome, device: Device, out: Output, *, verb: str) -> int:
 def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     if bool(options.tls_cert) != bool(options.tls_key):
         raise ConfigurationError("--tls-cert and --tls-key go together")
-    device = _device(settings, out)
+    device = device_of(settings, out)
     with ExitStack() as opened:
         identity = None
         if options.tls_cert:
@@ -140,7 +141,7 @@ def _plan(options: argparse.Namespace, settings: Settings, identity: TlsIdentity
         credentials=inputs.credentials(settings, needed=identity is None),
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),
-        **_waiting(settings, out),
+        **patient(settings, out),
         reuse_key=options.reuse,
         again=options.again,
         compatibility=inputs.compatibility(settings),
@@ -151,8 +152,8 @@ def _srp_anchors(settings: Settings) -> Trusted:
     return srp_trust(settings).explicit, (), False, None
 
 
-def _waiting(settings: Settings, out: Output) -> dict[str, Any]:
-    """What both plans have about servers that are slow, overloaded, away or moved."""
+def patient(settings: Settings, out: Output) -> dict[str, Any]:
+    """What all plans have about servers that are slow, overloaded, away or moved."""
     return {
         "wait_s": inputs.wait(settings),
         "retry": waiting.retry(settings),
@@ -164,8 +165,8 @@ def _waiting(settings: Settings, out: Output) -> dict[str, Any]:
 def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     from device_sdk.client.device import RenewalPlan
 
-    device = _device(settings, out)
-    _require_directory(device)
+    device = device_of(settings, out)
+    require_directory(device)
     anchors_only = False
     if options.if_needed:
         decision = device.needs_renewal(threshold=inputs.threshold(settings))
@@ -185,7 +186,7 @@ def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         credentials=inputs.credentials(settings, needed=False),
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),
-        **_waiting(settings, out),
+        **patient(settings, out),
         implicit=options.implicit,
         compatibility=inputs.compatibility(settings),
     )
@@ -205,8 +206,12 @@ def _new_name(options: argparse.Namespace, settings: Settings, device: Device) -
     return None
 
 
-def _require_directory(device: Device) -> None:
-    """Taking the lock would make it, under a name that was perhaps mistyped."""
+def require_directory(device: Device) -> None:
+    """Taking the lock would make it, under a name that was perhaps mistyped.
+
+    Raises:
+        StateError: there is none.
+    """
     if not device.state.path.exists():
         raise StateError(
             f"{device.state.path}: there is no such state directory",
@@ -216,7 +221,7 @@ def _require_directory(device: Device) -> None:
 
 
 def _abandon(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    device = _device(settings, out)
+    device = device_of(settings, out)
     abandoned = device.state.path.exists() and device.abandon()
     out.data({"abandoned": abandoned}, "abandoned" if abandoned else "nothing was under way")
     return 0
@@ -225,7 +230,7 @@ def _abandon(_options: argparse.Namespace, settings: Settings, out: Output) -> i
 def _needs_renewal(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
     """0 renew now, 1 fine, 2 missing or unreadable: what systemd's ExecCondition expects."""
     try:
-        decision = _device(settings, out).needs_renewal(threshold=inputs.threshold(settings))
+        decision = device_of(settings, out).needs_renewal(threshold=inputs.threshold(settings))
     except DeviceSdkError as error:
         out.error(error)
         return 2

@@ -10,6 +10,7 @@ from device_sdk.cli import inputs, waiting
 from device_sdk.cli.delivery import deliver
 from device_sdk.cli.files import OutputFile, read_file
 from device_sdk.cli.output import Output
+from device_sdk.cli.pal import entry_data, entry_line
 from device_sdk.cli.pem import describe, name_of, pem_of
 from device_sdk.cli.settings import Settings
 from device_sdk.errors import ConfigurationError, VerificationError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from device_sdk.client.est.packages import Packages
     from device_sdk.protocols.crls import RevocationList
-    from device_sdk.protocols.pal import SyncStep
 
 
 def add_arguments(operation: argparse.ArgumentParser) -> None:
@@ -53,43 +53,11 @@ def list_packages(options: argparse.Namespace, settings: Settings, out: Output) 
         for entry, reason in plan.skipped:
             out.say(f"note: skipped an entry of type {entry.type}: {reason}")
         data = {
-            "entries": [_entry(step) for step in plan.steps],
+            "entries": [entry_data(step) for step in plan.steps],
             "skipped": [{"type": entry.type, "reason": reason} for entry, reason in plan.skipped],
         }
-        lines = [_line(step) for step in plan.steps] or ["nothing is there for this client"]
+        lines = [entry_line(step) for step in plan.steps] or ["nothing is there for this client"]
         return deliver(file, ("\n".join(lines) + "\n").encode(), data, out)
-
-
-def _entry(step: SyncStep) -> dict[str, Any]:
-    date, certificate = step.entry.date, step.entry.certificate
-    return {
-        "type": step.kind.number,
-        "meaning": step.kind.meaning,
-        "action": step.kind.action.value,
-        "size": step.entry.size,
-        "date": f"{date:%Y-%m-%dT%H:%M:%SZ}" if date else None,
-        "where": step.target,
-        "certificate": None if certificate is None else _certificate(certificate),
-    }
-
-
-def _certificate(name: object) -> dict[str, Any]:
-    from device_sdk.wire.pal import IssuerSerial
-
-    if isinstance(name, IssuerSerial):
-        return {"issuer": name.issuer, "serial": f"{name.serial:x}"}
-    return {"ski": name.hex()} if isinstance(name, bytes) else {"subject": name}
-
-
-def _line(step: SyncStep) -> str:
-    shown = _entry(step)
-    size = f"{shown['size']} bytes" if shown["size"] else ""
-    words = [shown["type"], shown["action"], shown["meaning"], size, shown["where"]]
-    if shown["certificate"]:
-        words += [" ".join(f"{name} {value}" for name, value in shown["certificate"].items())]
-    if shown["date"]:
-        words.append(f"(fetched {shown['date']})")
-    return "  ".join(word for word in words if word)
 
 
 def crls(options: argparse.Namespace, settings: Settings, out: Output) -> int:

@@ -22,6 +22,7 @@ _shtab_device_sdk_commands() {
     needs-renewal:'Exit 0 if it is time to renew, 1 if not, 2 if missing or unreadable.'
     renew:'Renew this device'"'"'s certificate.'
     show:'What this device is: key, certificate, anchors, registrations.'
+    sync:'Ask the server what it has for this device, and do what it asks for.'
   )
   _describe 'device-sdk commands' _commands
 }
@@ -961,6 +962,35 @@ _shtab_device_sdk_show_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_show_defaults_added=0
 
+_shtab_device_sdk_sync_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--user[user name for HTTP authentication \[DEVICE_SDK_EST_USER\]]:NAME:"
+  "--password-file[file holding the password \[DEVICE_SDK_EST_PASSWORD_FILE\]]:FILE:_files"
+  "--password-fd[file descriptor to read the password from \[DEVICE_SDK_EST_PASSWORD_FD\]]:N:"
+  "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
+  {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
+  "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
+  "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
+  "--proxy[HTTP proxy, if not the one of HTTPS_PROXY \[DEVICE_SDK_EST_PROXY\]]:URL:"
+  "--tls-max[newest TLS version, 1.2 or 1.3 \[DEVICE_SDK_EST_TLS_MAX\]]:VERSION:(1.2 1.3)"
+  "--binding[what requests are bound to\: auto, exporter, finished, tls-unique, none \[DEVICE_SDK_EST_BINDING\]]:MODE:(auto exporter finished tls-unique none)"
+  "--after-202[what is sent after a 202\: rebuild, keep-connection, same-csr \[DEVICE_SDK_EST_AFTER_202\]]:POLICY:(rebuild keep-connection same-csr)"
+  "--dialect[how operations are spelt in paths\: rfc7030, draft-04 \[DEVICE_SDK_EST_DIALECT\]]:NAME:(rfc7030 draft-04)"
+  {--rekey,--no-rekey}"[make a new key at each renewal \[DEVICE_SDK_RENEWAL_REKEY\]]"
+  {--keep-old,--no-keep-old}"[keep the old key and certificate after a renewal \[DEVICE_SDK_RENEWAL_KEEP_OLD\]]"
+  "--plan[only show what would be done]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_sync_defaults_added=0
+
 
 _shtab_device_sdk() {
   local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->device-sdk'
@@ -992,6 +1022,7 @@ _shtab_device_sdk() {
         needs-renewal) _arguments -C -s $_shtab_device_sdk_needs_renewal_options ;;
         renew) _arguments -C -s $_shtab_device_sdk_renew_options ;;
         show) _arguments -C -s $_shtab_device_sdk_show_options ;;
+        sync) _arguments -C -s $_shtab_device_sdk_sync_options ;;
       esac
   esac
 }

@@ -39,13 +39,23 @@ class AnchorRefresh:
         context = self.context
         state = context.state.load()
         current, _ = enrolled(context.state, state)
-        now = context.clock.now()
-        check_clock(now, state.time_floor)
+        check_clock(context.clock.now(), state.time_floor)
+        before = context.state.anchors(state.anchors or "")
+        return self.keep(self._fetch(state, context.state.chain(current.certificate), before))
+
+    def keep(self, ca: CaCertificates) -> Outcome:
+        """Make checked CA certificates the device's.
+
+        Args:
+            ca: what its server answered, checked against its anchors.
+        """
+        context = self.context
+        state = context.state.load()
+        current, _ = enrolled(context.state, state)
         before = context.state.anchors(state.anchors or "")
         chain = context.state.chain(current.certificate)
-        ca = self._fetch(state, chain, before)
         name = context.state.add_anchors(ca.anchors)
-        context.state.save(replace(state, anchors=name, anchors_checked=now))
+        context.state.save(replace(state, anchors=name, anchors_checked=context.clock.now()))
         context.state.tidy()
         return Outcome(current.key_uri, chain, changed=name != state.anchors, notes=_notes(before, ca))
 
@@ -54,7 +64,7 @@ class AnchorRefresh:
     ) -> CaCertificates:
         context, plan = self.context, self.plan
         current, endpoint = enrolled(context.state, state)
-        connection = Connection.of(plan, context.clock)
+        connection = Connection.of(plan, context.clock, context.lists())
         # with the certificate: some servers let nobody else in, although they should (EST-111)
         with context.open_key(current.key_uri) as key:
             identity = TlsIdentity(chain, key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's

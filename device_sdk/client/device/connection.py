@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cryptography import x509
+
 from device_sdk.client.device.plan import EnrolmentPlan, RenewalPlan
 from device_sdk.client.est import Clock, EstClient, bootstrap_client
 from device_sdk.client.est.patience import Patience
@@ -20,16 +22,20 @@ class Connection:
         plan: credentials, limits, proxy, and whom to ask.
         clock: the time.
         patience: the deadline; begins with the run.
+        lists: revocation lists that are kept: whoever is on them is not trusted.
     """
 
     plan: EnrolmentPlan | RenewalPlan
     clock: Clock
     patience: Patience
+    lists: tuple[x509.CertificateRevocationList, ...] = ()
 
     @classmethod
-    def of(cls, plan: EnrolmentPlan | RenewalPlan, clock: Clock) -> Connection:
+    def of(
+        cls, plan: EnrolmentPlan | RenewalPlan, clock: Clock, lists: tuple[x509.CertificateRevocationList, ...] = ()
+    ) -> Connection:
         """The connection of a run that begins now."""
-        return cls(plan, clock, Patience(clock, plan.wait_s, plan.progress))
+        return cls(plan, clock, Patience(clock, plan.wait_s, plan.progress), lists)
 
     @property
     def waiting(self) -> dict[str, Any]:
@@ -38,12 +44,13 @@ class Connection:
 
     def client(self, endpoint: Endpoint, trust: ServerTrust, identity: TlsIdentity | None = None) -> EstClient:
         """A client for an endpoint; whether it names its anchors there (EST-58) is the endpoint's affair."""
-        trust = replace(trust, announce=endpoint.announce)
+        trust = replace(trust, announce=endpoint.announce, lists=self.lists)
         return EstClient(endpoint.url, trust, label=endpoint.label, identity=identity, **self._common)
 
     def first(self, trust: ServerTrust) -> EstClient:
         """A client for an enrolment: by certificates, or by user name and password (SRP)."""
         plan = self._enrolment
+        trust = replace(trust, lists=self.lists)
         return EstClient(plan.url, trust, label=plan.label, identity=plan.identity, srp=plan.srp, **self._common)
 
     def bootstrapped(self) -> EstClient:

@@ -41,6 +41,10 @@ class Context:
     allow_imported: bool = False
     _stores: dict[str, KeyStore[Any]] = field(default_factory=dict, repr=False, compare=False)
 
+    def lists(self) -> tuple[x509.CertificateRevocationList, ...]:
+        """The revocation lists that are kept; raises as KeptPackages.lists."""
+        return self.state.packages.lists()
+
     @contextmanager
     def running(self) -> Iterator[Context]:
         """Close the keystores at the end."""

@@ -22,6 +22,7 @@ from device_sdk.state import StateDirectory
 if TYPE_CHECKING:
     # Timers ask needs_renewal every hour: what only a conversation with a server needs is imported when there is one.
     from device_sdk.client.device.context import Context
+    from device_sdk.client.device.sync.report import SyncReport, Told
     from device_sdk.client.est import Clock
 
 
@@ -117,6 +118,35 @@ class Device:
             with self._context().running() as context:
                 return AnchorRefresh(context, plan or RenewalPlan()).run()
 
+    def sync(self, plan: RenewalPlan | None = None, *, told: Told | None = None) -> SyncReport:
+        """Ask the server what it has for this device, and do what it asks for, as far as this version can (RFC 8295).
+
+        Trust anchors, revocation lists and certificates of peers are fetched, checked and kept; the certificate is renewed
+        if an entry is about it. What fails is in the report and stops nothing but what relies on it. Killed at any moment,
+        the next run goes on with the steps that were left.
+
+        Args:
+            plan: how the server is reached, and what a renewal is to be like.
+            told: told of each step when it begins and when it ends.
+
+        Raises:
+            StateError: the device is not enrolled.
+            DeviceSdkError: as for `enroll`, if there is no list, or the state directory cannot be written.
+        """
+        with self.state.exclusive(self._lock_wait_s):
+            from device_sdk.client.device.sync import Sync
+
+            plan = plan or RenewalPlan()
+            with self._context(plan.key_uri).running() as context:
+                return Sync(context, plan, told).run()
+
+    def sync_plan(self, plan: RenewalPlan | None = None) -> SyncReport:
+        """What `sync` would do now: only the list is fetched, nothing is changed. Raises as `sync`."""
+        from device_sdk.client.device.sync import Sync
+
+        with self._context().running() as context:
+            return Sync(context, plan or RenewalPlan()).look()
+
     def abandon(self) -> bool:
         """Give up what is under way: its key is destroyed if it is proved to be made for it. False if nothing was.
 
@@ -150,7 +180,7 @@ class Device:
         """
         state, chain, anchors = self.state.snapshot()
         enrolled(self._state, state)
-        now = now or (self._clock.now() if self._clock else datetime.now(UTC))
+        now = now or self._now()
         check_clock(now, state.time_floor)
         return decide(chain, self.state.journal(), now, threshold, anchors_due(state, chain, anchors))
 
@@ -178,6 +208,26 @@ class Device:
         enrolled(self._state, state)
         return anchors
 
+    @property
+    def revocation_lists(self) -> tuple[x509.CertificateRevocationList, ...]:
+        """The revocation lists that `sync` kept, stale ones, too; StateError if they cannot be read."""
+        return self.state.packages.lists()
+
+    @property
+    def peers(self) -> tuple[x509.Certificate, ...]:
+        """The certificates of peers that `sync` kept; without those that ended or are on a list since.
+
+        Raises:
+            StateError: they, or the revocation lists, cannot be read.
+        """
+        from device_sdk.wire.path import validity_problem
+        from device_sdk.wire.revocation import revoked_since
+
+        lists, now = self.revocation_lists, self._now()
+        found = dict.fromkeys(one.certificate for one in self.state.packages.peers())
+        revoked = {one for one in found for crl in lists if crl.issuer == one.issuer and revoked_since(one, crl)}
+        return tuple(one for one in found if one not in revoked and not validity_problem(one, now))
+
     def key(self) -> DeviceKey:
         """Open the current key; the caller closes it.
 
@@ -194,6 +244,9 @@ class Device:
         current, _ = enrolled(self._state, state)
         key = open_key(current.key_uri, pin=self._pin, allow_imported=self._allow_imported)
         return TlsIdentity(chain, key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
+
+    def _now(self) -> datetime:
+        return self._clock.now() if self._clock else datetime.now(UTC)
 
     def _context(self, key_uri: str | None = None) -> Context:
         from device_sdk.client.device.context import Context

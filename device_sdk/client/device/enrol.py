@@ -67,7 +67,7 @@ class Enrolment:
 
     @cached_property
     def _connection(self) -> Connection:
-        return Connection.of(self.plan, self.context.clock)
+        return Connection.of(self.plan, self.context.clock, self.context.lists())
 
     @property
     def _uri(self) -> str:

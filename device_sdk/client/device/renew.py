@@ -62,7 +62,7 @@ class Renewal:
 
     @cached_property
     def _connection(self) -> Connection:
-        return Connection.of(self.plan, self.context.clock)
+        return Connection.of(self.plan, self.context.clock, self.context.lists())
 
     def _left_over(self, state: DeviceState, current: IdentityRecord) -> Journal | None:
         """What an earlier run left for this one to go on with."""

@@ -334,6 +334,7 @@ class EstClient:
             compatibility=self._compatibility,
             ca=lambda patience: self._ca or self._cacerts(patience),
             wishes=self._wishes,
+            lists=self._trust.lists,
         )
 
     def _wishes(self, wishes: Wishes, patience: Patience) -> CsrAttributes | None:
@@ -368,4 +369,5 @@ class EstClient:
             ignored=ca.ignored,
             url=url,
             new_name=body.new_name,
+            lists=self._trust.lists,
         )

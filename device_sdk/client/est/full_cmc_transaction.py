@@ -49,6 +49,7 @@ class Service:
         compatibility: how requests are bound to the connection.
         ca: the checked CA certificates, fetched at first use.
         wishes: the server's CSR attributes.
+        lists: revocation lists that were checked.
     """
 
     endpoint: EstEndpoint
@@ -58,6 +59,7 @@ class Service:
     compatibility: Compatibility
     ca: Callable[[Patience], CaCertificates]
     wishes: Callable[[Wishes, Patience], CsrAttributes | None]
+    lists: tuple[x509.CertificateRevocationList, ...] = ()
 
     @property
     def url(self) -> str:
@@ -168,6 +170,7 @@ class Transaction:
             now=self._service.clock.now(),
             ignored=ca.ignored,
             url=self._service.url,
+            lists=self._service.lists,
         )
 
     def _confirm(self, enrolled: Enrolled, key: PrivateKey) -> FullCmcAnswer:

@@ -49,20 +49,25 @@ class Packages:
             walk.feed(read_pal_answer(response, service.clock.now()))
         return plan_of(walk.entries, service.endpoint)
 
-    def crls(self, *, wait_s: float | None = None, progress: Progress | None = None) -> RevocationLists:
+    def crls(
+        self, target: str | None = None, *, wait_s: float | None = None, progress: Progress | None = None
+    ) -> RevocationLists:
         """Fetch the revocation lists and check each (section 4). What is accepted may be `stale`.
 
         Args:
+            target: the request target a step of `list` has; by default what the server gives without a name.
             wait_s: as for `list`.
             progress: as for `list`.
 
         Raises:
             HttpStatusError: the server refused.
             RemoteProtocolError: not a crls-only message.
+            ConfigurationError: a target that is not of this operation.
         """
         service, patience = self._service, Patience(self._service.clock, wait_s, progress)
+        request = crls_request(self._target(Operation.CRLS, target, "revocation lists"))
         ca = service.ca(patience)
-        response = service.exchanges.send(crls_request(service.endpoint.target(Operation.CRLS)), patience)
+        response = service.exchanges.send(request, patience)
         now = service.clock.now()
         return check_crls(read_crls(response, now), anchors=ca.anchors, intermediates=ca.intermediates, now=now)
 
@@ -90,15 +95,11 @@ class Packages:
             ConfigurationError: a target that is not of this operation.
         """
         service, patience = self._service, Patience(self._service.clock, wait_s, progress)
-        usual = service.endpoint.target(Operation.EECERTS)
-        target = target or usual
-        if target != usual and not target.startswith(f"{usual}/"):
-            raise ConfigurationError(f"{target[:200]}: certificates of peers are at {usual}")
+        request = eecerts_request(self._target(Operation.EECERTS, target, "certificates of peers"))
         ca = service.ca(patience)
         held = check_crls(lists, anchors=ca.anchors, intermediates=ca.intermediates, now=service.clock.now())
         for issuer, reason in held.rejected:
             raise VerificationError(f"the revocation list of {issuer}: {reason}", hint="fetch it again (est crls)")
-        request = eecerts_request(target)
         response = service.exchanges.send(request, patience)
         now = service.clock.now()
         return check_peers(
@@ -109,3 +110,9 @@ class Packages:
             lists=held.accepted,
             own=service.identity.chain[0] if service.identity else None,
         )
+
+    def _target(self, operation: Operation, target: str | None, what: str) -> str:
+        usual = self._service.endpoint.target(operation)
+        if target is None or target.partition("?")[0] == usual or target.startswith(f"{usual}/"):
+            return target or usual
+        raise ConfigurationError(f"{target[:200]}: {what} are at {usual}")

@@ -56,7 +56,7 @@ class ServerKeyGeneration:
             response = service.exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
             answer = read_server_key(response, service.clock.now())
         ca = service.ca(patience)
-        judgement = Judgement(ca.anchors, ca.intermediates, service.clock.now(), url)
+        judgement = Judgement(ca.anchors, ca.intermediates, service.clock.now(), url, service.lists)
         return check_server_key(answer, body.csr, self._protection, judgement)
 
 

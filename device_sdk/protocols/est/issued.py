@@ -16,6 +16,7 @@ from device_sdk.model.keys import PublicKey
 from device_sdk.protocols.est.ca_certificates import Ignored, spki
 from device_sdk.wire.names import shown_name
 from device_sdk.wire.path import CLOCK_ALLOWANCE, find_path, is_self_signed, name_of
+from device_sdk.wire.revocation import revocation_problem
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def check_issued(  # noqa: PLR0913  # every argument but the first five has a de
     new_name: NewName | None = None,
     public_key: PublicKey | None = None,
     ignored: Iterable[Ignored] = (),
+    lists: Iterable[x509.CertificateRevocationList] = (),
 ) -> Enrolled:
     """Pick the certificate for the request's key and check it.
 
@@ -60,12 +62,13 @@ def check_issued(  # noqa: PLR0913  # every argument but the first five has a de
         new_name: what the request asked for by ChangeSubjectName, in the place of its own subject and SAN (EST-153).
         public_key: the key that was certified, where that is not the request's (EST-198).
         ignored: what of /cacerts is not used, for hints.
+        lists: revocation lists that were checked.
 
     Raises:
         ClockError: the certificate is not valid yet by more than the clocks' allowance, and otherwise as it should be;
             the error has it with its chain.
-        CertificateMismatchError: no certificate for this key, an expired one, one of a CA that was not asked for, or no
-            path to an Explicit anchor.
+        CertificateMismatchError: no certificate for this key, an expired one, one of a CA that was not asked for, no path
+            to an Explicit anchor, or one with a revoked certificate.
     """
     at = f"{url}: " if url else ""
     bag = list(answer)
@@ -90,6 +93,10 @@ def check_issued(  # noqa: PLR0913  # every argument but the first five has a de
             f"{at}the issued certificate is itself a trust anchor",
             hint="give the CA's certificate as anchor, not the device's",
             url=url,
+        )
+    if problem := revocation_problem(path, lists):
+        raise CertificateMismatchError(
+            f"{at}the issued certificate is not usable: {problem}", hint="ask the CA's operator", url=url
         )
     anchor = path[-1]
     chain = path[:-1] if is_self_signed(anchor) else path

@@ -66,12 +66,14 @@ class Judgement:
         intermediates: CA certificates from /cacerts.
         now: the present, with a time zone.
         url: the endpoint, for messages.
+        lists: revocation lists that were checked.
     """
 
     anchors: Sequence[x509.Certificate]
     intermediates: Sequence[x509.Certificate]
     now: datetime
     url: str
+    lists: Sequence[x509.CertificateRevocationList] = ()
 
 
 def serverkeygen_request(endpoint: EstEndpoint, body: bytes | BodyBuilder) -> HttpRequest:
@@ -116,6 +118,7 @@ def check_server_key(
             now=judgement.now,
             url=judgement.url,
             public_key=key.public_key(),
+            lists=judgement.lists,
         )
     except ClockError as error:
         # nobody can ask for this key again, and the certificate is nothing without it

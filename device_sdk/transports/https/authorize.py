@@ -7,10 +7,32 @@ from collections.abc import Sequence
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from device_sdk.errors import ServerNotAuthorizedError
+from device_sdk.errors import ServerNotAuthorizedError, ServerNotTrustedError
 from device_sdk.transports.https.origin import ip_of
+from device_sdk.wire.revocation import revocation_problem
 
 ID_KP_CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")
+
+
+def refuse_revoked(chain: Sequence[bytes], lists: Sequence[x509.CertificateRevocationList]) -> None:
+    """Check that nothing of a verified path was revoked.
+
+    Args:
+        chain: the verified path, DER, leaf first, trust anchor last.
+        lists: revocation lists that were checked.
+
+    Raises:
+        ServerNotTrustedError: it was; nothing may be sent to this server.
+    """
+    if not lists:
+        return
+    problem = revocation_problem([x509.load_der_x509_certificate(der) for der in chain], lists)
+    if problem:
+        raise ServerNotTrustedError(
+            f"the server's certificate is not trusted: {problem}",
+            hint="the server needs a new certificate: tell its operator",
+            reason="certificate revoked",
+        )
 
 
 def authorize(chain: Sequence[bytes], host: str, explicit: frozenset[bytes]) -> None:

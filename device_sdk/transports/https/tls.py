@@ -8,11 +8,12 @@ import ssl
 from functools import cached_property
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from device_sdk.errors import ConfigurationError, ServerNotAuthorizedError, TlsKeyUnavailableError
 from device_sdk.model.trust import ServerTrust, TlsIdentity
-from device_sdk.transports.https.authorize import authorize
+from device_sdk.transports.https.authorize import authorize, refuse_revoked
 from device_sdk.transports.https.sessions import Sessions
 from device_sdk.transports.https.timed import TimedTlsSocket
 from device_sdk.transports.openssl_provider import (
@@ -39,6 +40,7 @@ class TrustedSocket(TimedTlsSocket, KeySocket):
 
         Raises:
             ServerNotAuthorizedError: see `authorize`; the connection is closed.
+            ServerNotTrustedError: see `refuse_revoked`; the connection is closed.
             ssl.SSLError: the handshake failed or the server is not trusted.
         """
         port = self.getpeername()[1]  # now: a server that refuses the certificate may be gone after the handshake
@@ -83,6 +85,7 @@ class ClientContext(ssl.SSLContext):
     sslsocket_class = TrustedSocket
     sslobject_class = TrustedObject
     explicit_anchors: frozenset[bytes] = frozenset()
+    revocation_lists: tuple[x509.CertificateRevocationList, ...] = ()
     announced: object = None
 
     @cached_property
@@ -144,6 +147,7 @@ def client_ssl_context(
     context.check_hostname = False
     harden(context, max_tls_version)
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN  # an Explicit anchor may be an intermediate
+    context.revocation_lists = trust.lists
     if trust.explicit:
         _load_explicit(context, trust)
     if trust.implicit:
@@ -217,6 +221,7 @@ def _authorize(sock: TrustedSocket | TrustedObject) -> None:
         context.sessions.check(host, sock.getpeercert(binary_form=True))
         return
     chain = verified_chain(sock)
+    refuse_revoked(chain, context.revocation_lists)
     authorize(chain, host, context.explicit_anchors)
     context.sessions.authorized(host, chain[0])
 

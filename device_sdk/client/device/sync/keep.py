@@ -1,0 +1,128 @@
+"""What comes of each kind of step: fetched, checked, and kept by one replacement of one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeAlias
+
+from device_sdk.client.device.anchors import AnchorRefresh
+from device_sdk.client.device.context import Context
+from device_sdk.client.device.plan import RenewalPlan
+from device_sdk.client.device.renew import Renewal
+from device_sdk.client.device.sync.session import Session
+from device_sdk.client.device.sync.tasks import Task
+from device_sdk.errors import StateCorruptError, VerificationError
+from device_sdk.protocols.crls import RevocationList, RevocationLists, check_crls
+from device_sdk.protocols.eecerts import check_peers
+from device_sdk.protocols.merge_crls import merge_lists
+from device_sdk.protocols.pal import SyncStep
+from device_sdk.state import KeptPeer
+from device_sdk.wire.path import name_of
+
+Done: TypeAlias = tuple[str, tuple[str, ...]]
+"""What was done, in words, and what a person should know beyond that."""
+
+
+@dataclass
+class Keeper:
+    """Does the steps of one sync.
+
+    Attributes:
+        context: the device.
+        plan: what its owner wants of a renewal.
+        session: the connection.
+        renewed: whether the certificate was renewed since this sync began; once is enough.
+        fetched: targets of what was fetched in this run: two types lead to /crls.
+    """
+
+    context: Context
+    plan: RenewalPlan
+    session: Session
+    renewed: bool = False
+    fetched: set[str] = field(default_factory=set)
+
+    def do(self, task: Task, step: SyncStep) -> Done:
+        """Do one step."""
+        if task is Task.RENEW:
+            return self._renew()
+        if step.target in self.fetched:
+            return "fetched in this run already", ()
+        doing = {Task.ANCHORS: self._anchors, Task.LISTS: self._lists, Task.PEERS: self._peers}
+        done = doing[task](step.target)
+        self.fetched.add(step.target)
+        return done
+
+    def _anchors(self, _: str) -> Done:
+        outcome = AnchorRefresh(self.context, self.plan).keep(self.session.ca)
+        notes = self._keep_peers(self._held().accepted)
+        words = "the trust anchors changed" if outcome.changed else "the trust anchors are the same"
+        return words, (*outcome.notes, *notes)
+
+    def _lists(self, target: str) -> Done:
+        session = self.session
+        found = session.client.packages.crls(target, **session.waiting)
+        _require_some("revocation list", found.accepted, [reason for _, reason in found.rejected])
+        merged = merge_lists(self._held(), found)
+        # who was revoked goes before the list that says so is kept: after a power cut in between nobody is trusted by mistake
+        notes = self._keep_peers(merged.kept)
+        lists = tuple(one.crl for one in merged.kept)
+        self.context.state.packages.save_lists(lists)
+        session.lists = lists
+        return f"revocation lists kept: {len(lists)}", (*merged.notes, *notes)
+
+    def _peers(self, target: str) -> Done:
+        session, held = self.session, self._held().accepted
+        found = session.client.packages.peers(target, lists=[one.crl for one in held], **session.waiting)
+        _require_some("certificate of a peer", found.accepted, [reason for _, reason in found.rejected])
+        notes = self._keep_peers(held, target, [KeptPeer(target, one) for one in found.accepted])
+        rejected = (f"rejected {name_of(one)}: {reason}" for one, reason in found.rejected)
+        return f"certificates of peers from there: {len(found.accepted)}", (*rejected, *notes)
+
+    def _renew(self) -> Done:
+        if self.renewed:
+            return "the certificate was renewed in this run already", ()
+        self.session.close()
+        outcome = Renewal(self.context, replace(self.plan, wait_s=self.session.connection.patience.left_s())).run()
+        self.renewed = True
+        return f"renewed until {outcome.certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}", outcome.notes
+
+    def _held(self) -> RevocationLists:
+        ca = self.session.ca
+        return check_crls(self.session.lists, anchors=ca.anchors, intermediates=ca.intermediates, now=self._now)
+
+    def _keep_peers(
+        self, lists: Iterable[RevocationList], place: str | None = None, new: Iterable[KeptPeer] = ()
+    ) -> tuple[str, ...]:
+        """Keep the peers that still may be trusted, and the new ones instead of those from the same place."""
+        packages, ca = self.context.state.packages, self.session.ca
+        notes: list[str] = []
+        try:
+            before = packages.peers()
+        except StateCorruptError as error:
+            before, notes = (), [error.message]
+        others = [one for one in before if one.place != place]
+        checked = check_peers(
+            [one.certificate for one in others],
+            anchors=ca.anchors,
+            intermediates=ca.intermediates,
+            now=self._now,
+            lists=lists,
+        )
+        dropped = dict(checked.rejected)
+        packages.save_peers([*(one for one in others if one.certificate not in dropped), *new])
+        return (*notes, *(f"dropped the peer {name_of(one)}: {reason}" for one, reason in dropped.items()))
+
+    @property
+    def _now(self) -> datetime:
+        return self.context.clock.now()
+
+
+def _require_some(what: str, accepted: Iterable[object], reasons: list[str]) -> None:
+    """An answer of which nothing can be used is no success; a server that has nothing is one (AMB-22)."""
+    if reasons and not tuple(accepted):
+        raise VerificationError(
+            f"no {what} of the answer can be used: {'; '.join(dict.fromkeys(reasons))}",
+            hint="look at the server's CA, and at this machine's clock",
+        )

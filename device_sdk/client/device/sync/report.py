@@ -1,0 +1,86 @@
+"""What became of each entry of a package list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, unique
+from typing import TypeAlias
+
+from device_sdk.errors import DeviceSdkError
+from device_sdk.protocols.pal import SyncStep
+from device_sdk.wire.pal import PalEntry
+
+
+@unique
+class StepState(Enum):
+    """How far a step came."""
+
+    PLANNED = "planned"
+    """It would be done now."""
+    BEGUN = "under way"
+    DONE = "done"
+    EARLIER = "done before"
+    """A run that was interrupted did it."""
+    PENDING = "pending"
+    """The server has accepted a request and not decided it."""
+    SKIPPED = "skipped"
+    """Nothing is to be done about it here, or nothing should be."""
+    UNSUPPORTED = "not done by this version"
+    FAILED = "failed"
+    BLOCKED = "not tried"
+    """It relies on a step that failed."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One entry and what became of it.
+
+    Attributes:
+        entry: what the server said.
+        step: where it leads and what it means; None if it is not followed.
+        state: how far it came.
+        detail: what was done, or why not.
+        notes: what a person should know beyond that.
+        error: why it failed, or is pending; else None.
+        number: its place in the list, from 1.
+        total: how many entries the list has.
+    """
+
+    entry: PalEntry
+    step: SyncStep | None
+    state: StepState
+    detail: str
+    notes: tuple[str, ...] = ()
+    error: DeviceSdkError | None = None
+    number: int = 0
+    total: int = 0
+
+
+Told: TypeAlias = Callable[[StepResult], object]
+"""Told of each step when it begins (BEGUN) and when it ends."""
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """All of them, in the order they were done.
+
+    Attributes:
+        steps: the entries of the list.
+        resumed: whether an interrupted run was gone on with.
+        notes: what is about none of them.
+    """
+
+    steps: tuple[StepResult, ...]
+    resumed: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything failed."""
+        return any(one.state is StepState.FAILED for one in self.steps)
+
+    @property
+    def pending(self) -> bool:
+        """Whether the server has still to decide something."""
+        return any(one.state is StepState.PENDING for one in self.steps)

@@ -1,0 +1,77 @@
+"""What a device that is enrolled does about an entry of its package list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, unique
+
+from cryptography import x509
+
+from device_sdk.client.device.sync.report import StepState
+from device_sdk.protocols.est.urls import EstEndpoint, Operation
+from device_sdk.protocols.pal import Action, SyncStep
+from device_sdk.protocols.pal.concerns import names, suits
+
+
+@unique
+class Task(Enum):
+    """What this version does; the value says it in words."""
+
+    ANCHORS = "refresh the trust anchors"
+    LISTS = "fetch the revocation lists, and keep them"
+    PEERS = "fetch the certificates of peers, and keep them"
+    RENEW = "renew the certificate in use"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What is to be done.
+
+    Attributes:
+        task: it, or None for nothing.
+        state: PLANNED, SKIPPED or UNSUPPORTED.
+        detail: the task, or why there is none.
+    """
+
+    task: Task | None
+    state: StepState
+    detail: str
+
+
+_TASKS = {"0002": Task.ANCHORS, "0003": Task.PEERS, "0004": Task.LISTS, "0005": Task.LISTS}
+
+
+def assignment(step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint) -> Assignment:
+    """What to do about a step.
+
+    Args:
+        step: of the plan.
+        certificate: the one in use.
+        endpoint: the service.
+    """
+    task = _TASKS.get(step.kind.number)
+    if task:
+        return _planned(task)
+    if step.kind.action not in (Action.ENROL, Action.REENROL):
+        return Assignment(None, StepState.UNSUPPORTED, "this version has nothing for it")
+    name = step.entry.certificate
+    if name is not None:
+        return (
+            _planned(Task.RENEW)
+            if names(name, certificate)
+            else _skipped("it names another certificate than the one in use")
+        )
+    path = f"{step.target.partition('?')[0]}/"
+    if path.startswith(f"{endpoint.target(Operation.FULLCMC)}/"):
+        return Assignment(None, StepState.UNSUPPORTED, "it leads to Full CMC: device-sdk est fullcmc")
+    if not suits(step.kind, certificate):
+        return _skipped("the certificate in use is for something else")
+    return _planned(Task.RENEW)
+
+
+def _planned(task: Task) -> Assignment:
+    return Assignment(task, StepState.PLANNED, task.value)
+
+
+def _skipped(why: str) -> Assignment:
+    return Assignment(None, StepState.SKIPPED, why)

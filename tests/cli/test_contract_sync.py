@@ -1,0 +1,109 @@
+"""`device-sdk sync` against the reference server: driven by its package list (RFC 8295 section 2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from device_sdk_simulators.softhsm import SoftHsm
+from device_sdk_simulators.swtpm import Swtpm
+
+from tests.cli.conftest import Lab, leaf, openssl
+from tests.est.pki import Ca, new_key
+from tests.simulators.packages.conftest import publish
+
+pytestmark = pytest.mark.slow
+
+
+def outcomes(data: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(step["type"], step["outcome"]) for step in data["steps"]]
+
+
+def kept_peers(lab: Lab) -> list[x509.Certificate]:
+    return x509.load_pem_x509_certificates((lab.state / "peers.pem").read_bytes())
+
+
+@pytest.mark.parametrize("store", ["pkcs11", "tpm2"])
+def test_p_15_driven_by_the_list_with_the_key_in_hardware(
+    store: str, lab: Lab, token: SoftHsm, swtpm: Swtpm, tmp_path: Path
+) -> None:
+    """Enrolled, peers published, one of them revoked, renewed: the device does no more than `sync`."""
+    key = {"pkcs11": token.uri_of("device"), "tpm2": f"tpm2:file={tmp_path}/device.pem?tcti={swtpm.tcti}"}[store]
+    sync = ("sync", "--state", lab.state, "--json")
+    lab.cli.ok(*lab.enroll_words(key))
+    first = leaf(lab.state / "current.pem")
+    pairs = [lab.certificate(tmp_path / f"{name}.pem", lab.key(name)) for name in ("peer-1", "peer-2")]
+    both = tmp_path / "both.pem"
+    both.write_bytes(b"".join(path.read_bytes() for path in pairs))
+    publish(lab.server, "peers", both, f"{first.serial_number:x}")
+    planned = lab.cli.ok(*sync, "--plan").json
+    assert outcomes(planned) == [("0002", "planned"), ("0005", "planned"), ("0003", "planned")]
+    assert not (lab.state / "peers.pem").exists()
+    assert outcomes(lab.cli.ok(*sync).json) == [("0002", "done"), ("0005", "done"), ("0003", "done")]
+    assert set(kept_peers(lab)) == {leaf(path) for path in pairs}
+    for path in pairs:
+        said = openssl("verify", "-crl_check", "-CRLfile", lab.state / "crls.pem", "-CAfile", lab.server.ca_file,
+                       "-untrusted", lab.server.issuer_file, path)  # fmt: skip
+        assert "OK" in said
+    gone = leaf(pairs[0])
+    lab.server.est.register.revoke(f"{gone.serial_number:x}")
+    lab.server.policy.pal_renewal = 0.0
+    done = lab.cli.ok(*sync).json
+    assert outcomes(done) == [("0002", "done"), ("0005", "done"), ("0010", "done"), ("0003", "done")]
+    assert kept_peers(lab) == [leaf(pairs[1])]
+    renewed = leaf(lab.state / "current.pem")
+    assert renewed.serial_number != first.serial_number
+    assert renewed.public_key() != first.public_key()
+    entry = next(e for e in lab.server.log() if e["operation"] == "simplereenroll" and e["status"] == 200)
+    assert (entry["authentication"], entry["client_serial"]) == ("tls", f"{first.serial_number:x}")
+
+
+def test_for_people(lab: Lab) -> None:
+    state = ("--state", lab.state)
+    lab.enrolled()
+    out = lab.cli.ok("sync", *state, "--plan").out.splitlines()
+    assert out == [
+        "0002  CA certificates: planned: refresh the trust anchors",
+        "0005  revocation lists: planned: fetch the revocation lists, and keep them",
+    ]
+    out = lab.cli.ok("sync", *state).out.splitlines()
+    assert out == [
+        "0002  CA certificates: done: the trust anchors are the same",
+        "0005  revocation lists: done: revocation lists kept: 2",
+    ]
+    lab.server.policy.packages = False
+    assert lab.cli.ok("sync", *state).out == "nothing is there for this device\n"
+
+
+def test_exit_codes(lab: Lab, tmp_path: Path) -> None:
+    """0 done, 1 a step failed, 8 something is pending; without a list that error's own."""
+    assert "there is no such state directory" in lab.cli.fails(9, "sync", "--state", tmp_path / "none")
+    lab.enrolled()
+    sync = ("sync", "--state", lab.state)
+    lab.server.policy.pal_renewal = 0.0
+    lab.server.policy.require_approval = True
+    pending = lab.cli(*sync, "--json")
+    assert (pending.code, pending.json["pending"], pending.json["failed"]) == (8, True, False)
+    (step,) = [one for one in pending.json["steps"] if one["outcome"] == "pending"]
+    assert step["error"]["code"] == "pending"
+    lab.cli.ok("abandon", "--state", lab.state)
+    strange = tmp_path / "strange.pem"
+    strange.write_bytes(Ca.root("Stranger").certify("peer", new_key().public_key()).public_bytes(Encoding.PEM))
+    publish(lab.server, "peers", strange, f"{leaf(lab.state / 'current.pem').serial_number:x}")
+    failed = lab.cli(*sync, "--json")
+    assert (failed.code, failed.json["failed"]) == (1, True)
+    (step,) = [one for one in failed.json["steps"] if one["outcome"] == "failed"]
+    assert (step["type"], step["error"]["code"]) == ("0003", "verification")
+    lab.server.stop()
+    assert lab.cli(*sync).code == 5
+
+
+def test_on_a_terminal_each_step_is_shown_while_it_is_under_way(lab: Lab, terminal) -> None:
+    lab.enrolled()
+    screen = terminal("sync", "--state", lab.state)
+    screen.until("[1/2] refresh the trust anchors")
+    screen.until("revocation lists kept: 2")
+    assert screen.end() == 0
