@@ -42,7 +42,7 @@ class Bench:
         self.issuer = ca
         self.server = serve(
             options={"client_ca": ca.certificate},
-            cacerts=lambda seen: bag(ca.certificate, *(one.certificate for one in self.below))(seen),
+            cacerts=self._bag,
             pal=lambda _: http(200, self._list(), ("Content-Type", "application/json")),
             crls=lambda _: http(200, crls_only(*self.lists)) if self.lists else http(404),
             simplereenroll=self._issue,
@@ -85,6 +85,9 @@ class Bench:
 
     def peer(self, subject: str = "peer", issuer: Ca | None = None, **options: Any) -> x509.Certificate:
         return (issuer or self.ca).certify(subject, new_key().public_key(), **options)
+
+    def _bag(self, seen: Seen) -> Reply:
+        return bag(self.ca.certificate, *(one.certificate for one in self.below))(seen)
 
     def _issue(self, seen: Seen) -> Reply:
         csr = x509.load_der_x509_csr(csr_of(seen))
