@@ -165,7 +165,8 @@ def test_nor_does_it_where_the_parent_dies(directory: StateDirectory) -> None:
     os.kill(parent, signal.SIGKILL)
     while os.getppid() == parent:
         time.sleep(0.01)
-    with StateDirectory(sys.argv[1]).exclusive():
+    # a thread of the parent may close its files a moment later; a copy in here would stay for good
+    with StateDirectory(sys.argv[1]).exclusive(wait_s=10):
         print("free", flush=True)
     os._exit(0)
 signal.pause()
