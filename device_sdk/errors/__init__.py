@@ -16,6 +16,7 @@ DeviceSdkError
     RedirectRefusedError               a redirect that must not be followed
     CertificateMismatchError           an issued certificate that is not the one asked for
     ServerKeyError                     a generated key, or its protection, that is not what was asked for
+    KeyPackageRefusedError             a package of symmetric keys that must not be used
     CsrAttributesError                 /csrattrs contradicts itself, goes below policy, or asks for the impossible
   EnrolmentPendingError                202: accepted, not issued yet
     CmcPendingError                    the same said by CMC; carries what a later query needs
@@ -32,6 +33,7 @@ DeviceSdkError
     ServerNotTrustedError              no path to a trust anchor, expired, or not yet valid
     ServerNotAuthorizedError           a trusted certificate, but neither the name nor id-kp-cmcRA fits
     FingerprintMismatchError           no CA certificate with the pinned fingerprint
+    KeyPackageUntrustedError           a package of symmetric keys that nobody signed who may
     CmcUntrustedError                  a CMC answer that nobody trusted signed, or that answers something else
     SharedSecretError                  certificate-less TLS: the two sides do not know the same password
   KeyStoreError                        a token, a TPM or a key file
@@ -45,6 +47,7 @@ DeviceSdkError
     KeyStoreFailedError                the token or TPM answered with a code of its own
     StoreCorruptError                  an object or a file that cannot be read
     KeyMaterialError                   a private key given for import that cannot be used
+    KeysNotStoredError                 a package of symmetric keys of which some could not be stored
   StateError                           the state directory
     StateBusyError, StateCorruptError, StateNotWritableError
   ClockError                           this machine's clock cannot be right
@@ -74,6 +77,7 @@ from device_sdk.errors.cmc import (
     CmcUnsupportedError,
     CmcUntrustedError,
 )
+from device_sdk.errors.key_packages import KeyPackageRefusedError, KeyPackageUntrustedError, KeysNotStoredError
 from device_sdk.errors.keystore import (
     ExtractableKeyError,
     KeyAmbiguousError,
@@ -156,9 +160,12 @@ __all__ = [
     "KeyExistsError",
     "KeyMaterialError",
     "KeyNotFoundError",
+    "KeyPackageRefusedError",
+    "KeyPackageUntrustedError",
     "KeyStoreBusyError",
     "KeyStoreError",
     "KeyStoreFailedError",
+    "KeysNotStoredError",
     "LocalProtocolError",
     "MechanismUnsupportedError",
     "MissingDependencyError",

@@ -27,9 +27,11 @@ RSA_METHODS = (
 )
 ECDH_METHODS = ("ecdh-sha256", "ecdh-sha384", "ecdh-sha512", "ecdh-sha224", "ecdh-sha1")
 KEY_WRAPS = ("aes-256-wrap", "aes-128-wrap", "aes-192-wrap")
+PADDED_WRAPS = ("aes-256-wrap-pad", "aes-128-wrap-pad", "aes-192-wrap-pad")
+"""AES key wrap with padding (RFC 5649), around content keys and around contents that are keys themselves (RFC 6160)."""
 
 ALGORITHMS = (*AEAD_CONTENTS, *CBC_CONTENTS, *RSA_METHODS, *ECDH_METHODS, *KEY_WRAPS)
-"""Every name, what is preferred first."""
+"""Every name that messages use, what is preferred first; key packages have PADDED_WRAPS besides."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,17 @@ class DecryptionPolicy:
     X9.63 KDF with that hash, together with a key wrap.
 
     Attributes:
-        algorithms: names out of ALGORITHMS, what is preferred first; by default all. 3DES, RC2 and all others that are not
-            in ALGORITHMS are never accepted.
+        algorithms: names out of ALGORITHMS and PADDED_WRAPS, what is preferred first; by default all of ALGORITHMS. 3DES,
+            RC2 and all others are never accepted.
 
     Raises:
-        ConfigurationError: a name that is not in ALGORITHMS, or no cipher for the content at all.
+        ConfigurationError: a name that is in neither, or no cipher for the content at all.
     """
 
     algorithms: tuple[str, ...] = ALGORITHMS
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.algorithms) - set(ALGORITHMS))
+        unknown = sorted(set(self.algorithms) - {*ALGORITHMS, *PADDED_WRAPS})
         if unknown:
             raise ConfigurationError(f"no such algorithm: {', '.join(unknown)}", hint=f"one of {', '.join(ALGORITHMS)}")
         if not set(self.algorithms) & {*AEAD_CONTENTS, *CBC_CONTENTS}:
@@ -75,3 +77,6 @@ AUTHENTICATED = EVERYTHING.without(CBC_CONTENTS)
 
 HARDENED = AUTHENTICATED.without(("rsa-pkcs1", "rsa-oaep-sha1", "rsa-oaep-sha224", "ecdh-sha1", "ecdh-sha224"))
 """Neither AES-CBC nor PKCS#1 v1.5 nor SHA-1."""
+
+KEY_PACKAGES = DecryptionPolicy((*PADDED_WRAPS, *HARDENED.algorithms, *CBC_CONTENTS))
+"""For packages of symmetric keys (RFC 6033, RFC 6160): neither PKCS#1 v1.5 nor SHA-1 (AMB-21)."""

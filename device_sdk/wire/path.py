@@ -6,7 +6,7 @@ RFC 5280 section 6.1. Policy constraints are not processed; where they are criti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -98,9 +98,15 @@ def ca_problem(certificate: x509.Certificate, relations: Relations | None = None
     return None
 
 
-def critical_problem(certificate: x509.Certificate) -> str | None:
-    """The first critical extension that is not processed here (RFC 5280 section 4.2); None if there is none."""
-    unknown = (ext.oid.dotted_string for ext in certificate.extensions if ext.critical and ext.oid not in _PROCESSED)
+def critical_problem(certificate: x509.Certificate, processed: Collection[x509.ObjectIdentifier] = ()) -> str | None:
+    """The first critical extension that is not processed here (RFC 5280 section 4.2); None if there is none.
+
+    Args:
+        certificate: whose.
+        processed: those that the caller processes himself.
+    """
+    known = {*_PROCESSED, *processed}
+    unknown = (ext.oid.dotted_string for ext in certificate.extensions if ext.critical and ext.oid not in known)
     oid = next(unknown, None)
     return f"critical extension {oid} that this SDK does not process" if oid else None
 
@@ -113,6 +119,7 @@ def find_path(
     now: datetime,
     allowance: timedelta = CLOCK_ALLOWANCE,
     relations: Relations | None = None,
+    processed: Collection[x509.ObjectIdentifier] = (),
 ) -> tuple[x509.Certificate, ...]:
     """A valid path: the certificate first, a trust anchor last; the anchor alone if that is what was asked about.
 
@@ -125,14 +132,15 @@ def find_path(
         now: the present, with a time zone.
         allowance: how wrong the clocks may be.
         relations: shared by the searches of one answer, so that its cost is bounded as a whole.
+        processed: critical extensions that the caller processes himself on the path he is given.
 
     Raises:
         VerificationError: there is no such path; the message says how far the best attempt came.
     """
-    problem = validity_problem(certificate, now, allowance) or critical_problem(certificate)
+    problem = validity_problem(certificate, now, allowance) or critical_problem(certificate, processed)
     if problem:
         raise VerificationError(f"{name_of(certificate)}: {problem}")
-    search = _Search(list(intermediates), anchors, now, allowance, relations or Relations())
+    search = _Search(list(intermediates), anchors, now, allowance, relations or Relations(), processed)
     path = search.extend((certificate,))
     if path is None:
         words = f"{name_of(certificate)}: no path to a trust anchor: {search.best_reason(certificate)}"
@@ -153,6 +161,7 @@ class _Search:
     now: datetime
     allowance: timedelta
     relations: Relations
+    processed: Collection[x509.ObjectIdentifier] = ()
     steps: int = 0
     names_refused: bool = False
     problems: dict[tuple[int, str], x509.Certificate] = field(default_factory=dict)
@@ -217,7 +226,7 @@ class _Search:
         problem = (
             validity_problem(candidate, self.now, self.allowance)
             or ca_problem(candidate, self.relations)
-            or critical_problem(candidate)
+            or critical_problem(candidate, self.processed)
         )
         return self._note(candidate, problem)
 

@@ -22,12 +22,16 @@ from device_sdk.protocols.est.full_cmc import Sent, Trusted, read_fullcmc
 from device_sdk.protocols.est.responses import read_cacerts, read_csrattrs, read_enrolment
 from device_sdk.protocols.est.saved_answer import as_multipart, read_saved_answer
 from device_sdk.protocols.est.server_key_answer import read_server_key
+from device_sdk.protocols.symmetric_keys import KeyRules, PackageRules, peel, usable_keys
 from device_sdk.transports.https.faults import FOREIGN
 from device_sdk.transports.https.head import Response
 from device_sdk.wire.cale import parse_certificate, parse_guid, says_encrypted, split_content_types
 from device_sdk.wire.cmc.pki_response import read_pki_response
 from device_sdk.wire.cms import open_envelope, open_stream
 from device_sdk.wire.cms.signed_data import read_signed_data
+from device_sdk.wire.key_packages.encrypted import read_encrypted_key_package
+from device_sdk.wire.key_packages.receipts import read_receipt_request
+from device_sdk.wire.key_packages.symmetric import read_symmetric_key_package
 from device_sdk.wire.private_key import read_private_key
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -135,6 +139,18 @@ def cmc_response(data: bytes) -> None:
         read_fullcmc(response, Sent(1, b"nonce"), _trusted(), NOW)
 
 
+def key_package(data: bytes) -> None:
+    """A package of symmetric keys, whatever is around it; the content of its attributes; requests for receipts."""
+    rules = PackageRules((), NOW, require_signature=False, require_encryption=False)
+    with suppress(DeviceSdkError):
+        peel(data, rules, keys())
+    with suppress(DeviceSdkError):
+        usable_keys(read_symmetric_key_package(data), KeyRules(NOW))
+    for read in (read_encrypted_key_package, lambda value: read_receipt_request((value,))):
+        with suppress(DeviceSdkError):
+            read(data)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     function.__name__.replace("_", "-"): function
     for function in (
@@ -149,6 +165,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         saved_answer,
         private_key,
         cmc_response,
+        key_package,
     )
 }
 

@@ -1,4 +1,4 @@
-"""The encrypted content of a message: AES-CBC in EnvelopedData; AES-GCM, AES-CCM, ChaCha20-Poly1305 in AuthEnvelopedData."""
+"""The encrypted content of a message: AES-CBC and AES key wrap with padding in EnvelopedData; AES-GCM, AES-CCM, ChaCha20-Poly1305 in AuthEnvelopedData."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 from device_sdk.wire.cms import oids
 from device_sdk.wire.cms.definite import encode_element
 from device_sdk.wire.cms.reader import SEQUENCE, SET, Reader
+from device_sdk.wire.cms.wrapping import KeyWrap
 
 MIN_TAG_BYTES = _DEFAULT_TAG_BYTES = 12
 _FULL_TAG_BYTES = 16
@@ -29,10 +30,11 @@ class EncryptedContent:
 
     Attributes:
         cipher: name, mode and key length.
-        iv: 16 bytes for CBC; else the nonce.
+        iv: 16 bytes for CBC; empty for key wrap; else the nonce.
         ciphertext: whole blocks, at least one, for CBC; empty if it is kept elsewhere.
-        tag: 12 to 16 bytes; empty for CBC.
+        tag: 12 to 16 bytes; empty for CBC and key wrap.
         additional: what is authenticated beside the content: DER of authAttrs, or nothing.
+        content_type: of what is inside, dotted.
     """
 
     cipher: oids.ContentCipher
@@ -40,11 +42,14 @@ class EncryptedContent:
     ciphertext: bytes = field(repr=False)
     tag: bytes = b""
     additional: bytes = field(default=b"", repr=False)
+    content_type: str = ""
 
     def decrypt(self, key: bytes) -> bytes | None:
         """The plaintext; None for a bad tag or bad padding. `key` has the cipher's length."""
         if self.cipher.mode == "cbc":
             return self._decrypt_cbc(key)
+        if self.cipher.mode == "kwp":
+            return KeyWrap(len(key), padded=True).unwrap(key, self.ciphertext)
         try:
             return self._decrypt_authenticated(key)
         except InvalidTag:
@@ -73,7 +78,7 @@ class EncryptedContent:
 
 
 def read_cbc(data: Reader, content_types: Collection[str], *, elsewhere: int | None = None) -> EncryptedContent:
-    """The EncryptedContentInfo of an EnvelopedData (RFC 5652 section 6.1, RFC 3565).
+    """The EncryptedContentInfo of an EnvelopedData or EncryptedData (RFC 5652 section 6.1, RFC 3565, RFC 6160).
 
     Args:
         data: standing before it.
@@ -84,7 +89,10 @@ def read_cbc(data: Reader, content_types: Collection[str], *, elsewhere: int | N
         ValueError: unreadable, content of another type, or no whole blocks.
         KeyError: a cipher that is not supported.
     """
-    cipher, parameters, ciphertext = _read(data.enter(), content_types)
+    content_type, cipher, parameters, ciphertext = _read(data.enter(), content_types)
+    if cipher.mode == "kwp" and elsewhere is None:
+        parameters.finish()  # RFC 6160 section 3: absent
+        return EncryptedContent(cipher, b"", ciphertext, content_type=content_type)
     if cipher.mode != "cbc":
         raise ValueError("a cipher of the other kind of message")
     iv = parameters.octets()
@@ -92,7 +100,7 @@ def read_cbc(data: Reader, content_types: Collection[str], *, elsewhere: int | N
     length = len(ciphertext) if elsewhere is None else elsewhere
     if len(iv) != 16 or not length or length % 16:
         raise ValueError("not whole blocks")
-    return EncryptedContent(cipher, iv, ciphertext)
+    return EncryptedContent(cipher, iv, ciphertext, content_type=content_type)
 
 
 def read_authenticated(
@@ -109,8 +117,8 @@ def read_authenticated(
         ValueError: unreadable, content of another type, or parameters that do not fit.
         KeyError: a cipher that is not supported.
     """
-    cipher, parameters, ciphertext = _read(data.enter(), content_types)
-    if cipher.mode == "cbc":
+    content_type, cipher, parameters, ciphertext = _read(data.enter(), content_types)
+    if cipher.mode in ("cbc", "kwp"):
         raise ValueError("a cipher of the other kind of message")
     nonce, tag_bytes = _read_parameters(parameters, cipher.mode)
     # RFC 5083 section 2.2: authenticated is the SET OF with its universal tag, not the [1] of the message.
@@ -125,7 +133,7 @@ def read_authenticated(
     length = len(ciphertext) if elsewhere is None else elsewhere
     if cipher.mode == "ccm" and length >> 8 * (15 - len(nonce)):
         raise ValueError("more content than the nonce leaves room for")
-    return EncryptedContent(cipher, nonce, ciphertext, tag, additional)
+    return EncryptedContent(cipher, nonce, ciphertext, tag, additional, content_type)
 
 
 def _read_parameters(parameters: Reader, mode: str) -> tuple[bytes, int]:
@@ -142,12 +150,13 @@ def _read_parameters(parameters: Reader, mode: str) -> tuple[bytes, int]:
     return nonce, tag_bytes
 
 
-def _read(info: Reader, content_types: Collection[str]) -> tuple[oids.ContentCipher, Reader, bytes]:
-    """Cipher, its parameters, ciphertext."""
-    if info.oid() not in content_types:
+def _read(info: Reader, content_types: Collection[str]) -> tuple[str, oids.ContentCipher, Reader, bytes]:
+    """Content type, cipher, its parameters, ciphertext."""
+    content_type = info.oid()
+    if content_type not in content_types:
         raise ValueError("content of another type")
     algorithm = info.enter()
     cipher = oids.CIPHERS[algorithm.oid()]
     ciphertext = info.octets(_CONTENT)
     info.finish()
-    return cipher, algorithm, ciphertext
+    return content_type, cipher, algorithm, ciphertext

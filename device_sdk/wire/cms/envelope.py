@@ -76,13 +76,25 @@ def open_envelope(
         EnvelopeError: it does not open, for whatever reason; always the same text.
         KeyStoreError: the token or TPM could not be used (PIN, removed, busy); says nothing about the message.
     """
+    return open_typed(message, keys, limit_bytes=limit_bytes, content_types=content_types, policy=policy)[1]
+
+
+def open_typed(
+    message: bytes,
+    keys: Keys,
+    *,
+    limit_bytes: int = MAX_ENVELOPE_BYTES,
+    content_types: Collection[str],
+    policy: DecryptionPolicy,
+) -> tuple[str, bytes]:
+    """The same, and of what type the plaintext is said to be."""
     candidates = candidates_of(keys)
     envelope = _read(message, limit_bytes, content_types, policy)
     plaintext = _open(envelope, candidates) if envelope else None
     # raised outside every except block, so that no cause and no context hangs on it
-    if plaintext is None:
+    if envelope is None or plaintext is None:
         raise EnvelopeError(CANNOT_OPEN)
-    return plaintext
+    return envelope.content.content_type, plaintext
 
 
 def candidates_of(keys: Keys) -> tuple[OpeningKey, ...]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
-
 from device_sdk.model.shared_key import SharedKey
-from device_sdk.wire.cms import oids
 from device_sdk.wire.cms.reader import SEQUENCE, Reader
+from device_sdk.wire.cms.wrapping import KeyWrap, read_key_wrap
 
 
 @dataclass(frozen=True)
@@ -17,23 +15,20 @@ class SharedKeyWrap:
 
     Attributes:
         identifier: which shared key.
-        wrap_key_bytes: its length.
+        wrap: how it wraps, and its length.
         encrypted_key: AES key wrap of the content key.
     """
 
     identifier: bytes
-    wrap_key_bytes: int
+    wrap: KeyWrap
     encrypted_key: bytes = field(repr=False)
 
     def unwrap(self, shared: SharedKey) -> bytes | None:
         """The content key, or None: AES key wrap is authenticated, so there is nothing to be learnt from a failure."""
         key = shared.key.reveal()
-        if shared.identifier != self.identifier or len(key) != self.wrap_key_bytes:
+        if shared.identifier != self.identifier or len(key) != self.wrap.key_bytes:
             return None
-        try:
-            return aes_key_unwrap(key, self.encrypted_key)
-        except (InvalidUnwrap, ValueError):
-            return None
+        return self.wrap.unwrap(key, self.encrypted_key)
 
 
 def read_shared_key_wrap(info: Reader) -> SharedKeyWrap | None:
@@ -48,8 +43,7 @@ def read_shared_key_wrap(info: Reader) -> SharedKeyWrap | None:
     info.integer()
     named = info.enter()
     identifier = named.octets()  # a date and other attributes may follow; the identifier alone has to fit
-    algorithm = info.enter(SEQUENCE).oid()
+    wrap = read_key_wrap(info.enter(SEQUENCE))
     encrypted_key = info.octets()
     info.finish()
-    wrap_key_bytes = oids.KEY_WRAP_BYTES.get(algorithm)
-    return SharedKeyWrap(identifier, wrap_key_bytes, encrypted_key) if wrap_key_bytes else None
+    return SharedKeyWrap(identifier, wrap, encrypted_key) if wrap else None

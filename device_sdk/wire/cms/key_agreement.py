@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 from device_sdk.errors import MechanismUnsupportedError
 from device_sdk.wire.cms import oids
 from device_sdk.wire.cms.definite import encode_element
 from device_sdk.wire.cms.reader import BIT_STRING, OCTET_STRING, SEQUENCE, Reader
+from device_sdk.wire.cms.wrapping import KeyWrap, read_key_wrap
 
 _ORIGINATOR = 0xA0
 _ORIGINATOR_KEY = 0xA1
@@ -27,21 +27,21 @@ class KeyAgreement:
     Attributes:
         originator: the ephemeral public point, SEC 1 encoding.
         kdf_hash: hash of the X9.63 KDF.
-        wrap_key_bytes: length of the key-encryption key.
+        wrap: how the key-encryption key wraps, and its length.
         shared_info: DER of ECC-CMS-SharedInfo.
         encrypted_keys: the wrapped content keys, one a recipient.
     """
 
     originator: bytes
     kdf_hash: hashes.HashAlgorithm
-    wrap_key_bytes: int
+    wrap: KeyWrap
     shared_info: bytes
     encrypted_keys: tuple[bytes, ...] = field(repr=False)
 
     @property
     def algorithms(self) -> tuple[str, ...]:
         """The names of what it uses, as policies have them."""
-        return f"ecdh-{self.kdf_hash.name}", f"aes-{8 * self.wrap_key_bytes}-wrap"
+        return f"ecdh-{self.kdf_hash.name}", self.wrap.name
 
     def peer(self, curve: ec.EllipticCurve) -> ec.EllipticCurvePublicKey | None:
         """The originator's key if its point is on this curve; no other may ever reach a private key."""
@@ -67,16 +67,9 @@ class KeyAgreement:
             shared = key.exchange(ec.ECDH(), peer)
         except (ValueError, MechanismUnsupportedError):
             return None
-        wrap_key = X963KDF(self.kdf_hash, self.wrap_key_bytes, self.shared_info).derive(shared)
-        found = [_unwrapped(wrap_key, wrapped) for wrapped in self.encrypted_keys]
+        wrap_key = X963KDF(self.kdf_hash, self.wrap.key_bytes, self.shared_info).derive(shared)
+        found = [self.wrap.unwrap(wrap_key, wrapped) for wrapped in self.encrypted_keys]
         return next((one for one in found if one is not None and len(one) == key_bytes), None)
-
-
-def _unwrapped(wrap_key: bytes, wrapped: bytes) -> bytes | None:
-    try:
-        return aes_key_unwrap(wrap_key, wrapped)
-    except (InvalidUnwrap, ValueError):
-        return None
 
 
 def read_key_agreement(info: Reader) -> KeyAgreement | None:
@@ -98,14 +91,14 @@ def read_key_agreement(info: Reader) -> KeyAgreement | None:
     if kdf_hash is None or originator.next_tag != _ORIGINATOR_KEY:
         return None
     key_info = algorithm.element(SEQUENCE)
-    wrap_key_bytes = oids.KEY_WRAP_BYTES.get(Reader(key_info).enter().oid())
-    if wrap_key_bytes is None:
+    wrap = read_key_wrap(Reader(key_info).enter())
+    if wrap is None:
         return None
     return KeyAgreement(
         originator=_read_point(originator.enter(_ORIGINATOR_KEY)),
         kdf_hash=kdf_hash(),
-        wrap_key_bytes=wrap_key_bytes,
-        shared_info=_shared_info(key_info, ukm, wrap_key_bytes),
+        wrap=wrap,
+        shared_info=_shared_info(key_info, ukm, wrap.key_bytes),
         encrypted_keys=_read_encrypted_keys(members),
     )
 

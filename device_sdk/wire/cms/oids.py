@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import hashes
 ENVELOPED_DATA = "1.2.840.113549.1.7.3"
 AUTH_ENVELOPED_DATA = "1.2.840.113549.1.9.16.1.23"
 DATA = "1.2.840.113549.1.7.1"
+ENCRYPTED_DATA = "1.2.840.113549.1.7.6"
 SIGNED_DATA = "1.2.840.113549.1.7.2"
 
 RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
@@ -25,7 +26,7 @@ class ContentCipher:
 
     Attributes:
         name: as policies have it.
-        mode: "cbc" (EnvelopedData); "gcm", "ccm" or "chacha" (AuthEnvelopedData).
+        mode: "cbc" or "kwp" (EnvelopedData, EncryptedData); "gcm", "ccm" or "chacha" (AuthEnvelopedData).
         key_bytes: length of the content encryption key.
     """
 
@@ -45,10 +46,17 @@ CIPHERS = {
     _AES + "27": ContentCipher("aes-192-ccm", "ccm", 24),
     _AES + "47": ContentCipher("aes-256-ccm", "ccm", 32),
     "1.2.840.113549.1.9.16.3.18": ContentCipher("chacha20-poly1305", "chacha", 32),
+    # AES key wrap with padding as a content cipher, for key packages only (RFC 6160 section 3); no default policy has it
+    _AES + "8": ContentCipher("aes-128-wrap-pad", "kwp", 16),
+    _AES + "28": ContentCipher("aes-192-wrap-pad", "kwp", 24),
+    _AES + "48": ContentCipher("aes-256-wrap-pad", "kwp", 32),
 }
 
 KEY_WRAP_BYTES = {_AES + "5": 16, _AES + "25": 24, _AES + "45": 32}
 """AES key wrap (RFC 3394) to the length of its key."""
+
+PADDED_WRAP_BYTES = {_AES + "8": 16, _AES + "28": 24, _AES + "48": 32}
+"""AES key wrap with padding (RFC 5649) likewise."""
 
 SHA1 = "1.3.14.3.2.26"
 

@@ -122,7 +122,7 @@ def read_recipients(members: Reader, policy: DecryptionPolicy) -> Recipients:
             count += len(agreement.encrypted_keys) if agreement else 0
         elif members.next_tag == _SHARED_KEY:
             wrap = read_shared_key_wrap(members.enter(_SHARED_KEY))
-            wraps.extend((wrap,) if wrap and policy.allows(f"aes-{8 * wrap.wrap_key_bytes}-wrap") else ())
+            wraps.extend((wrap,) if wrap and policy.allows(wrap.wrap.name) else ())
         else:
             members.element()
         if count > MAX_RECIPIENTS:

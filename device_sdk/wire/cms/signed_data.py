@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from cryptography import x509
 
@@ -46,6 +46,37 @@ class SignedData:
     content: bytes = field(repr=False)
     certificates: tuple[x509.Certificate, ...] = ()
     signers: tuple[SignerInfo, ...] = ()
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A good one.
+
+    Attributes:
+        signer: who signed, and with which attributes.
+        path: his certificate first, the anchor last.
+    """
+
+    signer: SignerInfo
+    path: tuple[x509.Certificate, ...]
+
+
+@dataclass(frozen=True)
+class NoSignature:
+    """Nobody trusted signed.
+
+    Attributes:
+        message: why, for each signer.
+        stage: how far the best of them came: no certificate of his was there, the signature was none of its key's, or it
+            led to no anchor.
+    """
+
+    CERTIFICATE: ClassVar[int] = 0
+    SIGNATURE: ClassVar[int] = 1
+    PATH: ClassVar[int] = 2
+
+    message: str
+    stage: int
 
 
 def read_signed_data(message: bytes, *, limit_bytes: int = MAX_RESPONSE_BYTES) -> SignedData:
@@ -94,21 +125,48 @@ def verify_signed_data(
     """
     if data.content_type != content_type:
         raise WireError(f"signed content of type {data.content_type}, expected {content_type}", what=_WHAT)
+    found = find_signature(data, anchors=anchors, now=now, intermediates=intermediates, may_sign=may_sign)
+    if isinstance(found, NoSignature):
+        raise VerificationError(found.message)
+
+
+def find_signature(
+    data: SignedData,
+    *,
+    anchors: Sequence[x509.Certificate],
+    now: datetime,
+    intermediates: Iterable[x509.Certificate] = (),
+    may_sign: MaySign | None = None,
+    processed: Collection[x509.ObjectIdentifier] = (),
+) -> Signature | NoSignature:
+    """Who signed, with the path to the anchor; or why nobody trusted did. See verify_signed_data.
+
+    Args:
+        data: as read; of whatever content type.
+        anchors: as there.
+        now: as there.
+        intermediates: as there.
+        may_sign: as there.
+        processed: critical extensions that the caller processes on the path himself.
+    """
     bag = tuple(dict.fromkeys((*data.certificates, *intermediates, *anchors)))
     relations = Relations()
     problems: list[str] = []
+    stage = NoSignature.CERTIFICATE
     for signer in data.signers:
         found = [certificate for certificate in bag if signer.names(certificate)]
         if not found:
             problems.append("the signer's certificate is not there")
         for certificate in found:
             problem = _problem(data, signer, certificate, relations) or (may_sign and may_sign(certificate))
+            stage = max(stage, NoSignature.SIGNATURE if problem else NoSignature.PATH)
             if not problem:
-                problem = _path_problem(certificate, bag, anchors, now, relations)
-            if not problem:
-                return
+                path = _path(certificate, bag, anchors, now, relations, processed)
+                if not isinstance(path, str):
+                    return Signature(signer, path)
+                problem = path
             problems.append(f"{name_of(certificate)}: {problem}")
-    raise VerificationError(f"the signed message is not to be trusted: {'; '.join(dict.fromkeys(problems))}")
+    return NoSignature(f"the signed message is not to be trusted: {'; '.join(dict.fromkeys(problems))}", stage)
 
 
 def _problem(data: SignedData, signer: SignerInfo, certificate: x509.Certificate, relations: Relations) -> str | None:
@@ -117,18 +175,21 @@ def _problem(data: SignedData, signer: SignerInfo, certificate: x509.Certificate
     return problem or signer.problem(certificate.public_key(), data.content_type, data.content)
 
 
-def _path_problem(
+def _path(
     certificate: x509.Certificate,
     bag: Iterable[x509.Certificate],
     anchors: Sequence[x509.Certificate],
     now: datetime,
     relations: Relations,
-) -> str | None:
+    processed: Collection[x509.ObjectIdentifier],
+) -> tuple[x509.Certificate, ...] | str:
+    """The path, or why there is none."""
     try:
-        find_path(certificate, intermediates=bag, anchors=anchors, now=now, relations=relations)
+        return find_path(
+            certificate, intermediates=bag, anchors=anchors, now=now, relations=relations, processed=processed
+        )
     except VerificationError as error:
         return error.message
-    return None
 
 
 def _usage_problem(certificate: x509.Certificate) -> str | None:

@@ -52,12 +52,14 @@ class EcMethod:
         wrap_bytes: length of the wrapping key; None for that of the content key.
         cofactor: cofactorDH's name, which on these curves is the same computation.
         user_keying_material: goes into the KDF and the message.
+        padded: AES key wrap with padding (RFC 5649), as packages of keys have it.
     """
 
     kdf_hash: str = "sha256"
     wrap_bytes: int | None = None
     cofactor: bool = False
     user_keying_material: bytes | None = None
+    padded: bool = False
 
 
 Method: TypeAlias = RsaMethod | EcMethod

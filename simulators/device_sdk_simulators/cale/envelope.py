@@ -96,7 +96,7 @@ def _addressed(
     """A content key, and the RecipientInfos that have it."""
     key = os.urandom(cipher.key_bytes)
     return key, [
-        _recipient_info(recipient, key, method or method_for(recipient, cipher, hardened=hardened), by_key=hardened)
+        recipient_info(recipient, key, method or method_for(recipient, cipher, hardened=hardened), by_key=hardened)
         for recipient, method in recipients
     ]
 
@@ -153,7 +153,12 @@ def _content_parameters(cipher: ContentCipher, nonce: bytes) -> bytes:
     return bytes(encode(parameters))
 
 
-def _recipient_info(recipient: x509.Certificate, key: bytes, method: Method, *, by_key: bool) -> Asn1:
+def recipient_info(recipient: x509.Certificate, key: bytes, method: Method, *, by_key: bool) -> Asn1:
+    """The RecipientInfo of one certificate: who it is, and the content key for it.
+
+    Raises:
+        ValueError: the key is neither RSA nor EC, or the method is for another kind.
+    """
     public_key = recipient.public_key()
     if isinstance(public_key, ec.EllipticCurvePublicKey) and isinstance(method, EcMethod):
         return key_agreement_recipient(recipient, public_key, key, method, by_key=by_key)

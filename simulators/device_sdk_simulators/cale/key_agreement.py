@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
-from cryptography.hazmat.primitives.keywrap import aes_key_wrap
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap, aes_key_wrap_with_padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
@@ -26,6 +26,7 @@ _HASHES: dict[str, tuple[type[hashes.HashAlgorithm], str, str]] = {
 }
 """Hash of the KDF to dhSinglePass-stdDH and -cofactorDH with it (RFC 5753 section 7.1.4)."""
 _AES_WRAP = {16: "2.16.840.1.101.3.4.1.5", 24: "2.16.840.1.101.3.4.1.25", 32: "2.16.840.1.101.3.4.1.45"}
+_AES_WRAP_PAD = {16: "2.16.840.1.101.3.4.1.8", 24: "2.16.840.1.101.3.4.1.28", 32: "2.16.840.1.101.3.4.1.48"}
 
 
 def key_agreement_recipient(
@@ -42,7 +43,8 @@ def key_agreement_recipient(
     material = method.user_keying_material
     ephemeral = ec.generate_private_key(public_key.curve)
     shared = ephemeral.exchange(ec.ECDH(), public_key)
-    wrapping = X963KDF(algorithm(), wrap_bytes, _shared_info(wrap_bytes, material)).derive(shared)
+    wrap = (_AES_WRAP_PAD if method.padded else _AES_WRAP)[wrap_bytes]
+    wrapping = X963KDF(algorithm(), wrap_bytes, _shared_info(wrap, wrap_bytes, material)).derive(shared)
     point = ephemeral.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     info = rfc5652.RecipientInfo()
     agreement = info["kari"]
@@ -53,7 +55,7 @@ def key_agreement_recipient(
     if material is not None:
         agreement["ukm"] = material
     agreement["keyEncryptionAlgorithm"]["algorithm"] = cofactor if method.cofactor else standard
-    agreement["keyEncryptionAlgorithm"]["parameters"] = encode(_wrap_algorithm(wrap_bytes))
+    agreement["keyEncryptionAlgorithm"]["parameters"] = encode(_wrap_algorithm(wrap))
     entry = agreement["recipientEncryptedKeys"][0]
     if by_key:
         identifier = recipient.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
@@ -62,19 +64,19 @@ def key_agreement_recipient(
         name = decode(recipient.issuer.public_bytes(), asn1Spec=rfc5280.Name())[0]
         entry["rid"]["issuerAndSerialNumber"]["issuer"] = name
         entry["rid"]["issuerAndSerialNumber"]["serialNumber"] = recipient.serial_number
-    entry["encryptedKey"] = aes_key_wrap(wrapping, key)
+    entry["encryptedKey"] = (aes_key_wrap_with_padding if method.padded else aes_key_wrap)(wrapping, key)
     return info
 
 
-def _wrap_algorithm(wrap_bytes: int) -> Any:
+def _wrap_algorithm(wrap: str) -> Any:
     algorithm = rfc5280.AlgorithmIdentifier()
-    algorithm["algorithm"] = _AES_WRAP[wrap_bytes]
+    algorithm["algorithm"] = wrap
     return algorithm
 
 
-def _shared_info(wrap_bytes: int, material: bytes | None) -> bytes:
+def _shared_info(wrap: str, wrap_bytes: int, material: bytes | None) -> bytes:
     info = rfc5753.ECC_CMS_SharedInfo()
-    info["keyInfo"]["algorithm"] = _AES_WRAP[wrap_bytes]
+    info["keyInfo"]["algorithm"] = wrap
     if material is not None:
         info["entityUInfo"] = material
     info["suppPubInfo"] = (8 * wrap_bytes).to_bytes(4, "big")
