@@ -36,6 +36,7 @@ DeviceSdkError
     KeyPackageUntrustedError           a package of symmetric keys that nobody signed who may
     CmcUntrustedError                  a CMC answer that nobody trusted signed, or that answers something else
     SharedSecretError                  certificate-less TLS: the two sides do not know the same password
+    FirmwareError                      a firmware package that is not loaded; carries RFC 4108's number for the reason
   KeyStoreError                        a token, a TPM or a key file
     TokenNotFoundError, TokenAmbiguousError, TokenRemovedError
     KeyNotFoundError, KeyAmbiguousError, KeyExistsError
@@ -128,6 +129,7 @@ from device_sdk.errors.transport import (
 )
 from device_sdk.errors.verification import (
     FingerprintMismatchError,
+    FirmwareError,
     ServerNotAuthorizedError,
     ServerNotTrustedError,
     SharedSecretError,
@@ -155,6 +157,7 @@ __all__ = [
     "EnvelopeError",
     "ExtractableKeyError",
     "FingerprintMismatchError",
+    "FirmwareError",
     "HttpStatusError",
     "KeyAmbiguousError",
     "KeyExistsError",

@@ -39,3 +39,15 @@ class SharedSecretError(VerificationError):
 
     code = "shared-secret"
     user: str | None = None
+
+
+class FirmwareError(VerificationError):
+    """A firmware package that is not loaded; `load_error` is the number RFC 4108 section 4.1.3 has for the reason.
+
+    `vendor_error` is what an installer said with number 99; `reported` whether the server was told.
+    """
+
+    code = "firmware"
+    load_error: int | None = None
+    vendor_error: int | None = None
+    reported: bool | None = None

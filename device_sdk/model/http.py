@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 MAX_RESPONSE_BYTES = 1024 * 1024
 
@@ -38,6 +38,16 @@ BodyBuilder: TypeAlias = Callable[[ConnectionFacts], bytes]
 """Makes the body after the handshake on the connection that carries it; called again after 401, 202 and reconnects."""
 
 
+class BodySink(Protocol):
+    """Takes the body of a successful answer (200) piece by piece, where that is too large for memory."""
+
+    def start(self, length: int | None, /) -> None:
+        """A body begins, of so many bytes if that is known; one that began before was broken off, and does not count."""
+
+    def write(self, data: bytes, /) -> object:
+        """The next piece."""
+
+
 @dataclass(frozen=True)
 class HttpRequest:
     """One request.
@@ -50,6 +60,8 @@ class HttpRequest:
         limit_bytes: the largest acceptable response body.
         operation: what the log calls this; the target's last segment if empty.
         attempt: counted from 1, for the log.
+        into: takes the body of a 200; that of the response is empty then.
+        total_s: seconds for the whole exchange, where those of the transport are too few.
     """
 
     method: str
@@ -59,6 +71,8 @@ class HttpRequest:
     limit_bytes: int = MAX_RESPONSE_BYTES
     operation: str = ""
     attempt: int = 1
+    into: BodySink | None = field(default=None, repr=False)
+    total_s: float | None = None
 
 
 @dataclass(frozen=True)

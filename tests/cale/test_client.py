@@ -69,7 +69,12 @@ RSA_ENCRYPTION, RSAES_OAEP = "1.2.840.113549.1.1.1", "1.2.840.113549.1.1.7"
 @pytest.mark.parametrize("negotiate", [True, False])
 @pytest.mark.parametrize("hardened", [True, False])
 def test_cale_66_cale_68_what_an_answer_shows_of_its_recipient(
-    cale_server: ReferenceServer, trust: ServerTrust, credentials: Credentials, keys: Keys, hardened: bool, negotiate: bool
+    cale_server: ReferenceServer,
+    trust: ServerTrust,
+    credentials: Credentials,
+    keys: Keys,
+    hardened: bool,
+    negotiate: bool,
 ) -> None:
     """Hardened: OAEP and the name of the key, whatever else the client reads; else as in the draft's samples."""
     cale_server.policy.cale_hardened = hardened

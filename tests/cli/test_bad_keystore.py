@@ -111,6 +111,8 @@ def test_tpm_whose_owner_gave_nothing(cli: Cli, swtpm: Swtpm, tmp_path: Path) ->
         _tools("bash", "-c", command.replace("OWNERAUTH", "ownerpin"), cwd=tmp_path)
     _tools("tpm2_flushcontext", "-t", cwd=tmp_path)
     cli.ok("keys", "create", uri, "--type", "ec-p256")
+
+
 def test_tpm_in_lockout(cli: Cli, swtpm: Swtpm, tmp_path: Path) -> None:
     """A key that tpm2-tools made, under dictionary-attack protection."""
     for command in ("tpm2_createprimary -Q -C o -c p.ctx", "tpm2_create -Q -C p.ctx -G ecc -p right -u k.pub -r k.priv",
@@ -132,6 +134,8 @@ def _in_background(lab: Lab, *words: object) -> tuple[threading.Thread, list[Don
     thread = threading.Thread(target=lambda: done.append(lab.cli(*words)))
     thread.start()
     return thread, done
+
+
 def test_tpm_that_dies_in_the_middle_of_an_enrolment(lab: Lab, swtpm: Swtpm, tmp_path: Path) -> None:
     """swtpm is killed while the request is undecided; after it is back, the same command ends with the same key."""
     # each try has a connection of its own, and needs a signature that is bound to it

@@ -111,6 +111,8 @@ def test_no_credentials_and_refused_ones(lab: Lab, key: str, tmp_path: Path) -> 
     first = (lab.keys / "d.pem").read_bytes()
     lab.cli.ok(*lab.enroll_words(f"file:{lab.keys}/d.pem"))
     assert (lab.keys / "d.pem").read_bytes() == first, "the same command finishes with the same key"
+
+
 @pytest.mark.parametrize(
     ("fault", "value", "code", "said"),
     [
@@ -160,6 +162,8 @@ def test_answers_that_are_no_certificate(fault: str, value: str, code: int, said
     if fault != "future":
         lab.cli.ok(*lab.enroll_words(uri, "--wait", "30"))
         assert (lab.keys / "new.pem").read_bytes() == made
+
+
 @pytest.mark.parametrize(
     "fault",
     ["chunked", "wrap=64", "wrap=76crlf", "no_newline", "der", "ber", "unordered", "with_chain", "extra_roots=3",
@@ -174,6 +178,8 @@ def test_answers_that_are_odd_and_right(fault: str, lab: Lab, key: str) -> None:
     lab.cli.ok(*_est(lab, "--key", key))
     lab.cli.ok(*lab.enroll_words(f"file:{lab.keys}/new.pem"))
     lab.cli.ok("renew", "--state", lab.state)
+
+
 @pytest.mark.parametrize(
     ("fault", "code"), [("other_key", 7), ("status=503", 7), ("reset", 5), ("truncate", 5), ("unauthorized", 7)]
 )

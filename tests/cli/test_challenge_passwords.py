@@ -44,6 +44,8 @@ def test_est_105_csrattrs_shows_what_is_listed(lab: Lab) -> None:
     assert (shown["otp"], shown["revocation"], shown["identity_linking"]) == (True, True, True)
     text = lab.cli.ok("est", "csrattrs", *lab.trust).out.splitlines()
     assert {"otp: asked for", "revocation: asked for", "identity linking: asked for"} <= set(text)
+
+
 def test_est_105_enroll_and_reenroll_send_them(lab: Lab, tmp_path: Path) -> None:
     """Missing, the options are named; then by file and environment, and the server has what was meant."""
     policy = lab.server.policy
@@ -66,6 +68,8 @@ def test_est_105_enroll_and_reenroll_send_them(lab: Lab, tmp_path: Path) -> None
     environment = {"DEVICE_SDK_OTP": _given_out(lab), "DEVICE_SDK_REVOCATION_PASSWORD": "another"}
     assert lab.cli.ok(*words, env=environment).err == ""
     assert _may_revoke(lab, second, "another")
+
+
 def test_est_105_the_device_commands_take_them_too(lab: Lab) -> None:
     lab.server.policy.require_otp = lab.server.policy.require_revocation_challenge = True
     given = "--otp-fd", 0, "--revocation-password-file", lab.directory / "revocation"
@@ -73,6 +77,8 @@ def test_est_105_the_device_commands_take_them_too(lab: Lab) -> None:
     uri = f"file:{lab.keys}/device.pem"
     lab.cli.ok(*lab.enroll_words(uri, *given), input=_given_out(lab).encode())
     lab.cli.ok("renew", "--state", lab.state, *given, input=_given_out(lab).encode())
+
+
 def test_est_105_full_cmc_takes_them_too(lab: Lab, tmp_path: Path) -> None:
     lab.server.policy.fullcmc = True
     certificate = lab.certificate(tmp_path / "first.pem", lab.key())

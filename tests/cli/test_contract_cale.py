@@ -88,6 +88,8 @@ def test_every_form_of_openssls_messages(form: str, cli: Cli, tmp_path: Path) ->
     assert (done.out, done.err) == ("", "")
     assert (tmp_path / "plain").read_bytes() == PLAIN
     assert (tmp_path / "plain").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256"])
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2"])
 def test_decrypted_in_hardware(store: str, kind: str, cli: Cli, token: SoftHsm, swtpm: Swtpm, tmp_path: Path) -> None:
@@ -98,6 +100,8 @@ def test_decrypted_in_hardware(store: str, kind: str, cli: Cli, token: SoftHsm, 
     data = cli.ok("cale", "decrypt", "--key", key, "--in", message, "--out", tmp_path / "plain", "--json").json
     assert data == {"file": str(tmp_path / "plain"), "size_bytes": len(PLAIN)}
     assert (tmp_path / "plain").read_bytes() == PLAIN
+
+
 @pytest.mark.parametrize("damage", ["another key", "cut", "empty", "noise", "text", "flipped"])
 def test_failure_writes_nothing_and_leaves_a_file_as_it_was(damage: str, cli: Cli, tmp_path: Path) -> None:
     key, other = f"file:{tmp_path}/key.pem", f"file:{tmp_path}/other.pem"
@@ -158,6 +162,8 @@ def test_decrypt_expects_what_it_is_told(cli: Cli, tmp_path: Path) -> None:
 )
 def test_mistakes(words: tuple[str, ...], said: str, cli: Cli, tmp_path: Path) -> None:
     assert said in cli.fails(2, "cale", *words, env={"DEVICE_SDK_STATE_DIR": str(tmp_path / "state")})
+
+
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2", "file"])
 def test_register_get_whoami(store: str, lab: Lab, token: SoftHsm, swtpm: Swtpm, tmp_path: Path) -> None:
     key = {

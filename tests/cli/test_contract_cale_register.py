@@ -104,6 +104,8 @@ def test_a_certificate_with_a_hardware_key(lab: Lab, token: SoftHsm, words: tupl
     lab.cli.ok(*words, "--key", token.uri_of("cale"), "--type", "ec-p256", *certificate)
     assert _proofs(lab) == ["tls"]
     assert _read(lab) == '{"foo": "bar"}\n'
+
+
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256"])
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2", "file"])
 def test_cale_14_revoked_and_registered_again(

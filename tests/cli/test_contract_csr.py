@@ -23,6 +23,8 @@ def key(cli: Cli, tmp_path: Path) -> str:
 def _text(path: Path) -> str:
     assert "verify OK" in openssl("req", "-verify", "-noout", "-in", path)
     return openssl("req", "-in", path, "-noout", "-text")
+
+
 @pytest.mark.parametrize("kind", ["ec-p256", "ec-p384", "rsa-2048"])
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2"])
 def test_signed_in_hardware(store: str, kind: str, cli: Cli, token: SoftHsm, swtpm: Swtpm, tmp_path: Path) -> None:

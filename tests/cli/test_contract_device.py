@@ -14,6 +14,8 @@ from device_sdk_simulators.swtpm import Swtpm
 from tests.cli.conftest import Cli, Lab, leaf, openssl
 
 pytestmark = pytest.mark.slow
+
+
 @pytest.mark.parametrize("way", ["pin", "anchors", "implicit"])
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2"])
 def test_life_of_a_device(store: str, way: str, lab: Lab, token: SoftHsm, swtpm: Swtpm, tmp_path: Path) -> None:
@@ -74,6 +76,8 @@ def test_needs_renewal_exit_codes(lab: Lab) -> None:
     assert "renewal.threshold" in lab.cli.fails(2, *state, "--threshold", "0")
     (lab.state / "state.json").write_text("{")
     assert "state.json" in lab.cli.fails(2, *state)
+
+
 def test_expired(lab: Lab) -> None:
     lab.server.policy.lifetime = timedelta(seconds=1)
     lab.server.policy.backdate = timedelta(seconds=0)
@@ -147,6 +151,8 @@ def test_renew_asks_nobody_for_a_password(lab: Lab, tmp_path: Path) -> None:
     assert "cannot read the secret" in lab.cli.fails(
         2, "renew", "--state", lab.state, "--password-file", tmp_path / "gone"
     )
+
+
 def test_pending_is_resumed_with_the_same_key_and_can_be_abandoned(lab: Lab) -> None:
     lab.server.policy.require_approval = True
     key = f"file:{lab.keys}/device.pem"

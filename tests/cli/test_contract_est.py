@@ -61,6 +61,8 @@ def test_enroll(way: str, lab: Lab, tmp_path: Path) -> None:
         next(e for e in lab.server.log() if e["operation"] == "simpleenroll" and e["status"] == 200)["mac_address"]
         == "00:00:5e:00:53:07"
     )
+
+
 @pytest.mark.parametrize("kind", ["ec-p256", "rsa-2048"])
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2"])
 def test_enroll_and_reenroll_with_hardware(
@@ -180,6 +182,8 @@ def test_label(lab: Lab, tmp_path: Path) -> None:
     lab.cli.ok("est", "cacerts", *lab.trust, "--label", "lab", "--out", tmp_path / "ca.pem")
     assert lab.server.log()[-1]["path"] == "/.well-known/est/lab/cacerts"
     assert "404" in lab.cli.fails(7, "est", "cacerts", *lab.trust, "--label", "other")
+
+
 def test_pending_and_patience(lab: Lab, tmp_path: Path) -> None:
     """202 with Retry-After (RFC 7030 section 4.2.3): exit 8, or --wait."""
     key = lab.key()

@@ -119,6 +119,8 @@ def test_waiting_within_one_run(cmc: Lab, tmp_path: Path) -> None:
     assert "--pending FILE" in cmc.cli.fails(8, *words)
     cmc.server.est.queue.decide(None, approve=True)
     cmc.cli.ok(*words, "--wait", "30")
+
+
 @pytest.mark.parametrize("kind", ["ec-p256", "rsa-2048"])
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2"])
 def test_hardware_keys_sign_request_and_message(

@@ -43,6 +43,8 @@ def _round(cli: Cli, uri: str, kind: str, *, hardware: bool) -> None:
 )
 def test_pkcs11_every_type(kind: str, cli: Cli, token: SoftHsm) -> None:
     _round(cli, token.uri_of("device-key"), kind, hardware=True)
+
+
 @pytest.mark.parametrize("kind", TYPES[:-1])
 def test_tpm2_every_type_it_can_make(kind: str, cli: Cli, swtpm: Swtpm, tmp_path: Path) -> None:
     _round(cli, f"tpm2:file={tmp_path}/key.pem", kind, hardware=True)
@@ -54,8 +56,12 @@ def test_tpm2_type_it_cannot_make(cli: Cli, swtpm: Swtpm, tmp_path: Path) -> Non
     assert "cannot make rsa-4096" in said
     assert "rsa-2048" in said
     assert list(tmp_path.glob("*.pem")) == []
+
+
 def test_tpm2_persistent_handle(cli: Cli, swtpm: Swtpm) -> None:
     _round(cli, "tpm2:handle=0x81000010", "ec-p256", hardware=True)
+
+
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in TYPES]
 )
@@ -78,6 +84,8 @@ def test_pkcs11_tool_sees_a_key_that_was_never_extractable(cli: Cli, token: Soft
     )  # fmt: skip
     assert "never extractable" in done.stdout
     assert "device-key" in done.stdout
+
+
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2", "file"])
 def test_create_refuses_a_name_that_is_taken_and_reuse_takes_it(
     store: str, cli: Cli, token: SoftHsm, swtpm: Swtpm, tmp_path: Path
@@ -100,6 +108,8 @@ def test_list_without_a_fitting_key_prints_nothing(
     uri = {"pkcs11": token.uri, "tpm2": "tpm2:", "file": f"file:{tmp_path}"}[store]
     assert cli.ok("keys", "list", uri).out == ""
     assert cli.ok("keys", "list", uri, "--json").json == {"keys": []}
+
+
 def test_probe_tells_what_the_hardware_can_do(cli: Cli, token: SoftHsm, swtpm: Swtpm, tmp_path: Path) -> None:
     for uri, can in ((token.uri, TYPES), ("tpm2:", TYPES[:-1]), (f"file:{tmp_path}", TYPES)):
         probe = cli.ok("keys", "probe", uri, "--json").json
@@ -108,6 +118,8 @@ def test_probe_tells_what_the_hardware_can_do(cli: Cli, token: SoftHsm, swtpm: S
         said = cli.ok("keys", "probe", uri).out
         assert "key types: ec-p256" in said
         assert cli.ok("keys", "list", uri, "--json").json == {"keys": []}, "a probe leaves nothing behind"
+
+
 def test_certificate_beside_the_key(cli: Cli, token: SoftHsm, tmp_path: Path) -> None:
     uri = token.uri_of("device-key")
     cli.ok("keys", "create", uri, "--type", "ec-p256")

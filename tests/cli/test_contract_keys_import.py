@@ -72,6 +72,8 @@ def test_opening_needs_the_word(cli: Cli, token: SoftHsm, tmp_path: Path) -> Non
     (tmp_path / "config.toml").write_text("[key]\nallow_imported = true\n")
     cli.ok(*csr)
     cli.fails(3, *csr, "--no-allow-imported")
+
+
 def test_est_and_device_with_an_imported_key(lab: Lab, token: SoftHsm, tmp_path: Path) -> None:
     """Enrolment, TLS with it, the doctor, and a renewal: refused until it is allowed, state and key as they were."""
     uri, out = token.uri_of("key"), tmp_path / "cert.pem"
@@ -97,6 +99,8 @@ def test_est_and_device_with_an_imported_key(lab: Lab, token: SoftHsm, tmp_path:
 def _doctor(cli: Cli, state: Path, *words: str) -> Any:
     found = cli("doctor", "--state", state, "--json", *words).json["checks"]
     return next(check for check in found if check["check"] == "key")
+
+
 def test_passphrase_by_every_way(cli: Cli, tmp_path: Path) -> None:
     """File, environment, descriptor, prompt; as with PINs, and never as an argument."""
     (tmp_path / "pass").write_text(PASSPHRASE + "\n")

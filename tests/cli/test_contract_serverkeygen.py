@@ -128,6 +128,8 @@ def test_a_key_of_ours_may_sign(skg: Lab, tmp_path: Path) -> None:
     skg.cli.ok(*words(skg, *more))
     assert leaf(out).public_key().curve.name == "secp384r1"  # type: ignore[union-attr]
     require_pair(tmp_path / "key.pem", out, skg)
+
+
 @pytest.mark.parametrize("kind", ["ec-p256", "rsa-2048"])
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2", "file"])
 def test_the_key_goes_into_a_keystore(
@@ -185,6 +187,8 @@ def test_a_certificate_that_cannot_be_written_goes_to_stdout(skg: Lab, tmp_path:
     assert "No space left" in done.err
     (tmp_path / "cert.pem").write_text(done.out)
     require_pair(tmp_path / "key.pem", tmp_path / "cert.pem", skg)
+
+
 def test_a_key_whose_import_fails_is_kept_in_the_rescue_file(skg: Lab, token: SoftHsm, tmp_path: Path) -> None:
     """EST-202: not printed, not lost. Here somebody else takes the name while the server thinks; what is left to do is said."""
     skg.server.policy.serverkeygen_types = ("rsa-3072",)
@@ -288,6 +292,8 @@ def test_est_202_an_early_key_is_imported(skg: Lab, token: SoftHsm, tmp_path: Pa
     with registry.open_key(uri, allow_imported=True) as key:
         assert key.public_key() == leaf(out).public_key()  # type: ignore[attr-defined]
     assert not list(tmp_path.glob("*rescued*"))
+
+
 def test_pending_and_patience(skg: Lab, tmp_path: Path) -> None:
     skg.server.policy.require_approval = True
     command = words(skg, *shared(skg), "--key-out", tmp_path / "key.pem", "--out", tmp_path / "cert.pem")

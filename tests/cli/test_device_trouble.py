@@ -26,6 +26,8 @@ def est_server(tmp_path: Path) -> Iterator[ReferenceServer]:
     """A server that wants a password on top of the certificate, by Digest."""
     with ReferenceServer(tmp_path / "server", policy=Policy(http_auth=("digest",), require_password=True)) as server:
         yield server
+
+
 def test_one_renewal_through_digest_202_and_503_with_a_token(lab: Lab, token: SoftHsm, tmp_path: Path) -> None:
     """EST-80, EST-160, EST-162, EST-164 in one run; -v tells each exchange, and no secret."""
     key = token.uri_of("device")
@@ -57,6 +59,8 @@ def test_one_renewal_through_digest_202_and_503_with_a_token(lab: Lab, token: So
     for word in (secret, token.pin, "Authorization", "MII", "nonce"):
         assert word not in done.err + done.out
     assert lab.cli("needs-renewal", "--state", lab.state).code == 1
+
+
 def test_a_renewal_counts_down_and_goes_on_after_ctrl_c(lab: Lab, terminal) -> None:
     lab.enrolled()
     made = lab.keys / "device-2.pem"
@@ -73,6 +77,8 @@ def test_a_renewal_counts_down_and_goes_on_after_ctrl_c(lab: Lab, terminal) -> N
     assert again.end() == 0, again.seen
     assert "accepted and not decided yet" in again.seen, "what is left of the Retry-After is shown"
     assert made.read_bytes() == key
+
+
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", 7)])
 def test_est_29_a_person_is_asked_whether_a_renewal_may_go_elsewhere(
     lab: Lab,
@@ -136,6 +142,8 @@ def test_one_wait_for_the_bootstrap_of_est_commands_and_what_follows(lab: Lab) -
                    "--key", lab.key(), "--out", lab.directory / "d.pem", "--wait", "4")  # fmt: skip
     assert done.code == 8, done
     assert done.err.count("waiting: ") == 1, "two seconds of four were spent on bootstrap"
+
+
 def test_a_person_is_asked_only_where_there_is_something_to_do(lab: Lab) -> None:
     """EST-71: not again by a device that is enrolled."""
     words = ("enroll", "--state", lab.state, "--key", f"file:{lab.keys}/d.pem", "--url", lab.server.url,

@@ -35,6 +35,8 @@ def _checks(cli: Cli, *words: object, code: int = 0, **options: Any) -> dict[str
     assert all(check["status"] in ("ok", "warning", "failed", "skipped") for check in found.values())
     assert all(check["hint"] for check in found.values() if check["status"] == "failed")
     return found
+
+
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2"])
 def test_healthy_device(store: str, lab: Lab, token: SoftHsm, swtpm: Swtpm, tmp_path: Path) -> None:
     key = {"pkcs11": token.uri_of("key"), "tpm2": f"tpm2:file={tmp_path}/key.pem"}[store]

@@ -11,6 +11,8 @@ import pytest
 from tests.cli.conftest import Cli, Lab
 
 pytestmark = pytest.mark.slow
+
+
 def test_every_command(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "world-readable").write_text(lab.server.password)  # earns a warning, on stderr
     login = ("--user", "device", "--password-file", tmp_path / "world-readable")

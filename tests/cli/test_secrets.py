@@ -95,6 +95,8 @@ def test_password_by_environment_and_descriptor(odd: Lab, tmp_path: Path) -> Non
     assert "no password for user gerät 7" in odd.cli.fails(2, *words)
     assert "file descriptor 77" in odd.cli.fails(2, *words, "--password-fd", 77)
     assert "cannot read the secret in /nonexistent" in odd.cli.fails(2, *words, "--password-file", "/nonexistent")
+
+
 def test_flag_before_environment_before_configuration(odd: Lab, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("wrong")
     (tmp_path / "right").write_text(PASSWORD)
@@ -119,6 +121,8 @@ def test_password_at_the_prompt(odd: Lab) -> None:
     code, screen = _at_terminal(odd.cli, [""], *words)
     assert code == 2
     assert "no password for user" in screen
+
+
 def test_pin_by_every_way(pinned: SoftHsm, cli: Cli, tmp_path: Path) -> None:
     key = _bare(pinned)
     create = ("keys", "create", key, "--type", "ec-p256", "--reuse")
@@ -211,6 +215,8 @@ def test_a_pin_in_a_uri_is_never_shown(uri: str, cli: Cli) -> None:
 def _forms(secret: str) -> list[bytes]:
     raw = secret.encode()
     return [raw, quote(secret).encode(), base64.b64encode(raw), raw.hex().encode(), repr(secret)[1:-1].encode()]
+
+
 def test_nothing_is_left_of_a_secret_anywhere(pinned: SoftHsm, odd: Lab, tmp_path: Path) -> None:
     """Everything a device does in its life, with all words and some mistakes; then its output and its files are searched."""
     temporary = tmp_path / "temporary"

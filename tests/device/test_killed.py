@@ -129,8 +129,12 @@ def test_enrolment_killed_here_and_there(runner, spec: dict[str, str], file_keys
 
 def test_renewal_killed_here_and_there(runner, spec: dict[str, str], file_keys: str) -> None:
     assert renewals(runner, spec, file_keys, step=29, first=5) > 100
+
+
 def test_enrolment_killed_at_every_event(runner, spec: dict[str, str], file_keys: str) -> None:
     enrolments(runner, spec, file_keys)
+
+
 def test_renewal_killed_at_every_event(runner, spec: dict[str, str], file_keys: str) -> None:
     renewals(runner, spec, file_keys)
 
@@ -139,12 +143,16 @@ def test_renewal_killed_at_every_event(runner, spec: dict[str, str], file_keys: 
 def pkcs11_keys(spec: dict[str, str], token: Any) -> Iterator[str]:
     spec["key_uri"] = token.uri_of("device")
     yield token.uri
+
+
 def test_enrolment_killed_at_every_event_with_a_token(
     softhsm_token: Any, objects, spec: dict[str, str], runner
 ) -> None:
     with pkcs11_keys(spec, softhsm_token) as keys:
         enrolments(runner, spec, keys)
     assert objects() == []
+
+
 def test_renewal_killed_at_every_event_with_a_token(softhsm_token: Any, objects, spec: dict[str, str], runner) -> None:
     with pkcs11_keys(spec, softhsm_token) as keys:
         renewals(runner, spec, keys)
@@ -159,7 +167,11 @@ def tpm_keys(spec: dict[str, str], swtpm: Any, tmp_path: Path) -> str:
     (tmp_path / "keys").mkdir(mode=0o700)
     spec["key_uri"] = f"tpm2:file={tmp_path}/keys/device.pem?tcti={swtpm.tcti}"
     return f"tpm2:dir={tmp_path}/keys?tcti={swtpm.tcti}"
+
+
 def test_enrolment_killed_at_every_event_with_a_tpm(tpm_keys: str, spec: dict[str, str], runner) -> None:
     enrolments(runner, spec, tpm_keys)
+
+
 def test_renewal_killed_at_every_event_with_a_tpm(tpm_keys: str, spec: dict[str, str], runner) -> None:
     renewals(runner, spec, tpm_keys)

@@ -184,6 +184,8 @@ class TestHereAndThere:
     @pytest.mark.slow
     def test_renewals_that_leave_the_system_store(self, runner, spec, file_keys) -> None:
         leaving(runner, spec, file_keys, STEP)
+
+
 class TestEverywhere:
     def test_pending_enrolments(self, pending: Flow) -> None:
         enrolments(pending, "EnrolmentPendingError", 1)

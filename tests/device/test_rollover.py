@@ -193,6 +193,8 @@ def test_est_113_a_state_of_an_earlier_version_has_no_time_of_the_last_refresh(b
     state.save(replace(state.load(), anchors_checked=None))
     assert not bench.device.needs_renewal().needed
     assert bench.device.needs_renewal(now=bench.device.chain[1].not_valid_after_utc).needed
+
+
 def test_a_refresh_killed_anywhere_leaves_the_anchors_of_before_or_after(bench, runner) -> None:
     """No journal is needed: the set of anchors in use changes in one step."""
     bench.device.enroll(bench.plan)
@@ -226,6 +228,8 @@ def cli(*words: str) -> tuple[int, str]:
     command = [sys.executable, "-m", "device_sdk.cli.main", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout or done.stderr
+
+
 def test_est_113_the_timer_refreshes_without_renewing(bench) -> None:
     """`needs-renewal` and `renew --if-needed`, as systemd and cron run them, after years without a look at /cacerts."""
     device = Device(bench.device.state.path)

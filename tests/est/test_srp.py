@@ -227,7 +227,17 @@ class TestCommandLine:
         cli.ok("est", "enroll", *words, "--key", key, "--subject", "CN=router-7", "--out", out)
         asked = ("--url", server.url, "--anchors", server.ca_file, "--allow-clear", "--key-out", tmp_path / "new.pem")
         assert "go together" in cli.fails(2, "est", "serverkeygen", *asked, "--tls-cert", out)
-        cli.ok("est", "serverkeygen", *asked, "--tls-cert", out, "--tls-key", key, "--out", tmp_path / "new-certificate.pem")
+        cli.ok(
+            "est",
+            "serverkeygen",
+            *asked,
+            "--tls-cert",
+            out,
+            "--tls-key",
+            key,
+            "--out",
+            tmp_path / "new-certificate.pem",
+        )
         assert server.log()[-1]["authentication"] == "tls"
         assert leaf(tmp_path / "new-certificate.pem").subject.rfc4514_string() == "CN=router-7"
 

@@ -116,7 +116,10 @@ def test_p_22_lists_without_an_end(ask):
 
 BAD = {
     "0001 alone": ([("0001", "pal/2")], "nothing in it but"),
-    "document type": (b'<!DOCTYPE pal SYSTEM "http://127.0.0.1:1/x"><pal xmlns="urn:ietf:params:xml:ns:pal"/>', "document type"),
+    "document type": (
+        b'<!DOCTYPE pal SYSTEM "http://127.0.0.1:1/x"><pal xmlns="urn:ietf:params:xml:ns:pal"/>',
+        "document type",
+    ),
     "billion laughs": (
         b'<!DOCTYPE pal [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]><pal>&b;</pal>',
         "document type",

@@ -18,7 +18,9 @@ from device_sdk.state import CaleRegistration, DeviceState, IdentityRecord, Jour
 MakeCertificate = Callable[[str], x509.Certificate]
 
 NOW = datetime(2026, 11, 20, 21, 0, tzinfo=UTC)
-REGISTRATION = CaleRegistration("0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f", "file:/keys/device.pem", "https://cale.example", NOW)
+REGISTRATION = CaleRegistration(
+    "0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f", "file:/keys/device.pem", "https://cale.example", NOW
+)
 
 
 def journal(**changes: object) -> Journal:

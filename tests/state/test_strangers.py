@@ -39,7 +39,9 @@ for name, call in dict(lock=lock, snapshot=directory.snapshot, cale=lambda: dire
 
 @pytest.fixture
 def full(enrolled: StateDirectory) -> StateDirectory:
-    enrolled.save_cale_registration("one", CaleRegistration("0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f", "file:/k", "https://o", datetime.now(UTC)))
+    enrolled.save_cale_registration(
+        "one", CaleRegistration("0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f", "file:/k", "https://o", datetime.now(UTC))
+    )
     return enrolled
 
 

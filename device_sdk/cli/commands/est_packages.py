@@ -31,10 +31,16 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
     operation.add_argument("--cert", metavar="FILE", help="certificate for TLS; its key is --key")
     if name == "eecerts":
         operation.add_argument(
-            "--place", metavar="TARGET", help="which package: `where` of an entry of type 0003 (default: the server's choice)"
+            "--place",
+            metavar="TARGET",
+            help="which package: `where` of an entry of type 0003 (default: the server's choice)",
         )
         operation.add_argument(
-            "--crls", metavar="FILE", action="append", default=[], help="revocation lists, PEM; may be given more than once"
+            "--crls",
+            metavar="FILE",
+            action="append",
+            default=[],
+            help="revocation lists, PEM; may be given more than once",
         )
 
 
@@ -107,9 +113,7 @@ def peers(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
         packages = _opened(options, settings, opened, out)
-        found = packages.peers(
-            options.place, lists=lists, wait_s=inputs.wait(settings), progress=waiting.patience(out)
-        )
+        found = packages.peers(options.place, lists=lists, wait_s=inputs.wait(settings), progress=waiting.patience(out))
         for certificate, reason in found.rejected:
             out.say(f"note: rejected {name_of(certificate.subject)}: {reason}")
         if not (found.accepted or found.rejected):

@@ -52,7 +52,12 @@ _GENERATE = (Operation.SERVERKEYGEN, Operation.FULLCMC)
 def _enrolments(first: int, usage: str) -> tuple[PackageType, ...]:
     """The seven types that exist for signature certificates and for key establishment certificates."""
     rows = (
-        (f"start enrolment ({usage}) with the server's CSR attributes", Action.ENROL, (Operation.CSRATTRS,), _ATTRIBUTES),
+        (
+            f"start enrolment ({usage}) with the server's CSR attributes",
+            Action.ENROL,
+            (Operation.CSRATTRS,),
+            _ATTRIBUTES,
+        ),
         (f"start enrolment ({usage})", Action.ENROL, _ENROL, _CERTIFICATES),
         (f"enrolment ({usage}): success", Action.PICK_UP, _RESULT, _CERTIFICATES),
         (f"enrolment ({usage}): failure", Action.PICK_UP, _RESULT, _CERTIFICATES),

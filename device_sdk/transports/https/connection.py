@@ -23,7 +23,7 @@ from device_sdk.errors import (
     TransportTimeoutError,
     TruncatedResponseError,
 )
-from device_sdk.model.http import ConnectionFacts
+from device_sdk.model.http import BodySink, ConnectionFacts
 from device_sdk.transports.base import Timeouts
 from device_sdk.transports.https.dial import dial
 from device_sdk.transports.https.head import Fields, Response, not_http
@@ -34,6 +34,7 @@ from device_sdk.transports.openssl_provider import export_keying_material, forge
 
 ERROR_BODY_BYTES = 64 * 1024
 _PIECE_BYTES = 16 * 1024
+_POURED_BYTES = 64 * 1024
 _NUMBERS = itertools.count(1)
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
 _BINDING_LABEL = b"EXPORTER-Channel-Binding"
@@ -156,12 +157,20 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
             self._collected += data
 
     def exchange(
-        self, method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes | None, limit_bytes: int
+        self,
+        method: str,
+        target: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes | None,
+        limit_bytes: int,
+        *,
+        into: BodySink | None = None,
     ) -> tuple[int, Fields, bytes]:
         """Send one request in one write and read its whole response; both within the deadline.
 
         Returns:
-            Status, header fields and body. The body of a status of 400 and more is cut after ERROR_BODY_BYTES.
+            Status, header fields and body. The body of a status of 400 and more is cut after ERROR_BODY_BYTES, that of a 200
+            is empty if `into` took it.
 
         Raises:
             OSError, ssl.SSLError, http.client.HTTPException: as they come.
@@ -179,18 +188,22 @@ class DeviceConnection(urllib3.connection.HTTPSConnection):
             self.send(message)  # the server may have said why, and closed before it had read everything
         response = cast(Response, http.client.HTTPConnection.getresponse(self))
         try:
-            return response.status, response.fields, self._body(response, limit_bytes)
+            return response.status, response.fields, self._body(response, limit_bytes, into)
         finally:
             response.close()
 
-    def _body(self, response: Response, limit_bytes: int) -> bytes:
+    def _body(self, response: Response, limit_bytes: int, into: BodySink | None) -> bytes:
         if response.status >= 400:
             return self._error_body(response)
         if response.getheader("Content-Encoding", "identity").strip().lower() != "identity":
             raise not_http("the response has a Content-Encoding that was not asked for")
         if (response.length or 0) > limit_bytes:
             raise _too_large(limit_bytes)
-        body = _read(response, limit_bytes + 1)
+        body = b""
+        if into is not None and response.status == 200:
+            _pour(response, limit_bytes, into)
+        else:
+            body = _read(response, limit_bytes + 1)
         if len(body) > limit_bytes:
             raise _too_large(limit_bytes)
         if response.length:
@@ -241,6 +254,17 @@ def _read(response: Response, limit_bytes: int) -> bytes:
             break
         body += piece
     return bytes(body)
+
+
+def _pour(response: Response, limit_bytes: int, into: BodySink) -> None:
+    """The whole content, and no more than so many bytes of it."""
+    into.start(response.length)
+    size = 0
+    while piece := response.read(_POURED_BYTES):
+        size += len(piece)
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        into.write(piece)
 
 
 def _exporter(sock: ssl.SSLSocket) -> bytes | None:

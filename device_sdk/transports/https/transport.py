@@ -83,7 +83,7 @@ class OriginTransport(Transport):
         """
         _check(request)
         url = self.origin + without_query(request.target)
-        deadline = Deadline(self._timeouts.total_s)
+        deadline = Deadline(request.total_s or self._timeouts.total_s)
         with self._lock:
             self._may_have_sent = False
             try:
@@ -198,7 +198,12 @@ class OriginTransport(Transport):
         body = _built(request.body, facts) if callable(request.body) else request.body
         try:
             status, fields, content = connection.exchange(
-                request.method, request.target, self._headers(request, body), body, request.limit_bytes
+                request.method,
+                request.target,
+                self._headers(request, body),
+                body,
+                request.limit_bytes,
+                into=request.into,
             )
         finally:
             self._traffic = connection.sent_bytes, connection.received_bytes

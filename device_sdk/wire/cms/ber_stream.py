@@ -52,14 +52,14 @@ class Source:
         self._skip(count)
         return found
 
-    def pour(self, count: int, write: Callable[[bytes], object]) -> None:
-        """Hand over the next bytes as they come."""
+    def poured(self, count: int) -> Iterator[bytes]:
+        """The next bytes as they come."""
         while count:
             if not self.peek(1):
                 raise ValueError("the message ends too early")
             piece = bytes(self._buffer[: min(count, _PIECE_BYTES)])
             self._skip(len(piece))
-            write(piece)
+            yield piece
             count -= len(piece)
 
     def rest(self) -> Iterator[bytes]:
@@ -144,16 +144,24 @@ class Scope:
 
     def octets(self, tag: int, write: Callable[[bytes], object]) -> int:
         """Hand over an OCTET STRING under an implicit tag, in one piece or in many; gives its length."""
+        total = 0
+        for piece in self.pieces(tag):
+            write(piece)
+            total += len(piece)
+        return total
+
+    def pieces(self, tag: int) -> Iterator[bytes]:
+        """The same as it comes; take all of it before the next element is asked for."""
         found, _, length = self._header()
         if found == tag and length is not None:
-            self._source.pour(length, write)
-            return length
+            yield from self._source.poured(length)
+            return
         if found != tag | CONSTRUCTED:
             raise ValueError("another element than there should be")
         self._source.plain = False
-        return self._pieces(self._inside(length), write)
+        yield from self._pieces(self._inside(length))
 
-    def _pieces(self, outermost: Scope, write: Callable[[bytes], object]) -> int:
+    def _pieces(self, outermost: Scope) -> Iterator[bytes]:
         """The pieces of a constructed string, which may be constructed themselves."""
         scopes, total, pieces = [outermost], 0, 0
         while scopes:
@@ -168,13 +176,12 @@ class Scope:
             if pieces > MAX_ELEMENTS + total // _SMALL_PIECE or len(scopes) > MAX_DEPTH:
                 raise ValueError("too many pieces")
             if found == _OCTET_STRING and length is not None:
-                self._source.pour(length, write)
+                yield from self._source.poured(length)
                 total += length
             elif found == _OCTET_STRING | CONSTRUCTED:
                 scopes.append(inside._inside(length))
             else:
                 raise ValueError("another element than there should be")
-        return total
 
     def _inside(self, length: int | None) -> Scope:
         self._source.plain &= length is not None

@@ -171,7 +171,7 @@ def find_signature(
 
 def _problem(data: SignedData, signer: SignerInfo, certificate: x509.Certificate, relations: Relations) -> str | None:
     # the key first: verifying with an outsized one is what an attacker would like
-    problem = relations.key_problem(certificate) or _usage_problem(certificate)
+    problem = relations.key_problem(certificate) or usage_problem(certificate)
     return problem or signer.problem(certificate.public_key(), data.content_type, data.content)
 
 
@@ -192,7 +192,7 @@ def _path(
         return error.message
 
 
-def _usage_problem(certificate: x509.Certificate) -> str | None:
+def usage_problem(certificate: x509.Certificate) -> str | None:
     """Why a key signs no messages; None if it does. Who may sign certificates could make himself one that signs messages."""
     try:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value

@@ -35,6 +35,8 @@ class SignerInfo:
         attributes: DER of the values of each signed attribute, by object identifier; empty if there are none.
         signed: the bytes the signature is over: signedAttrs as a SET OF.
         signature: as in the message.
+        version: as in the message.
+        unsigned: contents of the unsigned attributes, not looked at; None if there are none.
     """
 
     issuer: bytes | None
@@ -47,6 +49,8 @@ class SignerInfo:
     attributes: dict[str, tuple[bytes, ...]]
     signed: bytes = field(repr=False)
     signature: bytes = field(repr=False)
+    version: int = 1
+    unsigned: bytes | None = field(default=None, repr=False)
 
     def names(self, certificate: x509.Certificate) -> bool:
         """Whether this is the certificate the signer says it has."""
@@ -68,7 +72,13 @@ class SignerInfo:
             return "the signed content type is not that of the content"
         hasher = hashes.Hash(DIGESTS[self.digest_oid]())
         hasher.update(content)
-        if hasher.finalize() != self.message_digest:
+        return self.signature_problem(key, hasher.finalize())
+
+    def signature_problem(self, key: CertificatePublicKeyTypes, digest: bytes) -> str | None:
+        """Why this is no signature by a key over content of that digest; None if it is one."""
+        if self.scheme is None:
+            return "signed with an algorithm that is not accepted"
+        if digest != self.message_digest:
             return "the signed digest is not that of the content"
         return (
             None if self.scheme.verifies(key, self.signature, self.signed) else "the signature is not one by this key"
@@ -84,7 +94,7 @@ def read_signer(info: Reader) -> SignerInfo:
     Raises:
         ValueError: it cannot be read, an attribute is there twice, or content type or digest are not among them.
     """
-    info.integer()
+    version = info.integer()
     issuer = serial = identifier = None
     if info.next_tag == _SUBJECT_KEY_IDENTIFIER:
         identifier = info.octets(_SUBJECT_KEY_IDENTIFIER)
@@ -101,7 +111,7 @@ def read_signer(info: Reader) -> SignerInfo:
         message_digest = _only(attributes.get(MESSAGE_DIGEST, ())).octets()
     scheme = read_scheme(info.enter(), digest_oid)
     signature = info.octets()
-    info.skip(_UNSIGNED_ATTRIBUTES)
+    unsigned = info.contents() if info.next_tag == _UNSIGNED_ATTRIBUTES else None
     info.finish()
     return SignerInfo(
         issuer=issuer,
@@ -114,6 +124,8 @@ def read_signer(info: Reader) -> SignerInfo:
         attributes=attributes,
         signed=signed,
         signature=signature,
+        version=version,
+        unsigned=unsigned,
     )
 
 

@@ -84,7 +84,9 @@ def revocable(control: Control, client: Client | None, site: Site, database: Dat
     """
     wish, part = control.value, (control.body_part,)
     if int(wish["reason"]) not in _REASONS:
-        raise CmcRefusedError(BAD_REQUEST, "that is no CRLReason to revoke for (RFC 5280 section 5.3.1)", body_parts=part)
+        raise CmcRefusedError(
+            BAD_REQUEST, "that is no CRLReason to revoke for (RFC 5280 section 5.3.1)", body_parts=part
+        )
     found = find_issued(int(wish["serialNumber"]), wish["issuerName"], site, database)
     if found is None:
         raise CmcRefusedError(BAD_CERT_ID, "this CA issued no such certificate", body_parts=part)

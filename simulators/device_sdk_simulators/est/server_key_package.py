@@ -132,6 +132,12 @@ def _transport(recipient: Recipient, key: rsa.RSAPublicKey, algorithm: str, cont
     return info
 
 
+def transport_recipient(key: rsa.RSAPublicKey, identifier: bytes, content_key: bytes) -> Any:
+    """A RecipientInfo: the content key encrypted with RSA-OAEP and SHA-256, for the key of that identifier."""
+    recipient = Recipient(identifier, (_RSAES_OAEP,))
+    return _transport(recipient, key, _RSAES_OAEP, content_key)
+
+
 def _oaep_sha256() -> bytes:
     parameters = rfc4055.RSAES_OAEP_params()
     parameters["hashFunc"]["algorithm"] = rfc4055.id_sha256

@@ -62,7 +62,12 @@ def page_of(entries: Sequence[Entry], number: int, limit: int, base: str) -> lis
 def _renewal(client: Client, policy: Policy, now: datetime) -> list[Entry]:
     """The client's certificate, if it is ours and has run for the share of its life that policy says (P-15)."""
     certificate = client.certificate
-    if certificate is None or client.third_party or client.registration_authority or not _is_due(certificate, policy, now):
+    if (
+        certificate is None
+        or client.third_party
+        or client.registration_authority
+        or not _is_due(certificate, policy, now)
+    ):
         return []
     return [Entry(_RENEW, 0, iasn=(certificate.issuer.rfc4514_string(), certificate.serial_number))]
 

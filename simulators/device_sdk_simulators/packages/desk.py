@@ -52,7 +52,9 @@ class PackageDesk:
         body = self._lists.of(route.site, self._shared.clock())
         self.note_public(request, route)
         return base64_body(
-            200, "application/pkcs7-mime; smime-type=crls-only", encode_body(body, user_agent=request.header("User-Agent"))
+            200,
+            "application/pkcs7-mime; smime-type=crls-only",
+            encode_body(body, user_agent=request.header("User-Agent")),
         )
 
     def eecerts(self, request: Request, route: Route) -> Response:

@@ -56,7 +56,9 @@ def test_p_05_to_p_10_both_forms_say_the_same(enrol, peers, server):
     ] == [[entry["type"], entry["size"], entry["info"]["uri"]] for entry in entries]
     assert [entry["type"] for entry in entries] == ["0002", "0005", "0003"]
     for entry in entries:
-        assert re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", entry.get("date", "2026-01-01T00:00:00Z"))
+        assert re.fullmatch(
+            r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", entry.get("date", "2026-01-01T00:00:00Z")
+        )
     assert ["date" in entry for entry in entries] == [True, True, False], "P-08"
 
 

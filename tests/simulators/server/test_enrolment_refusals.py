@@ -266,8 +266,15 @@ def test_est_103_a_one_time_password_is_for_one_request(clients: Clients, other:
     otp = Challenges(clients.server._database, clients.server.policy).new_one_time_password()
     key, usual = ec.generate_private_key(ec.SECP256R1()), x509.ExtendedKeyUsage([Usage.CLIENT_AUTH])
 
-    def request(subject: str = "dev-otp", key: ec.EllipticCurvePrivateKey = key, usage: x509.ExtensionType = usual) -> bytes:
-        return make_csr(key, name(subject), extensions=[(usage, False)], attributes=[(OTP_CHALLENGE, otp.encode(), _ASN1Type.UTF8String)])
+    def request(
+        subject: str = "dev-otp", key: ec.EllipticCurvePrivateKey = key, usage: x509.ExtensionType = usual
+    ) -> bytes:
+        return make_csr(
+            key,
+            name(subject),
+            extensions=[(usage, False)],
+            attributes=[(OTP_CHALLENGE, otp.encode(), _ASN1Type.UTF8String)],
+        )
 
     assert [clients.ask(SIMPLE, "user", request())[0] for _ in range(2)] == [200, 200]
     csr = {

@@ -34,6 +34,8 @@ def sim(*words, code=0):
 def ask(url: str, user: str, password: str) -> int:
     with SrpTransport(url, Credentials(user, Secret(password))) as transport:
         return transport.send(HttpRequest("GET", EST + "cacerts")).status_code
+
+
 def test_a_server_of_its_own_process(tmp_path):
     """Its description says where and with which password; users are added and unlocked while it runs."""
     state, password = tmp_path / "server", tmp_path / "password"
