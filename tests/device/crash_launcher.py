@@ -1,4 +1,4 @@
-"""Runs one enrolment or renewal after the other, each in a child of its own that dies by SIGKILL at the N-th event.
+"""Runs one enrolment, renewal or sync after the other, each in a child of its own that dies by SIGKILL at the N-th event.
 
 Reads JSON lines {"operation", "kill_at", "spec"} on stdin (in `spec`: where and what; `file_size` limits files, in bytes) and answers each with {"status", "events", "error"}. An event is
 the beginning or the end of a call that changes or synchronises a file, speaks to the server, or enters the keystore's
@@ -108,6 +108,8 @@ def child(command: dict[str, Any], report: int) -> None:
             device.enroll(plan)
         elif command["operation"] == "refresh":
             device.refresh_anchors()
+        elif command["operation"] == "sync":
+            device.sync()
         else:
             implicit = {"yes": True, "no": False}.get(spec.get("implicit", ""))
             device.renew(RenewalPlan(implicit=implicit))
