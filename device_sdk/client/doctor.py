@@ -104,6 +104,7 @@ class Doctor:
             ("clock", self._clock),
             ("certificate", self._certificate),
             ("trust-anchors", self._anchors),
+            ("revocation", self._revocation),
             ("hardware", self._hardware),
             ("key", self._key),
             ("server", self._server),
@@ -222,6 +223,24 @@ class Doctor:
             return "warning", words, "device-sdk renew fetches the CA's next certificate, if it has one"
         return "ok", words, None
 
+    def _revocation(self) -> Verdict:
+        """What `sync` kept, and whether this device itself is on a list."""
+        from device_sdk.client.device.kept import Kept, revoked_by
+        from device_sdk.state import StateDirectory
+
+        chain, packages = self._snapshot()[1], StateDirectory(self._path).packages
+        kept = Kept.read(packages, self.now())
+        since = revoked_by(kept.lists, chain[0]) if chain else None
+        if since:
+            hint = "ask the CA's operator; device-sdk enroll --again, if this device shall have another certificate"
+            return "failed", f"the certificate of this device was revoked on {_shown(since)}", hint
+        if packages.journal():
+            return "warning", "a sync was interrupted", "device-sdk sync goes on with it"
+        if kept.stale:
+            names = ", ".join(shown_name(one.issuer) for one in kept.stale)
+            return "warning", f"stale: the revocation list of {names}", "device-sdk sync fetches a newer one"
+        return "ok", f"revocation lists: {len(kept.lists)}, peers: {len(kept.peers)}", None
+
     def _uri(self) -> str | None:
         """The key in use, else the one of an enrolment that is under way, else the configured one."""
         try:
@@ -305,11 +324,13 @@ class Doctor:
 
     def _place(self) -> tuple[str | None, ServerTrust | None]:
         from device_sdk.model.trust import ServerTrust
+        from device_sdk.state import StateDirectory
 
         state, _, anchors = self._snapshot()
         if state.endpoint is None:
             return self.server.url, self.server.trust
-        return state.endpoint.url, ServerTrust(anchors, state.endpoint.implicit)
+        lists = StateDirectory(self._path).packages.lists()
+        return state.endpoint.url, ServerTrust(anchors, state.endpoint.implicit, lists=lists)
 
     def _est(self, url: str, trust: ServerTrust, identity: TlsIdentity | None = None) -> EstClient:
         from device_sdk.client.est import EstClient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
+from device_sdk.client.doctor import Doctor
+from device_sdk.state import StateDirectory, SyncJournal
 from tests.cli.conftest import Lab, leaf, openssl
 from tests.est.pki import Ca, new_key
 from tests.simulators.packages.conftest import publish
@@ -107,3 +110,42 @@ def test_on_a_terminal_each_step_is_shown_while_it_is_under_way(lab: Lab, termin
     screen.until("[1/2] refresh the trust anchors")
     screen.until("revocation lists kept: 2")
     assert screen.end() == 0
+
+
+def test_c_05_show_and_doctor_tell_of_lists_and_peers(lab: Lab, tmp_path: Path) -> None:
+    state = ("--state", lab.state)
+    lab.enrolled()
+    own = leaf(lab.state / "current.pem")
+    peer = lab.certificate(tmp_path / "peer.pem", lab.key("peer"))
+    publish(lab.server, "peers", peer, f"{own.serial_number:x}")
+    empty = lab.cli.ok("show", *state, "--json").json
+    assert (empty["revocation_lists"], empty["peers"]) == ([], [])
+    lab.cli.ok("sync", *state)
+    shown = lab.cli.ok("show", *state, "--json").json
+    assert [(one["issuer"], one["stale"]) for one in shown["revocation_lists"]] == [
+        ("CN=Reference Root CA", False),
+        ("CN=Reference Issuing CA", False),
+    ]
+    assert [one["serial"] for one in shown["peers"]] == [f"{leaf(peer).serial_number:x}"]
+    assert "revocation lists: CN=Reference Root CA, 0 entries, until 20" in lab.cli.ok("show", *state).out
+
+    def verdict(**moved: float) -> tuple[str, str]:
+        doctor = Doctor(str(lab.state), now=lambda: datetime.now(UTC) + timedelta(**moved))
+        (found,) = [one for one in doctor.run() if one.check == "revocation"]
+        return found.status, found.detail
+
+    assert verdict() == ("ok", "revocation lists: 2, peers: 1")
+    assert verdict(days=8) == (
+        "warning",
+        "stale: the revocation list of CN=Reference Root CA, CN=Reference Issuing CA",
+    )
+    StateDirectory(lab.state).packages.write_journal(SyncJournal(datetime.now(UTC), "00" * 32, ()))
+    assert verdict() == ("warning", "a sync was interrupted")
+    lab.server.est.register.revoke(f"{own.serial_number:x}")
+    lab.cli.ok("est", "crls", *lab.trust, "--out", lab.state / "crls.pem")
+    assert verdict()[0] == "failed"
+    assert verdict()[1].startswith("the certificate of this device was revoked on ")
+    (lab.state / "crls.pem").write_text("-----BEGIN nothing")
+    assert verdict()[0] == "skipped"
+    assert lab.cli.ok("show", *state, "--json").json["revocation_lists"] == []
+    assert "crls.pem: cannot be understood" in str(lab.cli("doctor", *state, "--json").json["checks"][2])

@@ -22,8 +22,8 @@ from tests.cli.conftest import NO_OVERRIDE, Cli, Lab, on_tmpfs
 
 pytestmark = pytest.mark.slow
 
-CHECKS = ["tls-provider", "state-directory", "state-content", "cale", "clock", "certificate", "trust-anchors", "hardware", "key",
-          "server", "tls-client"]  # fmt: skip
+CHECKS = ["tls-provider", "state-directory", "state-content", "cale", "clock", "certificate", "trust-anchors", "revocation",
+          "hardware", "key", "server", "tls-client"]  # fmt: skip
 
 
 def _checks(cli: Cli, *words: object, code: int = 0, **options: Any) -> dict[str, dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from device_sdk.cli import inputs
@@ -23,10 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse
 
 def _run(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
     from device_sdk.client.device import Device
+    from device_sdk.client.device.kept import Kept
 
     device = Device(settings.require("state_dir"))
     state, chain, anchors = device.state.snapshot()
-    journal = device.state.journal()
+    journal, kept = device.state.journal(), Kept.readable(device.state.packages, datetime.now(UTC))
     data: dict[str, object] = {
         "state_dir": str(device.state.path),
         "enrolled": state.current is not None,
@@ -35,6 +37,8 @@ def _run(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
         "certificate_file": str(device.state.current_file) if chain else None,
         "chain": [describe(certificate) for certificate in chain[1:]],
         "anchors": [describe(certificate) for certificate in anchors],
+        "revocation_lists": kept.lists_to_json(),
+        "peers": [describe(certificate) for certificate in kept.peers],
         "endpoint": vars(state.endpoint) if state.endpoint else None,
         "renewal": _renewal(device, inputs.threshold(settings)) if chain else None,
         "under_way": journal
@@ -78,4 +82,7 @@ def _item(item: object) -> object:
         return item
     if "guid" in item:
         return f"{item['guid']} at {item['origin']}, key {item['key_uri']}"
+    if "next_update" in item:
+        stale = " (stale: its successor is overdue)" if item["stale"] else ""
+        return f"{item['issuer']}, {item['entries']} entries, until {item['next_update']}{stale}"
     return f"{item['subject']} ({item['sha256']})"

@@ -187,7 +187,10 @@ class Device:
     def status(self) -> DeviceStatus:
         """What the state directory says; asks no keystore and no server. Raises StateError if it cannot be read."""
         state, chain, anchors = self.state.snapshot()
-        return DeviceStatus(self.state, state, self.state.journal(), chain, anchors, self.state.check())
+        from device_sdk.client.device.kept import Kept
+
+        kept = Kept.readable(self.state.packages, self._now())
+        return DeviceStatus(self.state, state, self.state.journal(), chain, anchors, self.state.check(), kept)
 
     @property
     def certificate(self) -> x509.Certificate:
@@ -220,13 +223,9 @@ class Device:
         Raises:
             StateError: they, or the revocation lists, cannot be read.
         """
-        from device_sdk.wire.path import validity_problem
-        from device_sdk.wire.revocation import revoked_since
+        from device_sdk.client.device.kept import Kept
 
-        lists, now = self.revocation_lists, self._now()
-        found = dict.fromkeys(one.certificate for one in self.state.packages.peers())
-        revoked = {one for one in found for crl in lists if crl.issuer == one.issuer and revoked_since(one, crl)}
-        return tuple(one for one in found if one not in revoked and not validity_problem(one, now))
+        return Kept.read(self.state.packages, self._now()).peers
 
     def key(self) -> DeviceKey:
         """Open the current key; the caller closes it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 
@@ -10,6 +11,9 @@ from device_sdk.state import DeviceState, Journal, StateDirectory
 from device_sdk.state.fields import format_time
 from device_sdk.state.pem import fingerprint
 from device_sdk.wire.names import shown_name
+
+if TYPE_CHECKING:
+    from device_sdk.client.device.kept import Kept
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class DeviceStatus:
         chain: the current certificate and its intermediates, leaf first; empty if not enrolled.
         anchors: the Explicit trust anchors; empty if not enrolled.
         findings: what is not as it should be, in words.
+        kept: revocation lists and certificates of peers; none if their files are damaged, which is a finding.
     """
 
     directory: StateDirectory
@@ -31,6 +36,7 @@ class DeviceStatus:
     chain: tuple[x509.Certificate, ...]
     anchors: tuple[x509.Certificate, ...]
     findings: tuple[str, ...]
+    kept: Kept
 
     @property
     def enrolled(self) -> bool:
@@ -51,6 +57,8 @@ class DeviceStatus:
             "intermediates": [describe(certificate) for certificate in self.chain[1:]],
             "anchors": [describe(certificate) for certificate in self.anchors],
             "anchors_file": str(self.directory.anchors_file) if self.anchors else None,
+            "revocation_lists": self.kept.lists_to_json(),
+            "peers": [describe(certificate) for certificate in self.kept.peers],
             "time_floor": format_time(self.state.time_floor),
             "under_way": None if journal is None else under_way(journal),
             "findings": list(self.findings),
