@@ -12,15 +12,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from device_sdk_simulators.cale.processes import RoleProcess
 from device_sdk_simulators.server import ReferenceServer
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
+from tests.simulators.packages.conftest import publish
+from tests.simulators.server.support import certificates_in, make_csr, name, post
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LISTED = {
     "enrol_with_token.py",
     "enrol_with_tpm.py",
+    "driven_by_list.py",
     "cale_with_requests.py",
     "cale_upstream.py",
     "cale_asyncio.py",
@@ -68,6 +75,46 @@ def test_enrol_with_tpm(swtpm: Swtpm, est_server: ReferenceServer, tmp_path: Pat
     assert "renewed over TLS with the TPM's key" in said
     serials = [entry["issued_serial"] for entry in est_server.log() if entry.get("issued_serial")]
     assert said.strip().endswith(str(serials[-1]))
+
+
+@pytest.mark.slow
+def test_p_15_driven_by_the_list(softhsm_token: SoftHsm, est_server: ReferenceServer, tmp_path: Path) -> None:
+    """Enrolled; peers published; one revoked; renewed: all by the same command."""
+    state = tmp_path / "state"
+    words = (state, softhsm_token.uri_of("device-key"), est_server.url, f"sha256:{est_server.ca_sha256}",
+             str(est_server.user), est_server.password_file)  # fmt: skip
+
+    def own() -> str:
+        return f"{x509.load_pem_x509_certificates((state / 'current.pem').read_bytes())[0].serial_number:x}"
+
+    first = _run("driven_by_list.py", *words).splitlines()
+    assert first == [
+        "0002 done: the trust anchors are the same",
+        "0005 done: revocation lists kept: 2",
+        f"certificate {own()}",
+        "peers: none",
+    ]
+    peers = []
+    for number in (1, 2):
+        key = ec.generate_private_key(ec.SECP256R1())
+        peers += certificates_in(post(est_server, make_csr(key, name(f"peer-{number}"))))
+    pem = tmp_path / "peers.pem"
+    pem.write_bytes(b"".join(peer.public_bytes(Encoding.PEM) for peer in peers))
+    publish(est_server, "peers", pem, own())
+    said = _run("driven_by_list.py", *words).splitlines()
+    assert said[-3:] == [
+        "0003 done: certificates of peers from there: 2",
+        f"certificate {own()}",
+        "peers: CN=peer-1, CN=peer-2",
+    ]
+    est_server.est.register.revoke(f"{peers[0].serial_number:x}")
+    est_server.policy.pal_renewal = 0.0
+    before = own()
+    said = _run("driven_by_list.py", *words).splitlines()
+    assert any(line.startswith("  dropped the peer CN=peer-1: revoked on ") for line in said)
+    assert any(line.startswith("0010 done: renewed until 20") for line in said)
+    assert own() != before
+    assert said[-2:] == [f"certificate {own()}", "peers: CN=peer-2"]
 
 
 @pytest.fixture
