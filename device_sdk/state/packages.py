@@ -145,7 +145,7 @@ class KeptPackages:
                 path=str(path),
             )
         with self._directory.exclusive():
-            if files.read(path, MAX_KEPT_BYTES) != data:
+            if (files.read(path, MAX_KEPT_BYTES) or b"") != data:
                 files.write(path, data, files.PUBLIC)
 
 

@@ -128,6 +128,18 @@ def test_p_15_killed_here_and_there_with_a_renewal(scene: Scene) -> None:
     assert {1, 2, 3} <= every(scene, 7, renewing=True)
 
 
+@pytest.mark.parametrize("limit", [0, 600, 1200])
+def test_a_disk_that_is_full_leaves_what_was_there(scene: Scene, limit: int) -> None:
+    """No room for the journal, for the lists, or for the peers; the next run finds room and does it all."""
+    before = (scene.device.revocation_lists, scene.device.peers)
+    scene.runner.run("sync", scene.spec | {"file_size": str(limit)})
+    assert scene.device.revocation_lists == before[0]
+    assert scene.device.peers in (before[1], (scene.good,))
+    assert scene.device.state.check() == ()
+    assert not scene.device.sync().failed
+    scene.require_end()
+
+
 def test_a_journal_of_yesterday_or_of_another_list_is_dropped(scene: Scene, clock, tmp_path: Path) -> None:
     scene.save()
     events = scene.runner.finish("sync", scene.spec)

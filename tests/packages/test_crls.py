@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from device_sdk.client.est import EstClient
 from device_sdk.errors import HttpStatusError, RemoteProtocolError
 from device_sdk.protocols.crls import check_crls
+from device_sdk.protocols.merge_crls import merge_lists
 from device_sdk.wire.revocation import is_newer, revocation_problem
 from tests.est.answers import bag, trusting
 from tests.est.pki import CA_USAGE, DAY, NOW, Ca, Rollover, name, new_key
@@ -226,3 +227,33 @@ def test_c_06_never_an_older_list_for_a_newer(ca):
     assert is_newer(late, early)
     assert not is_newer(early, late)
     assert is_newer(first, first)
+
+
+def keyed(ca: Ca, *revoked: x509.Certificate, number: int) -> x509.CertificateRevocationList:
+    """A list with the key identifier of its issuer."""
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key())
+    return crl(ca, *revoked, number=number, extensions=[(identifier, False)])
+
+
+def test_c_06_of_each_key_of_an_authority_the_newest_is_kept():
+    """RFC 4210 section 4.4.3: one name, two keys, two lists; the number of one says nothing about the other."""
+    rollover = Rollover()
+    anchors = [rollover.old.certificate, rollover.new.certificate]
+
+    def checked(*lists):
+        return check_crls(lists, anchors=anchors, intermediates=[], now=NOW)
+
+    held = (keyed(rollover.old, number=7), keyed(rollover.new, number=2))
+    for found, kept in (
+        ((), held),
+        ((keyed(rollover.old, number=6), newer := keyed(rollover.new, number=3)), (held[0], newer)),
+        ((keyed(rollover.new, number=1), newest := keyed(rollover.new, number=4), newer), (held[0], newest)),
+    ):
+        merged = merge_lists(checked(*held), checked(*found))
+        assert tuple(one.crl for one in merged.kept) == kept
+        older = [note for note in merged.notes if "is older than the one that is kept" in note]
+        assert len(older) == len(found) - (kept != held)
+    gone = check_crls(held, anchors=anchors[1:], intermediates=[], now=NOW)
+    merged = merge_lists(gone, checked())
+    assert tuple(one.crl for one in merged.kept) == held[1:]
+    assert merged.notes[0].startswith("dropped the revocation list of CN=EST CA: ")

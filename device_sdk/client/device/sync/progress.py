@@ -19,20 +19,29 @@ class Progress:
     """The journal of one sync.
 
     A run goes on with an earlier one if that began less than a day ago and its list had all that the present one has: what
-    is done may be missing from the list by now.
+    is done may be missing from the list by now. Nor if what it kept was damaged since.
 
     Args:
         context: the device.
         steps: of the server's list.
         endpoint: the service.
         certificate: SHA-256 of the certificate in use, hex.
+        anew: do not go on with an earlier run.
     """
 
-    def __init__(self, context: Context, steps: tuple[SyncStep, ...], endpoint: EstEndpoint, certificate: str) -> None:
+    def __init__(
+        self,
+        context: Context,
+        steps: tuple[SyncStep, ...],
+        endpoint: EstEndpoint,
+        certificate: str,
+        *,
+        anew: bool = False,
+    ) -> None:
         self._context = context
         self._endpoint = endpoint
         wanted = tuple(dict.fromkeys(map(self._name, steps)))
-        earlier = self._earlier()
+        earlier = None if anew else self._earlier()
         now = context.clock.now()
         self.resumed = (
             earlier is not None and timedelta() <= now - earlier.since < MAX_AGE and set(wanted) <= set(earlier.steps)
