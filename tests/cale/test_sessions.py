@@ -175,6 +175,19 @@ def test_an_adapter_and_two_origins(
         assert all("cale-guid" not in request.headers for request in other.received)
 
 
+def test_cale_06_a_change_that_may_have_been_made(
+    session: requests.Session, edge: ScriptedServer, key: PrivateKey
+) -> None:
+    """What does not open says nothing of what was done; it must not be worded as if nothing had been."""
+    auth = CaleAuth(key, GUID, origin=edge.url, methods=("POST",), second=HTTPBasicAuth("user", "word"))
+    edge.answers["/bad"] = DECOY
+    with pytest.raises(NotForUsError, match="may have been made all the same"):
+        session.post(edge.url + "/bad", auth=auth)
+    with pytest.raises(NotForUsError) as caught:
+        session.get(edge.url + "/bad", auth=auth)
+    assert "may have been made" not in str(caught.value)
+
+
 def test_cale_06_a_second_credential(session: requests.Session, edge: ScriptedServer, key: PrivateKey) -> None:
     """Told so, other methods go with a GUID and a second credential, never with a GUID alone."""
     only_told = CaleAuth(key, GUID, origin=edge.url, methods=("GET", "POST"))

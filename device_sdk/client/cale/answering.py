@@ -17,11 +17,13 @@ from device_sdk.errors import KeyNotFoundError, KeyStoreError, NotForUsError, Re
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.urls import shown_url
 from device_sdk.protocols.cale.answers import open_answer, policy_hint
+from device_sdk.protocols.cale.requests import READ_ONLY_METHODS
 from device_sdk.protocols.cale.revocation import RevocationWatch
 from device_sdk.wire.cale import GUID_HEADER, says_encrypted
 
 _BODILESS = (204, 304)  # the HTTP library reads no content after them, whatever is sent
 _CHUNK_BYTES = 64 * 1024
+_PERHAPS_DONE = "the change may have been made all the same: look before you ask for it again"
 _SEEN = "_device_sdk_cale_seen"
 
 
@@ -85,6 +87,8 @@ class Answers:
         except NotForUsError as error:
             self._watch.not_for_us()
             error.hint = policy_hint(self._options.policy, credential.told) or error.hint
+            if response.request.method not in READ_ONLY_METHODS:
+                error.hint = f"{_PERHAPS_DONE}; {error.hint}"
             raise
         except KeyStoreError as error:
             if not self._source.replaced(credential):

@@ -32,7 +32,7 @@ class Aggregation:
             return _answer(asked[0], request)
         answers = list(self._pool.map(lambda hop: _answer(hop, request), asked))
         found = [answer for answer in answers if answer.status != 404]
-        bad = next((answer for answer in found if answer.status != 200), None)
+        bad = next((answer for answer in found if not 200 <= answer.status < 300), None)
         if bad is not None or len(found) < 2:
             return bad or (found[0] if found else Response(404))
         return _merged(found)

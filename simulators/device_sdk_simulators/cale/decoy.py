@@ -125,13 +125,18 @@ class Decoys:
         alike = sorted(known, key=lambda one: abs(one[0] - (validated - started)))[:_ALIKE]
         return validated + secrets.choice(alike)[1]
 
-    def wait(self, started: float, due: float) -> None:
+    def wait(self, started: float, due: float, *, however_late: bool = False) -> None:
         """Wait until an answer is due, and then, where there are slots, for the next multiple of the slot.
 
         In one sleep: after two of them a decoy would be nearer to the slot than an answer, which comes there from work.
+
+        Args:
+            started: when the request came (time.monotonic).
+            due: see `due`.
+            however_late: whether nobody decides after the first slot that this request has no answer.
         """
         slot = self._policy.cale.slot_s
-        if self._policy.cale.one_slot:
+        if self._policy.cale.one_slot and not however_late:
             # a busy machine makes it late by what it takes, and never by a whole slot more, which only clients would meet
             due = started + slot
         elif slot > 0:

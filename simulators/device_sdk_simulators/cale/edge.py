@@ -44,11 +44,17 @@ class _Errand:
     certificate: x509.Certificate | None = None
     validated: float | None = None
     due: float = 0.0
+    owned: bool = False
     facts: dict[str, object] = field(default_factory=dict)
 
     @property
     def is_whoami(self) -> bool:
         return self.request.path == "/whoami"
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it may have effects: who asks has proved an identity, and must not be left in doubt by a slot."""
+        return self.second_proof is not None and not self.is_whoami
 
 
 class EdgeDevice:
@@ -105,7 +111,7 @@ class EdgeDevice:
             raise HttpError(429, "too many requests", [("Retry-After", "60")])
         else:
             response = self._decoy(errand, "too many requests")
-        self._decoys.wait(errand.started, errand.due)
+        self._decoys.wait(errand.started, errand.due, however_late=errand.is_change)
         operation = "whoami" if errand.is_whoami else "resource"
         known = {"operation": operation, "correlation": errand.correlation}
         response.facts = response.facts | known | {"registration": self._decoys.tag(errand.guid)} | errand.facts
@@ -185,7 +191,7 @@ class EdgeDevice:
         work = partial(self._who_am_i if errand.is_whoami else self._resource, errand)
         rules = self._policy.cale
         try:
-            if rules.one_slot:
+            if rules.one_slot and not errand.is_change:
                 return self._workers.result(work, errand.started + rules.slot_s * _FOR_ANSWERS)
             return work()
         except (HopError, OverdueError) as error:
@@ -215,6 +221,7 @@ class EdgeDevice:
             return self._decoy(errand, "not registered")
         if not self._may_change(errand, certificate):
             return self._decoy(errand, "the second proof is of somebody else")
+        errand.owned = errand.is_change
         try:
             response = self._origination(self._inner(errand, certificate))
             if response.status != 200:
@@ -269,6 +276,10 @@ class EdgeDevice:
         return response
 
     def _failure(self, errand: _Errand, reason: str) -> Response:
+        if errand.owned:
+            # the owner asked and nobody else; a decoy would be taken for a change that was not made
+            errand.facts["reason"] = reason
+            return Response.text(502, "no answer from the server behind this one: the change may have been made")
         if self._policy.cale.on_failure == "502":
             errand.facts["reason"] = reason
             return Response.text(502, "a server behind this one failed")

@@ -103,10 +103,13 @@ class OriginationServer:
         response = self._readable(request, owner, certificate)
         facts = {"owner": owner.name, "answer": response.status, "reason": response.facts.get("reason")}
         bucket = self._policy.cale.padding
-        if response.status == 200:
+        if 200 <= response.status < 300:
             return padded(response.body, response.header("Content-Type") or "", bucket), facts
+        if 300 <= response.status < 400 and request.method not in ("GET", "HEAD"):
+            # the change was made, or has to be asked for elsewhere: whoever asked has to know which, and where
+            return padded(_redirect(response), JSON, bucket), facts
         # encrypted like everything else, so that the outside learns nothing from a path that does not exist; what is
-        # neither an answer nor an error (a redirect, no content) cannot be passed on in an envelope
+        # neither an answer nor an error (a redirect) cannot be passed on in an envelope
         status = response.status if 400 <= response.status < 600 else 502
         return padded(json.dumps({"error": status}).encode() + b"\n", JSON, bucket), facts
 
@@ -133,3 +136,12 @@ class OriginationServer:
         fields += headers.forwarded(request, ("Content-Type",) if request.body else ())
         target = self._paths.get(path, request.target)
         return Request(request.method, target, fields, request.body)
+
+
+def _redirect(response: Response) -> bytes:
+    """What a server said to a change instead of an answer, as a document; nobody follows it."""
+    said: dict[str, object] = {"status": response.status}
+    location = response.header("Location")
+    if location and len(location) <= headers.LONGEST_TARGET:
+        said["location"] = location
+    return json.dumps(said).encode() + b"\n"

@@ -113,11 +113,22 @@ class Upstream:
             raise HopProtocolError(f"{self._url}: unknown Transfer-Encoding")
         if response.status in _BODYLESS:
             return Response(response.status)
+        if 300 <= response.status < 400:
+            return Response(response.status, self._location(response))
         body = _bounded(response, self._body_bytes)
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise HopProtocolError(f"{self._url}: the answer is compressed, and nobody asked for that")
         media_type = response.headers.get("Content-Type", "application/octet-stream")
         return Response(response.status, [("Content-Type", media_type)], body)
+
+    def _location(self, response: http.client.HTTPResponse) -> Headers:
+        """Where a redirect leads, by the paths that clients know if it stays at this server."""
+        location = response.headers.get("Location", "")
+        for own in (self._url.rstrip("/"), self._base):
+            if own and (location == own or location.startswith(f"{own}/")):
+                location = location.removeprefix(own) or "/"
+                break
+        return [("Location", location)] if location else []
 
 
 def _bounded(response: http.client.HTTPResponse, most: int) -> bytes:

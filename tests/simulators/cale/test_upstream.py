@@ -6,10 +6,12 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
 from device_sdk_simulators.cale.hops import HopError, HopProtocolError, HopTimeoutError, HopUnreachableError
@@ -31,13 +33,17 @@ class Echo(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length", 0))
         fields = [(name.lower(), value) for name, value in self.headers.items()]
         said = {"method": self.command, "path": self.path, "fields": fields, "body": self.rfile.read(length).decode()}
-        status = int(self.path.rpartition("/status/")[2]) if "/status/" in self.path else 200
+        status = int(self.path.partition("/status/")[2][:3]) if "/status/" in self.path else 200
+        if self.path == "/slow":
+            time.sleep(0.4)
         body = b"" if status in (204, 304) else json.dumps(said).encode()
         if self.path == "/large":
             body = b"x" * 200_000
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Set-Cookie", "session=1")
+        if "?to=" in self.path:
+            self.send_header("Location", unquote(self.path.partition("?to=")[2]))
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -120,12 +126,80 @@ def test_answers_carry_nothing_of_the_upstream_but_their_content(proxy, echo):
     assert b"session" not in body
 
 
-@pytest.mark.parametrize("status", [204, 301, 304, 401, 404, 500, 503])
+@pytest.mark.parametrize("status", [301, 304, 401, 404, 500, 503])
 def test_errors_of_the_upstream_are_encrypted_too(proxy, echo, status):
     """Clients take 400 to 599 for errors, so what is neither an answer nor an error is a bad gateway."""
     edge, client = proxy(echo)
     assert json.loads(client.read(f"/status/{status}")) == {"error": status if status >= 400 else 502}
     assert edge.log()[-1]["status"] == 200
+
+
+def changed(client, path):
+    """Status and plaintext of a change that the owner asks for."""
+    fields = [("CALE-GUID", client.guid), *client.login.items()]
+    status, _fields, body = client.send("POST", path, fields, b"x")
+    return status, opened(client.key, body, client.directory) if status == 200 else body
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 204, 206])
+def test_every_success_of_the_upstream_is_an_answer_cale_06_cale_57(proxy, echo, status):
+    """RFC 9110 section 15.3: a change that was made is no trouble, whatever the number of its success."""
+    _edge, client = proxy(echo, methods=("POST",))
+    made = changed(client, f"/status/{status}")
+    assert made[0] == 200
+    for method, plaintext in (("POST", made[1]), ("GET", client.read(f"/status/{status}"))):
+        assert plaintext == b"" if status == 204 else json.loads(plaintext)["method"] == method
+
+
+@pytest.mark.parametrize(
+    ("location", "arrives"),
+    [
+        ("/things/7", "/things/7"),
+        ("{echo}/base/things/7?a=b", "/things/7?a=b"),
+        ("/base/things/7", "/things/7"),
+        ("{echo}/base", "/"),
+        ("{echo}/elsewhere", "{echo}/elsewhere"),
+        ("https://other.example/x", "https://other.example/x"),
+        ("7", "7"),
+    ],
+)
+def test_a_redirect_of_a_change_says_what_became_of_it_cale_06(proxy, echo, location, arrives):
+    """RFC 9110 section 15.4.4: 303 is how servers say that it was done, and where to look; the paths are the client's."""
+    _edge, client = proxy(f"{echo}/base/", methods=("POST",))
+    status, plaintext = changed(client, f"/status/303?to={quote(location.format(echo=echo))}")
+    assert status == 200
+    assert json.loads(plaintext) == {"status": 303, "location": arrives.format(echo=echo)}
+
+
+def test_a_redirect_without_a_location_and_one_that_did_nothing(proxy, echo):
+    _edge, client = proxy(echo, methods=("POST",))
+    for status in (302, 308):
+        assert json.loads(changed(client, f"/status/{status}")[1]) == {"status": status}
+
+
+def test_a_change_is_not_cut_off_by_its_slot_cale_06(proxy, echo):
+    """A decoy would be taken for a change that was not made; it takes as many slots as it takes."""
+    edge, client = proxy(echo, methods=("POST",), slot_s=0.25)
+    begun = time.monotonic()
+    assert json.loads(changed(client, "/slow")[1])["method"] == "POST"
+    assert time.monotonic() - begun >= 0.5, "at the end of a slot"
+    assert "decoy" not in edge.log()[-1]
+    client.get("/slow")
+    assert edge.log()[-1]["decoy"] is True, "reading has no such reason"
+
+
+def test_the_owner_of_a_change_is_told_that_nobody_knows_what_became_of_it_cale_06(make_site, make_client):
+    """Nobody else gets that far: for others the same failure is a decoy."""
+    site = make_site(methods=("POST",), slot_s=0.2)
+    owner = make_client(site)
+    assert owner.register(site.authorization) == 200
+    owner.login = site.authorization
+    site.roles["origin"].stop()
+    status, said = changed(owner, "/resource")
+    assert (status, b"may have been made" in said) == (502, True)
+    assert "origin" not in said.decode()
+    assert owner.get("/resource")[0] == 200
+    assert owner.send("POST", "/resource", [("CALE-GUID", STRANGER), *owner.login.items()], b"x")[0] == 200
 
 
 def test_too_large_an_answer_is_an_encrypted_502(proxy, echo):
