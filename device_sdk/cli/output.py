@@ -48,7 +48,9 @@ class Output:
         self._print((json.dumps(value, default=plain) if self.as_json else text) + "\n")
 
     def content(self, data: bytes) -> None:
-        """Print bytes as they are; raises as `data`."""
+        """Print bytes as they are, but for line feeds that fill up the end, at a terminal; raises as `data`."""
+        if sys.stdout is not None and data.endswith(b"\n\n") and sys.stdout.isatty():
+            data = data.rstrip(b"\n") + b"\n"
         self._print(data)
 
     def say(self, words: str) -> None:

@@ -16,6 +16,7 @@ _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _ONE_VALUE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _ENVELOPE_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _SMIME_TYPES = frozenset({"enveloped-data", "authenveloped-data"})
+_PRINTED_TYPE = "text/plain;charset=utf-8"
 _MAX_HEADER_CHARS = 4096
 
 
@@ -64,6 +65,11 @@ def split_content_types(values: Iterable[str]) -> tuple[str, ...]:
     """
     found = (" ".join(part.split()) for value in values for part in _ONE_VALUE.findall(value[:_MAX_HEADER_CHARS]))
     return tuple(part for part in found if part)
+
+
+def says_nothing(content_type: str) -> bool:
+    """Whether this is the Content-Type that appendix B prints before that of every envelope, whatever is in it."""
+    return "".join(content_type.lower().split()) == _PRINTED_TYPE
 
 
 def says_encrypted(content_type: str) -> bool:

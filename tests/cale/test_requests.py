@@ -74,9 +74,9 @@ def test_b_2_7_the_draft_s_own_answer(session: requests.Session, edge: ScriptedS
 def test_headers_describe_the_plaintext(session: requests.Session, edge: ScriptedServer) -> None:
     edge.answers["/plain"] = envelope_answer(RESOURCE, PLAIN_HEADERS + b"X-Other: stays\r\n")
     draft, plain = session.get(edge.url + "/resource"), session.get(edge.url + "/plain")
-    assert dict(draft.headers) == {"Content-Type": "text/plain;charset=UTF-8", "Content-Length": "15"}
+    assert dict(draft.headers) == {"Content-Length": "15"}, "text/plain stands before every envelope"
     assert dict(plain.headers) == {"X-Other": "stays", "Content-Length": "15"}
-    assert draft.encoding == "UTF-8"
+    assert draft.encoding == "utf-8"
     assert plain.encoding == "utf-8"
     assert (draft.status_code, draft.reason, draft.url) == (200, "OK", edge.url + "/resource")
 
@@ -89,6 +89,23 @@ def test_cale_11_headers_lost_to_the_draft_s_folding(session: requests.Session, 
         b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n" % len(body) + printed + b"\r\n" + body
     )
     assert session.get(edge.url + "/resource", headers={"Connection": "close"}).content == ANSWER
+
+
+@pytest.mark.parametrize("headers", [PLAIN_HEADERS, DRAFT_HEADERS, DRAFT_HEADERS.replace(b";charset", b"; Charset")])
+@pytest.mark.parametrize("stream", [False, True])
+def test_no_charset_is_claimed_that_nobody_knows_cale_11(
+    session: requests.Session, edge: ScriptedServer, tmp_path: Path, headers: bytes, stream: bool
+) -> None:
+    """The draft says text/plain;charset=UTF-8 before every envelope, whatever is inside."""
+    certificate = write_certificate(tmp_path, session.auth._source.current().key.public_key())  # type: ignore[union-attr]
+    for plaintext, encoding in (("Käse".encode("latin-1"), None), ("Käse".encode(), "utf-8"), (b"\x89PNG\xff", None)):
+        edge.answers["/some"] = envelope_answer(encrypt(plaintext, certificate), headers)
+        response = session.get(edge.url + "/some", stream=stream)
+        assert (response.encoding, response.headers.get("Content-Type")) == (encoding, None)
+        assert response.content == plaintext
+    edge.answers["/some"] = envelope_answer(RESOURCE, b"Content-Type: application/json\r\n" + PLAIN_HEADERS)
+    known = session.get(edge.url + "/some", stream=stream)
+    assert (known.headers["Content-Type"], known.content) == ("application/json", ANSWER), "a server may say it outside"
 
 
 def test_binary_plaintext_has_no_encoding(session: requests.Session, edge: ScriptedServer, tmp_path: Path) -> None:

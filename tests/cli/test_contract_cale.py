@@ -14,6 +14,7 @@ from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
 from tests.cli.conftest import Cli, Lab, leaf, openssl
+from tests.cli.terminal import Terminal
 from tests.cms.messages import write_certificate
 
 pytestmark = pytest.mark.slow
@@ -59,6 +60,20 @@ def draft_key(tmp_path: Path) -> str:
 def test_the_drafts_three_envelopes(name: str, plain: str, form: str, cli: Cli, draft_key: str, tmp_path: Path) -> None:
     cli.ok("cale", "decrypt", "--key", draft_key, "--in", VECTORS / f"{name}.{form}", "--out", tmp_path / "plain")
     assert (tmp_path / "plain").read_bytes() == (VECTORS / plain).read_bytes()
+
+
+def test_the_filling_of_an_answer_is_not_shown_at_a_terminal_cale_37(cli: Cli, draft_key: str, tmp_path: Path) -> None:
+    """Two hundred empty lines; anywhere else the bytes are what arrived."""
+    filled = b"one\n\ntwo" + b"\n" * 248
+    (tmp_path / "filled").write_bytes(_message(_certificate(cli, draft_key, tmp_path), "DER", plain=filled))
+    words = ("cale", "decrypt", "--key", draft_key, "--in", tmp_path / "filled")
+    assert cli.run(*words).stdout == filled
+    terminal = Terminal(cli, *words)
+    try:
+        assert terminal.end() == 0
+        assert terminal.seen == "one\r\n\r\ntwo\r\n"
+    finally:
+        terminal.close()
 
 
 @pytest.mark.parametrize("form", ["b64", "bin"])

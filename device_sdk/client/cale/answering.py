@@ -9,7 +9,7 @@ import requests
 
 from device_sdk.client.cale.application import REGISTERED_AGAIN
 from device_sdk.client.cale.credential import Credential, CredentialSource
-from device_sdk.client.cale.opened import content_types, replace_content, replace_status, replace_stream
+from device_sdk.client.cale.opened import content_types, label_text, replace_content, replace_status, replace_stream
 from device_sdk.client.cale.options import AnswerOptions
 from device_sdk.client.cale.redirects import https_origin, pin_redirect
 from device_sdk.client.cale.streaming import open_in_pieces
@@ -123,6 +123,8 @@ class Answers:
             content = b"".join(plaintext)
             plaintext, status = iter((content,)), options.error_status(content)
         replace_stream(response, plaintext, spool)
+        if spool is None:
+            label_text(response, content)
         replace_status(response, status)
 
     def _bounded(self, response: requests.Response, limit_bytes: int) -> Iterator[bytes]:

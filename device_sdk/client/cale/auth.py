@@ -39,8 +39,10 @@ class CaleAuth(AuthBase):
 
     For requests to the registered origin: only GET and HEAD, the header CALE-GUID is added, and every answer must be an
     encrypted message for this key, else the call raises NotForUsError (CALE-10). `response.content`, `.text` and `.json()`
-    then give the plaintext. Headers that describe the envelope are removed; if the server sent a second Content-Type beside
-    the envelope's, as the draft does, it stays. Content-Length is that of the plaintext. Refusals (400 to 599) are handed
+    then give the plaintext. Headers that describe the envelope are removed, and with them the
+    `text/plain;charset=UTF-8` that the draft prints before every envelope: it says nothing of what is inside, and neither does
+    anything else, so the program has to know. `.text` is read as UTF-8 if the plaintext is that. Another second Content-Type
+    stays. Content-Length is that of the plaintext. Refusals (400 to 599) are handed
     over as they are unless they say that they are encrypted; answers that have no content (HEAD, 204, 304) stay so, and
     redirects lose theirs.
 

@@ -10,7 +10,7 @@ from requests.utils import get_encoding_from_headers
 
 from device_sdk.client.cale.spool import PrivateSpool
 from device_sdk.client.cale.streaming import PlaintextRaw
-from device_sdk.wire.cale import says_encrypted, split_content_types
+from device_sdk.wire.cale import says_encrypted, says_nothing, split_content_types
 
 # What says something about the envelope and nothing about its content.
 _ENVELOPE_HEADERS = (
@@ -37,7 +37,7 @@ def replace_content(response: requests.Response, content: bytes) -> None:
     response.headers["Content-Length"] = str(len(content))
     response._content = content
     response._content_consumed = True  # type: ignore[attr-defined]  # types-requests does not know it
-    response.encoding = get_encoding_from_headers(response.headers) or _text_encoding(content)
+    label_text(response, content)
 
 
 def replace_stream(response: requests.Response, plaintext: Iterator[bytes], spool: PrivateSpool | None) -> None:
@@ -50,6 +50,11 @@ def replace_stream(response: requests.Response, plaintext: Iterator[bytes], spoo
     response.encoding = get_encoding_from_headers(response.headers)
 
 
+def label_text(response: requests.Response, content: bytes) -> None:
+    """Say how the whole plaintext is written, if anything does: its own Content-Type, or that it is UTF-8."""
+    response.encoding = get_encoding_from_headers(response.headers) or _text_encoding(content)
+
+
 def replace_status(response: requests.Response, status: int | None) -> None:
     """Give a response the status of a server behind the edge device, if there is one: its body said it, encrypted."""
     if status is not None:
@@ -58,7 +63,7 @@ def replace_status(response: requests.Response, status: int | None) -> None:
 
 
 def _relabel(response: requests.Response) -> None:
-    inner = [content_type for content_type in content_types(response) if not says_encrypted(content_type)]
+    inner = [one for one in content_types(response) if not says_encrypted(one) and not says_nothing(one)]
     for name in _ENVELOPE_HEADERS:
         response.headers.pop(name, None)
     if inner:
