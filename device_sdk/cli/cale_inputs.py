@@ -60,7 +60,7 @@ def max_bytes(settings: Settings) -> int:
 
 
 def trust(settings: Settings, state: StateDirectory) -> ServerTrust:
-    """The anchors given, or those of the state directory.
+    """The anchors given, or those of the state directory, and its revocation lists.
 
     Raises:
         ConfigurationError: there are none.
@@ -73,7 +73,7 @@ def trust(settings: Settings, state: StateDirectory) -> ServerTrust:
         explicit = state.snapshot()[2]
     if not explicit and not implicit:
         raise ConfigurationError("no trust anchors for the CALE server", hint="enrol first, or give --anchors FILE")
-    return ServerTrust(explicit, implicit)
+    return ServerTrust(explicit, implicit, lists=state.packages.lists())
 
 
 def spec(settings: Settings, state: StateDirectory) -> CsrSpec:

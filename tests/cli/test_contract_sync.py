@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from device_sdk.client.doctor import Doctor
 from device_sdk.state import StateDirectory, SyncJournal
 from tests.cli.conftest import Lab, leaf, openssl
 from tests.est.pki import Ca, new_key
+from tests.packages.test_crls import crl
 from tests.simulators.packages.conftest import publish
 
 pytestmark = pytest.mark.slow
@@ -149,3 +151,18 @@ def test_c_05_show_and_doctor_tell_of_lists_and_peers(lab: Lab, tmp_path: Path) 
     assert verdict()[0] == "skipped"
     assert lab.cli.ok("show", *state, "--json").json["revocation_lists"] == []
     assert "crls.pem: cannot be understood" in str(lab.cli("doctor", *state, "--json").json["checks"][2])
+
+
+def test_c_05_a_cale_server_on_a_kept_list_gets_nothing(lab: Lab) -> None:
+    """The lists of the state directory count for every server that its anchors vouch for."""
+    lab.enrolled()
+    port = int(lab.server.cale_url.rpartition(":")[2])
+    shown = x509.load_pem_x509_certificate(ssl.get_server_certificate(("127.0.0.1", port)).encode())
+    issuers = [leaf(path) for path in (lab.server.ca_file, lab.server.issuer_file)]
+    (issuer,) = [one for one in issuers if one.subject == shown.issuer]
+    StateDirectory(lab.state).packages.save_lists([crl(Ca(new_key(), issuer), shown)])
+    words = ("cale", "register", "--state", lab.state, "--url", lab.server.cale_url, "--key", lab.key("cale", "rsa-2048"))
+    assert "revoked on " in lab.cli.fails(6, *words, *lab.login)
+    assert not [entry for entry in lab.server.log() if entry["path"] == "/registration"]
+    StateDirectory(lab.state).packages.save_lists([])
+    lab.cli.ok(*words, *lab.login)
