@@ -192,7 +192,8 @@ class EdgeDevice:
         rules = self._policy.cale
         try:
             if rules.one_slot and not errand.is_change:
-                return self._workers.result(work, errand.started + rules.slot_s * _FOR_ANSWERS)
+                end = errand.started + rules.slot_s
+                return self._workers.result(work, end - rules.slot_s * (1 - _FOR_ANSWERS), end)
             return work()
         except (HopError, OverdueError) as error:
             return self._failure(errand, str(error))

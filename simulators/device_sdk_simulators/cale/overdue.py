@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from device_sdk_simulators.cale.exchanges import ending
+
 T = TypeVar("T")
 
 _MOST = 256
@@ -14,7 +16,7 @@ _MOST = 256
 
 
 class OverdueError(Exception):
-    """The work was not done in time; it may go on, and its result is lost."""
+    """The work was not done in time; its result is lost."""
 
 
 class Workers:
@@ -23,9 +25,21 @@ class Workers:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_MOST, thread_name_prefix="cale-edge")
 
-    def result(self, work: Callable[[], T], until: float) -> T:
-        """What the work returns or raises, or OverdueError if it has done neither at that time (time.monotonic)."""
-        future = self._pool.submit(work)
+    def result(self, work: Callable[[], T], until: float, end: float) -> T:
+        """What the work returns or raises, or OverdueError if it has done neither at a time.
+
+        Args:
+            work: a function without arguments.
+            until: that time (time.monotonic).
+            end: when servers that the work asks are waited for no longer; so no work outlives the request it is for by much,
+                and there are enough threads for all connections.
+        """
+
+        def bounded() -> T:
+            with ending(end):
+                return work()
+
+        future = self._pool.submit(bounded)
         try:
             return future.result(max(0.0, until - time.monotonic()))
         except TimeoutError as error:
@@ -37,5 +51,5 @@ class Workers:
             raise OverdueError("no answer before the end of the slot") from error
 
     def close(self) -> None:
-        """Wait for work that is under way: servers that are asked have a time limit of their own."""
+        """Wait for work that is under way: what waits for other servers is ended with the hops to them."""
         self._pool.shutdown(cancel_futures=True)

@@ -9,10 +9,12 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 from cryptography import x509
 
+from device_sdk_simulators.cale.exchanges import Allowance, Exchanges, TlsSocket
 from device_sdk_simulators.cale.hops import (
     HopError,
     HopProtocolError,
@@ -24,6 +26,7 @@ from device_sdk_simulators.cale.peers import Peers, fingerprint, names_of
 from device_sdk_simulators.http.messages import Request, Response
 
 _KEPT = 16
+_REPEATABLE = ("GET", "HEAD")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class HopSettings:
         certificate: PEM with the caller's certificate.
         key: PEM with its key.
         anchors: PEM with the CA of the roles.
-        timeout_s: for connecting, and for every wait of an exchange.
+        timeout_s: for connecting, and for every wait of an exchange, which as a whole may take four times as long.
         body_bytes: the largest acceptable answer.
     """
 
@@ -69,20 +72,24 @@ class RemoteHop:
         self._context.check_hostname = False
         self._context.minimum_version = ssl.TLSVersion.TLSv1_3
         self._context.load_cert_chain(settings.certificate, settings.key)
+        self._context.sslsocket_class = TlsSocket
+        self._exchanges = Exchanges()
         self._idle: deque[http.client.HTTPSConnection] = deque()
         self._lock = threading.Lock()
 
     def __call__(self, request: Request) -> Response:
         """Send a request and read its answer; HopError."""
-        connection = self._kept()
+        allowance = Allowance(self._settings.timeout_s)
+        connection = self._kept() if request.method in _REPEATABLE else None
         if connection is not None:
             try:
-                return self._exchange(connection, request)
+                return self._exchange(connection, request, allowance)
             except _StaleError:
-                # the other side had ended the kept connection before it saw the request: once more, on a new one
+                # The other side has ended the kept connection, most likely while nothing was asked. It may have had the
+                # request all the same: so reading is asked for once more, and nothing else goes over kept connections.
                 pass
         try:
-            return self._exchange(self._connect(), request)
+            return self._exchange(self._connect(allowance), request, allowance)
         except _StaleError as error:
             raise HopProtocolError(f"{self._settings.url}: ended the connection without an answer") from error
 
@@ -90,12 +97,11 @@ class RemoteHop:
         with self._lock:
             return self._idle.pop() if self._idle else None
 
-    def _connect(self) -> http.client.HTTPSConnection:
+    def _connect(self, allowance: Allowance) -> http.client.HTTPSConnection:
         url = self._settings.url
-        connection = http.client.HTTPSConnection(
-            self._host, self._port, context=self._context, timeout=self._settings.timeout_s
-        )
+        connection = http.client.HTTPSConnection(self._host, self._port, context=self._context)
         try:
+            connection.timeout = allowance.wait()
             connection.connect()
             self._check_peer(connection)
         except BaseException as error:
@@ -117,14 +123,16 @@ class RemoteHop:
             raise HopTrustError(f"{self._settings.url}: {_shown(certificate)} answers there, and not {self._peers}")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def _exchange(self, connection: http.client.HTTPSConnection, request: Request) -> Response:
+    def _exchange(self, connection: http.client.HTTPSConnection, request: Request, allowance: Allowance) -> Response:
         url, done = self._settings.url, False
         try:
-            _send(connection, request)
-            # a response keeps the socket, also beside its connection
-            with connection.getresponse() as response:
-                answer = self._read(response)
-                done = not response.will_close
+            with self._exchanges.under_way(cast("TlsSocket", connection.sock), allowance):
+                _send(connection, request)
+                # a response keeps the socket, also beside its connection
+                with connection.getresponse() as response:
+                    allowance.answer_began()
+                    answer = self._read(response)
+                    done = not response.will_close
             return answer
         except TimeoutError as error:
             raise HopTimeoutError(f"{url}: no answer in time") from error
@@ -153,13 +161,14 @@ class RemoteHop:
 
     def _put_back(self, connection: http.client.HTTPSConnection, *, usable: bool) -> None:
         with self._lock:
-            if usable and len(self._idle) < _KEPT:
+            if usable and len(self._idle) < _KEPT and not self._exchanges.closed:
                 self._idle.append(connection)
                 return
         connection.close()
 
     def close(self) -> None:
-        """End the connections that are kept."""
+        """End the connections, those in use too; there are no others after it."""
+        self._exchanges.close()
         with self._lock:
             kept, self._idle = self._idle, deque()
         for connection in kept:

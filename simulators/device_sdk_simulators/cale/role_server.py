@@ -47,6 +47,7 @@ class RoleServer:
         database: memory, in the state directory.
         clock: see above; may be replaced.
         facts: further ones for `describe`.
+        waits: what ends the waiting for other servers; called by `stop` before it waits for whoever waits there.
     """
 
     def __init__(self, name: str, state: Path, clock: Callable[[], datetime] | None = None) -> None:
@@ -54,6 +55,7 @@ class RoleServer:
         self.state = state.absolute()
         self.clock = clock or (lambda: datetime.now(UTC))
         self.facts: dict[str, object] = {}
+        self.waits: list[Callable[[], None]] = []
         self._listener: Listener | None = None
         self._url = ""
         with ExitStack() as opened:
@@ -140,6 +142,10 @@ class RoleServer:
 
     def stop(self) -> None:
         """End connections and threads, close the files."""
+        if self._listener:
+            self._listener.end()
+        for end in self.waits:
+            end()
         self.opened.close()
 
     def __enter__(self) -> Self:

@@ -228,6 +228,7 @@ def _inner_hops(server: RoleServer, place: RolePlace, policy: Policy, settings: 
     own = server.state / "cale" / "root.pem"
     issuer = own if settings.authorization is None else settings.issuer or server.state / "issuer.pem"
     upstream = Upstream(settings.upstream, owner_header=settings.owner_header, body_bytes=settings.body_bytes)
+    server.waits.append(upstream.close)
     replay = ReplayWindow(server.state / "replay.sqlite")
     server.opened.callback(replay.close)
     origin = OriginationServer(_issuer(issuer), upstream, policy, server.now, replay=replay, paths={})
@@ -250,7 +251,7 @@ def _hop(server: RoleServer, place: RolePlace, remote: Remote) -> RemoteHop:
         raise UnusableFileError(
             f"{files.certificate}, {files.key} or {files.anchors} cannot be used for TLS: {error.reason}"
         ) from error
-    server.opened.callback(hop.close)
+    server.waits.append(hop.close)
     return hop
 
 

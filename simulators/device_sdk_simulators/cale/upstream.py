@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import re
+import socket
 from urllib.parse import urlsplit
 
 from device_sdk_simulators.cale import headers
 from device_sdk_simulators.cale.certificates import owner_of
+from device_sdk_simulators.cale.exchanges import Allowance, Exchanges, PlainSocket
 from device_sdk_simulators.cale.hops import HopProtocolError, HopTimeoutError, HopUnreachableError
 from device_sdk_simulators.http.messages import Headers, Request, Response
 
@@ -47,7 +49,7 @@ class Upstream:
         url: "http://HOST:PORT" or "http://HOST:PORT/BASE"; ValueError for anything else.
         owner_header: field in which the upstream reads whose request it is, or "" for none; ValueError for one that HTTP
             or CALE uses otherwise.
-        timeout_s: for every wait.
+        timeout_s: for every wait; the whole exchange may take four times as long.
         body_bytes: the largest acceptable answer.
     """
 
@@ -70,12 +72,31 @@ class Upstream:
         self._owner_header = owner_header
         self._timeout_s = timeout_s
         self._body_bytes = body_bytes
+        self._exchanges = Exchanges()
 
     def __call__(self, request: Request) -> Response:
         """Fetch; HopError if there is no acceptable answer."""
         fields = self._fields(request)
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         try:
+            return self._exchange(request, fields, Allowance(self._timeout_s))
+        except TimeoutError as error:
+            raise HopTimeoutError(f"{self._url}: no answer in time") from error
+        except (http.client.HTTPException, ValueError) as error:
+            raise HopProtocolError(f"{self._url}: not an HTTP answer: {type(error).__name__}") from error
+        except OSError as error:
+            raise HopUnreachableError(f"{self._url}: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        """End exchanges that are under way; there are no others after it."""
+        self._exchanges.close()
+
+    def _exchange(self, request: Request, fields: Headers, allowance: Allowance) -> Response:
+        connection = http.client.HTTPConnection(self._host, self._port)
+        with socket.create_connection((self._host, self._port), allowance.wait()) as made:
+            sock = PlainSocket(made.family, made.type, made.proto, made.detach())
+        with sock, self._exchanges.under_way(sock, allowance):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sock = sock
             connection.putrequest(request.method, self._base + request.target, skip_accept_encoding=True)
             for name, value in fields:
                 connection.putheader(name, value)
@@ -83,15 +104,8 @@ class Upstream:
                 connection.putheader("Content-Length", str(len(request.body)))
             connection.endheaders(request.body or None)
             with connection.getresponse() as response:
+                allowance.answer_began()
                 return self._read(response)
-        except TimeoutError as error:
-            raise HopTimeoutError(f"{self._url}: no answer in time") from error
-        except (http.client.HTTPException, ValueError) as error:
-            raise HopProtocolError(f"{self._url}: not an HTTP answer: {type(error).__name__}") from error
-        except OSError as error:
-            raise HopUnreachableError(f"{self._url}: {error.strerror or error}") from error
-        finally:
-            connection.close()
 
     def _fields(self, request: Request) -> Headers:
         fields = headers.forwarded(request, ("Content-Type",) if request.body else ())

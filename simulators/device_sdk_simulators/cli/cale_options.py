@@ -148,7 +148,7 @@ OPTIONS = (
     Option("--hop-certificate", ALL, _path("for other roles (default: hop/certificate.pem in the state directory)"), False),
     Option("--hop-key", ALL, _path("its key (default: hop/key.pem)"), False),
     Option("--hop-anchors", ALL, _path("CA of the other roles (default: hop/anchors.pem)"), False),
-    Option("--hop-timeout", ("edge", "origin"), _seconds(types.duration, 5, "for every wait for another role")),
+    Option("--hop-timeout", ("edge", "origin"), _seconds(types.duration, 5, "for every wait for another role; an exchange may take four times as long")),
     Option("--authz", ("edge",), {"type": remote, "metavar": "NAME=URL", "help": "authorization server; one inside if not given"}, False),
     Option("--origin", ("edge",), {"type": remote, "metavar": "NAME=URL", "help": "origination server"}, False),
     Option("--upstream", ("edge",), {"metavar": "URL", "help": "instead of an origination server: an HTTP server that knows nothing of CALE"}, False),

@@ -17,6 +17,7 @@ from device_sdk_simulators.http.parser import ConnectionEnded, Limits
 from device_sdk_simulators.http.tls import Accept, TlsSettings, certificate_tls
 
 _BACKLOG = 128
+_STOP_S = 10.0
 _LOOK_S = 0.25
 """How often slow connections are looked for."""
 
@@ -76,8 +77,8 @@ class Listener:
         for connection in connections:
             connection.abort()
 
-    def stop(self) -> None:
-        """End every connection and thread; returns when they are gone."""
+    def end(self) -> None:
+        """End every connection and take no others; handlers that are at work go on, for nobody."""
         self._stopping.set()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -85,10 +86,15 @@ class Listener:
         if self._thread.is_alive():
             self._thread.join()
         self.drop_connections()
+
+    def stop(self) -> None:
+        """End every connection and thread; returns when they are gone, or after ten seconds."""
+        self.end()
         with self._lock:
             threads = list(self._open.values())
+        until = time.monotonic() + _STOP_S
         for thread in threads:
-            thread.join(timeout=10)
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _accept(self) -> None:
         looked = 0.0
