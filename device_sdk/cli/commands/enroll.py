@@ -18,6 +18,7 @@ from device_sdk.errors import ConfigurationError, DeviceSdkError, StateError
 if TYPE_CHECKING:
     from device_sdk.cli.first_trust import Trusted
     from device_sdk.client.device import Device, EnrolmentPlan, Outcome
+    from device_sdk.model.credentials import Credentials
     from device_sdk.model.csr import NewName
     from device_sdk.model.trust import TlsIdentity
 
@@ -110,20 +111,27 @@ def _report(outcome: Outcome, device: Device, out: Output, *, verb: str) -> int:
 def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     if bool(options.tls_cert) != bool(options.tls_key):
         raise ConfigurationError("--tls-cert and --tls-key go together")
+    # what excludes each other is said before files are looked into
+    srp = srp_credentials(settings, identified=bool(options.tls_cert))
     device = device_of(settings, out)
     with ExitStack() as opened:
         identity = None
         if options.tls_cert:
             identity = inputs.tls_identity(options.tls_cert, options.tls_key, settings, opened)
-        return _report(device.enroll(_plan(options, settings, identity, out)), device, out, verb="enrolled:")
+        return _report(device.enroll(_plan(options, settings, identity, srp, out)), device, out, verb="enrolled:")
 
 
-def _plan(options: argparse.Namespace, settings: Settings, identity: TlsIdentity | None, out: Output) -> EnrolmentPlan:
+def _plan(
+    options: argparse.Namespace,
+    settings: Settings,
+    identity: TlsIdentity | None,
+    srp: Credentials | None,
+    out: Output,
+) -> EnrolmentPlan:
     from device_sdk.client.device import EnrolmentPlan
     from device_sdk.model.keys import KeyType
 
     kind = settings.text("key.type")
-    srp = srp_credentials(settings, identified=identity is not None)
     anchors, pins, implicit, confirm = trusted_or_asking(settings, out) if srp is None else _srp_anchors(settings)
     return EnrolmentPlan(
         url=settings.require("est.url"),
