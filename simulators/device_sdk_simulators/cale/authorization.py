@@ -20,6 +20,7 @@ from device_sdk_simulators.cale.capabilities import EXTENSION, extension_in, fit
 from device_sdk_simulators.cale.certificates import Owner, make_certificate
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
 from device_sdk_simulators.cale.envelope import seal
+from device_sdk_simulators.cale.log_tags import LOG_SECRET, log_tag
 from device_sdk_simulators.cale.names import fits_certificate, why_refused
 from device_sdk_simulators.cale.padding import PEM, padded
 from device_sdk_simulators.cale.records import CsrRecord, RecordStore
@@ -72,7 +73,7 @@ class AuthorizationServer:
         self._peers = peers
         self._organization = organization
         self._secret = records.secret("strangers of the authorization server")
-        self._log_secret = records.secret("log of the authorization server")
+        self._log_secret = records.secret(LOG_SECRET)
 
     def handle(self, request: Request, peer: str) -> Response:
         """Answer one request of an edge device."""
@@ -212,8 +213,7 @@ class AuthorizationServer:
         return {"registration": self._tag(guid)} | who
 
     def _tag(self, guid: str) -> str:
-        """What stands for a GUID in the log: who reads logs must not be able to ask in somebody's name."""
-        return mark_of(self._log_secret, guid).hex()[:16]
+        return log_tag(self._log_secret, guid)
 
     def revoke(self, guid: str) -> bool:
         """Revoke a registration (CALE-51); False if there is none such, or it is revoked."""

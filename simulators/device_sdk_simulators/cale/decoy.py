@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hmac
 import math
 import secrets
 import threading
@@ -19,6 +18,7 @@ from device_sdk_simulators.cale.capabilities import fit
 from device_sdk_simulators.cale.ciphers import ContentCipher
 from device_sdk_simulators.cale.draft_decoy import DRAFT_DECOY
 from device_sdk_simulators.cale.envelope import ciphertext_length, unreadable
+from device_sdk_simulators.cale.log_tags import LOG_SECRET, log_tag
 from device_sdk_simulators.cale.recipients import Recipients
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.bodies import wrap
@@ -51,7 +51,7 @@ class Decoys:
         secret = database.secret("strangers of the edge device")
         self._sizes = AnswerSizes(database, lambda: policy.cale.padding)
         self._recipients = Recipients(secret, clock)
-        self._secret = secret
+        self._log_secret = database.secret(LOG_SECRET)
         self._policy = policy
         self._sleep = sleep
         self._lock = threading.Lock()
@@ -152,7 +152,7 @@ class Decoys:
 
     def tag(self, guid: str) -> str:
         """What stands for a GUID in the log."""
-        return hmac.digest(self._secret, b"log\0" + guid.lower().encode(), "sha256").hex()[:16]
+        return log_tag(self._log_secret, guid)
 
 
 def _query_of(request: Request) -> str:

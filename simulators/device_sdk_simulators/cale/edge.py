@@ -165,7 +165,9 @@ class EdgeDevice:
         inner = [headers.identity_header(identity), (headers.CORRELATION, correlation)]
         if request.method == "DELETE":
             values = request.header_values(headers.GUID)
-            inner.append((headers.GUID, values[0] if len(values) == 1 and headers.is_guid(values[0]) else _NO_GUID))
+            guid = values[0] if len(values) == 1 and headers.is_guid(values[0]) else _NO_GUID
+            inner.append((headers.GUID, guid))
+            facts["registration"] = self._decoys.tag(guid)
             response = self._from_authorization(Request("POST", "/revocation", inner))
             status = response.status if response.status in (204, 404) else 502
             return Response(status, facts=response.facts | facts | {"operation": "revocation"})

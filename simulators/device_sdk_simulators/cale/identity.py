@@ -12,6 +12,7 @@ from typing import TypeAlias
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from device_sdk_simulators.cale.client_lists import ClientLists
 from device_sdk_simulators.cale.names import why_refused
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.login import HttpLogin
@@ -77,6 +78,7 @@ class Proofs:
         anchors: CAs whose certificates prove the identity in their common name, the EST server's for example.
         clock: judges certificates.
         guesses: what wrong tokens cost.
+        lists: who of the CAs' devices is revoked; None if that is not known, and nobody is.
     """
 
     def __init__(
@@ -86,10 +88,12 @@ class Proofs:
         anchors: Sequence[x509.Certificate],
         clock: Callable[[], datetime],
         guesses: Guesses,
+        lists: ClientLists | None = None,
     ) -> None:
         self._login = login
         self._anchors = anchors
         self._clock = clock
+        self._lists = lists
         self.identify = with_tokens(tokens, self._without_token, guesses)
 
     def _without_token(self, request: Request) -> Client:
@@ -103,6 +107,9 @@ class Proofs:
             raise HttpError(403, "the TLS client certificate proves nothing here")
         if not certificate.not_valid_before_utc <= self._clock() <= certificate.not_valid_after_utc:
             raise HttpError(403, "the TLS client certificate is not in its validity")
+        refused = self._lists.why_refused(certificate, self._clock()) if self._lists else None
+        if refused:
+            raise HttpError(403, refused)
         return Client(user, certificate, scheme=scheme)
 
 

@@ -17,6 +17,7 @@ from device_sdk_simulators.cale.aggregation import Aggregation
 from device_sdk_simulators.cale.authorization import AuthorizationServer
 from device_sdk_simulators.cale.certificates import AUTHORITY_NAME
 from device_sdk_simulators.cale.cipher_lists import SameList
+from device_sdk_simulators.cale.client_lists import ClientLists, ListsUnusableError
 from device_sdk_simulators.cale.decoy import Decoys
 from device_sdk_simulators.cale.edge import EdgeDevice
 from device_sdk_simulators.cale.hops import Hop, local_hop
@@ -95,6 +96,7 @@ class EdgeSettings:
         password: of that user; a random one if there is none yet.
         tokens: bearer tokens and whose they are.
         client_anchors: CAs whose TLS client certificates prove an identity.
+        client_lists: file of their revocation lists; None if nobody looks whether a certificate is revoked.
         issuer: certificate of the authorization server's CA, where that is elsewhere and the origination server is not.
         body_bytes: the largest answer of the upstream.
         organization: domain in certificates of an authorization server of its own.
@@ -110,6 +112,7 @@ class EdgeSettings:
     password: str | None = None
     tokens: Mapping[str, str] = field(default_factory=dict)
     client_anchors: Sequence[x509.Certificate] = ()
+    client_lists: Path | None = None
     issuer: Path | None = None
     body_bytes: int = 1024 * 1024
     organization: str = "reference.example"
@@ -178,7 +181,8 @@ def edge_role(place: RolePlace, policy: Policy, settings: EdgeSettings) -> RoleS
         facts = _with_user(server, users, settings) | {"ca_file": str(files.anchors)}
         guesses = Guesses(server.database, server.now)
         login = HttpLogin(users, policy, server.now, guesses)
-        proofs = Proofs(login, Tokens(dict(settings.tokens)), settings.client_anchors, server.now, guesses)
+        lists = _client_lists(settings)
+        proofs = Proofs(login, Tokens(dict(settings.tokens)), settings.client_anchors, server.now, guesses, lists)
         authorization, origination = _inner_hops(server, place, policy, settings)
         role = EdgeDevice(
             authorization,
@@ -202,6 +206,15 @@ def edge_role(place: RolePlace, policy: Policy, settings: EdgeSettings) -> RoleS
         server.stop()
         raise
     return server
+
+
+def _client_lists(settings: EdgeSettings) -> ClientLists | None:
+    if settings.client_lists is None:
+        return None
+    try:
+        return ClientLists(settings.client_lists, settings.client_anchors)
+    except ListsUnusableError as error:
+        raise UnusableFileError(str(error)) from error
 
 
 def _with_user(server: RoleServer, users: Users, settings: EdgeSettings) -> dict[str, object]:

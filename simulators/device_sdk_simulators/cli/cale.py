@@ -202,6 +202,8 @@ def _edge_settings(options: argparse.Namespace) -> EdgeSettings:
         raise UsageError("--password-file needs --user: whose password is it?")
     if (options.certificate is None) != (options.key is None):
         raise UsageError("--certificate and --key go together")
+    if options.client_crl is not None and options.client_anchors is None:
+        raise UsageError("--client-crl needs --client-anchors: whose revocation lists are they?")
     anchors = read_anchors(options.client_anchors) if options.client_anchors else []
     return EdgeSettings(
         authorization=Remote(*options.authz) if options.authz else None,
@@ -214,6 +216,7 @@ def _edge_settings(options: argparse.Namespace) -> EdgeSettings:
         password=read_password(options.password_file) if options.password_file else None,
         tokens=_read_tokens(options.token_file) if options.token_file else {},
         client_anchors=anchors,
+        client_lists=options.client_crl,
         issuer=options.issuer,
         body_bytes=options.max_body,
         organization=options.organization or _ORGANIZATION,

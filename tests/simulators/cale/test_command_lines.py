@@ -46,6 +46,7 @@ def test_pki_for_several_machines(tmp_path):
         ("edge", "--state", "S", "--upstream", "http://x", "--origin", "o=https://x"),
         ("edge", "--state", "S", "--upstream", "https://x"),
         ("edge", "--state", "S", "--upstream", "http://x", "--password-file", "F"),
+        ("edge", "--state", "S", "--upstream", "http://x", "--client-crl", "F"),
         ("edge", "--state", "S", "--upstream", "http://x", "--certificate", "F"),
         ("edge", "--state", "S", "--upstream", "http://x", "--token-file", "F"),
         ("edge", "--state", "S", "--upstream", "http://x", "--suite", "NULL-SHA"),

@@ -10,10 +10,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from device_sdk_simulators.ca.hierarchy import Authority, make_authority
-from device_sdk_simulators.ca.keys import new_key, pem, write_key
+from device_sdk_simulators.ca.keys import UnusableFileError, new_key, pem, write_key
 from device_sdk_simulators.cale.cipher_lists import CipherListsDifferError
 from device_sdk_simulators.cale.ciphers import SUITES, content_cipher
 from device_sdk_simulators.cale.draft_decoy import DRAFT_DECOY
@@ -57,6 +60,53 @@ def test_a_tls_client_certificate_proves_its_common_name_cale_02(make_site, make
     assert expired.register({}) == 403
     nobody = make_client(site)
     assert nobody.register({}) == 401
+
+
+def crl(authority: Authority, *serials: int, at: datetime | None = None, critical: bool = False) -> bytes:
+    begun = at or datetime.now(UTC)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(authority.certificate.subject)
+    builder = builder.last_update(begun - timedelta(minutes=1)).next_update(begun + timedelta(days=1))
+    for serial in serials:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(begun).build()
+        builder = builder.add_revoked_certificate(entry)
+    if critical:
+        builder = builder.add_extension(x509.DeltaCRLIndicator(1), critical=True)
+    return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def test_a_revoked_certificate_proves_nothing_cale_02(make_site, make_client, makers, tmp_path):
+    """RFC 5280 section 6.3; the list is read again when it has changed, and what cannot be known is refused."""
+    ours, lists = makers["ours"], tmp_path / "lists.pem"
+    pair = leaf(tmp_path / "good", ours, "dev-7")
+    serial = x509.load_pem_x509_certificate(pair[0].read_bytes()).serial_number
+    lists.write_bytes(crl(ours))
+    site = make_site(settings={"client_anchors": [ours.certificate], "client_lists": lists})
+    client = make_client(site, certificate=pair)
+    assert client.register({}) == 200
+    refused = [
+        crl(ours, serial),
+        crl(ours) + crl(ours, 4711, serial),
+        crl(makers["foreign"]),
+        crl(ours, at=datetime.now(UTC) - timedelta(days=2)),
+        crl(ours, at=datetime.now(UTC) + timedelta(days=1)),
+        crl(ours, critical=True),
+        b"no list at all",
+        b"",
+    ]
+    for number, content in enumerate(refused):
+        lists.write_bytes(content)
+        assert client.register({}) == 403, number
+        lists.write_bytes(b"# " + b"x" * number + crl(makers["foreign"], serial) + crl(ours, 4711))
+        assert client.register({}) == 200, number
+    lists.unlink()
+    assert client.register({}) == 403
+    assert client.register(site.authorization) == 403, "a password beside it does not hide it"
+
+
+def test_a_list_of_revoked_certificates_that_is_none_ends_the_start(make_site, makers, tmp_path):
+    (tmp_path / "lists.pem").write_bytes(b"x")
+    with pytest.raises(UnusableFileError, match="lists.pem holds no revocation lists"):
+        make_site(settings={"client_anchors": [makers["ours"].certificate], "client_lists": tmp_path / "lists.pem"})
 
 
 def test_a_certificate_of_another_ca_ends_in_the_handshake(make_site, make_client, makers, tmp_path):

@@ -105,6 +105,19 @@ def test_an_upstream_that_knows_nothing_cale_20(proxy, echo):
     assert edge.log()[-1]["decoy"] is True
 
 
+def test_one_tag_stands_for_a_guid_on_every_line_cale_39(proxy, echo):
+    """The operator follows a registration from its first line to its revocation."""
+    edge, client = proxy(echo)
+    client.read("/orders/1")
+    client.get("/whoami")
+    assert client.send("DELETE", "/registration", [("CALE-GUID", client.guid), *client.login.items()])[0] == 204
+    client.get("/orders/1")
+    client.get("/whoami")
+    assert len({entry["registration"] for entry in edge.log()}) == 1
+    assert len(edge.log()) == 6
+    assert client.guid not in json.dumps(edge.log())
+
+
 def test_no_field_of_a_client_that_matters_gets_through(proxy, echo):
     _edge, client = proxy(echo, settings={"owner_header": "Remote-User"})
     extra = [
