@@ -1,4 +1,4 @@
-"""The fuzzers of `./run fuzz`: every seed and every input they ever tripped over, and a minute and a half of new ones."""
+"""The fuzzers of `./run fuzz`: every seed and every input they ever tripped over, and some minutes of new ones."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.fuzz import mutation
 from tests.fuzz.targets import TARGETS, keys
 
 HERE = Path(__file__).parent
-SECONDS = {"envelope": 30, "cale-answer": 30}
-"""For the readers of envelopes and of answers with their headers, which anybody on the way can write: a minute in all."""
+SECONDS = {"envelope": 60, "cale-answer": 60}
+"""For the readers of envelopes and of answers with their headers, which anybody on the way can write: a minute each."""
 FEW_SECONDS = 4
 SEEDS = sorted(path.relative_to(HERE / "corpus") for path in (HERE / "corpus").rglob("*") if path.is_file())
 
@@ -26,7 +26,7 @@ def fuzz(target: str, *options: object, seconds: int = FEW_SECONDS) -> subproces
     """The command, in a process that nobody measures the coverage of."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     words = [sys.executable, str(HERE), target, str(seconds), *map(str, options)]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120, env=environment)
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=200, env=environment)
 
 
 def test_every_target_has_seeds() -> None:
@@ -64,7 +64,7 @@ def test_nothing_but_a_device_sdk_error_escapes(tmp_path: Path, target: str) -> 
 
 
 def test_the_readers_of_envelopes_and_headers_have_a_minute() -> None:
-    assert sum(SECONDS.values()) >= 60
+    assert all(seconds >= 60 for seconds in SECONDS.values())
     assert SECONDS.keys() <= TARGETS.keys()
 
 
