@@ -79,7 +79,12 @@ def test_amb_11_with_a_place_it_is_the_certificate_of_that_use(synced, kind, pla
 
 def test_one_renewal_is_enough(synced):
     synced.publish("p1", synced.peer())
-    synced.entries = [("0010", "simplereenroll"), about("0007", dn="CN=device 1"), ("0003", "eecerts/p1"), ("0005", "crls")]
+    synced.entries = [
+        ("0010", "simplereenroll"),
+        about("0007", dn="CN=device 1"),
+        ("0003", "eecerts/p1"),
+        ("0005", "crls"),
+    ]
     report = synced.device.sync()
     assert synced.outcomes(report) == [("0005", DONE), ("0010", DONE), ("0007", DONE), ("0003", DONE)]
     assert [line for line in synced.asked() if "enroll" in line] == ["POST simplereenroll"]

@@ -69,9 +69,7 @@ def test_kr_06_kr_10_the_sample_request_of_rfc_7191():
     data = read_signed_data(vector("receipt-request"))
     assert data.content_type == SYMMETRIC_KEY_PACKAGE
     request = read_receipt_request(data.signers[0].attributes[RECEIPT_REQUEST])
-    judged, _ = decode(
-        data.signers[0].attributes[RECEIPT_REQUEST][0], asn1Spec=rfc7191.KeyPkgIdentifierAndReceiptReq()
-    )
+    judged, _ = decode(data.signers[0].attributes[RECEIPT_REQUEST][0], asn1Spec=rfc7191.KeyPkgIdentifierAndReceiptReq())
     assert request.package_id == bytes(judged["pkgID"])
     assert request.wanted
     assert list(request.receipts_to) == [bytes(one["sirenValue"]) for one in judged["receiptReq"]["receiptsTo"]]

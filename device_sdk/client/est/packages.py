@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 
@@ -14,6 +15,9 @@ from device_sdk.protocols.eecerts import PeerCertificates, check_peers, eecerts_
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.pal import PalWalk, SyncPlan, pal_request, plan_of, read_pal_answer
 
+if TYPE_CHECKING:
+    from device_sdk.client.firmware import Firmware
+
 
 class Packages:
     """The operations of RFC 8295 that give; `EstClient.packages`.
@@ -24,6 +28,13 @@ class Packages:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+
+    @property
+    def firmware(self) -> Firmware:
+        """Firmware packages, and reports about them (section 6)."""
+        from device_sdk.client.firmware import Firmware
+
+        return Firmware(self._service)
 
     def list(self, *, wait_s: float | None = None, progress: Progress | None = None) -> SyncPlan:
         """Ask which packages there are, and put them into the order in which they are worked off (section 2).

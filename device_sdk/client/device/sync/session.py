@@ -53,7 +53,9 @@ class Session:
             key = self._opened.enter_context(context.open_key(current.key_uri))
             trust = ServerTrust(context.state.anchors(state.anchors or ""), endpoint.implicit)
             identity = TlsIdentity(chain, key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's
-            self._client = self._opened.enter_context(replace(self.connection, lists=self.lists).client(endpoint, trust, identity))
+            self._client = self._opened.enter_context(
+                replace(self.connection, lists=self.lists).client(endpoint, trust, identity)
+            )
         return self._client
 
     @property

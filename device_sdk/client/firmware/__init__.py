@@ -1,0 +1,24 @@
+"""Firmware from an EST server (RFC 8295 section 6, RFC 4108): fetched, verified, installed, remembered, reported."""
+
+from __future__ import annotations
+
+from device_sdk.client.firmware.download import Transferred
+from device_sdk.client.firmware.installers import CommandInstaller, FileInstaller, Installer
+from device_sdk.client.firmware.loading import FirmwareRules, load
+from device_sdk.client.firmware.operation import Firmware, InstalledFirmware
+from device_sdk.client.firmware.record_file import RecordFile
+from device_sdk.protocols.firmware import FirmwarePolicy, HardwareModule
+
+__all__ = [
+    "CommandInstaller",
+    "FileInstaller",
+    "Firmware",
+    "FirmwarePolicy",
+    "FirmwareRules",
+    "HardwareModule",
+    "InstalledFirmware",
+    "Installer",
+    "RecordFile",
+    "Transferred",
+    "load",
+]

@@ -1,0 +1,148 @@
+"""From a package in a file to firmware that is installed and remembered, or to nothing at all (section 13 of the profile)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cryptography import x509
+
+from device_sdk.client.firmware.installers import Installer
+from device_sdk.client.firmware.record_file import RecordFile
+from device_sdk.errors import DeviceSdkError
+from device_sdk.protocols.firmware import FirmwarePolicy, FirmwareRecord, PendingPackage, pending_of
+from device_sdk.wire.cms.passes import Spool
+from device_sdk.wire.cms.recipients import OpeningKey
+from device_sdk.wire.firmware import (
+    MAX_IMAGE_BYTES,
+    MAX_PACKAGE_BYTES,
+    FirmwarePackage,
+    Unpacked,
+    unpack_package,
+    verify_package,
+)
+
+
+@dataclass(frozen=True)
+class FirmwareRules:
+    """What a device believes and takes.
+
+    Attributes:
+        anchors: who may sign firmware (AMB-20).
+        policy: what is loaded, and into what.
+        keys: what opens encrypted packages.
+        require_signed: False takes packages that nobody signed, about which nothing can be checked (AMB-15).
+        limit_bytes: the largest package.
+        image_limit_bytes: the largest firmware.
+    """
+
+    anchors: Sequence[x509.Certificate]
+    policy: FirmwarePolicy
+    keys: Sequence[OpeningKey] = field(default=(), repr=False)
+    require_signed: bool = True
+    limit_bytes: int = MAX_PACKAGE_BYTES
+    image_limit_bytes: int = MAX_IMAGE_BYTES
+
+
+@dataclass
+class Loading:
+    """How far it came; what is known of a package that failed is for the report.
+
+    Attributes:
+        package: what was verified, or None before that.
+        unpacked: the firmware, or None before that.
+        record: what is installed.
+    """
+
+    package: FirmwarePackage | None = None
+    unpacked: Unpacked | None = None
+    record: FirmwareRecord = field(default_factory=FirmwareRecord)
+
+
+def load(
+    file: Spool, rules: FirmwareRules, installer: Installer, record: RecordFile | None, now: datetime, loading: Loading
+) -> None:
+    """Verify, check, unpack, install, remember.
+
+    Args:
+        file: holds the package.
+        rules: what is believed.
+        installer: takes the firmware.
+        record: what is installed; None remembers nothing, and so refuses no old version.
+        now: the present.
+        loading: is filled in as it goes on.
+
+    Raises:
+        FirmwareError: the package is refused; nothing has changed.
+        StateNotWritableError: no room; nothing has changed.
+        DeviceSdkError: as the key, the record and the installer raise it.
+    """
+    held: AbstractContextManager[None] = record.held() if record else nullcontext()
+    with held:
+        if record:
+            loading.record = recovered(record, installer)
+        package = loading.package = verify_package(
+            file,
+            anchors=rules.anchors,
+            now=now,
+            require_signed=rules.require_signed,
+            limit_bytes=rules.limit_bytes,
+        )
+        if package.attributes is not None:
+            rules.policy.check(package.attributes, loading.record)
+            # whether there is room for its name is known before anything happens
+            loading.record.committed(pending_of(package.attributes, b""))
+        try:
+            _install(file, package, rules, installer, record, loading)
+        except BaseException:
+            installer.rollback()
+            raise
+
+
+def recovered(record: RecordFile, installer: Installer) -> FirmwareRecord:
+    """The record, after an installation that a power cut ended was found to have happened or not; inside `held`.
+
+    Raises:
+        StateError: the record cannot be used.
+        DeviceSdkError: as the installer raises it.
+    """
+    found = record.load()
+    if found.pending is None:
+        return found
+    before = FirmwareRecord(found.installed, found.stale, found.stale_legacy)
+    settled = before.committed(found.pending) if installer.is_active(found.pending.sha256) else before
+    record.save(settled)
+    return settled
+
+
+def _install(
+    file: Spool,
+    package: FirmwarePackage,
+    rules: FirmwareRules,
+    installer: Installer,
+    record: RecordFile | None,
+    loading: Loading,
+) -> None:
+    installer.begin()
+    unpacked = unpack_package(file, package, installer.write, keys=rules.keys, limit_bytes=rules.image_limit_bytes)
+    installer.stage(package.attributes)
+    if record is None or package.attributes is None:
+        installer.commit()
+    else:
+        pending = pending_of(package.attributes, unpacked.sha256)
+        record.save(loading.record.beginning(pending))
+        _commit(installer, record, loading, pending)
+    loading.unpacked = unpacked
+
+
+def _commit(installer: Installer, record: RecordFile, loading: Loading, pending: PendingPackage) -> None:
+    try:
+        installer.commit()
+    except DeviceSdkError:
+        installer.rollback()
+        record.save(loading.record)
+        raise
+    loading.record = loading.record.committed(pending)
+    record.save(loading.record)

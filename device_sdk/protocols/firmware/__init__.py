@@ -1,0 +1,34 @@
+"""Firmware by EST (RFC 8295 section 6): what may be loaded, what is remembered of it, what the server is told."""
+
+from __future__ import annotations
+
+from device_sdk.protocols.firmware.policy import FirmwarePolicy, HardwareModule
+from device_sdk.protocols.firmware.record import (
+    FirmwareRecord,
+    InstalledPackage,
+    PendingPackage,
+    encode_record,
+    pending_of,
+    read_record,
+)
+from device_sdk.protocols.firmware.reports import error_for, receipt_for, require_own, signed_report
+from device_sdk.protocols.firmware.requests import check_reported, firmware_request, has_firmware, report_request
+
+__all__ = [
+    "FirmwarePolicy",
+    "FirmwareRecord",
+    "HardwareModule",
+    "InstalledPackage",
+    "PendingPackage",
+    "check_reported",
+    "encode_record",
+    "error_for",
+    "firmware_request",
+    "has_firmware",
+    "pending_of",
+    "read_record",
+    "receipt_for",
+    "report_request",
+    "require_own",
+    "signed_report",
+]
