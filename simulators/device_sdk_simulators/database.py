@@ -71,7 +71,7 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = self._path = path
         self._lock = threading.RLock()
         # SQLite would go by the umask; its -wal and -shm files get the permissions of the file itself
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

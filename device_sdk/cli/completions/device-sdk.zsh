@@ -17,7 +17,7 @@ _shtab_device_sdk_commands() {
     csr:'Make a certificate signing request.'
     doctor:'Check everything the device needs and say what is wrong.'
     enroll:'Give this device its certificate.'
-    est:'Speak EST: cacerts, csrattrs, enroll, reenroll, serverkeygen, fullcmc, pal, crls, eecerts.'
+    est:'Speak EST: cacerts, csrattrs, enroll, reenroll, serverkeygen, fullcmc, pal, crls, eecerts, firmware.'
     keys:'Create, list, show, delete and probe keys.'
     needs-renewal:'Exit 0 if it is time to renew, 1 if not, 2 if missing or unreadable.'
     renew:'Renew this device'"'"'s certificate.'
@@ -46,6 +46,7 @@ _shtab_device_sdk_est_commands() {
     csrattrs:'Ask what the server wants in a request (section 4.5).'
     eecerts:'Fetch certificates of peers (RFC 8295 section 3).'
     enroll:'Get a certificate for --key (section 4.2.1).'
+    firmware:'Fetch, verify and install firmware (RFC 8295 section 6, RFC 4108).'
     fullcmc:'Enrol, renew, revoke or ask again by Full CMC (section 4.3).'
     pal:'Ask which packages the server has for this client (RFC 8295 section 2).'
     reenroll:'Renew the certificate --cert, whose key is --key (section 4.2.2).'
@@ -565,6 +566,55 @@ _shtab_device_sdk_est_enroll_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_est_enroll_defaults_added=0
 
+_shtab_device_sdk_est_firmware_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--url[EST server, https\:\/\/HOST\:PORT \[DEVICE_SDK_EST_URL\]]:URL:"
+  "--label[CA label (RFC 7030 section 3.2.2) \[DEVICE_SDK_EST_LABEL\]]:LABEL:"
+  "--anchors[PEM file with the trust anchors for the server \[DEVICE_SDK_EST_ANCHORS\]]:FILE:_files"
+  "*--pin[fingerprint of the CA certificate or its public key\; repeatable \[DEVICE_SDK_EST_PINS\]]:sha256:HEX:"
+  {--implicit,--no-implicit}"[trust the operating system\'s anchors for the server \[DEVICE_SDK_EST_IMPLICIT\]]"
+  "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
+  "--proxy[HTTP proxy, if not the one of HTTPS_PROXY \[DEVICE_SDK_EST_PROXY\]]:URL:"
+  "--tls-max[newest TLS version, 1.2 or 1.3 \[DEVICE_SDK_EST_TLS_MAX\]]:VERSION:(1.2 1.3)"
+  "--binding[what requests are bound to\: auto, exporter, finished, tls-unique, none \[DEVICE_SDK_EST_BINDING\]]:MODE:(auto exporter finished tls-unique none)"
+  "--dialect[how operations are spelt in paths\: rfc7030, draft-04 \[DEVICE_SDK_EST_DIALECT\]]:NAME:(rfc7030 draft-04)"
+  "--user[user name for HTTP authentication \[DEVICE_SDK_EST_USER\]]:NAME:"
+  "--password-file[file holding the password \[DEVICE_SDK_EST_PASSWORD_FILE\]]:FILE:_files"
+  "--password-fd[file descriptor to read the password from \[DEVICE_SDK_EST_PASSWORD_FD\]]:N:"
+  "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
+  {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
+  "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
+  "--out[write the result here instead of stdout]:FILE:_files"
+  "--srp-user[user name for TLS without certificates (SRP)\; off if not given \[DEVICE_SDK_EST_SRP_USER\]]:NAME:"
+  "--srp-password-file[file holding that user\'s password \[DEVICE_SDK_EST_SRP_PASSWORD_FILE\]]:FILE:_files"
+  "--srp-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_SRP_PASSWORD_FD\]]:N:"
+  "--cert[certificate for TLS\; its key is --key]:FILE:_files"
+  "--installer[instead of --out\: PROGRAM stage\|commit\|rollback FILE, PROGRAM active SHA256]:PROGRAM:"
+  "--hw-type[type of this hardware module]:OID:"
+  "--hw-serial[its serial number, for packages and reports that name it]:HEX:"
+  "*--community[a community it is in\; may be given more than once]:OID:"
+  "--firmware-anchors[who may sign firmware, PEM\; --anchors vouch for servers]:FILE:_files"
+  "--record[remembers installed packages and stale versions\; without it old firmware may come back]:FILE:_files"
+  "--receipt[send a receipt, or why it was refused, signed with --key]"
+  "--place[which package\: \`where\` of an entry of type 0026 (default\: the server\'s choice)]:TARGET:"
+  "--decrypt-key[key that opens packages which are encrypted for it]:URI:"
+  "--decrypt-secret-file[AES key that opens packages which name it\: hex digits]:FILE:_files"
+  "--decrypt-id[identifier of --decrypt-secret-file]:HEX:"
+  "--max-bytes[the largest package, and the largest firmware in it (default\: 512 MiB, 1 GiB)]:N:"
+  "--allow-downgrade[take an older version than the one installed, unless it is stale]"
+  "--allow-unsigned[take a package that nobody signed\: nothing about it can be checked]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_est_firmware_defaults_added=0
+
 _shtab_device_sdk_est_fullcmc_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[data as JSON on stdout]"
@@ -1078,6 +1128,7 @@ _shtab_device_sdk_est() {
         csrattrs) _arguments -C -s $_shtab_device_sdk_est_csrattrs_options ;;
         eecerts) _arguments -C -s $_shtab_device_sdk_est_eecerts_options ;;
         enroll) _arguments -C -s $_shtab_device_sdk_est_enroll_options ;;
+        firmware) _arguments -C -s $_shtab_device_sdk_est_firmware_options ;;
         fullcmc) _arguments -C -s $_shtab_device_sdk_est_fullcmc_options ;;
         pal) _arguments -C -s $_shtab_device_sdk_est_pal_options ;;
         reenroll) _arguments -C -s $_shtab_device_sdk_est_reenroll_options ;;

@@ -68,9 +68,7 @@ class Kept:
         ]
 
 
-def revoked_by(
-    lists: tuple[x509.CertificateRevocationList, ...], certificate: x509.Certificate
-) -> datetime | None:
+def revoked_by(lists: tuple[x509.CertificateRevocationList, ...], certificate: x509.Certificate) -> datetime | None:
     """When a certificate was revoked, by a list of its issuer; None if it is on none."""
     for one in lists:
         if one.issuer == certificate.issuer and (since := revoked_since(certificate, one)):

@@ -24,6 +24,7 @@ from device_sdk.protocols.firmware import (
     require_own,
     signed_report,
 )
+from device_sdk.protocols.firmware.requests import Report
 from device_sdk.wire.firmware import FirmwareAttributes, LoadError, LoadReceipt
 
 DOWNLOAD_S = 3600.0
@@ -121,7 +122,7 @@ class Firmware:
             TransportError: it could not be sent.
         """
         now = self._service.clock.now()
-        inner = "firmwareLoadReceipt" if isinstance(report, LoadReceipt) else "firmwareLoadError"
+        inner: Report = "firmwareLoadReceipt" if isinstance(report, LoadReceipt) else "firmwareLoadError"
         place = f"{self._service.endpoint.target(Operation.FIRMWARE)}/return"
         request = report_request(place, signed_report(report, reporter, now), inner, signed=True)
         check_reported(self._service.exchanges.send(request, patience), now)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_sdk_simulators.cli import option_types as types
+from device_sdk_simulators.cli import publish_firmware
 from device_sdk_simulators.cli.queue import opened_database, table_of
 from device_sdk_simulators.cli.speaking import complain, say
 from device_sdk_simulators.softhsm import SimulatorError
@@ -16,14 +17,19 @@ from device_sdk_simulators.softhsm import SimulatorError
 if TYPE_CHECKING:
     from cryptography import x509
 
+_FIRMWARE = "firmware"
 _TYPES = {"peers": ("eecerts", "0003", "application/pkcs7-mime; smime-type=certs-only")}
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the commands."""
     publishing = commands.add_parser("publish", help="put a package on the package lists of devices")
-    publishing.add_argument("kind", choices=tuple(_TYPES), help="peers: certificates of those the devices will talk to")
-    publishing.add_argument("file", type=Path, metavar="FILE", help="peers: certificates, PEM")
+    publishing.add_argument(
+        "kind",
+        choices=(*_TYPES, _FIRMWARE),
+        help="peers: certificates of those the devices will talk to; firmware: an image",
+    )
+    publishing.add_argument("file", type=Path, metavar="FILE", help="peers: certificates, PEM; firmware: any file")
     publishing.add_argument(
         "--to",
         required=True,
@@ -32,6 +38,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     publishing.add_argument("--label", type=types.label, help="for devices that ask with this CA label")
     publishing.add_argument("--json", action="store_true", help="as one JSON object")
+    publish_firmware.add_options(publishing)
     publishing.set_defaults(run=_publish)
     withdrawing = commands.add_parser("withdraw", help="take a package off the package lists")
     withdrawing.add_argument("item", help="name of the package, as `packages` shows it")
@@ -47,6 +54,8 @@ def _publish(options: argparse.Namespace) -> int:
     from device_sdk_simulators.packages.addresses import address_for
     from device_sdk_simulators.packages.shelf import Shelf
 
+    if options.kind == _FIRMWARE:
+        return _publish_firmware(options)
     operation, kind, media_type = _TYPES[options.kind]
     content = _peers(options.file)
     with opened_database(options) as database:
@@ -59,6 +68,18 @@ def _publish(options: argparse.Namespace) -> int:
             label=options.label or "",
             now=datetime.now(UTC),
         )
+    return _published(options, item, kind, operation)
+
+
+def _publish_firmware(options: argparse.Namespace) -> int:
+    from device_sdk_simulators.packages.addresses import address_for
+
+    with opened_database(options) as database:
+        item = publish_firmware.publish(options, database, address_for(options.to, database), datetime.now(UTC))
+    return _published(options, item, "0026", _FIRMWARE)
+
+
+def _published(options: argparse.Namespace, item: str, kind: str, operation: str) -> int:
     place = f"{operation}/{item}"
     say(json.dumps({"item": item, "type": kind, "place": place}) if options.json else f"published {place}")
     return 0
@@ -90,10 +111,12 @@ def _is_ca(certificate: x509.Certificate) -> bool:
 
 
 def _withdraw(options: argparse.Namespace) -> int:
+    from device_sdk_simulators.packages.firmware.shelf import FirmwareShelf
     from device_sdk_simulators.packages.shelf import Shelf
 
     with opened_database(options) as database:
         gone = Shelf(database).withdraw(options.item)
+        FirmwareShelf(database).sweep()
     if not gone:
         complain(f"no package {options.item}; `packages` shows those there are")
         return 1
@@ -102,9 +125,12 @@ def _withdraw(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
+    from device_sdk_simulators.packages.firmware.shelf import FirmwareShelf
     from device_sdk_simulators.packages.shelf import Shelf
 
     with opened_database(options) as database:
-        rows = Shelf(database).overview()
+        reports = FirmwareShelf(database).overview()
+        none = dict.fromkeys(("report", "report_of", "reported_at"))
+        rows = [row | none | reports.get((row["item"], row["sent_to"]), {}) for row in Shelf(database).overview()]
     say(json.dumps(rows) if options.json else "\n".join([f"packages: {len(rows)}", *table_of(rows)]))
     return 0

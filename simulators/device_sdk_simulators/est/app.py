@@ -26,8 +26,10 @@ from device_sdk_simulators.policy import LabelError, check_label
 
 PREFIX = "/.well-known/est/"
 _WELL_KNOWN = [".well-known", "est"]
-_WITH_ITEMS = {"pal", "eecerts"}
-_PACKAGES = ("pal", "eecerts", "crls")
+_WITH_ITEMS = {"pal", "eecerts", "firmware"}
+_PACKAGES = ("pal", "eecerts", "crls", "firmware")
+_BOTH_WAYS = "GET, POST"
+_NOT_BASE64 = ("pal", "firmware")
 Handler: TypeAlias = Callable[[Request, Route], Response]
 
 
@@ -59,20 +61,21 @@ class EstApp:
             "pal": ("GET", packages.pal),
             "crls": ("GET", packages.crls),
             "eecerts": ("GET", packages.eecerts),
+            "firmware": (_BOTH_WAYS, packages.firmware),
         }
 
     def handle(self, request: Request) -> Response:
         """Answer one request; HttpError for every refusal."""
         route = self._route(request)
         method, handler = self._operations[route.operation]
-        if request.method != method:
+        if request.method not in method.split(", "):
             raise HttpError(405, "wrong method", [("Allow", method)])
         spoiler = route.site.spoiler
         response = spoiler.instead(route.operation) or handler(request, route)
         if self._policy.dialect == DRAFT_04:
             # faults of encodings are about those of RFC 7030
             response = dressed(route.operation, response)
-        elif response.status == 200 and route.operation != "pal":
+        elif response.status == 200 and route.operation not in _NOT_BASE64:
             response = spoiler.encoding(route.operation, response)
         # EST-18: neither certificates nor what became of a request may come from a cache
         response.headers = [*response.headers, ("Cache-Control", "no-store")]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 from OpenSSL import SSL
 
@@ -23,6 +24,7 @@ from device_sdk_simulators.http.writer import serialize
 
 _LINGER_S = 1.0
 _GRACE_S = 0.2
+_PIECE_BYTES = 256 * 1024
 
 
 class Connection:
@@ -107,6 +109,8 @@ class Connection:
 
     def _answer(self, response: Response, *, head_only: bool) -> None:
         if response.wire:
+            if response.file is not None:
+                response.body, response.file = response.file.read_bytes(), None
             if ends_at_once(response.wire):
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
             # faults take the time they are told to
@@ -114,6 +118,14 @@ class Connection:
             return
         self._wait_at_most(self._limits.answer_s, for_client=False)
         self.send(serialize(response, self._clock(), head_only=head_only))
+        if response.file is not None and not head_only:
+            self._send_file(response.file)
+
+    def _send_file(self, path: Path) -> None:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE_BYTES):
+                self._wait_at_most(self._limits.answer_s, for_client=False)
+                self.send(piece)
 
     def send(self, data: bytes) -> None:
         """All bytes in one TLS write (records of 16 KiB)."""

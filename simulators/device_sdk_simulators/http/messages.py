@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote
 
@@ -129,6 +130,7 @@ class Response:
         status: the three digits.
         headers: in the order they are sent; Content-Length and Date are added when it is written.
         body: the content.
+        file: holds the content instead, if that is large; only its path is kept.
         close: end the connection after it.
         facts: what the audit log says about it (never sent).
         wire: faults to commit while sending it (see `wire_faults`), by name.
@@ -140,6 +142,12 @@ class Response:
     close: bool = False
     facts: dict[str, object] = field(default_factory=dict)
     wire: dict[str, str] = field(default_factory=dict)
+    file: Path | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the content."""
+        return len(self.body) if self.file is None else self.file.stat().st_size
 
     def header(self, name: str) -> str | None:
         """The first value of a header, case-insensitively; None if absent."""

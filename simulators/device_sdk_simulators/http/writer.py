@@ -18,7 +18,7 @@ def framed_headers(response: Response, now: datetime) -> Headers:
     """The answer's headers with what HTTP adds: Date, Content-Length (none on 204) and Connection when it closes."""
     headers = [("Date", format_datetime(now, usegmt=True)), *response.headers]
     if response.status != 204:
-        headers.append(("Content-Length", str(len(response.body))))
+        headers.append(("Content-Length", str(response.size)))
     if response.close:
         headers.append(("Connection", "close"))
     return headers

@@ -10,6 +10,7 @@ from cryptography import x509
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.cms import certs_only
 from device_sdk_simulators.est.route import Route
+from device_sdk_simulators.packages.firmware.shelf import size_of
 from device_sdk_simulators.packages.pal_forms import Entry
 from device_sdk_simulators.packages.shelf import Package, Shelf
 from device_sdk_simulators.policy import Policy
@@ -78,4 +79,4 @@ def _is_due(certificate: x509.Certificate, policy: Policy, now: datetime) -> boo
 
 
 def _entry(package: Package, base: str, date: datetime | None) -> Entry:
-    return Entry(package.type, len(package.content), f"{base}/{package.place}", date=date)
+    return Entry(package.type, size_of(package), f"{base}/{package.place}", date=date)

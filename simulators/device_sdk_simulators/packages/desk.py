@@ -1,4 +1,4 @@
-"""The operations of RFC 8295 that give: /pal, /eecerts, /crls."""
+"""The operations of RFC 8295: /pal, /eecerts, /crls, /firmware."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.est.site import Surroundings
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.packages.availability import entries_for, page_of
+from device_sdk_simulators.packages.firmware.desk import RETURN, FirmwareDesk
 from device_sdk_simulators.packages.lists import RevocationLists
 from device_sdk_simulators.packages.pal_forms import to_json, to_xml
 from device_sdk_simulators.packages.shelf import Package, Shelf
@@ -29,6 +30,7 @@ class PackageDesk:
         self._shared = shared
         self.shelf = Shelf(shared.database)
         self._lists = RevocationLists(shared.database)
+        self._firmware = FirmwareDesk(shared.database, self.shelf, shared.clock)
 
     def pal(self, request: Request, route: Route) -> Response:
         """The client's list, or the part of it that the item says (section 2; P-02 to P-12)."""
@@ -39,6 +41,7 @@ class PackageDesk:
         policy, now, base = self._shared.policy, self._shared.clock(), _base(request, route)
         crls_size = len(self._lists.of(route.site, now))
         entries = entries_for(client, route, base, self.shelf, policy, now, crls_size=crls_size)
+        entries += self._firmware.wanted(client, self._published("firmware", client, route), base)
         part = page_of(entries, int(number), policy.pal_limit, base)
         if part is None:
             raise HttpError(404, "no such part of the list")
@@ -66,6 +69,15 @@ class PackageDesk:
             200, package.media_type, encode_body(package.content, user_agent=request.header("User-Agent"))
         )
 
+    def firmware(self, request: Request, route: Route) -> Response:
+        """A firmware package for the client, or a report of the client about one (section 6)."""
+        client = self._known(request, route)
+        if (route.item == RETURN) is not (request.method == "POST"):
+            raise HttpError(405, "wrong method", [("Allow", "POST" if route.item == RETURN else "GET")])
+        if route.item == RETURN:
+            return self._firmware.take(request, client, self._published("firmware", client, route))
+        return self._firmware.give(client, self._package("firmware", client, route))
+
     def note_public(self, request: Request, route: Route) -> None:
         """Something for everybody was fetched, by somebody who may be known; nobody has to be (G-02)."""
         if request.tls.client_chain:
@@ -80,8 +92,11 @@ class PackageDesk:
             raise HttpError(401, "")
         return client
 
+    def _published(self, operation: str, client: Client, route: Route) -> list[Package]:
+        return [one for one in self.shelf.for_client(client, route.label) if one.operation == operation]
+
     def _package(self, operation: str, client: Client, route: Route) -> Package:
-        found = [one for one in self.shelf.for_client(client, route.label) if one.operation == operation]
+        found = self._published(operation, client, route)
         if route.item:
             found = [one for one in found if one.item == route.item]
         if not found:

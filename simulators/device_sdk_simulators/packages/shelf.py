@@ -120,7 +120,8 @@ class Shelf:
     def overview(self) -> list[dict[str, object]]:
         """Every package, and who was sent it, without contents."""
         rows = self._database.rows(
-            "SELECT operation, item, type, packages.address AS published_to, label, length(content) AS bytes, published_at,"
+            "SELECT operation, item, type, packages.address AS published_to, label, CASE operation WHEN 'firmware' THEN"
+            " json_extract(CAST(content AS TEXT), '$.size') ELSE length(content) END AS bytes, published_at,"
             " fetches.address AS sent_to, at AS sent_at FROM packages"
             " LEFT JOIN fetches ON place = operation || '/' || item ORDER BY id, at"
         )

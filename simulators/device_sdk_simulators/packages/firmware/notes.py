@@ -103,6 +103,13 @@ def attribute(oid: univ.ObjectIdentifier, *values: base.Asn1Item) -> rfc5652.Att
     return found
 
 
+def package_name(name: Name) -> Any:
+    """PreferredOrLegacyPackageIdentifier."""
+    found = rfc4108.PreferredOrLegacyPackageIdentifier()
+    _fill(found, name)
+    return found
+
+
 def _hints() -> rfc5652.Attribute:
     hints = rfc2634.ContentHints()
     hints["contentDescription"] = "firmware"

@@ -1,0 +1,212 @@
+"""`device-sdk est firmware`: a firmware package is fetched, verified, and put into a file or given to a program."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from device_sdk.cli import inputs, waiting
+from device_sdk.cli.files import read_file
+from device_sdk.cli.output import Output
+from device_sdk.cli.pem import certificates_from
+from device_sdk.cli.secrets import secret_in
+from device_sdk.cli.settings import Settings
+from device_sdk.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from device_sdk.client.firmware import FirmwareRules, HardwareModule, InstalledFirmware, Installer, Transferred
+    from device_sdk.model.shared_key import SharedKey
+    from device_sdk.wire.cms.recipients import OpeningKey
+
+
+def add_arguments(operation: argparse.ArgumentParser) -> None:
+    """Describe what it has beyond the other operations."""
+    add = operation.add_argument
+    add("--cert", metavar="FILE", help="certificate for TLS; its key is --key")
+    add(
+        "--installer",
+        metavar="PROGRAM",
+        help="instead of --out: PROGRAM stage|commit|rollback FILE, PROGRAM active SHA256",
+    )
+    add("--hw-type", metavar="OID", required=True, help="type of this hardware module")
+    add("--hw-serial", metavar="HEX", help="its serial number, for packages and reports that name it")
+    add(
+        "--community",
+        metavar="OID",
+        action="append",
+        default=[],
+        help="a community it is in; may be given more than once",
+    )
+    add(
+        "--firmware-anchors",
+        metavar="FILE",
+        required=True,
+        help="who may sign firmware, PEM; --anchors vouch for servers",
+    )
+    add(
+        "--record",
+        metavar="FILE",
+        help="remembers installed packages and stale versions; without it old firmware may come back",
+    )
+    add("--receipt", action="store_true", help="send a receipt, or why it was refused, signed with --key")
+    add(
+        "--place",
+        metavar="TARGET",
+        help="which package: `where` of an entry of type 0026 (default: the server's choice)",
+    )
+    add("--decrypt-key", metavar="URI", help="key that opens packages which are encrypted for it")
+    add("--decrypt-secret-file", metavar="FILE", help="AES key that opens packages which name it: hex digits")
+    add("--decrypt-id", metavar="HEX", help="identifier of --decrypt-secret-file")
+    add(
+        "--max-bytes",
+        metavar="N",
+        type=int,
+        help="the largest package, and the largest firmware in it (default: 512 MiB, 1 GiB)",
+    )
+    add(
+        "--allow-downgrade",
+        action="store_true",
+        help="take an older version than the one installed, unless it is stale",
+    )
+    add(
+        "--allow-unsigned",
+        action="store_true",
+        help="take a package that nobody signed: nothing about it can be checked",
+    )
+
+
+def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    """`est firmware`."""
+    from device_sdk.cli.commands import est
+    from device_sdk.client.firmware import RecordFile
+
+    if bool(options.out) == bool(options.installer):
+        raise ConfigurationError("the firmware needs a place", hint="give --out FILE or --installer PROGRAM")
+    installer, directory = _installer(options)
+    with ExitStack() as opened:
+        rules = _rules(options, settings, opened)
+        pair = est._pair(options, settings, opened)
+        if options.receipt and pair is None:
+            raise ConfigurationError("a receipt is signed by the key of a certificate", hint="give --cert and --key")
+        client = opened.enter_context(est._client(settings, out, pair))
+        try:
+            found = client.packages.firmware.install(
+                installer,
+                rules,
+                directory=directory,
+                record=RecordFile(options.record) if options.record else None,
+                reporter=pair if options.receipt else None,
+                target=options.place,
+                wait_s=inputs.wait(settings),
+                progress=waiting.patience(out),
+                transferred=_progress(out),
+            )
+        finally:
+            waiting.erase_line()
+    return _told(found, options, out)
+
+
+def _told(found: InstalledFirmware | None, options: argparse.Namespace, out: Output) -> int:
+    place = options.out or options.installer
+    if found is None:
+        out.data({"installed": False}, "the server has no firmware for this client")
+        return 0
+    data: dict[str, Any] = {
+        "installed": True,
+        "package": str(found.attributes.name) if found.attributes else None,
+        "size": found.size,
+        "sha256": found.sha256.hex(),
+        "file": options.out,
+        "reported": found.reported,
+    }
+    name = data["package"] or "firmware that nobody signed"
+    if not options.record:
+        out.say("note: nothing remembers this package: an older one may replace it (--record FILE)")
+    if found.problem is not None:
+        found.problem.hint = f"{name} is installed; only the receipt did not arrive"
+        out.error(found.problem, data)
+        return found.problem.exit_code
+    out.data(data, f"{name}: {found.size} bytes in {place}")
+    return 0
+
+
+def _installer(options: argparse.Namespace) -> tuple[Installer, Path]:
+    """Who takes it, and where the package waits: beside the file, as there has to be room anyway."""
+    import tempfile
+
+    from device_sdk.client.firmware import CommandInstaller, FileInstaller
+
+    if options.out:
+        return FileInstaller(options.out), Path(options.out).absolute().parent
+    return CommandInstaller(options.installer), Path(tempfile.gettempdir())
+
+
+def _rules(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> FirmwareRules:
+    from device_sdk.client.firmware import FirmwarePolicy, FirmwareRules
+
+    limits: dict[str, int] = {}
+    if options.max_bytes is not None:
+        if options.max_bytes < 1:
+            raise ConfigurationError("--max-bytes must be at least 1")
+        limits = {"limit_bytes": options.max_bytes, "image_limit_bytes": options.max_bytes}
+    return FirmwareRules(
+        certificates_from(read_file(options.firmware_anchors), options.firmware_anchors),
+        FirmwarePolicy(_module(options), allow_downgrade=options.allow_downgrade),
+        keys=_keys(options, settings, opened),
+        require_signed=not options.allow_unsigned,
+        **limits,
+    )
+
+
+def _module(options: argparse.Namespace) -> HardwareModule:
+    from device_sdk.client.firmware import HardwareModule
+    from device_sdk.wire.hardware_module_name import object_identifier
+
+    serial = _bytes(options.hw_serial, "--hw-serial") if options.hw_serial else None
+    communities = tuple(object_identifier(one) for one in options.community)
+    return HardwareModule(object_identifier(options.hw_type), serial, communities)
+
+
+def _keys(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> tuple[OpeningKey, ...]:
+    found: list[OpeningKey] = []
+    if options.decrypt_key:
+        found.append(inputs.open_key(options.decrypt_key, settings, opened))
+    if bool(options.decrypt_secret_file) != bool(options.decrypt_id):
+        raise ConfigurationError("--decrypt-secret-file and --decrypt-id go together")
+    if options.decrypt_secret_file:
+        found.append(_shared(options))
+    return tuple(found)
+
+
+def _shared(options: argparse.Namespace) -> SharedKey:
+    from device_sdk.model.secret import Secret
+    from device_sdk.model.shared_key import SharedKey
+
+    digits = secret_in(options.decrypt_secret_file).reveal().decode("ascii", "replace")
+    value = _bytes(digits, "what --decrypt-secret-file holds")
+    return SharedKey(_bytes(options.decrypt_id, "--decrypt-id"), Secret(value))
+
+
+def _bytes(digits: str, what: str) -> bytes:
+    try:
+        return bytes.fromhex(digits.strip())
+    except ValueError:
+        raise ConfigurationError(f"{what}: not hex digits") from None
+
+
+def _progress(out: Output) -> Transferred | None:
+    if out.as_json:
+        return None
+    shown = -1
+
+    def tell(size: int, length: int | None) -> None:
+        nonlocal shown
+        if size >> 20 == shown:
+            return
+        shown = size >> 20
+        share = f" of {length / 2**20:.0f}" if length else ""
+        waiting.show_line(f"firmware: {size / 2**20:.0f}{share} MiB")
+
+    return tell
