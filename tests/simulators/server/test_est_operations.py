@@ -327,7 +327,7 @@ RESERVED = [
 ]  # fmt: skip
 
 
-WITH_ITEMS = ("pal", "eecerts")
+WITH_ITEMS = ("pal", "eecerts", "firmware")
 
 
 @pytest.mark.parametrize("label", [*RESERVED, "", "a/b", ".", ".."])
