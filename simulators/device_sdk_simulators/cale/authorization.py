@@ -25,7 +25,7 @@ from device_sdk_simulators.cale.names import fits_certificate, why_refused
 from device_sdk_simulators.cale.padding import PEM, padded
 from device_sdk_simulators.cale.records import CsrRecord, RecordStore
 from device_sdk_simulators.cale.stand_ins import DEFAULT_KIND, PublicKey, kind_of, mark_of, stand_in_key
-from device_sdk_simulators.est.bodies import decode_body, wrap
+from device_sdk_simulators.est.bodies import decode_body, in_lines
 from device_sdk_simulators.est.csr import CertificationRequest, read_csr
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.policy import Policy
@@ -137,7 +137,7 @@ class AuthorizationServer:
         response = self._sealed(real if known else noise, certificate, cipher, misleading=False)
         if not known and self._policy.cale.decoys == "draft":
             # section 4.3: "a random salt large enough to be reasonably mistaken"
-            response.body = wrap(base64.b64encode(os.urandom(len(base64.b64decode(response.body)))), 64, b"\n")
+            response.body = in_lines(os.urandom(len(base64.b64decode(response.body))))
         response.facts = self._about(guid, registration, known=known)
         return response
 
@@ -206,7 +206,7 @@ class AuthorizationServer:
         cipher = fit(cipher, certificate)
         message = seal(plaintext, certificate, cipher, hardened=self._policy.cale_hardened)
         fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=misleading)
-        return Response(200, fields, wrap(base64.b64encode(message), 64, b"\n"))
+        return Response(200, fields, in_lines(message))
 
     def _about(self, guid: str, registration: Registration, *, known: bool) -> dict[str, object]:
         who: dict[str, object] = {"owner": registration.owner.name} if known else {"decoy": True}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import secrets
 import threading
@@ -21,7 +20,7 @@ from device_sdk_simulators.cale.envelope import ciphertext_length, unreadable
 from device_sdk_simulators.cale.log_tags import LOG_SECRET, log_tag
 from device_sdk_simulators.cale.recipients import Recipients
 from device_sdk_simulators.database import Database
-from device_sdk_simulators.est.bodies import wrap
+from device_sdk_simulators.est.bodies import in_lines, wrap
 from device_sdk_simulators.http.messages import Request
 from device_sdk_simulators.policy import Policy
 
@@ -95,7 +94,7 @@ class Decoys:
             try:
                 chosen = fit(cipher, recipient)
                 message = self._for(recipient, request, guid, chosen)
-                return wrap(base64.b64encode(message), 64, b"\n"), chosen
+                return in_lines(message), chosen
             except Exception as error:  # noqa: BLE001 - whatever is wrong with a certificate does not show
                 last = error
         raise last

@@ -25,6 +25,9 @@ from device_sdk_simulators.cale.key_agreement import key_agreement_recipient
 Asn1: TypeAlias = Any
 """A pyasn1 object; that library has no types."""
 
+_SEQUENCE, _CONTEXT_0, _CONSTRUCTED_0 = 0x30, 0x80, 0xA0
+"""Tags: SEQUENCE, [0] IMPLICIT OCTET STRING, [0] EXPLICIT."""
+
 _RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 _RSAES_OAEP = "1.2.840.113549.1.1.7"
 _HASHES: dict[str | None, tuple[type[hashes.HashAlgorithm], Asn1]] = {
@@ -109,22 +112,31 @@ def _chained(infos: Sequence[Asn1], cipher: ContentCipher, key: bytes, blocks: b
 
 def assemble(infos: Sequence[Asn1], cipher: ContentCipher, nonce: bytes, ciphertext: bytes, mac: bytes = b"") -> bytes:
     """DER of the message around RecipientInfos and a ciphertext."""
-    content = rfc5083.AuthEnvelopedData() if cipher.aead else rfc5652.EnvelopedData()
-    part = content["authEncryptedContentInfo" if cipher.aead else "encryptedContentInfo"]
+    # by hand around what pyasn1 makes of the small parts: it would copy a large ciphertext in every layer
+    addressed = rfc5652.RecipientInfos()
+    addressed.extend(infos)
     plain_rsa = all(info.getName() == "ktri" and int(info["ktri"]["version"]) == 0 for info in infos)
     # RFC 5652 section 6.1: version 0 only if every recipient is of version 0; RFC 5083 section 2.1: always 0
-    content["version"] = 0 if cipher.aead or plain_rsa else 2
-    content["recipientInfos"].extend(infos)
-    part["contentType"] = rfc5652.id_data
-    part["contentEncryptionAlgorithm"]["algorithm"] = cipher.oid
-    part["contentEncryptionAlgorithm"]["parameters"] = _content_parameters(cipher, nonce)
-    part["encryptedContent"] = ciphertext
+    version = univ.Integer(0 if cipher.aead or plain_rsa else 2)
+    algorithm = rfc5652.ContentEncryptionAlgorithmIdentifier()
+    algorithm["algorithm"] = cipher.oid
+    algorithm["parameters"] = _content_parameters(cipher, nonce)
+    content = [encode(rfc5652.id_data), encode(algorithm), *_tagged(_CONTEXT_0, [ciphertext])]
+    inner = [encode(version), encode(addressed), *_tagged(_SEQUENCE, content)]
     if cipher.aead:
-        content["mac"] = mac
-    message = rfc5652.ContentInfo()
-    message["contentType"] = rfc5083.id_ct_authEnvelopedData if cipher.aead else rfc5652.id_envelopedData
-    message["content"] = encode(content)
-    return bytes(encode(message))
+        inner.append(encode(univ.OctetString(mac)))
+    kind = rfc5083.id_ct_authEnvelopedData if cipher.aead else rfc5652.id_envelopedData
+    outer = [encode(kind), *_tagged(_CONSTRUCTED_0, _tagged(_SEQUENCE, inner))]
+    return b"".join(_tagged(_SEQUENCE, outer))
+
+
+def _tagged(tag: int, pieces: Sequence[bytes]) -> list[bytes]:
+    """The pieces of a DER value with its tag and length before them."""
+    length = sum(map(len, pieces))
+    if length < 0x80:
+        return [bytes([tag, length]), *pieces]
+    octets = length.to_bytes((length.bit_length() + 7) // 8)
+    return [bytes([tag, 0x80 | len(octets)]) + octets, *pieces]
 
 
 def ciphertext_length(message: bytes) -> tuple[int, bool]:

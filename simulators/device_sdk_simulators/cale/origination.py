@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -18,7 +17,7 @@ from device_sdk_simulators.cale.hops import Hop, HopError, HopTimeoutError
 from device_sdk_simulators.cale.padding import JSON, padded
 from device_sdk_simulators.cale.replay import ReplayWindow
 from device_sdk_simulators.cale.scopes import OddPathError, needed_scopes, plain_path
-from device_sdk_simulators.est.bodies import wrap
+from device_sdk_simulators.est.bodies import in_lines
 from device_sdk_simulators.http.messages import Headers, Request, Response
 from device_sdk_simulators.policy import Policy
 
@@ -82,7 +81,7 @@ class OriginationServer:
         plaintext, said = self._answer(request, owner, certificate)
         message = seal(plaintext, certificate, cipher, hardened=self._policy.cale_hardened)
         fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=True)
-        return Response(200, fields, wrap(base64.b64encode(message), 64, b"\n"), facts=facts | said)
+        return Response(200, fields, in_lines(message), facts=facts | said)
 
     def _accept(self, certificate: x509.Certificate) -> Owner:
         rules = self._policy.cale

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import re
 
 from device_sdk_simulators.http.messages import HttpError
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s+(.*?)-----END \1-----\s*", re.DOTALL)
+_PIECE = 48 * 1024
+"""Bytes that become whole lines."""
 
 
 def decode_body(body: bytes, labels: tuple[str, ...]) -> bytes:
@@ -49,3 +52,11 @@ def encode_body(der: bytes, *, user_agent: str | None = None) -> bytes:
 def wrap(text: bytes, width: int, ending: bytes) -> bytes:
     """Base64 in lines of one width."""
     return b"".join(text[start : start + width] + ending for start in range(0, len(text), width))
+
+
+def in_lines(der: bytes) -> bytes:
+    """Base64 in lines of 64 characters; of a large message not much more is in memory than the result."""
+    lines = io.BytesIO()
+    for start in range(0, len(der), _PIECE):
+        lines.write(wrap(base64.b64encode(der[start : start + _PIECE]), 64, b"\n"))
+    return lines.getvalue()

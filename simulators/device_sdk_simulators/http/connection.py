@@ -62,10 +62,20 @@ class Connection:
         self._source = peer_address(sock)
         self._facts = TlsFacts()
         self._ended = threading.Event()
+        self._unsent = 0
 
     def waiting_s(self, now: float) -> float:
         """For how many seconds the client has been owing us something; 0 while it is being answered."""
         return now - self._since if self._waits and not self._ended.is_set() else 0.0
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of the answer that its client has not taken yet."""
+        return 0 if self._ended.is_set() else self._unsent
+
+    def stalled_s(self, now: float) -> float:
+        """For how many seconds the client has been taking none of its answer; 0 if there is none for it."""
+        return now - self._since if self.unsent else 0.0
 
     def is_overdue(self, now: float) -> bool:
         """Whether the time for the present step is over, and the thread has not seen it yet."""
@@ -90,22 +100,26 @@ class Connection:
 
     def _converse(self) -> None:
         reader = RequestReader(self._receive, self.send, self._limits)
-        while True:
-            self._wait_at_most(self._limits.idle_s)
-            reader.wait()
-            self._wait_at_most(self._limits.request_s)
-            try:
-                request = reader.next_request()
-            except HttpError as error:
-                request = Request("?", "?", error=error)
-            self._take_time()
-            response = self._handler(replace(request, tls=self._facts, connection=self.number, source=self._source))
-            closing = request.version == "HTTP/1.0" or (request.header("Connection") or "").lower() == "close"
-            response.close = response.close or closing or request.error is not None
-            self._answer(response, head_only=request.method == "HEAD")
-            if response.close:
-                self._linger()
-                return
+        # by turns, in a function of their own: who waits for the next request keeps no answer in memory
+        while self._goes_on(reader):
+            pass
+        self._linger()
+
+    def _goes_on(self, reader: RequestReader) -> bool:
+        """Answer one request; whether another one may follow."""
+        self._wait_at_most(self._limits.idle_s)
+        reader.wait()
+        self._wait_at_most(self._limits.request_s)
+        try:
+            request = reader.next_request()
+        except HttpError as error:
+            request = Request("?", "?", error=error)
+        self._take_time()
+        response = self._handler(replace(request, tls=self._facts, connection=self.number, source=self._source))
+        closing = request.version == "HTTP/1.0" or (request.header("Connection") or "").lower() == "close"
+        response.close = response.close or closing or request.error is not None
+        self._answer(response, head_only=request.method == "HEAD")
+        return not response.close
 
     def _answer(self, response: Response, *, head_only: bool) -> None:
         if response.wire:
@@ -117,7 +131,14 @@ class Connection:
             send_spoilt(response, self._clock(), self.send, self._ended.wait)
             return
         self._wait_at_most(self._limits.answer_s, for_client=False)
-        self.send(serialize(response, self._clock(), head_only=head_only))
+        self._unsent = 0 if head_only else len(response.body)
+        try:
+            for piece in serialize(response, self._clock(), head_only=head_only):
+                self.send(piece)
+                self._since = time.monotonic()
+                self._unsent = max(0, self._unsent - len(piece))
+        finally:
+            self._unsent = 0
         if response.file is not None and not head_only:
             self._send_file(response.file)
 
@@ -128,7 +149,7 @@ class Connection:
                 self.send(piece)
 
     def send(self, data: bytes) -> None:
-        """All bytes in one TLS write (records of 16 KiB)."""
+        """Bytes in one TLS write (records of 16 KiB)."""
         try:
             self._tls.sendall(data)
         except SSL.WantWriteError as error:

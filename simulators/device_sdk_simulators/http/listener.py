@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 
@@ -149,8 +149,18 @@ class Listener:
         now = time.monotonic()
         with self._lock:
             overdue = [connection for connection in self._open if connection.is_overdue(now)]
-        for connection in overdue:
+            sending = [connection for connection in self._open if connection.unsent]
+        for connection in (*overdue, *self._stalled(sending, now)):
             connection.abort()
+
+    def _stalled(self, sending: list[Connection], now: float) -> Iterator[Connection]:
+        """Where clients leave too much in our memory, those who have taken nothing for longest."""
+        surplus = sum(connection.unsent for connection in sending) - self._limits.unsent_bytes
+        for connection in sorted(sending, key=lambda one: one.stalled_s(now), reverse=True):
+            if surplus <= 0 or connection.stalled_s(now) < self._limits.stalled_s:
+                return
+            surplus -= connection.unsent
+            yield connection
 
     def _make_room(self) -> None:
         """End the connection whose client has been silent for longest, if that is long."""

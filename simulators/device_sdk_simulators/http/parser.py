@@ -32,6 +32,8 @@ class Limits:
         answer_s: until the client has taken the answer.
         connections: open at one time.
         crowded_s: how long a connection may wait for its client while another waits for a place.
+        unsent_bytes: of answers that clients have not taken yet, on all connections together.
+        stalled_s: how long a client may take none of its answer while there are more of them.
     """
 
     head_bytes: int = 16 * 1024
@@ -43,6 +45,8 @@ class Limits:
     answer_s: float = 60.0
     connections: int = 256
     crowded_s: float = 2.0
+    unsent_bytes: int = 64 * 1024 * 1024
+    stalled_s: float = 0.5
 
 
 class RequestReader:

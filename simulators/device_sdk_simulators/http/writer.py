@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from email.utils import format_datetime
 
 from device_sdk_simulators.http.messages import REASONS, Headers, Response
 
+PIECE = 64 * 1024
+"""Bytes of content that are sent in one write."""
 
-def serialize(response: Response, now: datetime, *, head_only: bool = False) -> bytes:
-    """Status line, headers and content as one piece, to be sent in one write."""
-    headers = framed_headers(response, now)
-    return head(response.status, headers) + (b"" if head_only else response.body)
+
+def serialize(response: Response, now: datetime, *, head_only: bool = False) -> Iterator[bytes]:
+    """Status line, headers and content in pieces, each to be sent in one write: one for most answers."""
+    start, body = head(response.status, framed_headers(response, now)), b"" if head_only else response.body
+    yield start + body[:PIECE]
+    for place in range(PIECE, len(body), PIECE):
+        yield body[place : place + PIECE]
 
 
 def framed_headers(response: Response, now: datetime) -> Headers:

@@ -119,6 +119,41 @@ def test_a_client_that_does_not_read_is_cut_off(server, listen, pause):
 
 
 @pytest.mark.slow
+def test_clients_that_leave_too_much_unread_give_way(server, listen):
+    """What is sent is in our memory until it is taken; whoever takes nothing of it is no reason to refuse others."""
+    large = 8_000_000
+
+    def serve(request):
+        return Response(200, body=b"x" * (large if request.path == "/large" else 10))
+
+    listener = listen(serve, unsent_bytes=3 * large, stalled_s=0.3)
+    with ExitStack() as crowd:
+        for _ in range(10):
+            raw = crowd.enter_context(socket.socket())
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            raw.settimeout(20)
+            raw.connect(("127.0.0.1", listener.port))
+            sock = crowd.enter_context(client_context(server).wrap_socket(raw, server_hostname="localhost"))
+            sock.sendall(b"GET /large HTTP/1.1\r\n\r\n")
+        end = time.monotonic() + 30
+        while (held := sum(one.unsent for one in list(listener._open))) > 3 * large or listener.connections < 10:
+            assert time.monotonic() < end, held
+            time.sleep(0.05)
+        assert held > 0, "no more than it takes"
+        assert ask(server, listener) == 200
+
+
+@pytest.mark.slow
+def test_a_client_that_pauses_gets_all_of_its_answer(server, listen):
+    listener = listen(lambda _request: Response(200, body=b"x" * 8_000_000), stalled_s=0.1)
+    raw = dial(listener)
+    with raw, client_context(server).wrap_socket(raw, server_hostname="localhost") as sock:
+        sock.sendall(REQUEST)
+        time.sleep(1)
+        assert read_all(sock).count(b"x") >= 8_000_000
+
+
+@pytest.mark.slow
 def test_silent_clients_give_way_when_others_wait(server, listen):
     """EST-16."""
     listener = listen(connections=8, crowded_s=0.3)
