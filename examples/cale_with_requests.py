@@ -36,7 +36,7 @@ def main(
 
     # the program as it was, with one line more: session.auth
     session = requests.Session()
-    session.mount(edge_url, device_sdk.HardwareTlsAdapter(trust))
+    session.mount(edge_url, device_sdk.HardwareTlsAdapter(trust, total_s=120))
     session.auth = auth = device_sdk.CaleAuth.from_state(state)
     for path in paths:
         try:

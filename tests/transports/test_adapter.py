@@ -1,9 +1,18 @@
 """requests with a hardware key: one mount, and nothing of its own trust left (HardwareTlsAdapter)."""
 
+import contextlib
+import time
+
 import pytest
 import requests
 
-from device_sdk.errors import ConfigurationError, LocalProtocolError, PinLockedError, ServerNotAuthorizedError
+from device_sdk.errors import (
+    ConfigurationError,
+    LocalProtocolError,
+    PinLockedError,
+    ServerNotAuthorizedError,
+    TransportTimeoutError,
+)
 from device_sdk.model.trust import ServerTrust
 from device_sdk.transports.https import HardwareTlsAdapter
 from tests.transports.pki import CMC_RA, Ca
@@ -90,3 +99,45 @@ def test_proxy_with_requests(session, ca, serve, trust, identity):
         assert response.content == b"hello"
         assert proxy.requests
         session.close()
+
+
+ENDLESS = {
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "a head": (b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+    "content": (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"z"),
+    "a chunk's name": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
+    "trailers": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nA\r\n0\r\n", b"X: y\r\n"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("start", "piece"), ENDLESS.values(), ids=ENDLESS)
+@pytest.mark.parametrize("proxied", [False, True])
+def test_an_answer_that_never_ends_with_requests(session, serve, trust, start, piece, proxied):
+    """The timeout of requests begins anew with every byte; total_s does not."""
+
+    def drip(connection):
+        connection.request()
+        connection.send(start)
+        with contextlib.suppress(OSError):
+            while True:
+                connection.send(piece)
+                time.sleep(0.02)
+
+    server = serve(drip)
+    session.mount(server.url, HardwareTlsAdapter(trust, total_s=0.7))
+    with contextlib.ExitStack() as opened:
+        if proxied:
+            session.proxies = {"https": opened.enter_context(ConnectProxy()).url}
+        with pytest.raises(TransportTimeoutError, match=r"longer than 0\.7 s"):
+            session.get(server.url, timeout=30)
+
+
+@pytest.mark.slow
+def test_a_total_time_is_counted_anew_for_each_request(session, serve, trust):
+    server = serve()
+    session.mount(server.url, HardwareTlsAdapter(trust, total_s=3))
+    assert session.get(server.url, timeout=None).content == b"hello"
+    time.sleep(3.1)
+    assert session.get(server.url, timeout=(3, 4)).content == b"hello"
+    assert len(server.connections) == 1

@@ -56,7 +56,7 @@ class CaleAuth(AuthBase):
     decrypted: `response.url` says where from. What comes from the registered origin after such a round has to be encrypted.
     A Location that can be read in more than one way is refused, any other made absolute. http:// is refused. Trust and TLS
     are the session's own; for a device's anchors and hardware keys mount
-    device_sdk.transports.https.adapter.HardwareTlsAdapter on the origin. Retries that a program configures there repeat
+    device_sdk.transports.https.adapter.HardwareTlsAdapter on the origin; its `total_s` ends what drips. Retries that a program configures there repeat
     what failed on the network; an answer that does not open is never asked for again. Thread-safe.
 
     Args:

@@ -10,6 +10,7 @@ from requests.adapters import HTTPAdapter
 from device_sdk.errors import ConfigurationError, LocalProtocolError
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.transports.https.tls import client_ssl_context
+from device_sdk.transports.https.total_time import bound_exchanges
 
 
 class HardwareTlsAdapter(HTTPAdapter):
@@ -23,6 +24,10 @@ class HardwareTlsAdapter(HTTPAdapter):
         trust: the trust anchors.
         identity: certificate chain and key.
         max_tls_version: "1.2", or None for the newest.
+        total_s: seconds for everything from a request to the last byte of its answer, after which TransportTimeoutError is
+            raised; None for any time. The `timeout` of requests is for each wait: a server that sends a byte, or a
+            100 Continue, before each is over never ends. With `stream=True` the time your program takes counts, too, unless
+            CaleAuth reads the answer. Not through a proxy that is itself spoken to by https.
         options: passed on to HTTPAdapter (pool_maxsize, max_retries, ...).
 
     Raises:
@@ -35,18 +40,25 @@ class HardwareTlsAdapter(HTTPAdapter):
         identity: TlsIdentity | None = None,
         *,
         max_tls_version: str | None = None,
+        total_s: float | None = None,
         **options: Any,
     ) -> None:
         self._context = client_ssl_context(trust, identity, max_tls_version=max_tls_version)
+        self._total_s = total_s
         super().__init__(**options)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Give the pools our context."""
         super().init_poolmanager(*args, **options, ssl_context=self._context)
+        if self._total_s is not None:
+            bound_exchanges(self.poolmanager, self._total_s)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """Give the pools behind a proxy our context, for the TLS inside the tunnel."""
-        return super().proxy_manager_for(proxy, **options, ssl_context=self._context)
+        manager = super().proxy_manager_for(proxy, **options, ssl_context=self._context)
+        if self._total_s is not None:
+            bound_exchanges(manager, self._total_s)
+        return manager
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         """As in requests.

@@ -69,6 +69,11 @@ class Timed(_Base):
         self._deadline, self._wait_s, self.received_bytes = deadline, wait_s, 0
         self._arm()
 
+    @property
+    def deadline(self) -> Deadline | None:
+        """The one that was set last."""
+        return self._deadline
+
     def arm(self) -> None:
         """Give the next operation what is left of the time."""
         self._arm()
