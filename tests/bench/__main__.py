@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cale
 import enrolment
+import firmware
 import latency
 import load
 import rates
@@ -85,12 +86,24 @@ def _keystores(directory: Path) -> None:
     _rates("swtpm: operations per second, one thread", rates.tpm_rates(tpm, directory))
 
 
+def _firmware(directory: Path) -> None:
+    _heading("Firmware package to file, whole processes: verified, decrypted, inflated; openssl inflates nothing")
+    print(f"{'firmware':>8} {'form':22} {'SDK':>10} {'extra memory':>13} {'openssl cms':>12} {'peak memory':>12}")
+    for row in firmware.measure(directory):
+        ours, theirs = row.mib / row.seconds, row.mib / row.openssl_seconds
+        extra = row.peak_mib - row.idle_mib
+        print(
+            f"{row.mib:4} MiB {row.form:22} {ours:5.0f} MB/s {extra:9.1f} MiB {theirs:7.0f} MB/s {row.openssl_peak_mib:8.0f} MiB"
+        )
+
+
 PARTS: dict[str, Callable[[Path], None]] = {
     "start-up": lambda _directory: _start_up(),
     "enrolment": _enrolment,
     "latency": _latency,
     "load": _load,
     "keystores": _keystores,
+    "firmware": _firmware,
     "messages": lambda directory: _messages(*rates.compile_probes(directory), directory),
 }
 

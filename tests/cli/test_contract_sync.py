@@ -161,7 +161,16 @@ def test_c_05_a_cale_server_on_a_kept_list_gets_nothing(lab: Lab) -> None:
     issuers = [leaf(path) for path in (lab.server.ca_file, lab.server.issuer_file)]
     (issuer,) = [one for one in issuers if one.subject == shown.issuer]
     StateDirectory(lab.state).packages.save_lists([crl(Ca(new_key(), issuer), shown)])
-    words = ("cale", "register", "--state", lab.state, "--url", lab.server.cale_url, "--key", lab.key("cale", "rsa-2048"))
+    words = (
+        "cale",
+        "register",
+        "--state",
+        lab.state,
+        "--url",
+        lab.server.cale_url,
+        "--key",
+        lab.key("cale", "rsa-2048"),
+    )
     assert "revoked on " in lab.cli.fails(6, *words, *lab.login)
     assert not [entry for entry in lab.server.log() if entry["path"] == "/registration"]
     StateDirectory(lab.state).packages.save_lists([])

@@ -14,9 +14,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from device_sdk.errors import DeviceSdkError, EnvelopeError, WireError
+from device_sdk.errors import DeviceSdkError, EnvelopeError, FirmwareError, WireError
 from device_sdk.model.http import ConnectionFacts, HttpResponse
 from device_sdk.model.keys import PrivateKey
+from device_sdk.model.secret import Secret
+from device_sdk.model.shared_key import SharedKey
 from device_sdk.protocols.cale.answers import read_registration, read_resource, read_whoami
 from device_sdk.protocols.est.full_cmc import Sent, Trusted, read_fullcmc
 from device_sdk.protocols.est.responses import read_cacerts, read_csrattrs, read_enrolment
@@ -29,6 +31,18 @@ from device_sdk.wire.cale import parse_certificate, parse_guid, says_encrypted, 
 from device_sdk.wire.cmc.pki_response import read_pki_response
 from device_sdk.wire.cms import open_envelope, open_stream
 from device_sdk.wire.cms.signed_data import read_signed_data
+from device_sdk.wire.firmware import (
+    FirmwareAttributes,
+    FirmwarePackage,
+    LegacyName,
+    read_error,
+    read_receipt,
+    unpack_package,
+    verify_package,
+)
+from device_sdk.wire.firmware.attributes import read_firmware_attributes
+from device_sdk.wire.firmware.oids import LAYERS
+from device_sdk.wire.firmware.signers import wrapped_key_of
 from device_sdk.wire.key_packages.encrypted import read_encrypted_key_package
 from device_sdk.wire.key_packages.receipts import read_receipt_request
 from device_sdk.wire.key_packages.symmetric import read_symmetric_key_package
@@ -151,6 +165,34 @@ def key_package(data: bytes) -> None:
             read(data)
 
 
+def firmware(data: bytes) -> None:
+    """A firmware package in both passes, as if it had been signed, and reports about one."""
+    file = io.BytesIO(data)
+    with suppress(FirmwareError):
+        verify_package(file, anchors=[], now=NOW, require_signed=False, limit_bytes=LIMIT)
+    with suppress(WireError, FirmwareError):
+        for signer in read_signed_data(data, limit_bytes=LIMIT).signers:
+            wrapped_key_of(signer)
+            read_firmware_attributes(signer.attributes)
+    said = FirmwareAttributes(LegacyName(b"x"), None, (), decrypt_key=b"key-1")
+    opens = (SharedKey(b"key-1", Secret(bytes(32))), SharedKey(b"kek", Secret(bytes(32))))
+    for kind in LAYERS:
+        package = FirmwarePackage(kind, said, digest_oid="2.16.840.1.101.3.4.2.1", limit_bytes=LIMIT)
+        size = 0
+
+        def count(piece: bytes) -> None:
+            nonlocal size
+            size += len(piece)
+
+        with suppress(FirmwareError):
+            unpack_package(file, package, count, keys=opens, limit_bytes=LIMIT)
+        if size > LIMIT:
+            raise AssertionError("more than the limit")
+    for read in (read_receipt, read_error):
+        with suppress(WireError):
+            read(data)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     function.__name__.replace("_", "-"): function
     for function in (
@@ -166,6 +208,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         private_key,
         cmc_response,
         key_package,
+        firmware,
     )
 }
 

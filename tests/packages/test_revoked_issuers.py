@@ -28,9 +28,7 @@ OPERATIONS = {
 
 def generated(issuing: Ca):
     key = new_key()
-    der = key.private_bytes(
-        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    der = key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     media, body = multipart(
         ("application/pkcs8", der),
         ("application/pkcs7-mime; smime-type=certs-only", certs_only(issuing.certify("device 1", key.public_key()))),

@@ -1,0 +1,186 @@
+"""Installing: what is remembered, little memory, and a power cut at every step (F-10, section 13)."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from device_sdk_simulators.packages.firmware.making import make_package
+from device_sdk_simulators.packages.firmware.notes import Notes
+
+from device_sdk.client.firmware import FileInstaller, FirmwarePolicy, FirmwareRules, HardwareModule, RecordFile
+from device_sdk.client.firmware.loading import Loading, load
+from device_sdk.errors import FirmwareError, StateCorruptError
+from device_sdk.protocols.firmware import FirmwareRecord, encode_record, read_record
+from device_sdk.wire.firmware import LoadErrorCode
+from tests.firmware.making import ARC, HARDWARE, IMAGE, NOTES, NOW, PACKAGE, Maker, encryption
+
+MODULE = HardwareModule(HARDWARE, b"\1")
+OLD = b"old firmware"
+
+KILLED = """
+import datetime, io, os, signal, sys
+from cryptography import x509
+from device_sdk.client.firmware import FileInstaller, FirmwarePolicy, FirmwareRules, HardwareModule, RecordFile
+from device_sdk.client.firmware.loading import Loading, load
+
+where, directory, when = sys.argv[1], sys.argv[2], datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
+
+class Installer(FileInstaller):
+    def _die(self, step):
+        if where == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def begin(self):
+        super().begin(); self._die("begin")
+    def write(self, data):
+        super().write(data); self._die("write")
+    def stage(self, attributes):
+        self._die("stage"); super().stage(attributes); self._die("staged")
+    def commit(self):
+        self._die("commit"); super().commit(); self._die("committed")
+
+anchors = x509.load_pem_x509_certificates(open(directory + "/anchors.pem", "rb").read())
+rules = FirmwareRules(anchors, FirmwarePolicy(HardwareModule("1.3.6.1.4.1.32473.1", b"\\1")))
+with open(directory + "/package", "rb") as package:
+    load(package, rules, Installer(directory + "/image"), RecordFile(directory + "/record"), when, Loading())
+"""
+
+
+def prepared(maker: Maker, directory: Path, package: bytes) -> None:
+    (directory / "anchors.pem").write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in maker.anchors))
+    (directory / "package").write_bytes(package)
+    (directory / "image").write_bytes(OLD)
+
+
+def run(script: str, *words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True, check=False)
+
+
+STEPS = {"begin": OLD, "write": OLD, "stage": OLD, "staged": OLD, "commit": OLD, "committed": IMAGE}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "there"), STEPS.items(), ids=STEPS)
+def test_killed_at_every_step(maker: Maker, tmp_path: Path, step: str, there: bytes) -> None:
+    """The old image or the new one, never half of it; the next run finds out which, and leaves nothing lying about."""
+    prepared(maker, tmp_path, maker.make(notes=Notes((PACKAGE, 4), (HARDWARE,), stale=2)))
+    assert run(KILLED, step, tmp_path).returncode == -9
+    assert (tmp_path / "image").read_bytes() == there
+    record = RecordFile(tmp_path / "record")
+    before = record.load()
+    assert before.installed == ()
+    assert (before.pending is not None) is (step in ("commit", "committed"))
+    from device_sdk.client.firmware.loading import recovered
+
+    with record.held():
+        settled = recovered(record, FileInstaller(tmp_path / "image"))
+    assert bool(settled.installed) is (there == IMAGE), "what was installed is remembered, nothing else"
+    assert settled.stale == ({PACKAGE: 2} if there == IMAGE else {})
+    done = run(KILLED, "nowhere", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "image").read_bytes() == IMAGE
+    assert record.load().stale == {PACKAGE: 2}
+    assert not list(tmp_path.glob(".image.*"))
+
+
+MEASURED = """
+import datetime, gc, hashlib, sys
+from cryptography import x509
+from device_sdk.client.firmware import FileInstaller, FirmwarePolicy, FirmwareRules, HardwareModule, RecordFile
+from device_sdk.client.firmware.loading import Loading, load
+from device_sdk.model.secret import Secret
+from device_sdk.model.shared_key import SharedKey
+
+def memory(name):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
+
+directory, key = sys.argv[1], bytes.fromhex(sys.argv[2])
+anchors = x509.load_pem_x509_certificates(open(directory + "/anchors.pem", "rb").read())
+rules = FirmwareRules(anchors, FirmwarePolicy(HardwareModule("1.3.6.1.4.1.32473.1", b"\\1")), keys=(SharedKey(b"key-1", Secret(key)),))
+gc.collect()
+open("/proc/self/clear_refs", "w").write("5")
+before, loading = memory("VmRSS"), Loading()
+with open(directory + "/package", "rb") as package:
+    load(package, rules, FileInstaller(directory + "/image"), None, datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC), loading)
+print(memory("VmHWM") - before, loading.unpacked.size)
+"""
+
+
+@pytest.mark.slow
+def test_64_mib_with_16_mib_of_memory(maker: Maker, tmp_path: Path) -> None:
+    """Signed, encrypted, compressed: verified, decrypted, inflated and written; peak memory of the process, in KiB."""
+    size, how = 64 << 20, encryption()
+    with (tmp_path / "big").open("w+b") as image, (tmp_path / "made").open("w+b") as out:
+        block = os.urandom(256 << 10) + bytes(256 << 10)
+        for _ in range(size // len(block)):
+            image.write(block)
+        make_package(
+            image, out, NOTES, maker.signer, compressed=True, encryption=how, certificates=[maker.signer.certificate]
+        )
+    prepared(maker, tmp_path, b"")
+    (tmp_path / "made").rename(tmp_path / "package")
+    done = run(MEASURED, tmp_path, how.key.value.hex())
+    assert done.returncode == 0, done.stderr
+    extra, written = map(int, done.stdout.split())
+    assert written == size
+    assert extra < 16 << 10
+
+
+def install(package: bytes, maker: Maker, directory: Path, **policy: object) -> None:
+    rules = FirmwareRules(maker.anchors, FirmwarePolicy(MODULE, **policy))
+    load(
+        io.BytesIO(package), rules, FileInstaller(directory / "image"), RecordFile(directory / "record"), NOW, Loading()
+    )
+
+
+def test_f_10_a_full_list_forgets_nothing(maker: Maker, tmp_path: Path) -> None:
+    """RFC 4108 section 6.3: other packages cannot push a stale version out."""
+    stale = {f"{ARC}.100.{number}": 1 for number in range(64)}
+    (tmp_path / "record").write_bytes(encode_record(FirmwareRecord(stale=stale)))
+    install(maker.make(), maker, tmp_path)
+    with pytest.raises(FirmwareError, match="is full") as caught:
+        install(maker.make(notes=Notes((f"{ARC}.8", 4), (HARDWARE,), stale=1)), maker, tmp_path)
+    assert caught.value.load_error == LoadErrorCode.INSUFFICIENT_MEMORY
+    assert RecordFile(tmp_path / "record").load().stale == stale
+
+
+def test_f_10_legacy_names(maker: Maker, tmp_path: Path) -> None:
+    install(maker.make(notes=Notes(b"boot-2", (HARDWARE,), stale=b"boot-1")), maker, tmp_path)
+    with pytest.raises(FirmwareError, match="boot-1 is stale") as caught:
+        install(maker.make(notes=Notes(b"boot-1", (HARDWARE,))), maker, tmp_path)
+    assert caught.value.load_error == LoadErrorCode.STALE_PACKAGE
+    install(maker.make(notes=Notes(b"boot-2", (HARDWARE,))), maker, tmp_path)
+
+
+def test_a_stale_number_never_goes_down(maker: Maker, tmp_path: Path) -> None:
+    install(maker.make(notes=Notes((PACKAGE, 9), (HARDWARE,), stale=5)), maker, tmp_path)
+    install(maker.make(notes=Notes((PACKAGE, 9), (HARDWARE,), stale=1)), maker, tmp_path)
+    assert RecordFile(tmp_path / "record").load().stale == {PACKAGE: 5}
+
+
+def test_types_a_module_does_not_take(maker: Maker, tmp_path: Path) -> None:
+    package = maker.make(notes=Notes((PACKAGE, 1), (HARDWARE,), kind=3))
+    with pytest.raises(FirmwareError) as caught:
+        install(package, maker, tmp_path, kinds=(1, 2))
+    assert caught.value.load_error == LoadErrorCode.UNSUPPORTED_PACKAGE_TYPE
+    install(package, maker, tmp_path, kinds=(3,))
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"version": 2}', b"\xff", b"[" * 100_000])
+def test_a_record_that_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "record").write_bytes(content)
+    with pytest.raises(StateCorruptError):
+        RecordFile(tmp_path / "record").load()
+
+
+def test_the_record_is_what_it_was(maker: Maker, tmp_path: Path) -> None:
+    install(maker.make(notes=Notes((PACKAGE, 9), (HARDWARE,), stale=5, kind=2, dependencies=())), maker, tmp_path)
+    content = (tmp_path / "record").read_bytes()
+    assert encode_record(read_record(content)) == content
+    assert json.loads(content)["installed"][0]["kind"] == 2

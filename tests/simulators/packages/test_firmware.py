@@ -1,0 +1,78 @@
+"""Firmware of the reference server: who gets it, and which reports it takes (F-02, FR-02, FR-03, FR-07)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from device_sdk_simulators.server import ReferenceServer
+
+from tests.simulators.packages.conftest import sim
+
+pytestmark = pytest.mark.slow
+ARC = "1.3.6.1.4.1.32473"
+
+
+def published(server: ReferenceServer, file: Path, to: str, *words: object) -> str:
+    name = ("--package", f"{ARC}.7", "--hw-type", f"{ARC}.1")
+    done = sim("publish", "firmware", file, "--to", to, "--state", server.state, "--json", *name, *words)
+    item: str = json.loads(done.stdout)["item"]
+    return item
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "image"
+    path.write_bytes(bytes(range(256)) * 4000)
+    return path
+
+
+def test_f_02_for_those_it_was_published_to(server: ReferenceServer, enrol, image: Path) -> None:
+    one, other = enrol("dev-1"), enrol("dev-2")
+    item = published(server, image, one.serial)
+    status, media, body = one.get(f"firmware/{item}")
+    assert (status, body[:1]) == (200, b"\x30")
+    assert media == "application/cms; encapsulatingContent=signedData; innerContent=firmwarePackage"
+    assert body == one.get("firmware")[2]
+    for path in (f"firmware/{item}", "firmware"):
+        assert other.get(path)[0] == 404
+    sim("withdraw", item, "--state", server.state)
+    assert one.get("firmware")[0] == 404
+    assert not list((server.state / "firmware").iterdir())
+
+
+def test_fr_02_fr_03_what_is_no_report(server: ReferenceServer, enrol, image: Path, tmp_path: Path) -> None:
+    """Nothing signed, a signature over something else, somebody else's: nothing is kept."""
+    one, other = enrol("dev-1"), enrol("dev-2")
+    published(server, image, "*")
+    one.get("firmware")
+    signed = pkcs7.PKCS7SignatureBuilder().set_data(b"hello").add_signer(other.certificate, other.key, hashes.SHA256())
+    for body in (b"", b"hello", signed.sign(Encoding.DER, [pkcs7.PKCS7Options.Binary])):
+        path = tmp_path / "body"
+        path.write_bytes(body)
+        status, media, _ = one.get("firmware/return", "--data-binary", f"@{path}")
+        assert (status, media.split(";")[0]) == (400, "text/plain")
+    assert one.get("firmware/return")[0] == 405
+    assert one.get("firmware", "--data-binary", "x")[0] == 405
+    rows = json.loads(sim("packages", "--state", server.state, "--json").stdout)
+    assert {row["report"] for row in rows} == {None}
+
+
+def test_a_package_without_a_name_is_none(server: ReferenceServer, image: Path) -> None:
+    words = ("publish", "firmware", image, "--to", "*", "--state", server.state)
+    for more, says in (((), "firmware has a name"), (("--package", "1.2.3"), "some type of hardware")):
+        done = sim(*words, *more, check=False)
+        assert done.returncode != 0
+        assert says in done.stderr
+
+
+def test_the_signer_is_nobody_who_issues_certificates(server: ReferenceServer, image: Path) -> None:
+    """AMB-20: its anchor is in a file of its own."""
+    published(server, image, "*")
+    (anchor,) = x509.load_pem_x509_certificates((server.state / "firmware-ca" / "anchors.pem").read_bytes())
+    assert anchor not in x509.load_pem_x509_certificates(server.ca_file.read_bytes())
+    assert (server.state / "firmware-ca" / "root.key").stat().st_mode & 0o777 == 0o600
