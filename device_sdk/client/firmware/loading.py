@@ -11,8 +11,7 @@ from cryptography import x509
 
 from device_sdk.client.firmware.installers import Installer
 from device_sdk.client.firmware.record_file import RecordFile
-from device_sdk.errors import DeviceSdkError
-from device_sdk.protocols.firmware import FirmwarePolicy, FirmwareRecord, PendingPackage, pending_of
+from device_sdk.protocols.firmware import FirmwarePolicy, FirmwareRecord, pending_of
 from device_sdk.wire.cms.passes import Spool
 from device_sdk.wire.cms.recipients import OpeningKey
 from device_sdk.wire.firmware import (
@@ -133,16 +132,8 @@ def _install(
     else:
         pending = pending_of(package.attributes, unpacked.sha256)
         record.save(loading.record.beginning(pending))
-        _commit(installer, record, loading, pending)
-    loading.unpacked = unpacked
-
-
-def _commit(installer: Installer, record: RecordFile, loading: Loading, pending: PendingPackage) -> None:
-    try:
+        # whatever becomes of the commit: what is pending is settled by asking the installer, next time at the latest
         installer.commit()
-    except DeviceSdkError:
-        installer.rollback()
+        loading.record = loading.record.committed(pending)
         record.save(loading.record)
-        raise
-    loading.record = loading.record.committed(pending)
-    record.save(loading.record)
+    loading.unpacked = unpacked

@@ -64,9 +64,7 @@ class Sync:
             endpoint = session.client.endpoint
             tasks = [assignment(step, certificate, endpoint) for step in planned.steps]
             current, _ = enrolled(self.context.state, self.context.state.load())
-            progress = Progress(
-                self.context, planned.steps, endpoint, current.certificate, anew=bool(session.notes)
-            )
+            progress = Progress(self.context, planned.steps, endpoint, current.certificate, anew=bool(session.notes))
             keeper = Keeper(self.context, self.plan, session, progress.renewed)
             if any(one.task for one in tasks):
                 progress.begin()
