@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "keys": "create, list, show, delete and probe keys",
     "csr": "make a certificate signing request",
-    "est": "speak EST: cacerts, csrattrs, enroll, reenroll, serverkeygen, fullcmc, pal, crls, eecerts, firmware",
+    "est": "speak EST: cacerts, csrattrs, enroll, reenroll, serverkeygen, fullcmc, pal, crls, eecerts, symmetrickeys, firmware",
     "cale": "speak CALE: register, get, whoami, list, forget, decrypt",
     "enroll": "give this device its certificate",
     "renew": "renew this device's certificate",

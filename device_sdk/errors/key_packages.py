@@ -22,6 +22,7 @@ class KeyPackageUntrustedError(VerificationError):
     """A package of keys that nobody signed who may; `fault` is its code in RFC 7191 section 5."""
 
     code = "key-package-untrusted"
+    hint = "check which anchors vouch for those who sign packages of keys, or tell the server's operator"
     url: str | None = None
     fault: int | None = None
 

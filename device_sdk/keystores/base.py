@@ -5,14 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, NoReturn, Self, TypeVar
 
 from cryptography import x509
 
+from device_sdk.errors import MechanismUnsupportedError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyInfo, KeyType, Probe, PublicKey
 from device_sdk.model.secret import Secret, SecretProvider
+from device_sdk.model.symmetric_keys import SymmetricKey
 
 UriT = TypeVar("UriT", bound=KeyUri)
 
@@ -79,6 +81,35 @@ class KeyStore(ABC, Generic[UriT]):
             ExtractableKeyError: the hardware does not say of the key that it cannot leave any more; it was destroyed.
             KeyStoreFailedError: the key does not sign what its public half verifies; it was destroyed.
         """
+
+    def require_secret_free(self, uri: UriT, key: SymmetricKey) -> None:
+        """Make sure that a symmetric key could be stored: the place answers, and the key's name is free.
+
+        Raises:
+            MechanismUnsupportedError: this kind of keystore takes no symmetric keys.
+            KeyExistsError: there is a key of that identifier.
+            UriError: the URI names an object; the names of such keys are their own.
+        """
+        self._no_secrets(uri)
+
+    def store_secret(self, uri: UriT, key: SymmetricKey) -> str:
+        """Store a symmetric key so that it cannot leave any more and can be used for its usages only; gives its URI.
+
+        What had its identifier before is removed when the new one is complete and checked.
+
+        Raises:
+            MechanismUnsupportedError: this kind of keystore takes no symmetric keys.
+            ExtractableKeyError, KeyStoreFailedError: the key was not what it has to be, and was destroyed.
+        """
+        self._no_secrets(uri)
+
+    def _no_secrets(self, uri: UriT) -> NoReturn:
+        raise MechanismUnsupportedError(
+            f"{uri}: this kind of keystore takes no symmetric keys",
+            hint="name a PKCS#11 token, or a directory for files",
+            uri=str(uri),
+            mechanism="import",
+        )
 
     @abstractmethod
     def open(self, uri: UriT, *, allow_imported: bool = False) -> DeviceKey:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs, waiting
 from device_sdk.cli.certificate_less import SRP, srp_credentials, srp_trust
-from device_sdk.cli.commands import est_firmware, est_fullcmc, est_packages, est_serverkeygen
+from device_sdk.cli.commands import est_firmware, est_fullcmc, est_packages, est_serverkeygen, est_symmetric_keys
 from device_sdk.cli.delivery import deliver_ca_certificates, deliver_wishes, keeping_early
 from device_sdk.cli.delivery import issued as _issued
 from device_sdk.cli.files import OutputFile
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from device_sdk.model.trust import TlsIdentity
 
 _PACKAGES: dict[str, Any] = dict.fromkeys(("pal", "crls", "eecerts"), est_packages)
-_PACKAGES["firmware"] = est_firmware
+_PACKAGES |= {"symmetrickeys": est_symmetric_keys, "firmware": est_firmware}
 _OF_THEIR_OWN = {"fullcmc": est_fullcmc, "serverkeygen": est_serverkeygen, **_PACKAGES}
 _KEY = ("key.uri", "key.pin_file", "key.pin_fd", "key.allow_imported")
 
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         ("pal", est_packages.list_packages, "ask which packages the server has for this client (RFC 8295 section 2)"),
         ("crls", est_packages.crls, "fetch the revocation lists (RFC 8295 section 4)"),
         ("eecerts", est_packages.peers, "fetch certificates of peers (RFC 8295 section 3)"),
+        ("symmetrickeys", est_symmetric_keys.run, "fetch symmetric keys and store them (RFC 8295 section 5)"),
         ("firmware", est_firmware.run, "fetch, verify and install firmware (RFC 8295 section 6, RFC 4108)"),
     ):
         description = words[:1].upper() + words[1:] + "."

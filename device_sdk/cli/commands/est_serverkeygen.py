@@ -19,7 +19,7 @@ from device_sdk.cli.settings import Settings, Source, add_settings
 from device_sdk.errors import ClockError, ConfigurationError, KeyStoreError
 
 if TYPE_CHECKING:
-    from device_sdk.client.est import ServerKey
+    from device_sdk.client.est import ServerKey, SharedKey
     from device_sdk.model.trust import TlsIdentity
     from device_sdk.protocols.est.server_key_request import ProtectionKey
 
@@ -224,24 +224,33 @@ def protection(options: argparse.Namespace, settings: Settings, opened: ExitStac
         ConfigurationError: a file that is named cannot be read, or holds something else.
         KeyStoreError: the key cannot be opened.
     """
-    from device_sdk.client.est import DecryptionKey, SharedKey
-    from device_sdk.model.secret import Secret
+    from device_sdk.client.est import DecryptionKey
 
     if options.decrypt_key:
         certificate = certificates_from(read_file(options.decrypt_cert), options.decrypt_cert)[0]
         key = inputs.open_key(options.decrypt_key, settings, opened)
         inputs.require_pair(certificate, options.decrypt_cert, key)
         return DecryptionKey(certificate, key)
-    if options.decrypt_secret_file:
-        digits = secret_in(options.decrypt_secret_file).reveal()
-        key = _bytes(digits.decode("ascii", "replace"), f"{options.decrypt_secret_file} does not hold")
-        identifier = _bytes(options.decrypt_id, "--decrypt-id is not")
-        try:
-            return SharedKey(identifier, Secret(key))
-        except ConfigurationError as error:
-            words = f"--decrypt-id {options.decrypt_id}, secret in {options.decrypt_secret_file}: {error.message}"
-            raise ConfigurationError(words, hint=_DIGITS) from None
-    return None
+    return shared_key(options) if options.decrypt_secret_file else None
+
+
+def shared_key(options: argparse.Namespace) -> SharedKey:
+    """The key of --decrypt-secret-file and --decrypt-id.
+
+    Raises:
+        ConfigurationError: they hold something else.
+    """
+    from device_sdk.client.est import SharedKey
+    from device_sdk.model.secret import Secret
+
+    digits = secret_in(options.decrypt_secret_file).reveal()
+    key = _bytes(digits.decode("ascii", "replace"), f"{options.decrypt_secret_file} does not hold")
+    identifier = _bytes(options.decrypt_id, "--decrypt-id is not")
+    try:
+        return SharedKey(identifier, Secret(key))
+    except ConfigurationError as error:
+        words = f"--decrypt-id {options.decrypt_id}, secret in {options.decrypt_secret_file}: {error.message}"
+        raise ConfigurationError(words, hint=_DIGITS) from None
 
 
 def _bytes(digits: str, what: str) -> bytes:

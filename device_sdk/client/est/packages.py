@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 
 from device_sdk.client.est.full_cmc_transaction import Service
 from device_sdk.client.est.patience import Patience, Progress
+from device_sdk.client.est.symmetric_keys import KeyPackage, KeyPackagePolicy, Returned, SymmetricKeyService
 from device_sdk.errors import ConfigurationError, VerificationError
 from device_sdk.protocols.crls import RevocationLists, check_crls, crls_request, read_crls
 from device_sdk.protocols.eecerts import PeerCertificates, check_peers, eecerts_request, read_eecerts
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.pal import PalWalk, SyncPlan, pal_request, plan_of, read_pal_answer
+from device_sdk.wire.cms.recipients import OpeningKey
+from device_sdk.wire.key_packages.error_codes import PackageFault
 
 if TYPE_CHECKING:
     from device_sdk.client.firmware import Firmware
@@ -127,3 +130,79 @@ class Packages:
         if target is None or target.partition("?")[0] == usual or target.startswith(f"{usual}/"):
             return target or usual
         raise ConfigurationError(f"{target[:200]}: {what} are at {usual}")
+
+    def symmetric_keys(
+        self,
+        policy: KeyPackagePolicy,
+        target: str | None = None,
+        *,
+        decrypt: OpeningKey | Sequence[OpeningKey] | None = None,
+        report: bool = True,
+        wait_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> KeyPackage | None:
+        """Fetch a package of symmetric keys, verify, decrypt and check it (section 5.1); None if there is none.
+
+        The keys are in memory then: `device_sdk.keystores.secret_import.store_keys` puts them where they cannot leave any more.
+
+        Args:
+            policy: which packages are taken.
+            target: the request target a step of `list` has; by default what the server gives without a name.
+            decrypt: what may open it: private keys, in hardware or not, and shared keys; by default the key of the identity.
+            report: tell the server, signed by the identity's key, if the package is refused (section 5.2).
+            wait_s: as for `list`.
+            progress: as for `list`.
+
+        Raises:
+            KeyPackageUntrustedError: nobody signed it who may.
+            KeyPackageRefusedError: the package, or a key in it, must not be used.
+            EnvelopeError: it does not decrypt; one text for every reason.
+            WireError: it cannot be read.
+            KeyStoreError: the key that should open it cannot be used.
+            AuthenticationRequiredError: 401 without credentials, or they were refused.
+            HttpStatusError: the server refused.
+            VerificationError: one of the policy's revocation lists must not be used.
+            ConfigurationError: a target that is not of this operation.
+        """
+        patience = Patience(self._service.clock, wait_s, progress)
+        return SymmetricKeyService(self._service, patience, target).fetch(policy, decrypt, report=report)
+
+    def return_receipts(
+        self, package: KeyPackage, *, wait_s: float | None = None, progress: Progress | None = None
+    ) -> Returned:
+        """Confirm that a package was stored, where that is asked for (section 5.2, RFC 7191 section 4).
+
+        One receipt for each request in the package, signed by the key of the identity.
+
+        Args:
+            package: as `symmetric_keys` gave it.
+            wait_s: as for `list`.
+            progress: as for `list`.
+
+        Raises:
+            HttpStatusError: the server refused a receipt.
+            RemoteProtocolError: it answered with content.
+            KeyStoreError: the key could not sign.
+        """
+        patience = Patience(self._service.clock, wait_s, progress)
+        return SymmetricKeyService(self._service, patience).receipts(package.requests)
+
+    def return_key_error(
+        self,
+        package: KeyPackage,
+        fault: PackageFault = PackageFault.OTHER,
+        *,
+        wait_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> bool:
+        """Tell the server that the keys of a package could not be stored (RFC 7191 section 5); False if it cannot be told.
+
+        Args:
+            package: as `symmetric_keys` gave it.
+            fault: why.
+            wait_s: as for `list`.
+            progress: as for `list`.
+        """
+        patience = Patience(self._service.clock, wait_s, progress)
+        identifiers = tuple(one.package_id for one in package.requests)
+        return SymmetricKeyService(self._service, patience).report(fault, identifiers)

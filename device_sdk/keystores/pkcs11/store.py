@@ -26,9 +26,11 @@ from device_sdk.keystores.pkcs11.objects import private_keys
 from device_sdk.keystores.pkcs11.probing import probe_token
 from device_sdk.keystores.pkcs11.public import certificate_of, partners, read_public
 from device_sdk.keystores.pkcs11.reading import ReadKey, exactly_one, open_one, read_key, refuse_to_open
+from device_sdk.keystores.pkcs11.secret_keys import require_secret_key_free, store_secret_key
 from device_sdk.keystores.runtime import exclusively
 from device_sdk.model.keys import KeyInfo, KeyType, Probe
 from device_sdk.model.secret import Secret, SecretProvider
+from device_sdk.model.symmetric_keys import SymmetricKey
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 
 CHANGE_TIMEOUT_S = 300.0
@@ -74,6 +76,16 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
             with _changing(connection):
                 read = import_key(connection, pins, uri, material, reuse=reuse)
             return self._key(connection, uri, read, allow_imported=True)
+
+    def require_secret_free(self, uri: Pkcs11Uri, key: SymmetricKey) -> None:
+        """See KeyStore.require_secret_free."""
+        with self._connected(uri) as (connection, pins):
+            require_secret_key_free(connection, pins, uri, key)
+
+    def store_secret(self, uri: Pkcs11Uri, key: SymmetricKey) -> str:
+        """Put a CKO_SECRET_KEY on the token and read its attributes back. See KeyStore.store_secret."""
+        with self._connected(uri) as (connection, pins), _changing(connection):
+            return store_secret_key(connection, pins, uri, key)
 
     def open(self, uri: Pkcs11Uri, *, allow_imported: bool = False) -> Pkcs11Key:
         """Open exactly one private key; one that could leave the token or was not made in it is refused. See KeyStore.open.

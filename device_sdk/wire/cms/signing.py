@@ -60,6 +60,7 @@ def sign_data(
     *,
     certificates: Sequence[x509.Certificate] = (),
     signing_time: datetime | None = None,
+    attributes: Sequence[bytes] = (),
 ) -> bytes:
     """A SignedData over the content, with one signature or none.
 
@@ -69,6 +70,7 @@ def sign_data(
         signer: who signs; None makes a message without signature, for a revocation by shared secret.
         certificates: those that go along, in any order.
         signing_time: goes into the signed attributes if given; UTC.
+        attributes: DER of further signed attributes.
 
     Returns:
         DER of a ContentInfo.
@@ -78,7 +80,7 @@ def sign_data(
         KeyStoreError: the key could not sign.
     """
     suite = _suite_for(signer.key.public_key()) if signer else None
-    infos = [_signer_info(content, content_type, signer, suite, signing_time)] if signer and suite else []
+    infos = [_signer_info(content, content_type, signer, suite, signing_time, attributes)] if signer and suite else []
     digests = [der.sequence(der.oid(suite.oid))] if suite else []
     signed = der.sequence(
         b"\x02\x01\x03",  # version 3: the content is something else than data (RFC 5652 section 5.1)
@@ -103,9 +105,15 @@ def _suite_for(public_key: PublicKey) -> _Suite:
 
 
 def _signer_info(
-    content: bytes, content_type: str, signer: Signer, suite: _Suite, signing_time: datetime | None
+    content: bytes,
+    content_type: str,
+    signer: Signer,
+    suite: _Suite,
+    signing_time: datetime | None,
+    further: Sequence[bytes],
 ) -> bytes:
     attributes = [
+        *further,
         der.attribute(CONTENT_TYPE, der.oid(content_type)),
         der.attribute(MESSAGE_DIGEST, der.tlv(0x04, _digest(content, suite.algorithm))),
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_sdk_simulators.cli import option_types as types
-from device_sdk_simulators.cli import publish_firmware
+from device_sdk_simulators.cli import publish_firmware, publish_keys
 from device_sdk_simulators.cli.queue import opened_database, table_of
 from device_sdk_simulators.cli.speaking import complain, say
 from device_sdk_simulators.softhsm import SimulatorError
@@ -17,7 +17,7 @@ from device_sdk_simulators.softhsm import SimulatorError
 if TYPE_CHECKING:
     from cryptography import x509
 
-_FIRMWARE = "firmware"
+_FIRMWARE, _KEYS = "firmware", "keys"
 _TYPES = {"peers": ("eecerts", "0003", "application/pkcs7-mime; smime-type=certs-only")}
 
 
@@ -26,10 +26,15 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     publishing = commands.add_parser("publish", help="put a package on the package lists of devices")
     publishing.add_argument(
         "kind",
-        choices=(*_TYPES, _FIRMWARE),
-        help="peers: certificates of those the devices will talk to; firmware: an image",
+        choices=(*_TYPES, _KEYS, _FIRMWARE),
+        help="peers: certificates of those the devices will talk to; keys: symmetric keys; firmware: an image",
     )
-    publishing.add_argument("file", type=Path, metavar="FILE", help="peers: certificates, PEM; firmware: any file")
+    publishing.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="peers: certificates, PEM; keys: JSON with id, algorithm and value (hex) of each, mode 0600; firmware: any file",
+    )
     publishing.add_argument(
         "--to",
         required=True,
@@ -38,6 +43,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     publishing.add_argument("--label", type=types.label, help="for devices that ask with this CA label")
     publishing.add_argument("--json", action="store_true", help="as one JSON object")
+    publish_keys.add_options(publishing)
     publish_firmware.add_options(publishing)
     publishing.set_defaults(run=_publish)
     withdrawing = commands.add_parser("withdraw", help="take a package off the package lists")
@@ -56,6 +62,8 @@ def _publish(options: argparse.Namespace) -> int:
 
     if options.kind == _FIRMWARE:
         return _publish_firmware(options)
+    if options.kind == _KEYS:
+        return _publish_keys(options)
     operation, kind, media_type = _TYPES[options.kind]
     content = _peers(options.file)
     with opened_database(options) as database:
@@ -77,6 +85,14 @@ def _publish_firmware(options: argparse.Namespace) -> int:
     with opened_database(options) as database:
         item = publish_firmware.publish(options, database, address_for(options.to, database), datetime.now(UTC))
     return _published(options, item, "0026", _FIRMWARE)
+
+
+def _publish_keys(options: argparse.Namespace) -> int:
+    from device_sdk_simulators.packages.addresses import address_for
+
+    with opened_database(options) as database:
+        item = publish_keys.publish(options, database, address_for(options.to, database), datetime.now(UTC))
+    return _published(options, item, "0024", "symmetrickeys")
 
 
 def _published(options: argparse.Namespace, item: str, kind: str, operation: str) -> int:
@@ -126,11 +142,18 @@ def _withdraw(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     from device_sdk_simulators.packages.firmware.shelf import FirmwareShelf
+    from device_sdk_simulators.packages.key_returns import KeyReturns
     from device_sdk_simulators.packages.shelf import Shelf
 
     with opened_database(options) as database:
-        reports = FirmwareShelf(database).overview()
+        reports, returns = FirmwareShelf(database).overview(), KeyReturns(database).overview()
         none = dict.fromkeys(("report", "report_of", "reported_at"))
         rows = [row | none | reports.get((row["item"], row["sent_to"]), {}) for row in Shelf(database).overview()]
-    say(json.dumps(rows) if options.json else "\n".join([f"packages: {len(rows)}", *table_of(rows)]))
+    if options.json:
+        returned = {item: [one for one in returns if one["item"] == item] for item in (row["item"] for row in rows)}
+        say(json.dumps([row | ({"returned": returned[row["item"]]} if returned[row["item"]] else {}) for row in rows]))
+        return 0
+    lines = [f"packages: {len(rows)}", *table_of(rows)]
+    lines += [f"receipts and errors for keys: {len(returns)}", *table_of(returns)] if returns else []
+    say("\n".join(lines))
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -68,11 +69,13 @@ class Message:
         content: the PKIData.
         certificates: those that came with it.
         signer: None for a message without signature.
+        content_type: of the content, dotted.
     """
 
     content: bytes = field(repr=False)
     certificates: tuple[x509.Certificate, ...]
     signer: SignerInfo | None
+    content_type: str = str(rfc6402.id_cct_PKIData)
 
     @property
     def digest(self) -> bytes:
@@ -101,16 +104,20 @@ class Message:
             raise CmcRefusedError(BAD_MESSAGE_CHECK, "the signature of the message is not one by its signer") from error
 
 
-def read_message(body: bytes) -> Message:
-    """DER or BER of a ContentInfo; CmcRefusedError (badRequest, badAlg) for what is not a Full PKI Request."""
+def read_message(body: bytes, *, content_types: Collection[str] = (str(rfc6402.id_cct_PKIData),)) -> Message:
+    """DER or BER of a ContentInfo; CmcRefusedError (badRequest, badAlg) for what is not a signed message of these types.
+
+    By default a Full PKI Request.
+    """
     try:
         info, rest = decode_ber(body, asn1Spec=rfc5652.ContentInfo())
         if rest or info["contentType"] != rfc5652.id_signedData:
             raise CmcRefusedError(BAD_REQUEST, "not a SignedData; AuthenticatedData is not supported")
         signed, _rest = decode_ber(info["content"], asn1Spec=rfc5652.SignedData())
         encapsulated = signed["encapContentInfo"]
-        if encapsulated["eContentType"] != rfc6402.id_cct_PKIData or not encapsulated["eContent"].isValue:
-            raise CmcRefusedError(BAD_REQUEST, "the message holds no PKIData")
+        content_type = str(encapsulated["eContentType"])
+        if content_type not in content_types or not encapsulated["eContent"].isValue:
+            raise CmcRefusedError(BAD_REQUEST, "the message holds something else than it should")
         certificates = tuple(
             x509.load_der_x509_certificate(bytes(encode(one["certificate"])))
             for one in signed["certificates"]
@@ -119,12 +126,13 @@ def read_message(body: bytes) -> Message:
         signers = list(signed["signerInfos"])
         if len(signers) > 1:
             raise CmcRefusedError(BAD_REQUEST, "one signature, please")
-        return Message(bytes(encapsulated["eContent"]), certificates, _signer(signers[0]) if signers else None)
+        signer = _signer(signers[0], content_type) if signers else None
+        return Message(bytes(encapsulated["eContent"]), certificates, signer, content_type)
     except (PyAsn1Error, ValueError, TypeError, KeyError, IndexError) as error:
         raise CmcRefusedError(BAD_REQUEST, "the body is not a CMS message") from error
 
 
-def _signer(info: rfc5652.SignerInfo) -> SignerInfo:
+def _signer(info: rfc5652.SignerInfo, expected: str) -> SignerInfo:
     digest = _digest_of(info)
     attributes: dict[str, bytes] = {}
     for attribute in info["signedAttrs"]:
@@ -136,8 +144,8 @@ def _signer(info: rfc5652.SignerInfo) -> SignerInfo:
     message_digest = attributes.get(str(rfc5652.id_messageDigest))
     if message_digest is None or content_type is None:
         raise CmcRefusedError(BAD_REQUEST, "content type or message digest is not signed (RFC 5652 section 5.3)")
-    if decode(content_type, asn1Spec=univ.ObjectIdentifier())[0] != rfc6402.id_cct_PKIData:
-        raise CmcRefusedError(BAD_MESSAGE_CHECK, "the signed content type is not PKIData")
+    if str(decode(content_type, asn1Spec=univ.ObjectIdentifier())[0]) != expected:
+        raise CmcRefusedError(BAD_MESSAGE_CHECK, "the signed content type is not that of the content")
     name, value = info["sid"].getName(), info["sid"].getComponent()
     named = (bytes(encode(value["issuer"])), int(value["serialNumber"])) if name == "issuerAndSerialNumber" else None
     return SignerInfo(

@@ -22,14 +22,15 @@ from device_sdk_simulators.est.site import Site, Surroundings
 from device_sdk_simulators.est.sites import Sites
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.packages.desk import PackageDesk
+from device_sdk_simulators.packages.key_desk import KeyDesk
 from device_sdk_simulators.policy import LabelError, check_label
 
 PREFIX = "/.well-known/est/"
 _WELL_KNOWN = [".well-known", "est"]
-_WITH_ITEMS = {"pal", "eecerts", "firmware"}
-_PACKAGES = ("pal", "eecerts", "crls", "firmware")
+_WITH_ITEMS = {"pal", "eecerts", "symmetrickeys", "firmware"}
+_PACKAGES = ("pal", "eecerts", "crls", "symmetrickeys", "firmware")
 _BOTH_WAYS = "GET, POST"
-_NOT_BASE64 = ("pal", "firmware")
+_NOT_BASE64 = ("pal", "symmetrickeys", "firmware")
 Handler: TypeAlias = Callable[[Request, Route], Response]
 
 
@@ -61,6 +62,7 @@ class EstApp:
             "pal": ("GET", packages.pal),
             "crls": ("GET", packages.crls),
             "eecerts": ("GET", packages.eecerts),
+            "symmetrickeys": (_BOTH_WAYS, KeyDesk(packages, shared).answer),
             "firmware": (_BOTH_WAYS, packages.firmware),
         }
 

@@ -11,11 +11,13 @@ from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.cms import certs_only
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.packages.firmware.shelf import size_of
+from device_sdk_simulators.packages.key_returns import KeyReturns
 from device_sdk_simulators.packages.pal_forms import Entry
 from device_sdk_simulators.packages.shelf import Package, Shelf
 from device_sdk_simulators.policy import Policy
 
 _CA_CERTIFICATES, _LISTS, _RENEW, _NEXT = "0002", "0005", "0010", "0001"
+_KEYS, _KEY_RECEIPT = "0024", "0025"
 
 
 def entries_for(
@@ -42,6 +44,13 @@ def entries_for(
     packages = shelf.for_client(client, route.label)
     packages.sort(key=lambda one: (one.place in seen, one.published_at))
     return found + [_entry(one, base, seen.get(one.place)) for one in packages]
+
+
+def receipts_wanted(entries: Sequence[Entry], base: str, returns: KeyReturns) -> list[Entry]:
+    """One entry of type 0025 if a package of keys that the client fetched waits for its receipt (KR-06)."""
+    fetched = (one for one in entries if one.type == _KEYS and one.date is not None and one.uri is not None)
+    due = any(returns.is_due(one.uri.rpartition("/")[2]) for one in fetched if one.uri is not None)
+    return [Entry(_KEY_RECEIPT, 0, f"{base}/symmetrickeys/return")] if due else []
 
 
 def page_of(entries: Sequence[Entry], number: int, limit: int, base: str) -> list[Entry] | None:

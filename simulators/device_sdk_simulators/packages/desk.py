@@ -10,8 +10,9 @@ from device_sdk_simulators.est.bodies import encode_body
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.est.site import Surroundings
 from device_sdk_simulators.http.messages import HttpError, Request, Response
-from device_sdk_simulators.packages.availability import entries_for, page_of
+from device_sdk_simulators.packages.availability import entries_for, page_of, receipts_wanted
 from device_sdk_simulators.packages.firmware.desk import RETURN, FirmwareDesk
+from device_sdk_simulators.packages.key_returns import KeyReturns
 from device_sdk_simulators.packages.lists import RevocationLists
 from device_sdk_simulators.packages.pal_forms import to_json, to_xml
 from device_sdk_simulators.packages.shelf import Package, Shelf
@@ -29,18 +30,20 @@ class PackageDesk:
     def __init__(self, shared: Surroundings) -> None:
         self._shared = shared
         self.shelf = Shelf(shared.database)
+        self.key_returns = KeyReturns(shared.database)
         self._lists = RevocationLists(shared.database)
         self._firmware = FirmwareDesk(shared.database, self.shelf, shared.clock)
 
     def pal(self, request: Request, route: Route) -> Response:
         """The client's list, or the part of it that the item says (section 2; P-02 to P-12)."""
-        client = self._known(request, route)
+        client = self.known(request, route)
         number = route.item or "1"
         if not number.isascii() or not number.isdigit() or len(number) > 6:
             raise HttpError(404, "no such part of the list")
         policy, now, base = self._shared.policy, self._shared.clock(), _base(request, route)
         crls_size = len(self._lists.of(route.site, now))
         entries = entries_for(client, route, base, self.shelf, policy, now, crls_size=crls_size)
+        entries += receipts_wanted(entries, base, self.key_returns)
         entries += self._firmware.wanted(client, self._published("firmware", client, route), base)
         part = page_of(entries, int(number), policy.pal_limit, base)
         if part is None:
@@ -62,8 +65,8 @@ class PackageDesk:
 
     def eecerts(self, request: Request, route: Route) -> Response:
         """Certificates of the client's peers, those of the item, or what was published last (section 3; E-02, E-04)."""
-        client = self._known(request, route)
-        package = self._package("eecerts", client, route)
+        client = self.known(request, route)
+        package = self.package("eecerts", client, route)
         self.shelf.note_fetch(client, package.place, self._shared.clock())
         return base64_body(
             200, package.media_type, encode_body(package.content, user_agent=request.header("User-Agent"))
@@ -71,12 +74,12 @@ class PackageDesk:
 
     def firmware(self, request: Request, route: Route) -> Response:
         """A firmware package for the client, or a report of the client about one (section 6)."""
-        client = self._known(request, route)
+        client = self.known(request, route)
         if (route.item == RETURN) is not (request.method == "POST"):
             raise HttpError(405, "wrong method", [("Allow", "POST" if route.item == RETURN else "GET")])
         if route.item == RETURN:
             return self._firmware.take(request, client, self._published("firmware", client, route))
-        return self._firmware.give(client, self._package("firmware", client, route))
+        return self._firmware.give(client, self.package("firmware", client, route))
 
     def note_public(self, request: Request, route: Route) -> None:
         """Something for everybody was fetched, by somebody who may be known; nobody has to be (G-02)."""
@@ -85,7 +88,7 @@ class PackageDesk:
                 client = route.site.gatekeeper.identify(request)
                 self.shelf.note_fetch(client, route.operation, self._shared.clock())
 
-    def _known(self, request: Request, route: Route) -> Client:
+    def known(self, request: Request, route: Route) -> Client:
         """Who asks; HttpError 401 for nobody (G-01)."""
         client = route.site.gatekeeper.identify(request)
         if client.certificate is None and not client.knows_password:
@@ -95,12 +98,13 @@ class PackageDesk:
     def _published(self, operation: str, client: Client, route: Route) -> list[Package]:
         return [one for one in self.shelf.for_client(client, route.label) if one.operation == operation]
 
-    def _package(self, operation: str, client: Client, route: Route) -> Package:
+    def package(self, operation: str, client: Client, route: Route) -> Package:
+        """What the client asks for; HttpError 404 if there is nothing of that kind for it (AMB-22)."""
         found = self._published(operation, client, route)
         if route.item:
             found = [one for one in found if one.item == route.item]
         if not found:
-            # AMB-22; the same whether it is somebody else's or nobody's
+            # the same whether it is somebody else's or nobody's
             raise HttpError(404, "nothing of this kind is here for this client")
         return found[-1]
 

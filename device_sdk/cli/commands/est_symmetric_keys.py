@@ -1,0 +1,160 @@
+"""`device-sdk est symmetrickeys`: keys from the server, into a token or into files (RFC 8295 section 5)."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from device_sdk.cli import inputs, waiting
+from device_sdk.cli.delivery import deliver
+from device_sdk.cli.files import OutputFile, read_file
+from device_sdk.cli.output import Output
+from device_sdk.cli.pem import certificates_from, name_of
+from device_sdk.cli.secrets import pin_provider
+from device_sdk.cli.settings import Settings
+from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyStoreError
+
+if TYPE_CHECKING:
+    from device_sdk.client.est.packages import Packages
+    from device_sdk.client.est.symmetric_keys import KeyPackage, KeyPackagePolicy
+    from device_sdk.keystores.secret_import import StoredKeys
+    from device_sdk.model.trust import TlsIdentity
+    from device_sdk.wire.cms.recipients import OpeningKey
+
+
+def add_arguments(operation: argparse.ArgumentParser) -> None:
+    """Describe what it has beyond the other operations."""
+    operation.add_argument("--cert", metavar="FILE", help="certificate for TLS; its key is --key, which opens the package")
+    operation.add_argument(
+        "--place", metavar="TARGET", help="which package: `where` of an entry of type 0024 (default: the server's choice)"
+    )
+    where = operation.add_mutually_exclusive_group(required=True)
+    where.add_argument("--to", metavar="URI", help="store the keys in this PKCS#11 token: sensitive, never to leave it")
+    where.add_argument("--out-dir", metavar="DIR", help="write a file a key into this directory, JSON, mode 0600")
+    operation.add_argument("--replace", action="store_true", help="replace keys that are there under the same identifier")
+    operation.add_argument(
+        "--package-anchors", metavar="FILE", help="who vouches for those who sign packages of keys, PEM; nobody else does"
+    )
+    operation.add_argument("--allow-unsigned", action="store_true", help="take a package that nobody signed")
+    operation.add_argument(
+        "--allow-unencrypted", action="store_true", help="take a package that nothing but TLS protects"
+    )
+    operation.add_argument(
+        "--constraints",
+        choices=("required", "if-present", "off"),
+        default="if-present",
+        help="CMS content constraints (RFC 6010) in signers' certificates (default: %(default)s)",
+    )
+    operation.add_argument(
+        "--device-binding",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="identifier by which keys may be bound to this device; may be given more than once",
+    )
+    operation.add_argument("--decrypt-key", metavar="URI", help="open the package with this key instead of --key")
+    operation.add_argument(
+        "--decrypt-secret-file", metavar="FILE", help="or with a key shared with the sender: hex digits of 16, 24 or 32 bytes"
+    )
+    operation.add_argument("--decrypt-id", metavar="HEX", help="identifier of --decrypt-secret-file")
+    operation.add_argument(
+        "--no-returns", action="store_true", help="send neither receipts that are asked for nor errors to the server"
+    )
+
+
+def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    """Fetch a package, store its keys, and send the receipts that it asks for."""
+    from device_sdk.cli.commands import est
+
+    policy = _policy(options)
+    with ExitStack() as opened:
+        file = opened.enter_context(OutputFile(options.out))
+        identity = est._pair(options, settings, opened)
+        openers = _openers(options, settings, opened, identity)
+        packages = opened.enter_context(est._client(settings, out, identity)).packages
+        found = packages.symmetric_keys(
+            policy,
+            options.place,
+            decrypt=openers,
+            report=not options.no_returns,
+            wait_s=inputs.wait(settings),
+            progress=waiting.patience(out),
+        )
+        if found is None:
+            out.say("note: the server has no symmetric keys for this client")
+            return deliver(file, b"no keys\n", {"keys": [], "receipts": []}, out)
+        stored = _store(found, packages, options, settings)
+        data = _described(found, stored)
+        data |= {} if options.no_returns else _returned(found, packages, out)
+        lines = [f"{one['key_id']}  {one['algorithm']}  {', '.join(one['usages'])}  {one['place']}" for one in data["keys"]]
+        return deliver(file, ("\n".join(lines) + "\n").encode(), data, out)
+
+
+def _policy(options: argparse.Namespace) -> KeyPackagePolicy:
+    from device_sdk.client.est.symmetric_keys import KeyPackagePolicy
+
+    if not (options.package_anchors or options.allow_unsigned):
+        raise ConfigurationError(
+            "nothing says who may sign packages of keys",
+            hint="give --package-anchors FILE; the anchors of the server do not count for this",
+        )
+    path = options.package_anchors
+    return KeyPackagePolicy(
+        certificates_from(read_file(path), path) if path else (),
+        require_signature=not options.allow_unsigned,
+        require_encryption=not options.allow_unencrypted,
+        constraints=options.constraints,
+        device_bindings=tuple(options.device_binding),
+    )
+
+
+def _openers(
+    options: argparse.Namespace, settings: Settings, opened: ExitStack, identity: TlsIdentity | None
+) -> list[OpeningKey]:
+    from device_sdk.cli.commands.est_serverkeygen import shared_key
+
+    if bool(options.decrypt_secret_file) != bool(options.decrypt_id):
+        raise ConfigurationError("--decrypt-secret-file and --decrypt-id go together")
+    found: list[OpeningKey] = [shared_key(options)] if options.decrypt_secret_file else []
+    if options.decrypt_key:
+        found.append(inputs.open_key(options.decrypt_key, settings, opened))
+    elif identity is not None:
+        found.append(identity.key)
+    return found
+
+
+def _store(
+    found: KeyPackage, packages: Packages, options: argparse.Namespace, settings: Settings
+) -> StoredKeys:
+    from device_sdk.keystores.secret_import import store_keys
+
+    place = Path(options.out_dir) if options.out_dir else options.to
+    try:
+        return store_keys(found.keys, place, replace=options.replace, pin=pin_provider(settings))
+    except (KeyStoreError, ConfigurationError):
+        if not options.no_returns:
+            packages.return_key_error(found)
+        raise
+
+
+def _described(found: KeyPackage, stored: StoredKeys) -> dict[str, Any]:
+    return {
+        "keys": [{**key.to_json(), "place": stored.places[key.key_id]} for key in found.keys],
+        "signers": list(dict.fromkeys(name_of(one.subject) for one in found.signers)),
+        "encrypted": found.encrypted,
+        "packages": [one.package_id.hex() for one in found.requests],
+    }
+
+
+def _returned(found: KeyPackage, packages: Packages, out: Output) -> dict[str, Any]:
+    """The keys are stored, whatever becomes of the receipts."""
+    try:
+        returned = packages.return_receipts(found)
+    except DeviceSdkError as error:
+        out.say(f"note: the keys are stored, and the server has no receipt: {error.message}")
+        return {"receipts": [], "receipts_missing": [one.package_id.hex() for one in found.requests if one.wanted]}
+    for package_id, reason in returned.withheld:
+        out.say(f"note: no receipt for package {package_id.hex()}: {reason}")
+    return {"receipts": [one.hex() for one in returned.sent]}

@@ -1,0 +1,138 @@
+"""Receipts and errors that devices send for packages of keys (RFC 7191), and what is known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pyasn1.codec.der.decoder import decode
+from pyasn1.error import PyAsn1Error
+from pyasn1_alt_modules import rfc7191
+
+from device_sdk_simulators.cmc.message import Message, read_message
+from device_sdk_simulators.cmc.refusal import CmcRefusedError
+from device_sdk_simulators.database import Database
+from device_sdk_simulators.est.authorize import Client
+from device_sdk_simulators.http.messages import HttpError
+from device_sdk_simulators.packages.addresses import addresses_of
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS key_packages (item TEXT PRIMARY KEY, package_id BLOB NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS key_returns (
+  id INTEGER PRIMARY KEY, item TEXT, address TEXT NOT NULL, kind TEXT NOT NULL, code INTEGER, at TEXT NOT NULL)
+"""
+_RECEIPT, _ERROR = str(rfc7191.id_ct_KP_keyPackageReceipt), str(rfc7191.id_ct_KP_keyPackageError)
+
+
+@dataclass(frozen=True)
+class KeyReturn:
+    """What a device says of a package.
+
+    Attributes:
+        kind: "receipt" or "error".
+        package_id: of the package; None for an error of a package that could not be read.
+        code: of an error, or None.
+    """
+
+    kind: str
+    package_id: bytes | None
+    code: int | None = None
+
+
+class KeyReturns:
+    """The book of packages of keys that have an identifier, and of what devices said of them.
+
+    Args:
+        database: the server's.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        with database.transaction() as connection:
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+
+    def expect(self, item: str, package_id: bytes) -> None:
+        """A package asks for a receipt."""
+        self._database.execute("INSERT INTO key_packages VALUES (?, ?)", item, package_id)
+
+    def note(self, client: Client, said: KeyReturn, now: datetime) -> None:
+        """Write it down.
+
+        Raises:
+            HttpError: 404 for a package that was not published for this client.
+        """
+        addresses = addresses_of(client)
+        item = None
+        if said.package_id is not None:
+            row = self._database.row(
+                "SELECT packages.item AS item, address FROM key_packages"
+                " JOIN packages ON packages.item = key_packages.item WHERE package_id = ?",
+                said.package_id,
+            )
+            if row is None or row["address"] not in addresses:
+                raise HttpError(404, "no package of this identifier was given to this client")
+            item = row["item"]
+        self._database.execute(
+            "INSERT INTO key_returns (item, address, kind, code, at) VALUES (?, ?, ?, ?, ?)",
+            item,
+            addresses[1] if len(addresses) > 1 else client.identity,
+            said.kind,
+            said.code,
+            now.isoformat(),
+        )
+
+    def is_due(self, item: str) -> bool:
+        """Whether a package asked for a receipt and nothing came back for it yet."""
+        asked = self._database.row("SELECT item FROM key_packages WHERE item = ?", item)
+        return asked is not None and self._database.row("SELECT id FROM key_returns WHERE item = ?", item) is None
+
+    def overview(self) -> list[dict[str, object]]:
+        """Everything that came back, oldest first."""
+        rows = self._database.rows("SELECT item, address AS sent_by, kind, code, at FROM key_returns ORDER BY id")
+        return [dict(row) for row in rows]
+
+
+def read_return(body: bytes, client: Client) -> KeyReturn:
+    """Read a receipt or an error, which has to be signed by the key of the client's certificate (KR-05).
+
+    Raises:
+        HttpError: 400 for what is none, 403 for another's signature, or none.
+    """
+    if client.certificate is None:
+        raise HttpError(403, "receipts and errors come from devices with a certificate")
+    try:
+        message = read_message(body, content_types=(_RECEIPT, _ERROR))
+    except CmcRefusedError as error:
+        raise HttpError(400, str(error)) from error
+    try:
+        message.verify(client.certificate.public_key())
+    except CmcRefusedError as error:
+        raise HttpError(403, f"not signed by the key of this client's certificate: {error}") from error
+    try:
+        said, name = _parse(message)
+    except (PyAsn1Error, ValueError) as error:
+        raise HttpError(400, "not a receipt and not an error for a key package") from error
+    if name != client.certificate.subject.public_bytes():
+        raise HttpError(403, "in the name of somebody else")
+    return said
+
+
+def _parse(message: Message) -> tuple[KeyReturn, bytes]:
+    is_receipt = message.content_type == _RECEIPT
+    spec = rfc7191.KeyPackageReceipt() if is_receipt else rfc7191.KeyPackageError()
+    found, rest = decode(message.content, asn1Spec=spec)
+    if rest or int(found["version"]) != 2:
+        raise ValueError("another version, or more than one")
+    if is_receipt:
+        return KeyReturn("receipt", _package_id(found["receiptOf"])), bytes(found["receivedBy"]["sirenValue"])
+    code = int(found["errorCode"]["enum"]) if found["errorCode"].getName() == "enum" else None
+    package_id = _package_id(found["errorOf"]) if found["errorOf"].isValue else None
+    return KeyReturn("error", package_id, code), bytes(found["errorBy"]["sirenValue"])
+
+
+def _package_id(identifier: Any) -> bytes:
+    if identifier.getName() != "pkgID":
+        raise ValueError("identified by an attribute")
+    return bytes(identifier["pkgID"])

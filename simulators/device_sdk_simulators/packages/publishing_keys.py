@@ -1,0 +1,147 @@
+"""`publish keys`: a package of symmetric keys out of a file, signed, and encrypted to one device's certificate."""
+
+from __future__ import annotations
+
+import secrets
+import stat
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from pyasn1.codec.der.encoder import encode
+from pyasn1_alt_modules import rfc7191
+
+from device_sdk_simulators.ca.directory import single_authority
+from device_sdk_simulators.ca.hierarchy import Authority
+from device_sdk_simulators.database import Database
+from device_sdk_simulators.packages.key_package import keys_from, symmetric_key_package
+from device_sdk_simulators.packages.layers import ContentCipher, Nesting, Protection, protect
+from device_sdk_simulators.softhsm import SimulatorError
+
+_MAX_BYTES = 1024 * 1024
+_LIFETIME = timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class SealedKeys:
+    """A package, ready to be published.
+
+    Attributes:
+        message: DER of the ContentInfo.
+        media_type: with the parameters of RFC 7193.
+        package_id: in its receipt request; empty if there is none.
+    """
+
+    message: bytes
+    media_type: str
+    package_id: bytes
+
+
+def package_authority(state: Path, now: datetime) -> Authority:
+    """The CA of those who sign packages: one of its own, in `keys-ca/root.pem`, that issues nothing to devices."""
+    return single_authority(state / "keys-ca", "Reference Package CA", "ec-p256", now)
+
+
+def seal_keys(
+    file: Path,
+    device: x509.Certificate,
+    state: Path,
+    now: datetime,
+    *,
+    nesting: Nesting,
+    cipher: ContentCipher,
+    receipt: bool,
+) -> SealedKeys:
+    """Read the file and make the package.
+
+    Args:
+        file: JSON, see `keys_from`; nobody but its owner may read it.
+        device: the recipient.
+        state: the server's state directory.
+        now: the present.
+        nesting: what protects it.
+        cipher: of the encryption.
+        receipt: ask for a receipt; only where there is encryption and an inner signature.
+
+    Raises:
+        SimulatorError: a file that others can read, or that holds no keys.
+    """
+    package = symmetric_key_package(keys_from(_private(file), str(file)))
+    package_id = secrets.token_bytes(16) if receipt else b""
+    by = _protection(device, state, now, cipher, _request(package_id) if receipt else None)
+    return SealedKeys(protect(package, nesting, by), _media_type(nesting, cipher), package_id)
+
+
+def recipient_of(address: str, database: Database) -> x509.Certificate:
+    """The newest certificate of the device that an address names.
+
+    Raises:
+        SimulatorError: the address is none of one device.
+    """
+    kind, _, lineage = address.partition(":")
+    row = database.row(
+        "SELECT der FROM certificates WHERE lineage = ? AND revoked_at IS NULL ORDER BY rowid DESC LIMIT 1", lineage
+    )
+    if kind != "cert" or row is None:
+        raise SimulatorError("keys are encrypted to one device: give the serial number of its certificate")
+    return x509.load_der_x509_certificate(bytes(row["der"]))
+
+
+def _private(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if mode & 0o077:
+            raise SimulatorError(f"{file} has keys in it and others can read it (mode {mode:o}): chmod 600 {file}")
+        return opened.read(_MAX_BYTES)
+
+
+def _request(package_id: bytes) -> bytes:
+    value = rfc7191.KeyPkgIdentifierAndReceiptReq()
+    value["pkgID"] = package_id
+    to = value["receiptReq"]["receiptsTo"][0]
+    to["sirenType"] = rfc7191.id_dn
+    to["sirenValue"] = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Reference Package CA")]).public_bytes()
+    return bytes(encode(value))
+
+
+def _protection(
+    device: x509.Certificate, state: Path, now: datetime, cipher: ContentCipher, request: bytes | None
+) -> Protection:
+    authority = package_authority(state, now)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Reference Package Signer")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(authority.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(min(now + _LIFETIME, authority.certificate.not_valid_after_utc))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(authority.key, hashes.SHA256())
+    )
+    return Protection(Authority(certificate, key), [certificate], device, cipher, request)
+
+
+_ENCAPSULATING = {
+    "a": "",
+    "a-signed": "signedData",
+    "b": "{}, signedData",
+    "c": "signedData, {}, signedData",
+    "d": "encryptedKeyPkg, signedData",
+    "d-bare": "encryptedKeyPkg",
+    "e": "signedData, encryptedKeyPkg, signedData",
+    "e-bare": "signedData, encryptedKeyPkg",
+}
+
+
+def _media_type(nesting: Nesting, cipher: ContentCipher) -> str:
+    """G-06, G-09."""
+    around = _ENCAPSULATING[nesting].format("authEnvelopedData" if cipher == "gcm" else "envelopedData")
+    parameter = f'encapsulatingContent="{around}"; ' if around else ""
+    return f"application/cms; {parameter}innerContent=sKeyPackage"
