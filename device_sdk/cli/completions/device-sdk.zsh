@@ -17,7 +17,7 @@ _shtab_device_sdk_commands() {
     csr:'Make a certificate signing request.'
     doctor:'Check everything the device needs and say what is wrong.'
     enroll:'Give this device its certificate.'
-    est:'Speak EST: cacerts, csrattrs, enroll, reenroll, serverkeygen, fullcmc, pal, crls, eecerts, firmware.'
+    est:'Speak EST: cacerts, csrattrs, enroll, reenroll, serverkeygen, fullcmc, pal, crls, eecerts, symmetrickeys, firmware.'
     keys:'Create, list, show, delete and probe keys.'
     needs-renewal:'Exit 0 if it is time to renew, 1 if not, 2 if missing or unreadable.'
     renew:'Renew this device'"'"'s certificate.'
@@ -51,6 +51,7 @@ _shtab_device_sdk_est_commands() {
     pal:'Ask which packages the server has for this client (RFC 8295 section 2).'
     reenroll:'Renew the certificate --cert, whose key is --key (section 4.2.2).'
     serverkeygen:'Get a key that the server generates, and its certificate (section 4.4).'
+    symmetrickeys:'Fetch symmetric keys and store them (RFC 8295 section 5).'
   )
   _describe 'device-sdk est commands' _commands
 }
@@ -821,6 +822,54 @@ _shtab_device_sdk_est_serverkeygen_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_est_serverkeygen_defaults_added=0
 
+_shtab_device_sdk_est_symmetrickeys_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--url[EST server, https\:\/\/HOST\:PORT \[DEVICE_SDK_EST_URL\]]:URL:"
+  "--label[CA label (RFC 7030 section 3.2.2) \[DEVICE_SDK_EST_LABEL\]]:LABEL:"
+  "--anchors[PEM file with the trust anchors for the server \[DEVICE_SDK_EST_ANCHORS\]]:FILE:_files"
+  "*--pin[fingerprint of the CA certificate or its public key\; repeatable \[DEVICE_SDK_EST_PINS\]]:sha256:HEX:"
+  {--implicit,--no-implicit}"[trust the operating system\'s anchors for the server \[DEVICE_SDK_EST_IMPLICIT\]]"
+  "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
+  "--proxy[HTTP proxy, if not the one of HTTPS_PROXY \[DEVICE_SDK_EST_PROXY\]]:URL:"
+  "--tls-max[newest TLS version, 1.2 or 1.3 \[DEVICE_SDK_EST_TLS_MAX\]]:VERSION:(1.2 1.3)"
+  "--binding[what requests are bound to\: auto, exporter, finished, tls-unique, none \[DEVICE_SDK_EST_BINDING\]]:MODE:(auto exporter finished tls-unique none)"
+  "--dialect[how operations are spelt in paths\: rfc7030, draft-04 \[DEVICE_SDK_EST_DIALECT\]]:NAME:(rfc7030 draft-04)"
+  "--user[user name for HTTP authentication \[DEVICE_SDK_EST_USER\]]:NAME:"
+  "--password-file[file holding the password \[DEVICE_SDK_EST_PASSWORD_FILE\]]:FILE:_files"
+  "--password-fd[file descriptor to read the password from \[DEVICE_SDK_EST_PASSWORD_FD\]]:N:"
+  "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
+  {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
+  "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
+  "--out[write the result here instead of stdout]:FILE:_files"
+  "--srp-user[user name for TLS without certificates (SRP)\; off if not given \[DEVICE_SDK_EST_SRP_USER\]]:NAME:"
+  "--srp-password-file[file holding that user\'s password \[DEVICE_SDK_EST_SRP_PASSWORD_FILE\]]:FILE:_files"
+  "--srp-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_SRP_PASSWORD_FD\]]:N:"
+  "--cert[certificate for TLS\; its key is --key, which opens the package]:FILE:_files"
+  "--place[which package\: \`where\` of an entry of type 0024 (default\: the server\'s choice)]:TARGET:"
+  "--to[store the keys in this PKCS\#11 token\: sensitive, never to leave it]:URI:"
+  "--out-dir[write a file a key into this directory, JSON, mode 0600]:DIR:_files -/"
+  "--replace[replace keys that are there under the same identifier]"
+  "--package-anchors[who vouches for those who sign packages of keys, PEM\; nobody else does]:FILE:_files"
+  "--allow-unsigned[take a package that nobody signed]"
+  "--allow-unencrypted[take a package that nothing but TLS protects]"
+  "--constraints[CMS content constraints (RFC 6010) in signers\' certificates (default\: if-present)]:constraints:(required if-present off)"
+  "*--device-binding[identifier by which keys may be bound to this device\; may be given more than once]:TEXT:"
+  "--decrypt-key[open the package with this key instead of --key]:URI:"
+  "--decrypt-secret-file[or with a key shared with the sender\: hex digits of 16, 24 or 32 bytes]:FILE:_files"
+  "--decrypt-id[identifier of --decrypt-secret-file]:HEX:"
+  "--no-returns[send neither receipts that are asked for nor errors to the server]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_est_symmetrickeys_defaults_added=0
+
 _shtab_device_sdk_keys_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[data as JSON on stdout]"
@@ -1133,6 +1182,7 @@ _shtab_device_sdk_est() {
         pal) _arguments -C -s $_shtab_device_sdk_est_pal_options ;;
         reenroll) _arguments -C -s $_shtab_device_sdk_est_reenroll_options ;;
         serverkeygen) _arguments -C -s $_shtab_device_sdk_est_serverkeygen_options ;;
+        symmetrickeys) _arguments -C -s $_shtab_device_sdk_est_symmetrickeys_options ;;
       esac
   esac
 }

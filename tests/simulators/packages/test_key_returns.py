@@ -119,7 +119,7 @@ def test_k_02_kr_04_kr_06_a_package_its_receipt_and_the_list(server, enrol, keys
     assert back(device, receipt) == (204, b"")
     assert types(device) == ["0002", "0005", "0024"]
     assert [(one["item"], one["kind"]) for one in returns(server)] == [(item, "receipt")]
-    assert "receipts and errors: 1" in sim("packages", "--state", server.state).stdout
+    assert "receipts and errors for keys: 1" in sim("packages", "--state", server.state).stdout
 
 
 def test_kr_05_what_is_not_taken_back(server, enrol, keys, back):
