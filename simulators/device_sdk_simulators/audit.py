@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 LONGEST = 512
@@ -12,10 +13,11 @@ LONGEST = 512
 MOST_ITEMS = 64
 MOST_BYTES = 16 * 1024 * 1024
 """Of one file. There are two: the log, and the one before it."""
+_LONGEST_LINE = 1024 * 1024
 
 
 class AuditLog:
-    """Appends to a file; every line is complete, whatever happens to the process.
+    """Appends to a file; every line is complete, whatever happens to the process, and when the disk is full.
 
     When the file is full it is renamed to NAME.1, whose place it takes, and a new one is begun: twice `most_bytes` is kept.
 
@@ -32,21 +34,47 @@ class AuditLog:
         self._open()
 
     def _open(self) -> None:
-        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._size = os.fstat(self._file).st_size
+        self._drop_torn_line()
+
+    def _drop_torn_line(self) -> None:
+        """What a power cut has left of a last line goes: the next one would be appended to it."""
+        start = max(0, self._size - _LONGEST_LINE)
+        end = os.pread(self._file, _LONGEST_LINE, start)
+        if end and not end.endswith(b"\n"):
+            self._size = start + end.rfind(b"\n") + 1
+            os.ftruncate(self._file, self._size)
 
     def write(self, **facts: object) -> None:
-        """Append one line; facts that are None are left out, and long ones cut: who asks does not choose how much we keep."""
+        """Append one line; facts that are None are left out, and long ones cut: who asks does not choose how much we keep.
+
+        Raises:
+            OSError: the line is not kept, and nothing of it; the disk is full, for example.
+        """
         known = {name: _bounded(value) for name, value in facts.items() if value is not None}
         line = (json.dumps(known) + "\n").encode()
         with self._lock:
             if self._size and self._size + len(line) > self._most:
                 self._begin_anew()
-            self._size += os.write(self._file, line)
+            self._append(line)
+
+    def _append(self, line: bytes) -> None:
+        try:
+            written = os.write(self._file, line)
+            while written < len(line):
+                # there was room for a part of it; this says why
+                written += os.write(self._file, line[written:])
+        except OSError:
+            os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(line)
 
     def _begin_anew(self) -> None:
         full = self._file
-        self.path.replace(self.earlier)
+        with suppress(FileNotFoundError):
+            # there may have been no room for a new one when this one was full before
+            self.path.replace(self.earlier)
         self._open()
         os.close(full)
 

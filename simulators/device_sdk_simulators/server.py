@@ -273,7 +273,10 @@ class ReferenceServer:
             response = Response.text(500, "internal error")
             response.facts["reason"] = f"{type(error).__name__}: {error}"
         response.headers = [*self._login_headers(request, response), *response.headers]
-        self._record(request, response)
+        try:
+            self._record(request, response)
+        except OSError:
+            return Response.not_logged()
         self._spoil(response)
         return response
 

@@ -106,7 +106,10 @@ class RoleServer:
             "tls_version": request.tls.version or None,
             "cipher": request.tls.cipher or None,
         }
-        self._audit.write(**(facts | response.facts))
+        try:
+            self._audit.write(**(facts | response.facts))
+        except OSError:
+            return Response.not_logged()
         return response
 
     @property

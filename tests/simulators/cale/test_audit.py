@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import uuid
 from pathlib import Path
@@ -87,3 +90,68 @@ def test_many_threads_lose_no_line_when_files_change(tmp_path: Path):
     found = {(entry["who"], entry["number"]) for entry in log.entries()}
     assert found == {(who, number) for who in range(8) for number in range(100)}
     log.close()
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from device_sdk_simulators.audit import AuditLog
+log = AuditLog(Path(sys.argv[1]), int(sys.argv[2]))
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+log.write(number=0)
+refused = 0
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+for number in range(1, 100):
+    try:
+        log.write(number=number, text="x" * 40)
+    except OSError:
+        refused += 1
+assert refused > 50, refused
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+log.write(number=100)
+numbers = [entry["number"] for entry in log.entries()]
+assert numbers == [*range(100 - refused), 100], numbers
+"""
+
+
+def test_what_does_not_fit_on_the_disk_leaves_no_torn_line(tmp_path):
+    """Where there is room for a part of a line, as at the end of a full disk."""
+    subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "log.jsonl"), "1000000"], check=True, timeout=60)
+
+
+def test_what_a_power_cut_left_of_a_line_goes(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"number": 1}\n{"numb')
+    log = AuditLog(path)
+    log.write(number=2)
+    assert [entry["number"] for entry in log.entries()] == [1, 2]
+    log.close()
+    path.write_text('{"numb')
+    AuditLog(path).close()
+    assert path.read_text() == ""
+
+
+def test_a_new_log_that_could_not_be_begun_is_begun_later(tmp_path):
+    log = AuditLog(tmp_path / "log.jsonl", most_bytes=100)
+    log.write(number=1, text="x" * 60)
+    # as it is left when the old file was renamed and there was no room for a new one
+    log.path.replace(log.earlier)
+    log.write(number=2, text="x" * 60)
+    assert [entry["number"] for entry in log.entries()] == [1, 2]
+    log.close()
+
+
+def test_what_cannot_be_logged_is_503_for_everybody(site, registered):
+    """An HTTP answer, and the same one for a registered and an unknown GUID, for a registration and for what is refused."""
+    audit = site.edge._audit
+    good, audit._file = audit._file, os.open(audit.path, os.O_RDONLY)
+    try:
+        assert [registered.get("/resource", guid=guid)[0] for guid in (registered.guid, str(uuid.uuid4()), "")] == [
+            503
+        ] * 3
+        assert registered.register(site.authorization) == 503
+    finally:
+        os.close(audit._file)
+        audit._file = good
+    assert registered.read("/resource") is not None
+    assert len(site.edge.log()) == 2
