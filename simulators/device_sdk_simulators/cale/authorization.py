@@ -148,7 +148,7 @@ class AuthorizationServer:
         return Response(204 if revoked else 404, facts={"registration": self._tag(guid), "owner": identity})
 
     def _ciphers(self, request: Request) -> Response:
-        return ciphers_answer(self._policy)
+        return ciphers_answer(self._policy, "authz")
 
     def _cipher(self, request: Request) -> ContentCipher:
         try:
@@ -226,9 +226,10 @@ def named_cipher(request: Request, policy: Policy) -> ContentCipher:
     return content_cipher(suite, aead=policy.cale_aead, allowed=policy.cale.suites)
 
 
-def ciphers_answer(policy: Policy) -> Response:
-    """The list of cipher suites, for peers that compare it with theirs."""
-    return Response(200, [("Content-Type", "application/json")], json.dumps(list(policy.cale.suites)).encode() + b"\n")
+def ciphers_answer(policy: Policy, role: str) -> Response:
+    """The list of cipher suites, for peers that compare it with theirs, and the role that has it."""
+    fields = [("Content-Type", "application/json"), (headers.ROLE, role)]
+    return Response(200, fields, json.dumps(list(policy.cale.suites)).encode() + b"\n")
 
 
 def _capabilities(csr: CertificationRequest) -> x509.UnrecognizedExtension | None:

@@ -1,9 +1,10 @@
-"""Two servers that work together have the same list of cipher suites (CALE-29)."""
+"""Two servers that work together have the same list of cipher suites (CALE-29), and each is what the other takes it for."""
 
 from __future__ import annotations
 
 import json
 
+from device_sdk_simulators.cale import headers
 from device_sdk_simulators.cale.authorization import CIPHERS_PATH
 from device_sdk_simulators.cale.hops import Hop, HopError, HopProtocolError, HopTrustError
 from device_sdk_simulators.http.messages import Request, Response
@@ -26,12 +27,14 @@ class SameList:
         hop: the hop.
         policy: has our list.
         url: of the role, for messages.
+        role: which one it has to be: "authz" or "origin". A server that does not say it is believed.
     """
 
-    def __init__(self, hop: Hop, policy: Policy, url: str) -> None:
+    def __init__(self, hop: Hop, policy: Policy, url: str, role: str) -> None:
         self._hop = hop
         self._policy = policy
         self._url = url
+        self._role = role
         self._same = False
 
     def __call__(self, request: Request) -> Response:
@@ -46,6 +49,8 @@ class SameList:
             self._compare()
         except _DifferentError as error:
             raise CipherListsDifferError(str(error)) from error
+        except _OtherRoleError as error:
+            raise WrongRoleError(str(error)) from error
         except HopTrustError as error:
             words = "name it by a name or the fingerprint of its certificate, as `device-sdk-sim cale pki` prints them"
             raise WrongRoleError(f"{error} ({words})") from error
@@ -59,8 +64,14 @@ class SameList:
             theirs = set(json.loads(response.body)) if response.status == 200 else None
         except (ValueError, TypeError, RecursionError):
             theirs = None
+        said = response.header(headers.ROLE) or self._role
+        if theirs is not None and said != self._role:
+            raise _OtherRoleError(f"{self._url} is the {said} role, and was named as the {self._role} role")
         if theirs is None:
-            raise HopProtocolError(f"{self._url} does not say which cipher suites it knows ({response.status})")
+            words = f"{self._url} does not say which cipher suites it knows ({response.status})"
+            if 400 <= response.status < 500:
+                raise _OtherRoleError(f"{words}: it is not the {self._role} role, or does not list this one as a peer")
+            raise HopProtocolError(words)
         ours = set(self._policy.cale.suites)
         if theirs != ours:
             different = ", ".join(sorted(map(str, theirs ^ ours)))
@@ -69,4 +80,8 @@ class SameList:
 
 
 class _DifferentError(HopProtocolError):
+    pass
+
+
+class _OtherRoleError(HopProtocolError):
     pass

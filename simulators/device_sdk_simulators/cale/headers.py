@@ -19,6 +19,7 @@ CLIENT_CERT = "Client-Cert"
 IDENTITY = "CALE-Identity"
 CORRELATION = "CALE-Correlation"
 CIPHER = "Cipher"
+ROLE = "CALE-Role"
 FORWARDED = ("Accept", "Accept-Language", "User-Agent")
 """What goes inside of a client's own header fields; of these alone nothing depends (CALE-27)."""
 ABOUT_CONTENT = (

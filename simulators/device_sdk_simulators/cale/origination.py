@@ -63,7 +63,7 @@ class OriginationServer:
         if peer not in self._peers:
             return Response(403, facts={"reason": "not a listed peer"})
         if request.path == CIPHERS_PATH and not request.header_values(headers.CIPHER):
-            return ciphers_answer(self._policy)
+            return ciphers_answer(self._policy, "origin")
         facts: dict[str, object] = {"correlation": request.header(headers.CORRELATION)}
         if any(len(value) > headers.LONGEST_CERTIFICATE for _name, value in request.headers):
             return Response(431, facts=facts | {"reason": "a header field is too long"})

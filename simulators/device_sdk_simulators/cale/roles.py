@@ -230,14 +230,14 @@ def _with_user(server: RoleServer, users: Users, settings: EdgeSettings) -> dict
 
 def _inner_hops(server: RoleServer, place: RolePlace, policy: Policy, settings: EdgeSettings) -> tuple[Hop, Hop]:
     if settings.authorization is not None:
-        authorization: Hop = _compared(server, place, policy, settings.authorization)
+        authorization: Hop = _compared(server, place, policy, settings.authorization, "authz")
     else:
         authority = single_authority(server.state / "cale", AUTHORITY_NAME, "ec-p256", server.now())
         records = DatabaseRecords(server.database)
         own_server = AuthorizationServer(authority, records, policy, server.now, organization=settings.organization)
         authorization = local_hop(own_server, "edge")
     if settings.origination is not None:
-        return authorization, _compared(server, place, policy, settings.origination)
+        return authorization, _compared(server, place, policy, settings.origination, "origin")
     own = server.state / "cale" / "root.pem"
     issuer = own if settings.authorization is None else settings.issuer or server.state / "issuer.pem"
     upstream = Upstream(settings.upstream, owner_header=settings.owner_header, body_bytes=settings.body_bytes)
@@ -248,8 +248,8 @@ def _inner_hops(server: RoleServer, place: RolePlace, policy: Policy, settings: 
     return authorization, local_hop(origin, "edge")
 
 
-def _compared(server: RoleServer, place: RolePlace, policy: Policy, remote: Remote) -> Hop:
-    hop = SameList(_hop(server, place, remote), policy, remote.url)
+def _compared(server: RoleServer, place: RolePlace, policy: Policy, remote: Remote, role: str) -> Hop:
+    hop = SameList(_hop(server, place, remote), policy, remote.url, role)
     hop.check_now()
     return hop
 

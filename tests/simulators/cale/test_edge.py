@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from device_sdk_simulators.ca.hierarchy import Authority, make_authority
 from device_sdk_simulators.ca.keys import UnusableFileError, new_key, pem, write_key
-from device_sdk_simulators.cale.cipher_lists import CipherListsDifferError
+from device_sdk_simulators.cale.cipher_lists import CipherListsDifferError, WrongRoleError
 from device_sdk_simulators.cale.ciphers import SUITES, content_cipher
 from device_sdk_simulators.cale.draft_decoy import DRAFT_DECOY
-from device_sdk_simulators.cale.pki import make_leaf
+from device_sdk_simulators.cale.pki import KeyFiles, make_leaf
 from device_sdk_simulators.cale.rate_limit import RateLimit
 from device_sdk_simulators.cale.roles import EdgeSettings, RolePlace, edge_role, origination_role
 from device_sdk_simulators.cale.rules import CaleRules
@@ -349,3 +349,18 @@ def test_a_role_that_refuses_the_suite_is_a_decoy_cale_29(site, registered, role
     assert site.roles[role].log()[-1]["status"] == 400
     assert site.edge.log()[-1]["decoy"] is True
     assert "400" in str(site.edge.log()[-1]["reason"])
+
+
+@pytest.mark.parametrize(
+    ("authorization", "origination", "words"),
+    [
+        ("origin", "origin", "is the origin role, and was named as the authz role"),
+        ("authz", "authz", "is the authz role, and was named as the origin role"),
+        ("authz", "resource", "it is not the origin role, or does not list this one as a peer"),
+    ],
+)
+def test_roles_in_each_others_places_end_the_start(site, tmp_path, authorization, origination, words):
+    """Each under its own name, so that its certificate is the right one."""
+    place = RolePlace(tmp_path / "other", hop=KeyFiles.below(site.state / "edge" / "hop"))
+    with pytest.raises(WrongRoleError, match=words):
+        edge_role(place, Policy(), EdgeSettings(site.at(authorization), site.at(origination), user="device"))
