@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from datetime import UTC, datetime
 
 import pytest
@@ -45,7 +46,7 @@ def fetch(ca, serve, clock, sealer):
     """Fetch what the server answers with, and keep the client for what goes back."""
     certificate = ca.certify("device 1", sealer.device_key.public_key())
 
-    def run(message=b"", *, status=200, target=None, back=None, anonymous=False, receipts=False, decrypt=None, **policy):
+    def run(message=b"", *, status=200, target=None, back=None, anonymous=False, receipts=False, decrypt=None, cipher=None, **policy):
         returned = run.returned = []
 
         def take(seen):
@@ -55,8 +56,10 @@ def fetch(ca, serve, clock, sealer):
         server = run.server = serve(
             cacerts=bag(ca.certificate),
             symmetrickeys=lambda _: http(status, message, ("Content-Type", "application/cms")),
-            options={"client_ca": ca.certificate},
+            options={"client_ca": ca.certificate} | ({"maximum": ssl.TLSVersion.TLSv1_2} if cipher else {}),
         )
+        if cipher:
+            server._context.set_ciphers(cipher)
         server.handlers["return"] = take
         server.handlers["k-7"] = server.handlers["symmetrickeys"]
         identity = None if anonymous else TlsIdentity((certificate,), sealer.device_key)
@@ -288,6 +291,18 @@ def test_kr_03_without_a_key_nothing_is_sent(fetch, sealer):
     fetch(sealer.seal(request=receipt_request()), anonymous=True, decrypt=sealer.device_key, receipts=True)
     assert fetch.receipts.withheld[0][1] == "there is no certificate whose key could sign it"
     assert fetch.returned == []
+
+
+@pytest.mark.parametrize(("length", "taken"), [(16, True), (32, False)])
+def test_g_04_keys_in_the_clear_over_a_weaker_cipher(fetch, sealer, length, taken):
+    package = key_package(written(value=bytes(length), algorithm="AES"))
+    policy = {"require_encryption": False, "cipher": "ECDHE-ECDSA-AES128-GCM-SHA256"}
+    if taken:
+        assert fetch(sealer.seal("a-signed", package), **policy).keys
+    else:
+        with pytest.raises(KeyPackageRefusedError, match="256 bits came over ECDHE-ECDSA-AES128"):
+            fetch(sealer.seal("a-signed", package), **policy)
+    assert fetch(sealer.seal("c", package), **policy).keys
 
 
 def test_no_key_is_in_any_repr_or_error(fetch, sealer):

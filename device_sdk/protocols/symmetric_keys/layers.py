@@ -21,7 +21,7 @@ from device_sdk.wire.cms import oids
 from device_sdk.wire.cms.armor import remove_armor
 from device_sdk.wire.cms.definite import make_definite
 from device_sdk.wire.cms.encrypted_data import open_encrypted_data
-from device_sdk.wire.cms.envelope import Keys, open_typed
+from device_sdk.wire.cms.envelope import CANNOT_OPEN, Keys, open_typed
 from device_sdk.wire.cms.reader import OID, Reader
 from device_sdk.wire.cms.signed_data import NoSignature, Signature, SignedData, find_signature, read_signed_data
 from device_sdk.wire.content_constraints import CMS_CONTENT_CONSTRAINTS, ConstraintsMode, constraint_problem
@@ -243,7 +243,7 @@ def _definite(kind: str, plaintext: bytes) -> tuple[str, bytes]:
         return kind, plaintext if kind == SYMMETRIC_KEY_PACKAGE else make_definite(plaintext)
     except ValueError:
         pass
-    raise EnvelopeError("the message cannot be opened: it is not an encrypted message for this key")
+    raise EnvelopeError(CANNOT_OPEN)
 
 
 def _require_protection(trace: Trace, rules: PackageRules) -> None:

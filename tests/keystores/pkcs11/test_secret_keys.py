@@ -14,11 +14,20 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from device_sdk_simulators.softhsm import SoftHsm
 from pkcs11.constants import Attribute
 
-from device_sdk.errors import KeyExistsError, KeysNotStoredError, KeyStoreError, MechanismUnsupportedError, UriError
+from device_sdk.errors import (
+    ExtractableKeyError,
+    KeyExistsError,
+    KeysNotStoredError,
+    KeyStoreError,
+    KeyStoreFailedError,
+    MechanismUnsupportedError,
+    UriError,
+)
 from device_sdk.keystores.secret_import import store_keys
 from device_sdk.model.secret import Secret
 from device_sdk.model.symmetric_keys import KeyUsage, SymmetricKey
 from tests.keystores.pkcs11.faulty import FaultyModule
+from tests.keystores.pkcs11.tools import objects
 
 VALUE = bytes(range(16))
 USES = {
@@ -140,6 +149,18 @@ def test_k_11_half_way_says_which(faulty: FaultyModule, secrets) -> None:
     faulty.reset()
     store_keys(keys, faulty.uri, replace=True)
     assert set(secrets()) == {b"a", b"b", b"c"}
+
+
+@pytest.mark.parametrize(("hidden", "error"), [(0x103, ExtractableKeyError), (0x104, KeyStoreFailedError)])
+def test_k_11_a_token_that_does_not_say_so(faulty: FaultyModule, secrets, hidden: int, error: type[KeyStoreError]) -> None:
+    """Neither that the key is sensitive, nor that it encrypts: it is destroyed again, and the old one stays."""
+    store_keys([key()], faulty.uri)
+    faulty.lie("hide_attribute", hidden)
+    with pytest.raises(error, match="it was destroyed"):
+        store_keys([key()], faulty.uri, replace=True)
+    faulty.reset()
+    assert set(secrets()) == {b"k1"}
+    assert len(objects(faulty.token)) == 1
 
 
 def test_files_that_are_no_names(tmp_path: Path) -> None:
