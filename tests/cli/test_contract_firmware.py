@@ -16,7 +16,8 @@ from pyasn1.codec.der.encoder import encode
 from pyasn1_alt_modules import rfc4108, rfc5652
 
 from tests.cli.conftest import Lab, leaf
-from tests.simulators.packages.conftest import sim
+from tests.mounts import UNSHARE
+from tests.simulators.packages.conftest import curl, sim
 
 pytestmark = pytest.mark.slow
 
@@ -287,17 +288,30 @@ def test_a_record_that_is_none_is_not_overwritten(device: Device) -> None:
     assert device.refused(code=9)["code"] == "state-corrupt"
 
 
-def test_no_room_for_the_package(device: Device) -> None:
-    """FR-04, insufficientMemory: a file system that is too small, before and after unpacking."""
-    device.firmware.write_bytes(os.urandom(1 << 20))
-    device.publish()
-    from tests.mounts import UNSHARE
-
+@pytest.mark.parametrize("when", ["before", "while it is unpacked"])
+def test_no_room_for_the_package(device: Device, when: str) -> None:
+    """FR-04, insufficientMemory: a file system that is too small; nothing is left on it."""
+    squeezed = when != "before"
+    device.firmware.write_bytes(bytes(8 << 20) if squeezed else os.urandom(3 << 20))
+    device.publish(*(["--compress"] if squeezed else []))
     small = device.directory / "small"
     small.mkdir()
-    script = 'mount -t tmpfs -o size=1m none "$0" && shift 0 && exec "$@"'
-    words = [str(word) for word in device.words("--json")]
+    script = 'mount -t tmpfs -o size=3m none "$0" && { "$@"; code=$?; ls -A "$0" >&2; exit $code; }'
+    words = [str(word) for word in device.words("--receipt", "--json")]
     words[words.index("--out") + 1] = str(small / "image")
     done = device.lab.cli(*words, prefix=(*UNSHARE, "sh", "-c", script, str(small)))
-    assert done.code == 9, done
-    assert done.error["code"] == "state-not-writable"
+    assert (done.code, done.error["code"]) == (9, "state-not-writable"), done
+    assert len(done.err.splitlines()) == 1, "ls shows nothing"
+    assert [row["report"] for row in device.reports()] == ["refused (33)"]
+
+
+def test_fr_03_a_report_that_somebody_else_sends(device: Device, lab: Lab, tmp_path: Path) -> None:
+    """Replayed by another client, even one the package is for, too."""
+    device.publish("--legacy-name", "boot", name=("--hw-type", HARDWARE))
+    device.load("--receipt")
+    receipt_of(lab, device.directory)
+    other = lab.certificate(tmp_path / "other.pem", lab.key("other"))
+    pair = ("--cert", str(other), "--key", str(lab.keys / "other.pem"))
+    sent = ("--data-binary", f"@{device.directory / 'report.der'}")
+    status, _, said = curl(lab.server, "firmware/return", *pair, *sent)
+    assert (status, said) == (403, b"the report is signed by somebody else than who sends it\n")

@@ -11,8 +11,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from device_sdk_simulators.ca.keys import pem
-from device_sdk_simulators.packages.firmware.making import COMPRESSED, FIRMWARE
+from device_sdk_simulators.packages.firmware.making import COMPRESSED, ENCRYPTED, FIRMWARE
 from device_sdk_simulators.packages.firmware.notes import Notes
+from pyasn1.codec.der.encoder import encode
+from pyasn1.type import univ
 
 from device_sdk.errors import FirmwareError
 from device_sdk.model.secret import Secret
@@ -151,9 +153,15 @@ def test_openssl_verifies_and_decrypts(maker: Maker, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     content = (tmp_path / "content").read_bytes()
-    assert content[:1] == b"\x30"
-    plain = compressed(IMAGE)
-    assert len(content) > len(plain)
+    kind = bytes(encode(univ.ObjectIdentifier(ENCRYPTED)))
+    inner = bytes(encode(univ.OctetString(content))).replace(b"\x04", b"\xa0", 1)
+    (tmp_path / "encrypted").write_bytes(bytes(encode(univ.OctetString(kind + inner))).replace(b"\x04", b"\x30", 1))
+    subprocess.run(
+        ["openssl", "cms", "-EncryptedData_decrypt", "-binary", "-inform", "DER", "-in", tmp_path / "encrypted",
+         "-secretkey", how.key.value.hex(), "-out", tmp_path / "plain"],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert (tmp_path / "plain").read_bytes() == compressed(IMAGE)
 
 
 def test_a_file_that_changes_between_the_passes(maker: Maker) -> None:

@@ -11,7 +11,7 @@ from device_sdk.client.firmware.download import Download, Transferred
 from device_sdk.client.firmware.installers import Installer
 from device_sdk.client.firmware.loading import FirmwareRules, Loading, load
 from device_sdk.client.firmware.record_file import RecordFile
-from device_sdk.errors import ConfigurationError, DeviceSdkError, FirmwareError
+from device_sdk.errors import ConfigurationError, DeviceSdkError, FirmwareError, StateNotWritableError
 from device_sdk.model.trust import TlsIdentity
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.firmware import (
@@ -102,14 +102,17 @@ class Firmware:
         loading = Loading()
         with Download(directory, transferred) as download:
             request = firmware_request(target, download, rules.limit_bytes, DOWNLOAD_S)
-            response = self._service.exchanges.send(request, patience, may_pend=True)
+            try:
+                response = self._service.exchanges.send(request, patience, may_pend=True)
+            except StateNotWritableError as error:  # other trouble on the way is no word about the package
+                self._tell_error(error, rules, loading, reporter, patience)
+                raise
             if not has_firmware(response, self._service.clock.now()):
                 return None
             try:
                 load(download.file, rules, installer, record, self._service.clock.now(), loading)
             except DeviceSdkError as error:
-                if reporter is not None:
-                    self._tell_error(error, rules, loading, reporter, patience)
+                self._tell_error(error, rules, loading, reporter, patience)
                 raise
         return self._result(loading, rules, reporter, patience)
 
@@ -150,9 +153,16 @@ class Firmware:
         return InstalledFirmware(package.attributes, unpacked.size, unpacked.sha256, reported, problem)
 
     def _tell_error(
-        self, error: DeviceSdkError, rules: FirmwareRules, loading: Loading, reporter: TlsIdentity, patience: Patience
+        self,
+        error: DeviceSdkError,
+        rules: FirmwareRules,
+        loading: Loading,
+        reporter: TlsIdentity | None,
+        patience: Patience,
     ) -> None:
-        """Tell the server, which changes nothing about the error."""
+        """Tell the server, if it is to be told, which changes nothing about the error."""
+        if reporter is None:
+            return
         attributes = loading.package.attributes if loading.package else None
         report = error_for(rules.policy.module, error, attributes.name if attributes else None, loading.record)
         told = True
