@@ -39,7 +39,7 @@ def operation_of(segment: str, dialect: str) -> str:
 
 def dressed(operation: str, response: Response) -> Response:
     """A success as draft-04 writes it; everything else as it is."""
-    if response.status not in (200, 204) or operation == "fullcmc":
+    if response.status not in (200, 204) or operation in ("fullcmc", "firmware"):
         return response
     if operation == "csrattrs":
         response.body = base64.b64encode(_identifiers(response)) + b"\n"
