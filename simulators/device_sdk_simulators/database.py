@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS turned_away (
   why TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS registrations (
   guid TEXT PRIMARY KEY, identity TEXT NOT NULL, created_at TEXT NOT NULL, revoked_at TEXT, csr BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS registrations_by_identity ON registrations (identity);
 CREATE TABLE IF NOT EXISTS generations (
   ca TEXT NOT NULL, number INTEGER NOT NULL, stage TEXT NOT NULL, changed_at TEXT NOT NULL, PRIMARY KEY (ca, number));
 CREATE TABLE IF NOT EXISTS answer_sizes (path TEXT NOT NULL, aead INTEGER NOT NULL, length INTEGER NOT NULL);

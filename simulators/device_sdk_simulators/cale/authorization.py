@@ -33,6 +33,9 @@ from device_sdk_simulators.policy import Policy
 CIPHERS_PATH = "/ciphers"
 """Where a role says which cipher suites it knows (CALE-29)."""
 
+LONGEST_CSR = 16 * 1024
+"""Bytes of a certificate request in DER: several times what the largest keys and a chain in an attribute take."""
+
 _CSR_LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 
 
@@ -105,8 +108,12 @@ class AuthorizationServer:
         if refused:
             raise HttpError(403, refused)
         cipher = self._cipher(request)
-        csr = self._read_csr(decode_body(request.body, _CSR_LABELS))
+        der = decode_body(request.body, _CSR_LABELS)
+        if len(der) > LONGEST_CSR:
+            raise HttpError(413, f"the certificate request may have {LONGEST_CSR} bytes")
+        csr = self._read_csr(der)
         registration = Registration(self._owner(identity), _encryption_key(csr), _capabilities(csr))
+        self._check_quota(identity)
         guid = str(uuid.UUID(bytes=os.urandom(16), version=4))
         certificate = self._certificate(registration, self._policy.cale_certificate_lifetime)
         response = self._sealed(f"{guid}\n".encode(), certificate, cipher, misleading=True)
@@ -114,6 +121,14 @@ class AuthorizationServer:
         self._records.add(CsrRecord(guid, identity, csr.csr.public_bytes(Encoding.DER), self._clock()))
         response.facts = {"registration": self._tag(guid), "owner": identity, "key": csr.spki_sha256[:16]}
         return response
+
+    def _check_quota(self, identity: str) -> None:
+        """HttpError 403 for who has used up the disk that one owner may have; there is nothing to hide from an owner."""
+        most = self._policy.cale.registrations
+        if most and self._records.count(identity) >= most:
+            raise HttpError(
+                403, f"{identity} has {most} registrations, and may have no more (the server's --max-registrations)"
+            )
 
     def _validate(self, request: Request) -> Response:
         """200 and a certificate, or 403 and the useless certificate of a key that nobody has, to make a decoy with."""

@@ -48,6 +48,9 @@ class RecordStore(Protocol):
         Best one whose identity makes a certificate: strangers are like this record.
         """
 
+    def count(self, identity: str) -> int:
+        """How many records an identity has, those that are revoked too."""
+
     def revoke(self, guid: str, identity: str | None, now: datetime) -> bool:
         """Revoke a record, of this identity if one is given; False if there is none such, or it is revoked already."""
 
@@ -81,6 +84,11 @@ class DatabaseRecords:
         # earlier versions kept records that no certificate could be made of, and that nobody was told of
         usable = f"length(CAST(identity AS BLOB)) BETWEEN 1 AND {LONGEST} ORDER BY guid LIMIT 1"
         return self._first(f"WHERE guid >= ? AND {usable}", guid) or self._first(f"WHERE {usable}")
+
+    def count(self, identity: str) -> int:
+        """See RecordStore."""
+        row = self._database.row("SELECT COUNT(*) AS records FROM registrations WHERE identity = ?", identity)
+        return int(row["records"]) if row else 0
 
     def revoke(self, guid: str, identity: str | None, now: datetime) -> bool:
         """See RecordStore."""
@@ -123,6 +131,11 @@ class MemoryRecords:
         with self._lock:
             place = bisect.bisect_left(self._order, guid)
             return self._records[self._order[place % len(self._order)]] if self._order else None
+
+    def count(self, identity: str) -> int:
+        """See RecordStore."""
+        with self._lock:
+            return sum(record.identity == identity for record in self._records.values())
 
     def revoke(self, guid: str, identity: str | None, now: datetime) -> bool:
         """See RecordStore."""

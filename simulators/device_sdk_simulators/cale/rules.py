@@ -32,6 +32,7 @@ class CaleRules:
         rate: requests a minute with one GUID, and to /whoami as many again, registrations from one address, and where
             `rate_answer` is "429" requests from one address; 0 for any number (CALE-32).
         rate_answer: what goes to who asks more often: "decoy", or "429", which tells that somebody else uses a GUID.
+        registrations: records that one owner may have, revoked ones included; 0 for any number.
         methods: what may be asked besides GET and HEAD by who also proves its identity (CALE-06).
     """
 
@@ -50,6 +51,7 @@ class CaleRules:
     certificate_header: str = "CALE-PEM"
     rate: int = 0
     rate_answer: str = "decoy"
+    registrations: int = 1000
     methods: tuple[str, ...] = ()
 
     @property

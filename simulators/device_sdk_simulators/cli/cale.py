@@ -271,6 +271,7 @@ _RULES = {
     "rate": "rate",
     "rate_answer": "rate_answer",
     "on_failure": "on_failure",
+    "max_registrations": "registrations",
 }
 
 

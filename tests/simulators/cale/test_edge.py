@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from device_sdk_simulators.ca.hierarchy import Authority, make_authority
 from device_sdk_simulators.ca.keys import UnusableFileError, new_key, pem, write_key
 from device_sdk_simulators.cale.cipher_lists import CipherListsDifferError, WrongRoleError
@@ -26,7 +26,7 @@ from device_sdk_simulators.cale.roles import EdgeSettings, RolePlace, edge_role,
 from device_sdk_simulators.cale.rules import CaleRules
 from device_sdk_simulators.policy import Policy
 
-from tests.simulators.cale.support import KEYS, STRANGER, opened
+from tests.simulators.cale.support import KEYS, STRANGER, csr_pem, opened
 from tests.simulators.server.test_decoys import kind_of
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "cale"
@@ -364,3 +364,31 @@ def test_roles_in_each_others_places_end_the_start(site, tmp_path, authorization
     place = RolePlace(tmp_path / "other", hop=KeyFiles.below(site.state / "edge" / "hop"))
     with pytest.raises(WrongRoleError, match=words):
         edge_role(place, Policy(), EdgeSettings(site.at(authorization), site.at(origination), user="device"))
+
+
+def test_an_owner_has_so_many_registrations_and_no_more_cale_46(site, make_client):
+    """Revoked ones count: their records stay. Others are not concerned, and what is registered goes on."""
+    site.policies["authz"].cale.registrations = 2
+    client = make_client(site)
+    proof = site.authorization
+    assert client.register(proof) == 200
+    assert client.send("DELETE", "/registration", [("CALE-GUID", client.guid), *proof.items()])[0] == 204
+    assert client.register(proof) == 200
+    status, _fields, body = client.send("POST", "/registration", [*proof.items()], csr_pem(client.key))
+    assert (status, body) == (
+        403,
+        b"device has 2 registrations, and may have no more (the server's --max-registrations)\n",
+    )
+    assert client.read("/resource") == b'{"foo": "bar"}\n'
+    site.policies["authz"].cale.registrations = 0
+    assert client.register(proof) == 200
+
+
+@pytest.mark.parametrize(("room", "status"), [(10_000, 200), (20_000, 413)])
+def test_a_certificate_request_has_a_size_that_requests_have_cale_46(site, make_client, room, status):
+    client = make_client(site)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "d")])
+    alternatives = x509.SubjectAlternativeName([x509.DNSName(f"{'x' * 50}{n}.example") for n in range(room // 66)])
+    csr = x509.CertificateSigningRequestBuilder().subject_name(name).add_extension(alternatives, critical=False)
+    body = csr.sign(client.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    assert client.send("POST", "/registration", [*site.authorization.items()], body)[0] == status

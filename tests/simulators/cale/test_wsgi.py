@@ -282,5 +282,6 @@ def test_stores_of_records(tmp_path, kind):
     assert store.revoke("m", None, now)
     assert store.secret("a") == store.secret("a") != store.secret("b")
     assert len(store.secret("a")) == 32
+    assert [store.count(one) for one in ("owner of c", "owner of m", "somebody")] == [1, 1, 0]
     database.close()
     assert "guid" not in repr(CsrRecord("g", "o", b"", now))
