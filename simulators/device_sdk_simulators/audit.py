@@ -31,6 +31,7 @@ class AuditLog:
         self.earlier = path.with_name(f"{path.name}.1")
         self._most = most_bytes
         self._lock = threading.Lock()
+        self._lost = 0
         self._open()
 
     def _open(self) -> None:
@@ -49,17 +50,24 @@ class AuditLog:
     def write(self, **facts: object) -> None:
         """Append one line; facts that are None are left out, and long ones cut: who asks does not choose how much we keep.
 
-        Raises:
-            OSError: the line is not kept, and nothing of it; the disk is full, for example.
+        A line that cannot be written, on a full disk for example, is lost as a whole, and the next one says how many were
+        ("lost_before"). Nobody is refused for it: lines have different lengths for those who are registered and for others,
+        and where there is room for the shorter one only, the answers would tell who is who.
         """
         known = {name: _bounded(value) for name, value in facts.items() if value is not None}
-        line = (json.dumps(known) + "\n").encode()
         with self._lock:
-            if self._size and self._size + len(line) > self._most:
-                self._begin_anew()
-            self._append(line)
+            if self._lost:
+                known["lost_before"] = self._lost
+            try:
+                self._append((json.dumps(known) + "\n").encode())
+            except OSError:
+                self._lost += 1
+            else:
+                self._lost = 0
 
     def _append(self, line: bytes) -> None:
+        if self._size and self._size + len(line) > self._most:
+            self._begin_anew()
         try:
             written = os.write(self._file, line)
             while written < len(line):

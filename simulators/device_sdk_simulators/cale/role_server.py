@@ -106,10 +106,7 @@ class RoleServer:
             "tls_version": request.tls.version or None,
             "cipher": request.tls.cipher or None,
         }
-        try:
-            self._audit.write(**(facts | response.facts))
-        except OSError:
-            return Response.not_logged()
+        self._audit.write(**(facts | response.facts))
         return response
 
     @property

@@ -161,10 +161,5 @@ class Response:
             status, [("Content-Type", "text/plain; charset=utf-8"), *(headers or [])], body, facts={"reason": text}
         )
 
-    @classmethod
-    def not_logged(cls) -> Response:
-        """What everybody gets while the audit log cannot be written."""
-        return cls.text(503, "the log of this server cannot be written", [("Retry-After", "60")])
-
 
 Handler: TypeAlias = Callable[[Request], Response]
