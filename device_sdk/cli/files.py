@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from device_sdk.cli.precious import claim, release
 from device_sdk.errors import ConfigurationError
 from device_sdk.keystores.atomic import PRIVATE, link, name_unnamed, open_unnamed, sweep, sync_directory, temporary_name
 
@@ -70,7 +71,9 @@ class OutputFile:
         replace: whether an existing file is replaced; if not, one that somebody makes meanwhile stays.
 
     Raises:
-        ConfigurationError: on construction or `write`, from FileExistsError where a name is taken that must not be; an existing file there is unchanged.
+        ConfigurationError: on construction or `write`, from FileExistsError where a name is taken that must not be; an
+            existing file there is unchanged. On construction, too, where a private key, a secret of this command or
+            another result of it is (see `precious`).
 
     Attributes:
         is_regular: it is a file, not a device or a pipe, nor nothing.
@@ -88,6 +91,7 @@ class OutputFile:
             self._target = _followed(path)
             self.is_regular = not _is_special(Path(path))
             if self.is_regular:
+                claim(self, self._target, replace=replace)
                 self._reserve()
             else:
                 self._descriptor = _open_special(path)
@@ -165,6 +169,7 @@ class OutputFile:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self._discard()
+        release(self)
 
 
 def _followed(path: str) -> str:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from device_sdk.cli.files import what_to_do
+from device_sdk.cli.precious import secret_is_read
 from device_sdk.cli.settings import Settings, Source
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.secret import NewKey, Secret, SecretProvider
@@ -135,14 +136,16 @@ def _new_pin(what: str) -> Secret | None:
     Raises:
         ConfigurationError: it was not, several times.
     """
-    for _ in range(_ATTEMPTS):
-        first = _prompt(f"PIN for the new {what} (Enter alone: none)")
-        if first is None:
-            return None
-        again = _prompt("The same PIN again")
-        if again is not None and hmac.compare_digest(first.reveal(), again.reveal()):
-            return first
-        print("the two PINs differ; type it again", file=sys.stderr)
+    if not _is_terminal():
+        return None
+    with suppress(EOFError):  # Ctrl-D chooses nothing
+        for _ in range(_ATTEMPTS):
+            first = _typed(f"PIN for the new {what} (Enter alone: none)")
+            if not first:
+                return None
+            if hmac.compare_digest(first.reveal(), _typed("The same PIN again").reveal()):
+                return first
+            print("the two PINs differ; type it again", file=sys.stderr)
     raise ConfigurationError(
         f"no PIN for the new {what}: it was not typed twice alike, and no key was made",
         hint="run the same command again, or give --key-pin-file",
@@ -175,6 +178,8 @@ def _from_file(file: Path) -> Secret:
     try:
         with file.open("rb") as stream:
             status = os.fstat(stream.fileno())
+            if stat.S_ISREG(status.st_mode):
+                secret_is_read(file, status)
             if stat.S_ISREG(status.st_mode) and status.st_mode & 0o004:
                 print(f"device-sdk: warning: {file} holds a secret and is readable by everybody", file=sys.stderr)
             return _trimmed(stream.read(_MAX_SECRET_BYTES + 1), str(file))
@@ -204,12 +209,16 @@ def _trimmed(raw: bytes, source: str) -> Secret:
 
 
 def _prompt(what: str) -> Secret | None:
-    if sys.stdin is None or not sys.stdin.isatty():
-        return None
+    with suppress(EOFError):
+        return (_typed(what) or None) if _is_terminal() else None
+    return None
+
+
+def _is_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _typed(what: str) -> Secret:
     from getpass import getpass
 
-    try:
-        answer = getpass(f"{what}: ")
-    except EOFError:
-        return None
-    return Secret(os.fsencode(answer)) if answer else None
+    return Secret(os.fsencode(getpass(f"{what}: ")))

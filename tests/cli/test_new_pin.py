@@ -73,3 +73,15 @@ def test_an_enrolment_asks_for_the_pin_of_its_new_key_once(lab: Lab, terminal: S
     enrolling.answer(AGAIN, "s3cret-pin")
     assert enrolling.end() == 0, enrolling.seen
     assert "PIN for" not in enrolling.seen
+
+
+@pytest.mark.parametrize("typed", [[], ["s3cret-pin"]], ids=["at once", "at the repetition"])
+def test_ctrl_d_chooses_nothing(cli: Cli, uri: str, terminal: Start, typed: list[str]) -> None:
+    making = terminal("keys", "create", uri, "--type", "ec-p256")
+    for answer in typed:
+        making.answer(FIRST, answer)
+    making.until(AGAIN if typed else FIRST)
+    making.type("\x04")
+    assert making.end() == 2
+    assert "no key was made" in making.seen
+    assert list((cli.directory / "keys").iterdir()) == []
