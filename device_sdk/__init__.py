@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from device_sdk.protocols.cale.exchange import open_registration
     from device_sdk.protocols.cale.requests import registration_request
     from device_sdk.protocols.est.server_key_request import ProtectionKey
+    from device_sdk.transports.base import Timeouts
     from device_sdk.transports.https import HardwareTlsAdapter, client_ssl_context
     from device_sdk.wire.csr import build_csr
     from device_sdk.wire.fingerprint import parse_pin
@@ -97,6 +98,7 @@ _HOMES = {
     "ServerTrust": "device_sdk.model.trust",
     "SharedKey": "device_sdk.client.est",
     "SharedSecret": "device_sdk.client.est.full_cmc",
+    "Timeouts": "device_sdk.transports.base",
     "TlsIdentity": "device_sdk.model.trust",
     "bootstrap": "device_sdk.client.est.bootstrap",
     "build_csr": "device_sdk.wire.csr",
@@ -155,6 +157,7 @@ __all__ = [
     "ServerTrust",
     "SharedKey",
     "SharedSecret",
+    "Timeouts",
     "TlsIdentity",
     "__version__",
     "bootstrap",

@@ -76,11 +76,16 @@ def trust(settings: Settings, state: StateDirectory) -> ServerTrust:
     return ServerTrust(explicit, implicit, lists=state.packages.lists())
 
 
-def spec(settings: Settings, state: StateDirectory) -> CsrSpec:
-    """What --subject says, or the subject of the current certificate."""
+def spec(settings: Settings, state: StateDirectory, *, again: bool = False) -> CsrSpec:
+    """What --subject says, or the subject of the current certificate; ConfigurationError for neither."""
     from device_sdk.model.csr import CsrSpec
 
     chain = state.snapshot()[1]
     if settings.text("identity.subject") is None and not settings.list("identity.san") and chain:
         return CsrSpec(chain[0].subject)
-    return inputs.csr_spec(settings)
+    try:
+        return inputs.csr_spec(settings)
+    except ConfigurationError as error:
+        if again and error.hint:
+            error.hint += "; a registration does not keep what it was asked for with"
+        raise

@@ -106,6 +106,14 @@ def test_a_certificate_with_a_hardware_key(lab: Lab, token: SoftHsm, words: tupl
     assert _read(lab) == '{"foo": "bar"}\n'
 
 
+def test_cale_14_a_registration_again_says_what_it_needs(lab: Lab, words: tuple[str, ...]) -> None:
+    lab.cli.ok(*words, *lab.login, "--key", f"file:{lab.keys}/cale.pem", "--type", "ec-p256")
+    at = words.index("--subject")
+    nameless = (*words[:at], *words[at + 2 :])
+    assert "does not keep what it was asked for with" in lab.cli.fails(2, *nameless, *lab.login, "--again")
+    assert "does not keep" not in lab.cli.fails(2, *nameless, *lab.login, "--application", "x", "--key", f"file:{lab.keys}/x")
+
+
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256"])
 @pytest.mark.parametrize("store", ["pkcs11", "tpm2", "file"])
 def test_cale_14_revoked_and_registered_again(

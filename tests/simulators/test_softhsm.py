@@ -65,6 +65,15 @@ def test_command_line_runs_a_command_with_the_token() -> None:
     assert "bench" in done.stdout
 
 
+def test_a_command_finds_the_token_and_its_pin_in_its_environment() -> None:
+    script = "import os, sys; print(os.environ['TOKEN_URI']); print(open(os.environ['TOKEN_PIN_FILE']).read().isdigit())"
+    words = [*SIM, "softhsm", "--label", "bench", "--", sys.executable, "-c", script]
+    uri, has_pin = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    assert uri.startswith("pkcs11:token=bench?module-path=")
+    assert "pin-source=file:" in uri
+    assert has_pin == "True"
+
+
 def test_command_line_serves_until_sigterm_and_cleans_up() -> None:
     with subprocess.Popen([*SIM, "softhsm", "--json"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

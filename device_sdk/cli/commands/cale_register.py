@@ -47,7 +47,7 @@ def register(options: argparse.Namespace, settings: Settings, out: Output) -> in
         plan = CalePlan(
             _url(settings, state, again=options.again),
             trust(settings, state),
-            spec(settings, state),
+            spec(settings, state, again=options.again),
             key_uri=key_uri,
             key_type=KeyType(key_type) if key_type else None,
             again=options.again,

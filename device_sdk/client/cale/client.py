@@ -18,7 +18,6 @@ from device_sdk.keystores.trial import try_key
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
-from device_sdk.model.http import MAX_RESPONSE_BYTES
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust, TlsIdentity
@@ -31,6 +30,7 @@ from device_sdk.protocols.cale.answers import (
     spki,
 )
 from device_sdk.protocols.cale.requests import (
+    MAX_ANSWER_BYTES,
     edge_origin,
     proof_of_identity,
     registration_request,
@@ -155,7 +155,7 @@ class CaleClient:
         return CaleRegistration(guid, key_uri, self.origin, datetime.now(UTC), key_sha256=digest)
 
     def get(
-        self, path: str, *, check: ContentCheck | None = None, limit_bytes: int = MAX_RESPONSE_BYTES
+        self, path: str, *, check: ContentCheck | None = None, limit_bytes: int = MAX_ANSWER_BYTES
     ) -> CaleResponse:
         """Read a resource and decrypt it (section 4.2).
 

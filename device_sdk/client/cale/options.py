@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass
 
 from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
-from device_sdk.model.http import MAX_RESPONSE_BYTES
 from device_sdk.protocols.cale.answers import ContentCheck
 from device_sdk.protocols.cale.behind import error_status
+from device_sdk.protocols.cale.requests import MAX_ANSWER_BYTES
 
 MAX_STREAM_BYTES = 256 * 1024 * 1024
 
@@ -30,7 +30,7 @@ class AnswerOptions:
     """
 
     check: ContentCheck | None = None
-    limit_bytes: int = MAX_RESPONSE_BYTES
+    limit_bytes: int = MAX_ANSWER_BYTES
     stream_limit_bytes: int = MAX_STREAM_BYTES
     spool_directory: str | os.PathLike[str] | None = None
     policy: DecryptionPolicy = EVERYTHING

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from device_sdk.errors import ConfigurationError, LocalProtocolError
 from device_sdk.model.credentials import Credentials
-from device_sdk.model.http import MAX_RESPONSE_BYTES, HttpRequest
+from device_sdk.model.http import HttpRequest
 from device_sdk.model.secret import Secret
 from device_sdk.model.urls import shown_url, split_url, without_query
 from device_sdk.protocols.est.challenge import basic_authorization
@@ -16,6 +16,8 @@ from device_sdk.protocols.est.urls import origin_of
 from device_sdk.wire.cale import GUID_HEADER, is_guid
 from device_sdk.wire.transfer import encode_body
 
+MAX_ANSWER_BYTES = 3 * 1024 * 1024 // 2
+"""Of an encrypted answer: a document of 1 MiB, which edge devices commonly let pass, with what encryption and base64 add."""
 READ_ONLY_METHODS = frozenset({"GET", "HEAD"})
 
 _REGISTRATION = "/registration"
@@ -73,7 +75,7 @@ def registration_request(csr: bytes, authorization: str | None = None) -> HttpRe
 
 
 def resource_request(
-    path: str, guid: str, *, method: str = "GET", limit_bytes: int = MAX_RESPONSE_BYTES
+    path: str, guid: str, *, method: str = "GET", limit_bytes: int = MAX_ANSWER_BYTES
 ) -> HttpRequest:
     """A standard request (section 4.2, appendix B.2.1).
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
+import requests
+from cryptography import x509
 from device_sdk_simulators.cale.hops import HopError, HopProtocolError, HopTimeoutError, HopUnreachableError
 from device_sdk_simulators.cale.roles import EdgeSettings, RolePlace, edge_role
 from device_sdk_simulators.cale.rules import CaleRules
@@ -21,6 +23,9 @@ from device_sdk_simulators.cale.upstream import Upstream
 from device_sdk_simulators.http.messages import Request
 from device_sdk_simulators.policy import Policy
 
+from device_sdk.client.cale import CaleAuth, CaleClient
+from device_sdk.model.trust import ServerTrust
+from device_sdk.transports.https import HardwareTlsAdapter
 from tests.simulators.cale.support import STRANGER, basic, opened
 
 
@@ -37,6 +42,8 @@ class Echo(BaseHTTPRequestHandler):
         if self.path == "/slow":
             time.sleep(0.4)
         body = b"" if status in (204, 304) else json.dumps(said).encode()
+        if self.path == "/mebibyte":
+            body = bytes(1024 * 1024)
         if self.path == "/large":
             body = b"x" * 200_000
         self.send_response(status)
@@ -218,6 +225,18 @@ def test_the_owner_of_a_change_is_told_that_nobody_knows_what_became_of_it_cale_
 def test_too_large_an_answer_is_an_encrypted_502(proxy, echo):
     _edge, client = proxy(echo, settings={"body_bytes": 100_000})
     assert json.loads(client.read("/large")) == {"error": 502}
+
+
+def test_the_largest_answer_of_the_edge_is_not_too_large_for_the_client(proxy, echo):
+    """As both are if nothing is said."""
+    edge, client = proxy(echo)
+    trust = ServerTrust(tuple(x509.load_pem_x509_certificates(Path(str(edge.facts["ca_file"])).read_bytes())))
+    with CaleClient(edge.url, trust, client.key, guid=client.guid) as sdk:
+        assert sdk.get("/mebibyte").content == bytes(1024 * 1024)
+    with requests.Session() as session:
+        session.mount(edge.url, HardwareTlsAdapter(trust))
+        session.auth = CaleAuth(client.key, client.guid, origin=edge.url)
+        assert session.get(f"{edge.url}/mebibyte").content == bytes(1024 * 1024)
 
 
 def test_scopes_hold_in_front_of_an_upstream_cale_56(proxy, echo):
