@@ -6,6 +6,7 @@ succeeds: neither many at once nor ending the process gives a guesser more tries
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +15,11 @@ from ipaddress import ip_address, ip_network
 from device_sdk_simulators.database import Database
 
 _SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS srp_failures"
-    " (who TEXT PRIMARY KEY, failures INTEGER NOT NULL, last REAL NOT NULL, until REAL NOT NULL)"
+    """CREATE TABLE IF NOT EXISTS srp_failures
+      (who TEXT PRIMARY KEY, failures INTEGER NOT NULL, last REAL NOT NULL, until REAL NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS srp_failures_by_age ON srp_failures (last)",
 )
+_CLEAN_EVERY = 256
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class BackOff:
         longest_s: the longest pause.
         lock_after: failures in a row after which a user name is locked until somebody unlocks it.
         forget_s: failures are forgotten after so long without another one, but for a locked user's.
+        max_rows: names and addresses that are remembered (EST-16); locks and pauses in any case.
     """
 
     user_tries: int = 5
@@ -38,6 +42,7 @@ class BackOff:
     longest_s: float = 3600.0
     lock_after: int = 100
     forget_s: float = 86400.0
+    max_rows: int = 100_000
 
     def pause_s(self, failures: int, tries: int) -> float:
         """What so many failures in a row cost."""
@@ -52,15 +57,15 @@ class Guard:
         database: memory.
         clock: the time.
         limits: how patient to be.
-        kind: of what is guessed: failures of one kind are none of another.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], datetime], limits: BackOff, kind: str = "") -> None:
-        self._kind = kind
+    def __init__(self, database: Database, clock: Callable[[], datetime], limits: BackOff) -> None:
+        self._writes = 0
         self._database = database
         self._clock = clock
         self._limits = limits
-        database.execute(_SCHEMA)
+        for statement in _SCHEMA:
+            database.execute(statement)
 
     def begin(self, user: str, address: str) -> bool:
         """Whether this user may try from there now; an attempt that may counts as failed until `succeed`."""
@@ -83,45 +88,63 @@ class Guard:
         with self._database.transaction() as connection:
             # not before: others that began at the same time must not be in the future
             now = self._clock().timestamp()
-            connection.execute(
-                "DELETE FROM srp_failures WHERE last < ? AND NOT (who LIKE ? AND failures >= ?) AND who LIKE ?",
-                (now - limits.forget_s, f"{self._kind}user:%", limits.lock_after, f"{self._kind}%"),
-            )
             tries = limits.user_tries, limits.address_tries
             for who, free in zip(self._names(user, address), tries, strict=True):
-                row = connection.execute("SELECT failures FROM srp_failures WHERE who = ?", (who,)).fetchone()
+                row = connection.execute(
+                    "SELECT failures FROM srp_failures WHERE who = ?"
+                    " AND (last >= ? OR (who LIKE 'user:%' AND failures >= ?))",
+                    (who, now - limits.forget_s, limits.lock_after),
+                ).fetchone()
                 count = 1 if row is None else int(row["failures"]) + 1
                 pause_s = limits.pause_s(count, free)
                 connection.execute(
                     "INSERT OR REPLACE INTO srp_failures VALUES (?, ?, ?, ?)",
                     (who, count, now, now + pause_s if pause_s else 0.0),
                 )
+            self._writes += 1
+            if self._writes % _CLEAN_EVERY == 1:
+                self._clean(connection, now)
+
+    def _clean(self, connection: sqlite3.Connection, now: float) -> None:
+        """Forget what is old, and of more than may be kept the oldest."""
+        free = "last < ? AND until <= ? AND NOT (who LIKE 'user:%' AND failures >= ?)"
+        limits = self._limits
+        connection.execute(
+            f"DELETE FROM srp_failures WHERE {free}",  # noqa: S608 - words of this function
+            (now - limits.forget_s, now, limits.lock_after),
+        )
+        count = connection.execute("SELECT count(*) FROM srp_failures").fetchone()[0]
+        connection.execute(
+            "DELETE FROM srp_failures WHERE rowid IN"  # noqa: S608 - likewise
+            f" (SELECT rowid FROM srp_failures WHERE {free} ORDER BY last LIMIT ?)",
+            (now, now, limits.lock_after, max(0, count - limits.max_rows)),
+        )
 
     def _names(self, user: str, address: str) -> tuple[str, str]:
-        return f"{self._kind}user:{user}", f"{self._kind}address:{network_of(address)}"
+        return f"user:{user}", f"address:{network_of(address)}"
 
     def _locked(self, user: str) -> bool:
-        row = self._database.row("SELECT failures FROM srp_failures WHERE who = ?", f"{self._kind}user:{user}")
+        row = self._database.row("SELECT failures FROM srp_failures WHERE who = ?", f"user:{user}")
         return row is not None and row["failures"] >= self._limits.lock_after
 
     def succeed(self, user: str, address: str) -> None:
         """The attempt was none of a guesser: the user starts anew, and the address has one failure less."""
         with self._database.transaction() as connection:
-            connection.execute("DELETE FROM srp_failures WHERE who = ?", (f"{self._kind}user:{user}",))
+            connection.execute("DELETE FROM srp_failures WHERE who = ?", (f"user:{user}",))
             connection.execute(
                 "UPDATE srp_failures SET failures = max(failures - 1, 0), until = min(until, last) WHERE who = ?",
-                (f"{self._kind}address:{network_of(address)}",),
+                (f"address:{network_of(address)}",),
             )
 
     def unlock(self, user: str) -> bool:
         """Forget a user's failures; False if there were none."""
-        return self._database.execute("DELETE FROM srp_failures WHERE who = ?", f"{self._kind}user:{user}") > 0
+        return self._database.execute("DELETE FROM srp_failures WHERE who = ?", f"user:{user}") > 0
 
     def failures(self) -> dict[str, int]:
         """Failures in a row, by "user:NAME" and "address:NETWORK"."""
         query = "SELECT who, failures FROM srp_failures WHERE failures > 0 AND (who LIKE ? OR who LIKE ?) ORDER BY who"
-        rows = self._database.rows(query, f"{self._kind}user:%", f"{self._kind}address:%")
-        return {str(row["who"]).removeprefix(self._kind): int(row["failures"]) for row in rows}
+        rows = self._database.rows(query, "user:%", "address:%")
+        return {str(row["who"]): int(row["failures"]) for row in rows}
 
 
 def network_of(address: str) -> str:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
-from device_sdk_simulators.backoff import BackOff, Guard, network_of
+from device_sdk_simulators.backoff import network_of
 from device_sdk_simulators.database import Database
+from device_sdk_simulators.guess_memory import GuessMemory, Patience
 from device_sdk_simulators.http.messages import HttpError
 
-PATIENCE = BackOff(user_tries=20, address_tries=100, longest_s=60.0, lock_after=1 << 62)
-"""Nobody is locked, as whoever knows a name could lock its owner out: a minute between guesses is enough for good passwords."""
+PATIENCE = Patience()
 
 _LONGEST = 64
 _LOCKS = 64
@@ -32,13 +32,24 @@ class Guesses:
         database: memory; a restart forgives nothing.
         clock: the time.
         patience: how many tries are free, and how long pauses are.
+
+    Attributes:
+        memory: what is counted.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], datetime], patience: BackOff = PATIENCE) -> None:
-        self._guard = Guard(database, clock, patience, "proof ")
+    def __init__(self, database: Database, clock: Callable[[], datetime], patience: Patience = PATIENCE) -> None:
+        self.memory = GuessMemory(database, clock, patience)
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
-    def judge(self, claimed: str, source: str, check: Callable[[], Found | None]) -> Found | None:
+    def judge(
+        self,
+        claimed: str,
+        source: str,
+        check: Callable[[], Found | None],
+        *,
+        proof: bytes | None = None,
+        personal: bool = True,
+    ) -> Found | None:
         """What `check` finds; None, or an exception, is a wrong guess, and on disk before anybody hears of it.
 
         Proofs of one name are looked at one after the other: many at once are no more guesses, and many right ones no
@@ -48,14 +59,16 @@ class Guesses:
             claimed: whose secret it is to be, whether there is such a one or not.
             source: network address of the request.
             check: looks at the proof.
+            proof: what a client that does not guess shows again: the same wrong one counts once. None where a proof is
+                another one each time.
+            personal: the claim names one secret. Who shows one of several that go by one name may be a guesser at the others.
 
         Raises:
             HttpError: 429 during a pause, whether the proof is right or not.
         """
-        address = _address(source)
-        who = f"{_short(claimed)} {network_of(address)}"
-        with self._locks[hash(who) % _LOCKS]:
-            left_s = self._guard.left_s(who, address)
+        network, name = network_of(_address(source)), short_name(claimed)
+        with self._locks[hash((network, name)) % _LOCKS]:
+            left_s = self.memory.left_s(network, name)
             if left_s:
                 raise HttpError(429, "too many wrong proofs of identity", [("Retry-After", str(math.ceil(left_s)))])
             found = None
@@ -63,13 +76,14 @@ class Guesses:
                 found = check()
             finally:
                 if found is None:
-                    self._guard.failed(who, address)
+                    self.memory.failed(network, name, proof)
             if found is not None:
-                self._guard.unlock(who)
+                self.memory.proved(network, name, known=personal)
         return found
 
 
-def _short(claimed: str) -> str:
+def short_name(claimed: str) -> str:
+    """As names are kept: what is long as SHA-256."""
     return claimed if len(claimed) <= _LONGEST else hashlib.sha256(claimed.encode(errors="replace")).hexdigest()
 
 

@@ -49,7 +49,7 @@ class Users:
         self._keep_digests = keep_digests
         # scrypt costs 10 ms: what was verified once in this process is remembered by a keyed hash
         self._key = os.urandom(32)
-        self._verified: dict[str, bytes] = {}
+        self._verified: dict[str, tuple[bytes, str]] = {}
         self._lock = threading.Lock()
 
     def add(self, name: str, password: str) -> None:
@@ -67,17 +67,29 @@ class Users:
     def check(self, name: str, password: str) -> bool:
         """Whether this is the user's password; takes as long for users that do not exist."""
         tag = hmac.digest(self._key, f"{name}\0{password}".encode(), "sha256")
-        with self._lock:
-            if hmac.compare_digest(self._verified.get(name, b""), tag):
-                return True
         row = self._database.row("SELECT password FROM users WHERE name = ?", name)
+        with self._lock:
+            known, of = self._verified.get(name, (b"", ""))
+        # another process may have removed the user, or given it another password
+        if row is not None and hmac.compare_digest(known, tag) and row["password"] == of:
+            return True
         _scheme, salt, expected = str(row["password"]).split("$") if row else ("", "00" * 16, "00" * 32)
         good = hmac.compare_digest(_hash(password.encode(), bytes.fromhex(salt)).hex(), expected) and row is not None
-        if good:
+        if good and row is not None:
             self._complete(name, password)
             with self._lock:
-                self._verified[name] = tag
+                self._verified[name] = (tag, str(row["password"]))
         return good
+
+    def names(self) -> list[str]:
+        """Who may log in."""
+        return [str(row["name"]) for row in self._database.rows("SELECT name FROM users ORDER BY name")]
+
+    def remove(self, name: str) -> bool:
+        """The user may log in no more; False if there is none. Certificates stay: they are revoked, not forgotten."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM digests WHERE name = ?", (name,))
+            return connection.execute("DELETE FROM users WHERE name = ?", (name,)).rowcount > 0
 
     def login(self, name: str, algorithm: str, *, hashed: bool = False) -> Login | None:
         """What Digest needs to know of a user, or None.

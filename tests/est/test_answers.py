@@ -208,6 +208,18 @@ def test_est_160_server_text(media, body, text):
     assert said is None or said.isprintable()
 
 
+@pytest.mark.parametrize("said", ["too many wrong proofs of identity", "3 requests of yours wait for approval"])
+def test_est_160_429_is_told_in_the_servers_words(said):
+    """A server that counts wrong passwords, or requests that wait, is not overloaded."""
+    with pytest.raises(HttpStatusError) as caught:
+        read_enrolment(response(429, said.encode(), ("Content-Type", "text/plain"), ("Retry-After", "8")), NOW)
+    assert caught.value.message.endswith(f"the server answered 429: {said}")
+    assert caught.value.retry_after_s == 8
+    assert "wrong passwords" in caught.value.hint
+    assert "waiting requests" in caught.value.hint
+    assert "overloaded" not in caught.value.hint
+
+
 def test_est_160_words_are_bounded():
     """A long speech is cut off and says so; what is just short enough is whole."""
     for words, shown in (

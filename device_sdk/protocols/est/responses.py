@@ -163,7 +163,8 @@ _HINTS = {
     404: "this server or label does not have the operation; check URL and label",
     405: "this server does not have the operation; check URL and label",
     423: "the CA is not enabled; ask its operator",
-    429: "the server is overloaded; try again later",
+    429: "too many requests, waiting requests or wrong passwords, of this device or of others at its address: see what the "
+    "server says, and try again later",
     501: "this server does not have the operation; check URL and label",
     502: "the CA behind the server cannot be reached; try again later",
     503: "the server is overloaded or down; try again later",

@@ -59,9 +59,9 @@ def with_tokens(tokens: Tokens, otherwise: Identify, guesses: Guesses | None = N
         scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
         if scheme.lower() != "bearer":
             return otherwise(request)
-        known = partial(tokens.owner_of, token.strip())
+        known, shown = partial(tokens.owner_of, token.strip()), token.strip().encode(errors="replace")
         # a token names nobody; a user name has no colon
-        owner = guesses.judge("bearer:", request.source, known) if guesses else known()
+        owner = guesses.judge("bearer:", request.source, known, proof=shown, personal=False) if guesses else known()
         if owner is None:
             raise HttpError(401, "", [("WWW-Authenticate", 'Bearer error="invalid_token"')])
         return Client(owner, scheme="bearer")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device_sdk_simulators.cli import demands, full_cmc, publish, queue, rollover, server_key, srp
+from device_sdk_simulators.cli import demands, full_cmc, guesses, publish, queue, rollover, server_key, srp, users
 from device_sdk_simulators.cli import option_types as types
 from device_sdk_simulators.cli.option_files import read_anchors, read_documents, read_password
 from device_sdk_simulators.cli.speaking import UsageError, say
@@ -49,6 +49,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     srp.add_parsers(commands)
     demands.add_parsers(commands)
     publish.add_parsers(commands)
+    users.add_parsers(commands)
+    guesses.add_parsers(commands)
 
 
 def _add_policy(parser: argparse.ArgumentParser) -> None:

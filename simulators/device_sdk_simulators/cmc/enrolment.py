@@ -72,7 +72,9 @@ class Enrolments(Desk):
         elif state == "denied":
             raise CmcRefusedError(BAD_REQUEST, "the request was denied", http_status=403)
         else:
-            pend_time = self.shared.clock() + timedelta(seconds=self.policy.retry_after_s)
+            now = self.shared.clock()
+            self.store.end(now - self.policy.waiting_ends)
+            pend_time = now + timedelta(seconds=self.policy.retry_after_s)
             waiting = self.store.wait(case.full.transaction_id, int(row["id"]), pend_time, holder=client.holder)
             self._pending(case, waiting, part)
 

@@ -13,6 +13,8 @@ CREATE TABLE IF NOT EXISTS cmc_secrets (identification TEXT PRIMARY KEY, secret 
 CREATE TABLE IF NOT EXISTS cmc_transactions (
   token TEXT PRIMARY KEY, transaction_id TEXT NOT NULL, request INTEGER NOT NULL, nonce BLOB NOT NULL,
   pend_time TEXT NOT NULL, holder TEXT);
+CREATE INDEX IF NOT EXISTS cmc_transactions_by_request ON cmc_transactions (request);
+CREATE INDEX IF NOT EXISTS cmc_transactions_by_age ON cmc_transactions (pend_time);
 CREATE TABLE IF NOT EXISTS cmc_messages (nonce BLOB PRIMARY KEY, seen_at TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS cmc_messages_by_age ON cmc_messages (seen_at)
 """
@@ -115,6 +117,15 @@ class CmcStore:
         found = self.waiting(bytes.fromhex(row["token"]))
         assert found is not None
         return found
+
+    def end(self, before: datetime) -> None:
+        """Forget transactions that began before and whose request does not wait, and was not issued, since then (EST-16)."""
+        self._database.execute(
+            "DELETE FROM cmc_transactions WHERE pend_time < ? AND NOT EXISTS"
+            " (SELECT 1 FROM requests LEFT JOIN certificates USING (serial) WHERE requests.id = cmc_transactions.request"
+            " AND (state != 'issued' OR issued_at >= ?))",
+            *(before.isoformat(), before.isoformat()),
+        )
 
     def waiting(self, token: bytes) -> Waiting | None:
         """The transaction with that token, or None."""

@@ -60,7 +60,10 @@ class HttpLogin:
         if credentials is None:
             raise HttpError(401, "", self.challenges())
         name, password = credentials
-        if not self._guesses.judge(name, request.source, lambda: self._users.check(name, password) or None):
+        shown = password.encode()
+        if not self._guesses.judge(
+            name, request.source, lambda: self._users.check(name, password) or None, proof=shown
+        ):
             raise HttpError(401, "", self.challenges())
         return LoggedIn(name, "basic")
 

@@ -11,7 +11,12 @@ from device_sdk_simulators.policy import Policy
 
 from tests.simulators.cale.support import KEYS, basic
 
-WRONG = {"basic": basic("ann", "wrong"), "bearer": {"Authorization": "Bearer wrong"}}
+
+def wrong(scheme: str, number: int = 0) -> dict[str, str]:
+    """A guess, each number another one."""
+    return basic("ann", f"wrong-{number}") if scheme == "basic" else {"Authorization": f"Bearer wrong-{number}"}
+
+
 RIGHT = {"basic": basic("ann", "right"), "bearer": {"Authorization": "Bearer sesame"}}
 
 
@@ -46,27 +51,32 @@ def client(edge, make_client):
     return make_client(url=edge.url, ca_file=edge.facts["ca_file"], key=KEYS["p256"])
 
 
-@pytest.mark.parametrize("scheme", WRONG)
+@pytest.mark.parametrize("scheme", RIGHT)
 def test_guesses_meet_pauses_that_double_cale_02(edge, client, clock, scheme):
-    assert [client.register(WRONG[scheme]) for _ in range(PATIENCE.user_tries)] == [401] * PATIENCE.user_tries
+    guesses = [client.register(wrong(scheme, number)) for number in range(PATIENCE.user_tries)]
+    assert guesses == [401] * PATIENCE.user_tries
     # whoever is right is refused as well, or the answer would say that it was
-    assert [client.register(proof) for proof in (WRONG[scheme], RIGHT[scheme])] == [429, 429]
+    assert [client.register(proof) for proof in (wrong(scheme, 30), RIGHT[scheme])] == [429, 429]
     other = "bearer" if scheme == "basic" else "basic"
     assert client.register(RIGHT[other]) == 200, "others are not concerned"
     clock.wait(1.01)
-    assert [client.register(WRONG[scheme]) for _ in range(2)] == [401, 429]
+    assert [client.register(wrong(scheme, number)) for number in (31, 32)] == [401, 429]
     clock.wait(1.01)
     assert client.register(RIGHT[scheme]) == 429
     clock.wait(1)
     assert client.register(RIGHT[scheme]) == 200
-    assert [client.register(WRONG[scheme]) for _ in range(3)] == [401] * 3, "who is right begins anew"
+    assert [client.register(wrong(scheme, number)) for number in range(3)] == [401] * 3, "who is right begins anew"
     assert edge.log()[-1]["status"] == 401
 
 
 def test_the_longest_pause_is_a_minute_and_nobody_is_locked(client, clock):
-    for _ in range(PATIENCE.user_tries + 12):
-        client.register(WRONG["basic"])
-        clock.wait(61)
+    for number in range(PATIENCE.user_tries):
+        client.register(wrong("basic", number))
+    for number in range(12):
+        clock.wait(60)
+        assert client.register(wrong("basic", 100 + number)) == 401
+    assert client.register(RIGHT["basic"]) == 429
+    clock.wait(60)
     assert client.register(RIGHT["basic"]) == 200
 
 
@@ -79,7 +89,7 @@ def test_many_names_from_one_address_are_one_guesser(client, clock):
 
 def test_a_restart_forgives_nothing_and_names_may_be_of_any_length(tmp_path, edge, client, make_client, clock):
     name = "n" * 3000
-    assert [client.register(basic(name, "x")) for _ in range(PATIENCE.user_tries + 1)][-2:] == [401, 429]
+    assert [client.register(basic(name, f"x{number}")) for number in range(PATIENCE.user_tries + 1)][-2:] == [401, 429]
     edge.stop()
     settings = EdgeSettings(upstream="http://127.0.0.1:1", user="ann")
     with edge_role(RolePlace(tmp_path / "edge", clock=clock), Policy(), settings) as again:
@@ -95,6 +105,7 @@ def test_guesses_by_the_second_proof_count_too_cale_06(tmp_path, make_client, cl
     settings = EdgeSettings(upstream="http://127.0.0.1:1", user="ann")
     with edge_role(RolePlace(tmp_path / "other", clock=clock), policy, settings) as edge:
         client = make_client(url=edge.url, ca_file=edge.facts["ca_file"])
-        fields = [("CALE-GUID", "00000000-1111-4222-8333-444444444444"), *WRONG["basic"].items()]
-        statuses = [client.send("POST", "/a", fields, b"x")[0] for _ in range(PATIENCE.user_tries + 1)]
+        guid = ("CALE-GUID", "00000000-1111-4222-8333-444444444444")
+        proofs = [wrong("basic", number) for number in range(PATIENCE.user_tries + 1)]
+        statuses = [client.send("POST", "/a", [guid, *proof.items()], b"x")[0] for proof in proofs]
         assert statuses == [401] * PATIENCE.user_tries + [429]

@@ -13,6 +13,7 @@ from device_sdk_simulators.server import ReferenceServer
 
 from tests.simulators.server.full_cmc_requests import SECRET, TLS, Draft, refused, said, send
 from tests.simulators.server.support import EST, PKCS10, make_csr, name
+from tests.simulators.server.test_guessing import Hand
 
 TRY_LATER = 12
 
@@ -124,6 +125,43 @@ def test_a_query_by_full_cmc_is_asking(queueing):
         empty = request_sequence(None)
         answer = send(queueing, again.wrap(pki_data(again.controls(empty), empty)))
         assert said(answer).status == 3
+
+
+def test_est_16_transactions_of_full_cmc_end(queueing):
+    """With the request that nobody asked about, and some time after the certificate; not while something is to be had."""
+    queueing.clock = Hand()
+    store = queueing.est.full_cmc.store
+    queueing.policy.fullcmc, queueing.policy.max_waiting_each = True, 5
+    store.add_secret("dev-1", SECRET.encode())
+
+    def enrol() -> bytes:
+        return said(send(queueing, Draft(signed_at=queueing.clock()).message())).pend_token
+
+    def known() -> list[bool]:
+        return [store.waiting(token) is not None for token in tokens]
+
+    tokens = [enrol() for _ in range(4)]
+    denied, _abandoned, approved, late = (store.waiting(token).request for token in tokens)
+    assert queueing.est.queue.decide(denied, approve=False) == 1
+    assert queueing.est.queue.decide(approved, approve=True) == 1
+    assert queueing.est.queue.decide(late, approve=True) == 1
+    queueing.clock.wait(queueing.policy.waiting_ends.total_seconds() + 7200)
+    # as if it had just been collected
+    serial = _issued_now(queueing)
+    queueing._database.execute("UPDATE requests SET state = 'issued', serial = ? WHERE id = ?", serial, late)
+    enrol()
+    enrol()
+    assert known() == [False, False, True, True]
+    queueing.clock.wait(queueing.policy.waiting_ends.total_seconds() + 7200)
+    enrol()
+    assert known() == [False, False, True, False]
+
+
+def _issued_now(server: ReferenceServer) -> str:
+    server.policy.require_approval = False
+    assert statuses(server, "alice", csrs(1)) == [200]
+    server.policy.require_approval = True
+    return str(server._database.rows("SELECT serial FROM certificates ORDER BY rowid DESC")[0]["serial"])
 
 
 def test_the_list_says_that_somebody_was_turned_away(queueing, capsys):

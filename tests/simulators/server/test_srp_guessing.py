@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from device_sdk_simulators.backoff import BackOff, network_of
+from device_sdk_simulators.backoff import BackOff, Guard, network_of
+from device_sdk_simulators.database import Database
 from device_sdk_simulators.process import ServerProcess
 from device_sdk_simulators.server import ReferenceServer
 from device_sdk_simulators.srp.service import SrpSettings
@@ -170,6 +172,25 @@ def test_failures_are_forgotten_in_time(start, clock):
         assert {guess(server) for _ in range(3)} == {"wrong"}
         clock.sleep(86401)
         assert [guess(server) for _ in range(4)] == ["wrong", "wrong", "wrong", "refused"]
+
+
+@pytest.mark.slow
+def test_est_16_what_is_counted_is_bounded(tmp_path, clock):
+    """Of more than there is room for the oldest goes first, but for locks and pauses; no lookup reads the whole table."""
+    database = Database(tmp_path / "server.sqlite")
+    guard = Guard(database, clock, replace(IMPATIENT, max_rows=300))
+    for _ in range(9):
+        assert guard.begin("locked", "192.0.2.7")
+        clock.sleep(60)
+    for _ in range(3):
+        assert guard.begin("paused", "192.0.2.8")
+    for number in range(900):
+        assert guard.begin(f"n{number}", f"127.0.{number // 90}.1")
+        clock.sleep(0.001)
+    assert database.row("SELECT count(*) AS n FROM srp_failures")["n"] <= 300 + 2 * 256
+    assert not guard.begin("locked", "192.0.2.7")
+    assert not guard.begin("paused", "192.0.2.8")
+    database.close()
 
 
 @pytest.mark.parametrize(
