@@ -18,20 +18,31 @@ _RESERVED_BYTES = 64 * 1024
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def read_file(path: str, *, limit_bytes: int = 16 * 1024 * 1024) -> bytes:
+def read_file(path: str, *, limit_bytes: int = 16 * 1024 * 1024, waits: bool = True) -> bytes:
     """Read a whole file, bounded.
+
+    Args:
+        path: the file.
+        limit_bytes: at most so many.
+        waits: whether a pipe is waited for that nobody has opened to write; if not, it is empty.
 
     Raises:
         ConfigurationError: it cannot be read, or is larger than the limit.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb", opener=None if waits else _open_at_once) as file:
             content = file.read(limit_bytes + 1)
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}", hint=what_to_do(error, path)) from error
     if len(content) > limit_bytes:
         raise ConfigurationError(f"{path} is larger than {limit_bytes} bytes", hint="is it the file that was meant?")
     return content
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def what_to_do(error: OSError, path: str | Path) -> str:

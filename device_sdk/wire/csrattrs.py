@@ -116,10 +116,9 @@ class CsrAttributes:
         """The same without key and signature: for a key that is fixed whatever the server says (EST-178)."""
         return replace(self, keys=(), signatures=())
 
-    def without_binding(self) -> Self:
-        """The same without the wish for channel binding: for a caller who tries although there is none to give."""
-        kept = tuple(oid for oid in self.challenges if oid not in (oids.CHALLENGE_PASSWORD, oids.EST_IDENTITY_LINKING))
-        return replace(self, challenges=kept)
+    def without_challenges(self) -> Self:
+        """The same without the wish for channel binding and passwords, which no certificate shows."""
+        return replace(self, challenges=())
 
     def _key_wish(self) -> KeyWish | None:
         wish, signature = one_key(self.keys), self.signature()

@@ -176,11 +176,28 @@ def test_est_139_anchors_of_another_ca(skg: Lab, tmp_path: Path) -> None:
     require_nothing(skg, answer.read_bytes(), skg.cli.fails(6, *encrypted))
 
 
-def test_the_answer_to_another_request_is_told_by_its_name(skg: Lab) -> None:
-    """Nothing of the protocol binds an answer to a request; in the clear the notes are all there is."""
-    carried(skg, "--allow-clear")
-    other = ("est", "serverkeygen", "--url", skg.server.url, "--subject", "CN=sensor-8", "--allow-clear")
-    assert "asked for CN=sensor-8, got CN=sensor-7" in skg.cli.ok(*other, *into(skg)).err
+@pytest.mark.parametrize("form", ["clear", "encrypted", "not valid yet"])
+def test_the_answer_to_another_request_is_told_by_its_name(form: str, skg: Lab, tmp_path: Path) -> None:
+    """Nothing of the protocol binds an answer to a request: names other than those asked for have to be allowed."""
+    protection = ("--allow-clear",) if form == "clear" else shared(skg)
+    if form == "not valid yet":
+        skg.server.faults.parse("future@serverkeygen")
+    carried(skg, *protection)
+    for more in (("--subject", "CN=sensor-8"), ("--subject", "CN=sensor-7", "--san", "dns:sensor.example")):
+        other = ("est", "serverkeygen", "--url", skg.server.url, *more, *protection)
+        assert "not the names that were asked for" in skg.cli.fails(7, *other, *into(skg))
+        assert not (tmp_path / "key.pem").exists()
+    other = ("est", "serverkeygen", "--url", skg.server.url, "--subject", "CN=sensor-8", *protection)
+    done = skg.cli(*other, "--allow-other-name", *into(skg))
+    assert done.code == (11 if form == "not valid yet" else 0)
+    assert (tmp_path / "key.pem").exists()
+    if done.code == 0:
+        assert "asked for CN=sensor-8, got CN=sensor-7" in done.err
+
+
+def test_other_names_over_the_network_are_told(skg: Lab) -> None:
+    online = ("est", "serverkeygen", *skg.trust, *skg.login, "--subject", "CN=x", "--allow-clear", "--key-out", "k")
+    assert "--allow-other-name goes with --offline-in" in skg.cli.fails(2, *online, "--allow-other-name")
 
 
 def test_est_202_into_a_token_and_a_taken_name(skg: Lab, token: SoftHsm, tmp_path: Path) -> None:

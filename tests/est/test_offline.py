@@ -23,6 +23,7 @@ from device_sdk.errors import (
     HttpStatusError,
     RemoteProtocolError,
     TruncatedResponseError,
+    VerificationError,
 )
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.trust import Pin
@@ -217,7 +218,11 @@ def test_est_76_est_117_cacerts_by_pin(est, ca):
 def test_est_45_est_122_cacerts_by_anchors(est, ca):
     unrelated = Ca.root("Unrelated")
     bag = one_line(certs_only(unrelated.certificate))
-    assert est.read_cacerts(bag, anchors=[ca.certificate]).anchors == (ca.certificate,)
+    with pytest.raises(VerificationError, match="is an anchor, or leads to one"):
+        est.read_cacerts(bag, anchors=[ca.certificate])
+    for ours in (ca.certificate, ca.issue_ca("Issuing").certificate):
+        mixed = one_line(certs_only(unrelated.certificate, ours))
+        assert est.read_cacerts(mixed, anchors=[ca.certificate]).anchors == (ca.certificate,)
     with pytest.raises(ConfigurationError):
         est.read_cacerts(bag)
 

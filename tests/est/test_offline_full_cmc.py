@@ -23,7 +23,6 @@ from device_sdk.errors import (
     ConfigurationError,
     DeviceSdkError,
     EnrolmentPendingError,
-    RemoteProtocolError,
 )
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import TlsIdentity
@@ -81,13 +80,14 @@ def test_est_205_the_message_is_that_of_the_network(by_hand, other_side, ca) -> 
     assert result.enrolled.differences == ()
 
 
-def test_est_206_certificates_only(by_hand, ca) -> None:
-    transaction = by_hand.enroll(new_key(), SPEC)
-    simple = one_line(certs_only(ca.certify_csr(transaction.csr)))
-    assert by_hand.read(simple, transaction, anchors=[ca.certificate]).statuses == ()
-    other = one_line(certs_only(ca.certify_csr(by_hand.enroll(new_key(), SPEC).csr)))
-    with pytest.raises(CertificateMismatchError, match="requested key"):
-        by_hand.read(other, transaction, anchors=[ca.certificate])
+def test_est_206_certificates_only_are_no_answer_by_file(by_hand, ca) -> None:
+    """Any old certificate for the key would be one, of another name, or revoked: no nonce, no TLS server behind it."""
+    key = new_key()
+    transaction = by_hand.enroll(key, SPEC)
+    for one in (ca.certify_csr(transaction.csr), ca.certify("another name", key.public_key())):
+        with pytest.raises(CmcUntrustedError) as caught:
+            by_hand.read(one_line(certs_only(one)), transaction, anchors=[ca.certificate])
+        assert caught.value.reason == "unsigned"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_section_6_14_confirmation(by_hand, other_side, ca) -> None:
     with pytest.raises(CmcPendingError, match="accepted") as caught:
         by_hand.read(answer, transaction, anchors=[ca.certificate])
     telling = kept(by_hand.follow_up(CarriedTransaction.from_json(caught.value.pending), key))
-    with pytest.raises(RemoteProtocolError, match="does not acknowledge"):
+    with pytest.raises(CmcUntrustedError, match="nobody signed it"):
         by_hand.read(one_line(certs_only(*telling.issued)), telling, anchors=[ca.certificate])
     no = Status(2, (1,), fail_info=4)
     with pytest.raises(CmcRefusedError):
@@ -172,7 +172,7 @@ def test_section_6_11_a_revocation_that_is_not_decided(form, by_hand, other_side
         answer = answered(other_side, transaction, waits, certificates=[])
         with pytest.raises(EnrolmentPendingError, match="not decided about the revocation"):
             by_hand.read(answer, transaction, anchors=[ca.certificate])
-        with pytest.raises(RemoteProtocolError, match="nothing about the revocation"):
+        with pytest.raises(CmcUntrustedError, match="nobody signed it"):
             by_hand.read(one_line(certs_only(*identity.chain)), transaction, anchors=[ca.certificate])
         assert by_hand.read(answered(other_side, transaction), transaction, anchors=[ca.certificate]).enrolled is None
         return
@@ -209,9 +209,30 @@ def test_a_renewal_repeats_the_names(by_hand, other_side, ca) -> None:
     assert done.enrolled.certificate.public_key() == new.public_key()
 
 
+def test_est_151_a_renewal_is_not_answered_by_what_it_renews(by_hand, other_side, ca) -> None:
+    """The transaction has the old certificate, also when it went on after a "pending"; nobody has to name it again."""
+    key = new_key()
+    current = TlsIdentity((ca.certify("device 1", key.public_key()),), key)
+    transaction = kept(by_hand.renew(key, current))
+    waits = Status(3, (1,), pend_token=b"token", pend_time=LATER)
+    answer = answered(other_side, transaction, waits, certificates=[], sender_nonce=b"n" * 16)
+    with pytest.raises(CmcPendingError) as caught:
+        by_hand.read(answer, transaction, anchors=[ca.certificate])
+    asking = kept(by_hand.follow_up(CarriedTransaction.from_json(caught.value.pending), key, signer=current))
+    for waiting in (transaction, asking):
+        old = answered(other_side, waiting, certificates=list(current.chain))
+        with pytest.raises(CertificateMismatchError, match="was to be renewed"):
+            by_hand.read(old, waiting, anchors=[ca.certificate])
+        new = ca.certify_csr(transaction.csr)
+        done = by_hand.read(answered(other_side, waiting, certificates=[new]), waiting, anchors=[ca.certificate])
+        assert done.enrolled.certificate == new
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"renews": "x"},
+        {"renews": "\u00e4"},
         {"transaction_id": "x"},
         {"transaction_id": None},
         {"csr": "x"},

@@ -253,7 +253,7 @@ def test_missing_binding_fails_early() -> None:
     wishes = wishes_of(oids.CHALLENGE_PASSWORD)
     with pytest.raises(LocalProtocolError, match="bound to the TLS connection"):
         build_csr(ROUTER, P256, wishes=wishes)
-    judged(build_csr(ROUTER, P256, wishes=wishes.without_binding()))
+    judged(build_csr(ROUTER, P256, wishes=wishes.without_challenges()))
 
 
 @pytest.mark.parametrize(

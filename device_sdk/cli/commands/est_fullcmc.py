@@ -13,6 +13,7 @@ from device_sdk.cli import inputs, waiting
 from device_sdk.cli.delivery import deliver, keeping_early
 from device_sdk.cli.files import OutputFile, read_file
 from device_sdk.cli.output import Output
+from device_sdk.cli.own_file import own_file
 from device_sdk.cli.pem import certificates_from, describe, name_of, pem_of
 from device_sdk.cli.secrets import shared_secret
 from device_sdk.cli.settings import Settings, Source, add_settings
@@ -195,14 +196,14 @@ def _ask(kept: str, options: argparse.Namespace, settings: Settings, out: Output
 def _read_pending(path: str) -> PendingRequest:
     from device_sdk.client.est.full_cmc import PendingRequest
 
+    with own_file(path, limit_bytes=_MAX_PENDING_BYTES) as content:
+        pass
     try:
-        kept = json.loads(read_file(path, limit_bytes=_MAX_PENDING_BYTES))
+        kept = json.loads(content)
         if not isinstance(kept, dict):
             raise ValueError
         return PendingRequest.from_json(kept)
     except (ValueError, RecursionError, ConfigurationError) as error:
-        if isinstance(error, ConfigurationError) and error.message.startswith("cannot read"):
-            raise
         raise ConfigurationError(f"{path} is not what a pending CMC request left behind") from error
 
 

@@ -791,6 +791,7 @@ _shtab_device_sdk_est_serverkeygen_options=(
   "--out[write the result here instead of stdout]:FILE:_files"
   "--offline-out[write the request to this file instead of sending it]:FILE:_files"
   "--offline-in[read the answer from this file\: as curl -i saves it, or its body]:FILE:_files"
+  "--allow-other-name[with --offline-in\: take a certificate with other names than were asked for, which may be of another request]"
   "--csrattrs[with --offline-\*\: the answer to est csrattrs --offline-out, to be followed]:FILE:_files"
   "--srp-user[user name for TLS without certificates (SRP)\; off if not given \[DEVICE_SDK_EST_SRP_USER\]]:NAME:"
   "--srp-password-file[file holding that user\'s password \[DEVICE_SDK_EST_SRP_PASSWORD_FILE\]]:FILE:_files"

@@ -42,6 +42,12 @@ def add_offline(operation: argparse.ArgumentParser, name: str, online: Run) -> N
     ways.add_argument(
         "--offline-in", metavar="FILE", help="read the answer from this file: as curl -i saves it, or its body"
     )
+    if name == "serverkeygen":
+        operation.add_argument(
+            "--allow-other-name",
+            action="store_true",
+            help="with --offline-in: take a certificate with other names than were asked for, which may be of another request",
+        )
     if name not in ("cacerts", "csrattrs"):
         operation.add_argument(
             "--csrattrs",
@@ -53,13 +59,27 @@ def add_offline(operation: argparse.ArgumentParser, name: str, online: Run) -> N
         if not (options.offline_out or options.offline_in):
             _refuse_file(options)
             return online(options, settings, out)
+        _refuse_dash(options)
         _refuse_connecting(name, options, settings)
         return (write if options.offline_out else read)(options, settings, out)
 
     operation.set_defaults(run=run)
 
 
+def _refuse_dash(options: argparse.Namespace) -> None:
+    for flag, value, stream in (
+        ("--offline-out", options.offline_out, "/dev/stdout"),
+        ("--offline-in", options.offline_in, "/dev/stdin"),
+    ):
+        if value == "-":
+            raise ConfigurationError(f"{flag} names a file, and - is none", hint=f"give {stream} if that is meant")
+
+
 def _refuse_file(options: argparse.Namespace) -> None:
+    if getattr(options, "allow_other_name", False):
+        raise ConfigurationError(
+            "--allow-other-name goes with --offline-in; online other names are told", hint="leave it out"
+        )
     if getattr(options, "csrattrs", None):
         raise ConfigurationError(
             "--csrattrs goes with --offline-out and --offline-in; over the network the server is asked",

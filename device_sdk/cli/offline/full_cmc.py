@@ -24,6 +24,7 @@ from device_sdk.cli.offline.parts import (
     wishes_of,
 )
 from device_sdk.cli.output import Output
+from device_sdk.cli.own_file import own_file
 from device_sdk.cli.pem import certificates_from
 from device_sdk.cli.settings import Settings
 from device_sdk.errors import CmcPendingError, CmcRefusedError, ConfigurationError
@@ -49,8 +50,9 @@ def write_message(options: argparse.Namespace, settings: Settings, out: Output) 
     place = _place(options)
     there = options.query is not None or Path(place).exists()
     with ExitStack() as opened:
-        kept_file = opened.enter_context(OutputFile(place, mode=_PRIVATE))
-        transaction = _kept(place) if there else None
+        # of two runs that begin here, one makes the file, and only that one's answer could be read
+        kept_file = opened.enter_context(OutputFile(place, mode=_PRIVATE, replace=there))
+        transaction = _kept(place, opened) if there else None
         fullcmc = est_of(settings).fullcmc
         telling = False
         if transaction is None:
@@ -64,10 +66,10 @@ def write_message(options: argparse.Namespace, settings: Settings, out: Output) 
         # the secret of a revocation may travel in it
         mode = _PRIVATE if options.revoke else _PUBLIC
         file = opened.enter_context(OutputFile(options.offline_out, mode=mode))
-        kept_file.write(json.dumps(transaction.to_json(), indent=2).encode() + b"\n")
+        _keep(kept_file, transaction)
         if telling:
             out.say("note: the request holds the shared secret: whoever carries it can read that")
-        return deliver_request(file, fullcmc.request(transaction), out)
+        return deliver_request(file, fullcmc.request(transaction), out, secret=bool(options.revoke))
 
 
 def read_message(options: argparse.Namespace, settings: Settings, out: Output) -> int:
@@ -77,7 +79,7 @@ def read_message(options: argparse.Namespace, settings: Settings, out: Output) -
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
         kept_file = opened.enter_context(OutputFile(place, mode=_PRIVATE))
-        transaction, fullcmc = _kept(place), est_of(settings).fullcmc
+        transaction, fullcmc = _kept(place, opened), est_of(settings).fullcmc
         _require_same(transaction, fullcmc, options, settings, opened)
         renews = certificates_from(read_file(options.cert), options.cert)[0] if options.cert else None
         try:
@@ -92,9 +94,9 @@ def read_message(options: argparse.Namespace, settings: Settings, out: Output) -
             code = est_fullcmc.deliver_revocation(_target(options), options.reason, result, out)
         else:
             code = est_fullcmc.deliver_result(result, file, out)
-    if code == 0:
-        Path(place).unlink(missing_ok=True)
-    return code
+        if code == 0:
+            Path(place).unlink(missing_ok=True)
+        return code
 
 
 def _place(options: argparse.Namespace) -> str:
@@ -106,10 +108,22 @@ def _place(options: argparse.Namespace) -> str:
     return str(place)
 
 
-def _kept(place: str) -> CarriedTransaction:
+def _keep(file: OutputFile, transaction: CarriedTransaction) -> None:
+    try:
+        file.write(json.dumps(transaction.to_json(), indent=2).encode() + b"\n")
+    except ConfigurationError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            error.hint = (
+                "another run made it meanwhile: run the same command again, which writes the request of that one"
+            )
+        raise
+
+
+def _kept(place: str, opened: ExitStack) -> CarriedTransaction:
+    """What is in the file, which no other run changes before the end of `opened`."""
     from device_sdk.protocols.est.full_cmc_carried import CarriedTransaction
 
-    content = read_file(place, limit_bytes=_MAX_BYTES)
+    content = opened.enter_context(own_file(place, limit_bytes=_MAX_BYTES))
     try:
         kept = json.loads(content)
         if not isinstance(kept, dict):

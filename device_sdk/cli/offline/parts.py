@@ -33,13 +33,14 @@ def est_of(settings: Settings) -> OfflineEst:
     return OfflineEst(settings.require("est.url"), label=settings.text("est.label"), dialect=dialect)
 
 
-def deliver_request(file: OutputFile, request: OfflineRequest, out: Output) -> int:
-    """Write a request; gives the exit code."""
+def deliver_request(file: OutputFile, request: OfflineRequest, out: Output, *, secret: bool = False) -> int:
+    """Write a request; gives the exit code. One that may hold a `secret` goes to the file, and its body nowhere else."""
     if request.body is not None:
         out.say("note: the request is bound to no connection; a server that demands that will refuse it")
     file.write(request.to_bytes())
     if out.as_json:
-        data: dict[str, Any] = {"request": request.to_json(), "file": file.path}
+        shown = {name: value for name, value in request.to_json().items() if name != "body" or not secret}
+        data: dict[str, Any] = {"request": shown, "file": file.path}
         out.data(data, "")
     return 0
 
@@ -48,9 +49,9 @@ def answer_of(options: argparse.Namespace) -> bytes:
     """What was saved of the answer.
 
     Raises:
-        ConfigurationError: the file cannot be read, or is too large.
+        ConfigurationError: the file cannot be read, is too large, or a pipe that nobody writes to.
     """
-    return read_file(options.offline_in, limit_bytes=_MAX_ANSWER_BYTES)
+    return read_file(options.offline_in, limit_bytes=_MAX_ANSWER_BYTES, waits=False)
 
 
 def trusted(settings: Settings) -> tuple[tuple[x509.Certificate, ...], tuple[Pin, ...]]:
@@ -91,7 +92,7 @@ def wishes_of(options: argparse.Namespace, settings: Settings) -> CsrAttributes 
     """
     if not options.csrattrs:
         return None
-    return est_of(settings).read_csrattrs(read_file(options.csrattrs, limit_bytes=_MAX_ANSWER_BYTES))
+    return est_of(settings).read_csrattrs(read_file(options.csrattrs, limit_bytes=_MAX_ANSWER_BYTES, waits=False))
 
 
 def key_of(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> Any:

@@ -58,6 +58,7 @@ def _generated(options: argparse.Namespace, settings: Settings, opened: ExitStac
         anchors=anchors,
         decrypt=protection(options, settings, opened),
         allow_clear=options.allow_clear,
+        allow_other_name=options.allow_other_name,
         wishes=wishes_of(options, settings),
     )
     if options.allow_clear:

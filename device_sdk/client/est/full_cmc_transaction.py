@@ -157,7 +157,7 @@ class Transaction:
         self._patience.tell(Pending(wait_s, info.text))
         if not self._patience.wait(wait_s):
             pending = PendingRequest(token, self.number, csr.public_bytes(Encoding.DER), self._server_nonce)
-            raise undecided(self._service.url, info, pending, wait_s)
+            raise undecided(self._service.url, info, pending.to_json(), wait_s)
 
     def _checked(self, answer: FullCmcAnswer, csr: x509.CertificateSigningRequest) -> Enrolled:
         ca = self._service.ca(self._patience)

@@ -9,9 +9,9 @@ from cryptography import x509
 
 from device_sdk.client.est.clock import Clock
 from device_sdk.client.est.csr_body import CsrBody, CsrCheck
-from device_sdk.client.est.offline_parts import decided, roots_of, spki_of, unbound_csr
+from device_sdk.client.est.offline_parts import decided, roots_of, saved, spki_of, unbound_csr
 from device_sdk.client.est.renewal import renewal_spec, renewal_wishes, require_same_identity
-from device_sdk.errors import ConfigurationError, FingerprintMismatchError, LocalProtocolError
+from device_sdk.errors import ConfigurationError, FingerprintMismatchError, LocalProtocolError, VerificationError
 from device_sdk.model.compatibility import Dialect
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import KeyType, PrivateKey
@@ -22,11 +22,12 @@ from device_sdk.protocols.est.offline import OfflineRequest, offline_request
 from device_sdk.protocols.est.pinning import fingerprints, pinned_anchors, require_current
 from device_sdk.protocols.est.renewed import only_new
 from device_sdk.protocols.est.responses import Pending, read_cacerts, read_csrattrs, read_enrolment
-from device_sdk.protocols.est.saved_answer import NO_CONNECTION, as_multipart, read_saved_answer
+from device_sdk.protocols.est.saved_answer import NO_CONNECTION, as_multipart
 from device_sdk.protocols.est.server_key import Judgement, ProtectionKey, ServerKey, check_server_key
 from device_sdk.protocols.est.server_key_answer import read_server_key
 from device_sdk.protocols.est.urls import Operation, parse_est_url
 from device_sdk.wire.csrattrs import CsrAttributes
+from device_sdk.wire.path import name_of
 
 if TYPE_CHECKING:
     from device_sdk.client.est.offline_full_cmc import OfflineFullCmc
@@ -73,7 +74,7 @@ class OfflineEst:
 
         Raises:
             CsrAttributesError: the wishes cannot be met, or contradict the specification.
-            LocalProtocolError: they demand a binding to the connection.
+            LocalProtocolError: they demand a binding to the connection, or a password.
             KeyStoreError: the key could not sign.
         """
         return self._request(Operation.SIMPLE_ENROLL, self._csr(Operation.SIMPLE_ENROLL, key, spec, wishes))
@@ -106,6 +107,7 @@ class OfflineEst:
         Raises:
             ConfigurationError: neither pins nor anchors: being in a file proves nothing (EST-45).
             FingerprintMismatchError: no CA certificate fits a pin.
+            VerificationError: none has to do with the anchors: it is the answer of another CA.
             ClockError: the clock is before the accepted anchor's notBefore.
             HttpStatusError, RemoteProtocolError, TruncatedResponseError: the answer is none.
         """
@@ -114,7 +116,7 @@ class OfflineEst:
                 "an answer from a file proves nothing: give fingerprints or trust anchors, not both"
             )
         url, now = self._endpoint.url(Operation.CACERTS), self._clock.now()
-        bag = read_cacerts(read_saved_answer(answer, url), now)
+        bag = read_cacerts(saved(answer, url, now), now)
         trusted = tuple(anchors) or pinned_anchors(bag, pins)
         if not trusted:
             seen = fingerprints(bag)
@@ -122,7 +124,15 @@ class OfflineEst:
                 f"{url}: no CA certificate has a pinned fingerprint; seen: {', '.join(seen[:5])}", url=url, seen=seen
             )
         require_current(trusted, now)
-        return check_ca_certificates(bag, trusted, now, url=url)
+        found = check_ca_certificates(bag, trusted, now, url=url)
+        if not {*found.anchors, *found.intermediates, *trusted} & set(bag):
+            names = ", ".join(name_of(one) for one in bag[:3])
+            raise VerificationError(
+                f"{url}: no CA certificate of the answer is an anchor, or leads to one: {names}",
+                hint="is it the answer of this server? If its CA is a new one, accept that by --pin",
+                url=url,
+            )
+        return found
 
     def read_csrattrs(self, answer: bytes) -> CsrAttributes:
         """What the server wants in a request; nobody signs that, and who carried it may have changed it.
@@ -131,7 +141,8 @@ class OfflineEst:
             HttpStatusError, RemoteProtocolError, TruncatedResponseError: the answer is none.
         """
         url = self._endpoint.url(Operation.CSRATTRS)
-        return read_csrattrs(read_saved_answer(answer, url), self._clock.now())
+        now = self._clock.now()
+        return read_csrattrs(saved(answer, url, now), now)
 
     def read_enrolment(
         self,
@@ -162,14 +173,14 @@ class OfflineEst:
         """
         operation = Operation.SIMPLE_REENROLL if renewal else Operation.SIMPLE_ENROLL
         url, now = self._endpoint.url(operation), self._clock.now()
-        response = decided(read_saved_answer(answer, url), now)
+        response = decided(saved(answer, url, now), now)
         found = read_enrolment(response, now)
         if isinstance(found, Pending):  # not reached: `decided` raises
             raise LocalProtocolError("a pending answer was taken for a decided one")
         renews = spec if isinstance(spec, x509.Certificate) else None
         asked = renewal_spec(spec) if isinstance(spec, x509.Certificate) else spec
         wishes = renewal_wishes(wishes) if renewal else wishes
-        csr = self._csr(operation, key, asked, wishes.without_binding() if wishes else None).csr
+        csr = self._csr(operation, key, asked, wishes.without_challenges() if wishes else None).csr
         new = only_new(found, csr, renews, url=url)
         return check_issued(new, csr, anchors=roots_of(anchors), intermediates=anchors, now=now, url=url)
 
@@ -209,9 +220,13 @@ class OfflineEst:
         anchors: Sequence[x509.Certificate],
         decrypt: ProtectionKey | None = None,
         allow_clear: bool = False,
+        allow_other_name: bool = False,
         wishes: CsrAttributes | None = None,
     ) -> ServerKey:
         """The key and the certificate of a saved answer, checked as EstClient.serverkeygen does.
+
+        Nothing of the protocol binds such an answer to its request. Over TLS it comes on the connection of that; here the
+        names are all that tells it from the answer to another one, so they have to be those that were asked for.
 
         Args:
             answer: the file; a body that was saved without its head is read, too.
@@ -220,6 +235,8 @@ class OfflineEst:
                 certificate here that could have signed an encrypted key.
             decrypt: what the request named; a clear key is refused then (EST-197).
             allow_clear: the key may be in the clear.
+            allow_other_name: the certificate may have another subject, and other alternative names, as of servers that
+                choose the names themselves.
             wishes: what the request was made with.
 
         Raises:
@@ -234,12 +251,13 @@ class OfflineEst:
         require_protection(decrypt, allow_clear=allow_clear)
         operation, now = Operation.SERVERKEYGEN, self._clock.now()
         url = self._endpoint.url(operation)
-        found = read_server_key(as_multipart(decided(read_saved_answer(answer, url), now)), now)
+        found = read_server_key(as_multipart(decided(saved(answer, url, now), now)), now)
+        judgement = Judgement(roots_of(anchors), anchors, now, url, same_names=not allow_other_name)
         # the request's key is not the one to certify, so any will do to compare
-        asked = wishes.without_binding() if wishes else None
+        asked = wishes.without_challenges() if wishes else None
         key, spec, asked = keyless(spec, None, KeyType.EC_P256, asked, protection=decrypt, url=url)
         csr = self._csr(operation, key, spec, asked).csr
-        return check_server_key(found, csr, decrypt, Judgement(roots_of(anchors), anchors, now, url))
+        return check_server_key(found, csr, decrypt, judgement)
 
     @property
     def fullcmc(self) -> OfflineFullCmc:

@@ -14,9 +14,9 @@ from device_sdk.client.est.csr_body import CsrBody
 from device_sdk.client.est.full_cmc_body import Author, FullCmcBody, new_transaction
 from device_sdk.client.est.full_cmc_proofs import proved, require_one_proof, require_revoked, revoking
 from device_sdk.client.est.full_cmc_transaction import FullCmcResult
-from device_sdk.client.est.offline_parts import decided, roots_of, spki_of, unbound_csr
+from device_sdk.client.est.offline_parts import decided, roots_of, saved, spki_of, unbound_csr
 from device_sdk.client.est.renewal import renewal_spec, renewal_wishes, require_same_identity
-from device_sdk.errors import CmcPendingError, ConfigurationError, RemoteProtocolError
+from device_sdk.errors import CmcPendingError, CmcUntrustedError, ConfigurationError, RemoteProtocolError
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
@@ -24,16 +24,17 @@ from device_sdk.model.trust import TlsIdentity
 from device_sdk.protocols.est.full_cmc import FullCmcAnswer, Trusted, read_fullcmc
 from device_sdk.protocols.est.full_cmc_anchors import signing_time
 from device_sdk.protocols.est.full_cmc_carried import CarriedTransaction
-from device_sdk.protocols.est.full_cmc_pending import PendingRequest, undecided, wait_of
+from device_sdk.protocols.est.full_cmc_pending import undecided, wait_of
 from device_sdk.protocols.est.issued import Enrolled, check_issued
 from device_sdk.protocols.est.offline import OfflineRequest, offline_request
 from device_sdk.protocols.est.renewed import only_new
-from device_sdk.protocols.est.saved_answer import NO_CONNECTION, read_saved_answer
+from device_sdk.protocols.est.saved_answer import NO_CONNECTION
 from device_sdk.protocols.est.urls import EstEndpoint, Operation
 from device_sdk.wire.cmc import oids
 from device_sdk.wire.cmc.pki_data import Control, certificate_id, octets, revoke_request, success_status
 from device_sdk.wire.cmc.proofs import SharedSecret
 from device_sdk.wire.cmc.status import CmcStatus
+from device_sdk.wire.cms.signed_data import SignedData
 from device_sdk.wire.csrattrs import CsrAttributes
 
 
@@ -90,7 +91,7 @@ class OfflineFullCmc:
 
         spec, asked = renewal_spec(certificate, extra), renewal_wishes(wishes)
         csr = unbound_csr(self._endpoint, Operation.FULLCMC, key, spec, asked, check=check)
-        return self._begun(Author(identity=current), csr=csr)
+        return replace(self._begun(Author(identity=current), csr=csr), renews=certificate)
 
     def revoke(
         self,
@@ -157,11 +158,14 @@ class OfflineFullCmc:
     ) -> FullCmcResult:
         """What a saved answer says, if it is the one to the message that waits.
 
+        It has to be signed, with the nonce of that message: an unsigned one with nothing but certificates (a Simple PKI
+        Response) counts over TLS, where the server is known; from a file any old certificate for the key would be one.
+
         Args:
             answer: the file.
             transaction: what was kept.
             anchors: the Explicit trust anchors, and CA certificates below them if there are any.
-            renews: the certificate that signed the request and is to be replaced, if there is one.
+            renews: the certificate that is to be replaced, where the transaction does not have it.
 
         Raises:
             CmcPendingError: not decided yet, or the CA wants to hear that the certificate is accepted: `pending` is for
@@ -173,20 +177,24 @@ class OfflineFullCmc:
             HttpStatusError, RemoteProtocolError, TruncatedResponseError: the answer is none.
         """
         sent, now = transaction.sent, self._clock.now()
-        response = decided(read_saved_answer(answer, self._url), now)
+        response = decided(saved(answer, self._url, now), now)
         said = read_fullcmc(response, sent, Trusted(roots_of(anchors), tuple(anchors)), now)
+        signed = self._signed(said)
         if transaction.csr is None:
             require_revoked(said, self._url)
             return FullCmcResult(None, said.statuses, transaction.transaction_id)
         if transaction.issued:
             return self._confirmed(said, transaction, anchors)
         self._require_decision(said, transaction)
-        enrolled = self._checked(said.certificates, transaction, anchors, renews)
+        enrolled = self._checked(said.certificates, transaction, anchors, transaction.renews or renews)
         if said.with_status(CmcStatus.CONFIRM_REQUIRED) is not None:
             raise self._to_be_confirmed(said, transaction, enrolled)
-        signed_at = signing_time(said.signed) if said.signed else None
         return FullCmcResult(
-            enrolled, said.statuses, transaction.transaction_id, published=said.published, signed_at=signed_at
+            enrolled,
+            said.statuses,
+            transaction.transaction_id,
+            published=said.published,
+            signed_at=signing_time(signed),
         )
 
     @staticmethod
@@ -220,6 +228,16 @@ class OfflineFullCmc:
         body = FullCmcBody(author, number, self._clock, controls=controls, server_nonce=nonce)
         return replace(transaction, request=body(NO_CONNECTION), sender_nonce=body.sent.sender_nonce)
 
+    def _signed(self, said: FullCmcAnswer) -> SignedData:
+        if said.signed is None:
+            raise CmcUntrustedError(
+                f"{self._url}: the CMC answer is not believed: nobody signed it, and in a file nothing else shows who made it",
+                hint="nothing of it was used, and the right one can still be read; a CA that signs none has to be asked over the network",
+                url=self._url,
+                reason="unsigned",
+            )
+        return said.signed
+
     def _require_decision(self, said: FullCmcAnswer, transaction: CarriedTransaction) -> None:
         info = said.with_status(CmcStatus.PENDING, CmcStatus.PARTIAL)
         if info is None:
@@ -227,8 +245,8 @@ class OfflineFullCmc:
         token = transaction.token or info.pend_token
         if token is None:
             raise RemoteProtocolError(f"{self._url}: pending, but without a token to ask with", url=self._url)
-        pending = PendingRequest(token, transaction.transaction_id, transaction.csr or b"", said.server_nonce)
-        raise undecided(self._url, info, pending, wait_of(info, self._clock.now()))
+        kept = replace(transaction, request=None, sender_nonce=None, server_nonce=said.server_nonce, token=token)
+        raise undecided(self._url, info, kept.to_json(), wait_of(info, self._clock.now()))
 
     def _checked(
         self,
@@ -251,7 +269,11 @@ class OfflineFullCmc:
         self, said: FullCmcAnswer, transaction: CarriedTransaction, enrolled: Enrolled
     ) -> CmcPendingError:
         kept = CarriedTransaction(
-            transaction.transaction_id, transaction.csr, server_nonce=said.server_nonce, issued=enrolled.chain
+            transaction.transaction_id,
+            transaction.csr,
+            server_nonce=said.server_nonce,
+            issued=enrolled.chain,
+            renews=transaction.renews,
         )
         return CmcPendingError(
             f"{self._url}: the CA issued the certificate and wants to hear that it is accepted before it is used",
@@ -263,7 +285,5 @@ class OfflineFullCmc:
     def _confirmed(
         self, said: FullCmcAnswer, transaction: CarriedTransaction, anchors: Sequence[x509.Certificate]
     ) -> FullCmcResult:
-        if said.signed is None:
-            raise RemoteProtocolError(f"{self._url}: the answer does not acknowledge the certificate", url=self._url)
         enrolled = self._checked(transaction.issued, transaction, anchors, None)
         return FullCmcResult(enrolled, said.statuses, transaction.transaction_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -30,6 +30,7 @@ class CarriedTransaction:
         token: the server's pendToken, or None.
         issued: the certificate, with its chain, that the server wants to be confirmed; empty if there is none.
         revokes: SHA-256 of the certificate to revoke, hex, or None.
+        renews: the certificate that is to be replaced, or None; no answer to the request.
     """
 
     transaction_id: int
@@ -40,6 +41,7 @@ class CarriedTransaction:
     token: bytes | None = field(default=None, repr=False)
     issued: tuple[x509.Certificate, ...] = ()
     revokes: str | None = None
+    renews: x509.Certificate | None = None
 
     @property
     def sent(self) -> Sent:
@@ -63,8 +65,9 @@ class CarriedTransaction:
             "server_nonce": _hex(self.server_nonce),
             "sender_nonce": _hex(self.sender_nonce),
             "request": self.request.decode("ascii") if self.request is not None else None,
-            "issued": "".join(one.public_bytes(Encoding.PEM).decode() for one in self.issued) or None,
+            "issued": _pem(self.issued) or None,
             "revokes": self.revokes,
+            "renews": _pem((self.renews,)) if self.renews is not None else None,
         }
         return {name: value for name, value in known.items() if value is not None}
 
@@ -83,7 +86,7 @@ class CarriedTransaction:
                 x509.load_der_x509_csr(der)
             elif "revokes" not in texts:
                 raise ValueError("neither a request nor a revocation")
-            request, issued = texts.get("request"), texts.get("issued")
+            request, issued, renews = texts.get("request"), texts.get("issued"), texts.get("renews")
             return cls(
                 int(texts["transaction_id"], 16),
                 der,
@@ -93,9 +96,14 @@ class CarriedTransaction:
                 _bytes(texts.get("pend_token")),
                 tuple(x509.load_pem_x509_certificates(issued.encode("ascii"))) if issued else (),
                 texts.get("revokes"),
+                x509.load_pem_x509_certificate(renews.encode("ascii")) if renews is not None else None,
             )
         except (KeyError, ValueError, binascii.Error) as error:
             raise ConfigurationError("this is not what a CMC transaction left behind") from error
+
+
+def _pem(certificates: Iterable[x509.Certificate]) -> str:
+    return "".join(one.public_bytes(Encoding.PEM).decode() for one in certificates)
 
 
 def _hex(value: bytes | None) -> str | None:

@@ -69,13 +69,13 @@ def wait_of(info: StatusInfo, now: datetime) -> float:
     return min(max((info.pend_time - now).total_seconds(), MIN_WAIT_S), MAX_WAIT_S)
 
 
-def undecided(url: str, info: StatusInfo, pending: PendingRequest, wait_s: float) -> CmcPendingError:
-    """The exception that carries a pending request to the caller."""
+def undecided(url: str, info: StatusInfo, pending: dict[str, str], wait_s: float) -> CmcPendingError:
+    """The exception that carries a pending request, as its `to_json` gives it, to the caller."""
     said = f" ({printable(info.text)})" if info.text else ""
     return CmcPendingError(
         f"{url}: the request was accepted and is not decided yet{said}",
         hint=f"ask again in {wait_s:.0f} s",
         url=url,
         retry_after_s=wait_s,
-        pending=pending.to_json(),
+        pending=pending,
     )

@@ -49,6 +49,7 @@ def check_issued(  # noqa: PLR0913  # every argument but the first five has a de
     public_key: PublicKey | None = None,
     ignored: Iterable[Ignored] = (),
     lists: Iterable[x509.CertificateRevocationList] = (),
+    same_names: bool = False,
 ) -> Enrolled:
     """Pick the certificate for the request's key and check it.
 
@@ -63,12 +64,14 @@ def check_issued(  # noqa: PLR0913  # every argument but the first five has a de
         public_key: the key that was certified, where that is not the request's (EST-198).
         ignored: what of /cacerts is not used, for hints.
         lists: revocation lists that were checked.
+        same_names: another subject than the request's, or other alternative names, are not allowed: where nothing else
+            tells this answer from one to another request.
 
     Raises:
         ClockError: the certificate is not valid yet by more than the clocks' allowance, and otherwise as it should be;
             the error has it with its chain.
         CertificateMismatchError: no certificate for this key, an expired one, one of a CA that was not asked for, no path
-            to an Explicit anchor, or one with a revoked certificate.
+            to an Explicit anchor, or one with a revoked certificate; with `same_names`, one for another name.
     """
     at = f"{url}: " if url else ""
     bag = list(answer)
@@ -97,6 +100,12 @@ def check_issued(  # noqa: PLR0913  # every argument but the first five has a de
     if problem := revocation_problem(path, lists):
         raise CertificateMismatchError(
             f"{at}the issued certificate is not usable: {problem}", hint="ask the CA's operator", url=url
+        )
+    if same_names and (differing := [*_other_names(certificate, csr, new_name)]):
+        raise CertificateMismatchError(
+            f"{at}the issued certificate has not the names that were asked for: {'; '.join(differing)}",
+            hint="is it the answer to another request? Nothing was kept; if this server chooses the names itself, allow that (--allow-other-name)",
+            url=url,
         )
     anchor = path[-1]
     chain = path[:-1] if is_self_signed(anchor) else path
@@ -170,6 +179,13 @@ def _is_ca(holder: x509.Certificate | x509.CertificateSigningRequest) -> bool:
 def _differences(
     certificate: x509.Certificate, csr: x509.CertificateSigningRequest, new_name: NewName | None
 ) -> Iterable[str]:
+    yield from _other_names(certificate, csr, new_name)
+    yield from _other_extensions(certificate, csr)
+
+
+def _other_names(
+    certificate: x509.Certificate, csr: x509.CertificateSigningRequest, new_name: NewName | None
+) -> Iterable[str]:
     subject = csr.subject if new_name is None else new_name.subject or x509.Name([])
     if certificate.subject.public_bytes() != subject.public_bytes() and certificate.subject != subject:
         asked = shown_name(subject) or "(empty)"
@@ -181,6 +197,9 @@ def _differences(
         yield f"subjectAltName: {name} is missing"
     for name in sorted(got_names - asked_names):
         yield f"subjectAltName: {name} was added"
+
+
+def _other_extensions(certificate: x509.Certificate, csr: x509.CertificateSigningRequest) -> Iterable[str]:
     got_extensions = {extension.oid: extension.value for extension in certificate.extensions}
     for asked_for in sorted(csr.extensions, key=lambda one: one.oid.dotted_string):
         oid = asked_for.oid

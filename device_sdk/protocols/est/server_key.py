@@ -67,6 +67,7 @@ class Judgement:
         now: the present, with a time zone.
         url: the endpoint, for messages.
         lists: revocation lists that were checked.
+        same_names: see check_issued.
     """
 
     anchors: Sequence[x509.Certificate]
@@ -74,6 +75,7 @@ class Judgement:
     now: datetime
     url: str
     lists: Sequence[x509.CertificateRevocationList] = ()
+    same_names: bool = False
 
 
 def serverkeygen_request(endpoint: EstEndpoint, body: bytes | BodyBuilder) -> HttpRequest:
@@ -119,6 +121,7 @@ def check_server_key(
             url=judgement.url,
             public_key=key.public_key(),
             lists=judgement.lists,
+            same_names=judgement.same_names,
         )
     except ClockError as error:
         # nobody can ask for this key again, and the certificate is nothing without it
