@@ -8,7 +8,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device_sdk_simulators.cli import demands, full_cmc, guesses, publish, queue, rollover, server_key, srp, users
+from device_sdk_simulators.cli import (
+    demands,
+    full_cmc,
+    guesses,
+    policy_file,
+    publish,
+    queue,
+    rollover,
+    server_key,
+    srp,
+    users,
+)
 from device_sdk_simulators.cli import option_types as types
 from device_sdk_simulators.cli.option_files import read_anchors, read_documents, read_password
 from device_sdk_simulators.cli.speaking import UsageError, say
@@ -75,6 +86,12 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
         choices=("rfc7030", "draft-04"),
         default="rfc7030",
         help="paths and bodies of RFC 7030 or of draft-ietf-pkix-est-04 (default: %(default)s)",
+    )
+    group.add_argument(
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="TOML: every other switch by its name in simulators/README.md; counts more than options",
     )
     group.add_argument("--require-approval", action="store_true", help="202 until somebody approves")
     group.add_argument(
@@ -164,6 +181,9 @@ def run(options: argparse.Namespace) -> int:
     _configure(server, options)
     full_cmc.configure(server, options, cmc_secrets)
     server_key.configure(server, options, wrapping_secrets)
+    if options.policy is not None:
+        # again: those before wrote what their options say
+        policy_file.apply(server.policy, options.policy)
     with server:
         facts = server.describe()
         say(json.dumps(facts) if options.json else "\n".join(f"{k}: {v}" for k, v in facts.items()))
@@ -207,4 +227,6 @@ def _policy(options: argparse.Namespace) -> Policy:
     if options.client_anchors is not None:
         policy.third_party_anchors = read_anchors(options.client_anchors)
         policy.third_party_serials = None
+    if options.policy is not None:
+        policy_file.apply(policy, options.policy)
     return policy
