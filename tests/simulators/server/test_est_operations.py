@@ -327,7 +327,7 @@ RESERVED = [
 ]  # fmt: skip
 
 
-WITH_ITEMS = ("pal", "eecerts", "firmware")
+WITH_ITEMS = ("pal", "eecerts", "symmetrickeys", "firmware")
 
 
 @pytest.mark.parametrize("label", [*RESERVED, "", "a/b", ".", ".."])
