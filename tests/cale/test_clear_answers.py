@@ -139,6 +139,7 @@ def test_whoami_from_elsewhere(session: requests.Session, edge: ScriptedServer, 
         auth.whoami(session)
 
 
+@pytest.mark.slow
 def test_no_query_in_errors(session: requests.Session, edge: ScriptedServer, key: PrivateKey) -> None:
     """Programs put tokens into queries; errors end up in logs, and in other people's mail."""
     told: list[DeviceSdkError] = []

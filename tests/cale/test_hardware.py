@@ -61,6 +61,7 @@ def test_a_key_born_in_hardware_reads_cale_answers(
     auth.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keystore", ["pkcs11", "file"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_cale_14_registered_again_while_a_request_is_under_way(

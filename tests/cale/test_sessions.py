@@ -279,6 +279,7 @@ def test_the_client_notices_a_revocation(
         assert client.get("/resource").content == ANSWER
 
 
+@pytest.mark.slow
 def test_a_new_registration_is_followed(
     cale_server: ReferenceServer, trust: ServerTrust, credentials: Credentials, tmp_path: Path
 ) -> None:

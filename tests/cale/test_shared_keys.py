@@ -87,6 +87,7 @@ def test_cale_13_one_file_by_two_names(
     assert "cale.pem" in bench.key_files()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("spelling", [of_a_type, with_another_pin_source])
 def test_cale_13_one_token_key_by_two_names(

@@ -185,6 +185,7 @@ def test_what_would_read_the_ciphertext_is_refused(
     assert raw.isclosed()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "another key", "noise", "text", "encrypted key"])
 def test_cale_10_nothing_of_a_bad_answer_is_handed_over(
     session: requests.Session, edge: ScriptedServer, message: bytes, damage: str, spools: Path, tmp_path: Path
@@ -202,6 +203,7 @@ def test_cale_10_nothing_of_a_bad_answer_is_handed_over(
     assert list(spools.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0.02, 0.5, 0.999])
 def test_cale_10_an_altered_authenticated_answer(
     session: requests.Session, edge: ScriptedServer, certificate: Path, place: float
@@ -240,6 +242,7 @@ def test_a_check_sees_the_whole_plaintext(
         session.get(edge.url + "/large", stream=True, auth=small)
 
 
+@pytest.mark.slow
 def test_the_stream_is_bounded(
     session: requests.Session, edge: ScriptedServer, key: PrivateKey, message: bytes
 ) -> None:

@@ -112,6 +112,7 @@ def run_client(tmp_path: Path, softhsm_token: SoftHsm) -> Callable[[str], Client
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keystore", ["pkcs11", "file"])
 def test_nothing_is_left_behind(
     run_client: Callable[[str], Client], softhsm_token: SoftHsm, tmp_path: Path, keystore: str
@@ -134,6 +135,7 @@ def test_nothing_is_left_behind(
     assert outside == []
 
 
+@pytest.mark.slow
 def test_what_is_left_behind_would_be_found(tmp_path: Path) -> None:
     """The searching itself: every spelling, and a temporary file."""
     for spelling in spellings(CONTENT_KEY):

@@ -53,6 +53,7 @@ def test_chi_square_of_known_counts() -> None:
     assert chi_square_deviations(*same_proportions([{1: 100}, {1: 90}])) == 0
 
 
+@pytest.mark.slow
 def test_where_there_is_nothing_nothing_is_seen() -> None:
     chance = random.Random("nothing")  # noqa: S311  # repeatable
     worst = 0.0
@@ -77,6 +78,7 @@ def test_what_is_there_is_seen_and_measured() -> None:
     assert 0.55 < separation(first, second).accuracy < 0.75
 
 
+@pytest.mark.slow
 def test_the_limit_is_what_is_seen_nine_times_of_ten() -> None:
     chance = random.Random("limit")  # noqa: S311
     limit = shift(times(chance, 400), times(chance, 400)).limit

@@ -104,12 +104,14 @@ def test_a_pipe_of_ours_gets_all_of_it(tmp_path: Path) -> None:
     assert got == [content]
 
 
+@pytest.mark.slow
 def test_standard_output_can_be_named(cli: Cli, tmp_path: Path) -> None:
     cli.ok("keys", "create", f"file:{tmp_path}/k.pem", "--type", "ec-p256")
     done = cli.ok("csr", "--key", f"file:{tmp_path}/k.pem", "--subject", "CN=x", "--out", "/dev/stdout")
     assert "BEGIN CERTIFICATE REQUEST" in done.out
 
 
+@pytest.mark.slow
 def test_what_was_decrypted_is_for_its_owner_only(cli: Cli, tmp_path: Path) -> None:
     cli.ok("keys", "create", f"file:{tmp_path}/k.pem", "--type", "rsa-2048")
     openssl = ["openssl", "req", "-x509", "-key", tmp_path / "k.pem", "-subj", "/CN=x", "-out", tmp_path / "c.pem"]
@@ -150,6 +152,7 @@ def test_a_descriptor_is_read_once(tmp_path: Path) -> None:
     assert [answer.reveal() if answer else None for answer in answers] == [b"1234", b"1234"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

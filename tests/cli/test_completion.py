@@ -20,6 +20,7 @@ def _generated(shell: str) -> str:
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_the_committed_script_is_current(shell: str, cli: Cli) -> None:
     """`./run completions` makes it."""

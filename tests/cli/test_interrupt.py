@@ -96,6 +96,7 @@ def _goes_on(words: list[str], lab: Lab) -> None:
     assert (lab.keys / "device.pem").read_bytes() == made
 
 
+@pytest.mark.slow
 def test_interrupted(lab: Lab) -> None:
     lab.server.faults.set("delay", SILENCE_S, times=1, operation="simpleenroll")
     words = [str(word) for word in lab.enroll_words(f"file:{lab.keys}/device.pem")]
@@ -120,6 +121,7 @@ def test_interrupted_right_before_a_wait(lab: Lab, tmp_path: Path) -> None:
     _goes_on(words, lab)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["destructor", "weak_reference", "called_by_c"])
 def test_interrupts_that_python_would_forget(how: str) -> None:
     done = subprocess.run(

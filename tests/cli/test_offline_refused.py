@@ -160,11 +160,13 @@ def test_est_45_cacerts_of_another_ca(lab: Lab, tmp_path: Path) -> None:
     assert not (tmp_path / "new.pem").exists()
 
 
+@pytest.mark.slow
 def test_a_pipe_nobody_writes_to_is_not_waited_for(lab: Lab, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert "the saved answer is empty" in lab.cli.fails(7, "est", "cacerts", *lab.trust, "--offline-in", "pipe")
 
 
+@pytest.mark.slow
 def test_standard_output_and_input_have_a_name(lab: Lab, tmp_path: Path) -> None:
     words = ("est", "cacerts", "--url", lab.server.url)
     assert "give /dev/stdin" in lab.cli.fails(2, *words, "--anchors", lab.server.ca_file, "--offline-in", "-")
@@ -175,6 +177,7 @@ def test_standard_output_and_input_have_a_name(lab: Lab, tmp_path: Path) -> None
     assert (done.returncode, b"BEGIN CERTIFICATE" in done.stdout) == (0, True), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["cacerts", "csrattrs", "enroll", "fullcmc"])
 def test_a_401_is_up_to_the_carrier(operation: str, cmc: Lab, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=x\r\n\r\n")

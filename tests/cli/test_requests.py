@@ -133,6 +133,7 @@ def test_est_178_a_key_of_another_kind_than_asked_for(lab: Lab) -> None:
     assert "keep" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["tea", "x=1", "1.2.3=", "1.2.3=der:xyz", "=x"])
 def test_a_malformed_attribute(lab: Lab, value: str) -> None:
     """Refused before anything is made or asked."""
@@ -218,6 +219,7 @@ def test_est_177_renewals_answer_what_the_server_asks(lab: Lab) -> None:
     lab.cli.ok(*renew, "--attribute", f"{drink}=der:0c03746561")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["same-csr", "keep-connection"])
 def test_what_is_sent_again_needs_something_to_wait_for(lab: Lab, tmp_path: Path, policy: str) -> None:
     """Without a journal the next run sends another request whatever was said; what only reads sends none (EST-163)."""

@@ -47,6 +47,7 @@ def make_key(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], An
         key.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("keystore", "key_type"), HARDWARE)
 def test_cale_66_hardware_opens_what_openssl_made(
     make_key: Callable[[str, str], Any], tmp_path: Path, keystore: str, key_type: str
@@ -61,6 +62,7 @@ def test_cale_66_hardware_opens_what_openssl_made(
         assert failure_of(message[:-1], key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keystore", ["pkcs11", "tpm2"])
 def test_cale_70_bad_blocks_in_hardware(make_key: Callable[[str, str], Any], tmp_path: Path, keystore: str) -> None:
     """Tokens and TPMs tell bad padding apart (CKR_GENERAL_ERROR, TPM_RC_FAILURE); nobody above this layer may."""
@@ -85,6 +87,7 @@ def test_cale_70_bad_blocks_in_hardware(make_key: Callable[[str, str], Any], tmp
     assert open_envelope(good, key) == PLAINTEXT, "the hardware is well after all of it"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keystore", ["pkcs11", "tpm2"])
 def test_messages_for_somebody_else(
     make_key: Callable[[str, str], Any], recipients: dict[str, Any], keystore: str
@@ -94,6 +97,7 @@ def test_messages_for_somebody_else(
         assert failure_of(encrypt(PLAINTEXT, recipient.certificate), key), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keystore", ["pkcs11", "tpm2"])
 def test_many_messages_from_many_threads(make_key: Callable[[str, str], Any], tmp_path: Path, keystore: str) -> None:
     key = make_key(keystore, "ec-p256")
@@ -113,6 +117,7 @@ def test_a_wrong_pin_is_a_wrong_pin(softhsm_token: SoftHsm, tmp_path: Path) -> N
         open_envelope(message, key)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_tpm_that_is_gone_says_so(make_key: Callable[[str, str], Any], request: Any, tmp_path: Path) -> None:
     """Killed before the decryption: an error of the keystore, and not one about the message."""
     key = make_key("tpm2", "ec-p256")

@@ -137,6 +137,7 @@ def test_every_length(recipients: dict[str, Recipient], cipher: str, length: int
         assert streamed(message, recipient.key, size=8191) == data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_opens_as_a_whole_opens_in_pieces_and_nothing_else(recipients: dict[str, Recipient], kind: str) -> None:
     message, key = message_of(recipients, kind)
@@ -155,6 +156,7 @@ def test_what_opens_as_a_whole_opens_in_pieces_and_nothing_else(recipients: dict
     assert opened, "this would prove nothing about messages that open"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["PEM", "SMIME", "base64"])
 def test_altered_text(recipients: dict[str, Recipient], form: str) -> None:
     recipient = recipients["ec-p256"]
@@ -184,6 +186,7 @@ def test_several_recipients_and_keys(recipients: dict[str, Recipient]) -> None:
         assert streamed(message, recipients["ec-p521"].key) is None
 
 
+@pytest.mark.slow
 def test_chacha20_poly1305_and_attributes(recipients: dict[str, Recipient]) -> None:
     """RFC 8103; put together from ChaCha20 and Poly1305 here, by the library's own AEAD there."""
     recipient = recipients["rsa-2048"]

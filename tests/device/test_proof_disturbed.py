@@ -177,6 +177,7 @@ def test_a_server_that_refused_once_may_take_it_later(site: Site) -> None:
     site.finishes()
 
 
+@pytest.mark.slow
 def test_the_word_of_another_server_is_no_refusal(site: Site) -> None:
     elsewhere = Host(site.ca, site.directory / "elsewhere")
     elsewhere.answer(cacerts=lambda _seen: http(403))
@@ -190,6 +191,7 @@ def test_the_word_of_another_server_is_no_refusal(site: Site) -> None:
     site.finishes()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_or_a_stranger_leaves_everything_as_it_is(site: Site) -> None:
     site.after_the_next_certificate(lambda: site.host.answer(cacerts=lambda _seen: http(500)))
     site.fails_and_keeps(HttpStatusError, TransportError)

@@ -238,6 +238,7 @@ def test_minimum_and_maximum_end_the_path(tmp_path, field):
     assert not openssl_accepts(tmp_path, leaf, [middle.certificate], root.certificate)
 
 
+@pytest.mark.slow
 def test_a_flood_of_constraints_costs_little():
     import time
 

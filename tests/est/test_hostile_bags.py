@@ -81,6 +81,7 @@ BAGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BAGS)
 @pytest.mark.parametrize("trust", ["explicit", "same name", "implicit", "pin"])
 def test_every_input_is_bounded(kind: str, trust: str) -> None:

@@ -81,6 +81,7 @@ def require_good(got: ServerKey, server: ReferenceServer, kind: KeyType = KeyTyp
     assert f"{got.certificate.serial_number:x}" == server.est.register.entries()[-1]["serial"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072"])
 def test_est_195_a_key_in_the_clear(kind: str, client: EstClient, server: ReferenceServer) -> None:
     got = client.serverkeygen(SPEC, allow_clear=True, key_type=KeyType(kind))
@@ -96,6 +97,7 @@ def test_est_196_a_key_encrypted_to_a_shared_secret(size: int, client: EstClient
     assert server.log()[-1]["private_key"] == "encrypted"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["1.2", None])
 @pytest.mark.parametrize("kind", ["ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096"])
 def test_est_196_a_key_encrypted_to_a_certificate(
@@ -366,6 +368,7 @@ def test_an_answer_that_breaks_off(fault: str, client: EstClient, server: Refere
     refused(client, TransportError, ".", allow_clear=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["chunked", "no_length", "drip"])
 def test_est_201_http_framing_alone_counts(fault: str, client: EstClient, server: ReferenceServer) -> None:
     server.faults.set(fault, "0.0001" if fault == "drip" else "", operation="serverkeygen")

@@ -53,6 +53,7 @@ def test_oddities_that_are_no_trouble(est_server, fault):
         assert client.enroll(new_key(), SPEC).certificate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "value", "error"),
     [

@@ -68,6 +68,7 @@ def test_the_readers_of_envelopes_and_headers_have_a_minute() -> None:
     assert SECONDS.keys() <= TARGETS.keys()
 
 
+@pytest.mark.slow
 def test_without_atheris(tmp_path: Path) -> None:
     done = fuzz("certs-only", "--crashes", tmp_path, "--engine", "mutation", seconds=1)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -85,6 +86,7 @@ def test_what_was_found_is_kept(tmp_path: Path) -> None:
     assert b"\xff" in crash.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_command_shows_its_targets() -> None:
     done = fuzz("envelope", "--list")
     assert done.stdout.split() == list(TARGETS)

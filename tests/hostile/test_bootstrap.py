@@ -166,6 +166,7 @@ CASES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @table(CASES)
 def test_first_meeting(newcomer: Newcomer, case: Case) -> None:
     case.attack(newcomer.host)

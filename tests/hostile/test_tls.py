@@ -113,6 +113,7 @@ def test_weak_tls(lab: Lab, openssl: Callable[..., None], case: str) -> None:
     assert isinstance(failure, TlsError), repr(failure)
 
 
+@pytest.mark.slow
 def test_the_same_openssl_with_good_options_gets_as_far_as_http(lab: Lab, openssl: Callable[..., None]) -> None:
     """s_server -quiet says nothing in HTTP, so a client that got through TLS waits for an answer."""
     openssl("-tls1_2")
@@ -175,6 +176,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @table(CASES)
 def test_no_tls_at_all(lab: Lab, case: Case) -> None:
     failure: DeviceSdkError = carry_out(lab, case)

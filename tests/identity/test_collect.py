@@ -147,6 +147,7 @@ def touched(**sources: object) -> list[list[str]]:
     return [event for event in events if not event[1].endswith((".py", ".pyc", "__pycache__"))]
 
 
+@pytest.mark.slow
 def test_nothing_is_read_from_the_machine_unless_asked_for() -> None:
     """No file, directory, program or socket for an identity that is configured, or for none at all."""
     assert touched() == []

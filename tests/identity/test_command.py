@@ -57,6 +57,7 @@ def test_a_flood_is_cut_off() -> None:
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["sleep 60", "sleep 60 & echo x", "exec >&-; sleep 60", "echo x; exec sleep 60"])
 def test_a_slow_command_is_stopped_with_all_it_started(script: str, tmp_path: Path) -> None:
     """The time limit holds when a child keeps the pipe open, and when the pipe is closed early."""

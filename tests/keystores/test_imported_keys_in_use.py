@@ -71,6 +71,7 @@ def _server(ca: Ca, directory: Path, version: str) -> Iterator[int]:
             run.wait(10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_est_202_tls_client_authentication(imported: Any, tmp_path: Path, version: str) -> None:
     """OpenSSL's own server verifies the certificate and the signature in the handshake."""
@@ -97,6 +98,7 @@ def _received(connection: ssl.SSLSocket) -> bytes:
         return b""
 
 
+@pytest.mark.slow
 def test_est_202_certificate_request(imported: Any) -> None:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "device")])
     request = x509.load_der_x509_csr(build_csr(CsrSpec(subject), imported)).public_bytes(Encoding.PEM)
@@ -104,6 +106,7 @@ def test_est_202_certificate_request(imported: Any) -> None:
     assert x509.load_pem_x509_csr(request).public_key() == imported.public_key()
 
 
+@pytest.mark.slow
 def test_est_202_cms_decryption(imported: Any, tmp_path: Path) -> None:
     """What `openssl cms -encrypt` made for its certificate: key transport for RSA, key agreement for EC."""
     certificate = write_certificate(tmp_path, imported.public_key())

@@ -36,6 +36,7 @@ THEIRS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("info", OURS.values(), ids=OURS)
 @pytest.mark.parametrize("kind", ["0010", "0007"])
 def test_p_15_the_certificate_in_use_is_renewed(synced, kind, info):
@@ -102,6 +103,7 @@ def test_a_renewal_that_is_refused_leaves_the_rest(synced):
     assert synced.device.certificate == synced.certificate
 
 
+@pytest.mark.slow
 def test_a_renewal_that_is_not_decided_is_pending_and_goes_on_later(synced):
     synced.entries = [("0010", "simplereenroll")]
     decided = synced.server.handlers["simplereenroll"]

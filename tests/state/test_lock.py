@@ -46,6 +46,7 @@ def test_busy_names_the_holders_process_id(directory: StateDirectory) -> None:
             assert (directory.path / "lock").read_text() == f"{os.getpid()}\n"
 
 
+@pytest.mark.slow
 def test_waiting_gets_the_lock_when_it_comes_free(directory: StateDirectory) -> None:
     with holder(directory, 0.5):
         start = time.monotonic()
@@ -53,6 +54,7 @@ def test_waiting_gets_the_lock_when_it_comes_free(directory: StateDirectory) -> 
             assert time.monotonic() - start > 0.2
 
 
+@pytest.mark.slow
 def test_waiting_ends(directory: StateDirectory) -> None:
     with holder(directory, 30):
         start = time.monotonic()
@@ -88,6 +90,7 @@ def test_another_thread_of_the_same_object_does_not_slip_in(directory: StateDire
     assert len(seen) == 1
 
 
+@pytest.mark.slow
 def test_writers_side_by_side_lose_nothing(directory: StateDirectory) -> None:
     """Twenty writers, each its own file description, all get their registration in."""
     script = """

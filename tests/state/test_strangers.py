@@ -105,6 +105,7 @@ def in_private_users(directory: StateDirectory, setup: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_directory_of_somebody_elses_is_refused(full: StateDirectory, folder: str) -> None:
     words = in_private_users(full, f'chown {NOBODY if os.getuid() == 0 else 1} "$2"/{folder}')
@@ -127,6 +128,7 @@ def test_what_cannot_be_a_path_is_an_error_of_ours(tmp_path: Path, path: str) ->
                 call()
 
 
+@pytest.mark.slow
 def test_a_link_of_somebody_elses_is_not_followed(full: StateDirectory, tmp_path: Path) -> None:
     """Also where the kernel's protected_symlinks is off; a link of one's own is fine."""
     link = tmp_path / "link"

@@ -51,6 +51,7 @@ def in_own_network(script, tmp_path):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_silent_name_server_costs_no_more_than_the_time_to_connect(tmp_path):
     """EST-16: several at once share one thread, and the process ends without waiting for it."""
     begin = time.monotonic()
@@ -82,6 +83,7 @@ print(json.dumps({"told": told, "threads": threading.active_count()}))
     assert time.monotonic() - begin < 7  # the resolver itself gives up after 8 s
 
 
+@pytest.mark.slow
 def test_a_slow_name_server_is_waited_for(tmp_path):
     """Answers A with 127.0.0.9 after a while, and that there is no AAAA."""
     found = in_own_network(
@@ -109,6 +111,7 @@ def test_a_name_that_cannot_be_one(connect):
     assert caught.value.request_sent is False
 
 
+@pytest.mark.slow
 def test_each_address_gets_its_share_of_the_time(tmp_path):
     """A name with two addresses, the first of which drops everything: the second is reached within the same time."""
     (tmp_path / "hosts").write_text("127.0.0.1 est.example\n127.0.0.2 est.example\n")

@@ -42,6 +42,7 @@ def identify(ca, key):
     return TlsIdentity((ca.issue(usages=CLIENT, key=PublicHalf(key), subject="device").certificate,), key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("key_type", ["ec-p256", "rsa-2048"])
 @pytest.mark.parametrize("keystore", ["software", "pkcs11", "tpm2"])
@@ -66,6 +67,7 @@ def test_est_157_a_server_that_does_not_ask_has_not_seen_the_certificate(version
     assert server.connections[0].certificate is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("key_type", ["ec-p384", "ec-p521", "rsa-3072"])
 def test_other_key_sizes(key_type, version, ca, serve, connect):
@@ -105,6 +107,7 @@ def test_identity_without_certificate(trust, connect):
         connect("https://127.0.0.1:1", identity=TlsIdentity((), soft_key()))
 
 
+@pytest.mark.slow
 def test_threads_with_keys_of_their_own(ca, serve, connect):
     """8 threads x 10 handshakes over one provider; each server sees the certificate of the right key."""
     server = serve(client_ca=ca)

@@ -63,6 +63,7 @@ def test_transport_works_again_after_the_key_does(ca, serve, connect, identity):
     assert transport.send(get()).status_code == 200
 
 
+@pytest.mark.slow
 def test_tpm_that_is_gone(swtpm, tmp_path, ca, serve, connect):
     """swtpm killed after the key was opened: the keystore's own error, not one of TLS."""
     server = serve(client_ca=ca)

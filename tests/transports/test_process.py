@@ -56,6 +56,7 @@ def test_exit_with_live_contexts_and_connections():
     assert (result.returncode, result.stdout) == (0, "end\n"), result.stderr
 
 
+@pytest.mark.slow
 def test_exit_while_daemon_threads_are_in_handshakes():
     result = run("""
         def loop():
@@ -311,6 +312,7 @@ def test_a_fork_while_another_thread_holds_a_lock():
     assert result.stdout == "0\n0\nend\n", result.stderr
 
 
+@pytest.mark.slow
 def test_clock_of_1970(serve, ca, tmp_path):
     """A device before its first NTP answer: ClockError, and no warning of somebody else's (run with -W error)."""
     server = serve()

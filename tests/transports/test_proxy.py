@@ -81,6 +81,7 @@ def test_proxy_that_refuses(answer, serve, connect):
     assert not server.connections
 
 
+@pytest.mark.slow
 def test_proxy_that_drips(serve, connect):
     with ConnectProxy(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10, tunnel=True) as proxy:
         server = serve()
@@ -165,6 +166,7 @@ def test_proxy_that_refuses_is_a_type_of_its_own(status, serve, connect):
     assert not server.connections
 
 
+@pytest.mark.slow
 def test_proxy_that_never_answers(serve, connect):
     """The time to connect holds for TCP, proxy and TLS together."""
     server = serve()

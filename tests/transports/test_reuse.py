@@ -166,6 +166,7 @@ def test_no_second_try_after_the_first_byte(serve, connect):
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_no_second_try_after_a_timeout(serve, connect):
     server = serve(lambda connection: (connection.request(), connection.request()))
     with pytest.raises(TransportTimeoutError):

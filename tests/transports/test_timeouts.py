@@ -54,6 +54,7 @@ def timed(transport, request):
     return caught.value, time.monotonic() - start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [
@@ -72,6 +73,7 @@ def test_dripping_server(data, serve, connect):
     assert 0.9 < took < 3
 
 
+@pytest.mark.slow
 def test_silent_server(serve, connect):
     server = serve(lambda connection: (connection.request(), connection.request()))
     error, took = timed(connect(server, timeouts=Timeouts(5, 0.4, 5)), get())
@@ -99,6 +101,7 @@ def test_server_that_drips_its_handshake(connect):
         connect(server, timeouts=Timeouts(0.5, 5, 1)).send(get())
 
 
+@pytest.mark.slow
 def test_time_to_connect_holds_for_the_whole_handshake(serve, connect):
     """EST-16: a server that sends its part of the handshake byte by byte, each in time (slow loris)."""
 
@@ -112,6 +115,7 @@ def test_time_to_connect_holds_for_the_whole_handshake(serve, connect):
     assert took < 2
 
 
+@pytest.mark.slow
 def test_server_that_drips_answers_before_the_answer(serve, connect):
     """Interim responses without end are cut off by the total, and by the size of a head."""
 
@@ -126,6 +130,7 @@ def test_server_that_drips_answers_before_the_answer(serve, connect):
     assert took < 3
 
 
+@pytest.mark.slow
 def test_server_that_does_not_accept(connect):
     """A full backlog: the connection never comes about."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
@@ -142,6 +147,7 @@ def test_server_that_does_not_accept(connect):
     assert took < 2
 
 
+@pytest.mark.slow
 def test_server_that_does_not_read(serve, connect):
     """Writing is limited too."""
     server = serve(lambda connection: time.sleep(2))
@@ -149,6 +155,7 @@ def test_server_that_does_not_read(serve, connect):
     assert took < 2
 
 
+@pytest.mark.slow
 def test_slow_key_does_not_eat_the_servers_time(serve, connect):
     """read_s limits the server, not the signature that the body needs."""
 
@@ -179,6 +186,7 @@ def test_name_that_does_not_resolve(connect):
         connect("https://no-such-host.invalid").send(get())
 
 
+@pytest.mark.slow
 def test_wrong_name_is_told_before_any_timeout(ca, serve, connect):
     server = serve(lambda connection: time.sleep(1), pair=ca.issue("other.example"))
     with pytest.raises(ServerNotAuthorizedError):

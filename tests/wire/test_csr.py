@@ -436,6 +436,7 @@ def test_bad_values_of_the_server_are_the_servers_fault() -> None:
         build_csr(ROUTER, P256, wishes=wishes)
 
 
+@pytest.mark.slow
 def test_damaged_wishes_give_errors_of_the_sdk_only() -> None:
     """Whatever still reads of a damaged /csrattrs can be built with, or is refused by an error of the SDK."""
     spec = CsrSpec(ROUTER.subject, (parse_san("IP:192.0.2.7"),), DeviceAttributes("00:00:92:90:ee:e2"))

@@ -29,6 +29,7 @@ def key_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"tpm2:file={tmp_path / 'csr.pem'}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key_type", [KeyType.EC_P256, KeyType.EC_P384, KeyType.RSA_2048])
 def test_a_hardware_key_signs_its_request(key_uri: str, key_type: KeyType) -> None:
     """`openssl req -verify` accepts it, and the MAC address is in it."""

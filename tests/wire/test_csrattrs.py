@@ -334,6 +334,7 @@ def test_damage_gives_wire_errors_only() -> None:
             only_wire_errors(use, data)
 
 
+@pytest.mark.slow
 def test_noise_is_refused_quickly() -> None:
     chance = random.Random(3)  # noqa: S311  # a fixed seed is the point
     big = b"\x30\x83\x0f\xff\xfb"

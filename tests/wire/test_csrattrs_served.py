@@ -355,6 +355,7 @@ def test_est_103_what_is_no_directory_string_is_refused(est_server, connect, val
         client.enroll(p384(), spec)
 
 
+@pytest.mark.slow
 def test_a_source_of_values_is_asked_once_for_every_wish(est_server, connect) -> None:
     """A request that is rebuilt for a new connection bothers nobody again."""
     est_server.policy.demands = [Demand(attributes=(FRIENDLY,))]

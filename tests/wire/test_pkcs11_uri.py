@@ -226,6 +226,7 @@ def _random_uri(rng: random.Random) -> Pkcs11Uri:
     return uri
 
 
+@pytest.mark.slow
 def test_every_uri_survives_being_written_and_read() -> None:
     rng = random.Random(7512)  # noqa: S311  # the same cases in every run
     for _ in range(3000):

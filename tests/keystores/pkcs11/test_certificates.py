@@ -40,6 +40,7 @@ def certificates(token: SoftHsm) -> list[str]:
     return [item for item in objects(token) if item.startswith("Certificate")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key_type", ["ec-p256", "rsa-2048"])
 def test_stored_and_loaded(token: SoftHsm, tmp_path: Path, key_type: str) -> None:
     uri = token.uri_of("device")

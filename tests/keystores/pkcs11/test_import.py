@@ -46,6 +46,7 @@ def _works(uri: str, kind: str) -> None:
         assert failing == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TYPES)
 def test_est_202_an_imported_key_works_and_says_what_it_is(token: SoftHsm, kind: str) -> None:
     uri = token.uri_of("imported")
@@ -60,6 +61,7 @@ def test_est_202_an_imported_key_works_and_says_what_it_is(token: SoftHsm, kind:
     assert [line.split(":")[1].strip() for line in said.splitlines() if "Access:" in line] == ["sensitive"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TYPES)
 def test_est_202_a_token_that_takes_no_private_key_in_the_clear_takes_a_wrapped_one(
     faulty: FaultyModule, kind: str

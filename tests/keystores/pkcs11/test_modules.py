@@ -96,6 +96,7 @@ def test_the_module_is_initialised_for_threads(faulty: FaultyModule) -> None:
     assert faulty.initialize_flags == CKF_OS_LOCKING_OK
 
 
+@pytest.mark.slow
 def test_a_module_that_cannot_lock_sees_one_thread_at_a_time(faulty_library: str, tmp_path: Path) -> None:
     """CKR_CANT_LOCK: initialised without arguments, and every call waits for its turn."""
     script = """
@@ -151,6 +152,7 @@ def test_a_token_made_while_the_module_is_loaded(token: SoftHsm, tmp_path: Path)
     assert list_keys(token.uri_of(token="second").replace(token.module_path, str(copy))) == ()
 
 
+@pytest.mark.slow
 def test_a_key_that_was_forgotten_does_not_hide_a_new_token(token: SoftHsm, tmp_path: Path) -> None:
     """Not closed, but collected: the module may be restarted to see what is new."""
     copy = tmp_path / "libsofthsm2-copy.so"

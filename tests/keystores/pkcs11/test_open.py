@@ -167,6 +167,7 @@ def test_that_a_key_was_imported_does_not_excuse_that_it_can_leave(token: SoftHs
         open_key(token.uri_of("imported") + "&x-device-sdk-imported=allow")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key_type", ["ec-p256", "ec-p384", "ec-p521", "rsa-2048"])
 def test_a_private_key_without_its_public_object_still_works(token: SoftHsm, key_type: str) -> None:
     old = create_key(token.uri_of("device"), key_type)

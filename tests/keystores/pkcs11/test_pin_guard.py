@@ -70,6 +70,7 @@ def test_it_remembers_a_bounded_number(tmp_path: Path) -> None:
     assert [refused(guard, str(pin)) for pin in range(12)] == [False] * 4 + [True] * 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "noise", [b"", b"{", b"[]", b'{"salt": 1}', b'{"salt": "zz", "refused": []}', os.urandom(9000)]
 )

@@ -224,6 +224,7 @@ def test_sessions_are_renewed_by_count(faulty: FaultyModule) -> None:
     assert faulty.calls("C_CloseSession") == closed + 2
 
 
+@pytest.mark.slow
 def test_one_login_for_all_keys_and_stores(faulty: FaultyModule) -> None:
     """One login per process and token, ended by the last to leave."""
     first = ec_key(faulty.uri_of("one"))

@@ -42,6 +42,7 @@ def da_key(tools) -> str:
     return "tpm2:handle=0x81000040"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["file={}/key.pem", "handle=0x81000010"])
 def test_a_key_with_a_pin(swtpm: Swtpm, tools, tmp_path: Path, place: str) -> None:
     """The key gets the PIN of the pin-source; a wrong one is noticed when the key is opened, and costs nothing (noDA)."""

@@ -30,6 +30,7 @@ def _pem(key) -> str:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["file", "handle"])
 @pytest.mark.parametrize("kind", TYPES)
 def test_est_202_an_imported_key_works_and_says_what_it_is(

@@ -101,6 +101,7 @@ def test_we_use_a_key_made_by_tpm2_tools(swtpm: Swtpm, tools, tmp_path: Path, pr
     assert Tss2Key.parse((tmp_path / "ours.pem").read_bytes()).parent == 0x40000001
 
 
+@pytest.mark.slow
 def test_a_persistent_key_made_by_tpm2_tools(swtpm: Swtpm, tools, tmp_path: Path) -> None:
     tools("tpm2_createprimary", "-Q", "-C", "o", "-c", "p.ctx")
     tools("tpm2_create", "-Q", "-C", "p.ctx", "-G", "rsa2048", "-u", "k.pub", "-r", "k.priv", "-c", "k.ctx")

@@ -103,6 +103,7 @@ def test_processes_take_turns(swtpm: Swtpm, tmp_path: Path) -> None:
     assert [process.returncode for process in running] == [0] * 5
 
 
+@pytest.mark.slow
 def test_waiting_for_another_process_ends(swtpm: Swtpm, tmp_path: Path) -> None:
     uri = Tpm2Uri(file=str(tmp_path / "key.pem"))
     key = Tpm2KeyStore(deadline_s=0.3).create(uri, registry.KeyType.EC_P256)

@@ -78,6 +78,7 @@ def test_a_memory_that_breaks_while_it_runs_lets_nothing_pass_cale_55(tmp_path):
         assert not window._connection.in_transaction
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["replay.sqlite", "server.sqlite"])
 def test_a_role_with_damaged_files_does_not_start_or_works(tmp_path, file):
     """Wherever the damage is: one kind of error, or a spot that nobody reads at the start."""
@@ -95,6 +96,7 @@ def test_a_role_with_damaged_files_does_not_start_or_works(tmp_path, file):
     assert refused > 0
 
 
+@pytest.mark.slow
 def test_by_command_line_it_is_one_line_and_exit_code_2(tmp_path):
     words = ["--state", str(tmp_path / "edge"), "--upstream", "http://127.0.0.1:1"]
     (tmp_path / "edge").mkdir()

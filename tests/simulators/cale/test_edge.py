@@ -74,6 +74,7 @@ def crl(authority: Authority, *serials: int, at: datetime | None = None, critica
     return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
+@pytest.mark.slow
 def test_a_revoked_certificate_proves_nothing_cale_02(make_site, make_client, makers, tmp_path):
     """RFC 5280 section 6.3; the list is read again when it has changed, and what cannot be known is refused."""
     ours, lists = makers["ours"], tmp_path / "lists.pem"
@@ -140,6 +141,7 @@ def test_rate_limits_by_429_and_at_registration_cale_32(site, registered):
     assert [registered.register(wrong) for _ in range(4)] == [401, 401, 429, 429]
 
 
+@pytest.mark.slow
 def test_neighbours_do_not_use_up_the_budget_of_an_owner_cale_32(site, registered):
     """What others ask from the same address makes no owner believe that the registration is gone."""
     site.policies["edge"].cale.rate = 5
@@ -273,6 +275,7 @@ def test_draft_mode_gives_what_the_draft_prints(make_site, make_client, path):
     assert site.roles["authz"].log()[-1]["decoy"] is True
 
 
+@pytest.mark.slow
 def test_texts_of_different_lengths_look_the_same_with_buckets_cale_37(make_site, make_client):
     documents = {f"/{length}": json.dumps("x" * length).encode() for length in (1, 50, 200)}
     site = make_site(documents, padding=256)

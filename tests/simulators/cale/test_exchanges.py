@@ -131,6 +131,7 @@ def test_interim_answers_are_bounded(hops, kind):
         hop(GET)
 
 
+@pytest.mark.slow
 @KINDS
 def test_what_has_an_end_of_its_own_ends_then(hops, kind):
     """As the work for a client in a slot."""

@@ -51,6 +51,7 @@ def client(edge, make_client):
     return make_client(url=edge.url, ca_file=edge.facts["ca_file"], key=KEYS["p256"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", RIGHT)
 def test_guesses_meet_pauses_that_double_cale_02(edge, client, clock, scheme):
     guesses = [client.register(wrong(scheme, number)) for number in range(PATIENCE.user_tries)]
@@ -69,6 +70,7 @@ def test_guesses_meet_pauses_that_double_cale_02(edge, client, clock, scheme):
     assert edge.log()[-1]["status"] == 401
 
 
+@pytest.mark.slow
 def test_the_longest_pause_is_a_minute_and_nobody_is_locked(client, clock):
     for number in range(PATIENCE.user_tries):
         client.register(wrong("basic", number))
@@ -80,6 +82,7 @@ def test_the_longest_pause_is_a_minute_and_nobody_is_locked(client, clock):
     assert client.register(RIGHT["basic"]) == 200
 
 
+@pytest.mark.slow
 def test_many_names_from_one_address_are_one_guesser(client, clock):
     statuses = [client.register(basic(f"user-{number}", "x")) for number in range(PATIENCE.address_tries + 3)]
     assert statuses == [401] * PATIENCE.address_tries + [429] * 3

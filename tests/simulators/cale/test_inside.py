@@ -246,6 +246,7 @@ def test_whatever_is_no_certificate_becomes_a_decoy_cale_24(site, registered, si
     assert site.edge.log()[-1]["decoy"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [204, 302, 400, 403, 404, 431, 500, 503])
 @pytest.mark.parametrize("role", ["authz", "origin"])
 def test_failures_behind_a_validation_become_decoys_cale_24_cale_26(site, registered, role, status):

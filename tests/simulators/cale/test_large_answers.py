@@ -37,6 +37,7 @@ def test_the_layers_around_a_ciphertext_are_der(length, aead):
     assert ciphertext_length(message) == (length if aead else length // 16 * 16 + 16, aead)
 
 
+@pytest.mark.slow
 def test_a_decoy_takes_the_memory_of_a_few_copies():
     size, cipher = 8_000_000, content_cipher(SUITES[0], aead=True, allowed=SUITES)
     tracemalloc.start()

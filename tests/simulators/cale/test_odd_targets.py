@@ -30,6 +30,7 @@ ODD = [
 """Tomcat, Jetty and others take parameters off before they look for dots, or decode twice."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ODD)
 def test_odd_targets_are_400_for_everybody_before_any_lookup_cale_56(site, registered, target):
     """A scope or a base path cannot be walked around, and the refusal says nothing about a GUID (CALE-24)."""

@@ -141,6 +141,7 @@ def test_only_listed_suites_are_taken_cale_29(authority):
     assert ask(role, certificate_header(certificate(authority)), SUITE, SUITE).status == 400, "two of them"
 
 
+@pytest.mark.slow
 def test_scopes_by_path_cale_56(authority, tmp_path):
     scopes = {"/": "read", "/orders": "orders", "/orders/secret": "admin", "/private/": "admin"}
     scopes |= {"/readers": "reader", "/public": ""}

@@ -74,6 +74,7 @@ def test_identity_is_what_was_proven_and_not_what_the_csr_says_cale_53(site, reg
     assert json.loads(registered.read("/identity"))["owner"] == "device"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

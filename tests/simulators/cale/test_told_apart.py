@@ -260,6 +260,7 @@ def test_an_outage_is_not_told_by_time_cale_24_cale_38(strict, known, role):
             assert statistics.median(one.took for one in down) < 3
 
 
+@pytest.mark.slow
 def test_a_late_answer_is_a_decoy_or_waits_by_rule(make_site, make_client):
     site = make_site(slot_s=0.1)
     client = make_client(site)

@@ -208,6 +208,7 @@ def test_a_change_is_not_cut_off_by_its_slot_cale_06(proxy, echo):
     assert edge.log()[-1]["decoy"] is True, "reading has no such reason"
 
 
+@pytest.mark.slow
 def test_the_owner_of_a_change_is_told_that_nobody_knows_what_became_of_it_cale_06(make_site, make_client):
     """Nobody else gets that far: for others the same failure is a decoy."""
     site = make_site(methods=("POST",), slot_s=0.2)

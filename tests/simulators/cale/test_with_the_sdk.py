@@ -21,6 +21,7 @@ from tests.cale.parts import SPEC
 from tests.simulators.cale.support import KEYS, STRANGER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KEYS)
 @pytest.mark.parametrize(("hardened", "aead"), list(itertools.product((False, True), repeat=2)))
 @pytest.mark.parametrize("form", ["draft", "draft-folded", "plain"])

@@ -103,6 +103,7 @@ def types(device) -> list[str]:
     return [entry["type"] for entry in json.loads(device.get("pal", *JSON)[2])]
 
 
+@pytest.mark.slow
 def test_k_02_kr_04_kr_06_a_package_its_receipt_and_the_list(server, enrol, keys, back):
     device, other = enrol("dev-1"), enrol("dev-1")
     item = publish(server, "keys", keys, device.serial, "--receipt")
@@ -122,6 +123,7 @@ def test_k_02_kr_04_kr_06_a_package_its_receipt_and_the_list(server, enrol, keys
     assert "receipts and errors for keys: 1" in sim("packages", "--state", server.state).stdout
 
 
+@pytest.mark.slow
 def test_kr_05_what_is_not_taken_back(server, enrol, keys, back):
     """Unsigned, signed by another device, in another's name, for another's package, in another form."""
     device, other = enrol("dev-1"), enrol("dev-2")
@@ -145,6 +147,7 @@ def test_kr_05_what_is_not_taken_back(server, enrol, keys, back):
     assert back(device, good)[0] == 204
 
 
+@pytest.mark.slow
 def test_kr_03_an_error_with_and_without_an_identifier(server, enrol, keys, back):
     device = enrol("dev-1")
     publish(server, "keys", keys, device.serial, "--receipt")
@@ -157,6 +160,7 @@ def test_kr_03_an_error_with_and_without_an_identifier(server, enrol, keys, back
     ]
 
 
+@pytest.mark.slow
 def test_openssl_verifies_the_package(server, enrol, keys, tmp_path):
     device = enrol("dev-1")
     publish(server, "keys", keys, device.serial, "--key-cipher", "cbc")

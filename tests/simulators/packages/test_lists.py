@@ -41,6 +41,7 @@ def test_p_01_p_02_the_client_chooses_the_form(enrol, accept, media):
     assert body[:1] == (b"[" if media == "application/json" else b"<")
 
 
+@pytest.mark.slow
 def test_p_05_to_p_10_both_forms_say_the_same(enrol, peers, server):
     device = enrol()
     publish(server, "peers", peers, device.serial)
@@ -76,6 +77,7 @@ def test_p_09_the_size_is_that_of_the_der(enrol, server):
         assert entry["size"] == len(base64.b64decode(device.get(entry["info"]["uri"])[2]))
 
 
+@pytest.mark.slow
 def test_p_12_long_lists_go_on_elsewhere(enrol, peers, server):
     """Every part has an entry besides 0001, 0001 is the last, and all of them are there once."""
     device = enrol()
@@ -102,6 +104,7 @@ def test_p_12_long_lists_go_on_elsewhere(enrol, peers, server):
     assert device.get("pal/x")[0] == 404
 
 
+@pytest.mark.slow
 def test_p_16_what_is_new_comes_before_what_was_fetched(enrol, peers, server):
     device = enrol()
     first, second = (publish(server, "peers", peers, device.serial) for _ in range(2))
@@ -132,6 +135,7 @@ def test_p_21_the_uris_are_those_the_client_used(enrol, server):
     assert uris == [f"https://localhost:{server.port}/.well-known/est/lab/{name}" for name in ("cacerts", "crls")]
 
 
+@pytest.mark.slow
 def test_e_02_e_04_peers_are_for_those_they_were_published_to(enrol, peers, server):
     """A certs-only message; a device of the same name gets nothing."""
     device, other = enrol("router"), enrol("router")
@@ -148,6 +152,7 @@ def test_e_02_e_04_peers_are_for_those_they_were_published_to(enrol, peers, serv
     assert device.get(f"eecerts/{item}")[0] == 404
 
 
+@pytest.mark.slow
 def test_packages_for_a_user_and_for_everybody(enrol, peers, server):
     """Devices that were enrolled with a user's password are that user's."""
     device = enrol()

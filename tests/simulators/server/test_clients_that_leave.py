@@ -23,6 +23,7 @@ _NO_EXTENDED_MASTER_SECRET = 0x1
 _RESET = struct.pack("ii", 1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["certificates", "srp"])
 def test_est_16_resets_after_connecting_end_nothing(tmp_path, which):
     """The accepted socket has no other end any more, whoever takes it up; the port goes on."""

@@ -39,6 +39,7 @@ def strangers(count: int) -> list[str]:
     return [str(uuid.uuid4()) for _ in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hardened", [False, True], ids=["draft", "hardened"])
 @pytest.mark.parametrize("kind", [*KEYS, "rsa-3072"])
 @pytest.mark.parametrize("path", PATHS)

@@ -153,6 +153,7 @@ def test_hashes_that_can_be_forged_are_refused_est_143(server, tmp_path, digest)
     assert (post(server, csr).status == 200) == (digest == "sha1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rsa:2048", "ec"])
 def test_sha1_where_it_is_allowed_is_checked_all_the_same_est_133(server, tmp_path, kind):
     server.policy.allow_sha1 = True

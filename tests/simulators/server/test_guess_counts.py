@@ -82,6 +82,7 @@ def test_a_guesser_has_one_try_a_minute_in_the_end(guesses, clock, name):
     assert free + 240 <= judged <= free + 240 + 8
 
 
+@pytest.mark.slow
 def test_pauses_end_soon_after_the_guesses_end(guesses, clock):
     """They do not go on for as long as there was guessing."""
     crowd(guesses)
@@ -112,6 +113,7 @@ def test_the_proof_itself_is_not_kept(guesses, database):
     assert b"stale password" not in database.path.read_bytes()
 
 
+@pytest.mark.slow
 def test_pauses_of_an_address_are_not_for_who_proved_a_name_there(guesses, clock):
     """But for all others, and for all names it guesses at; elsewhere and a day later the name is like others."""
     assert shows(guesses, "lab", "right") == 200
@@ -224,6 +226,7 @@ def test_a_person_sees_and_forgets_them(guesses, commands):
     assert commands("list") == "guesses: 0\n"
 
 
+@pytest.mark.slow
 def test_stale_passwords_through_the_server(server):
     """The whole way, by Basic: what repeats itself is never paused, what guesses is."""
     from tests.simulators.server.test_guessing import basic

@@ -103,6 +103,7 @@ def attack(request, cmc) -> tuple[Guess, str, int]:
     return (request.getfixturevalue("revocation") if request.param == "revocation" else proof), SECRET, 403
 
 
+@pytest.mark.slow
 def test_guesses_meet_pauses_that_double(attack, cmc, clock):
     """EST-207, RFC 5272 section 6.2: after twenty wrong ones a right one is not even looked at, or its answer would tell."""
     guess, right, wrong = attack
@@ -119,6 +120,7 @@ def test_guesses_meet_pauses_that_double(attack, cmc, clock):
     assert statuses(guess, cmc, WRONG[:3]) == [wrong] * 3, "who is right begins anew"
 
 
+@pytest.mark.slow
 def test_a_guesser_does_not_lock_the_right_device_out(attack, cmc, clock):
     """Whoever knows a name could do that: pauses are for a name from an address, and none is longer than a minute."""
     guess, right, _wrong = attack
@@ -132,6 +134,7 @@ def test_a_guesser_does_not_lock_the_right_device_out(attack, cmc, clock):
     assert guess(cmc, right).status == 200
 
 
+@pytest.mark.slow
 def test_names_from_one_address_are_one_guesser_and_unknown_ones_no_exception(cmc, clock):
     """Also by another way: passwords and shared secrets are one count."""
     for number in range(FREE_FROM_ONE_ADDRESS // 2):
@@ -143,6 +146,7 @@ def test_names_from_one_address_are_one_guesser_and_unknown_ones_no_exception(cm
     assert proof(cmc, SECRET).status == 200
 
 
+@pytest.mark.slow
 def test_pauses_of_names_that_nobody_has(cmc):
     known, unknown = (statuses(proof, cmc, [*WRONG, "guess"], who=who, source=DEVICE) for who in ("dev-1", "nobody"))
     assert known == unknown == [403] * FREE + [429]
@@ -176,6 +180,7 @@ def test_a_password_inside_full_cmc_is_the_same_password(cmc):
     assert cmc.handle(replace(request, source=DEVICE)).status == 200
 
 
+@pytest.mark.slow
 def test_many_at_once_are_no_more_guesses(cmc):
     """EST-68's rule for the other secrets: no more wrong ones are judged than one after the other."""
     seen: list[int] = []

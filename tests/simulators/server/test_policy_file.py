@@ -122,6 +122,7 @@ def test_what_is_refused(applied, text, says):
     assert says in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_server_goes_by_it(tmp_path):
     """It counts more than an option; a file that is bad or missing ends the start."""
     (tmp_path / "policy.toml").write_text('serverkeygen = ["clear"]\nlabels = ["lab"]\nretry_after_s = 77\n')
