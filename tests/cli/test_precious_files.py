@@ -87,6 +87,19 @@ def test_the_file_with_the_password(lab: Lab, tmp_path: Path) -> None:
     refused(lab, secret, "it holds a secret that this command uses", *words)
 
 
+def test_the_file_with_the_pin(lab: Lab, tmp_path: Path) -> None:
+    """Read before the result is named; a link to it is it."""
+    pin, link = tmp_path / "pin", tmp_path / "link"
+    pin.write_text("1234-5678")
+    pin.chmod(0o600)
+    link.symlink_to(pin)
+    key = f"file:{lab.keys}/device.pem"
+    lab.cli.ok("keys", "create", key, "--type", "ec-p256", "--key-pin-file", pin)
+    words = ("csr", "--key", key, "--key-pin-file", pin, "--subject", "CN=x", "--out")
+    for place in (pin, link):
+        refused(lab, pin, "it holds a secret that this command uses", *words, place)
+
+
 def test_what_may_be_replaced(cli: Cli, lab: Lab, tmp_path: Path) -> None:
     """Certificates, requests, and files that only speak of keys."""
     place = tmp_path / "file"

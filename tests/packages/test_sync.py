@@ -273,3 +273,12 @@ def test_somebody_elses_list_in_the_name_of_the_root_changes_nothing(synced):
     report = synced.device.sync()
     assert synced.device.revocation_lists == (synced.lists[1],) != kept
     assert report.steps[0].notes[0].startswith("rejected a revocation list of CN=EST root: ")
+
+
+def test_amb_22_an_answer_of_which_nothing_can_be_used_failed_and_names_its_url(synced):
+    synced.lists = [crl(synced.ca, synced.peer(), number=9, key=new_key())]
+    synced.entries = [("0005", "crls")]
+    error = synced.device.sync().steps[0].error
+    assert isinstance(error, VerificationError)
+    assert error.message.startswith(f"{error.url}: no revocation list of the answer can be used: the signature")
+    assert error.url.endswith("/.well-known/est/crls")

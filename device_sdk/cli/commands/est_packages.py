@@ -13,16 +13,15 @@ from device_sdk.cli.output import Output
 from device_sdk.cli.pal import entry_data, entry_line
 from device_sdk.cli.pem import describe, name_of, pem_of
 from device_sdk.cli.settings import Settings
-from device_sdk.errors import ConfigurationError, VerificationError
+from device_sdk.errors import ConfigurationError
 from device_sdk.model.urls import shown_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cryptography import x509
 
     from device_sdk.client.est.packages import Packages
-    from device_sdk.protocols.crls import RevocationList
+    from device_sdk.protocols.crls import RevocationList, RevocationLists
+    from device_sdk.protocols.eecerts import PeerCertificates
 
 
 def add_arguments(operation: argparse.ArgumentParser) -> None:
@@ -80,7 +79,7 @@ def crls(options: argparse.Namespace, settings: Settings, out: Output) -> int:
                 out.say(f"note: the revocation list of {name_of(one.crl.issuer)} is stale: its successor is overdue")
         if not (found.accepted or found.rejected):
             out.say("note: the server has no revocation lists")
-        _require_some("revocation list", found.accepted, [reason for _, reason in found.rejected], settings)
+        _require_usable(found, settings)
         pem = b"".join(_pem(one) for one in found.accepted)
         data = {
             "lists": [_list(one) for one in found.accepted],
@@ -118,7 +117,7 @@ def peers(options: argparse.Namespace, settings: Settings, out: Output) -> int:
             out.say(f"note: rejected {name_of(certificate.subject)}: {reason}")
         if not (found.accepted or found.rejected):
             out.say("note: the server has no certificates of peers for this client")
-        _require_some("certificate of a peer", found.accepted, [reason for _, reason in found.rejected], settings)
+        _require_usable(found, settings)
         pem = pem_of(found.accepted)
         data = {
             "certificates": [describe(certificate) for certificate in found.accepted],
@@ -128,13 +127,10 @@ def peers(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         return deliver(file, pem, data, out)
 
 
-def _require_some(what: str, accepted: Sequence[object], reasons: list[str], settings: Settings) -> None:
-    """An answer of which nothing can be used is no success; a server that has nothing is one (AMB-22)."""
-    if reasons and not accepted:
-        raise VerificationError(
-            f"{shown_url(settings.require('est.url'))}: no {what} of the answer can be used: {'; '.join(dict.fromkeys(reasons))}",
-            hint="look at the server's CA, or at the trust anchors (--anchors)",
-        )
+def _require_usable(found: RevocationLists | PeerCertificates, settings: Settings) -> None:
+    from device_sdk.protocols.usable import require_usable
+
+    require_usable(found, shown_url(settings.require("est.url")))
 
 
 def _crls_in(path: str) -> tuple[x509.CertificateRevocationList, ...]:

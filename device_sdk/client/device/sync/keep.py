@@ -13,11 +13,12 @@ from device_sdk.client.device.plan import RenewalPlan
 from device_sdk.client.device.renew import Renewal
 from device_sdk.client.device.sync.session import Session
 from device_sdk.client.device.sync.tasks import Task
-from device_sdk.errors import StateCorruptError, VerificationError
+from device_sdk.errors import StateCorruptError
 from device_sdk.protocols.crls import RevocationList, RevocationLists, check_crls
 from device_sdk.protocols.eecerts import check_peers
 from device_sdk.protocols.merge_crls import merge_lists
 from device_sdk.protocols.pal import SyncStep
+from device_sdk.protocols.usable import require_usable
 from device_sdk.state import KeptPeer
 from device_sdk.wire.path import name_of
 
@@ -63,7 +64,7 @@ class Keeper:
     def _lists(self, target: str) -> Done:
         session = self.session
         found = session.client.packages.crls(target, **session.waiting)
-        _require_some("revocation list", found.accepted, [reason for _, reason in found.rejected])
+        require_usable(found, session.url(target))
         merged = merge_lists(self._held(), found)
         # who was revoked goes before the list that says so is kept: after a power cut in between nobody is trusted by mistake
         notes = self._keep_peers(merged.kept)
@@ -75,7 +76,7 @@ class Keeper:
     def _peers(self, target: str) -> Done:
         session, held = self.session, self._held().accepted
         found = session.client.packages.peers(target, lists=[one.crl for one in held], **session.waiting)
-        _require_some("certificate of a peer", found.accepted, [reason for _, reason in found.rejected])
+        require_usable(found, session.url(target))
         notes = self._keep_peers(held, target, [KeptPeer(target, one) for one in found.accepted])
         rejected = (f"rejected {name_of(one)}: {reason}" for one, reason in found.rejected)
         return f"certificates of peers from there: {len(found.accepted)}", (*rejected, *notes)
@@ -117,12 +118,3 @@ class Keeper:
     @property
     def _now(self) -> datetime:
         return self.context.clock.now()
-
-
-def _require_some(what: str, accepted: Iterable[object], reasons: list[str]) -> None:
-    """An answer of which nothing can be used is no success; a server that has nothing is one (AMB-22)."""
-    if reasons and not tuple(accepted):
-        raise VerificationError(
-            f"no {what} of the answer can be used: {'; '.join(dict.fromkeys(reasons))}",
-            hint="look at the server's CA, and at this machine's clock",
-        )

@@ -65,6 +65,10 @@ class Session:
             self._ca = self.client.cacerts(**self.waiting)
         return self._ca
 
+    def url(self, target: str) -> str:
+        """Where a step leads."""
+        return f"{self.client.endpoint.origin}{target}"
+
     def list(self) -> SyncPlan:
         """What the server has; raises as Packages.list."""
         try:
