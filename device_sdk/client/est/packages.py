@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from device_sdk.client.est.full_cmc_transaction import Service
+from device_sdk.client.est.key_returns import KeyReturns, Returned
 from device_sdk.client.est.patience import Patience, Progress
-from device_sdk.client.est.symmetric_keys import KeyPackage, KeyPackagePolicy, Returned, SymmetricKeyService
+from device_sdk.client.est.symmetric_keys import KeyPackage, KeyPackagePolicy, SymmetricKeyService
 from device_sdk.errors import ConfigurationError, VerificationError
 from device_sdk.protocols.crls import RevocationLists, check_crls, crls_request, read_crls
 from device_sdk.protocols.eecerts import PeerCertificates, check_peers, eecerts_request, read_eecerts
@@ -185,7 +186,7 @@ class Packages:
             KeyStoreError: the key could not sign.
         """
         patience = Patience(self._service.clock, wait_s, progress)
-        return SymmetricKeyService(self._service, patience).receipts(package.requests)
+        return KeyReturns(self._service, patience, Operation.SYMMETRIC_KEYS).receipts(package.requests)
 
     def return_key_error(
         self,
@@ -205,4 +206,4 @@ class Packages:
         """
         patience = Patience(self._service.clock, wait_s, progress)
         identifiers = tuple(one.package_id for one in package.requests)
-        return SymmetricKeyService(self._service, patience).report(fault, identifiers)
+        return KeyReturns(self._service, patience, Operation.SYMMETRIC_KEYS).report(fault, identifiers)

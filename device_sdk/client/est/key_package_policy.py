@@ -1,0 +1,61 @@
+"""Which packages of keys a client takes (RFC 8295 sections 5.1.2 and 8.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+from device_sdk.errors import VerificationError
+from device_sdk.protocols.crls import check_crls
+from device_sdk.protocols.key_packages.layers import PackageRules
+from device_sdk.wire.content_constraints import ConstraintsMode
+from device_sdk.wire.key_packages.symmetric import SYMMETRIC_KEY_PACKAGE
+from device_sdk.wire.revocation import revocation_problem
+
+
+@dataclass(frozen=True)
+class KeyPackagePolicy:
+    """Which packages of keys are taken.
+
+    Attributes:
+        anchors: who may vouch for those who sign packages. The anchors of the EST service are not: every device below them
+            could sign (AMB-20).
+        require_signature: refuse a package that nobody signed; a signature that is there always has to be good (K-05, K-06).
+        require_encryption: refuse a package that nothing but TLS protects.
+        constraints: CMS content constraints in certificates of signers: "required", "if-present" or "off" (AMB-19).
+        device_bindings: identifiers by which keys may be bound to this device; a key bound to another is refused (K-11).
+        revocation_lists: lists that are held; each has to be one of a CA below `anchors`.
+    """
+
+    anchors: Sequence[x509.Certificate]
+    require_signature: bool = True
+    require_encryption: bool = True
+    constraints: ConstraintsMode = "if-present"
+    device_bindings: Sequence[str] = ()
+    revocation_lists: Iterable[x509.CertificateRevocationList] = ()
+
+    def rules(self, now: datetime, content_type: str = SYMMETRIC_KEY_PACKAGE) -> PackageRules:
+        """What a package is held to.
+
+        Args:
+            now: the present.
+            content_type: of the package, dotted.
+
+        Raises:
+            VerificationError: one of the revocation lists must not be used.
+        """
+        lists = check_crls(self.revocation_lists, anchors=self.anchors, intermediates=(), now=now)
+        for issuer, reason in lists.rejected:
+            raise VerificationError(f"the revocation list of {issuer}: {reason}", hint="fetch it again (est crls)")
+        return PackageRules(
+            self.anchors,
+            now,
+            require_signature=self.require_signature,
+            require_encryption=self.require_encryption,
+            constraints=self.constraints,
+            path_problem=lambda path: revocation_problem(path, (one.crl for one in lists.accepted)),
+            content_type=content_type,
+        )

@@ -1,0 +1,93 @@
+"""Receipts and errors for packages of keys, symmetric or asymmetric (RFC 8295 sections 5.2 and 8.2, RFC 7191)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from device_sdk.client.est.full_cmc_transaction import Service
+from device_sdk.client.est.patience import Patience
+from device_sdk.errors import ConfigurationError, DeviceSdkError
+from device_sdk.protocols.est.urls import Operation
+from device_sdk.protocols.key_packages.returning import (
+    check_returned,
+    return_media_type,
+    return_request,
+    signed_return,
+)
+from device_sdk.wire.key_packages.error_codes import PackageFault
+from device_sdk.wire.key_packages.receipts import (
+    KEY_PACKAGE_ERROR,
+    KEY_PACKAGE_RECEIPT,
+    ReceiptRequest,
+    key_package_error,
+    key_package_receipt,
+)
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What became of the receipts of a package.
+
+    Attributes:
+        sent: identifiers of the package for which the server took a receipt.
+        withheld: identifiers for which none was sent although one was asked for, and why.
+    """
+
+    sent: tuple[bytes, ...] = ()
+    withheld: tuple[tuple[bytes, str], ...] = field(default=())
+
+
+class KeyReturns:
+    """What goes back to one EST service for the packages of one of its operations.
+
+    Args:
+        service: the EST service.
+        patience: how long to wait.
+        operation: the one that gave the package.
+    """
+
+    def __init__(self, service: Service, patience: Patience, operation: Operation) -> None:
+        self._service, self._patience, self._operation = service, patience, operation
+
+    def receipts(self, requests: Iterable[ReceiptRequest]) -> Returned:
+        """One receipt for each request that concerns us; see Packages.return_receipts."""
+        identity = self._service.identity
+        sent: list[bytes] = []
+        withheld: list[tuple[bytes, str]] = []
+        for request in requests:
+            if not request.wanted:
+                continue
+            reason = "there is no certificate whose key could sign it" if identity is None else None
+            if identity is not None and not request.asks(identity.chain[0].subject.public_bytes()):
+                reason = "receipts are asked of others"
+            if request.encrypt:
+                reason = reason or "it is to be encrypted, and nobody says to whom"  # AMB-23
+            if reason is None and identity is not None:
+                content = key_package_receipt(request.package_id, identity.chain[0].subject.public_bytes())
+                self._post(content, KEY_PACKAGE_RECEIPT)
+                sent.append(request.package_id)
+            else:
+                withheld.append((request.package_id, reason or ""))
+        return Returned(tuple(sent), tuple(withheld))
+
+    def report(self, fault: PackageFault, package_ids: Sequence[bytes] = ()) -> bool:
+        """Tell the server why a package was not taken; False if it cannot be told: the package's own error comes first."""
+        identity = self._service.identity
+        if identity is None:
+            return False
+        name = identity.chain[0].subject.public_bytes()
+        with suppress(DeviceSdkError):
+            for package_id in package_ids or (None,):
+                self._post(key_package_error(package_id, name, fault), KEY_PACKAGE_ERROR)
+            return True
+        return False
+
+    def _post(self, content: bytes, content_type: str) -> None:
+        identity, now = self._service.identity, self._service.clock.now()
+        if identity is None:
+            raise ConfigurationError("a receipt needs a certificate and its key", hint="give the TLS identity")
+        message = signed_return(content, content_type, identity, now)
+        request = return_request(self._service.endpoint, self._operation, message, return_media_type(content_type))
+        check_returned(self._service.exchanges.send(request, self._patience), now)
