@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from device_sdk_simulators.ca.hierarchy import Authority, make_authority
 from device_sdk_simulators.ca.keys import new_key
+from device_sdk_simulators.packages import signing
 from device_sdk_simulators.packages.firmware import layers
-from device_sdk_simulators.packages.firmware.layers import ContentKey, Oddities
+from device_sdk_simulators.packages.firmware.layers import ContentKey
 from device_sdk_simulators.packages.firmware.making import Encryption, make_package
 from device_sdk_simulators.packages.firmware.notes import Notes
+from device_sdk_simulators.packages.signing import Oddities
 
 from device_sdk.model.secret import Secret
 from device_sdk.model.shared_key import SharedKey
@@ -51,7 +53,7 @@ class Maker:
         kind: str,
         attributes=None,
         *,
-        odd: Oddities = layers.PLAIN,
+        odd: Oddities = signing.PLAIN,
         unsigned=(),
         **options: object,
     ) -> bytes:
@@ -59,7 +61,7 @@ class Maker:
         out = io.BytesIO()
         said = NOTES.attributes(None, b"key-1") if attributes is None else attributes
         chain = options.pop("certificates", [self.signer.certificate])
-        layers.sign(
+        signing.sign(
             io.BytesIO(content), out, kind, options.pop("signer", self.signer), said,
             certificates=chain, unsigned=unsigned, odd=odd,
         )  # fmt: skip

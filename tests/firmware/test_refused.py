@@ -8,9 +8,9 @@ import zlib
 import pytest
 from device_sdk_simulators.ca.hierarchy import make_authority
 from device_sdk_simulators.ca.keys import new_key
-from device_sdk_simulators.packages.firmware.layers import ContentKey, Oddities
+from device_sdk_simulators.packages.firmware.layers import ContentKey
 from device_sdk_simulators.packages.firmware.making import COMPRESSED, ENCRYPTED, FIRMWARE
-from device_sdk_simulators.packages.firmware.notes import attribute
+from device_sdk_simulators.packages.signing import Oddities, attribute
 from pyasn1.codec.der.encoder import encode
 from pyasn1.type import univ
 from pyasn1_alt_modules import rfc4108, rfc5652

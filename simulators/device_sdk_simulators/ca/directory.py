@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -84,10 +84,12 @@ def write_public(directory: Path, hierarchy: Hierarchy) -> None:
             write_file(path, content, 0o644)
 
 
-def single_authority(directory: Path, name: str, kind: str, now: datetime) -> Authority:
+def single_authority(
+    directory: Path, name: str, kind: str, now: datetime, *, extensions: Sequence[x509.ExtensionType] = ()
+) -> Authority:
     """A self-signed CA of its own in a directory, made at first use."""
     if not directory.exists():
-        authority = make_authority(name, new_key(kind), now)
+        authority = make_authority(name, new_key(kind), now, extensions=extensions)
         with _appearing(directory) as temporary:
             write_key(temporary / "root.key", authority.key)
             write_file(temporary / "root.pem", pem(authority.certificate))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -82,14 +83,25 @@ class Hierarchy:
         return (self.issuing.certificate, *(link for link in self.links if link.public_key() == key))
 
 
-def make_authority(name: str, key: CaKey, now: datetime, issuer: Authority | None = None) -> Authority:
+def make_authority(
+    name: str,
+    key: CaKey,
+    now: datetime,
+    issuer: Authority | None = None,
+    *,
+    extensions: Sequence[x509.ExtensionType] = (),
+) -> Authority:
     """A CA certificate: self-signed without an issuer; an issuing CA (pathLen 0) with one."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     span = now - _DAY, now + (ROOT_LIFETIME if issuer is None else ISSUING_LIFETIME)
     if issuer is None:
-        return Authority(make_ca_certificate(subject, key.public_key(), subject, key, span), key)
+        own = make_ca_certificate(subject, key.public_key(), subject, key, span, extensions=extensions)
+        return Authority(own, key)
     issuer_name = issuer.certificate.subject
-    return Authority(make_ca_certificate(subject, key.public_key(), issuer_name, issuer.key, span, path_length=0), key)
+    certificate = make_ca_certificate(
+        subject, key.public_key(), issuer_name, issuer.key, span, path_length=0, extensions=extensions
+    )
+    return Authority(certificate, key)
 
 
 def make_ca_certificate(
@@ -100,6 +112,7 @@ def make_ca_certificate(
     span: tuple[datetime, datetime],
     *,
     path_length: int | None = None,
+    extensions: Sequence[x509.ExtensionType] = (),
 ) -> x509.Certificate:
     """A CA certificate with everything RFC 5280 section 4.2.1 wants of one: BasicConstraints, KeyUsage, key identifiers."""
     builder = (
@@ -115,6 +128,8 @@ def make_ca_certificate(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
+    for one in extensions:
+        builder = builder.add_extension(one, critical=False)
     return builder.sign(signer, digest_for(signer))
 
 

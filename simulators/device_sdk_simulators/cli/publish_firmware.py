@@ -70,13 +70,14 @@ def publish(options: argparse.Namespace, database: Database, address: str, now: 
     """
     from pyasn1.codec.der.encoder import encode
 
-    from device_sdk_simulators.packages.firmware.authority import firmware_signer
+    from device_sdk_simulators.packages.firmware.authority import firmware_authority
     from device_sdk_simulators.packages.firmware.making import make_package
     from device_sdk_simulators.packages.firmware.notes import package_name
     from device_sdk_simulators.packages.firmware.shelf import FirmwareShelf
 
     notes, encryption = _notes(options), _encryption(options)
-    signer, anchors = firmware_signer(options.state, now)
+    authority = firmware_authority(options.state, now)
+    signer = authority.signer("Reference Firmware Signer", now)
 
     def write(out: BinaryIO) -> None:
         with options.file.open("rb") as firmware:
@@ -99,7 +100,7 @@ def publish(options: argparse.Namespace, database: Database, address: str, now: 
     except OSError as error:
         raise SimulatorError(f"{options.file}: {error.strerror or error}") from error
     if not options.json:
-        say(f"devices verify it with {anchors}")
+        say(f"devices verify it with {authority.anchors}")
     return item
 
 

@@ -30,4 +30,6 @@ def _run(options: argparse.Namespace) -> int:
             "uri": token.uri,
             "pin_file": str(token.pin_file),
         }
-        return serve(facts, token.environment | {"TOKEN_URI": token.uri, "TOKEN_PIN_FILE": str(token.pin_file)}, options)
+        return serve(
+            facts, token.environment | {"TOKEN_URI": token.uri, "TOKEN_PIN_FILE": str(token.pin_file)}, options
+        )

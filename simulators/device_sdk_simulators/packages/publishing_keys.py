@@ -5,24 +5,20 @@ from __future__ import annotations
 import secrets
 import stat
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from pyasn1.codec.der.encoder import encode
 from pyasn1_alt_modules import rfc7191
 
-from device_sdk_simulators.ca.directory import single_authority
-from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.database import Database
+from device_sdk_simulators.packages.authority import PackageAuthority
 from device_sdk_simulators.packages.key_package import keys_from, symmetric_key_package
 from device_sdk_simulators.packages.layers import ContentCipher, Nesting, Protection, protect
 from device_sdk_simulators.softhsm import SimulatorError
 
 _MAX_BYTES = 1024 * 1024
-_LIFETIME = timedelta(days=365)
 
 
 @dataclass(frozen=True)
@@ -40,9 +36,9 @@ class SealedKeys:
     package_id: bytes
 
 
-def package_authority(state: Path, now: datetime) -> Authority:
-    """The CA of those who sign packages: one of its own, in `keys-ca/root.pem`, that issues nothing to devices."""
-    return single_authority(state / "keys-ca", "Reference Package CA", "ec-p256", now)
+def package_authority(state: Path, now: datetime) -> PackageAuthority:
+    """The CA of those who sign packages of keys: one of its own, in `keys-ca`, that issues nothing to devices."""
+    return PackageAuthority(state / "keys-ca", "Reference Package CA", now)
 
 
 def seal_keys(
@@ -110,22 +106,8 @@ def _request(package_id: bytes) -> bytes:
 def _protection(
     device: x509.Certificate, state: Path, now: datetime, cipher: ContentCipher, request: bytes | None
 ) -> Protection:
-    authority = package_authority(state, now)
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Reference Package Signer")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(authority.certificate.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(min(now + _LIFETIME, authority.certificate.not_valid_after_utc))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(authority.key, hashes.SHA256())
-    )
-    return Protection(Authority(certificate, key), [certificate], device, cipher, request)
+    signer = package_authority(state, now).signer("Reference Package Signer", now)
+    return Protection(signer, [signer.certificate], device, cipher, request)
 
 
 _ENCAPSULATING = {

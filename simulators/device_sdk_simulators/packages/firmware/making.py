@@ -18,7 +18,8 @@ from device_sdk_simulators.cale.key_agreement import key_agreement_recipient
 from device_sdk_simulators.est.server_key_package import transport_recipient
 from device_sdk_simulators.packages.firmware import layers
 from device_sdk_simulators.packages.firmware.layers import ContentKey
-from device_sdk_simulators.packages.firmware.notes import Notes, attribute
+from device_sdk_simulators.packages.firmware.notes import Notes
+from device_sdk_simulators.packages.signing import attribute, digest_of, key_identifier, sign
 from device_sdk_simulators.softhsm import SimulatorError
 
 FIRMWARE, COMPRESSED, ENCRYPTED = (
@@ -61,7 +62,7 @@ class Encryption:
     def _for_certificate(self, certificate: x509.Certificate) -> Any:
         key = certificate.public_key()
         if isinstance(key, rsa.RSAPublicKey):
-            return transport_recipient(key, _identifier(certificate), self.key.value)
+            return transport_recipient(key, key_identifier(certificate), self.key.value)
         if isinstance(key, ec.EllipticCurvePublicKey):
             return key_agreement_recipient(certificate, key, self.key.value, by_key=True)
         raise SimulatorError("packages are encrypted for EC and RSA keys only")
@@ -109,14 +110,10 @@ def make_package(
         if signer is None:
             layers.content_info(content, out, kind)
             return
-        said = notes.attributes(layers.digest_of(firmware), encryption.identifier if encryption else None)
+        said = notes.attributes(digest_of(firmware), encryption.identifier if encryption else None)
         wrapped = encryption.wrapped(inner) if encryption else []
-        layers.sign(content, out, kind, signer, said, certificates=certificates, unsigned=wrapped)
+        sign(content, out, kind, signer, said, certificates=certificates, unsigned=wrapped)
 
 
 def _layer(files: ExitStack) -> BinaryIO:
     return files.enter_context(tempfile.TemporaryFile())
-
-
-def _identifier(certificate: x509.Certificate) -> bytes:
-    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from pyasn1.codec.der.encoder import encode
-from pyasn1.type import base, univ
+from pyasn1.type import univ
 from pyasn1_alt_modules import rfc2634, rfc4108, rfc5652
+
+from device_sdk_simulators.packages.signing import attribute
 
 Name: TypeAlias = tuple[str, int] | bytes
 """An object identifier and a version, or a legacy name."""
@@ -82,7 +83,7 @@ class Notes:
             modules = value[position]["hwModuleList"]
             modules["hwType"] = one[0]
             for number, serials in enumerate(one[1]):
-                _fill_serials(modules["hwSerialEntries"][number], serials)
+                fill_serials(modules["hwSerialEntries"][number], serials)
         return attribute(rfc4108.id_aa_communityIdentifiers, value)
 
     def _info(self) -> rfc5652.Attribute:
@@ -92,15 +93,6 @@ class Notes:
         for position, name in enumerate(self.dependencies):
             _fill(value["dependencies"][position], name)
         return attribute(rfc4108.id_aa_firmwarePackageInfo, value)
-
-
-def attribute(oid: univ.ObjectIdentifier, *values: base.Asn1Item) -> rfc5652.Attribute:
-    """An attribute with these values."""
-    found = rfc5652.Attribute()
-    found["attrType"] = oid
-    for position, value in enumerate(values):
-        found["attrValues"][position] = encode(value)
-    return found
 
 
 def package_name(name: Name) -> Any:
@@ -124,7 +116,8 @@ def _fill(choice: Any, name: Name) -> None:
         choice["preferred"]["fwPkgID"], choice["preferred"]["verNum"] = name
 
 
-def _fill_serials(entry: Any, serials: Serials) -> None:
+def fill_serials(entry: Any, serials: Serials) -> None:
+    """HardwareSerialEntry, of RFC 4108 or of RFC 5934."""
     if serials is None:
         entry["all"] = univ.Null("")
     elif isinstance(serials, bytes):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from pyasn1.codec.der.encoder import encode
+from pyasn1.type import univ
+
 CHUNK_BYTES = 64 * 1024
 OCTET_STRING, SEQUENCE, EXPLICIT_0 = 0x04, 0x30, 0xA0
 
@@ -40,6 +43,17 @@ def framed(out: BinaryIO, content: BinaryIO, frames: list[tuple[int, bytes, byte
     for piece in chunks(content):
         out.write(piece)
     out.write(behind)
+
+
+def encapsulated(content_type: str) -> list[tuple[int, bytes, bytes]]:
+    """Frames of an EncapsulatedContentInfo."""
+    kind = bytes(encode(univ.ObjectIdentifier(content_type)))
+    return [(OCTET_STRING, b"", b""), (EXPLICIT_0, b"", b""), (SEQUENCE, kind, b"")]
+
+
+def around(frames: list[tuple[int, bytes, bytes]], kind: bytes) -> list[tuple[int, bytes, bytes]]:
+    """The same in a ContentInfo; `kind` is DER of its content type."""
+    return [*frames, (EXPLICIT_0, b"", b""), (SEQUENCE, kind, b"")]
 
 
 def _head(tag: int, length: int) -> bytes:
