@@ -22,6 +22,7 @@ _COMMANDS = {
     "enroll": "give this device its certificate",
     "renew": "renew this device's certificate",
     "sync": "ask the server what it has for this device, and do what it asks for",
+    "outbox": "receipts, confirms and errors that the server has not taken yet: list, send",
     "abandon": "give up an enrolment or renewal that was interrupted; the key made for it is destroyed",
     "needs-renewal": "exit 0 if it is time to renew, 1 if not, 2 if missing or unreadable",
     "show": "what this device is: key, certificate, anchors, registrations",

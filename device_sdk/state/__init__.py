@@ -10,6 +10,8 @@ Files, all of them small and readable, none of them secret (keys live in keystor
     cale/under-way/<name>.json  what is under way for it and not finished, as journal.json. Damage of one application's files
                                 concerns no other, nor the device.
     sync.json                   what a sync that was interrupted had done, digests only; may be lost.
+    outbox/<number>-<id>.json   a message the server has not taken yet: a signed receipt, confirm or error, and where it goes.
+    outbox-dropped.json         those that were given up and nobody was told of yet; may be lost.
     lock                        held (flock) by whoever changes the directory; holds its process id.
 
 Stable paths for other software (web servers, VPN daemons, MQTT clients), replaced atomically:
@@ -31,6 +33,7 @@ read nor changed: who writes there decides whom the device trusts.
 from device_sdk.state.cale_journal import CaleJournal
 from device_sdk.state.directory import StateDirectory
 from device_sdk.state.journal import Journal, Operation, Phase
+from device_sdk.state.outbox import DroppedMessage, Outbox, OutboxMessage
 from device_sdk.state.packages import KeptPackages, KeptPeer
 from device_sdk.state.records import CaleRegistration, DeviceState, Endpoint, IdentityRecord
 from device_sdk.state.sync_journal import SyncJournal
@@ -39,12 +42,15 @@ __all__ = [
     "CaleJournal",
     "CaleRegistration",
     "DeviceState",
+    "DroppedMessage",
     "Endpoint",
     "IdentityRecord",
     "Journal",
     "KeptPackages",
     "KeptPeer",
     "Operation",
+    "Outbox",
+    "OutboxMessage",
     "Phase",
     "StateDirectory",
     "SyncJournal",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from device_sdk.errors import StateError
 from device_sdk.state import files, pem
+from device_sdk.state.directory import FOLDERS
 
 if TYPE_CHECKING:
     from device_sdk.state.directory import StateDirectory
@@ -25,8 +26,9 @@ def findings(directory: StateDirectory) -> tuple[str, ...]:
     for errors in (_try(directory.cale_damage, found) or {}).values():
         found += map(str, errors)
     packages = directory.packages
-    for read in (packages.lists, packages.peers, packages.journal):
+    for read in (packages.lists, packages.peers, packages.journal, directory.outbox.dropped):
         _try(read, found)
+    found += map(str, _try(directory.outbox.damage, found) or ())
     if state is not None:
         found += _named_files(directory, state, journal)
         found += _links(directory, state)
@@ -87,6 +89,6 @@ def _leftovers(directory: StateDirectory, state: DeviceState, journal: Journal |
                 yield f"{path}: nothing names it; the next change removes it"
     for path in (
         directory.path,
-        *(directory.path / name for name in ("certificates", "trust", "cale", "cale/under-way")),
+        *(directory.path / name for name in FOLDERS),
     ):
         yield from (f"{leftover}: left by an interrupted write" for leftover in files.temporary_files(path))

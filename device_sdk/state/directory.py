@@ -18,6 +18,7 @@ from device_sdk.state.cale_damage import advising, damage
 from device_sdk.state.cale_journal import CaleJournal
 from device_sdk.state.journal import Journal
 from device_sdk.state.lock import DirectoryLock
+from device_sdk.state.outbox import Outbox
 from device_sdk.state.packages import KeptPackages
 from device_sdk.state.records import CaleRegistration, DeviceState
 
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 _CALE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _READ_ATTEMPTS = 10
-_FOLDERS = ("certificates", "trust", "cale", "cale/under-way")
+FOLDERS = ("certificates", "trust", "cale", "cale/under-way", "outbox")
 
 
 class StateDirectory:
@@ -61,6 +62,11 @@ class StateDirectory:
     def packages(self) -> KeptPackages:
         """Revocation lists and certificates of peers."""
         return KeptPackages(self)
+
+    @property
+    def outbox(self) -> Outbox:
+        """What the server still has to be told."""
+        return Outbox(self)
 
     @contextmanager
     def exclusive(self, wait_s: float = 0.0) -> Iterator[None]:
@@ -256,7 +262,7 @@ class StateDirectory:
 
     def _settle(self) -> None:
         state, journal = self.load(), self.journal()
-        for directory in (self._path, *(self._path / folder for folder in _FOLDERS)):
+        for directory in (self._path, *(self._path / folder for folder in FOLDERS)):
             for leftover in files.temporary_files(directory):
                 files.remove(leftover)
         self._point(state)
@@ -329,7 +335,7 @@ class StateDirectory:
         return path.parent / "under-way" / path.name
 
     def _refuse_strangers(self) -> None:
-        for folder in ("", *_FOLDERS):
+        for folder in ("", *FOLDERS):
             files.refuse_strangers(self._path / folder)
 
     def _read(self, path: Path) -> bytes | None:

@@ -175,3 +175,26 @@ def test_c_05_a_cale_server_on_a_kept_list_gets_nothing(lab: Lab) -> None:
     assert not [entry for entry in lab.server.log() if entry["path"] == "/registration"]
     StateDirectory(lab.state).packages.save_lists([])
     lab.cli.ok(*words, *lab.login)
+
+
+def test_what_waits_for_the_server_is_listed_and_sent(lab: Lab) -> None:
+    """Exit 0 if nothing is left, 1 if something still waits or was given up; what nobody was told of yet is told once."""
+    lab.enrolled()
+    state = ("--state", lab.state)
+    assert lab.cli.ok("outbox", "list", *state).out == "nothing waits\n"
+    outbox = StateDirectory(lab.state).outbox
+    outbox.put("firmware/return", "application/cms", b"0\0", about="a receipt", made_at=datetime.now(UTC))
+    (waits,) = lab.cli.ok("outbox", "list", *state, "--json").json["waiting"]
+    assert (waits["path"], waits["about"], waits["tries"], waits["bytes"]) == ("firmware/return", "a receipt", 0, 2)
+    assert "body" not in waits
+    sent = lab.cli("outbox", "send", *state)  # the server cannot read it, and says so for good
+    assert (sent.code, sent.out) == (1, "nothing waits\n")
+    assert sent.err.startswith("note: given up: a receipt: https://localhost:")
+    outbox.put("firmware/return", "application/cms", b"0\0", about="a receipt", made_at=datetime.now(UTC))
+    synced = lab.cli.ok("sync", *state)
+    assert "note: given up: a receipt" in synced.err
+    lab.server.stop()
+    outbox.put("firmware/return", "application/cms", b"0\0", about="a receipt", made_at=datetime.now(UTC))
+    left = lab.cli("outbox", "send", *state)
+    assert (left.code, left.out.endswith("firmware/return  a receipt: still waits\n")) == (1, True)
+    assert "given up" not in left.err

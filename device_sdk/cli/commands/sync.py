@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs, waiting
@@ -13,47 +14,62 @@ from device_sdk.cli.pal import entry_data
 from device_sdk.cli.settings import Settings, add_settings
 
 if TYPE_CHECKING:
+    from device_sdk.client.device import RenewalPlan
     from device_sdk.client.device.sync import StepResult, SyncReport
 
 _FAILED, _PENDING = 1, 8
+CONNECTION = (
+    *("state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported"),
+    *(*inputs.LOGIN, *waiting.WAITING, "est.timeout_s", "est.proxy", *inputs.COMPATIBILITY),
+)
+"""Settings of a command that speaks to the server of an enrolled device."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse.ArgumentParser) -> None:
     """Describe the command."""
-    add_settings(parser, "state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported")
-    add_settings(parser, *inputs.LOGIN, *waiting.WAITING, "est.timeout_s", "est.proxy", *inputs.COMPATIBILITY)
+    add_settings(parser, *CONNECTION)
     add_settings(parser, "renewal.rekey", "renewal.keep_old")
     parser.add_argument("--plan", action="store_true", help="only show what would be done")
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    from device_sdk.client.device import RenewalPlan
-
     device = enroll.device_of(settings, out)
     enroll.require_directory(device)
-    plan = RenewalPlan(
+    plan = replace(
+        connection_plan(settings, out),
         rekey=settings.switch("renewal.rekey"),
         keep_old=settings.switch("renewal.keep_old"),
+    )
+    if options.plan:
+        return _report(device.sync_plan(plan), out, told=False)
+    try:
+        code = _report(device.sync(plan, told=None if out.as_json else _Lines(out)), out, told=True)
+        device.state.outbox.forget_dropped()  # they were told
+        return code
+    finally:
+        waiting.erase_line()
+
+
+def connection_plan(settings: Settings, out: Output) -> RenewalPlan:
+    """How the server of an enrolled device is reached."""
+    from device_sdk.client.device import RenewalPlan
+
+    return RenewalPlan(
         credentials=inputs.credentials(settings, needed=False),
         timeouts=inputs.timeouts(settings),
         proxy=settings.text("est.proxy"),
         **enroll.patient(settings, out),
         compatibility=inputs.compatibility(settings),
     )
-    if options.plan:
-        return _report(device.sync_plan(plan), out, told=False)
-    try:
-        return _report(device.sync(plan, told=None if out.as_json else _Lines(out)), out, told=True)
-    finally:
-        waiting.erase_line()
 
 
 def _report(report: SyncReport, out: Output, *, told: bool) -> int:
-    for note in (*report.notes, *(note for one in report.steps for note in one.notes)):
+    for note in (*report.notes, *(note for one in report.steps for note in one.notes), *report.delivery.words):
         out.say(f"note: {note}")
     if out.as_json:
         data = {"steps": [_data(one) for one in report.steps], "resumed": report.resumed, "notes": list(report.notes)}
+        data["outbox"] = report.delivery.to_json()
         out.data(data | {"failed": report.failed, "pending": report.pending}, "")
     elif not report.steps:
         out.data({}, "nothing is there for this device")

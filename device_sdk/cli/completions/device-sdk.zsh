@@ -20,6 +20,7 @@ _shtab_device_sdk_commands() {
     est:'Speak EST: cacerts, csrattrs, enroll, reenroll, serverkeygen, fullcmc, pal, crls, eecerts, symmetrickeys, firmware.'
     keys:'Create, list, show, delete and probe keys.'
     needs-renewal:'Exit 0 if it is time to renew, 1 if not, 2 if missing or unreadable.'
+    outbox:'Receipts, confirms and errors that the server has not taken yet: list, send.'
     renew:'Renew this device'"'"'s certificate.'
     show:'What this device is: key, certificate, anchors, registrations.'
     sync:'Ask the server what it has for this device, and do what it asks for.'
@@ -68,6 +69,14 @@ _shtab_device_sdk_keys_commands() {
     store-certificate:'Keep a certificate beside its key.'
   )
   _describe 'device-sdk keys commands' _commands
+}
+
+_shtab_device_sdk_outbox_commands() {
+  local _commands=(
+    list:'Show what waits.'
+    send:'Send all of it now, as sync does.'
+  )
+  _describe 'device-sdk outbox commands' _commands
 }
 
 _shtab_device_sdk_options=(
@@ -1009,6 +1018,53 @@ _shtab_device_sdk_needs_renewal_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_needs_renewal_defaults_added=0
 
+_shtab_device_sdk_outbox_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_outbox_defaults_added=0
+
+_shtab_device_sdk_outbox_list_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_outbox_list_defaults_added=0
+
+_shtab_device_sdk_outbox_send_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--user[user name for HTTP authentication \[DEVICE_SDK_EST_USER\]]:NAME:"
+  "--password-file[file holding the password \[DEVICE_SDK_EST_PASSWORD_FILE\]]:FILE:_files"
+  "--password-fd[file descriptor to read the password from \[DEVICE_SDK_EST_PASSWORD_FD\]]:N:"
+  "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
+  {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
+  "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
+  "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
+  "--proxy[HTTP proxy, if not the one of HTTPS_PROXY \[DEVICE_SDK_EST_PROXY\]]:URL:"
+  "--tls-max[newest TLS version, 1.2 or 1.3 \[DEVICE_SDK_EST_TLS_MAX\]]:VERSION:(1.2 1.3)"
+  "--binding[what requests are bound to\: auto, exporter, finished, tls-unique, none \[DEVICE_SDK_EST_BINDING\]]:MODE:(auto exporter finished tls-unique none)"
+  "--after-202[what is sent after a 202\: rebuild, keep-connection, same-csr \[DEVICE_SDK_EST_AFTER_202\]]:POLICY:(rebuild keep-connection same-csr)"
+  "--dialect[how operations are spelt in paths\: rfc7030, draft-04 \[DEVICE_SDK_EST_DIALECT\]]:NAME:(rfc7030 draft-04)"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_outbox_send_defaults_added=0
+
 _shtab_device_sdk_renew_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[data as JSON on stdout]"
@@ -1120,6 +1176,7 @@ _shtab_device_sdk() {
         est) _shtab_device_sdk_est ;;
         keys) _shtab_device_sdk_keys ;;
         needs-renewal) _arguments -C -s $_shtab_device_sdk_needs_renewal_options ;;
+        outbox) _shtab_device_sdk_outbox ;;
         renew) _arguments -C -s $_shtab_device_sdk_renew_options ;;
         show) _arguments -C -s $_shtab_device_sdk_show_options ;;
         sync) _arguments -C -s $_shtab_device_sdk_sync_options ;;
@@ -1214,6 +1271,30 @@ _shtab_device_sdk_keys() {
         probe) _arguments -C -s $_shtab_device_sdk_keys_probe_options ;;
         show) _arguments -C -s $_shtab_device_sdk_keys_show_options ;;
         store-certificate) _arguments -C -s $_shtab_device_sdk_keys_store_certificate_options ;;
+      esac
+  esac
+}
+
+_shtab_device_sdk_outbox() {
+  local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->outbox'
+
+  # Add default positional/remainder specs only if none exist, and only once per session
+  if (( ! _shtab_device_sdk_outbox_defaults_added )); then
+    if (( ${_shtab_device_sdk_outbox_options[(I)${(q)one_or_more}*]} +          ${_shtab_device_sdk_outbox_options[(I)${(q)remainder}*]} +          ${_shtab_device_sdk_outbox_options[(I)${(q)default}]} == 0 )); then
+      _shtab_device_sdk_outbox_options+=(': :_shtab_device_sdk_outbox_commands' '*::: :->outbox')
+    fi
+    _shtab_device_sdk_outbox_defaults_added=1
+  fi
+  _arguments -C -s $_shtab_device_sdk_outbox_options
+
+  case $state in
+    outbox)
+      words=($line[1] "${words[@]}")
+      (( CURRENT += 1 ))
+      curcontext="${curcontext%:*:*}:_shtab_device_sdk_outbox-$line[1]:"
+      case $line[1] in
+        list) _arguments -C -s $_shtab_device_sdk_outbox_list_options ;;
+        send) _arguments -C -s $_shtab_device_sdk_outbox_send_options ;;
       esac
   esac
 }

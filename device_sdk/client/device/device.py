@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from device_sdk.state import StateDirectory
 if TYPE_CHECKING:
     # Timers ask needs_renewal every hour: what only a conversation with a server needs is imported when there is one.
     from device_sdk.client.device.context import Context
+    from device_sdk.client.device.delivery import Delivery
     from device_sdk.client.device.sync.report import SyncReport, Told
     from device_sdk.client.est import Clock
 
@@ -146,6 +148,22 @@ class Device:
 
         with self._context().running() as context:
             return Sync(context, plan or RenewalPlan()).look()
+
+    def deliver(self, plan: RenewalPlan | None = None) -> Delivery:
+        """Send the receipts, confirms and errors that the server has not taken yet, as `sync` does, and nothing else.
+
+        Args:
+            plan: how the server is reached: credentials, timeouts, proxy.
+
+        Raises:
+            StateError: the device is not enrolled, or the state directory cannot be read or changed.
+            DeviceSdkError: the key cannot be opened.
+        """
+        with self.state.exclusive(self._lock_wait_s):
+            from device_sdk.client.device.sync.session import Session
+
+            with self._context().running() as context, closing(Session(context, plan or RenewalPlan())) as session:
+                return session.deliver()
 
     def abandon(self) -> bool:
         """Give up what is under way: its key is destroyed if it is proved to be made for it. False if nothing was.

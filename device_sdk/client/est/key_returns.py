@@ -9,13 +9,9 @@ from dataclasses import dataclass, field
 from device_sdk.client.est.full_cmc_transaction import Service
 from device_sdk.client.est.patience import Patience
 from device_sdk.errors import ConfigurationError, DeviceSdkError
+from device_sdk.protocols.est.returns import check_returned, return_path, return_request
 from device_sdk.protocols.est.urls import Operation
-from device_sdk.protocols.key_packages.returning import (
-    check_returned,
-    return_media_type,
-    return_request,
-    signed_return,
-)
+from device_sdk.protocols.key_packages.returning import return_media_type, signed_return
 from device_sdk.wire.key_packages.error_codes import PackageFault
 from device_sdk.wire.key_packages.receipts import (
     KEY_PACKAGE_ERROR,
@@ -89,5 +85,6 @@ class KeyReturns:
         if identity is None:
             raise ConfigurationError("a receipt needs a certificate and its key", hint="give the TLS identity")
         message = signed_return(content, content_type, identity, now)
-        request = return_request(self._service.endpoint, self._operation, message, return_media_type(content_type))
+        path = return_path(self._operation)
+        request = return_request(self._service.endpoint, path, return_media_type(content_type), message)
         check_returned(self._service.exchanges.send(request, self._patience), now)

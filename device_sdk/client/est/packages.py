@@ -14,6 +14,7 @@ from device_sdk.client.est.symmetric_keys import KeyPackage, KeyPackagePolicy, S
 from device_sdk.errors import ConfigurationError, VerificationError
 from device_sdk.protocols.crls import RevocationLists, check_crls, crls_request, read_crls
 from device_sdk.protocols.eecerts import PeerCertificates, check_peers, eecerts_request, read_eecerts
+from device_sdk.protocols.est.returns import check_returned, return_request
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.pal import PalWalk, SyncPlan, pal_request, plan_of, read_pal_answer
 from device_sdk.wire.cms.recipients import OpeningKey
@@ -207,3 +208,30 @@ class Packages:
         patience = Patience(self._service.clock, wait_s, progress)
         identifiers = tuple(one.package_id for one in package.requests)
         return KeyReturns(self._service, patience, Operation.SYMMETRIC_KEYS).report(fault, identifiers)
+
+    def send_return(
+        self,
+        path: str,
+        media_type: str,
+        body: bytes,
+        *,
+        wait_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Give the server a receipt, a confirm or an error that is ready (sections 5.2, 6.2, 7.2 and 8.2).
+
+        Args:
+            path: the operation, "firmware/return".
+            media_type: value of Content-Type.
+            body: DER, signed where that is asked for.
+            wait_s: as for `list`.
+            progress: as for `list`.
+
+        Raises:
+            HttpStatusError: the server refused it.
+            RemoteProtocolError: it took it, and answered with content.
+            TransportError: it could not be sent, or nobody knows.
+        """
+        service, patience = self._service, Patience(self._service.clock, wait_s, progress)
+        request = return_request(service.endpoint, path, media_type, body)
+        check_returned(service.exchanges.send(request, patience), service.clock.now())

@@ -13,18 +13,16 @@ from device_sdk.client.firmware.loading import FirmwareRules, Loading, load
 from device_sdk.client.firmware.record_file import RecordFile
 from device_sdk.errors import ConfigurationError, DeviceSdkError, FirmwareError, StateNotWritableError
 from device_sdk.model.trust import TlsIdentity
+from device_sdk.protocols.est.returns import check_returned, return_path, return_request, signed_media_type
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.firmware import (
-    check_reported,
     error_for,
     firmware_request,
     has_firmware,
     receipt_for,
-    report_request,
     require_own,
     signed_report,
 )
-from device_sdk.protocols.firmware.requests import Report
 from device_sdk.wire.firmware import FirmwareAttributes, LoadError, LoadReceipt
 
 DOWNLOAD_S = 3600.0
@@ -125,10 +123,10 @@ class Firmware:
             TransportError: it could not be sent.
         """
         now = self._service.clock.now()
-        inner: Report = "firmwareLoadReceipt" if isinstance(report, LoadReceipt) else "firmwareLoadError"
-        place = f"{self._service.endpoint.target(Operation.FIRMWARE)}/return"
-        request = report_request(place, signed_report(report, reporter, now), inner, signed=True)
-        check_reported(self._service.exchanges.send(request, patience), now)
+        media_type = signed_media_type("firmwareLoadReceipt" if isinstance(report, LoadReceipt) else "firmwareLoadError")
+        body = signed_report(report, reporter, now)
+        request = return_request(self._service.endpoint, return_path(Operation.FIRMWARE), media_type, body)
+        check_returned(self._service.exchanges.send(request, patience), now)
 
     def _target(self, target: str | None) -> str:
         usual = self._service.endpoint.target(Operation.FIRMWARE)

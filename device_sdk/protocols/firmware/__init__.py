@@ -12,7 +12,7 @@ from device_sdk.protocols.firmware.record import (
     read_record,
 )
 from device_sdk.protocols.firmware.reports import error_for, receipt_for, require_own, signed_report
-from device_sdk.protocols.firmware.requests import check_reported, firmware_request, has_firmware, report_request
+from device_sdk.protocols.firmware.requests import firmware_request, has_firmware
 
 __all__ = [
     "FirmwarePolicy",
@@ -20,7 +20,6 @@ __all__ = [
     "HardwareModule",
     "InstalledPackage",
     "PendingPackage",
-    "check_reported",
     "encode_record",
     "error_for",
     "firmware_request",
@@ -28,7 +27,6 @@ __all__ = [
     "pending_of",
     "read_record",
     "receipt_for",
-    "report_request",
     "require_own",
     "signed_report",
 ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import TypeAlias
 
+from device_sdk.client.device.delivery import Delivery
 from device_sdk.errors import DeviceSdkError
 from device_sdk.protocols.pal import SyncStep
 from device_sdk.wire.pal import PalEntry
@@ -69,11 +70,13 @@ class SyncReport:
         steps: the entries of the list.
         resumed: whether an interrupted run was gone on with.
         notes: what is about none of them.
+        delivery: receipts, confirms and errors that were waiting for the server, or came of the steps.
     """
 
     steps: tuple[StepResult, ...]
     resumed: bool = False
     notes: tuple[str, ...] = ()
+    delivery: Delivery = field(default_factory=Delivery)
 
     @property
     def failed(self) -> bool:

@@ -12,6 +12,7 @@ from device_sdk.client.device.anchors import explained
 from device_sdk.client.device.connection import Connection
 from device_sdk.client.device.context import Context
 from device_sdk.client.device.current import enrolled
+from device_sdk.client.device.delivery import Delivery, deliver
 from device_sdk.client.device.plan import RenewalPlan
 from device_sdk.client.est import CaCertificates, EstClient
 from device_sdk.errors import ServerNotTrustedError, StateCorruptError
@@ -77,6 +78,13 @@ class Session:
             context = self._context
             anchors = context.state.anchors(context.state.load().anchors or "")
             raise explained(error, anchors, context.clock.now()) from error.__cause__
+
+    def deliver(self) -> Delivery:
+        """Send what waits in the outbox; raises as device_sdk.client.device.delivery.deliver."""
+        outbox = self._context.state.outbox
+        if not outbox.pending():
+            return Delivery(dropped=outbox.dropped(), notes=tuple(error.message for error in outbox.damage()))
+        return deliver(outbox, self.client, **self.waiting)
 
     def close(self) -> None:
         """Let go of connection and key; both are opened anew when they are needed."""
