@@ -6,6 +6,7 @@ DeviceSdkError
     MissingDependencyError             an extra that is not installed
   WireError                            bytes that are not what their standard says
     EnvelopeError                      a CMS message that cannot be opened; one text for every reason
+      Pkcs12PasswordError              a PKCS#12 file that this password does not open
   LocalProtocolError                   the caller asked for something the protocol forbids
   RemoteProtocolError                  the peer broke the protocol
     HttpStatusError                    a status that means "no"
@@ -16,7 +17,7 @@ DeviceSdkError
     RedirectRefusedError               a redirect that must not be followed
     CertificateMismatchError           an issued certificate that is not the one asked for
     ServerKeyError                     a generated key, or its protection, that is not what was asked for
-    KeyPackageRefusedError             a package of symmetric keys that must not be used
+    KeyPackageRefusedError             a package of keys that must not be used
     CsrAttributesError                 /csrattrs contradicts itself, goes below policy, or asks for the impossible
   EnrolmentPendingError                202: accepted, not issued yet
     CmcPendingError                    the same said by CMC; carries what a later query needs
@@ -33,7 +34,7 @@ DeviceSdkError
     ServerNotTrustedError              no path to a trust anchor, expired, or not yet valid
     ServerNotAuthorizedError           a trusted certificate, but neither the name nor id-kp-cmcRA fits
     FingerprintMismatchError           no CA certificate with the pinned fingerprint
-    KeyPackageUntrustedError           a package of symmetric keys that nobody signed who may
+    KeyPackageUntrustedError           a package of keys that nobody signed who may
     CmcUntrustedError                  a CMC answer that nobody trusted signed, or that answers something else
     SharedSecretError                  certificate-less TLS: the two sides do not know the same password
     FirmwareError                      a firmware package that is not loaded; carries RFC 4108's number for the reason
@@ -78,7 +79,12 @@ from device_sdk.errors.cmc import (
     CmcUnsupportedError,
     CmcUntrustedError,
 )
-from device_sdk.errors.key_packages import KeyPackageRefusedError, KeyPackageUntrustedError, KeysNotStoredError
+from device_sdk.errors.key_packages import (
+    KeyPackageRefusedError,
+    KeyPackageUntrustedError,
+    KeysNotStoredError,
+    Pkcs12PasswordError,
+)
 from device_sdk.errors.keystore import (
     ExtractableKeyError,
     KeyAmbiguousError,
@@ -178,6 +184,7 @@ __all__ = [
     "PinLockedError",
     "PinRefusedError",
     "PinRequiredError",
+    "Pkcs12PasswordError",
     "ProxyRefusedError",
     "RedirectRefusedError",
     "RemoteProtocolError",

@@ -1,7 +1,8 @@
-"""Packages of symmetric keys that are not taken, or only in part (RFC 8295 section 5)."""
+"""Packages of keys that are not taken, or only in part (RFC 8295 sections 5 and 8)."""
 
 from __future__ import annotations
 
+from device_sdk.errors.base import EnvelopeError
 from device_sdk.errors.keystore import KeyStoreError
 from device_sdk.errors.protocol import RemoteProtocolError
 from device_sdk.errors.verification import VerificationError
@@ -33,3 +34,11 @@ class KeysNotStoredError(KeyStoreError):
     code = "keys-not-stored"
     stored: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+
+
+class Pkcs12PasswordError(EnvelopeError):
+    """A PKCS#12 file that its MAC keeps shut: another password, or a file that was altered. It is not tried again."""
+
+    code = "pkcs12-password"
+    hint = "check the password against what the server's operator gave; the key made now is lost"
+    url: str | None = None

@@ -1,4 +1,4 @@
-"""Private keys as servers send them: PKCS#8 and asymmetric key packages (RFC 5958), read tolerantly and checked."""
+"""Private keys as servers send them: PKCS#8 (RFC 5958) and what was before it, read tolerantly and checked."""
 
 from __future__ import annotations
 
@@ -23,9 +23,6 @@ from device_sdk.wire.cms.definite import make_definite
 from device_sdk.wire.cms.reader import INTEGER, OCTET_STRING, SEQUENCE, Reader
 from device_sdk.wire.transfer import decode_body
 
-KEY_PACKAGE = "2.16.840.1.101.2.1.2.78.5"
-"""id-ct-KP-aKeyPackage (RFC 5958 section 2.1)."""
-
 MAX_KEY_BYTES = 16 * 1024
 
 _WHAT = "private key"
@@ -48,27 +45,6 @@ def read_private_key(body: bytes) -> PrivateKey:
     if _ENCRYPTED.search(body):
         raise _encrypted()
     return _load(_decoded(body))
-
-
-def read_key_package(content: bytes) -> PrivateKey:
-    """The one key of an AsymmetricKeyPackage (RFC 5958 section 2); a bare OneAsymmetricKey is taken as well.
-
-    Args:
-        content: DER or BER, as it stood in the signed message.
-
-    Raises:
-        WireError: as read_private_key, or several keys.
-    """
-    try:
-        encoded = make_definite(content)
-        members = Reader(encoded).enter()
-        if members.next_tag == INTEGER:
-            return _load(encoded)
-        key = members.element(SEQUENCE)
-        members.finish()
-    except ValueError as error:
-        raise WireError("not a package with exactly one private key", what=_WHAT) from error
-    return _load(key)
 
 
 def pkcs8_of(key: PrivateKey) -> Secret:

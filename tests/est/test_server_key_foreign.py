@@ -182,10 +182,10 @@ def test_est_198_openssls_signature_of_another_content_type(
 def test_a_signed_package_that_is_not_encrypted_is_refused(
     serve: Callable, signed: Callable[..., bytes], ca: Ca
 ) -> None:
-    """RFC 8295 has such answers; here it counts as no private key at all."""
+    """A-04: who may sign packages is for the caller to say; the anchors of the server do not count (AMB-20)."""
     key = ec.generate_private_key(ec.SECP256R1())
     for protection in (SHARED, None):
-        with pytest.raises(ServerKeyError, match="2 parts"):
+        with pytest.raises(ServerKeyError, match="package of RFC 8295"):
             ask(serve, ca, answer(ca, key, ("application/pkcs7-mime", signed(key))), protection)
 
 

@@ -17,8 +17,9 @@ from device_sdk.client.est.server_key import throwaway_key
 from device_sdk.errors import HttpStatusError, ServerKeyError
 from device_sdk.model.http import ConnectionFacts, HttpResponse
 from device_sdk.model.keys import KeyType, PrivateKey
-from device_sdk.protocols.est.server_key import Judgement, _not_a_key_generator, check_server_key
+from device_sdk.protocols.est.server_key import Judgement, check_server_key
 from device_sdk.protocols.est.server_key_answer import ServerKeyAnswer, read_server_key
+from device_sdk.protocols.est.server_key_opened import _not_a_key_generator
 from device_sdk.wire.csr import build_csr
 from device_sdk.wire.private_key import pkcs8_of
 from tests.est.answers import bag, trusting

@@ -14,8 +14,9 @@ from device_sdk.wire import der
 from device_sdk.wire.certs_only import parse_certs_only
 from device_sdk.wire.cms.signed_data import read_signed_data
 from device_sdk.wire.csrattrs import CsrAttributes
+from device_sdk.wire.key_packages.asymmetric import read_asymmetric_key_package
 from device_sdk.wire.modest import MAX_ELEMENTS, MAX_NUMBER_BYTES, MAX_OID_BYTES, require_modest
-from device_sdk.wire.private_key import read_key_package, read_private_key
+from device_sdk.wire.private_key import read_private_key
 from device_sdk.wire.tss2_key import Tss2Key
 
 SIGNED_DATA = der.oid("1.2.840.113549.1.7.2")
@@ -67,7 +68,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "csrattrs": CsrAttributes.from_bytes,
     "cms": read_signed_data,
     "private key": read_private_key,
-    "key package": read_key_package,
+    "key package": read_asymmetric_key_package,
     "pkcs8": lambda data: load_pkcs8(Secret(data), "file:x"),
     "tss2": Tss2Key.parse,
 }

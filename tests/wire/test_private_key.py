@@ -22,7 +22,8 @@ from pyasn1.codec.der.encoder import encode
 from pyasn1_alt_modules import rfc5958
 
 from device_sdk.errors import WireError
-from device_sdk.wire.private_key import pkcs8_of, read_key_package, read_private_key
+from device_sdk.wire.key_packages.asymmetric import read_asymmetric_key_package
+from device_sdk.wire.private_key import pkcs8_of, read_private_key
 
 KEYS = {
     "ec-p256": ec.generate_private_key(ec.SECP256R1()),
@@ -81,11 +82,11 @@ def test_est_196_a_package_of_one_key(kind: str) -> None:
     """AsymmetricKeyPackage ::= SEQUENCE SIZE (1..MAX) OF OneAsymmetricKey (RFC 5958 section 2)."""
     package = rfc5958.AsymmetricKeyPackage()
     package[0] = with_public_key(KEYS[kind])
-    assert pkcs8_of(read_key_package(encode(package))).reveal() == pkcs8(KEYS[kind])
-    assert pkcs8_of(read_key_package(pkcs8(KEYS[kind]))).reveal() == pkcs8(KEYS[kind])
+    assert pkcs8_of(read_asymmetric_key_package(encode(package)).key).reveal() == pkcs8(KEYS[kind])
+    assert pkcs8_of(read_asymmetric_key_package(pkcs8(KEYS[kind])).key).reveal() == pkcs8(KEYS[kind])
     package[1] = with_public_key(KEYS[kind])
     with pytest.raises(WireError, match="exactly one"):
-        read_key_package(encode(package))
+        read_asymmetric_key_package(encode(package))
 
 
 ENCRYPTED = KEYS["ec-p256"].private_bytes(Encoding.DER, PrivateFormat.PKCS8, BestAvailableEncryption(b"password"))

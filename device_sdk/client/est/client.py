@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from device_sdk.client.est.full_cmc import FullCmc
     from device_sdk.client.est.full_cmc_transaction import Service
     from device_sdk.client.est.packages import Packages
-    from device_sdk.client.est.server_key import ProtectionKey, ServerKey
+    from device_sdk.client.est.server_key import ProtectionKey, ServerKey, ServerKeyForms
 
 Wishes: TypeAlias = CsrAttributes | Literal["fetch"] | None
 """What the server wants in the CSR: fetched before, to be fetched now (EST-170), or not asked for."""
@@ -246,7 +246,7 @@ class EstClient:
         )
         return self._enroll(body, patience, renews=certificate)
 
-    def serverkeygen(
+    def serverkeygen(  # noqa: PLR0913  # every argument but the first has a default
         self,
         spec: CsrSpec,
         signer: PrivateKey | None = None,
@@ -254,6 +254,7 @@ class EstClient:
         decrypt: ProtectionKey | None = None,
         allow_clear: bool = False,
         key_type: KeyType | None = None,
+        forms: ServerKeyForms | None = None,
         wishes: Wishes = "fetch",
         wait_s: float | None = None,
         progress: Progress | None = None,
@@ -267,24 +268,28 @@ class EstClient:
             signer: signs the request, which the server ignores (EST-191); by default a key made for it and forgotten.
             decrypt: a DecryptionKey or SharedKey that the private key is encrypted to, beyond TLS (EST-192).
             allow_clear: take the private key protected by TLS alone; not together with `decrypt` (EST-197).
-            key_type: hint at what the server should generate: the type of the request's own key.
+            key_type: what the server should generate, said by the type of the request's own key; another is refused.
+            forms: what the server may answer with beyond the forms of RFC 7030 (RFC 8295 section 8).
             wishes: as for `enroll`.
             wait_s: as for `enroll`.
             progress: as for `enroll`.
 
         Raises:
-            ConfigurationError: neither `decrypt` nor `allow_clear`, or both; or the operating system's anchors may vouch
+            ConfigurationError: not exactly one of `decrypt`, `allow_clear` and PKCS#12; or the operating system's anchors may vouch
                 for this server, which is not enough for a private key (EST-190).
             ServerKeyError: the key, or the way it is protected, is not what was asked for.
             EnvelopeError: `decrypt` does not open what came.
             VerificationError: the encrypted key was not signed by anybody trusted.
+            KeyPackageRefusedError: a package of RFC 8295 that is not as its policy wants it.
+            Pkcs12PasswordError: the password does not open the PKCS#12 file.
             ClockError: the certificate is not valid yet, according to this machine's clock; `pem` and `private_key` of the
                 error are what was received, and the caller should keep them.
             DeviceSdkError: as for `enroll`.
         """
-        from device_sdk.client.est.server_key import ServerKeyGeneration, require_protection
+        from device_sdk.client.est.server_key import RFC_7030, ServerKeyGeneration, require_protection
 
-        require_protection(decrypt, allow_clear=allow_clear)
+        forms = forms or RFC_7030
+        require_protection(decrypt, allow_clear=allow_clear, pkcs12=forms.pkcs12)
         if self._trust.implicit:
             raise ConfigurationError(
                 f"{self._endpoint.origin}: a private key is not taken from a server that the operating system's anchors "
@@ -292,7 +297,7 @@ class EstClient:
                 hint="give the trust anchors of its CA, and no implicit trust",
             )
         patience = Patience(self._clock, wait_s, progress)
-        return ServerKeyGeneration(self._service(), decrypt).request(spec, signer, key_type, wishes, patience)
+        return ServerKeyGeneration(self._service(), decrypt, forms).request(spec, signer, key_type, wishes, patience)
 
     @property
     def fullcmc(self) -> FullCmc:

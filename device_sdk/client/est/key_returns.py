@@ -11,6 +11,7 @@ from device_sdk.client.est.patience import Patience
 from device_sdk.errors import ConfigurationError, DeviceSdkError
 from device_sdk.protocols.est.returns import check_returned, return_path, return_request
 from device_sdk.protocols.est.urls import Operation
+from device_sdk.protocols.key_packages.layers import Trace
 from device_sdk.protocols.key_packages.returning import return_media_type, signed_return
 from device_sdk.wire.key_packages.error_codes import PackageFault
 from device_sdk.wire.key_packages.receipts import (
@@ -67,6 +68,17 @@ class KeyReturns:
             else:
                 withheld.append((request.package_id, reason or ""))
         return Returned(tuple(sent), tuple(withheld))
+
+    def refused(self, error: DeviceSdkError, trace: Trace) -> bool:
+        """Tell the server that a package was not taken, as far as that may be told (S-03); see `report`.
+
+        Args:
+            error: why.
+            trace: how far it was read.
+        """
+        fault = getattr(error, "fault", None)
+        trace.fault = PackageFault(fault) if fault is not None else trace.fault
+        return self.report(trace.told, tuple(one.package_id for one in trace.requests))
 
     def report(self, fault: PackageFault, package_ids: Sequence[bytes] = ()) -> bool:
         """Tell the server why a package was not taken; False if it cannot be told: the package's own error comes first."""

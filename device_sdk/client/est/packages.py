@@ -22,6 +22,7 @@ from device_sdk.wire.key_packages.error_codes import PackageFault
 
 if TYPE_CHECKING:
     from device_sdk.client.firmware import Firmware
+    from device_sdk.protocols.est.server_key import ServerKey
 
 
 class Packages:
@@ -170,14 +171,14 @@ class Packages:
         return SymmetricKeyService(self._service, patience, target).fetch(policy, decrypt, report=report)
 
     def return_receipts(
-        self, package: KeyPackage, *, wait_s: float | None = None, progress: Progress | None = None
+        self, package: KeyPackage | ServerKey, *, wait_s: float | None = None, progress: Progress | None = None
     ) -> Returned:
-        """Confirm that a package was stored, where that is asked for (section 5.2, RFC 7191 section 4).
+        """Confirm that a package was stored, where that is asked for (sections 5.2 and 8.2, RFC 7191 section 4).
 
         One receipt for each request in the package, signed by the key of the identity.
 
         Args:
-            package: as `symmetric_keys` gave it.
+            package: as `symmetric_keys` or EstClient.serverkeygen gave it.
             wait_s: as for `list`.
             progress: as for `list`.
 
@@ -187,11 +188,11 @@ class Packages:
             KeyStoreError: the key could not sign.
         """
         patience = Patience(self._service.clock, wait_s, progress)
-        return KeyReturns(self._service, patience, Operation.SYMMETRIC_KEYS).receipts(package.requests)
+        return KeyReturns(self._service, patience, _operation_of(package)).receipts(package.requests)
 
     def return_key_error(
         self,
-        package: KeyPackage,
+        package: KeyPackage | ServerKey,
         fault: PackageFault = PackageFault.OTHER,
         *,
         wait_s: float | None = None,
@@ -200,14 +201,14 @@ class Packages:
         """Tell the server that the keys of a package could not be stored (RFC 7191 section 5); False if it cannot be told.
 
         Args:
-            package: as `symmetric_keys` gave it.
+            package: as `symmetric_keys` or EstClient.serverkeygen gave it.
             fault: why.
             wait_s: as for `list`.
             progress: as for `list`.
         """
         patience = Patience(self._service.clock, wait_s, progress)
         identifiers = tuple(one.package_id for one in package.requests)
-        return KeyReturns(self._service, patience, Operation.SYMMETRIC_KEYS).report(fault, identifiers)
+        return KeyReturns(self._service, patience, _operation_of(package)).report(fault, identifiers)
 
     def send_return(
         self,
@@ -235,3 +236,7 @@ class Packages:
         service, patience = self._service, Patience(self._service.clock, wait_s, progress)
         request = return_request(service.endpoint, path, media_type, body)
         check_returned(service.exchanges.send(request, patience), service.clock.now())
+
+
+def _operation_of(package: KeyPackage | ServerKey) -> Operation:
+    return Operation.SYMMETRIC_KEYS if isinstance(package, KeyPackage) else Operation.SERVERKEYGEN

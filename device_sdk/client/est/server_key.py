@@ -1,18 +1,29 @@
-"""Keys the server generates (RFC 7030 section 4.4). A device that can make its own keys needs none of this."""
+"""Keys the server generates (RFC 7030 section 4.4, RFC 8295 section 8). A device that can make its own needs none of this."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from device_sdk.client.est.csr_body import CsrBody
 from device_sdk.client.est.full_cmc_transaction import Service, Wishes
+from device_sdk.client.est.key_package_policy import KeyPackagePolicy
+from device_sdk.client.est.key_returns import KeyReturns
 from device_sdk.client.est.patience import Patience
 from device_sdk.client.est.refused import explained
-from device_sdk.errors import ConfigurationError, CsrAttributesError
+from device_sdk.errors import (
+    CertificateMismatchError,
+    ConfigurationError,
+    CsrAttributesError,
+    KeyPackageRefusedError,
+    ServerKeyError,
+    VerificationError,
+    WireError,
+)
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import KeyType, PrivateKey
+from device_sdk.model.pkcs12 import Pkcs12Policy
 from device_sdk.protocols.est.server_key import (
     DecryptionKey,
     Judgement,
@@ -22,12 +33,65 @@ from device_sdk.protocols.est.server_key import (
     check_server_key,
     serverkeygen_request,
 )
-from device_sdk.protocols.est.server_key_answer import read_server_key
-from device_sdk.protocols.est.server_key_request import protection_attributes
+from device_sdk.protocols.est.server_key_answer import CMS, PKCS12, read_server_key
+from device_sdk.protocols.est.server_key_request import TAKES_ENCRYPTED_KEY_PACKAGES, protection_attributes
 from device_sdk.protocols.est.urls import Operation
+from device_sdk.protocols.key_packages.layers import Trace
 from device_sdk.wire.csrattrs import CsrAttributes
+from device_sdk.wire.key_packages.asymmetric import ASYMMETRIC_KEY_PACKAGE
 
-__all__ = ["DecryptionKey", "ProtectionKey", "ServerKey", "ServerKeyGeneration", "SharedKey"]
+__all__ = [
+    "RFC_7030",
+    "DecryptionKey",
+    "ProtectionKey",
+    "ServerKey",
+    "ServerKeyForms",
+    "ServerKeyGeneration",
+    "SharedKey",
+]
+
+_REFUSALS = (KeyPackageRefusedError, VerificationError, WireError, ServerKeyError, CertificateMismatchError)
+
+
+@dataclass(frozen=True)
+class ServerKeyForms:
+    """What a server may answer with beyond the forms of RFC 7030, and where it is asked.
+
+    Attributes:
+        packages: who may sign packages of keys (RFC 8295 section 8.1); None takes none.
+        announce: say in the request that an encrypted key package is understood (A-03); needs `packages`.
+        pkcs12: ask for PKCS#12 (section 8.3), and take nothing else; its password is the protection, so neither a key to
+            decrypt with nor `allow_clear` goes with it (B-04).
+        target: the request target that an entry of the package list has; None for the operation's own.
+        report: tell the server, signed by the identity's key, why a package is refused (section 8.2).
+
+    Raises:
+        ConfigurationError: `announce` without `packages`, or both forms at once.
+    """
+
+    packages: KeyPackagePolicy | None = None
+    announce: bool = False
+    pkcs12: Pkcs12Policy | None = None
+    target: str | None = None
+    report: bool = True
+
+    def __post_init__(self) -> None:
+        if self.announce and self.packages is None:
+            raise ConfigurationError(
+                "encrypted key packages are announced, and nothing says who may sign packages of keys",
+                hint="give the anchors of those who do; those of the server do not count for this",
+            )
+        if self.packages is not None and self.pkcs12 is not None:
+            raise ConfigurationError("PKCS#12 and packages of keys are asked for at once", hint="ask for one of them")
+
+    @property
+    def media_types(self) -> frozenset[str]:
+        """Of RFC 8295, those that are taken."""
+        return frozenset(({CMS} if self.packages else set()) | ({PKCS12} if self.pkcs12 else set()))
+
+
+RFC_7030 = ServerKeyForms()
+"""Nothing beyond the forms of RFC 7030."""
 
 
 class ServerKeyGeneration:
@@ -35,29 +99,54 @@ class ServerKeyGeneration:
 
     Args:
         service: what it uses of the client.
-        protection: the key the private key is encrypted to, inside of TLS; None to take it in the clear.
+        protection: the key the private key is encrypted to, inside of TLS; None to take it in the clear, or as PKCS#12.
+        forms: what else the server may answer with.
+
+    Raises:
+        ConfigurationError: a target that is not of this operation.
     """
 
-    def __init__(self, service: Service, protection: ProtectionKey | None) -> None:
+    def __init__(self, service: Service, protection: ProtectionKey | None, forms: ServerKeyForms = RFC_7030) -> None:
         self._service = service
         self._protection = protection
+        self._forms = forms
+        usual = service.endpoint.target(Operation.SERVERKEYGEN)
+        if forms.target not in (None, usual) and not str(forms.target).startswith(f"{usual}/"):
+            raise ConfigurationError(f"{str(forms.target)[:200]}: keys that the server generates are at {usual}")
 
     def request(
         self, spec: CsrSpec, signer: PrivateKey | None, key_type: KeyType | None, wishes: Wishes, patience: Patience
     ) -> ServerKey:
         """Ask for a key and check what came; see EstClient.serverkeygen."""
-        service = self._service
+        service, forms = self._service, self._forms
+        rules = forms.packages.rules(service.clock.now(), ASYMMETRIC_KEY_PACKAGE) if forms.packages else None
         asked = service.wishes(wishes, patience)
         url = service.endpoint.url(Operation.SERVERKEYGEN)
-        key, spec, asked = keyless(spec, signer, key_type, asked, protection=self._protection, url=url)
+        key, spec, asked = keyless(
+            spec, signer, key_type, asked, protection=self._protection, url=url, announce=forms.announce
+        )
         body = CsrBody(key, spec, asked, compatibility=service.compatibility, url=url)
-        request = serverkeygen_request(service.endpoint, body)
+        request = serverkeygen_request(service.endpoint, body, target=forms.target, pkcs12=forms.pkcs12 is not None)
         with service.exchanges.one_use(body), explained(body, _about(self._protection)):
             response = service.exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
-            answer = read_server_key(response, service.clock.now())
-        ca = service.ca(patience)
-        judgement = Judgement(ca.anchors, ca.intermediates, service.clock.now(), url, service.lists)
-        return check_server_key(answer, body.csr, self._protection, judgement)
+            answer = read_server_key(response, service.clock.now(), accepted=forms.media_types)
+        ca, now, trace = service.ca(patience), service.clock.now(), Trace()
+        judgement = Judgement(
+            ca.anchors,
+            ca.intermediates,
+            now,
+            url,
+            service.lists,
+            packages=replace(rules, now=now) if rules else None,
+            pkcs12=forms.pkcs12,
+            key_type=key_type,
+        )
+        try:
+            return check_server_key(answer, body.csr, self._protection, judgement, trace)
+        except _REFUSALS as error:
+            if answer.packaged is not None and forms.report:
+                KeyReturns(service, patience, Operation.SERVERKEYGEN).refused(error, trace)
+            raise
 
 
 def keyless(
@@ -68,6 +157,7 @@ def keyless(
     *,
     protection: ProtectionKey | None,
     url: str,
+    announce: bool = False,
 ) -> tuple[PrivateKey, CsrSpec, CsrAttributes | None]:
     """What a request for a key is made of: the key that signs it, what to ask for, and the wishes that count.
 
@@ -78,12 +168,15 @@ def keyless(
         asked: the server's wishes.
         protection: the key that the answer is to be encrypted to.
         url: the endpoint, for messages.
+        announce: say that an encrypted key package is understood.
 
     Raises:
         CsrAttributesError: the wishes cannot be met.
     """
     if protection is not None:
         spec = replace(spec, attributes=(*spec.attributes, *protection_attributes(protection)))
+    if announce:
+        spec = replace(spec, attributes=(*spec.attributes, TAKES_ENCRYPTED_KEY_PACKAGES))
     try:
         key = signer or throwaway_key(key_type, asked)
     except CsrAttributesError as error:
@@ -93,13 +186,15 @@ def keyless(
     return key, spec, asked
 
 
-def require_protection(protection: ProtectionKey | None, *, allow_clear: bool) -> None:
+def require_protection(
+    protection: ProtectionKey | None, *, allow_clear: bool, pkcs12: Pkcs12Policy | None = None
+) -> None:
     """Make sure that somebody decided how the key travels, before anything is asked for.
 
     Raises:
-        ConfigurationError: neither a key to encrypt to nor permission to do without, or both.
+        ConfigurationError: neither a key to encrypt to nor a password of PKCS#12 nor permission to do without, or several.
     """
-    if protection is None and not allow_clear:
+    if protection is None and pkcs12 is None and not allow_clear:
         raise ConfigurationError(
             "nothing says how the server's private key is to be protected beyond TLS",
             hint="name a key to encrypt it to, or allow it to come in the clear",
@@ -108,6 +203,11 @@ def require_protection(protection: ProtectionKey | None, *, allow_clear: bool) -
         raise ConfigurationError(
             "an encrypted key and a clear one are asked for at once",
             hint="an encrypted key is never taken in the clear",
+        )
+    if pkcs12 is not None and (protection is not None or allow_clear):
+        raise ConfigurationError(
+            "PKCS#12 and another protection of the key are asked for at once",
+            hint="what is in PKCS#12 is protected by its password alone",
         )
 
 

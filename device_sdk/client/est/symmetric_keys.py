@@ -82,10 +82,8 @@ class SymmetricKeyService:
             found = usable_keys(peeled.package, KeyRules(now, policy.device_bindings))
             return _package(peeled, found, response)
         except _REFUSALS as error:
-            told = getattr(error, "fault", None)
-            trace.fault = PackageFault(told) if told is not None else trace.fault
             if report:
-                KeyReturns(self._service, self._patience, Operation.SYMMETRIC_KEYS).report(trace.told, tuple(one.package_id for one in trace.requests))
+                KeyReturns(self._service, self._patience, Operation.SYMMETRIC_KEYS).refused(error, trace)
             raise error.at(response.url)  # noqa: B904  # the same error
 
 

@@ -1,41 +1,25 @@
-"""/serverkeygen: what is asked for, and what of the answer is believed (RFC 7030 section 4.4, EST-190 to EST-203)."""
+"""/serverkeygen: what is asked for, and what of the answer is believed (RFC 7030 section 4.4, RFC 8295 section 8)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding
 
-from device_sdk.errors import ClockError, EnvelopeError, ServerKeyError, VerificationError, WireError
-from device_sdk.model.http import BodyBuilder, ConnectionFacts, HttpRequest
-from device_sdk.model.keys import PrivateKey
+from device_sdk.errors import ClockError, ServerKeyError
+from device_sdk.model.http import BodyBuilder, HttpRequest
+from device_sdk.model.keys import KeyType, PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.shared_key import SharedKey
 from device_sdk.protocols.est.issued import check_issued
 from device_sdk.protocols.est.media import PKCS10
-from device_sdk.protocols.est.server_key_answer import ServerKeyAnswer
+from device_sdk.protocols.est.server_key_answer import PKCS12, ServerKeyAnswer
+from device_sdk.protocols.est.server_key_opened import Judgement, open_key
 from device_sdk.protocols.est.server_key_request import DecryptionKey, ProtectionKey
 from device_sdk.protocols.est.urls import EstEndpoint, Operation
-from device_sdk.wire.cms import oids, open_envelope
-from device_sdk.wire.cms.signed_data import read_signed_data, verify_signed_data
-from device_sdk.wire.path import name_of
-from device_sdk.wire.private_key import KEY_PACKAGE, pkcs8_of, read_key_package, read_private_key
-
-# A ContentInfo goes by the name of data, a bare SignedData by its own; servers do either.
-_IN_ENVELOPE = (oids.SIGNED_DATA, oids.DATA)
-
-# id-kp-cmcCA, id-kp-cmcRA, id-kp-cmKGA (RFC 6402 section 2.10, RFC 9480)
-_KEY_GENERATORS = {f"1.3.6.1.5.5.7.3.{last}" for last in (27, 28, 32)}
-
-_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
-
-# what AES-128 is as strong as (NIST SP 800-57 part 1, table 2)
-_EC_BITS_OF_AES_128, _RSA_BITS_OF_AES_128 = 256, 3072
+from device_sdk.protocols.key_packages.layers import Trace
+from device_sdk.wire.key_packages.receipts import ReceiptRequest
+from device_sdk.wire.private_key import pkcs8_of
 
 
 @dataclass(frozen=True)
@@ -48,6 +32,8 @@ class ServerKey:
         anchor: the Explicit trust anchor it leads to.
         private_key: DER PrivateKeyInfo (RFC 5958), not encrypted.
         differences: how the certificate differs from the request, in words; both standards' samples have another subject.
+        requests: the identifiers of the package the key came in, and whether receipts are wanted (AR-01).
+        signers: certificates of those who signed that package, outermost first; for RFC 7030's own form it is empty.
     """
 
     certificate: x509.Certificate
@@ -55,32 +41,24 @@ class ServerKey:
     anchor: x509.Certificate
     private_key: Secret = field(repr=False)
     differences: tuple[str, ...] = ()
+    requests: tuple[ReceiptRequest, ...] = ()
+    signers: tuple[x509.Certificate, ...] = ()
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """What an answer is held against.
+def serverkeygen_request(
+    endpoint: EstEndpoint, body: bytes | BodyBuilder, *, target: str | None = None, pkcs12: bool = False
+) -> HttpRequest:
+    """POST /serverkeygen; the body is that of an enrolment (RFC 7030 section 4.4.1).
 
-    Attributes:
-        anchors: the Explicit trust anchors.
-        intermediates: CA certificates from /cacerts.
-        now: the present, with a time zone.
-        url: the endpoint, for messages.
-        lists: revocation lists that were checked.
-        same_names: see check_issued.
+    Args:
+        endpoint: the service.
+        body: the CSR, or what makes it.
+        target: the request target an entry of the package list has; by default that of the operation.
+        pkcs12: ask for PKCS#12; RFC 8295 has no way to, so it is done by Accept (AMB-03).
     """
-
-    anchors: Sequence[x509.Certificate]
-    intermediates: Sequence[x509.Certificate]
-    now: datetime
-    url: str
-    lists: Sequence[x509.CertificateRevocationList] = ()
-    same_names: bool = False
-
-
-def serverkeygen_request(endpoint: EstEndpoint, body: bytes | BodyBuilder) -> HttpRequest:
-    """POST /serverkeygen; the body is that of an enrolment (RFC 7030 section 4.4.1)."""
-    return HttpRequest("POST", endpoint.target(Operation.SERVERKEYGEN), (("Content-Type", PKCS10),), body)
+    headers = (("Content-Type", PKCS10), *((("Accept", PKCS12),) if pkcs12 else ()))
+    name = Operation.SERVERKEYGEN.value if target else ""
+    return HttpRequest("POST", target or endpoint.target(Operation.SERVERKEYGEN), headers, body, operation=name)
 
 
 def check_server_key(
@@ -88,6 +66,7 @@ def check_server_key(
     csr: x509.CertificateSigningRequest,
     protection: ProtectionKey | None,
     judgement: Judgement,
+    trace: Trace | None = None,
 ) -> ServerKey:
     """Open the key, and make sure that it and its certificate are what was asked for (EST-196 to EST-198).
 
@@ -96,24 +75,29 @@ def check_server_key(
         csr: what was sent; its key and, in practice, its subject are not those of the certificate.
         protection: the key the request named; None if none was, and the key may come in the clear.
         judgement: what the answer is held against.
+        trace: filled on the way where the key came in a package of RFC 8295, for the error that goes back.
 
     Raises:
         ServerKeyError: a clear key where an encrypted one was asked for, or the reverse; not a signed key package; not a
-            key; the certificate is for another key; a connection weaker than the key that came in the clear.
+            key; the certificate is for another key; another type than was asked for; a connection weaker than the key that came in the clear.
         EnvelopeError: the protection key does not open it.
-        VerificationError: nobody trusted signed it.
+        VerificationError: nobody trusted signed it; KeyPackageUntrustedError for a package of RFC 8295 section 8.1.
+        KeyPackageRefusedError: such a package that is not encrypted, or has too many signers or layers.
+        Pkcs12PasswordError: a PKCS#12 file that the password does not open.
         CertificateMismatchError: see check_issued.
         ClockError: the certificate is not valid yet; the error has it and the key, neither of which can be asked for again.
         KeyStoreError: the protection key cannot be used.
     """
-    key = _private_key(answer, protection, judgement)
-    if not any(one.public_key() == key.public_key() for one in answer.certificates):
+    opened = open_key(answer, protection, judgement, trace)
+    key, certificates = opened.key, answer.certificates or opened.certificates
+    _require_type(key, judgement)
+    if not any(one.public_key() == key.public_key() for one in certificates):
         raise ServerKeyError(
             f"{judgement.url}: no certificate of the answer is for the private key beside it", url=judgement.url
         )
     try:
         enrolled = check_issued(
-            answer.certificates,
+            certificates,
             csr,
             anchors=judgement.anchors,
             intermediates=judgement.intermediates,
@@ -130,94 +114,24 @@ def check_server_key(
             "keep the private key and the certificate of this error; set the clock before they are used, or wait"
         )
         raise
-    return ServerKey(enrolled.certificate, enrolled.chain, enrolled.anchor, pkcs8_of(key), enrolled.differences)
-
-
-def _private_key(answer: ServerKeyAnswer, protection: ProtectionKey | None, judgement: Judgement) -> PrivateKey:
-    at = f"{judgement.url}: "
-    if answer.clear is not None and protection is not None:
-        # EST-197. Whoever took the attributes out of the request could have done so, too.
-        raise ServerKeyError(
-            f"{at}the private key came in the clear, and an encrypted one was asked for", url=judgement.url
-        )
-    if answer.enveloped is not None and protection is None:
-        raise ServerKeyError(f"{at}the private key is encrypted, and no key was named to do so", url=judgement.url)
-    try:
-        if answer.clear is not None:
-            key = read_private_key(answer.clear)
-            _require_strength(key, answer.connection, judgement)
-            return key
-        return _from_envelope(answer, protection, judgement)
-    except VerificationError as error:
-        error.url = judgement.url
-        raise
-    except WireError as error:
-        if isinstance(error, EnvelopeError):  # one text for every reason
-            raise EnvelopeError(
-                f"{at}the server's private key cannot be opened with {_shown(protection)}: {error.message}",
-                hint="make sure that the server encrypts to this very key or secret, then ask again: the key made now is lost",
-            ) from error
-        if error.code != WireError.code:
-            raise
-        raise ServerKeyError(f"{at}{error.message}", hint=error.hint, url=judgement.url) from error
-
-
-def _shown(protection: ProtectionKey | None) -> str:
-    if isinstance(protection, DecryptionKey):
-        return (
-            f"the key of the certificate {name_of(protection.certificate)} (identifier {protection.identifier.hex()})"
-        )
-    return f"the shared secret {protection.identifier.hex()}" if protection else "no key"
-
-
-def _from_envelope(answer: ServerKeyAnswer, protection: ProtectionKey | None, judgement: Judgement) -> PrivateKey:
-    """EnvelopedData, in it SignedData, in it the AsymmetricKeyPackage (RFC 7030 section 4.4.2)."""
-    opener = protection.key if isinstance(protection, DecryptionKey) else protection
-    inner = open_envelope(answer.enveloped or b"", opener or (), content_types=_IN_ENVELOPE)
-    signed = read_signed_data(inner)
-    verify_signed_data(
-        signed,
-        content_type=KEY_PACKAGE,
-        anchors=judgement.anchors,
-        intermediates=judgement.intermediates,
-        now=judgement.now,
-        may_sign=lambda signer: _not_a_key_generator(signer, answer.connection.server_certificate),
-    )
-    return read_key_package(signed.content)
-
-
-def _not_a_key_generator(signer: x509.Certificate, server: bytes | None) -> str | None:
-    """A device of the same CA is no key generator, whatever server it may be elsewhere.
-
-    Who may sign: a certificate made for that, a CA, and the very server this connection leads to.
-    """
-    if signer.public_bytes(Encoding.DER) == server:
-        return None
-    usages, basics = _extension(signer, x509.ExtendedKeyUsage), _extension(signer, x509.BasicConstraints)
-    if any(usage.dotted_string in _KEY_GENERATORS for usage in usages or ()) or (basics and basics.ca):
-        return None
-    return (
-        "its certificate is neither that of this server nor a CA's, nor one for key generation or registration "
-        "(extended key usage id-kp-cmKGA, id-kp-cmcRA or id-kp-cmcCA)"
+    return ServerKey(
+        enrolled.certificate,
+        enrolled.chain,
+        enrolled.anchor,
+        pkcs8_of(key),
+        enrolled.differences,
+        opened.requests,
+        opened.signers,
     )
 
 
-def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _require_strength(key: PrivateKey, connection: ConnectionFacts, judgement: Judgement) -> None:
-    """RFC 7030 section 4.4: confidentiality commensurate with the private key being delivered."""
-    weak_cipher = "128" in connection.cipher or "CCM" in connection.cipher
-    is_rsa = isinstance(key, rsa.RSAPrivateKey)
-    if weak_cipher and key.key_size > (_RSA_BITS_OF_AES_128 if is_rsa else _EC_BITS_OF_AES_128):
+def _require_type(key: PrivateKey, judgement: Judgement) -> None:
+    """A-08: where a type was asked for in so many words, another one is another key."""
+    found = KeyType.of(key.public_key())
+    if judgement.key_type not in (None, found):
         raise ServerKeyError(
-            f"{judgement.url}: {'an RSA' if is_rsa else 'an elliptic curve'} key of {key.key_size} bits came in the clear "
-            f"over {connection.cipher}, which is weaker than the key",
-            hint="have the key encrypted, or ask for ec-p256",
+            f"{judgement.url}: the server made a key of type {found.value}, and {judgement.key_type.value} was asked for",
+            hint="ask for no type, or have the server's operator allow this one",
             url=judgement.url,
         )
 

@@ -13,10 +13,13 @@ from device_sdk.model.keys import PrivateKey
 from device_sdk.model.shared_key import SharedKey
 from device_sdk.wire import der
 from device_sdk.wire.cms import oids
+from device_sdk.wire.key_packages.encrypted import ENCRYPTED_KEY_PACKAGE
 
 DECRYPT_KEY_IDENTIFIER = "1.2.840.113549.1.9.16.2.37"
 ASYMMETRIC_DECRYPT_KEY_IDENTIFIER = "1.2.840.113549.1.9.16.2.54"
 SMIME_CAPABILITIES = "1.2.840.113549.1.9.15"
+TAKES_ENCRYPTED_KEY_PACKAGES = "1.2.840.113549.1.9.3", der.oid(ENCRYPTED_KEY_PACKAGE)
+"""An attribute of the request: a content type that the client takes keys in (RFC 8295 section 8.1; A-03)."""
 
 _AES = "2.16.840.1.101.3.4.1."
 _SHA256 = "2.16.840.1.101.3.4.2.1"
