@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         list_keys,
         load_certificate,
         open_key,
+        open_secret,
         probe,
         store_certificate,
     )
@@ -109,6 +110,7 @@ _HOMES = {
     "list_keys": "device_sdk.keystores.registry",
     "load_certificate": "device_sdk.keystores.registry",
     "open_key": "device_sdk.keystores.registry",
+    "open_secret": "device_sdk.keystores.registry",
     "open_registration": "device_sdk.protocols.cale.exchange",
     "parse_dn": "device_sdk.wire.names",
     "parse_pin": "device_sdk.wire.fingerprint",
@@ -169,6 +171,7 @@ __all__ = [
     "list_keys",
     "load_certificate",
     "open_key",
+    "open_secret",
     "open_registration",
     "parse_dn",
     "parse_pin",

@@ -11,6 +11,7 @@ from cryptography import x509
 
 from device_sdk.errors import MechanismUnsupportedError
 from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.held_key import HeldKey
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyInfo, KeyType, Probe, PublicKey
 from device_sdk.model.secret import Secret, SecretProvider
@@ -103,10 +104,24 @@ class KeyStore(ABC, Generic[UriT]):
         """
         self._no_secrets(uri)
 
+    def holds_secret(self, uri: UriT) -> bool:  # the usual answer of a keystore
+        """Whether the URI names a symmetric key; nothing is opened."""
+        del uri
+        return False
+
+    def open_secret(self, uri: UriT) -> HeldKey:
+        """Open exactly one symmetric key that `store_secret` put there.
+
+        Raises:
+            MechanismUnsupportedError: this kind of keystore holds no symmetric keys.
+            KeyNotFoundError, KeyAmbiguousError: none or several fit.
+        """
+        self._no_secrets(uri)
+
     def _no_secrets(self, uri: UriT) -> NoReturn:
         raise MechanismUnsupportedError(
             f"{uri}: this kind of keystore takes no symmetric keys",
-            hint="name a PKCS#11 token, or a directory for files",
+            hint="name a PKCS#11 token, tpm2:dir=DIR, or a directory for files",
             uri=str(uri),
             mechanism="import",
         )

@@ -10,6 +10,7 @@ from cryptography import x509
 from device_sdk.errors import MissingDependencyError
 from device_sdk.keystores.base import KeyStore
 from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.held_key import HeldKey
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyInfo, KeyType, Probe
 from device_sdk.model.secret import Secret, SecretProvider
@@ -49,6 +50,19 @@ def open_key(uri: str | KeyUri, *, pin: SecretProvider | None = None, allow_impo
     """Open exactly one key; see KeyStore.open."""
     store, parsed = open_store(uri, pin=pin)
     return store.open(parsed, allow_imported=allow_imported)
+
+
+def open_secret(uri: str | KeyUri, *, pin: SecretProvider | None = None) -> HeldKey:
+    """Open exactly one symmetric key in a token or TPM; see KeyStore.open_secret."""
+    store, parsed = open_store(uri, pin=pin)
+    return store.open_secret(parsed)
+
+
+def holds_secret(uri: str | KeyUri) -> bool:
+    """Whether a URI names a symmetric key rather than a key pair; see KeyStore.holds_secret."""
+    store, parsed = open_store(uri)
+    with store:
+        return store.holds_secret(parsed)
 
 
 def import_key(

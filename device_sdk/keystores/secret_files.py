@@ -14,13 +14,13 @@ from device_sdk.model.symmetric_keys import SymmetricKey
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def secret_file(directory: Path, key: SymmetricKey) -> Path:
+def secret_file(directory: Path, key: SymmetricKey, suffix: str = ".key.json") -> Path:
     """Where a key goes: its identifier, or SHA-256 of it where that is no name for a file."""
     stem = key.key_id if _PLAIN.fullmatch(key.key_id) else hashlib.sha256(key.key_id.encode()).hexdigest()
-    return directory / f"{stem}.key.json"
+    return directory / f"{stem}{suffix}"
 
 
-def require_secret_file_free(directory: Path, key: SymmetricKey) -> None:
+def require_secret_file_free(directory: Path, key: SymmetricKey, suffix: str = ".key.json") -> None:
     """Make sure that there is a directory, and no file for this key in it.
 
     Raises:
@@ -30,7 +30,7 @@ def require_secret_file_free(directory: Path, key: SymmetricKey) -> None:
     """
     if not is_directory(directory):
         raise KeyNotFoundError(f"{directory} is no directory", hint="make it, for this user only", uri=str(directory))
-    path = secret_file(directory, key)
+    path = secret_file(directory, key, suffix)
     if is_taken(path):
         raise KeyExistsError(f"{path} exists already", hint="--replace puts the new one in its place", uri=str(path))
 

@@ -30,3 +30,8 @@ class SharedKey:
             raise ConfigurationError("the identifier of a shared key has 1 to 64 bytes")
         if len(self.key.reveal()) not in KEY_BYTES:
             raise ConfigurationError("a shared key for AES has 16, 24 or 32 bytes")
+
+    @property
+    def key_bytes(self) -> int:
+        """Length of the key."""
+        return len(self.key.reveal())

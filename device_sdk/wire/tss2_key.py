@@ -1,6 +1,7 @@
 """TSS2 PRIVATE KEY: a TPM key wrapped by its parent, in a file that tpm2-openssl and tpm2-tools use too.
 
-The format is "ASN.1 Specification for TPM 2.0 Key Files" (draft-bottomley-tpm2-keys); OID 2.23.133.10.1.3.
+The format is "ASN.1 Specification for TPM 2.0 Key Files" (draft-bottomley-tpm2-keys); OID 2.23.133.10.1.3, and
+2.23.133.10.1.5 for sealed data.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ MAX_BYTES = 64 * 1024
 """The largest file that is read."""
 
 _WHAT = "TSS2 PRIVATE KEY"
-_LOADABLE = "2.23.133.10.1.3"
-_OTHER_KINDS = {"2.23.133.10.1.4": "a key to import", "2.23.133.10.1.5": "sealed data"}
+_LOADABLE, _SEALED = "2.23.133.10.1.3", "2.23.133.10.1.5"
+_OTHER_KINDS = {"2.23.133.10.1.4": "a key to import", _SEALED: "sealed data"}
 _PEM = re.compile(rb"-----BEGIN TSS2 PRIVATE KEY-----([A-Za-z0-9+/=\s]*)-----END TSS2 PRIVATE KEY-----")
 
 
@@ -77,6 +78,7 @@ class Tss2Key:
         empty_auth: the key is used without an authorisation value.
         rsa_parent: the hierarchy's standard primary key is the RSA one.
         policy: the file names policy commands that must be satisfied.
+        sealed: no key pair, but a value that TPM2_Unseal gives out.
     """
 
     public: bytes
@@ -85,10 +87,12 @@ class Tss2Key:
     empty_auth: bool = False
     rsa_parent: bool = False
     policy: bool = False
+    sealed: bool = False
 
     def to_pem(self) -> bytes:
         """The file: DER in PEM, lines of 64 characters."""
-        values = {"type": _LOADABLE, "parent": self.parent, "public": self.public, "private": self.private}
+        kind = _SEALED if self.sealed else _LOADABLE
+        values = {"type": kind, "parent": self.parent, "public": self.public, "private": self.private}
         # DER would leave a false emptyAuth out; readers in the field differ on its default, so it is always written
         values["empty_auth"] = self.empty_auth
         if self.rsa_parent:
@@ -98,11 +102,15 @@ class Tss2Key:
         return b"\n".join([b"-----BEGIN TSS2 PRIVATE KEY-----", *lines, b"-----END TSS2 PRIVATE KEY-----", b""])
 
     @classmethod
-    def parse(cls, data: bytes) -> Tss2Key:
+    def parse(cls, data: bytes, *, sealed: bool = False) -> Tss2Key:
         """Read a file, PEM (text around it is ignored) or DER.
 
         Parents are read in every spelling met in the field: 0 or absent hierarchy bits mean the owner hierarchy, and
         handles that overflowed a signed 32-bit integer are brought back.
+
+        Args:
+            data: the file.
+            sealed: sealed data is taken, too.
 
         Raises:
             WireError: not such a file, larger than MAX_BYTES, or one that holds something else than a loadable key.
@@ -117,7 +125,7 @@ class Tss2Key:
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise WireError(f"not a {_WHAT}: {error}".splitlines()[0], what=_WHAT) from error
         kind = values["type"]
-        if kind != _LOADABLE:
+        if kind != _LOADABLE and not (sealed and kind == _SEALED):
             raise WireError(f"the file holds {_OTHER_KINDS.get(kind, kind)}, not a loadable key", what=_WHAT)
         return cls(
             public=_sized(values["public"], "public area"),
@@ -126,6 +134,7 @@ class Tss2Key:
             empty_auth=bool(values["empty_auth"]),
             rsa_parent=bool(values["rsa_parent"]),
             policy=bool(values["policy"] or values["auth_policy"]),
+            sealed=kind == _SEALED,
         )
 
 

@@ -24,6 +24,7 @@ from device_sdk.protocols.est.full_cmc import Sent, Trusted, read_fullcmc
 from device_sdk.protocols.est.responses import read_cacerts, read_csrattrs, read_enrolment
 from device_sdk.protocols.est.saved_answer import as_multipart, read_saved_answer
 from device_sdk.protocols.est.server_key_answer import read_server_key
+from device_sdk.protocols.firmware import read_record
 from device_sdk.protocols.symmetric_keys import KeyRules, PackageRules, peel, usable_keys
 from device_sdk.transports.https.faults import FOREIGN
 from device_sdk.transports.https.head import Response
@@ -47,6 +48,7 @@ from device_sdk.wire.key_packages.encrypted import read_encrypted_key_package
 from device_sdk.wire.key_packages.receipts import read_receipt_request
 from device_sdk.wire.key_packages.symmetric import read_symmetric_key_package
 from device_sdk.wire.private_key import read_private_key
+from device_sdk.wire.tpm_secret import read_tpm_secret
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 URL = "https://edge.example/resource"
@@ -193,6 +195,13 @@ def firmware(data: bytes) -> None:
             read(data)
 
 
+def kept_file(data: bytes) -> None:
+    """Files the SDK wrote itself, and somebody else changed: a symmetric key of a TPM, the record of installed firmware."""
+    for read in (read_tpm_secret, read_record):
+        with suppress(WireError):
+            read(data)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     function.__name__.replace("_", "-"): function
     for function in (
@@ -209,6 +218,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         cmc_response,
         key_package,
         firmware,
+        kept_file,
     )
 }
 

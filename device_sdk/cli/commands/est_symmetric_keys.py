@@ -1,4 +1,4 @@
-"""`device-sdk est symmetrickeys`: keys from the server, into a token or into files (RFC 8295 section 5)."""
+"""`device-sdk est symmetrickeys`: keys from the server, into a token, a TPM or files (RFC 8295 section 5)."""
 
 from __future__ import annotations
 
@@ -26,16 +26,29 @@ if TYPE_CHECKING:
 
 def add_arguments(operation: argparse.ArgumentParser) -> None:
     """Describe what it has beyond the other operations."""
-    operation.add_argument("--cert", metavar="FILE", help="certificate for TLS; its key is --key, which opens the package")
     operation.add_argument(
-        "--place", metavar="TARGET", help="which package: `where` of an entry of type 0024 (default: the server's choice)"
+        "--cert", metavar="FILE", help="certificate for TLS; its key is --key, which opens the package"
+    )
+    operation.add_argument(
+        "--place",
+        metavar="TARGET",
+        help="which package: `where` of an entry of type 0024 (default: the server's choice)",
     )
     where = operation.add_mutually_exclusive_group(required=True)
-    where.add_argument("--to", metavar="URI", help="store the keys in this PKCS#11 token: sensitive, never to leave it")
+    where.add_argument(
+        "--to",
+        metavar="URI",
+        help="store the keys in this PKCS#11 token: sensitive, never to leave it; or tpm2:dir=DIR: in files that only this "
+        "TPM opens",
+    )
     where.add_argument("--out-dir", metavar="DIR", help="write a file a key into this directory, JSON, mode 0600")
-    operation.add_argument("--replace", action="store_true", help="replace keys that are there under the same identifier")
     operation.add_argument(
-        "--package-anchors", metavar="FILE", help="who vouches for those who sign packages of keys, PEM; nobody else does"
+        "--replace", action="store_true", help="replace keys that are there under the same identifier"
+    )
+    operation.add_argument(
+        "--package-anchors",
+        metavar="FILE",
+        help="who vouches for those who sign packages of keys, PEM; nobody else does",
     )
     operation.add_argument("--allow-unsigned", action="store_true", help="take a package that nobody signed")
     operation.add_argument(
@@ -56,7 +69,9 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
     )
     operation.add_argument("--decrypt-key", metavar="URI", help="open the package with this key instead of --key")
     operation.add_argument(
-        "--decrypt-secret-file", metavar="FILE", help="or with a key shared with the sender: hex digits of 16, 24 or 32 bytes"
+        "--decrypt-secret-file",
+        metavar="FILE",
+        help="or with a key shared with the sender: hex digits of 16, 24 or 32 bytes",
     )
     operation.add_argument("--decrypt-id", metavar="HEX", help="identifier of --decrypt-secret-file")
     operation.add_argument(
@@ -88,7 +103,9 @@ def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         stored = _store(found, packages, options, settings)
         data = _described(found, stored)
         data |= {} if options.no_returns else _returned(found, packages, out)
-        lines = [f"{one['key_id']}  {one['algorithm']}  {', '.join(one['usages'])}  {one['place']}" for one in data["keys"]]
+        lines = [
+            f"{one['key_id']}  {one['algorithm']}  {', '.join(one['usages'])}  {one['place']}" for one in data["keys"]
+        ]
         return deliver(file, ("\n".join(lines) + "\n").encode(), data, out)
 
 
@@ -125,9 +142,7 @@ def _openers(
     return found
 
 
-def _store(
-    found: KeyPackage, packages: Packages, options: argparse.Namespace, settings: Settings
-) -> StoredKeys:
+def _store(found: KeyPackage, packages: Packages, options: argparse.Namespace, settings: Settings) -> StoredKeys:
     from device_sdk.keystores.secret_import import store_keys
 
     place = Path(options.out_dir) if options.out_dir else options.to

@@ -67,6 +67,9 @@ def _add_import(verb: argparse.ArgumentParser) -> None:
 
 def _line(info: KeyInfo) -> str:
     kind = info.key_type.value if info.key_type else "unknown"
+    said = info.attributes
+    if "secret" in said:
+        kind = f"{said['secret']}, {said['bits']} bits, for {said['usages'] or 'nothing'}"
     where = "extractable" if info.extractable else "non-extractable"
     return f"{info.uri}\n    {kind}, {where}, {'hardware' if info.hardware else 'software'}" + (
         (", imported" if info.imported else "") + (", certificate stored" if info.certificate else "")
@@ -116,12 +119,27 @@ def _list(options: argparse.Namespace, settings: Settings, out: Output) -> int:
 
 
 def _show(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    from device_sdk.keystores.registry import holds_secret, open_secret
+
+    if holds_secret(options.uri):
+        open_secret(options.uri, pin=pin_provider(settings)).close()
+        return _show_secret(options, settings, out)
     with key_opened(options.uri, settings) as key:
         facts = _describe(key)
         attributes = "\n".join(f"    {name}: {value}" for name, value in key.info.attributes.items())
         out.data(
             facts, f"{_line(key.info)}\n    SPKI SHA-256: {key.info.spki_sha256}\n{attributes}\n{facts['public_key']}"
         )
+    return 0
+
+
+def _show_secret(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    """A symmetric key: what may be shown of it."""
+    from device_sdk.keystores.registry import list_keys
+
+    for info in list_keys(options.uri, pin=pin_provider(settings)):
+        attributes = "\n".join(f"    {name}: {value}" for name, value in info.attributes.items())
+        out.data(info.to_json(), f"{_line(info)}\n{attributes}")
     return 0
 
 

@@ -863,7 +863,7 @@ _shtab_device_sdk_est_symmetrickeys_options=(
   "--srp-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_SRP_PASSWORD_FD\]]:N:"
   "--cert[certificate for TLS\; its key is --key, which opens the package]:FILE:_files"
   "--place[which package\: \`where\` of an entry of type 0024 (default\: the server\'s choice)]:TARGET:"
-  "--to[store the keys in this PKCS\#11 token\: sensitive, never to leave it]:URI:"
+  "--to[store the keys in this PKCS\#11 token\: sensitive, never to leave it\; or tpm2\:dir\=DIR\: in files that only this TPM opens]:URI:"
   "--out-dir[write a file a key into this directory, JSON, mode 0600]:DIR:_files -/"
   "--replace[replace keys that are there under the same identifier]"
   "--package-anchors[who vouches for those who sign packages of keys, PEM\; nobody else does]:FILE:_files"

@@ -131,7 +131,7 @@ class Tpm:
         try:
             esys = self.connection.esys(place, deadline)
             # it died between asking for an object and noting its handle; nobody else may use this TPM just now
-            flush_stale(esys, loaded_objects(esys) if one_more else handles)
+            flush_stale(esys, (*loaded_objects(esys), *_loaded_sessions(esys)) if one_more else handles)
         except TSS2_Exception:
             self.connection.close()
         else:
@@ -181,4 +181,9 @@ class _Tries:
 def loaded_objects(esys: ESAPI) -> tuple[int, ...]:
     """Handles of all transient objects in the TPM (behind a resource manager: of this connection)."""
     _, data = esys.get_capability(TPM2_CAP.HANDLES, 0x80000000, 64)
+    return tuple(int(handle) for handle in data.data.handles)
+
+
+def _loaded_sessions(esys: ESAPI) -> tuple[int, ...]:
+    _, data = esys.get_capability(TPM2_CAP.HANDLES, 0x02000000, 64)
     return tuple(int(handle) for handle in data.data.handles)

@@ -12,6 +12,7 @@ from device_sdk.keystores.tpm2.context import DEADLINE_S, Tpm
 from device_sdk.keystores.tpm2.errors import SIZE, VALUE, base_code
 from device_sdk.keystores.tpm2.material import Material
 from device_sdk.keystores.tpm2.scope import Handle, Scope
+from device_sdk.keystores.tpm2.sessions import own_session
 from device_sdk.model.secret import Secret
 
 T = TypeVar("T")
@@ -50,16 +51,27 @@ class Held:
                 counts.
             KeyStoreError: anything else; see Tpm.run.
         """
+        return self._run(operation, lambda scope: work(scope.esys, self._loaded(scope)))
+
+    def use_encrypted(self, operation: str, work: Callable[[ESAPI, Handle, Handle], T]) -> T:
+        """The same with a session that authorises and encrypts; see sessions. `work` gets it as its third argument."""
+
+        def encrypted(scope: Scope) -> T:
+            session = own_session(scope)
+            return work(scope.esys, self._loaded(scope), session)
+
+        return self._run(operation, encrypted)
+
+    def _loaded(self, scope: Scope) -> Handle:
+        handle = self._material.load(scope)
+        scope.esys.tr_set_auth(handle, self._auth.reveal() if self._auth is not None else b"")
+        return handle
+
+    def _run(self, operation: str, authorised: Callable[[Scope], T]) -> T:
         if self._closed:
             raise KeyStoreError(f"{self.where}: the key is closed", uri=self.where)
         if self._refused:
             raise PinRefusedError(f"{self.where}: the authorisation value was refused before", uri=self.where)
-
-        def authorised(scope: Scope) -> T:
-            handle = self._material.load(scope)
-            scope.esys.tr_set_auth(handle, self._auth.reveal() if self._auth is not None else b"")
-            return work(scope.esys, handle)
-
         try:
             return self._tpm.run(operation, authorised, where=self.where, deadline_s=self._deadline_s)
         except PinIncorrectError as error:

@@ -16,6 +16,7 @@ _FIRST_WAIT_S = 0.0005
 _LONGEST_WAIT_S = 0.02
 _MARK = b"loading"
 _NOTE_BYTES = 64
+_FLUSHED = (0x80, 0x02)  # TPM_HT_TRANSIENT, TPM_HT_HMAC_SESSION
 
 
 class TpmLock:
@@ -90,4 +91,4 @@ def noted_handles(note: bytes) -> tuple[tuple[int, ...], bool]:
     for word in words:
         with suppress(ValueError):
             handles.append(int(word, 16))
-    return tuple(handle for handle in handles if handle >> 24 == 0x80), _MARK in words
+    return tuple(handle for handle in handles if handle >> 24 in _FLUSHED), _MARK in words

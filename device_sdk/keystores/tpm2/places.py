@@ -10,6 +10,7 @@ from device_sdk.errors import KeyStoreError, StoreCorruptError, WireError
 from device_sdk.keystores.atomic import list_files, read_file
 from device_sdk.keystores.certificate_file import certificate_path, spki_of
 from device_sdk.model.keys import PublicKey
+from device_sdk.wire.tpm_secret import is_tpm_secret
 from device_sdk.wire.tss2_key import MAX_BYTES, Tss2Key
 
 OWNER_HANDLES = range(0x81000000, 0x81800000)
@@ -33,11 +34,13 @@ def read_key_file(path: str, where: str) -> Tss2Key:
 
 
 def key_files(directory: str) -> dict[Path, Tss2Key]:
-    """The TSS2 PRIVATE KEY files of a directory; other files are passed over."""
+    """The key pairs of a directory, in TSS2 PRIVATE KEY files; other files are passed over."""
     found = {}
     for path in list_files(Path(directory)):
         try:
-            found[path] = Tss2Key.parse(read_file(path, MAX_BYTES)[0])
+            data, _ = read_file(path, MAX_BYTES)
+            if not is_tpm_secret(data):
+                found[path] = Tss2Key.parse(data)
         except (WireError, KeyStoreError):
             continue
     return found

@@ -15,6 +15,7 @@ from device_sdk.keystores.base import Announce, KeyStore
 from device_sdk.keystores.certificate_file import read_certificate, write_certificate
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.keystores.pkcs8 import load_pkcs8
+from device_sdk.keystores.secret_files import require_secret_file_free
 from device_sdk.keystores.tpm2.auth import auth_for
 from device_sdk.keystores.tpm2.context import DEADLINE_S, Tpm
 from device_sdk.keystores.tpm2.creation import make_key, make_persistent, remove_persistent
@@ -36,10 +37,22 @@ from device_sdk.keystores.tpm2.places import (
     read_key_file,
 )
 from device_sdk.keystores.tpm2.process import shared_tpm
+from device_sdk.keystores.tpm2.secret_keys import (
+    SUFFIX,
+    directory_of,
+    holds_secret,
+    list_secrets,
+    open_secret,
+    read_secret,
+    secret_info,
+    store_in,
+)
 from device_sdk.keystores.tpm2.tcti import tcti_for
 from device_sdk.keystores.tpm2.templates import PublicArea
+from device_sdk.model.held_key import HeldKey
 from device_sdk.model.keys import KeyInfo, KeyType, Probe, PublicKey
 from device_sdk.model.secret import Secret, SecretProvider
+from device_sdk.model.symmetric_keys import SymmetricKey
 from device_sdk.wire.key_uri.tpm2 import Tpm2Uri
 from device_sdk.wire.tss2_key import Tss2Key
 
@@ -111,6 +124,25 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
             return self._the_same(uri, key_type, key.public_key(), reuse=reuse)
         return self.open(replace(uri, pin_value=auth), allow_imported=True)
 
+    def require_secret_free(self, uri: Tpm2Uri, key: SymmetricKey) -> None:
+        """See KeyStore.require_secret_free; `uri` names a directory."""
+        require_secret_file_free(directory_of(uri), key, SUFFIX)
+        self._tpm(uri).run(
+            "answer", lambda scope: scope.esys.get_random(1), where=str(uri), deadline_s=self._deadline_s
+        )
+
+    def store_secret(self, uri: Tpm2Uri, key: SymmetricKey) -> str:
+        """Seal a key, or make it an AES key that the TPM uses itself; see sealing, and KeyStore.store_secret."""
+        return store_in(self._tpm(uri), uri, key, self._deadline_s)
+
+    def holds_secret(self, uri: Tpm2Uri) -> bool:
+        """Whether the file is a symmetric key's."""
+        return uri.file is not None and holds_secret(Path(uri.file))
+
+    def open_secret(self, uri: Tpm2Uri) -> HeldKey:
+        """Open a symmetric key. See KeyStore.open_secret."""
+        return open_secret(self._tpm(uri), uri, self._pin, self._deadline_s)
+
     def _name(self, uri: Tpm2Uri, key: Tss2Key) -> None:
         """Give a key that is complete its name: until here a crash leaves nothing."""
         where, handle = str(uri), uri.handle
@@ -152,13 +184,15 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
         return key
 
     def list(self, uri: Tpm2Uri) -> tuple[KeyInfo, ...]:
-        """One key, the key files of a directory, or all persistent device keys of the TPM; no PIN is needed."""
+        """One key, the key files of a directory (of symmetric keys, too), or all persistent device keys of the TPM; no PIN is needed."""
         tpm = self._tpm(uri)
         if uri.dir is not None:
-            return list_files_in(tpm, uri, key_files(uri.dir))
+            return list_files_in(tpm, uri, key_files(uri.dir)) + list_secrets(uri)
         if uri.file is not None:
             if status_of(Path(uri.file)) is None:
                 return ()
+            if self.holds_secret(uri):
+                return list_secrets(uri)
             return list_files_in(tpm, uri, {Path(uri.file): read_key_file(uri.file, str(uri))})
         return list_persistent(tpm, uri, None if uri.handle is None else (uri.handle,))
 
@@ -168,6 +202,10 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
         A copy of a key file made before still loads in this TPM: files are only as deleted as their copies.
         """
         where = _one_key(uri)
+        if uri.file is not None and self.holds_secret(uri):
+            info = secret_info(uri, read_secret(Path(uri.file), where))
+            remove_file(Path(uri.file))
+            return info
         if uri.file is not None:
             info = key_info(uri, area_in_file(read_key_file(uri.file, where), where))
             remove_file(certificate_of_file(uri.file))

@@ -13,9 +13,12 @@ from tpm2_pytss import (
     TPM2B_SENSITIVE_CREATE,
     TPMA_OBJECT,
     TPMS_ECC_PARMS,
+    TPMS_KEYEDHASH_PARMS,
     TPMS_RSA_PARMS,
+    TPMS_SYMCIPHER_PARMS,
     TPMT_ECC_SCHEME,
     TPMT_KDF_SCHEME,
+    TPMT_KEYEDHASH_SCHEME,
     TPMT_PUBLIC,
     TPMT_RSA_SCHEME,
     TPMT_SYM_DEF_OBJECT,
@@ -48,6 +51,9 @@ _BORN_HERE = (
     | TPMA_OBJECT.USERWITHAUTH
     | TPMA_OBJECT.NODA
 )
+KEPT_HERE = TPMA_OBJECT.FIXEDTPM | TPMA_OBJECT.FIXEDPARENT | TPMA_OBJECT.USERWITHAUTH | TPMA_OBJECT.NODA
+"""The attributes of what came from outside and does not leave this TPM's storage hierarchy again."""
+
 _CURVES = {
     KeyType.EC_P256: TPM2_ECC.NIST_P256,
     KeyType.EC_P384: TPM2_ECC.NIST_P384,
@@ -138,11 +144,30 @@ def import_template(key_type: KeyType, public_key: PublicKey) -> TPM2B_PUBLIC:
     return template
 
 
-def sensitive(auth: bytes) -> TPM2B_SENSITIVE_CREATE:
-    """The secret half of a creation: the authorisation value; the key itself comes from the TPM."""
+def sealed_template() -> TPM2B_PUBLIC:
+    """A value that TPM2_Unseal gives out, here and nowhere else."""
+    detail = TPMS_KEYEDHASH_PARMS(scheme=TPMT_KEYEDHASH_SCHEME(scheme=TPM2_ALG.NULL))
+    return _public(TPM2_ALG.KEYEDHASH, KEPT_HERE, TPMU_PUBLIC_PARMS(keyedHashDetail=detail))
+
+
+def cipher_template(key_bytes: int, *, encrypts: bool, decrypts: bool) -> TPM2B_PUBLIC:
+    """An AES key for TPM2_EncryptDecrypt2 in any mode, which does not come out."""
+    symmetric = TPMT_SYM_DEF_OBJECT(
+        algorithm=TPM2_ALG.AES, keyBits=TPMU_SYM_KEY_BITS(aes=8 * key_bytes), mode=TPMU_SYM_MODE(aes=TPM2_ALG.NULL)
+    )
+    attributes = KEPT_HERE
+    attributes |= TPMA_OBJECT.SIGN_ENCRYPT if encrypts else 0
+    attributes |= TPMA_OBJECT.DECRYPT if decrypts else 0
+    return _public(TPM2_ALG.SYMCIPHER, attributes, TPMU_PUBLIC_PARMS(symDetail=TPMS_SYMCIPHER_PARMS(sym=symmetric)))
+
+
+def sensitive(auth: bytes, data: bytes | bytearray = b"") -> TPM2B_SENSITIVE_CREATE:
+    """The secret half of a creation: the authorisation value, and what is sealed; a new key itself comes from the TPM."""
     value = TPM2B_SENSITIVE_CREATE()
     if auth:
         value.sensitive.userAuth = auth
+    if data:
+        value.sensitive.data = bytes(data)
     return value
 
 

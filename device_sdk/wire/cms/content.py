@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.padding import PKCS7
 
+from device_sdk.model.held_key import HeldKey
 from device_sdk.wire.cms import oids
 from device_sdk.wire.cms.definite import encode_element
 from device_sdk.wire.cms.reader import SEQUENCE, SET, Reader
@@ -44,8 +45,15 @@ class EncryptedContent:
     additional: bytes = field(default=b"", repr=False)
     content_type: str = ""
 
-    def decrypt(self, key: bytes) -> bytes | None:
-        """The plaintext; None for a bad tag or bad padding. `key` has the cipher's length."""
+    def decrypt(self, key: bytes | HeldKey) -> bytes | None:
+        """The plaintext; None for a bad tag or bad padding. `key` has the cipher's length.
+
+        Raises:
+            KeyStoreError: the token or TPM that holds the key could not be used, or may not use it so.
+            ValueError: a key in a token or TPM, which does CBC and key wrap only.
+        """
+        if isinstance(key, HeldKey):
+            return self._decrypt_held(key)
         if self.cipher.mode == "cbc":
             return self._decrypt_cbc(key)
         if self.cipher.mode == "kwp":
@@ -57,12 +65,14 @@ class EncryptedContent:
 
     def _decrypt_cbc(self, key: bytes) -> bytes | None:
         decryptor = Cipher(algorithms.AES(key), modes.CBC(self.iv)).decryptor()
-        unpadder = PKCS7(128).unpadder()
-        padded = decryptor.update(self.ciphertext) + decryptor.finalize()
-        try:
-            return unpadder.update(padded) + unpadder.finalize()
-        except ValueError:
-            return None
+        return _without_padding(decryptor.update(self.ciphertext) + decryptor.finalize())
+
+    def _decrypt_held(self, key: HeldKey) -> bytes | None:
+        if self.cipher.mode == "kwp":
+            return key.unwrap(self.ciphertext, padded=True)
+        if self.cipher.mode != "cbc":
+            raise ValueError("not a cipher of content that a shared key encrypts")
+        return _without_padding(key.decrypt_cbc(self.iv, self.ciphertext))
 
     def _decrypt_authenticated(self, key: bytes) -> bytes:
         if self.cipher.mode == "chacha":
@@ -75,6 +85,14 @@ class EncryptedContent:
         decryptor = Cipher(algorithms.AES(key), mode).decryptor()
         decryptor.authenticate_additional_data(self.additional)
         return decryptor.update(self.ciphertext) + decryptor.finalize()
+
+
+def _without_padding(padded: bytes) -> bytes | None:
+    unpadder = PKCS7(128).unpadder()
+    try:
+        return unpadder.update(padded) + unpadder.finalize()
+    except ValueError:
+        return None
 
 
 def read_cbc(data: Reader, content_types: Collection[str], *, elsewhere: int | None = None) -> EncryptedContent:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from device_sdk.errors import EnvelopeError
 from device_sdk.model.decryption import DecryptionPolicy
+from device_sdk.model.held_key import HeldKey
 from device_sdk.model.shared_key import SharedKey
 from device_sdk.wire.cms.content import EncryptedContent, read_cbc
 from device_sdk.wire.cms.definite import make_definite
@@ -37,8 +38,9 @@ def open_encrypted_data(
 
     Raises:
         EnvelopeError: it does not open, for whatever reason; always the same text.
+        KeyStoreError: the token or TPM that holds the key could not be used, or may not use it so.
     """
-    shared = [key for key in candidates_of(keys) if isinstance(key, SharedKey)]
+    shared = [key for key in candidates_of(keys) if isinstance(key, SharedKey | HeldKey)]
     found = _read(encoded, content_types, policy)
     plaintext = _open(*found, shared) if found else None
     # raised outside every except block, so that no cause and no context hangs on it
@@ -77,9 +79,11 @@ def _key_identifier(attributes: Reader) -> bytes | None:
     raise ValueError("too many attributes")
 
 
-def _open(content: EncryptedContent, named: bytes | None, keys: Sequence[SharedKey]) -> bytes | None:
+def _open(content: EncryptedContent, named: bytes | None, keys: Sequence[SharedKey | HeldKey]) -> bytes | None:
     fitting = [one for one in keys if named is None or one.identifier == named]
     if len(fitting) != 1:
         return None
-    key = fitting[0].key.reveal()
-    return content.decrypt(key) if len(key) == content.cipher.key_bytes else None
+    key = fitting[0]
+    if key.key_bytes != content.cipher.key_bytes:
+        return None
+    return content.decrypt(key if isinstance(key, HeldKey) else key.key.reveal())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from device_sdk.model.held_key import HeldKey
 from device_sdk.model.shared_key import SharedKey
 from device_sdk.wire.cms.reader import SEQUENCE, Reader
 from device_sdk.wire.cms.wrapping import KeyWrap, read_key_wrap
@@ -23,12 +24,17 @@ class SharedKeyWrap:
     wrap: KeyWrap
     encrypted_key: bytes = field(repr=False)
 
-    def unwrap(self, shared: SharedKey) -> bytes | None:
-        """The content key, or None: AES key wrap is authenticated, so there is nothing to be learnt from a failure."""
-        key = shared.key.reveal()
-        if shared.identifier != self.identifier or len(key) != self.wrap.key_bytes:
+    def unwrap(self, shared: SharedKey | HeldKey) -> bytes | None:
+        """The content key, or None: AES key wrap is authenticated, so there is nothing to be learnt from a failure.
+
+        Raises:
+            KeyStoreError: the token or TPM that holds the key could not be used, or may not use it so.
+        """
+        if shared.identifier != self.identifier or shared.key_bytes != self.wrap.key_bytes:
             return None
-        return self.wrap.unwrap(key, self.encrypted_key)
+        if isinstance(shared, HeldKey):
+            return shared.unwrap(self.encrypted_key, padded=self.wrap.padded)
+        return self.wrap.unwrap(shared.key.reveal(), self.encrypted_key)
 
 
 def read_shared_key_wrap(info: Reader) -> SharedKeyWrap | None:

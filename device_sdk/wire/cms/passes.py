@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algori
 from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
+from device_sdk.model.held_key import HeldKey
 from device_sdk.wire.cms.content import MIN_TAG_BYTES, EncryptedContent
 
 _CHUNK_BYTES = 64 * 1024
@@ -54,8 +55,14 @@ def verifies(content: EncryptedContent, key: bytes, spool: Spool, length: int) -
     return True
 
 
-def plaintext_of(content: EncryptedContent, key: bytes, ciphertext: Iterable[bytes]) -> Iterator[bytes]:
-    """The plaintext in pieces; ValueError at its end if the tag or the padding is bad."""
+def plaintext_of(content: EncryptedContent, key: bytes | HeldKey, ciphertext: Iterable[bytes]) -> Iterator[bytes]:
+    """The plaintext in pieces; ValueError at its end if the tag or the padding is bad.
+
+    Raises:
+        KeyStoreError: as it goes on: the token or TPM that holds the key could not be used, or may not use it so.
+    """
+    if isinstance(key, HeldKey):
+        return _held_cbc(content, key, ciphertext)
     if content.cipher.mode == "chacha":
         return _chacha20_poly1305(content, key, ciphertext)
     return _aes(content, key, ciphertext)
@@ -83,6 +90,21 @@ def _aes(content: EncryptedContent, key: bytes, ciphertext: Iterable[bytes]) -> 
     unpadder = PKCS7(8 * _BLOCK).unpadder()
     yield from (unpadder.update(plain.update(piece)) for piece in ciphertext)
     yield unpadder.update(plain.finalize()) + unpadder.finalize()
+
+
+def _held_cbc(content: EncryptedContent, key: HeldKey, ciphertext: Iterable[bytes]) -> Iterator[bytes]:
+    """CBC by a token or TPM: every piece on its own, as the block before it is all that the next one needs."""
+    vector, rest, unpadder = content.iv, b"", PKCS7(8 * _BLOCK).unpadder()
+    for piece in ciphertext:
+        data = rest + piece
+        whole = len(data) - len(data) % _BLOCK
+        blocks, rest = data[:whole], data[whole:]
+        if blocks:
+            yield unpadder.update(key.decrypt_cbc(vector, blocks))
+            vector = blocks[-_BLOCK:]
+    if rest:
+        raise ValueError("not whole blocks")
+    yield unpadder.finalize()
 
 
 def _finished(decryptor: CipherContext) -> bytes:

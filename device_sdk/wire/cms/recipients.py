@@ -14,6 +14,7 @@ from typing import TypeAlias
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from device_sdk.model.decryption import DecryptionPolicy
+from device_sdk.model.held_key import HeldKey
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.shared_key import SharedKey
 from device_sdk.wire.cms.kek import SharedKeyWrap, read_shared_key_wrap
@@ -26,8 +27,8 @@ MAX_CANDIDATES = 16
 
 _KEY_AGREE, _SHARED_KEY = 0xA1, 0xA2  # RecipientInfo is a CHOICE; a SEQUENCE without tag is key transport
 
-OpeningKey: TypeAlias = PrivateKey | SharedKey
-"""What may open a message."""
+OpeningKey: TypeAlias = PrivateKey | SharedKey | HeldKey
+"""What may open a message; a HeldKey is a symmetric one in a token or TPM."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Recipients:
         """Whether more than MAX_CANDIDATES would each cost an operation of this key."""
         if len(self.transports) <= MAX_CANDIDATES and len(self.agreements) <= MAX_CANDIDATES:
             return False
-        if isinstance(key, SharedKey):
+        if isinstance(key, SharedKey | HeldKey):
             return False
         found = self._transports_for(key) if isinstance(key, rsa.RSAPrivateKey) else self.agreements
         return len(found) > MAX_CANDIDATES
@@ -67,7 +68,7 @@ class Recipients:
         Raises:
             KeyStoreError: the token or TPM could not be used (PIN, removed, busy).
         """
-        if isinstance(key, SharedKey):
+        if isinstance(key, SharedKey | HeldKey):
             found: Iterator[bytes | None] = (wrap.unwrap(key) for wrap in self.wraps)
         elif isinstance(key, rsa.RSAPrivateKey):
             found = self._with_rsa(key)

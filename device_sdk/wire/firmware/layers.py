@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 
 from device_sdk.model.decryption import AEAD_CONTENTS, EVERYTHING
+from device_sdk.model.held_key import HeldKey
 from device_sdk.model.shared_key import SharedKey
 from device_sdk.wire.cms.ber_stream import Scope
 from device_sdk.wire.cms.content import EncryptedContent
@@ -104,7 +105,7 @@ def decrypted(data: Scope, package: FirmwarePackage, keys: Sequence[OpeningKey])
     return kind, _plaintext(data, info, EncryptedContent(cipher, vector, b""), key)
 
 
-def _plaintext(data: Scope, info: Scope, content: EncryptedContent, key: bytes) -> Iterator[bytes]:
+def _plaintext(data: Scope, info: Scope, content: EncryptedContent, key: bytes | HeldKey) -> Iterator[bytes]:
     try:
         yield from plaintext_of(content, key, info.pieces(_CONTENT))
     except ValueError:
@@ -130,14 +131,14 @@ def _read_cipher(encoded: bytes) -> tuple[ContentCipher, bytes]:
     return cipher, vector
 
 
-def _key_for(package: FirmwarePackage, keys: Sequence[OpeningKey], cipher: ContentCipher, described: bytes) -> bytes:
+def _key_for(
+    package: FirmwarePackage, keys: Sequence[OpeningKey], cipher: ContentCipher, described: bytes
+) -> bytes | HeldKey:
     """The key the package names, if we have it; else the one that comes with it, wrapped for a key of ours."""
     wanted = package.attributes.decrypt_key if package.attributes else None
     for key in keys:
-        if isinstance(key, SharedKey) and key.identifier == wanted:
-            value = key.key.reveal()
-            if len(value) == cipher.key_bytes:
-                return value
+        if isinstance(key, SharedKey | HeldKey) and key.identifier == wanted and key.key_bytes == cipher.key_bytes:
+            return key if isinstance(key, HeldKey) else key.key.reveal()
     found = _unwrapped(package.wrapped_key, keys, cipher, described) if package.wrapped_key else None
     if found is None:
         raise refused(
