@@ -79,4 +79,6 @@ def _holds_private_key(path: Path) -> bool:
 
 
 def _refusal(path: str, why: str) -> ConfigurationError:
-    return ConfigurationError(f"{path} is not written: {why}", hint="name another file; delete this one first if that is meant")
+    return ConfigurationError(
+        f"{path} is not written: {why}", hint="name another file; delete this one first if that is meant"
+    )

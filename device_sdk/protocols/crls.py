@@ -11,10 +11,14 @@ from cryptography import x509
 from device_sdk.errors import VerificationError, WireError
 from device_sdk.model.http import HttpRequest, HttpResponse
 from device_sdk.protocols.est.responses import refuse, unreadable
+from device_sdk.wire.certificate import extension_value
 from device_sdk.wire.crls_only import MAX_CRLS_BYTES, read_crls_only
+from device_sdk.wire.names import shown_name
 from device_sdk.wire.path import ca_problem, find_path
+from device_sdk.wire.path_inputs import NO_INPUTS, PathInputs
 from device_sdk.wire.relations import Relations
 from device_sdk.wire.revocation import is_stale, list_problem
+from device_sdk.wire.same_name import same_name
 
 _MAX_TEXT = 200
 
@@ -84,47 +88,67 @@ def check_crls(
         intermediates: CA certificates that may lead to an anchor.
         now: the present.
     """
-    relations = Relations()
-    accepted, rejected = [], []
+    given = _Given(anchors, intermediates, now, Relations())
+    accepted: list[RevocationList] = []
+    rejected: list[tuple[str, str]] = []
     for one in found:
         try:
-            issuer = _issuer_of(one, anchors, intermediates, now, relations)
+            issuer = given.issuer_of(one)
         except VerificationError as error:
-            rejected.append((one.issuer.rfc4514_string()[:_MAX_TEXT], error.message))
+            rejected.append((shown_name(one.issuer)[:_MAX_TEXT], error.message))
         else:
             accepted.append(RevocationList(one, issuer, is_stale(one, now)))
-    return RevocationLists(tuple(accepted), tuple(rejected))
+    inputs = PathInputs(lists=tuple(one.crl for one in accepted))
+    good: list[RevocationList] = []
+    for one_list in accepted:
+        # only now all lists are there that may have the certificate of an issuer on them
+        if problem := given.path_problem(one_list.issuer, inputs):
+            rejected.append((shown_name(one_list.crl.issuer)[:_MAX_TEXT], problem))
+        else:
+            good.append(one_list)
+    return RevocationLists(tuple(good), tuple(rejected))
 
 
-def _issuer_of(
-    found: x509.CertificateRevocationList,
-    anchors: Sequence[x509.Certificate],
-    intermediates: Sequence[x509.Certificate],
-    now: datetime,
-    relations: Relations,
-) -> x509.Certificate:
-    problem = "its issuer is none of the CAs that are trusted"
-    for candidate in (*anchors, *intermediates):
-        if candidate.subject != found.issuer or not relations.step():
-            continue
-        wrong = list_problem(found, candidate, now, relations)
-        if not wrong and candidate not in anchors:
-            wrong = ca_problem(candidate, relations) or _path_problem(candidate, anchors, intermediates, now, relations)
-        if not wrong:
-            return candidate
-        problem = wrong
-    raise VerificationError(problem)
+@dataclass(frozen=True)
+class _Given:
+    anchors: Sequence[x509.Certificate]
+    intermediates: Sequence[x509.Certificate]
+    now: datetime
+    relations: Relations
 
+    def issuer_of(self, found: x509.CertificateRevocationList) -> x509.Certificate:
+        """Whose key signed a list; raises VerificationError if it is nobody's who may."""
+        problem = "its issuer is none of the CAs that are trusted"
+        for candidate in (*self.anchors, *self.intermediates):
+            if not same_name(candidate.subject, found.issuer) or not self.relations.step():
+                continue
+            wrong = list_problem(found, candidate, self.now, self.relations)
+            if not wrong and candidate not in self.anchors:
+                wrong = self._authority_problem(candidate) or self.path_problem(candidate)
+            if not wrong:
+                return candidate
+            problem = wrong
+        raise VerificationError(problem)
 
-def _path_problem(
-    candidate: x509.Certificate,
-    anchors: Sequence[x509.Certificate],
-    intermediates: Sequence[x509.Certificate],
-    now: datetime,
-    relations: Relations,
-) -> str | None:
-    try:
-        find_path(candidate, intermediates=intermediates, anchors=anchors, now=now, relations=relations)
-    except VerificationError as error:
-        return error.message
-    return None
+    def _authority_problem(self, candidate: x509.Certificate) -> str | None:
+        """A CA may have a key for its lists alone (RFC 5280 section 4.2.1.3): its certificate says cRLSign and no keyCertSign."""
+        usage = extension_value(candidate, x509.KeyUsage)
+        for_lists = usage is not None and usage.crl_sign and not usage.key_cert_sign
+        return None if for_lists else ca_problem(candidate, self.relations)
+
+    def path_problem(self, candidate: x509.Certificate, inputs: PathInputs = NO_INPUTS) -> str | None:
+        """Why an issuer does not lead to an anchor, or is revoked; None if all is well."""
+        if candidate in self.anchors:
+            return None
+        try:
+            find_path(
+                candidate,
+                intermediates=self.intermediates,
+                anchors=self.anchors,
+                now=self.now,
+                relations=self.relations,
+                inputs=inputs,
+            )
+        except VerificationError as error:
+            return error.message
+        return None

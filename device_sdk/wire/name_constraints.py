@@ -13,6 +13,8 @@ from asn1crypto import x509 as asn1
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from device_sdk.wire.same_name import prepared_rdns, same_name
+
 MAX_COMPARISONS = 20_000
 _EMAIL = "1.2.840.113549.1.9.1"
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, LookupError)
@@ -39,7 +41,7 @@ class _UnusableError(Exception):
     """Why a constraint or a name cannot be judged."""
 
 
-def constraints_problem(path: Sequence[x509.Certificate]) -> str | None:
+def constraints_problem(path: Sequence[x509.Certificate], anchors_own: bytes | None = None) -> str | None:
     """Why the names of a path are not those its CAs may certify; None if they are.
 
     Checked for every certificate below the constraint but self-issued CA certificates (rollover); a constraint in the trust
@@ -47,23 +49,28 @@ def constraints_problem(path: Sequence[x509.Certificate]) -> str | None:
 
     Args:
         path: the end entity first, the trust anchor last.
+        anchors_own: DER of the NameConstraints that hold for the trust anchor instead of those in its certificate
+            (RFC 5914 section 2.2), or None.
     """
     try:
-        return _problem(path)
+        return _problem(path, anchors_own)
     except _UnusableError as error:
         return str(error)
     except _UNREADABLE:
         return "name constraints or names that cannot be read"
 
 
-def _problem(path: Sequence[x509.Certificate]) -> str | None:
+def _problem(path: Sequence[x509.Certificate], anchors_own: bytes | None) -> str | None:
     budget = MAX_COMPARISONS
     for depth, issuer in enumerate(path):
-        constraints = _constraints_of(issuer) if depth else None
+        if anchors_own is not None and depth == len(path) - 1:
+            constraints: _Constraints | None = _read_constraints(asn1.NameConstraints.load(anchors_own, strict=True))
+        else:
+            constraints = _constraints_of(issuer) if depth else None
         if constraints is None:
             continue
         for position, certificate in enumerate(path[:depth]):
-            if position and certificate.subject == certificate.issuer:
+            if position and same_name(certificate.subject, certificate.issuer):
                 continue
             names = _names_of(certificate)
             budget -= len(names) * (len(constraints.permitted) + len(constraints.excluded))
@@ -160,7 +167,10 @@ def _constraints_of(certificate: x509.Certificate) -> _Constraints | None:
     # the certificate itself is read only where there is such an extension, which is rare
     if not any(ext.oid == x509.NameConstraints.oid for ext in certificate.extensions):
         return None
-    value = _parsed(certificate).name_constraints_value
+    return _read_constraints(_parsed(certificate).name_constraints_value)
+
+
+def _read_constraints(value: asn1.NameConstraints) -> _Constraints:
     permitted, excluded = (tuple(_subtrees(value[field])) for field in ("permitted_subtrees", "excluded_subtrees"))
     return _Constraints(permitted, excluded)
 
@@ -177,7 +187,7 @@ def _names_of(certificate: x509.Certificate) -> list[_Named]:
     """The subject, e-mail addresses in it, and the subject alternative names."""
     parsed = _parsed(certificate)
     subject = parsed.subject
-    names = [_Named("directory_name", subject.dump(), _rdns(subject))] if len(subject.chosen) else []
+    names = [_Named("directory_name", subject.dump(), prepared_rdns(subject))] if len(subject.chosen) else []
     for rdn in subject.chosen:
         names += [_Named("rfc822_name", pair["value"].contents) for pair in rdn if pair["type"].dotted == _EMAIL]
     return names + [_read(name) for name in parsed.subject_alt_name_value or ()]
@@ -186,15 +196,10 @@ def _names_of(certificate: x509.Certificate) -> list[_Named]:
 def _read(name: asn1.GeneralName) -> _Named:
     chosen = name.chosen
     if name.name == "directory_name":
-        return _Named(name.name, chosen.dump(), _rdns(chosen))
+        return _Named(name.name, chosen.dump(), prepared_rdns(chosen))
     if name.name == "other_name":
         return _Named(f"other_name {chosen['type_id'].dotted}", b"")
     return _Named(name.name, bytes(chosen.contents))
-
-
-def _rdns(name: asn1.Name) -> tuple[object, ...]:
-    """RDNs that are equal where RFC 5280 section 7.1 says so: prepared as in RFC 4518, their order in a set left out."""
-    return tuple(frozenset((pair["type"].dotted, pair.prepped_value) for pair in rdn) for rdn in name.chosen)
 
 
 def _parsed(certificate: x509.Certificate) -> asn1.Certificate:

@@ -1,7 +1,7 @@
-"""Paths from a certificate to a trust anchor: signatures, names and their constraints, validity, CA flags and path length.
+"""Paths from a certificate to a trust anchor (RFC 5280 section 6): the one search, and the one validation, of this SDK.
 
-RFC 5280 section 6.1. Policy constraints are not processed; where they are critical, as they must be, they end a path
-(RFC 5280 section 4.2), as does a critical extension of any unknown kind.
+Signatures, names and their constraints, validity, CA flags, path length, policies and revocation lists. The trust anchor's
+own limits count (RFC 5914). What a critical extension of an unknown kind means is not known: it ends a path (section 4.2).
 """
 
 from __future__ import annotations
@@ -9,19 +9,41 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.x509.oid import ExtensionOID
 
 from device_sdk.errors import VerificationError
+from device_sdk.wire.certificate import (
+    CLOCK_ALLOWANCE,
+    ca_problem,
+    critical_problem,
+    extension_value,
+    hash_problem,
+    is_self_issued,
+    is_self_signed,
+    issued_by,
+    name_of,
+    validity_problem,
+)
 from device_sdk.wire.name_constraints import constraints_problem
+from device_sdk.wire.path_inputs import NO_INPUTS, PathInputs
+from device_sdk.wire.policies import policy_problem
 from device_sdk.wire.relations import Relations
 
-ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
+__all__ = [
+    "CLOCK_ALLOWANCE",
+    "MAX_PATH_LENGTH",
+    "ca_problem",
+    "critical_problem",
+    "find_path",
+    "is_self_issued",
+    "is_self_signed",
+    "issued_by",
+    "name_of",
+    "rules_problem",
+    "validity_problem",
+]
 
-CLOCK_ALLOWANCE = timedelta(minutes=5)
 MAX_PATH_LENGTH = 10
 _MAX_STEPS = 500
 _MAX_PROBLEMS = 3
@@ -29,86 +51,6 @@ _OTHER_NAMES = (
     "a CA certificate limits the names below it (name constraints): ask for other names (--subject, --san), or ask the CA's "
     "operator"
 )
-
-_PROCESSED = {
-    ExtensionOID.BASIC_CONSTRAINTS,
-    ExtensionOID.KEY_USAGE,
-    ExtensionOID.EXTENDED_KEY_USAGE,
-    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-    ExtensionOID.NAME_CONSTRAINTS,
-    # Without an explicit policy being required these do not change whether a path is valid (RFC 5280 section 6.1.5).
-    ExtensionOID.CERTIFICATE_POLICIES,
-    ExtensionOID.POLICY_MAPPINGS,
-    ExtensionOID.INHIBIT_ANY_POLICY,
-}
-
-
-def is_self_issued(certificate: x509.Certificate) -> bool:
-    """Subject and issuer are the same name; true for roots and for rollover certificates (EST-121)."""
-    return certificate.subject == certificate.issuer
-
-
-def is_self_signed(certificate: x509.Certificate, relations: Relations | None = None) -> bool:
-    """Self-issued, and the signature verifies with the certificate's own key."""
-    return issued_by(certificate, certificate, relations)
-
-
-def issued_by(certificate: x509.Certificate, issuer: x509.Certificate, relations: Relations | None = None) -> bool:
-    """The issuer's name is the one named and its key made the signature; says nothing about CA flags or validity.
-
-    Args:
-        certificate: whose signature is checked.
-        issuer: whose key made it, perhaps.
-        relations: of the answer both are from, where there are many to compare.
-    """
-    return (relations or Relations()).issued_by(certificate, issuer)
-
-
-def validity_problem(
-    certificate: x509.Certificate, now: datetime, allowance: timedelta = CLOCK_ALLOWANCE
-) -> str | None:
-    """Why a certificate is not valid now, give or take the allowance for wrong clocks; None if it is.
-
-    Compares differences, so that notAfter 99991231235959Z does not overflow (EST-32).
-    """
-    if certificate.not_valid_before_utc - now > allowance:
-        return f"not valid before {certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}"
-    if now - certificate.not_valid_after_utc > allowance:
-        return f"expired on {certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
-    return None
-
-
-def ca_problem(certificate: x509.Certificate, relations: Relations | None = None) -> str | None:
-    """Why a certificate cannot issue others; None if it can.
-
-    BasicConstraints with cA and, where there is a KeyUsage, keyCertSign. A self-issued certificate that is not
-    self-signed must have both (EST-123). The key is one whose signatures can be checked at a bearable cost.
-    """
-    relations = relations or Relations()
-    constraints = _value(certificate, x509.BasicConstraints)
-    if constraints is None or not constraints.ca:
-        return "not a CA certificate (BasicConstraints)"
-    usage = _value(certificate, x509.KeyUsage)
-    if usage is not None and not usage.key_cert_sign:
-        return "not a CA certificate (KeyUsage lacks keyCertSign)"
-    if problem := relations.key_problem(certificate):
-        return problem
-    if usage is None and is_self_issued(certificate) and not relations.issued_by(certificate, certificate):
-        return "a rollover certificate without KeyUsage keyCertSign"
-    return None
-
-
-def critical_problem(certificate: x509.Certificate, processed: Collection[x509.ObjectIdentifier] = ()) -> str | None:
-    """The first critical extension that is not processed here (RFC 5280 section 4.2); None if there is none.
-
-    Args:
-        certificate: whose.
-        processed: those that the caller processes himself.
-    """
-    known = {*_PROCESSED, *processed}
-    unknown = (ext.oid.dotted_string for ext in certificate.extensions if ext.critical and ext.oid not in known)
-    oid = next(unknown, None)
-    return f"critical extension {oid} that this SDK does not process" if oid else None
 
 
 def find_path(
@@ -120,6 +62,7 @@ def find_path(
     allowance: timedelta = CLOCK_ALLOWANCE,
     relations: Relations | None = None,
     processed: Collection[x509.ObjectIdentifier] = (),
+    inputs: PathInputs = NO_INPUTS,
 ) -> tuple[x509.Certificate, ...]:
     """A valid path: the certificate first, a trust anchor last; the anchor alone if that is what was asked about.
 
@@ -133,6 +76,7 @@ def find_path(
         allowance: how wrong the clocks may be.
         relations: shared by the searches of one answer, so that its cost is bounded as a whole.
         processed: critical extensions that the caller processes himself on the path he is given.
+        inputs: initial policies, trust anchors' controls, and the revocation lists.
 
     Raises:
         VerificationError: there is no such path; the message says how far the best attempt came.
@@ -140,7 +84,7 @@ def find_path(
     problem = validity_problem(certificate, now, allowance) or critical_problem(certificate, processed)
     if problem:
         raise VerificationError(f"{name_of(certificate)}: {problem}")
-    search = _Search(list(intermediates), anchors, now, allowance, relations or Relations(), processed)
+    search = _Search(list(intermediates), anchors, now, allowance, relations or Relations(), processed, inputs)
     path = search.extend((certificate,))
     if path is None:
         words = f"{name_of(certificate)}: no path to a trust anchor: {search.best_reason(certificate)}"
@@ -148,10 +92,23 @@ def find_path(
     return path
 
 
-def name_of(certificate: x509.Certificate) -> str:
-    """A certificate in an error message: its subject, or its serial number if that is empty; at most 200 characters."""
-    text = certificate.subject.rfc4514_string() or f"serial {certificate.serial_number:x}"
-    return "".join(char if char.isprintable() else "?" for char in text)[:200]
+def rules_problem(
+    path: Sequence[x509.Certificate], now: datetime, inputs: PathInputs, allowance: timedelta = CLOCK_ALLOWANCE
+) -> str | None:
+    """What a path breaks of the rules that are about it as a whole; None if it keeps them.
+
+    Policies and revocation lists; name constraints are `constraints_problem`. For paths that somebody else built, as
+    OpenSSL does in a TLS handshake, and whose signatures he checked.
+
+    Args:
+        path: the certificate in question first, the trust anchor last.
+        now: the present, with a time zone.
+        inputs: see PathInputs.
+        allowance: how wrong the clocks may be.
+    """
+    return policy_problem(path, inputs, inputs.controls_of(path[-1])) or inputs.by_issuer.problem(
+        path, now - allowance if inputs.lists_required else None
+    )
 
 
 @dataclass
@@ -162,6 +119,7 @@ class _Search:
     allowance: timedelta
     relations: Relations
     processed: Collection[x509.ObjectIdentifier] = ()
+    inputs: PathInputs = NO_INPUTS
     steps: int = 0
     names_refused: bool = False
     problems: dict[tuple[int, str], x509.Certificate] = field(default_factory=dict)
@@ -176,13 +134,13 @@ class _Search:
         """Depth first: the path so far, prolonged to an anchor; None if that cannot be done."""
         last = path[-1]
         if last in self.anchors:
-            return path if self._names_are_allowed(path) else None
+            return path if self._keeps_the_rules(path) else None
         for anchor in self.anchors:
             whole = (*path, anchor)
             if (
                 self._may_issue(anchor, path)
                 and not self._note(anchor, validity_problem(anchor, self.now, self.allowance))
-                and self._names_are_allowed(whole)
+                and self._keeps_the_rules(whole)
             ):
                 return whole
         if len(path) >= MAX_PATH_LENGTH:
@@ -213,14 +171,21 @@ class _Search:
             return False
         if not self.relations.issued_by(path[-1], issuer):
             self._note(issuer, self.relations.key_problem(issuer))
-            self._note(path[-1], _hash_problem(path[-1]))
+            self._note(path[-1], hash_problem(path[-1]))
             return False
-        return not self._note(issuer, _length_problem(issuer, path))
+        return not self._note(issuer, _length_problem(path, self._limit(issuer)))
 
-    def _names_are_allowed(self, path: tuple[x509.Certificate, ...]) -> bool:
-        problem = constraints_problem(path)
+    def _keeps_the_rules(self, path: tuple[x509.Certificate, ...]) -> bool:
+        problem = constraints_problem(path, self.inputs.controls_of(path[-1]).name_constraints)
         self.names_refused = self.names_refused or problem is not None
-        return not self._note(path[0], problem)
+        return not self._note(path[0], problem or rules_problem(path, self.now, self.inputs, self.allowance))
+
+    def _limit(self, issuer: x509.Certificate) -> int | None:
+        own = self.inputs.controls_of(issuer).path_length
+        if own is not None and issuer in self.anchors:
+            return own
+        constraints = extension_value(issuer, x509.BasicConstraints)
+        return None if constraints is None else constraints.path_length
 
     def _unusable(self, candidate: x509.Certificate) -> bool:
         problem = (
@@ -236,27 +201,9 @@ class _Search:
         return problem is not None
 
 
-def _hash_problem(certificate: x509.Certificate) -> str | None:
-    """Why a signature could not even be looked at: hashes that can be forged are not verified at all."""
-    try:
-        algorithm = certificate.signature_hash_algorithm
-    except UnsupportedAlgorithm:
-        return "signed with an unknown algorithm"
-    weak = algorithm is not None and algorithm.name in ("sha1", "md5")
-    return f"signed with {algorithm.name}, which is not accepted" if algorithm and weak else None
-
-
-def _length_problem(issuer: x509.Certificate, path: tuple[x509.Certificate, ...]) -> str | None:
+def _length_problem(path: tuple[x509.Certificate, ...], limit: int | None) -> str | None:
     """RFC 5280 section 6.1.4 (l), (m): self-issued certificates between issuer and end do not count (EST-123)."""
-    constraints = _value(issuer, x509.BasicConstraints)
-    if constraints is None or constraints.path_length is None:
+    if limit is None:
         return None
     between = sum(not is_self_issued(certificate) for certificate in path[1:])
-    return f"allows {constraints.path_length} CAs below it" if between > constraints.path_length else None
-
-
-def _value(certificate: x509.Certificate, kind: type[ExtensionT]) -> ExtensionT | None:
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
+    return f"allows {limit} CAs below it" if between > limit else None

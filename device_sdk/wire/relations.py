@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
+from asn1crypto import x509 as asn1
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from device_sdk.wire.same_name import canonical_name
 
 MAX_SIGNATURES = 600
 MAX_STEPS = 5000
 _MAX_RSA_BITS = 8192
 _MAX_RSA_EXPONENT_BITS = 32
+_HASHES = ("sha224", "sha256", "sha384", "sha512", "sha3-224", "sha3-256", "sha3-384", "sha3-512")
 
 
 class Relations:
@@ -30,6 +37,7 @@ class Relations:
         self._steps = steps
         self._issued: dict[tuple[int, int], bool] = {}
         self._numbers: dict[x509.Name, int] = {}
+        self._canonical: dict[Hashable, int] = {}
         # By identity, since hashing a certificate can cost as much as a signature; `_kept` keeps the identities theirs.
         self._names: dict[int, tuple[int, int]] = {}
         self._keys: dict[int, tuple[bytes, str | None]] = {}
@@ -75,10 +83,16 @@ class Relations:
     def _names_of(self, certificate: x509.Certificate) -> tuple[int, int]:
         found = self._names.get(id(certificate))
         if found is None:
-            subject = self._numbers.setdefault(certificate.subject, len(self._numbers))
-            issuer = self._numbers.setdefault(certificate.issuer, len(self._numbers))
-            found = self._names[id(certificate)] = subject, issuer
+            found = self._number(certificate.subject), self._number(certificate.issuer)
+            self._names[id(certificate)] = found
             self._kept.append(certificate)
+        return found
+
+    def _number(self, name: x509.Name) -> int:
+        found = self._numbers.get(name)
+        if found is None:
+            found = self._canonical.setdefault(canonical_name(name), len(self._canonical))
+            self._numbers[name] = found
         return found
 
     def _key_of(self, certificate: x509.Certificate) -> tuple[bytes, str | None]:
@@ -90,11 +104,34 @@ class Relations:
 
 
 def _verifies(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether the issuer's key made the signature; their names were compared before."""
     try:
-        certificate.verify_directly_issued_by(issuer)
+        if certificate.issuer.public_bytes() == issuer.subject.public_bytes():
+            certificate.verify_directly_issued_by(issuer)
+        else:
+            _verify_by_key(certificate, issuer.public_key())
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
+
+
+def _verify_by_key(certificate: x509.Certificate, key: CertificatePublicKeyTypes) -> None:
+    """What cryptography does for names that are equal octet by octet, for those that are written differently."""
+    whole = asn1.Certificate.load(certificate.public_bytes(Encoding.DER))
+    if whole["tbs_certificate"]["signature"].dump() != whole["signature_algorithm"].dump():
+        raise ValueError("the signed algorithm is another one")
+    algorithm, parameters = certificate.signature_hash_algorithm, certificate.signature_algorithm_parameters
+    signature, signed = certificate.signature, certificate.tbs_certificate_bytes
+    if algorithm is not None and algorithm.name not in _HASHES:
+        raise ValueError("a hash that can be forged")
+    if isinstance(key, rsa.RSAPublicKey) and isinstance(parameters, padding.PKCS1v15 | padding.PSS) and algorithm:
+        key.verify(signature, signed, parameters, algorithm)
+    elif isinstance(key, ec.EllipticCurvePublicKey) and isinstance(parameters, ec.ECDSA):
+        key.verify(signature, signed, parameters)
+    elif isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) and parameters is None:
+        key.verify(signature, signed)
+    else:
+        raise ValueError("an algorithm that is not the key's")
 
 
 def _read_key(certificate: x509.Certificate) -> tuple[bytes, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -10,8 +10,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtensionOID
 
-from device_sdk.wire.path import CLOCK_ALLOWANCE, name_of
+from device_sdk.wire.certificate import CLOCK_ALLOWANCE, name_of
 from device_sdk.wire.relations import Relations
+from device_sdk.wire.same_name import canonical_name
 
 _CRITICAL = bytes.fromhex("0101ff")
 # these say something about all of the list; the issuing distribution point narrows what the list is about
@@ -61,27 +62,60 @@ def is_newer(found: x509.CertificateRevocationList, held: x509.CertificateRevoca
 
 def revoked_since(certificate: x509.Certificate, found: x509.CertificateRevocationList) -> datetime | None:
     """When the certificate was revoked, by a list of its issuer; None if it is not on it."""
-    entry = found.get_revoked_certificate_by_serial_number(certificate.serial_number)
+    serial = certificate.serial_number
+    if serial < 0:  # which nobody should have, and the look-up does not take
+        entry = next((one for one in found if one.serial_number == serial), None)
+    else:
+        entry = found.get_revoked_certificate_by_serial_number(serial)
     return entry.revocation_date_utc if entry is not None else None
 
 
-def revocation_problem(path: Sequence[x509.Certificate], lists: Iterable[x509.CertificateRevocationList]) -> str | None:
-    """Which certificate of a path is revoked, and since when; None if none is.
+class ListsByIssuer:
+    """Revocation lists that were checked, to be looked up by the name of their issuer (C-05).
 
-    Lists count by the issuer's name, whichever of its keys signed them: a CA in a rollover has two (RFC 4210 section 4.4.3).
-
-    Args:
-        path: the certificate in question first, the trust anchor, which nobody revokes, last.
-        lists: revocation lists that were checked.
+    Whichever of an issuer's keys signed them: a CA in a rollover has two (RFC 4210 section 4.4.3).
     """
-    lists = tuple(lists)
-    for position, one in enumerate(path[:-1]):
-        for found in lists:
-            since = revoked_since(one, found) if found.issuer == one.issuer else None
-            if since is not None:
+
+    def __init__(self, lists: Iterable[x509.CertificateRevocationList]) -> None:
+        self._lists: dict[Hashable, list[x509.CertificateRevocationList]] = {}
+        for one in lists:
+            self._lists.setdefault(canonical_name(one.issuer), []).append(one)
+
+    def revoked(self, certificate: x509.Certificate) -> datetime | None:
+        """When a certificate was revoked, by any list of its issuer; None if it is on none."""
+        return next((since for one in self._of(certificate) if (since := revoked_since(certificate, one))), None)
+
+    def problem(self, path: Sequence[x509.Certificate], stale_after: datetime | None = None) -> str | None:
+        """Which certificate of a path is revoked, and since when; None if none is.
+
+        Args:
+            path: the certificate in question first, the trust anchor, which nobody revokes, last.
+            stale_after: a list of each issuer is demanded whose successor is not due before this time; None demands nothing.
+        """
+        if not self._lists and stale_after is None:
+            return None
+        for position, one in enumerate(path[:-1]):
+            if since := self.revoked(one):
                 whose = "" if position == 0 else f"its CA {name_of(one)} was "
                 return f"{whose}revoked on {since:%Y-%m-%dT%H:%M:%SZ}"
-    return None
+            if stale_after is not None and not any(_holds(found, stale_after) for found in self._of(one)):
+                return f"nobody says whether {name_of(one)} was revoked: there is no revocation list that holds"
+        return None
+
+    def _of(self, certificate: x509.Certificate) -> Sequence[x509.CertificateRevocationList]:
+        return self._lists.get(canonical_name(certificate.issuer), ()) if self._lists else ()
+
+
+def revocation_problem(path: Sequence[x509.Certificate], lists: Iterable[x509.CertificateRevocationList]) -> str | None:
+    """See ListsByIssuer.problem."""
+    return ListsByIssuer(lists).problem(path)
+
+
+def _holds(found: x509.CertificateRevocationList, stale_after: datetime) -> bool:
+    """Whether a list settles who is not revoked: there is no news elsewhere, overdue or in a delta list."""
+    if any(extension.oid == ExtensionOID.FRESHEST_CRL for extension in found.extensions):
+        return False
+    return found.next_update_utc is not None and found.next_update_utc >= stale_after
 
 
 def _may_sign_lists(issuer: x509.Certificate) -> bool:

@@ -250,7 +250,7 @@ def no_cert_sign() -> x509.KeyUsage:
             {"extensions": [(x509.UnrecognizedExtension(x509.ObjectIdentifier("2.999.5"), b"\x05\x00"), True)]},
             "critical extension 2.999.5",
         ),
-        ({"extensions": [(x509.PolicyConstraints(0, None), True)]}, "critical extension 2.5.29.36"),
+        ({"extensions": [(x509.PolicyConstraints(0, None), True)]}, "certificate polic"),
     ],
 )
 def test_est_117_an_intermediate_that_cannot_be_used(options, reason):

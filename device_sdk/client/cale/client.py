@@ -154,9 +154,7 @@ class CaleClient:
         digest = hashlib.sha256(spki(self._key.public_key())).hexdigest()
         return CaleRegistration(guid, key_uri, self.origin, datetime.now(UTC), key_sha256=digest)
 
-    def get(
-        self, path: str, *, check: ContentCheck | None = None, limit_bytes: int = MAX_ANSWER_BYTES
-    ) -> CaleResponse:
+    def get(self, path: str, *, check: ContentCheck | None = None, limit_bytes: int = MAX_ANSWER_BYTES) -> CaleResponse:
         """Read a resource and decrypt it (section 4.2).
 
         Args:

@@ -66,7 +66,9 @@ def require_secret_key_free(connection: Connection, pins: PinOnce, asked: Pkcs11
     key_id = secret_key_id(key)
     if connection.run(pins, lambda worker: search(worker, ObjectClass.SECRET_KEY, key_id=key_id)):
         uri = secret_key_uri(connection, asked, key)
-        raise KeyExistsError(f"a key of that identifier exists: {uri}", hint="--replace puts the new one in its place", uri=uri)
+        raise KeyExistsError(
+            f"a key of that identifier exists: {uri}", hint="--replace puts the new one in its place", uri=uri
+        )
 
 
 def store_secret_key(connection: Connection, pins: PinOnce, asked: Pkcs11Uri, key: SymmetricKey) -> str:
@@ -146,7 +148,8 @@ def _check(worker: Worker, handle: int, key: SymmetricKey, uri: str) -> None:
     wrong = [f"CKA_{use.name}" for use in _USES if (said.get(use) == TRUE) is not _is_wanted(key, use)]
     if wrong:
         raise KeyStoreFailedError(
-            f"{uri}: the token does not keep to what the key may be used for ({', '.join(wrong)}); it was destroyed", uri=uri
+            f"{uri}: the token does not keep to what the key may be used for ({', '.join(wrong)}); it was destroyed",
+            uri=uri,
         )
 
 

@@ -74,9 +74,7 @@ def registration_request(csr: bytes, authorization: str | None = None) -> HttpRe
     return HttpRequest("POST", _REGISTRATION, (("Content-Type", PKCS10), *proof), body)
 
 
-def resource_request(
-    path: str, guid: str, *, method: str = "GET", limit_bytes: int = MAX_ANSWER_BYTES
-) -> HttpRequest:
+def resource_request(path: str, guid: str, *, method: str = "GET", limit_bytes: int = MAX_ANSWER_BYTES) -> HttpRequest:
     """A standard request (section 4.2, appendix B.2.1).
 
     Args:
