@@ -96,6 +96,8 @@ class Policy:
         fullcmc_confirm: answer it with confirmRequired: the client has to accept its certificate (RFC 5272 section 6.14).
         fullcmc_publish_anchors: send the roots along with every certificate (section 6.15).
         packages: whether package lists, peers and revocation lists are served (RFC 8295).
+        tamp_as_cms: /tamp answers with application/cms, as the appendix of RFC 8295 shows it.
+        tamp_unsigned: take back answers about trust anchors that nobody signed, from devices that cannot sign.
         pal_limit: largest number of entries of a package list; more come in a further one (RFC 9152 has 32).
         pal_renewal: share of its life after which a certificate is on its owner's package list to be renewed.
         cale_headers: "draft" (duplicate Content-Type, one line), "draft-folded" (as printed, indented), or "plain".
@@ -153,6 +155,8 @@ class Policy:
     fullcmc_confirm: bool = False
     fullcmc_publish_anchors: bool = False
     packages: bool = True
+    tamp_as_cms: bool = False
+    tamp_unsigned: bool = False
     pal_limit: int = 32
     pal_renewal: float = 2 / 3
     copied_extensions: set[str] = field(default_factory=set)

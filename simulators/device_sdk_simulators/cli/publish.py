@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_sdk_simulators.cli import option_types as types
-from device_sdk_simulators.cli import publish_firmware, publish_keys
+from device_sdk_simulators.cli import publish_firmware, publish_keys, publish_tamp
 from device_sdk_simulators.cli.queue import opened_database, table_of
 from device_sdk_simulators.cli.speaking import complain, say
 from device_sdk_simulators.softhsm import SimulatorError
@@ -17,7 +17,7 @@ from device_sdk_simulators.softhsm import SimulatorError
 if TYPE_CHECKING:
     from cryptography import x509
 
-_FIRMWARE, _KEYS = "firmware", "keys"
+_FIRMWARE, _KEYS, _TAMP = "firmware", "keys", "tamp"
 _TYPES = {"peers": ("eecerts", "0003", "application/pkcs7-mime; smime-type=certs-only")}
 
 
@@ -26,14 +26,16 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     publishing = commands.add_parser("publish", help="put a package on the package lists of devices")
     publishing.add_argument(
         "kind",
-        choices=(*_TYPES, _KEYS, _FIRMWARE),
-        help="peers: certificates of those the devices will talk to; keys: symmetric keys; firmware: an image",
+        choices=(*_TYPES, _KEYS, _FIRMWARE, _TAMP),
+        help="peers: certificates of those the devices will talk to; keys: symmetric keys; firmware: an image; "
+        "tamp: a message about trust anchors",
     )
     publishing.add_argument(
         "file",
         type=Path,
         metavar="FILE",
-        help="peers: certificates, PEM; keys: JSON with id, algorithm and value (hex) of each, mode 0600; firmware: any file",
+        help="peers: certificates, PEM; keys: JSON with id, algorithm and value (hex) of each, mode 0600; firmware: any file; "
+        "tamp: which message: query, update, apex-update, community-update or sequence-adjust",
     )
     publishing.add_argument(
         "--to",
@@ -45,6 +47,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     publishing.add_argument("--json", action="store_true", help="as one JSON object")
     publish_keys.add_options(publishing)
     publish_firmware.add_options(publishing)
+    publish_tamp.add_options(publishing)
     publishing.set_defaults(run=_publish)
     withdrawing = commands.add_parser("withdraw", help="take a package off the package lists")
     withdrawing.add_argument("item", help="name of the package, as `packages` shows it")
@@ -64,6 +67,8 @@ def _publish(options: argparse.Namespace) -> int:
         return _publish_firmware(options)
     if options.kind == _KEYS:
         return _publish_keys(options)
+    if options.kind == _TAMP:
+        return _publish_tamp(options)
     operation, kind, media_type = _TYPES[options.kind]
     content = _peers(options.file)
     with opened_database(options) as database:
@@ -93,6 +98,14 @@ def _publish_keys(options: argparse.Namespace) -> int:
     with opened_database(options) as database:
         item = publish_keys.publish(options, database, address_for(options.to, database), datetime.now(UTC))
     return _published(options, item, "0024", "symmetrickeys")
+
+
+def _publish_tamp(options: argparse.Namespace) -> int:
+    from device_sdk_simulators.packages.addresses import address_for
+
+    with opened_database(options) as database:
+        item, kind = publish_tamp.publish(options, database, address_for(options.to, database), datetime.now(UTC))
+    return _published(options, item, kind, _TAMP)
 
 
 def _published(options: argparse.Namespace, item: str, kind: str, operation: str) -> int:
@@ -144,16 +157,22 @@ def _list(options: argparse.Namespace) -> int:
     from device_sdk_simulators.packages.firmware.shelf import FirmwareShelf
     from device_sdk_simulators.packages.key_returns import KeyReturns
     from device_sdk_simulators.packages.shelf import Shelf
+    from device_sdk_simulators.packages.tamp.book import TampBook
 
     with opened_database(options) as database:
         reports, returns = FirmwareShelf(database).overview(), KeyReturns(database).overview()
+        answers = TampBook(database).overview()
         none = dict.fromkeys(("report", "report_of", "reported_at"))
         rows = [row | none | reports.get((row["item"], row["sent_to"]), {}) for row in Shelf(database).overview()]
     if options.json:
-        returned = {item: [one for one in returns if one["item"] == item] for item in (row["item"] for row in rows)}
-        say(json.dumps([row | ({"returned": returned[row["item"]]} if returned[row["item"]] else {}) for row in rows]))
+        returned = [*returns, *answers]
+        by_item = {row["item"]: [one for one in returned if one["item"] == row["item"]] for row in rows}
+        say(json.dumps([row | ({"returned": by_item[row["item"]]} if by_item[row["item"]] else {}) for row in rows]))
         return 0
     lines = [f"packages: {len(rows)}", *table_of(rows)]
     lines += [f"receipts and errors for keys: {len(returns)}", *table_of(returns)] if returns else []
+    if answers:
+        told = [one | {"statuses": ", ".join(map(str, one["statuses"])), "holds": ""} for one in answers]
+        lines += [f"answers about trust anchors: {len(told)}", *table_of(told)]
     say("\n".join(lines))
     return 0

@@ -123,7 +123,7 @@ def _notes(options: argparse.Namespace) -> Notes:
     stale: int | bytes | None = None
     if options.stale is not None:
         stale = options.stale.encode() if options.legacy_name else int(options.stale)
-    modules = [(options.hw_type[0], tuple(map(_serials, options.hw_serial)))] if options.hw_serial else []
+    modules = [(options.hw_type[0], tuple(map(serials, options.hw_serial)))] if options.hw_serial else []
     return Notes(
         name,
         tuple(options.hw_type),
@@ -134,7 +134,8 @@ def _notes(options: argparse.Namespace) -> Notes:
     )
 
 
-def _serials(text: str) -> bytes | tuple[bytes, bytes]:
+def serials(text: str) -> bytes | tuple[bytes, bytes]:
+    """One serial number, or the first and the last of a block; SimulatorError for what is none."""
     low, dash, high = text.partition("-")
     try:
         return (bytes.fromhex(low), bytes.fromhex(high)) if dash else bytes.fromhex(low)

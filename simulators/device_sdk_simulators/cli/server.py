@@ -18,6 +18,7 @@ from device_sdk_simulators.cli import (
     rollover,
     server_key,
     srp,
+    tamp,
     users,
 )
 from device_sdk_simulators.cli import option_types as types
@@ -60,6 +61,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     srp.add_parsers(commands)
     demands.add_parsers(commands)
     publish.add_parsers(commands)
+    tamp.add_parsers(commands)
     users.add_parsers(commands)
     guesses.add_parsers(commands)
 

@@ -23,14 +23,15 @@ from device_sdk_simulators.est.sites import Sites
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.packages.desk import PackageDesk
 from device_sdk_simulators.packages.key_desk import KeyDesk
+from device_sdk_simulators.packages.tamp.desk import TampDesk
 from device_sdk_simulators.policy import LabelError, check_label
 
 PREFIX = "/.well-known/est/"
 _WELL_KNOWN = [".well-known", "est"]
-_WITH_ITEMS = {"pal", "eecerts", "symmetrickeys", "firmware"}
-_PACKAGES = ("pal", "eecerts", "crls", "symmetrickeys", "firmware")
+_WITH_ITEMS = {"pal", "eecerts", "symmetrickeys", "firmware", "tamp"}
+_PACKAGES = ("pal", "eecerts", "crls", "symmetrickeys", "firmware", "tamp")
 _BOTH_WAYS = "GET, POST"
-_NOT_BASE64 = ("pal", "symmetrickeys", "firmware")
+_NOT_BASE64 = ("pal", "symmetrickeys", "firmware", "tamp")
 Handler: TypeAlias = Callable[[Request, Route], Response]
 
 
@@ -64,6 +65,7 @@ class EstApp:
             "eecerts": ("GET", packages.eecerts),
             "symmetrickeys": (_BOTH_WAYS, KeyDesk(packages, shared).answer),
             "firmware": (_BOTH_WAYS, packages.firmware),
+            "tamp": (_BOTH_WAYS, TampDesk(packages, shared).answer),
         }
 
     def handle(self, request: Request) -> Response:

@@ -14,6 +14,7 @@ from device_sdk_simulators.packages.firmware.shelf import size_of
 from device_sdk_simulators.packages.key_returns import KeyReturns
 from device_sdk_simulators.packages.pal_forms import Entry
 from device_sdk_simulators.packages.shelf import Package, Shelf
+from device_sdk_simulators.packages.tamp.book import OPERATION as TAMP
 from device_sdk_simulators.policy import Policy
 
 _CA_CERTIFICATES, _LISTS, _RENEW, _NEXT = "0002", "0005", "0010", "0001"
@@ -21,7 +22,15 @@ _KEYS, _KEY_RECEIPT = "0024", "0025"
 
 
 def entries_for(
-    client: Client, route: Route, base: str, shelf: Shelf, policy: Policy, now: datetime, *, crls_size: int
+    client: Client,
+    route: Route,
+    base: str,
+    shelf: Shelf,
+    policy: Policy,
+    now: datetime,
+    *,
+    crls_size: int,
+    messages: Sequence[Package] = (),
 ) -> list[Entry]:
     """In the order of section 2.3: CA certificates and CRLs, the client's own certificate, the rest, the new before the old.
 
@@ -33,6 +42,7 @@ def entries_for(
         policy: when a certificate is to be renewed.
         now: the present.
         crls_size: bytes of the revocation lists.
+        messages: about trust anchors, that the client did not answer, in the order of their numbers.
     """
     seen = shelf.fetches_of(client)
     bag = certs_only(list(route.site.hierarchy.bag))
@@ -41,8 +51,10 @@ def entries_for(
         Entry(_LISTS, crls_size, f"{base}/crls", date=seen.get("crls")),
     ]
     found += _renewal(client, policy, now)
-    packages = shelf.for_client(client, route.label)
-    packages.sort(key=lambda one: (one.place in seen, one.published_at))
+    packages = [one for one in shelf.for_client(client, route.label) if one.operation != TAMP] + list(messages)
+    # of messages with numbers the first is not overtaken: the later one would be the end of it (RFC 5934 section 6)
+    news = any(one.place not in seen for one in messages)
+    packages.sort(key=lambda one: (one.place in seen and not (news and one.operation == TAMP), one.published_at))
     return found + [_entry(one, base, seen.get(one.place)) for one in packages]
 
 

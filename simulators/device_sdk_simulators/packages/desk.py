@@ -16,6 +16,9 @@ from device_sdk_simulators.packages.key_returns import KeyReturns
 from device_sdk_simulators.packages.lists import RevocationLists
 from device_sdk_simulators.packages.pal_forms import to_json, to_xml
 from device_sdk_simulators.packages.shelf import Package, Shelf
+from device_sdk_simulators.packages.tamp.book import OPERATION as TAMP
+from device_sdk_simulators.packages.tamp.book import TampBook
+from device_sdk_simulators.packages.tamp.outstanding import open_messages, wanted
 
 _XML, _JSON = "application/xml", "application/json"
 
@@ -31,6 +34,7 @@ class PackageDesk:
         self._shared = shared
         self.shelf = Shelf(shared.database)
         self.key_returns = KeyReturns(shared.database)
+        self.tamp = TampBook(shared.database)
         self._lists = RevocationLists(shared.database)
         self._firmware = FirmwareDesk(shared.database, self.shelf, shared.clock)
 
@@ -42,9 +46,11 @@ class PackageDesk:
             raise HttpError(404, "no such part of the list")
         policy, now, base = self._shared.policy, self._shared.clock(), _base(request, route)
         crls_size = len(self._lists.of(route.site, now))
-        entries = entries_for(client, route, base, self.shelf, policy, now, crls_size=crls_size)
+        messages = open_messages(client, self.published(TAMP, client, route), self.tamp)
+        entries = entries_for(client, route, base, self.shelf, policy, now, crls_size=crls_size, messages=messages)
         entries += receipts_wanted(entries, base, self.key_returns)
-        entries += self._firmware.wanted(client, self._published("firmware", client, route), base)
+        entries += self._firmware.wanted(client, self.published("firmware", client, route), base)
+        entries += wanted(messages, self.shelf.fetches_of(client), base)
         part = page_of(entries, int(number), policy.pal_limit, base)
         if part is None:
             raise HttpError(404, "no such part of the list")
@@ -78,7 +84,7 @@ class PackageDesk:
         if (route.item == RETURN) is not (request.method == "POST"):
             raise HttpError(405, "wrong method", [("Allow", "POST" if route.item == RETURN else "GET")])
         if route.item == RETURN:
-            return self._firmware.take(request, client, self._published("firmware", client, route))
+            return self._firmware.take(request, client, self.published("firmware", client, route))
         return self._firmware.give(client, self.package("firmware", client, route))
 
     def note_public(self, request: Request, route: Route) -> None:
@@ -95,12 +101,13 @@ class PackageDesk:
             raise HttpError(401, "")
         return client
 
-    def _published(self, operation: str, client: Client, route: Route) -> list[Package]:
+    def published(self, operation: str, client: Client, route: Route) -> list[Package]:
+        """What there is of one kind for this client, oldest first."""
         return [one for one in self.shelf.for_client(client, route.label) if one.operation == operation]
 
     def package(self, operation: str, client: Client, route: Route) -> Package:
         """What the client asks for; HttpError 404 if there is nothing of that kind for it (AMB-22)."""
-        found = self._published(operation, client, route)
+        found = self.published(operation, client, route)
         if route.item:
             found = [one for one in found if one.item == route.item]
         if not found:
