@@ -90,8 +90,16 @@ class Policy:
         copied_extensions: OIDs of further extensions that go into certificates as they are asked for (EST-140).
         own_names: names and addresses nobody gets a certificate for, because they are this server's.
         serverkeygen: how /serverkeygen gives private keys: "clear" (in TLS alone), "secret" (encrypted to a shared secret),
-            "certificate" (to the key of a certificate); empty turns it off, as RFC 7030 section 6 recommends (EST-190).
+            "certificate" (to the key of a certificate), "pkcs12" (behind a password); empty turns it off, as RFC 7030
+            section 6 recommends (EST-190).
         serverkeygen_types: what it generates: the type of the request's own key, if it is one of these, else the first.
+        serverkeygen_form: what encrypted keys are packed into: "rfc7030", or one of RFC 8295 section 8.1: "signed" (around
+            the envelope, too), "ekp" (an encrypted key package), "signed-ekp"; or "pkcs12" for everybody.
+        serverkeygen_announced_form: the same for requests that say that they take encrypted key packages (A-03).
+        serverkeygen_label_forms: the same for a label, whatever the request says.
+        serverkeygen_bare: answer with the package of RFC 8295 alone, the certificate inside, instead of in two parts (AMB-02).
+        serverkeygen_receipts: ask for receipts for packages of RFC 8295 (RFC 7191).
+        serverkeygen_pkcs12_mac: of PKCS#12 files: "hmac-sha256", or "pbmac1" (RFC 9579).
         fullcmc: whether /fullcmc is served (EST-204).
         fullcmc_confirm: answer it with confirmRequired: the client has to accept its certificate (RFC 5272 section 6.14).
         fullcmc_publish_anchors: send the roots along with every certificate (section 6.15).
@@ -151,6 +159,12 @@ class Policy:
     )
     serverkeygen: set[str] = field(default_factory=set)
     serverkeygen_types: tuple[str, ...] = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
+    serverkeygen_form: str = "rfc7030"
+    serverkeygen_announced_form: str = "ekp"
+    serverkeygen_label_forms: dict[str, str] = field(default_factory=dict)
+    serverkeygen_bare: bool = False
+    serverkeygen_receipts: bool = False
+    serverkeygen_pkcs12_mac: str = "hmac-sha256"
     fullcmc: bool = False
     fullcmc_confirm: bool = False
     fullcmc_publish_anchors: bool = False

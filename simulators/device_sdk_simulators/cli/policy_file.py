@@ -26,6 +26,7 @@ ELSEWHERE = {
 }
 """What is no plain value, and what sets it."""
 
+_FORMS = {"rfc7030", "signed", "ekp", "signed-ekp", "pkcs12"}
 _WORDS = {
     "dialect": {"rfc7030", "draft-04"},
     "change_subject_name": {"no", "third-party", "any"},
@@ -33,7 +34,11 @@ _WORDS = {
     "cale_headers": {"draft", "draft-folded", "plain"},
     "http_auth": {"basic", "digest"},
     "digest_algorithms": {"SHA-256", "MD5"},
-    "serverkeygen": {"clear", "secret", "certificate"},
+    "serverkeygen": {"clear", "secret", "certificate", "pkcs12"},
+    "serverkeygen_form": _FORMS,
+    "serverkeygen_announced_form": _FORMS,
+    "serverkeygen_label_forms": _FORMS,
+    "serverkeygen_pkcs12_mac": {"hmac-sha256", "pbmac1"},
     "serverkeygen_types": {"ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096"},
     "curves": {"secp256r1", "secp384r1", "secp521r1", "ed25519", "ed448"},
 }
@@ -73,8 +78,8 @@ def _value(name: str, value: object, present: object) -> object:
     """The value in the type that the switch has; ValueError for another."""
     if name == "third_party_serials":
         return _serials(value)
-    if name == "third_party_serial_fields":
-        return _table(value)
+    if isinstance(present, dict):
+        return {key: _word(name, word) for key, word in _table(value).items()}
     for kind, convert in _CONVERTERS:
         if isinstance(present, kind):
             return convert(name, value)

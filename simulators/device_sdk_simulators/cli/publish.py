@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
 _FIRMWARE, _KEYS, _TAMP = "firmware", "keys", "tamp"
+_GENERATED, _FORMS = "generated-key", {"pkcs8": "0020", "cms": "0021", "pkcs12": "0022"}
 _TYPES = {"peers": ("eecerts", "0003", "application/pkcs7-mime; smime-type=certs-only")}
 
 
@@ -26,16 +27,17 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     publishing = commands.add_parser("publish", help="put a package on the package lists of devices")
     publishing.add_argument(
         "kind",
-        choices=(*_TYPES, _KEYS, _FIRMWARE, _TAMP),
+        choices=(*_TYPES, _KEYS, _FIRMWARE, _TAMP, _GENERATED),
         help="peers: certificates of those the devices will talk to; keys: symmetric keys; firmware: an image; "
-        "tamp: a message about trust anchors",
+        "tamp: a message about trust anchors; generated-key: an offer to make a key",
     )
     publishing.add_argument(
         "file",
         type=Path,
         metavar="FILE",
         help="peers: certificates, PEM; keys: JSON with id, algorithm and value (hex) of each, mode 0600; firmware: any file; "
-        "tamp: which message: query, update, apex-update, community-update or sequence-adjust",
+        "tamp: which message: query, update, apex-update, community-update or sequence-adjust; "
+        f"generated-key: in which form: {', '.join(_FORMS)}",
     )
     publishing.add_argument(
         "--to",
@@ -69,8 +71,7 @@ def _publish(options: argparse.Namespace) -> int:
         return _publish_keys(options)
     if options.kind == _TAMP:
         return _publish_tamp(options)
-    operation, kind, media_type = _TYPES[options.kind]
-    content = _peers(options.file)
+    operation, kind, media_type, content = _content(options)
     with opened_database(options) as database:
         item = Shelf(database).publish(
             operation,
@@ -112,6 +113,16 @@ def _published(options: argparse.Namespace, item: str, kind: str, operation: str
     place = f"{operation}/{item}"
     say(json.dumps({"item": item, "type": kind, "place": place}) if options.json else f"published {place}")
     return 0
+
+
+def _content(options: argparse.Namespace) -> tuple[str, str, str, bytes]:
+    """Operation, type, media type and content of what lies on the shelf as it is."""
+    if options.kind != _GENERATED:
+        return *_TYPES[options.kind], _peers(options.file)
+    form = str(options.file)
+    if form not in _FORMS:
+        raise SimulatorError(f"{form} is no form of a generated key: one of {', '.join(_FORMS)}")
+    return "serverkeygen", _FORMS[form], "", b""  # made when it is asked for
 
 
 def _peers(path: Path) -> bytes:

@@ -22,11 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("server-side key generation (RFC 7030 section 4.4)")
     group.add_argument(
         "--serverkeygen",
-        choices=("clear", "secret", "certificate"),
+        choices=("clear", "secret", "certificate", "pkcs12"),
         action="append",
         default=[],
         help="serve /serverkeygen, with the private key protected so: by TLS alone, encrypted to a shared secret, encrypted"
-        " to the key of a certificate of this CA; repeatable",
+        " to the key of a certificate of this CA, in a PKCS#12 file; repeatable",
     )
     group.add_argument(
         "--serverkeygen-type",
@@ -43,6 +43,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HEX=FILE",
         help="identifier and file of a shared secret: hex digits of 16, 24 or 32 bytes, on the first line",
     )
+    group.add_argument(
+        "--serverkeygen-pkcs12-password",
+        type=_password,
+        action="append",
+        default=[],
+        metavar="[USER=]FILE",
+        help="password of PKCS#12 files, on the first line: for a user, or for everybody; repeatable",
+    )
+
+
+def read_passwords(options: argparse.Namespace) -> dict[str, bytes]:
+    """The passwords of PKCS#12 files by user, before anything is made; UsageError."""
+    option = "--serverkeygen-pkcs12-password"
+    if bool(options.serverkeygen_pkcs12_password) is not ("pkcs12" in options.serverkeygen):
+        raise UsageError(f"--serverkeygen pkcs12 and {option} go together")
+    return {user: read_password(file, option).encode() for user, file in options.serverkeygen_pkcs12_password}
 
 
 def read_secrets(options: argparse.Namespace) -> dict[bytes, bytes]:
@@ -61,6 +77,7 @@ def configure(server: ReferenceServer, options: argparse.Namespace, secrets: dic
     server.policy.serverkeygen = set(options.serverkeygen)
     if options.serverkeygen_type:
         server.policy.serverkeygen_types = tuple(options.serverkeygen_type)
+    server.est.server_keys.pkcs12_passwords.update(read_passwords(options))
     for identifier, secret in secrets.items():
         server.est.server_keys.secrets.add(identifier, secret)
 
@@ -101,3 +118,10 @@ def _secret(text: str) -> tuple[bytes, Path]:
     if not equals or not file or not 1 <= len(identifier) <= 64:
         raise argparse.ArgumentTypeError(f"{text!r} is not HEX=FILE with an identifier of 1 to 64 bytes")
     return identifier, Path(file)
+
+
+def _password(text: str) -> tuple[str, Path]:
+    user, equals, file = text.rpartition("=")
+    if not file or (equals and not user):
+        raise argparse.ArgumentTypeError(f"{text!r} is not [USER=]FILE")
+    return user, Path(file)

@@ -22,13 +22,13 @@ from device_sdk_simulators.est.site import Site, Surroundings
 from device_sdk_simulators.est.sites import Sites
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.packages.desk import PackageDesk
-from device_sdk_simulators.packages.key_desk import KeyDesk
+from device_sdk_simulators.packages.key_desk import KeyDesk, ServerKeyDesk
 from device_sdk_simulators.packages.tamp.desk import TampDesk
 from device_sdk_simulators.policy import LabelError, check_label
 
 PREFIX = "/.well-known/est/"
 _WELL_KNOWN = [".well-known", "est"]
-_WITH_ITEMS = {"pal", "eecerts", "symmetrickeys", "firmware", "tamp"}
+_WITH_ITEMS = {"pal", "eecerts", "symmetrickeys", "firmware", "tamp", "serverkeygen"}
 _PACKAGES = ("pal", "eecerts", "crls", "symmetrickeys", "firmware", "tamp")
 _BOTH_WAYS = "GET, POST"
 _NOT_BASE64 = ("pal", "symmetrickeys", "firmware", "tamp")
@@ -58,7 +58,7 @@ class EstApp:
             "csrattrs": ("GET", self._csrattrs),
             "simpleenroll": ("POST", enrolment.answer),
             "simplereenroll": ("POST", enrolment.answer),
-            "serverkeygen": ("POST", self.server_keys.answer),
+            "serverkeygen": ("POST", ServerKeyDesk(self.server_keys, packages, shared).answer),
             "fullcmc": ("POST", self.full_cmc.answer),
             "pal": ("GET", packages.pal),
             "crls": ("GET", packages.crls),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -12,6 +14,7 @@ from pyasn1_alt_modules import rfc9480
 from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.ca.issue import Wish, issue
 from device_sdk_simulators.ca.keys import CaKey, new_key
+from device_sdk_simulators.est.csr import CertificationRequest, key_name, spki_sha256
 
 KEY_GENERATION = x509.ObjectIdentifier(str(rfc9480.id_kp_cmKGA))
 """id-kp-cmKGA (RFC 9480)."""
@@ -32,6 +35,17 @@ class KeyGenerator:
         """A new key."""
         return new_key(kind)
 
+    def generate_for(self, csr: CertificationRequest, types: Sequence[str]) -> tuple[CaKey, CertificationRequest]:
+        """A new key for a request, and the request with that key in it.
+
+        Args:
+            csr: its own key is a hint at the type.
+            types: what may be made; the first where the hint is none of them.
+        """
+        key = self.generate(kind_for(csr, types))
+        public_key = key.public_key()
+        return key, replace(csr, public_key=public_key, spki_sha256=spki_sha256(public_key))
+
     def signer(self, issuing: Authority, now: datetime) -> Authority:
         """The signer's certificate by this CA, and its key."""
         with self._lock:
@@ -39,6 +53,12 @@ class KeyGenerator:
             if found is None or not found.not_valid_before_utc <= now < found.not_valid_after_utc - _DAY:
                 found = self._certificates[issuing.certificate] = appoint(issuing, self._key, now)
             return Authority(found, self._key)
+
+
+def kind_for(csr: CertificationRequest, types: Sequence[str]) -> str:
+    """What to make: the type of the request's own key, if it is among those that may be made, else the first of them."""
+    kind = key_name(csr.public_key)
+    return kind if kind in types else types[0]
 
 
 def appoint(

@@ -25,12 +25,14 @@ from device_sdk_simulators.cale.key_agreement import key_agreement_recipient
 from device_sdk_simulators.cmc.answer import signed_data
 from device_sdk_simulators.est.server_key_wish import Recipient
 from device_sdk_simulators.http.messages import HttpError
+from device_sdk_simulators.packages.layers import Content, content_info
 
 _AES = "2.16.840.1.101.3.4.1."
 _AES_CBC = {16: _AES + "2", 32: _AES + "42"}
 _AES_WRAP = {16: _AES + "5", 24: _AES + "25", 32: _AES + "45"}
 _RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 _RSAES_OAEP = "1.2.840.113549.1.1.7"
+_USER_CERTIFICATE = "2.5.4.36"
 _ECDH = "1.3.132.1.11.1"
 
 
@@ -41,10 +43,20 @@ def private_key_info(key: CaKey) -> bytes:
 
 def signed_package(key: CaKey, signer: Authority, certificates: Sequence[x509.Certificate], now: datetime) -> bytes:
     """ContentInfo with the key in an AsymmetricKeyPackage, signed by who generated it."""
-    package = rfc5958.AsymmetricKeyPackage()
-    package[0] = decode(private_key_info(key), asn1Spec=rfc5958.OneAsymmetricKey())[0]
     content_type = rfc5958.id_ct_KP_aKeyPackage
-    return signed_data(bytes(encode(package)), signer, list(certificates), now, content_type=content_type)
+    return signed_data(asymmetric_package(key), signer, list(certificates), now, content_type=content_type)
+
+
+def asymmetric_package(*keys: CaKey, certificate: x509.Certificate | None = None) -> bytes:
+    """DER of an AsymmetricKeyPackage; with the certificate as an attribute of each key, if one is given (AMB-02)."""
+    package = rfc5958.AsymmetricKeyPackage()
+    for place, key in enumerate(keys):
+        package[place] = decode(private_key_info(key), asn1Spec=rfc5958.OneAsymmetricKey())[0]
+        if certificate is not None:
+            attribute = package[place]["attributes"][0]
+            attribute["attrType"] = _USER_CERTIFICATE
+            attribute["attrValues"][0] = certificate.public_bytes(Encoding.DER)
+    return bytes(encode(package))
 
 
 def envelope(message: bytes, recipient: Recipient) -> bytes:
@@ -52,24 +64,27 @@ def envelope(message: bytes, recipient: Recipient) -> bytes:
 
     The content is a SignedData without its ContentInfo, as its content type says (RFC 5652 section 6.1).
     """
-    content = bytes(decode(message, asn1Spec=rfc5652.ContentInfo())[0]["content"])
+    inside = bytes(decode(message, asn1Spec=rfc5652.ContentInfo())[0]["content"])
+    return content_info(enveloped_to((rfc5652.id_signedData, inside), recipient))
+
+
+def enveloped_to(content: Content, recipient: Recipient) -> Content:
+    """EnvelopedData for whom the request names, with the algorithms it names; HttpError 400 if it names none."""
+    content_type, inside = content
     content_key = os.urandom(_key_bytes(recipient))
     vector = os.urandom(16)
     padder = padding.PKCS7(128).padder()
     encryptor = Cipher(algorithms.AES(content_key), modes.CBC(vector)).encryptor()
-    padded = padder.update(content) + padder.finalize()
+    padded = padder.update(inside) + padder.finalize()
     enveloped = rfc5652.EnvelopedData()
     enveloped["version"] = 2
     enveloped["recipientInfos"][0] = _recipient_info(recipient, content_key)
     part = enveloped["encryptedContentInfo"]
-    part["contentType"] = rfc5652.id_signedData
+    part["contentType"] = content_type
     part["contentEncryptionAlgorithm"]["algorithm"] = _AES_CBC[len(content_key)]
     part["contentEncryptionAlgorithm"]["parameters"] = encode(univ.OctetString(vector))
     part["encryptedContent"] = encryptor.update(padded) + encryptor.finalize()
-    info = rfc5652.ContentInfo()
-    info["contentType"] = rfc5652.id_envelopedData
-    info["content"] = encode(enveloped)
-    return bytes(encode(info))
+    return rfc5652.id_envelopedData, bytes(encode(enveloped))
 
 
 def _key_bytes(recipient: Recipient) -> int:

@@ -18,7 +18,7 @@ from device_sdk_simulators.packages.tamp.book import OPERATION as TAMP
 from device_sdk_simulators.policy import Policy
 
 _CA_CERTIFICATES, _LISTS, _RENEW, _NEXT = "0002", "0005", "0010", "0001"
-_KEYS, _KEY_RECEIPT = "0024", "0025"
+_KEYS, _KEY_RECEIPT, _GENERATED_RECEIPT = "0024", "0025", "0023"
 
 
 def entries_for(
@@ -58,11 +58,14 @@ def entries_for(
     return found + [_entry(one, base, seen.get(one.place)) for one in packages]
 
 
-def receipts_wanted(entries: Sequence[Entry], base: str, returns: KeyReturns) -> list[Entry]:
-    """One entry of type 0025 if a package of keys that the client fetched waits for its receipt (KR-06)."""
+def receipts_wanted(entries: Sequence[Entry], base: str, returns: KeyReturns, client: Client) -> list[Entry]:
+    """Entries of type 0025 and 0023 if a package of keys that the client was sent waits for its receipt (KR-06, AR-01)."""
     fetched = (one for one in entries if one.type == _KEYS and one.date is not None and one.uri is not None)
     due = any(returns.is_due(one.uri.rpartition("/")[2]) for one in fetched if one.uri is not None)
-    return [Entry(_KEY_RECEIPT, 0, f"{base}/symmetrickeys/return")] if due else []
+    found = [Entry(_KEY_RECEIPT, 0, f"{base}/symmetrickeys/return")] if due else []
+    if returns.generated_is_due(client):
+        found.append(Entry(_GENERATED_RECEIPT, 0, f"{base}/serverkeygen/return"))
+    return found
 
 
 def page_of(entries: Sequence[Entry], number: int, limit: int, base: str) -> list[Entry] | None:

@@ -48,7 +48,7 @@ class PackageDesk:
         crls_size = len(self._lists.of(route.site, now))
         messages = open_messages(client, self.published(TAMP, client, route), self.tamp)
         entries = entries_for(client, route, base, self.shelf, policy, now, crls_size=crls_size, messages=messages)
-        entries += receipts_wanted(entries, base, self.key_returns)
+        entries += receipts_wanted(entries, base, self.key_returns, client)
         entries += self._firmware.wanted(client, self.published("firmware", client, route), base)
         entries += wanted(messages, self.shelf.fetches_of(client), base)
         part = page_of(entries, int(number), policy.pal_limit, base)

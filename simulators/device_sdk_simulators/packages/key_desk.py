@@ -1,8 +1,11 @@
-"""/symmetrickeys and /symmetrickeys/return (RFC 8295 section 5)."""
+"""/symmetrickeys, /serverkeygen and their return paths (RFC 8295 sections 5 and 8)."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from device_sdk_simulators.est.route import Route
+from device_sdk_simulators.est.server_key import ServerKeyGeneration
 from device_sdk_simulators.est.site import Surroundings
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.packages.desk import PackageDesk
@@ -37,10 +40,46 @@ class KeyDesk:
         return Response(200, [("Content-Type", package.media_type)], package.content, facts=facts)
 
     def _take_back(self, request: Request, route: Route) -> Response:
+        return take_back(self._packages, request, route, self._shared.clock())
+
+
+class ServerKeyDesk:
+    """/serverkeygen, the items of it that package lists have, and /serverkeygen/return (section 8).
+
+    Args:
+        generation: makes keys.
+        packages: the desk of all packages.
+        shared: memory, policy and clock of the server.
+    """
+
+    def __init__(self, generation: ServerKeyGeneration, packages: PackageDesk, shared: Surroundings) -> None:
+        self._generation = generation
+        self._packages = packages
+        self._shared = shared
+
+    def answer(self, request: Request, route: Route) -> Response:
+        """A key, in the form that policy, request or item say; or a receipt or error for one (AR-01)."""
+        if not route.item:
+            return self._generation.answer(request, route)
+        if not self._shared.policy.packages:
+            raise HttpError(404, "no such operation")
+        now = self._shared.clock()
+        if route.item == _RETURN:
+            return take_back(self._packages, request, route, now)
         client = self._packages.known(request, route)
-        media_type = (request.header("Content-Type") or "").partition(";")[0].strip().lower()
-        if media_type != "application/cms":
-            raise HttpError(415, "receipts and errors are application/cms")
-        said = read_return(request.body, client)
-        self.returns.note(client, said, self._shared.clock())
-        return Response(204, facts={"identity": client.identity, "returned": said.kind, "code": said.code})
+        package = self._packages.package("serverkeygen", client, route)
+        response = self._generation.answer_as(package.type, request, route)
+        if response.status == 200:
+            self._packages.shelf.note_fetch(client, package.place, now)
+        return response
+
+
+def take_back(packages: PackageDesk, request: Request, route: Route, now: datetime) -> Response:
+    """A receipt or error (KR-04, KR-05)."""
+    client = packages.known(request, route)
+    media_type = (request.header("Content-Type") or "").partition(";")[0].strip().lower()
+    if media_type != "application/cms":
+        raise HttpError(415, "receipts and errors are application/cms")
+    said = read_return(request.body, client)
+    packages.key_returns.note(client, said, now, route.operation)
+    return Response(204, facts={"identity": client.identity, "returned": said.kind, "code": said.code})

@@ -20,7 +20,8 @@ from device_sdk_simulators.packages.addresses import addresses_of
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS key_packages (item TEXT PRIMARY KEY, package_id BLOB NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS key_returns (
-  id INTEGER PRIMARY KEY, item TEXT, address TEXT NOT NULL, kind TEXT NOT NULL, code INTEGER, at TEXT NOT NULL)
+  id INTEGER PRIMARY KEY, item TEXT, address TEXT NOT NULL, kind TEXT NOT NULL, code INTEGER, at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS generated_keys (package_id BLOB PRIMARY KEY, serial TEXT NOT NULL, address TEXT NOT NULL)
 """
 _RECEIPT, _ERROR = str(rfc7191.id_ct_KP_keyPackageReceipt), str(rfc7191.id_ct_KP_keyPackageError)
 
@@ -43,6 +44,9 @@ class KeyReturn:
 class KeyReturns:
     """The book of packages of keys that have an identifier, and of what devices said of them.
 
+    Packages of symmetric keys are on the shelf; those of generated keys are known by the serial number of the certificate
+    (`serverkeygen:SERIAL` in the place of the item).
+
     Args:
         database: the server's.
     """
@@ -57,8 +61,19 @@ class KeyReturns:
         """A package asks for a receipt."""
         self._database.execute("INSERT INTO key_packages VALUES (?, ?)", item, package_id)
 
-    def note(self, client: Client, said: KeyReturn, now: datetime) -> None:
+    def expect_of(self, client: Client, serial: str, package_id: bytes) -> None:
+        """A package with a generated key, whose certificate has this serial number, asks the client for a receipt."""
+        address = addresses_of(client)[-1]
+        self._database.execute("INSERT INTO generated_keys VALUES (?, ?, ?)", package_id, serial, address)
+
+    def note(self, client: Client, said: KeyReturn, now: datetime, operation: str = "symmetrickeys") -> None:
         """Write it down.
+
+        Args:
+            client: who sent it.
+            said: what.
+            now: the present.
+            operation: whose return path it came by.
 
         Raises:
             HttpError: 404 for a package that was not published for this client.
@@ -66,14 +81,10 @@ class KeyReturns:
         addresses = addresses_of(client)
         item = None
         if said.package_id is not None:
-            row = self._database.row(
-                "SELECT packages.item AS item, address FROM key_packages"
-                " JOIN packages ON packages.item = key_packages.item WHERE package_id = ?",
-                said.package_id,
-            )
-            if row is None or row["address"] not in addresses:
+            find = self._generated if operation == "serverkeygen" else self._published
+            item = find(said.package_id, client)
+            if item is None:
                 raise HttpError(404, "no package of this identifier was given to this client")
-            item = row["item"]
         self._database.execute(
             "INSERT INTO key_returns (item, address, kind, code, at) VALUES (?, ?, ?, ?, ?)",
             item,
@@ -82,6 +93,32 @@ class KeyReturns:
             said.code,
             now.isoformat(),
         )
+
+    def _published(self, package_id: bytes, client: Client) -> str | None:
+        row = self._database.row(
+            "SELECT packages.item AS item, address FROM key_packages"
+            " JOIN packages ON packages.item = key_packages.item WHERE package_id = ?",
+            package_id,
+        )
+        return row["item"] if row is not None and row["address"] in addresses_of(client) else None
+
+    def _generated(self, package_id: bytes, client: Client) -> str | None:
+        """Whoever asked for the key, or who shows its certificate."""
+        row = self._database.row("SELECT serial, address FROM generated_keys WHERE package_id = ?", package_id)
+        own = f"{client.certificate.serial_number:x}" if client.certificate is not None else ""
+        if row is None or (row["address"] not in addresses_of(client)[1:] and row["serial"] != own):
+            return None
+        return f"serverkeygen:{row['serial']}"
+
+    def generated_is_due(self, client: Client) -> bool:
+        """Whether a generated key was sent to this client with a request for a receipt, and nothing came back yet."""
+        own = f"{client.certificate.serial_number:x}" if client.certificate is not None else ""
+        rows = self._database.rows(
+            "SELECT serial, generated_keys.address AS address FROM generated_keys LEFT JOIN key_returns"
+            " ON item = 'serverkeygen:' || serial WHERE key_returns.id IS NULL"
+        )
+        addresses = addresses_of(client)[1:]
+        return any(row["address"] in addresses or row["serial"] == own for row in rows)
 
     def is_due(self, item: str) -> bool:
         """Whether a package asked for a receipt and nothing came back for it yet."""

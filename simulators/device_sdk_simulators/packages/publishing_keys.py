@@ -67,7 +67,7 @@ def seal_keys(
     """
     package = symmetric_key_package(keys_from(_private(file), str(file)))
     package_id = secrets.token_bytes(16) if receipt else b""
-    by = _protection(device, state, now, cipher, _request(package_id) if receipt else None)
+    by = _protection(device, state, now, cipher, receipt_request(package_id) if receipt else None)
     return SealedKeys(protect(package, nesting, by), _media_type(nesting, cipher), package_id)
 
 
@@ -94,7 +94,8 @@ def _private(file: Path) -> bytes:
         return opened.read(_MAX_BYTES)
 
 
-def _request(package_id: bytes) -> bytes:
+def receipt_request(package_id: bytes) -> bytes:
+    """DER of a KeyPkgIdentifierAndReceiptReq that asks every receiver (RFC 7191 section 3)."""
     value = rfc7191.KeyPkgIdentifierAndReceiptReq()
     value["pkgID"] = package_id
     to = value["receiptReq"]["receiptsTo"][0]

@@ -57,6 +57,12 @@ reenroll_grace = 60
 extended_key_usages = ["1.3.6.1.5.5.7.3.2"]
 serverkeygen = ["clear"]
 serverkeygen_types = ["rsa-2048"]
+serverkeygen_form = "signed"
+serverkeygen_announced_form = "signed-ekp"
+serverkeygen_label_forms = {"lab" = "pkcs12"}
+serverkeygen_bare = true
+serverkeygen_receipts = true
+serverkeygen_pkcs12_mac = "pbmac1"
 fullcmc = true
 fullcmc_confirm = true
 fullcmc_publish_anchors = true
@@ -106,6 +112,7 @@ BAD = {
     "before now": ("lifetime = -1", "lifetime: a number of seconds"),
     "for ever": ("lifetime = 1e300", "lifetime: a number of seconds"),
     "no word of it": ('dialect = "klingon"', "dialect: one of draft-04, rfc7030"),
+    "no form": ('serverkeygen_label_forms = {"lab" = "zip"}', "serverkeygen_label_forms: one of ekp, pkcs12"),
     "no array": ('curves = "secp256r1"', "curves: an array"),
     "no curve": ('curves = ["secp112r1"]', "curves: one of"),
     "a label that is none": ('labels = ["cacerts"]', "labels: the label 'cacerts' is the name of an operation"),
