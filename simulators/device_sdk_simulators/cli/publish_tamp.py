@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "FILE is the message: " + ", ".join(MESSAGES) + ". ANCHOR is a name that `tamp list` shows, or a file, PEM.",
     )
     add = group.add_argument
-    add("--by", metavar="ANCHOR", default="apex", help="who signs (default: %(default)s)")
+    add("--by", metavar="ANCHOR", help="who signs (default: the apex that the device said it has, or else `apex`)")
     add("--by-path", action="store_true", help="with a certificate below it, which goes along")
     add("--contingency", action="store_true", help="apex-update: signed with the second key of the apex")
     add("--terse", action="store_true", help="ask for a short answer")
@@ -76,7 +76,8 @@ def publish(options: argparse.Namespace, database: Database, address: str, now: 
     Raises:
         SimulatorError: options that make no message.
     """
-    from device_sdk_simulators.packages.tamp.authority import TampAuthority
+    from device_sdk_simulators.packages.tamp.authority import APEX, TampAuthority
+    from device_sdk_simulators.packages.tamp.book import TampBook
     from device_sdk_simulators.packages.tamp.publishing import Delivery
     from device_sdk_simulators.packages.tamp.publishing import publish as put
 
@@ -84,6 +85,7 @@ def publish(options: argparse.Namespace, database: Database, address: str, now: 
     if message not in MESSAGES:
         raise SimulatorError(f"{message}: messages about trust anchors are {', '.join(MESSAGES)}")
     authority = TampAuthority(options.state, now)
+    options.by = options.by or TampBook(database).apex_of(address) or APEX
     draft = _draft(message, options, authority)
     delivery = Delivery(address, options.label or "", now)
     item, _number = put(
@@ -141,14 +143,18 @@ def _apex_draft(options: argparse.Namespace, authority: TampAuthority, target: A
     from device_sdk_simulators.packages.tamp import anchors, kinds, messages
     from device_sdk_simulators.packages.tamp.publishing import Draft
 
-    certificate = _certificate(options.new_apex or authority.next_apex(), authority)
+    name = options.new_apex or authority.next_apex()
+    certificate = _certificate(name, authority)
+    brings = name if name in authority.names() else ""
     new = messages.NewApex(
         anchors.anchor(certificate, options.form, title=options.title),
         options.clear_anchors,
         options.clear_communities,
         options.apex_number,
     )
-    return Draft(kinds.APEX_UPDATE, lambda ref: messages.apex_update(ref, new, terse=options.terse), target)
+    return Draft(
+        kinds.APEX_UPDATE, lambda ref: messages.apex_update(ref, new, terse=options.terse), target, brings=brings
+    )
 
 
 def _change(action: Any, name: str, options: argparse.Namespace, authority: TampAuthority) -> Change:

@@ -38,6 +38,9 @@ class Oddities:
         broken: one bit of the signature is wrong.
         wrong_digest: the digest that is signed is that of something else.
         without: object identifiers of signed attributes that are missing.
+        repeated: of those that are there twice.
+        by_issuer: the signer is named by issuer and serial number.
+        digests: how many digest algorithms the SignedData lists.
     """
 
     signers: int = 1
@@ -47,6 +50,9 @@ class Oddities:
     broken: bool = False
     wrong_digest: bool = False
     without: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+    by_issuer: bool = False
+    digests: int = 1
 
 
 PLAIN = Oddities()
@@ -106,7 +112,7 @@ def sign(
         info["unsignedAttrs"][position] = one
     signers = univ.SetOf(componentType=rfc5652.SignerInfo())
     signers.extend([info] * odd.signers)
-    before = bytes(encode(univ.Integer(odd.version))) + _digest_algorithms(algorithm)
+    before = bytes(encode(univ.Integer(odd.version))) + _digest_algorithms(algorithm, odd.digests)
     behind = _certificates(certificates) + bytes(encode(signers))
     frames = [*encapsulated(content_type), (SEQUENCE, before, behind)]
     framed(out, content, around(frames, bytes(encode(rfc5652.id_signedData))))
@@ -135,13 +141,19 @@ def _signer_info(
     size = algorithm.digest_size * 8
     info = rfc5652.SignerInfo()
     info["version"] = odd.signer_version
-    info["sid"]["subjectKeyIdentifier"] = key_identifier(signer.certificate)
+    if odd.by_issuer:
+        named = info["sid"]["issuerAndSerialNumber"]
+        named["issuer"] = decode(signer.certificate.issuer.public_bytes(), asn1Spec=rfc5280.Name())[0]
+        named["serialNumber"] = signer.certificate.serial_number
+    else:
+        info["sid"]["subjectKeyIdentifier"] = key_identifier(signer.certificate)
     info["digestAlgorithm"]["algorithm"] = _HASHES[size]
     own = (
         attribute(rfc5652.id_contentType, univ.ObjectIdentifier(content_type)),
         attribute(rfc5652.id_messageDigest, univ.OctetString(digest[::-1] if odd.wrong_digest else digest)),
     )
     there = [one for one in (*own, *attributes) if str(one["attrType"]) not in odd.without]
+    there += [one for one in there if str(one["attrType"]) in odd.repeated]
     for position, one in enumerate(there):
         info["signedAttrs"][position] = one
     # the signature is over a SET OF, not over the [0] of the message
@@ -157,9 +169,11 @@ def _signer_info(
     return info
 
 
-def _digest_algorithms(algorithm: hashes.HashAlgorithm) -> bytes:
+def _digest_algorithms(algorithm: hashes.HashAlgorithm, count: int) -> bytes:
     found = rfc5652.DigestAlgorithmIdentifiers()
-    found[0]["algorithm"] = _HASHES[algorithm.digest_size * 8]
+    own = _HASHES[algorithm.digest_size * 8]
+    for position, one in enumerate([own, *(one for one in _HASHES.values() if one != own)][:count]):
+        found[position]["algorithm"] = one
     return bytes(encode(found))
 
 

@@ -202,3 +202,31 @@ def test_who_has_what(server, device, published, capsys) -> None:
     assert (mine["apex"], mine["communities"]) == (True, ["1.2.3"])
     assert main(["packages", "--state", str(server.state)]) == 0
     assert "answers about trust anchors:" in capsys.readouterr().out
+
+
+def test_it_goes_on_after_a_restart(tmp_path, capsys) -> None:
+    """T-07: what was sent and what waits for an answer, numbers, and which apex a device has now."""
+
+    def publish(to: Device, *words: str) -> None:
+        assert main(["publish", "tamp", *words, "--to", to.serial, "--state", str(tmp_path / "server")]) == 0
+
+    with ReferenceServer(tmp_path / "server") as first:
+        device = enrolled(first, "dev-1")
+        publish(device, "apex-update")
+        message = device.get("tamp")[2]
+    with ReferenceServer(tmp_path / "server") as second:
+        device = Device(second, device.certificate, device.key)
+        assert device.types() == ["0032", "0033"]
+        kind_oid, media, content = confirm(message, 0)
+        assert device.post(device.signed(kind_oid, content), media)[0] == 204
+        publish(device, "query")
+        publish(device, "update", "--by", "apex", "--add", "identity")
+        by_new, by_old = (
+            [one["about"] for one in book_rows(second) if word in one["about"]] for word in ("apex-2", "by apex for")
+        )
+        assert by_new == ["query 2 by apex-2 for all modules"], "the apex it has now is who signs"
+        assert by_old == ["apex-update 1 by apex for all modules", "update 3 by apex for all modules"]
+
+
+def book_rows(server: ReferenceServer) -> list[dict[str, object]]:
+    return [dict(row) for row in server.est.packages.shelf._database.rows("SELECT about FROM tamp_messages")]

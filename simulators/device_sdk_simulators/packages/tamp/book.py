@@ -15,7 +15,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tamp_numbers (signer TEXT PRIMARY KEY, number INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS tamp_messages (
   item TEXT PRIMARY KEY, address TEXT NOT NULL, content_type TEXT NOT NULL, reference BLOB NOT NULL, signer TEXT NOT NULL,
-  number INTEGER NOT NULL, updates INTEGER NOT NULL, about TEXT NOT NULL);
+  number INTEGER NOT NULL, updates INTEGER NOT NULL, about TEXT NOT NULL, brings TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS tamp_returns (
   id INTEGER PRIMARY KEY, item TEXT NOT NULL, address TEXT NOT NULL, answer TEXT NOT NULL, statuses TEXT NOT NULL,
   holds TEXT, digest BLOB NOT NULL, content BLOB NOT NULL, at TEXT NOT NULL)
@@ -36,6 +36,7 @@ class Sent:
         number: its sequence number.
         updates: how many statuses an answer has to it.
         about: for people.
+        brings: name of the apex that an apex update brings; "" for other messages.
     """
 
     item: str
@@ -46,6 +47,7 @@ class Sent:
     number: int
     updates: int
     about: str
+    brings: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class TampBook:
         """A message is made; its number is used up. Numbers never go back."""
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO tamp_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO tamp_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     sent.item,
                     sent.address,
@@ -108,6 +110,7 @@ class TampBook:
                     min(sent.number, LARGEST),
                     sent.updates,
                     sent.about,
+                    sent.brings,
                 ),
             )
             connection.execute(
@@ -132,9 +135,19 @@ class TampBook:
                 row["number"],
                 row["updates"],
                 row["about"],
+                row["brings"],
             )
             for row in rows
         ]
+
+    def apex_of(self, address: str) -> str:
+        """The apex that a device said it has now; "" if it never said that it got another one."""
+        row = self._database.row(
+            "SELECT brings FROM tamp_returns JOIN tamp_messages USING (item) WHERE tamp_returns.address = ?"
+            " AND brings != '' AND answer = 'confirm' AND statuses = '[0]' ORDER BY id DESC LIMIT 1",
+            address,
+        )
+        return "" if row is None else str(row["brings"])
 
     def answered(self, address: str) -> set[str]:
         """Items that this device said something of."""

@@ -29,12 +29,14 @@ class Draft:
         build: DER of it, from its TAMPMsgRef.
         target: for whom it is.
         updates: how many statuses an answer has; 0 for a query.
+        brings: name of a new apex.
     """
 
     kind: Kind
     build: Callable[[Any], bytes]
     target: Any
     updates: int = 1
+    brings: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def publish(
     number: int | None = None,
     signed: bool = True,
     odd: Oddities = PLAIN,
+    content_type: str = "",
 ) -> tuple[str, int]:
     """Put a message on the shelf; its item name and its number.
 
@@ -74,6 +77,7 @@ def publish(
         number: a number of its own, one that was used included; None for the next one, and for a contingency key 0.
         signed: whether it is signed at all.
         odd: what is wrong with it.
+        content_type: what it says it is, if that is something else.
 
     Raises:
         SimulatorError: the signer has no number left.
@@ -82,7 +86,9 @@ def publish(
     with database.transaction():
         chosen = _number(book, draft, signer) if number is None else number
         ref = reference(draft.target, chosen)
-        message = make_message(draft.build(ref), draft.kind.content_type, signer if signed else None, odd=odd)
+        message = make_message(
+            draft.build(ref), content_type or draft.kind.content_type, signer if signed else None, odd=odd
+        )
         item = shelf.publish(
             OPERATION,
             draft.kind.entry,
@@ -93,7 +99,9 @@ def publish(
             now=delivery.now,
         )
         about = f"{draft.kind.name} {chosen} by {name} for {text_of(draft.target)}"
-        sent = Sent(item, delivery.address, draft.kind, bytes(encode(ref)), name, chosen, draft.updates, about)
+        sent = Sent(
+            item, delivery.address, draft.kind, bytes(encode(ref)), name, chosen, draft.updates, about, draft.brings
+        )
         book.note_message(sent, signer.key_identifier)
     return item, chosen
 
