@@ -12,6 +12,9 @@ Files, all of them small and readable, none of them secret (keys live in keystor
     sync.json                   what a sync that was interrupted had done, digests only; may be lost.
     outbox/<number>-<id>.json   a message the server has not taken yet: a signed receipt, confirm or error, and where it goes.
     outbox-dropped.json         those that were given up and nobody was told of yet; may be lost.
+    processed/<sha256>.json     what became of the package of one place, and what the server was told; named by the SHA-256 of
+                                the place. May be lost: then packages are dealt with once more.
+    firmware.json               installed firmware and stale versions, and what is under way.
     lock                        held (flock) by whoever changes the directory; holds its process id.
 
 Stable paths for other software (web servers, VPN daemons, MQTT clients), replaced atomically:
@@ -35,6 +38,7 @@ from device_sdk.state.directory import StateDirectory
 from device_sdk.state.journal import Journal, Operation, Phase
 from device_sdk.state.outbox import DroppedMessage, Outbox, OutboxMessage
 from device_sdk.state.packages import KeptPackages, KeptPeer
+from device_sdk.state.processed import KeptReturn, ProcessedPackage, ProcessedPackages
 from device_sdk.state.records import CaleRegistration, DeviceState, Endpoint, IdentityRecord
 from device_sdk.state.sync_journal import SyncJournal
 
@@ -48,10 +52,13 @@ __all__ = [
     "Journal",
     "KeptPackages",
     "KeptPeer",
+    "KeptReturn",
     "Operation",
     "Outbox",
     "OutboxMessage",
     "Phase",
+    "ProcessedPackage",
+    "ProcessedPackages",
     "StateDirectory",
     "SyncJournal",
 ]

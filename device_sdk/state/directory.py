@@ -20,13 +20,14 @@ from device_sdk.state.journal import Journal
 from device_sdk.state.lock import DirectoryLock
 from device_sdk.state.outbox import Outbox
 from device_sdk.state.packages import KeptPackages
+from device_sdk.state.processed import ProcessedPackages
 from device_sdk.state.records import CaleRegistration, DeviceState
 
 T = TypeVar("T")
 
 _CALE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _READ_ATTEMPTS = 10
-FOLDERS = ("certificates", "trust", "cale", "cale/under-way", "outbox")
+FOLDERS = ("certificates", "trust", "cale", "cale/under-way", "outbox", "processed")
 
 
 class StateDirectory:
@@ -67,6 +68,11 @@ class StateDirectory:
     def outbox(self) -> Outbox:
         """What the server still has to be told."""
         return Outbox(self)
+
+    @property
+    def processed(self) -> ProcessedPackages:
+        """Packages that were dealt with."""
+        return ProcessedPackages(self)
 
     @contextmanager
     def exclusive(self, wait_s: float = 0.0) -> Iterator[None]:

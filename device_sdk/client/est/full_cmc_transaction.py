@@ -15,6 +15,7 @@ from device_sdk.client.est.csr_body import CsrBody
 from device_sdk.client.est.exchange import Exchanges
 from device_sdk.client.est.full_cmc_body import Author, FullCmcBody
 from device_sdk.client.est.patience import Patience
+from device_sdk.client.est.returns import Returns
 from device_sdk.errors import RemoteProtocolError
 from device_sdk.model.compatibility import Compatibility
 from device_sdk.model.keys import PrivateKey
@@ -50,6 +51,7 @@ class Service:
         ca: the checked CA certificates, fetched at first use.
         wishes: the server's CSR attributes.
         lists: revocation lists that were checked.
+        returns: keeps receipts and errors until the server has them; None sends them at once.
     """
 
     endpoint: EstEndpoint
@@ -60,6 +62,7 @@ class Service:
     ca: Callable[[Patience], CaCertificates]
     wishes: Callable[[Wishes, Patience], CsrAttributes | None]
     lists: tuple[x509.CertificateRevocationList, ...] = ()
+    returns: Returns | None = None
 
     @property
     def url(self) -> str:

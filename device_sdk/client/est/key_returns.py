@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from device_sdk.client.est.full_cmc_transaction import Service
 from device_sdk.client.est.patience import Patience
+from device_sdk.client.est.returns import ReturnMessage, give_back
 from device_sdk.errors import ConfigurationError, DeviceSdkError
-from device_sdk.protocols.est.returns import check_returned, return_path, return_request
+from device_sdk.protocols.est.returns import return_path
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.key_packages.layers import Trace
 from device_sdk.protocols.key_packages.returning import return_media_type, signed_return
@@ -48,13 +49,17 @@ class KeyReturns:
     def __init__(self, service: Service, patience: Patience, operation: Operation) -> None:
         self._service, self._patience, self._operation = service, patience, operation
 
-    def receipts(self, requests: Iterable[ReceiptRequest]) -> Returned:
-        """One receipt for each request that concerns us; see Packages.return_receipts."""
+    def receipts(self, requests: Iterable[ReceiptRequest], event: str = "") -> Returned:
+        """One receipt for each request that concerns us; see Packages.return_receipts.
+
+        Who keeps messages gets those, too, that nobody asked for in the package: a list may (KR-06).
+        """
         identity = self._service.identity
         sent: list[bytes] = []
         withheld: list[tuple[bytes, str]] = []
         for request in requests:
             if not request.wanted:
+                self._unasked(request, event)
                 continue
             reason = "there is no certificate whose key could sign it" if identity is None else None
             if identity is not None and not request.asks(identity.chain[0].subject.public_bytes()):
@@ -63,7 +68,7 @@ class KeyReturns:
                 reason = reason or "it is to be encrypted, and nobody says to whom"  # AMB-23
             if reason is None and identity is not None:
                 content = key_package_receipt(request.package_id, identity.chain[0].subject.public_bytes())
-                self._post(content, KEY_PACKAGE_RECEIPT)
+                self._post(content, KEY_PACKAGE_RECEIPT, f"receipt for package {request.package_id.hex()[:64]}", event)
                 sent.append(request.package_id)
             else:
                 withheld.append((request.package_id, reason or ""))
@@ -88,15 +93,22 @@ class KeyReturns:
         name = identity.chain[0].subject.public_bytes()
         with suppress(DeviceSdkError):
             for package_id in package_ids or (None,):
-                self._post(key_package_error(package_id, name, fault), KEY_PACKAGE_ERROR)
+                about = f"error {int(fault)} about package {package_id.hex()[:64] if package_id else 'without a readable name'}"
+                self._post(key_package_error(package_id, name, fault), KEY_PACKAGE_ERROR, about)
             return True
         return False
 
-    def _post(self, content: bytes, content_type: str) -> None:
+    def _unasked(self, request: ReceiptRequest, event: str) -> None:
+        identity = self._service.identity
+        if self._service.returns is not None and identity is not None:
+            content = key_package_receipt(request.package_id, identity.chain[0].subject.public_bytes())
+            about = f"receipt for package {request.package_id.hex()[:64]}"
+            self._post(content, KEY_PACKAGE_RECEIPT, about, event, asked=False)
+
+    def _post(self, content: bytes, content_type: str, about: str, event: str = "", *, asked: bool = True) -> None:
         identity, now = self._service.identity, self._service.clock.now()
         if identity is None:
             raise ConfigurationError("a receipt needs a certificate and its key", hint="give the TLS identity")
         message = signed_return(content, content_type, identity, now)
-        path = return_path(self._operation)
-        request = return_request(self._service.endpoint, path, return_media_type(content_type), message)
-        check_returned(self._service.exchanges.send(request, self._patience), now)
+        path, media_type = return_path(self._operation), return_media_type(content_type)
+        give_back(self._service, ReturnMessage(path, media_type, message, about, event, asked), self._patience)

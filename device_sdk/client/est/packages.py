@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -10,11 +11,11 @@ from cryptography import x509
 from device_sdk.client.est.full_cmc_transaction import Service
 from device_sdk.client.est.key_returns import KeyReturns, Returned
 from device_sdk.client.est.patience import Patience, Progress
+from device_sdk.client.est.returns import ReturnMessage, Returns, give_back
 from device_sdk.client.est.symmetric_keys import KeyPackage, KeyPackagePolicy, SymmetricKeyService
 from device_sdk.errors import ConfigurationError, VerificationError
 from device_sdk.protocols.crls import RevocationLists, check_crls, crls_request, read_crls
 from device_sdk.protocols.eecerts import PeerCertificates, check_peers, eecerts_request, read_eecerts
-from device_sdk.protocols.est.returns import check_returned, return_request
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.pal import PalWalk, SyncPlan, pal_request, plan_of, read_pal_answer
 from device_sdk.wire.cms.recipients import OpeningKey
@@ -34,6 +35,10 @@ class Packages:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+
+    def returning(self, returns: Returns) -> Packages:
+        """The same, with receipts and errors given to somebody who keeps them until the server has them."""
+        return Packages(replace(self._service, returns=returns))
 
     @property
     def firmware(self) -> Firmware:
@@ -141,6 +146,7 @@ class Packages:
         *,
         decrypt: OpeningKey | Sequence[OpeningKey] | None = None,
         report: bool = True,
+        wanted: Callable[[bytes], bool] | None = None,
         wait_s: float | None = None,
         progress: Progress | None = None,
     ) -> KeyPackage | None:
@@ -153,6 +159,7 @@ class Packages:
             target: the request target a step of `list` has; by default what the server gives without a name.
             decrypt: what may open it: private keys, in hardware or not, and shared keys; by default the key of the identity.
             report: tell the server, signed by the identity's key, if the package is refused (section 5.2).
+            wanted: told the SHA-256 of what came; False leaves it alone, and None is given.
             wait_s: as for `list`.
             progress: as for `list`.
 
@@ -168,10 +175,17 @@ class Packages:
             ConfigurationError: a target that is not of this operation.
         """
         patience = Patience(self._service.clock, wait_s, progress)
-        return SymmetricKeyService(self._service, patience, target).fetch(policy, decrypt, report=report)
+        return SymmetricKeyService(self._service, patience, target).fetch(
+            policy, decrypt, report=report, wanted=wanted
+        )
 
     def return_receipts(
-        self, package: KeyPackage | ServerKey, *, wait_s: float | None = None, progress: Progress | None = None
+        self,
+        package: KeyPackage | ServerKey,
+        *,
+        event: str = "",
+        wait_s: float | None = None,
+        progress: Progress | None = None,
     ) -> Returned:
         """Confirm that a package was stored, where that is asked for (sections 5.2 and 8.2, RFC 7191 section 4).
 
@@ -179,6 +193,7 @@ class Packages:
 
         Args:
             package: as `symmetric_keys` or EstClient.serverkeygen gave it.
+            event: with `returning`: names what is still to happen, see Returns.
             wait_s: as for `list`.
             progress: as for `list`.
 
@@ -188,7 +203,7 @@ class Packages:
             KeyStoreError: the key could not sign.
         """
         patience = Patience(self._service.clock, wait_s, progress)
-        return KeyReturns(self._service, patience, _operation_of(package)).receipts(package.requests)
+        return KeyReturns(self._service, patience, _operation_of(package)).receipts(package.requests, event)
 
     def return_key_error(
         self,
@@ -233,9 +248,8 @@ class Packages:
             RemoteProtocolError: it took it, and answered with content.
             TransportError: it could not be sent, or nobody knows.
         """
-        service, patience = self._service, Patience(self._service.clock, wait_s, progress)
-        request = return_request(service.endpoint, path, media_type, body)
-        check_returned(service.exchanges.send(request, patience), service.clock.now())
+        patience = Patience(self._service.clock, wait_s, progress)
+        give_back(replace(self._service, returns=None), ReturnMessage(path, media_type, body, path), patience)
 
 
 def _operation_of(package: KeyPackage | ServerKey) -> Operation:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cryptography import x509
@@ -64,14 +65,19 @@ class SymmetricKeyService:
             raise ConfigurationError(f"{self._target[:200]}: symmetric keys are at {self._usual}")
 
     def fetch(
-        self, policy: KeyPackagePolicy, decrypt: OpeningKey | Sequence[OpeningKey] | None, *, report: bool
+        self,
+        policy: KeyPackagePolicy,
+        decrypt: OpeningKey | Sequence[OpeningKey] | None,
+        *,
+        report: bool,
+        wanted: Callable[[bytes], bool] | None = None,
     ) -> KeyPackage | None:
         """See Packages.symmetric_keys."""
         rules = policy.rules(self._service.clock.now())
         response = self._service.exchanges.send(symmetric_keys_request(self._target), self._patience)
         now = self._service.clock.now()
         message = read_symmetric_keys(response, now)
-        if message is None:
+        if message is None or (wanted and not wanted(hashlib.sha256(message).digest())):
             return None
         identity = self._service.identity
         keys = decrypt if decrypt is not None else identity.key if identity else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from device_sdk.errors import StateNotWritableError
 Transferred: TypeAlias = Callable[[int, int | None], None]
 """Told how many bytes have come, and how many there will be if that is known."""
 
+_CHUNK_BYTES = 256 * 1024
 SPARE_BYTES = 1024 * 1024
 """What is left free on the disk."""
 
@@ -40,6 +42,19 @@ class Download:
     def file(self) -> PrivateSpool:
         """What came."""
         return self._spool
+
+    def sha256(self) -> bytes:
+        """Of all that came.
+
+        Raises:
+            StateNotWritableError: it cannot be read again.
+        """
+        hasher = hashlib.sha256()
+        self._spool.seek(0)
+        while piece := self._spool.read(_CHUNK_BYTES):
+            hasher.update(piece)
+        self._spool.seek(0)
+        return hasher.digest()
 
     def start(self, length: int | None, /) -> None:
         """See BodySink."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeAlias
 
 from cryptography import x509
 
@@ -60,8 +61,31 @@ class Loading:
     record: FirmwareRecord = field(default_factory=FirmwareRecord)
 
 
-def load(
-    file: Spool, rules: FirmwareRules, installer: Installer, record: RecordFile | None, now: datetime, loading: Loading
+Settled: TypeAlias = Callable[[bytes | None, bool], None]
+"""Told whether something was installed: the firmware of that digest, or, None, everything that was about to be."""
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Told at the two moments between which a power cut leaves open what happened.
+
+    Attributes:
+        beginning: the installer is about to commit a package, whose firmware has that SHA-256.
+        settled: it has, or has not.
+    """
+
+    beginning: Callable[[FirmwarePackage, bytes], None]
+    settled: Settled
+
+
+def load(  # what a load is made of
+    file: Spool,
+    rules: FirmwareRules,
+    installer: Installer,
+    record: RecordFile | None,
+    now: datetime,
+    loading: Loading,
+    witness: Witness | None = None,
 ) -> None:
     """Verify, check, unpack, install, remember.
 
@@ -72,6 +96,7 @@ def load(
         record: what is installed; None remembers nothing, and so refuses no old version.
         now: the present.
         loading: is filled in as it goes on.
+        witness: told what happens, or None.
 
     Raises:
         FirmwareError: the package is refused; nothing has changed.
@@ -81,7 +106,7 @@ def load(
     held: AbstractContextManager[None] = record.held() if record else nullcontext()
     with held:
         if record:
-            loading.record = recovered(record, installer)
+            loading.record = recovered(record, installer, witness.settled if witness else None)
         package = loading.package = verify_package(
             file,
             anchors=rules.anchors,
@@ -94,14 +119,19 @@ def load(
             # whether there is room for its name is known before anything happens
             loading.record.committed(pending_of(package.attributes, b""))
         try:
-            _install(file, package, rules, installer, record, loading)
+            _install(file, package, rules, installer, record, loading, witness)
         except BaseException:
             installer.rollback()
             raise
 
 
-def recovered(record: RecordFile, installer: Installer) -> FirmwareRecord:
+def recovered(record: RecordFile, installer: Installer, settled: Settled | None = None) -> FirmwareRecord:
     """The record, after an installation that a power cut ended was found to have happened or not; inside `held`.
+
+    Args:
+        record: where it is.
+        installer: is asked what is active.
+        settled: told what was found, before the record says so.
 
     Raises:
         StateError: the record cannot be used.
@@ -109,11 +139,16 @@ def recovered(record: RecordFile, installer: Installer) -> FirmwareRecord:
     """
     found = record.load()
     if found.pending is None:
+        if settled:
+            settled(None, True)  # the record is written after the installer was done
         return found
     before = FirmwareRecord(found.installed, found.stale, found.stale_legacy)
-    settled = before.committed(found.pending) if installer.is_active(found.pending.sha256) else before
-    record.save(settled)
-    return settled
+    happened = installer.is_active(found.pending.sha256)
+    if settled:
+        settled(found.pending.sha256, happened)
+    after = before.committed(found.pending) if happened else before
+    record.save(after)
+    return after
 
 
 def _install(
@@ -123,6 +158,7 @@ def _install(
     installer: Installer,
     record: RecordFile | None,
     loading: Loading,
+    witness: Witness | None,
 ) -> None:
     installer.begin()
     unpacked = unpack_package(file, package, installer.write, keys=rules.keys, limit_bytes=rules.image_limit_bytes)
@@ -132,8 +168,12 @@ def _install(
     else:
         pending = pending_of(package.attributes, unpacked.sha256)
         record.save(loading.record.beginning(pending))
+        if witness:
+            witness.beginning(package, unpacked.sha256)
         # whatever becomes of the commit: what is pending is settled by asking the installer, next time at the latest
         installer.commit()
         loading.record = loading.record.committed(pending)
         record.save(loading.record)
+        if witness:
+            witness.settled(unpacked.sha256, True)
     loading.unpacked = unpacked

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from device_sdk.client.est.full_cmc_transaction import Service
 from device_sdk.client.est.patience import Patience, Progress
+from device_sdk.client.est.returns import ReturnMessage, give_back
 from device_sdk.client.firmware.download import Download, Transferred
 from device_sdk.client.firmware.installers import Installer
-from device_sdk.client.firmware.loading import FirmwareRules, Loading, load
+from device_sdk.client.firmware.loading import FirmwareRules, Loading, Witness, load, recovered
 from device_sdk.client.firmware.record_file import RecordFile
 from device_sdk.errors import ConfigurationError, DeviceSdkError, FirmwareError, StateNotWritableError
 from device_sdk.model.trust import TlsIdentity
-from device_sdk.protocols.est.returns import check_returned, return_path, return_request, signed_media_type
+from device_sdk.protocols.est.returns import return_path, signed_media_type
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.firmware import (
     error_for,
@@ -23,7 +25,7 @@ from device_sdk.protocols.firmware import (
     require_own,
     signed_report,
 )
-from device_sdk.wire.firmware import FirmwareAttributes, LoadError, LoadReceipt
+from device_sdk.wire.firmware import FirmwareAttributes, FirmwarePackage, LoadError, LoadReceipt
 
 DOWNLOAD_S = 3600.0
 
@@ -36,7 +38,7 @@ class InstalledFirmware:
         attributes: what the signer says of it; None if nobody signed.
         size: bytes.
         sha256: of the firmware.
-        reported: whether the server took a receipt; None if none was asked for.
+        reported: whether the server took a receipt; None if none was asked for, or somebody keeps it until then.
         problem: why it did not.
     """
 
@@ -69,6 +71,7 @@ class Firmware:
         wait_s: float | None = None,
         progress: Progress | None = None,
         transferred: Transferred | None = None,
+        wanted: Callable[[bytes], bool] | None = None,
     ) -> InstalledFirmware | None:
         """Fetch a package, and install what is in it if everything about it is right.
 
@@ -83,9 +86,10 @@ class Firmware:
             wait_s: total seconds to wait while the server answers "later" (202, 429, 503); None does not wait.
             progress: told before each wait.
             transferred: told how much has come.
+            wanted: told the SHA-256 of what came; False leaves it alone.
 
         Returns:
-            What was installed; None if the server has nothing (AMB-22).
+            What was installed; None if the server has nothing (AMB-22), or it was not wanted.
 
         Raises:
             FirmwareError: the package is refused; nothing has changed, and `reported` says whether the server was told.
@@ -97,7 +101,7 @@ class Firmware:
             require_own(rules.policy.module, reporter.chain[0])
         target = self._target(target)
         patience = Patience(self._service.clock, wait_s, progress)
-        loading = Loading()
+        loading, witness = Loading(), self._witness(rules, reporter)
         with Download(directory, transferred) as download:
             request = firmware_request(target, download, rules.limit_bytes, DOWNLOAD_S)
             try:
@@ -107,8 +111,10 @@ class Firmware:
                 raise
             if not has_firmware(response, self._service.clock.now()):
                 return None
+            if wanted and not wanted(download.sha256()):
+                return None
             try:
-                load(download.file, rules, installer, record, self._service.clock.now(), loading)
+                load(download.file, rules, installer, record, self._service.clock.now(), loading, witness)
             except DeviceSdkError as error:
                 self._tell_error(error, rules, loading, reporter, patience)
                 raise
@@ -122,11 +128,46 @@ class Firmware:
             KeyStoreError: the key could not sign.
             TransportError: it could not be sent.
         """
-        now = self._service.clock.now()
-        media_type = signed_media_type("firmwareLoadReceipt" if isinstance(report, LoadReceipt) else "firmwareLoadError")
-        body = signed_report(report, reporter, now)
-        request = return_request(self._service.endpoint, return_path(Operation.FIRMWARE), media_type, body)
-        check_returned(self._service.exchanges.send(request, patience), now)
+        give_back(self._service, self._message(report, reporter), patience)
+
+    def recover(self, installer: Installer, record: RecordFile) -> None:
+        """Find out what became of an installation that a power cut ended, and of the receipt for it.
+
+        Args:
+            installer: the one that was used.
+            record: the one that was used.
+
+        Raises:
+            StateError: the record cannot be used.
+            DeviceSdkError: as the installer raises it.
+        """
+        with record.held():
+            recovered(record, installer, self._settled)
+
+    def _settled(self, sha256: bytes | None, happened: bool) -> None:
+        if self._service.returns is not None:
+            event = sha256.hex() if sha256 is not None else None
+            self._service.returns.settle(return_path(Operation.FIRMWARE), event, happened=happened)
+
+    def _witness(self, rules: FirmwareRules, reporter: TlsIdentity | None) -> Witness | None:
+        """Keeps the receipt before the installer commits, where somebody keeps receipts."""
+        if self._service.returns is None:
+            return None
+
+        def beginning(package: FirmwarePackage, sha256: bytes) -> None:
+            receipt = receipt_for(rules.policy.module, package) if reporter else None
+            if receipt is not None and reporter is not None:
+                give_back(self._service, self._message(receipt, reporter, sha256.hex()), None)
+
+        return Witness(beginning, self._settled)
+
+    def _message(self, report: LoadReceipt | LoadError, reporter: TlsIdentity, event: str = "") -> ReturnMessage:
+        is_receipt = isinstance(report, LoadReceipt)
+        media_type = signed_media_type("firmwareLoadReceipt" if is_receipt else "firmwareLoadError")
+        body = signed_report(report, reporter, self._service.clock.now())
+        what = "receipt" if is_receipt else f"error {int(report.code)}"  # type: ignore[union-attr]  # one of the two
+        name = report.name or "unknown"
+        return ReturnMessage(return_path(Operation.FIRMWARE), media_type, body, f"{what} for firmware {name}", event)
 
     def _target(self, target: str | None) -> str:
         usual = self._service.endpoint.target(Operation.FIRMWARE)
@@ -142,7 +183,7 @@ class Firmware:
             raise FirmwareError("nothing was installed")
         receipt = receipt_for(rules.policy.module, package) if reporter else None
         reported, problem = None, None
-        if receipt is not None and reporter is not None:
+        if receipt is not None and reporter is not None and self._service.returns is None:
             try:
                 self.report(receipt, reporter, patience)
                 reported = True

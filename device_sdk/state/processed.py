@@ -1,0 +1,163 @@
+"""Which packages of the server this device has dealt with, so that none is dealt with twice (section 13 of the profile)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b64decode, b64encode
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from device_sdk.errors import StateCorruptError, StateError
+from device_sdk.state import files
+from device_sdk.state.fields import Fields, dump, format_time
+
+if TYPE_CHECKING:
+    from device_sdk.state.directory import StateDirectory
+
+MAX_PROCESSED = 64
+_FOLDER = "processed"
+_NAME = re.compile(r"[0-9a-f]{64}\.json")
+RESULTS = ("begun", "done", "refused")
+
+
+@dataclass(frozen=True)
+class KeptReturn:
+    """A receipt or error as it was signed, in case the server asks for it again.
+
+    Attributes:
+        path: the operation it goes to.
+        media_type: value of Content-Type.
+        body: DER.
+        about: what it says, for people.
+    """
+
+    path: str
+    media_type: str
+    body: bytes = field(repr=False)
+    about: str
+
+
+@dataclass(frozen=True)
+class ProcessedPackage:
+    """One package, and what became of it.
+
+    Attributes:
+        place: origin and request target it came from.
+        type: of the entry of the list that led there.
+        size: as the entry said.
+        sha256: of the package as it came, hex.
+        result: "done" or "refused"; "begun" if a power cut may have left it anywhere between.
+        at: when.
+        event: with "begun": what is being waited for, as in OutboxMessage.
+        returns: what the server was told, or would be if it asked.
+    """
+
+    place: str
+    type: str
+    size: int
+    sha256: str
+    result: str
+    at: datetime
+    event: str = ""
+    returns: tuple[KeptReturn, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """The file."""
+        returns = [vars(one) | {"body": b64encode(one.body).decode()} for one in self.returns]
+        return dump(vars(self) | {"at": format_time(self.at), "returns": returns})
+
+    @classmethod
+    def from_bytes(cls, path: Path, data: bytes) -> Self:
+        """Read the file.
+
+        Raises:
+            StateCorruptError: it cannot be understood.
+            StateError: a newer version wrote it.
+        """
+        fields = Fields.parse(path, data)
+        size = fields.take("size")
+        if not isinstance(size, int) or _name(fields.text("place")) != path.name:
+            raise _corrupt(path, "not about the place that its name says")
+        return cls(
+            fields.text("place"),
+            fields.text("type"),
+            size,
+            fields.digest("sha256"),
+            fields.one_of("result", RESULTS),
+            fields.time("at"),
+            fields.text("event"),
+            tuple(_kept(path, one) for one in fields.objects("returns")),
+        )
+
+
+class ProcessedPackages:
+    """The directory processed/ of a state directory, a file for each place; `StateDirectory.processed`.
+
+    It spares work, and keeps what the server may ask for again; if it is lost, packages are dealt with once more.
+
+    Args:
+        directory: the state directory.
+    """
+
+    def __init__(self, directory: StateDirectory) -> None:
+        self._directory = directory
+
+    def find(self, place: str) -> ProcessedPackage | None:
+        """What came from there last, or None.
+
+        Raises:
+            StateError: somebody else may write to the directory.
+        """
+        return self._load(self._folder / _name(place))
+
+    def all(self) -> tuple[ProcessedPackage, ...]:
+        """All of them, oldest first; without files that cannot be read. Raises as `find`."""
+        files.refuse_strangers(self._directory.path)
+        files.refuse_strangers(self._folder)
+        paths = [path for path in self._folder.glob("*.json") if _NAME.fullmatch(path.name)]
+        found = [one for one in map(self._load, sorted(paths)) if one is not None]
+        return tuple(sorted(found, key=lambda one: one.at))
+
+    def save(self, package: ProcessedPackage) -> None:
+        """Keep one instead of what came from the same place before; beyond MAX_PROCESSED the oldest goes.
+
+        Raises:
+            StateNotWritableError: nothing was changed.
+        """
+        with self._directory.exclusive():
+            files.make_directory(self._folder)
+            files.write(self._folder / _name(package.place), package.to_bytes())
+            for old in self.all()[:-MAX_PROCESSED]:
+                files.remove(self._folder / _name(old.place))
+
+    @property
+    def _folder(self) -> Path:
+        return self._directory.path / _FOLDER
+
+    def _load(self, path: Path) -> ProcessedPackage | None:
+        files.refuse_strangers(self._directory.path)
+        files.refuse_strangers(self._folder)
+        try:
+            data = files.read(path)
+            return None if data is None else ProcessedPackage.from_bytes(path, data)
+        except StateError:  # it only spares work
+            return None
+
+
+def _name(place: str) -> str:
+    return f"{hashlib.sha256(place.encode()).hexdigest()}.json"
+
+
+def _kept(path: Path, fields: Fields) -> KeptReturn:
+    try:
+        body = b64decode(fields.text("body"), validate=True)
+    except ValueError:
+        raise _corrupt(path, "a message is not base64") from None
+    return KeptReturn(fields.text("path"), fields.text("media_type"), body, fields.text("about"))
+
+
+def _corrupt(path: Path, why: str) -> StateCorruptError:
+    return StateCorruptError(f"{path}: cannot be understood: {why}", hint="remove it", path=str(path))
