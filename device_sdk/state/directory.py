@@ -60,6 +60,11 @@ class StateDirectory:
         return self._path / "anchors.pem"
 
     @property
+    def firmware_file(self) -> Path:
+        """The record of installed firmware."""
+        return self._path / "firmware.json"
+
+    @property
     def packages(self) -> KeptPackages:
         """Revocation lists and certificates of peers."""
         return KeptPackages(self)

@@ -53,7 +53,7 @@ def test_only_the_list_is_fetched_for_a_plan(synced):
         ("0002", planned),
         ("0005", planned),
         ("0003", planned),
-        ("0026", StepState.UNSUPPORTED),
+        ("0026", StepState.UNCONFIGURED),
         ("0000", SKIPPED),
     ]
     assert synced.asked() == ["GET pal"]
@@ -68,11 +68,11 @@ def test_nothing_on_the_list(synced):
 
 def test_p_20_what_this_version_has_nothing_for_is_told_and_stops_nothing(synced):
     synced.publish("p1", synced.peer())
-    synced.entries = [("0024", "symmetrickeys/1"), ("0008", "simpleenroll"), ("0038", "x"), ("0003", "eecerts/p1")]
+    synced.entries = [("0020", "serverkeygen"), ("0008", "simpleenroll"), ("0038", "x"), ("0003", "eecerts/p1")]
     report = synced.device.sync()
     unsupported = StepState.UNSUPPORTED
     assert synced.outcomes(report) == [
-        ("0008", unsupported), ("0024", unsupported), ("0003", DONE), ("0038", SKIPPED),
+        ("0020", unsupported), ("0008", unsupported), ("0003", DONE), ("0038", SKIPPED),
     ]  # fmt: skip
     assert not report.failed
 

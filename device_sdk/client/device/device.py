@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     # Timers ask needs_renewal every hour: what only a conversation with a server needs is imported when there is one.
     from device_sdk.client.device.context import Context
     from device_sdk.client.device.delivery import Delivery
+    from device_sdk.client.device.sync.deliveries import Deliveries
     from device_sdk.client.device.sync.report import SyncReport, Told
     from device_sdk.client.est import Clock
 
@@ -120,7 +121,13 @@ class Device:
             with self._context().running() as context:
                 return AnchorRefresh(context, plan or RenewalPlan()).run()
 
-    def sync(self, plan: RenewalPlan | None = None, *, told: Told | None = None) -> SyncReport:
+    def sync(
+        self,
+        plan: RenewalPlan | None = None,
+        *,
+        deliveries: Deliveries | None = None,
+        told: Told | None = None,
+    ) -> SyncReport:
         """Ask the server what it has for this device, and do what it asks for, as far as this version can (RFC 8295).
 
         Trust anchors, revocation lists and certificates of peers are fetched, checked and kept; the certificate is renewed
@@ -129,6 +136,7 @@ class Device:
 
         Args:
             plan: how the server is reached, and what a renewal is to be like.
+            deliveries: where symmetric keys and firmware go; what is not in there is reported as not configured.
             told: told of each step when it begins and when it ends.
 
         Raises:
@@ -136,18 +144,18 @@ class Device:
             DeviceSdkError: as for `enroll`, if there is no list, or the state directory cannot be written.
         """
         with self.state.exclusive(self._lock_wait_s):
-            from device_sdk.client.device.sync import Sync
+            from device_sdk.client.device.sync import Deliveries, Sync
 
             plan = plan or RenewalPlan()
             with self._context(plan.key_uri).running() as context:
-                return Sync(context, plan, told).run()
+                return Sync(context, plan, told, deliveries or Deliveries()).run()
 
-    def sync_plan(self, plan: RenewalPlan | None = None) -> SyncReport:
+    def sync_plan(self, plan: RenewalPlan | None = None, *, deliveries: Deliveries | None = None) -> SyncReport:
         """What `sync` would do now: only the list is fetched, nothing is changed. Raises as `sync`."""
-        from device_sdk.client.device.sync import Sync
+        from device_sdk.client.device.sync import Deliveries, Sync
 
         with self._context().running() as context:
-            return Sync(context, plan or RenewalPlan()).look()
+            return Sync(context, plan or RenewalPlan(), deliveries=deliveries or Deliveries()).look()
 
     def deliver(self, plan: RenewalPlan | None = None) -> Delivery:
         """Send the receipts, confirms and errors that the server has not taken yet, as `sync` does, and nothing else.

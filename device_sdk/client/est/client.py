@@ -307,6 +307,11 @@ class EstClient:
         return FullCmc(self._service())
 
     @property
+    def identity(self) -> TlsIdentity | None:
+        """Certificate and key that are shown, or None."""
+        return self._identity
+
+    @property
     def packages(self) -> Packages:
         """The package list, certificates of peers and revocation lists (RFC 8295)."""
         from device_sdk.client.est.packages import Packages

@@ -37,12 +37,14 @@ class KeyPackage:
         signers: certificates of those who signed, outermost first.
         encrypted: whether something beyond TLS protected it.
         requests: the identifiers of the package, and whether receipts are wanted.
+        digest: SHA-256 of the package as it came, hex.
     """
 
     keys: tuple[SymmetricKey, ...]
     signers: tuple[x509.Certificate, ...]
     encrypted: bool
     requests: tuple[ReceiptRequest, ...] = ()
+    digest: str = ""
 
 
 class SymmetricKeyService:
@@ -77,7 +79,10 @@ class SymmetricKeyService:
         response = self._service.exchanges.send(symmetric_keys_request(self._target), self._patience)
         now = self._service.clock.now()
         message = read_symmetric_keys(response, now)
-        if message is None or (wanted and not wanted(hashlib.sha256(message).digest())):
+        if message is None:
+            return None
+        digest = hashlib.sha256(message)
+        if wanted and not wanted(digest.digest()):
             return None
         identity = self._service.identity
         keys = decrypt if decrypt is not None else identity.key if identity else ()
@@ -86,7 +91,7 @@ class SymmetricKeyService:
             peeled = peel(message, rules, keys, trace=trace)
             trace.fault = PackageFault.BAD_ATTRIBUTES
             found = usable_keys(peeled.package, KeyRules(now, policy.device_bindings))
-            return _package(peeled, found, response)
+            return replace(_package(peeled, found, response), digest=digest.hexdigest())
         except _REFUSALS as error:
             if report:
                 KeyReturns(self._service, self._patience, Operation.SYMMETRIC_KEYS).refused(error, trace)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeAlias
 
 from device_sdk.client.device.anchors import AnchorRefresh
 from device_sdk.client.device.context import Context
 from device_sdk.client.device.plan import RenewalPlan
 from device_sdk.client.device.renew import Renewal
+from device_sdk.client.device.sync.packages import Done, PackageKeeper
 from device_sdk.client.device.sync.session import Session
 from device_sdk.client.device.sync.tasks import Task
 from device_sdk.errors import StateCorruptError
@@ -22,9 +22,6 @@ from device_sdk.protocols.usable import require_usable
 from device_sdk.state import KeptPeer
 from device_sdk.wire.path import name_of
 
-Done: TypeAlias = tuple[str, tuple[str, ...]]
-"""What was done, in words, and what a person should know beyond that."""
-
 
 @dataclass
 class Keeper:
@@ -35,12 +32,14 @@ class Keeper:
         plan: what its owner wants of a renewal.
         session: the connection.
         renewed: whether the certificate was renewed since this sync began; once is enough.
+        packages: does the steps that change more than files of the state directory.
         fetched: targets of what was fetched in this run: two types lead to /crls.
     """
 
     context: Context
     plan: RenewalPlan
     session: Session
+    packages: PackageKeeper
     renewed: bool = False
     fetched: set[str] = field(default_factory=set)
 
@@ -48,18 +47,25 @@ class Keeper:
         """Do one step."""
         if task is Task.RENEW:
             return self._renew()
+        if task in self._of_packages:
+            return self._of_packages[task](step)
         if step.target in self.fetched:
-            return "fetched in this run already", ()
+            return Done("fetched in this run already")
         doing = {Task.ANCHORS: self._anchors, Task.LISTS: self._lists, Task.PEERS: self._peers}
         done = doing[task](step.target)
         self.fetched.add(step.target)
         return done
 
+    @property
+    def _of_packages(self) -> dict[Task, Callable[[SyncStep], Done]]:
+        there = self.packages
+        return {Task.KEYS: there.keys, Task.FIRMWARE: there.firmware, Task.RETURN: there.send_again}
+
     def _anchors(self, _: str) -> Done:
         outcome = AnchorRefresh(self.context, self.plan).keep(self.session.ca)
         notes = self._keep_peers(self._held().accepted)
         words = "the trust anchors changed" if outcome.changed else "the trust anchors are the same"
-        return words, (*outcome.notes, *notes)
+        return Done(words, (*outcome.notes, *notes))
 
     def _lists(self, target: str) -> Done:
         session = self.session
@@ -71,7 +77,7 @@ class Keeper:
         lists = tuple(one.crl for one in merged.kept)
         self.context.state.packages.save_lists(lists)
         session.lists = lists
-        return f"revocation lists kept: {len(lists)}", (*merged.notes, *notes)
+        return Done(f"revocation lists kept: {len(lists)}", (*merged.notes, *notes))
 
     def _peers(self, target: str) -> Done:
         session, held = self.session, self._held().accepted
@@ -79,15 +85,15 @@ class Keeper:
         require_usable(found, session.url(target))
         notes = self._keep_peers(held, target, [KeptPeer(target, one) for one in found.accepted])
         rejected = (f"rejected {name_of(one)}: {reason}" for one, reason in found.rejected)
-        return f"certificates of peers from there: {len(found.accepted)}", (*rejected, *notes)
+        return Done(f"certificates of peers from there: {len(found.accepted)}", (*rejected, *notes))
 
     def _renew(self) -> Done:
         if self.renewed:
-            return "the certificate was renewed in this run already", ()
+            return Done("the certificate was renewed in this run already")
         self.session.close()
         outcome = Renewal(self.context, replace(self.plan, wait_s=self.session.connection.patience.left_s())).run()
         self.renewed = True
-        return f"renewed until {outcome.certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}", outcome.notes
+        return Done(f"renewed until {outcome.certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}", outcome.notes)
 
     def _held(self) -> RevocationLists:
         ca = self.session.ca

@@ -27,6 +27,8 @@ class StepState(Enum):
     """The server has accepted a request and not decided it."""
     SKIPPED = "skipped"
     """Nothing is to be done about it here, or nothing should be."""
+    UNCONFIGURED = "not configured"
+    """Its owner has to say what is to be done with it."""
     UNSUPPORTED = "not done by this version"
     FAILED = "failed"
     BLOCKED = "not tried"

@@ -14,7 +14,9 @@ from device_sdk.client.device.current import enrolled
 from device_sdk.client.device.finish import is_switched
 from device_sdk.client.device.plan import RenewalPlan
 from device_sdk.client.device.renew import Renewal
+from device_sdk.client.device.sync.deliveries import Deliveries
 from device_sdk.client.device.sync.keep import Keeper
+from device_sdk.client.device.sync.packages import PackageKeeper
 from device_sdk.client.device.sync.progress import Progress
 from device_sdk.client.device.sync.report import StepResult, StepState, SyncReport, Told
 from device_sdk.client.device.sync.session import Session
@@ -35,11 +37,13 @@ class Sync:
         context: the device.
         plan: how the server is reached, and what a renewal is to be like.
         told: told of each step, or None.
+        deliveries: where packages go that change the device.
     """
 
     context: Context
     plan: RenewalPlan
     told: Told | None = None
+    deliveries: Deliveries = field(default_factory=Deliveries)
     _broken: bool = field(default=False, init=False)
 
     def look(self) -> SyncReport:
@@ -50,7 +54,7 @@ class Sync:
             endpoint = session.client.endpoint
             steps = []
             for step in planned.steps:
-                found = assignment(step, certificate, endpoint)
+                found = assignment(step, certificate, endpoint, self.deliveries)
                 steps.append(StepResult(step.entry, step, found.state, found.detail))
         return SyncReport(_numbered((*steps, *_not_followed(planned))), notes=session.notes)
 
@@ -62,12 +66,15 @@ class Sync:
         with closing(self._session) as session:
             planned = session.list()
             endpoint = session.client.endpoint
-            tasks = [assignment(step, certificate, endpoint) for step in planned.steps]
+            tasks = [assignment(step, certificate, endpoint, self.deliveries) for step in planned.steps]
             current, _ = enrolled(self.context.state, self.context.state.load())
             progress = Progress(self.context, planned.steps, endpoint, current.certificate, anew=bool(session.notes))
-            keeper = Keeper(self.context, self.plan, session, progress.renewed)
+            places = frozenset(f"{endpoint.origin}{step.target}" for step in planned.steps)
+            packages = PackageKeeper(self.context, session, self.deliveries, places)
+            keeper = Keeper(self.context, self.plan, session, packages, progress.renewed)
             if any(one.task for one in tasks):
                 progress.begin()
+            notes = packages.recover()
             rest, steps = _not_followed(planned), []
             total = len(tasks) + len(rest)
             for number, (step, found) in enumerate(zip(planned.steps, tasks, strict=True), 1):
@@ -76,7 +83,7 @@ class Sync:
             steps += [self._tell(replace(one, number=len(steps) + n, total=total)) for n, one in enumerate(rest, 1)]
             delivery = session.deliver()
             progress.end()
-        return SyncReport(tuple(steps), progress.resumed, session.notes, delivery)
+        return SyncReport(tuple(steps), progress.resumed, (*session.notes, *notes), delivery)
 
     def _step(self, begun: StepResult, step: SyncStep, task: Task, keeper: Keeper, progress: Progress) -> StepResult:
         if progress.has(step):
@@ -85,14 +92,14 @@ class Sync:
             return replace(begun, state=StepState.BLOCKED, detail=_BLOCKED)
         self._tell(replace(begun, state=StepState.BEGUN))
         try:
-            detail, notes = keeper.do(task, step)
+            done = keeper.do(task, step)
         except EnrolmentPendingError as error:
             return replace(begun, state=StepState.PENDING, detail=error.message, error=error)
         except DeviceSdkError as error:
             self._broken = self._broken or step.kind.tier == _FIRST_TIER
             return replace(begun, state=StepState.FAILED, detail=error.message, error=error)
         progress.note(step)
-        return replace(begun, state=StepState.DONE, detail=detail, notes=notes)
+        return replace(begun, state=done.state, detail=done.detail, notes=done.notes)
 
     def _certificate(self) -> x509.Certificate:
         """The one in use, if the device is enrolled and the clock can be right."""

@@ -15,7 +15,7 @@ from device_sdk.client.device.current import enrolled
 from device_sdk.client.device.delivery import Delivery, deliver
 from device_sdk.client.device.plan import RenewalPlan
 from device_sdk.client.est import CaCertificates, EstClient
-from device_sdk.errors import ServerNotTrustedError, StateCorruptError
+from device_sdk.errors import ServerNotTrustedError, StateCorruptError, StateError
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.protocols.pal import SyncPlan
 
@@ -58,6 +58,13 @@ class Session:
                 replace(self.connection, lists=self.lists).client(endpoint, trust, identity)
             )
         return self._client
+
+    @property
+    def identity(self) -> TlsIdentity:
+        """Certificate and key of the device."""
+        if self.client.identity is None:
+            raise StateError("not reached: an enrolled device has an identity")
+        return self.client.identity
 
     @property
     def ca(self) -> CaCertificates:

@@ -7,6 +7,7 @@ from enum import Enum, unique
 
 from cryptography import x509
 
+from device_sdk.client.device.sync.deliveries import Deliveries
 from device_sdk.client.device.sync.report import StepState
 from device_sdk.protocols.est.urls import EstEndpoint, Operation
 from device_sdk.protocols.pal import Action, SyncStep
@@ -21,6 +22,9 @@ class Task(Enum):
     LISTS = "fetch the revocation lists, and keep them"
     PEERS = "fetch the certificates of peers, and keep them"
     RENEW = "renew the certificate in use"
+    KEYS = "fetch symmetric keys, and store them"
+    FIRMWARE = "fetch firmware, and install it"
+    RETURN = "send receipts or errors again"
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Assignment:
 
     Attributes:
         task: it, or None for nothing.
-        state: PLANNED, SKIPPED or UNSUPPORTED.
+        state: PLANNED, SKIPPED, UNCONFIGURED or UNSUPPORTED.
         detail: the task, or why there is none.
     """
 
@@ -39,19 +43,34 @@ class Assignment:
 
 
 _TASKS = {"0002": Task.ANCHORS, "0003": Task.PEERS, "0004": Task.LISTS, "0005": Task.LISTS}
+_PACKAGES = {"0024": Task.KEYS, "0025": Task.RETURN, "0026": Task.FIRMWARE, "0027": Task.RETURN}
+_MISSING = {
+    Operation.SYMMETRIC_KEYS: "say where symmetric keys go (keys.to) and who may sign them (keys.anchors)",
+    Operation.FIRMWARE: "say what takes firmware (firmware.installer or firmware.out), who may sign it (firmware.anchors), and "
+    "what this hardware is (firmware.hardware_type)",
+}
 
 
-def assignment(step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint) -> Assignment:
+def assignment(
+    step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint, deliveries: Deliveries
+) -> Assignment:
     """What to do about a step.
 
     Args:
         step: of the plan.
         certificate: the one in use.
         endpoint: the service.
+        deliveries: what the device's owner wants of packages.
     """
-    task = _TASKS.get(step.kind.number)
-    if task:
-        return _planned(task)
+    number = step.kind.number
+    if number in _TASKS:
+        return _planned(_TASKS[number])
+    if number in _PACKAGES:
+        operation = step.kind.operations[0]
+        configured = deliveries.keys if operation is Operation.SYMMETRIC_KEYS else deliveries.firmware
+        if configured is None:
+            return Assignment(None, StepState.UNCONFIGURED, _MISSING[operation])
+        return _planned(_PACKAGES[number])
     if step.kind.action not in (Action.ENROL, Action.REENROL):
         return Assignment(None, StepState.UNSUPPORTED, "this version has nothing for it")
     name = step.entry.certificate

@@ -1,0 +1,218 @@
+"""Packages that change the device: symmetric keys and firmware, and what the server wants to know of them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+from device_sdk.client.device.context import Context
+from device_sdk.client.device.sync.deliveries import Deliveries, FirmwareDelivery, KeyDelivery
+from device_sdk.client.device.sync.report import StepState
+from device_sdk.client.device.sync.session import Session
+from device_sdk.client.device.sync.visit import Visit, put, settle
+from device_sdk.client.est.key_package_policy import KeyPackagePolicy
+from device_sdk.client.est.returns import ReturnMessage
+from device_sdk.errors import ConfigurationError, DeviceSdkError, KeysNotStoredError, KeyStoreError
+from device_sdk.protocols.crls import check_crls
+from device_sdk.protocols.est.returns import return_path
+from device_sdk.protocols.est.urls import Operation
+from device_sdk.protocols.pal import SyncStep
+from device_sdk.wire.cms.recipients import OpeningKey
+
+_BEFORE = "the same package was dealt with"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a step.
+
+    Attributes:
+        detail: in words.
+        notes: what a person should know beyond that.
+        state: DONE, EARLIER or SKIPPED.
+    """
+
+    detail: str
+    notes: tuple[str, ...] = ()
+    state: StepState = StepState.DONE
+
+
+@dataclass
+class PackageKeeper:
+    """Does the steps of types 0024 to 0027.
+
+    Attributes:
+        context: the device.
+        session: the connection.
+        deliveries: where things go.
+        places: of everything that is on the list, origin and target.
+    """
+
+    context: Context
+    session: Session
+    deliveries: Deliveries
+    places: frozenset[str] = field(default=frozenset())
+
+    def recover(self) -> tuple[str, ...]:
+        """Find out what became of what a power cut ended, so that its receipt is sent or goes; what does not work is told."""
+        try:
+            self._recover()
+        except DeviceSdkError as error:
+            return (error.message,)
+        return ()
+
+    def _recover(self) -> None:
+        outbox, ledger = self.context.state.outbox, self.context.state.processed
+        done = {record.event or record.sha256 for record in ledger.all() if record.result == "done"}
+        for message in outbox.held("symmetrickeys/return"):
+            if message.event in done:
+                outbox.release(message.id)
+        if self.deliveries.firmware is None or not outbox.held("firmware/return"):
+            return
+        from device_sdk.client.firmware import RecordFile
+
+        wishes = self.deliveries.firmware()
+        returns = _Settling(self.context)
+        firmware = self.session.client.packages.returning(returns).firmware
+        firmware.recover(wishes.installer, RecordFile(self.context.state.firmware_file))
+
+    def keys(self, step: SyncStep) -> Done:
+        """Fetch a package of symmetric keys, and store them (K-01 to K-12, KR-06)."""
+        if self.deliveries.keys is None:  # not reached: such a step has no task
+            raise ConfigurationError("nothing says where keys go")
+        wishes, visit = self.deliveries.keys(), self._visit(step)
+        if visit.is_known:
+            return _known(visit)
+        packages = self.session.client.packages.returning(visit)
+        with ExitStack() as opened:
+            try:
+                package = packages.symmetric_keys(
+                    self._policy(wishes),
+                    step.target,
+                    decrypt=self._openers(wishes, opened),
+                    report=wishes.returns,
+                    wanted=visit.wanted,
+                    **self.session.waiting,
+                )
+            except DeviceSdkError:
+                visit.refused()
+                raise
+        if package is None:
+            return _known(visit) if visit.came else Done("nothing is there")
+        event = package.digest
+        if wishes.returns:
+            withheld = packages.return_receipts(package, event=event).withheld
+            notes = tuple(f"no receipt for package {number.hex()}: {reason}" for number, reason in withheld)
+        else:
+            notes = ()
+        from device_sdk.keystores.secret_import import store_keys
+
+        visit.begin(event)
+        path = return_path(self._operation(step))
+        try:
+            stored = store_keys(
+                package.keys, wishes.place, replace=wishes.replace or visit.was_begun, pin=self.context.pin
+            )
+        except KeysNotStoredError:  # half of them: the next run stores them all again
+            visit.settle(path, event, happened=False)
+            raise
+        except (KeyStoreError, ConfigurationError):
+            visit.settle(path, event, happened=False)
+            if wishes.returns:
+                packages.return_key_error(package)
+            visit.refused()
+            raise
+        visit.done()
+        visit.settle(path, event, happened=True)
+        return Done(f"keys stored: {', '.join(stored.places)}", notes)
+
+    def firmware(self, step: SyncStep) -> Done:
+        """Fetch firmware, and install it (F-01 to F-13, FR-06)."""
+        if self.deliveries.firmware is None:  # not reached: such a step has no task
+            raise ConfigurationError("nothing says what takes firmware")
+        from device_sdk.client.firmware import RecordFile
+
+        wishes, visit = self.deliveries.firmware(), self._visit(step)
+        if visit.is_known:
+            return _known(visit)
+        identity = self.session.identity
+        with ExitStack() as opened:
+            rules = replace(wishes.rules, keys=(*wishes.rules.keys, *self._openers(wishes, opened)))
+            try:
+                found = self.session.client.packages.returning(visit).firmware.install(
+                    wishes.installer,
+                    rules,
+                    directory=wishes.directory,
+                    record=RecordFile(self.context.state.firmware_file),
+                    reporter=identity if wishes.returns else None,
+                    target=step.target,
+                    wanted=visit.wanted,
+                    transferred=wishes.transferred,
+                    **self.session.waiting,
+                )
+            except DeviceSdkError:
+                visit.refused()
+                raise
+        if found is None:
+            return _known(visit) if visit.came else Done("nothing is there")
+        visit.done()
+        name = found.attributes.name if found.attributes else "firmware that nobody signed"
+        return Done(f"installed {name}, {found.size} bytes")
+
+    def send_again(self, step: SyncStep) -> Done:
+        """The server misses a receipt or an error (KR-06, FR-06): what it was told, once more."""
+        state = self.context.state
+        if not self._returns(self._operation(step)):
+            return Done("receipts and errors are switched off", state=StepState.SKIPPED)
+        path = return_path(self._operation(step))
+        if any(one.path == path for one in state.outbox.pending()):
+            return Done("what is waiting for it is sent at the end of this run")
+        told = [one for one in state.processed.all() if one.returns and one.returns[0].path == path]
+        listed = [one for one in told if one.place in self.places] or told[-1:]
+        messages = [message for one in listed for message in one.returns]
+        for message in messages:
+            put(self.context, message)
+        if not messages:
+            return Done("nothing came that could be confirmed", state=StepState.SKIPPED)
+        return Done(f"sent again at the end of this run: {'; '.join(one.about for one in messages)}")
+
+    def _returns(self, operation: Operation) -> bool:
+        deliveries = self.deliveries
+        made = deliveries.keys if operation is Operation.SYMMETRIC_KEYS else deliveries.firmware
+        return made is not None and made().returns
+
+    def _visit(self, step: SyncStep) -> Visit:
+        return Visit(self.context, step, self.session.client.endpoint.origin)
+
+    def _operation(self, step: SyncStep) -> Operation:
+        return step.kind.operations[0]
+
+    def _openers(self, wishes: KeyDelivery | FirmwareDelivery, opened: ExitStack) -> list[OpeningKey]:
+        keys: list[OpeningKey] = [self.session.identity.key]
+        for uri in wishes.open_with:
+            keys.append(opened.enter_context(self.context.open_key(uri)))  # type: ignore[arg-type]  # one of cryptography's
+        return keys
+
+    def _policy(self, wishes: KeyDelivery) -> KeyPackagePolicy:
+        """With those of the kept lists that are of a CA below its anchors; the others have no say there."""
+        policy, now = wishes.policy, self.context.clock.now()
+        lists = check_crls(self.session.lists, anchors=policy.anchors, intermediates=(), now=now)
+        return replace(policy, revocation_lists=(*policy.revocation_lists, *(one.crl for one in lists.accepted)))
+
+
+@dataclass(frozen=True)
+class _Settling:
+    """The `Returns` of a recovery, which has nothing new to tell."""
+
+    context: Context
+
+    def give(self, message: ReturnMessage) -> None:
+        put(self.context, message)
+
+    def settle(self, path: str, event: str | None, *, happened: bool) -> None:
+        settle(self.context, path, event, happened=happened)
+
+
+def _known(visit: Visit) -> Done:
+    when = f" on {visit.before.at:%Y-%m-%dT%H:%M:%SZ}" if visit.before else ""
+    return Done(f"{_BEFORE}{when}", state=StepState.EARLIER)

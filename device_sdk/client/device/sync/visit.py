@@ -1,0 +1,138 @@
+"""One package, from its coming until it is dealt with: what is noted on the way, so that a power cut does no harm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from device_sdk.client.device.context import Context
+from device_sdk.client.est.returns import ReturnMessage
+from device_sdk.protocols.pal import SyncStep
+from device_sdk.state import KeptReturn, ProcessedPackage
+
+
+class Visit:
+    """Keeps what is told about one package in the outbox and in the ledger; it is the `Returns` of that package.
+
+    Args:
+        context: the device.
+        step: that leads to the package.
+        origin: of the service.
+    """
+
+    def __init__(self, context: Context, step: SyncStep, origin: str) -> None:
+        self._context, self._step = context, step
+        self._place = f"{origin}{step.target}"
+        self.before = context.state.processed.find(self._place)
+        """What came from there before, or None."""
+        self._given: list[ReturnMessage] = []
+        self._sha256 = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the list itself says that nothing is there but what was dealt with (P-08)."""
+        entry, before = self._step.entry, self.before
+        return self._is_done and before is not None and entry.date is not None and before.size == entry.size > 0
+
+    @property
+    def was_begun(self) -> bool:
+        """Whether a power cut ended what was going on with the very package that came."""
+        before = self.before
+        return before is not None and before.result == "begun" and before.sha256 == self._sha256
+
+    @property
+    def came(self) -> bool:
+        """Whether there was a package at all."""
+        return bool(self._sha256)
+
+    def wanted(self, sha256: bytes) -> bool:
+        """Told the digest of what came; False if it was dealt with."""
+        self._sha256 = sha256.hex()
+        return not (self._is_done and self.before is not None and self.before.sha256 == self._sha256)
+
+    def begin(self, event: str) -> None:
+        """A change is about to happen, and a power cut may leave it anywhere between."""
+        self._note("begun", event)
+
+    def done(self) -> None:
+        """All of it has happened."""
+        self._note("done")
+
+    def refused(self) -> None:
+        """Nothing of it has happened, and the server was told if it is to be."""
+        if self.came:
+            self._note("refused")
+
+    def give(self, message: ReturnMessage) -> None:
+        """See Returns. An error that was told about the same package is not told again."""
+        self._given.append(message)
+        if message.event:
+            self.begin(message.event)
+        if not message.asked or self._was_told(message):
+            return
+        outbox = self._context.state.outbox
+        left = [one for one in outbox.held(message.path) if (one.event, one.about) == (message.event, message.about)]
+        put(self._context, message)
+        for one in left:  # by a run that a power cut ended
+            outbox.delivered(one.id)
+
+    def settle(self, path: str, event: str | None, *, happened: bool) -> None:
+        """See Returns."""
+        settle(self._context, path, event, happened=happened)
+
+    @property
+    def _is_done(self) -> bool:
+        return self.before is not None and self.before.result == "done"
+
+    def _was_told(self, message: ReturnMessage) -> bool:
+        before = self.before
+        if message.event or before is None or before.result != "refused" or before.sha256 != self._sha256:
+            return False
+        return message.about in (one.about for one in before.returns)
+
+    def _note(self, result: str, event: str = "") -> None:
+        entry = self._step.entry
+        returns = tuple(KeptReturn(one.path, one.media_type, one.body, one.about) for one in self._given)
+        now = self._context.clock.now()
+        self._context.state.processed.save(
+            ProcessedPackage(self._place, entry.type, entry.size, self._sha256, result, now, event, returns)
+        )
+
+
+def put(context: Context, message: ReturnMessage | KeptReturn) -> None:
+    """Into the outbox; raises as Outbox.put."""
+    event = message.event if isinstance(message, ReturnMessage) else ""
+    context.state.outbox.put(
+        message.path,
+        message.media_type,
+        message.body,
+        about=message.about,
+        made_at=context.clock.now(),
+        held=bool(event),
+        event=event,
+    )
+
+
+def settle(context: Context, path: str, event: str | None, *, happened: bool) -> None:
+    """Note in the ledger what was begun and has happened; then let the messages about it go, to the server or away.
+
+    Args:
+        context: the device.
+        path: the operation of the messages.
+        event: see Returns.settle.
+        happened: whether it has.
+
+    Raises:
+        StateError: it cannot be noted.
+    """
+    outbox, ledger = context.state.outbox, context.state.processed
+    held = [one for one in outbox.held(path) if event in (None, one.event)]
+    events = {one.event for one in held}
+    if happened:
+        for record in ledger.all():
+            if record.result == "begun" and record.event in events:
+                ledger.save(replace(record, result="done", event=""))
+    for message in held:
+        if happened:
+            outbox.release(message.id)
+        else:
+            outbox.delivered(message.id)  # nothing to deliver any more

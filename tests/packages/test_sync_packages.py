@@ -1,0 +1,271 @@
+"""`sync` and the packages that change the device: symmetric keys and firmware, each once, each confirmed (section 13 of the profile)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pyasn1.codec.der.decoder import decode
+from pyasn1_alt_modules import rfc4108, rfc7191
+
+from device_sdk.client.device.sync import Deliveries, FirmwareDelivery, KeyDelivery, StepState
+from device_sdk.client.est.symmetric_keys import KeyPackagePolicy
+from device_sdk.client.firmware import FileInstaller, FirmwarePolicy, FirmwareRules, HardwareModule
+from device_sdk.errors import ConfigurationError, FirmwareError, KeyExistsError, KeyPackageUntrustedError
+from device_sdk.wire.cms.signed_data import read_signed_data
+from tests.est.scripted_server import http
+from tests.firmware.making import HARDWARE, IMAGE, NOTES, Maker
+from tests.packages.sealing import Sealer, key_package, receipt_request, written
+
+DONE, EARLIER, FAILED = StepState.DONE, StepState.EARLIER, StepState.FAILED
+KEYS, RECEIPT = ("0024", "symmetrickeys/k-1", 900), ("0025", "symmetrickeys/return", 0)
+FIRMWARE, LOADED = ("0026", "firmware/f-1", 5000), ("0027", "firmware/return", 0)
+
+
+@pytest.fixture(scope="module")
+def sealer() -> Sealer:
+    return Sealer()
+
+
+@pytest.fixture(scope="module")
+def maker() -> Maker:
+    return Maker()
+
+
+class Bench:
+    """What the server gives, what it was told, and where things go on the device."""
+
+    def __init__(self, synced, sealer: Sealer, maker: Maker, directory: Path) -> None:
+        self.synced, self.sealer, self.maker = synced, sealer, maker
+        sealer.device = synced.certificate
+        self.keys, self.image = directory / "keys", directory / "firmware" / "image"
+        self.keys.mkdir(mode=0o700)
+        self.image.parent.mkdir()
+        self.told: list[bytes] = []
+        self.status = 204
+        synced.server.handlers["return"] = self._take
+        self.give("k-1", sealer.seal(request=receipt_request()))
+        self.give("f-1", maker.make())
+
+    def give(self, place: str, message: bytes) -> None:
+        answer = http(200, message, ("Content-Type", "application/cms"))
+        self.synced.server.handlers[place] = lambda _: answer
+
+    def deliveries(self, *, replace: bool = False, returns: bool = True) -> Deliveries:
+        policy = KeyPackagePolicy(self.sealer.anchors)
+        rules = FirmwareRules(self.maker.anchors, FirmwarePolicy(HardwareModule(HARDWARE, b"\0\xa1")))
+        return Deliveries(
+            keys=lambda: KeyDelivery(policy, self.keys, replace=replace, returns=returns),
+            firmware=lambda: FirmwareDelivery(rules, FileInstaller(self.image), self.image.parent, returns=returns),
+        )
+
+    def sync(self, *entries, **options):
+        self.synced.entries = list(entries)
+        self.told.clear()
+        return self.synced.device.sync(deliveries=self.deliveries(**options))
+
+    def states(self, report) -> list[tuple[str, StepState]]:
+        return self.synced.outcomes(report)
+
+    def stored(self) -> dict[str, str]:
+        found = [json.loads(path.read_text()) for path in self.keys.glob("*")]
+        return {one["key_id"]: one["value"] for one in found}
+
+    def _take(self, seen):
+        self.told.append(seen.body)
+        return http(self.status)
+
+
+@pytest.fixture
+def bench(synced, sealer, maker, tmp_path) -> Bench:
+    return Bench(synced, sealer, maker, tmp_path)
+
+
+def content(message: bytes, spec):
+    found, rest = decode(read_signed_data(message).content, asn1Spec=spec)
+    assert not rest
+    return found
+
+
+def test_kr_06_keys_are_stored_and_confirmed(bench):
+    report = bench.sync(KEYS)
+    assert bench.states(report) == [("0024", DONE)]
+    assert list(bench.stored()) == ["k1"]
+    (message,) = bench.told
+    assert bytes(content(message, rfc7191.KeyPackageReceipt())["receiptOf"]["pkgID"]) == b"pkg-1"
+    assert [one.about for one in report.delivery.sent] == [f"receipt for package {b'pkg-1'.hex()}"]
+    assert bench.synced.device.state.check() == ()
+    assert (bench.synced.device.state.outbox.pending(), bench.synced.device.state.outbox.held()) == ((), ())
+
+
+def test_fr_06_firmware_is_installed_and_confirmed(bench):
+    report = bench.sync(FIRMWARE)
+    assert bench.states(report) == [("0026", DONE)]
+    assert bench.image.read_bytes() == IMAGE
+    (message,) = bench.told
+    assert bytes(content(message, rfc4108.FirmwarePackageLoadReceipt())["hwSerialNum"]) == b"\0\xa1"
+    assert bench.synced.device.state.outbox.held() == ()
+    assert bench.synced.device.state.check() == ()
+
+
+def test_a_package_that_was_dealt_with_is_not_dealt_with_again(bench):
+    """Offered again without a date it is fetched, and known by its bytes; with a date it is not even fetched (P-08)."""
+    bench.sync(KEYS, FIRMWARE)
+    before = {path: path.stat().st_ino for path in (*bench.keys.iterdir(), bench.image)}
+    bench.synced.asked()
+    report = bench.sync(KEYS, FIRMWARE)
+    assert bench.states(report) == [("0024", EARLIER), ("0026", EARLIER)]
+    assert "GET firmware/f-1" in bench.synced.asked()
+    dated = [bench.synced.entry(*one) | {"date": "2026-06-01T00:00:00Z"} for one in (KEYS, FIRMWARE)]
+    assert bench.states(bench.sync(*dated)) == [("0024", EARLIER), ("0026", EARLIER)]
+    assert bench.synced.asked() == ["GET pal"]
+    assert {path: path.stat().st_ino for path in before} == before
+    assert bench.told == []
+
+
+def test_another_package_at_the_same_place_is_dealt_with(bench):
+    bench.sync(KEYS, FIRMWARE)
+    bench.give("k-1", bench.sealer.seal(package=key_package(written("k2")), request=receipt_request(b"pkg-2")))
+    bench.give("f-1", bench.maker.make(IMAGE[1:]))
+    dated = bench.synced.entry(*KEYS[:2], 901) | {"date": "2026-06-01T00:00:00Z"}
+    assert bench.states(bench.sync(dated, FIRMWARE)) == [("0024", DONE), ("0026", DONE)]
+    assert sorted(bench.stored()) == ["k1", "k2"]
+    assert bench.image.read_bytes() == IMAGE[1:]
+    assert len(bench.told) == 2
+
+
+@pytest.mark.parametrize(("entry", "asks"), [(KEYS, RECEIPT), (FIRMWARE, LOADED)])
+def test_kr_06_fr_06_a_receipt_is_sent_again_if_the_list_asks(bench, entry, asks):
+    report = bench.sync(asks)
+    assert bench.states(report) == [(asks[0], StepState.SKIPPED)]
+    assert bench.told == []
+    bench.sync(entry)
+    (first,) = bench.told
+    report = bench.sync(entry, asks)
+    assert bench.states(report) == [(entry[0], EARLIER), (asks[0], DONE)]
+    assert bench.told == [first]
+    bench.sync(asks)
+    assert bench.told == [first], "also if the package is not on the list any more"
+
+
+def test_kr_06_a_receipt_nobody_asked_for_in_the_package_is_kept_for_the_list(bench):
+    bench.give("k-1", bench.sealer.seal(request=receipt_request(wanted=False)))
+    bench.sync(KEYS)
+    assert bench.told == []
+    bench.sync(KEYS, RECEIPT)
+    assert len(bench.told) == 1
+
+
+@pytest.mark.parametrize(("entry", "asks"), [(KEYS, RECEIPT), (FIRMWARE, LOADED)])
+def test_a_receipt_that_does_not_arrive_waits_for_the_next_run(bench, entry, asks):
+    bench.status = 503
+    report = bench.sync(entry, asks)
+    assert bench.states(report) == [(entry[0], DONE), (asks[0], DONE)]
+    assert not report.failed
+    ((waits, _),) = report.delivery.waiting
+    assert waits.tries == 0
+    bench.status = 204
+    assert len(bench.sync().delivery.sent) == 1
+    assert bench.told == [waits.body]
+
+
+def test_k_06_a_package_that_is_refused_is_told_once_and_again_if_asked(bench):
+    stranger = Sealer()
+    stranger.device = bench.synced.certificate
+    bench.give("k-1", stranger.seal())
+    report = bench.sync(KEYS, FIRMWARE)
+    assert bench.states(report) == [("0024", FAILED), ("0026", DONE)]
+    assert isinstance(bench.synced.result(report, "0024").error, KeyPackageUntrustedError)
+    error = content(bench.told[0], rfc7191.KeyPackageError())
+    assert int(error["errorCode"]["enum"]) == 10
+    assert bench.states(bench.sync(KEYS)) == [("0024", FAILED)]
+    assert bench.told == [], "told already"
+    bench.sync(KEYS, RECEIPT)
+    assert len(bench.told) == 1
+    assert bench.stored() == {}
+
+
+def test_f_08_firmware_that_is_refused_is_told_once(bench):
+    from dataclasses import replace
+
+    bench.give("f-1", bench.maker.make(notes=replace(NOTES, hardware=("1.2.3",))))
+    report = bench.sync(FIRMWARE, KEYS)
+    assert bench.states(report) == [("0026", FAILED), ("0024", DONE)]
+    error = bench.synced.result(report, "0026").error
+    assert isinstance(error, FirmwareError)
+    assert error.load_error == 27
+    assert len(bench.told) == 2
+    assert int(content(bench.told[0], rfc4108.FirmwarePackageLoadError())["errorCode"]) == 27
+    bench.sync(FIRMWARE)
+    assert bench.told == []
+    assert not bench.image.exists()
+
+
+def test_k_11_keys_that_are_there_are_replaced_only_if_that_is_wanted(bench):
+    bench.sync(KEYS)
+    bench.give("k-1", bench.sealer.seal(package=key_package(written(value=b"n" * 16)), request=receipt_request(b"2")))
+    before = bench.stored()
+    report = bench.sync(KEYS)
+    assert isinstance(bench.synced.result(report, "0024").error, KeyExistsError)
+    assert bench.stored() == before
+    assert int(content(bench.told[0], rfc7191.KeyPackageError())["errorCode"]["enum"]) == 127
+    assert bench.synced.device.state.outbox.held() == ()
+    assert bench.states(bench.sync(KEYS, replace=True)) == [("0024", DONE)]
+    assert bench.stored() == {"k1": (b"n" * 16).hex()}
+
+
+def test_returns_that_are_switched_off(bench):
+    bench.sync(KEYS, FIRMWARE, returns=False)
+    assert (bench.told, list(bench.stored()), bench.image.exists()) == ([], ["k1"], True)
+    assert bench.states(bench.sync(KEYS, FIRMWARE, returns=False)) == [("0024", EARLIER), ("0026", EARLIER)]
+    bench.give("k-1", bench.sealer.seal(package=key_package(written("k2")), request=receipt_request(b"pkg-2")))
+    bench.sync(KEYS)
+    assert len(bench.told) == 1
+    report = bench.sync(RECEIPT, LOADED, returns=False)
+    assert bench.told == []
+    assert {state for _, state in bench.states(report)} == {StepState.SKIPPED}
+
+
+def test_what_nobody_configured_is_not_done_and_told(bench):
+    bench.synced.entries = [KEYS, RECEIPT, FIRMWARE, LOADED]
+    for report in (bench.synced.device.sync(), bench.synced.device.sync_plan()):
+        assert {state for _, state in bench.states(report)} == {StepState.UNCONFIGURED}
+        assert "keys.to" in bench.synced.result(report, "0024").detail
+        assert "firmware.anchors" in bench.synced.result(report, "0027").detail
+        assert not report.failed
+    assert set(bench.synced.asked()) == {"GET pal"}
+    planned = bench.synced.device.sync_plan(deliveries=bench.deliveries())
+    assert {state for _, state in bench.states(planned)} == {StepState.PLANNED}
+
+
+def test_a_mistake_in_the_configuration_concerns_its_own_steps(bench):
+    def wrong() -> KeyDelivery:
+        raise ConfigurationError("no such file")
+
+    bench.synced.entries = [KEYS, FIRMWARE]
+    deliveries = bench.deliveries()
+    report = bench.synced.device.sync(deliveries=Deliveries(keys=wrong, firmware=deliveries.firmware))
+    assert bench.states(report) == [("0024", FAILED), ("0026", DONE)]
+
+
+def test_a_ledger_that_was_damaged_costs_work_only(bench):
+    bench.sync(FIRMWARE)
+    for path in (bench.synced.device.state.path / "processed").iterdir():
+        path.write_text("{")
+    assert bench.states(bench.sync(FIRMWARE)) == [("0026", DONE)]
+    assert len(bench.told) == 1
+
+
+def test_only_if_a_power_cut_is_known_the_keys_are_stored_over_themselves(bench):
+    """Killed between storing and noting: the keys are there, the ledger says begun, the receipt is held."""
+    from dataclasses import replace
+
+    bench.sync(KEYS)
+    state = bench.synced.device.state
+    (record,) = state.processed.all()
+    state.processed.save(replace(record, result="begun", event=record.sha256))
+    (kept,) = record.returns
+    state.outbox.put(kept.path, kept.media_type, kept.body, about=kept.about, made_at=record.at, held=True, event=record.sha256)
+    assert bench.states(bench.sync(KEYS)) == [("0024", DONE)]
+    assert (len(bench.told), state.outbox.held(), list(bench.stored())) == (1, (), ["k1"])
