@@ -51,7 +51,7 @@ DeviceSdkError
     KeyMaterialError                   a private key given for import that cannot be used
     KeysNotStoredError                 a package of symmetric keys of which some could not be stored
   StateError                           the state directory
-    StateBusyError, StateCorruptError, StateNotWritableError
+    StateBusyError, StateCorruptError, StateNotWritableError, RolledBackError
   ClockError                           this machine's clock cannot be right
   NotForUsError                        CALE: an answer that this key does not open (revoked, unknown, or a decoy)
 
@@ -117,6 +117,7 @@ from device_sdk.errors.protocol import (
     ServerKeyError,
 )
 from device_sdk.errors.state import (
+    RolledBackError,
     StateBusyError,
     StateCorruptError,
     StateError,
@@ -189,6 +190,7 @@ __all__ = [
     "RedirectRefusedError",
     "RemoteProtocolError",
     "ResponseTooLargeError",
+    "RolledBackError",
     "ServerKeyError",
     "ServerNotAuthorizedError",
     "ServerNotTrustedError",

@@ -29,3 +29,9 @@ class StateNotWritableError(StateError):
     """Disk full, read-only, or no permission; what was there before is unchanged."""
 
     code = "state-not-writable"
+
+
+class RolledBackError(StateError):
+    """A file is older than the counter in hardware that it is bound to, was changed by somebody else, or one of both is gone."""
+
+    code = "rolled-back"

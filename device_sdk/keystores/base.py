@@ -9,8 +9,9 @@ from typing import Generic, NoReturn, Self, TypeVar
 
 from cryptography import x509
 
-from device_sdk.errors import MechanismUnsupportedError
+from device_sdk.errors import MechanismUnsupportedError, UriError
 from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.counter import MonotonicCounter
 from device_sdk.model.held_key import HeldKey
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyInfo, KeyType, Probe, PublicKey
@@ -117,6 +118,14 @@ class KeyStore(ABC, Generic[UriT]):
             KeyNotFoundError, KeyAmbiguousError: none or several fit.
         """
         self._no_secrets(uri)
+
+    def counter(self, uri: UriT) -> MonotonicCounter:
+        """The monotonic counter a URI names.
+
+        Raises:
+            UriError: it names none, or this kind of keystore has none.
+        """
+        raise UriError(f"{uri}: names no counter", hint="tpm2:nv=0x01800100", uri=str(uri))
 
     def _no_secrets(self, uri: UriT) -> NoReturn:
         raise MechanismUnsupportedError(

@@ -10,6 +10,7 @@ from cryptography import x509
 from device_sdk.errors import MissingDependencyError
 from device_sdk.keystores.base import KeyStore
 from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.counter import MonotonicCounter
 from device_sdk.model.held_key import HeldKey
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyInfo, KeyType, Probe
@@ -56,6 +57,19 @@ def open_secret(uri: str | KeyUri, *, pin: SecretProvider | None = None) -> Held
     """Open exactly one symmetric key in a token or TPM; see KeyStore.open_secret."""
     store, parsed = open_store(uri, pin=pin)
     return store.open_secret(parsed)
+
+
+def open_counter(uri: str | KeyUri, *, pin: SecretProvider | None = None) -> MonotonicCounter:
+    """The monotonic counter a URI names (`tpm2:nv=0x01800100`); the TPM is asked when it is used.
+
+    Raises:
+        UriError: it names none. PKCS#11 has such objects (CKH_MONOTONIC_COUNTER), too, and the tokens met so far have none.
+        KeyStoreError: its authorisation value cannot be had.
+        MissingDependencyError: the extra for TPMs is not installed.
+    """
+    store, parsed = open_store(uri, pin=pin)
+    with store:
+        return store.counter(parsed)
 
 
 def holds_secret(uri: str | KeyUri) -> bool:

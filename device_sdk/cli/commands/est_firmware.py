@@ -11,12 +11,19 @@ from device_sdk.cli import inputs, waiting
 from device_sdk.cli.files import read_file
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import certificates_from
-from device_sdk.cli.secrets import secret_in
+from device_sdk.cli.secrets import pin_provider, secret_in
 from device_sdk.cli.settings import Settings
 from device_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from device_sdk.client.firmware import FirmwareRules, HardwareModule, InstalledFirmware, Installer, Transferred
+    from device_sdk.client.firmware import (
+        FirmwareRules,
+        HardwareModule,
+        InstalledFirmware,
+        Installer,
+        RecordFile,
+        Transferred,
+    )
     from device_sdk.model.shared_key import SharedKey
     from device_sdk.wire.cms.recipients import OpeningKey
 
@@ -50,6 +57,12 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="remembers installed packages and stale versions; without it old firmware may come back",
     )
+    add(
+        "--counter",
+        metavar="URI",
+        help="a monotonic counter of the TPM that --record is bound to, so that no older copy of it counts: "
+        "tpm2:nv=0x01800100",
+    )
     add("--receipt", action="store_true", help="send a receipt, or why it was refused, signed with --key")
     add(
         "--place",
@@ -80,7 +93,6 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     """`est firmware`."""
     from device_sdk.cli.commands import est
-    from device_sdk.client.firmware import RecordFile
 
     if bool(options.out) == bool(options.installer):
         raise ConfigurationError("the firmware needs a place", hint="give --out FILE or --installer PROGRAM")
@@ -96,7 +108,7 @@ def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
                 installer,
                 rules,
                 directory=directory,
-                record=RecordFile(options.record) if options.record else None,
+                record=_record(options, settings),
                 reporter=pair if options.receipt else None,
                 target=options.place,
                 wait_s=inputs.wait(settings),
@@ -141,6 +153,18 @@ def _installer(options: argparse.Namespace) -> tuple[Installer, Path]:
     if options.out:
         return FileInstaller(options.out), Path(options.out).absolute().parent
     return CommandInstaller(options.installer), Path(tempfile.gettempdir())
+
+
+def _record(options: argparse.Namespace, settings: Settings) -> RecordFile | None:
+    from device_sdk.client.firmware import RecordFile
+    from device_sdk.keystores.registry import open_counter
+
+    if options.counter and not options.record:
+        raise ConfigurationError("--counter is for the record", hint="give --record FILE as well")
+    if not options.record:
+        return None
+    counter = open_counter(options.counter, pin=pin_provider(settings)) if options.counter else None
+    return RecordFile(options.record, counter)
 
 
 def _rules(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> FirmwareRules:

@@ -612,6 +612,7 @@ _shtab_device_sdk_est_firmware_options=(
   "*--community[a community it is in\; may be given more than once]:OID:"
   "--firmware-anchors[who may sign firmware, PEM\; --anchors vouch for servers]:FILE:_files"
   "--record[remembers installed packages and stale versions\; without it old firmware may come back]:FILE:_files"
+  "--counter[a monotonic counter of the TPM that --record is bound to, so that no older copy of it counts\: tpm2\:nv\=0x01800100]:URI:"
   "--receipt[send a receipt, or why it was refused, signed with --key]"
   "--place[which package\: \`where\` of an entry of type 0026 (default\: the server\'s choice)]:TARGET:"
   "--decrypt-key[key that opens packages which are encrypted for it]:URI:"

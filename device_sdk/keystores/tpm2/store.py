@@ -27,6 +27,7 @@ from device_sdk.keystores.tpm2.inventory import (
     list_persistent,
     persistent_handles,
 )
+from device_sdk.keystores.tpm2.nv_counter import TpmCounter
 from device_sdk.keystores.tpm2.opening import find_persistent, open_key
 from device_sdk.keystores.tpm2.places import (
     OWNER_HANDLES,
@@ -143,6 +144,10 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
         """Open a symmetric key. See KeyStore.open_secret."""
         return open_secret(self._tpm(uri), uri, self._pin, self._deadline_s)
 
+    def counter(self, uri: Tpm2Uri) -> TpmCounter:
+        """A counter in NV memory. See KeyStore.counter."""
+        return TpmCounter(uri, self._pin, self._deadline_s)
+
     def _name(self, uri: Tpm2Uri, key: Tss2Key) -> None:
         """Give a key that is complete its name: until here a crash leaves nothing."""
         where, handle = str(uri), uri.handle
@@ -185,6 +190,8 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
 
     def list(self, uri: Tpm2Uri) -> tuple[KeyInfo, ...]:
         """One key, the key files of a directory (of symmetric keys, too), or all persistent device keys of the TPM; no PIN is needed."""
+        if uri.nv is not None:
+            _one_key(uri)
         tpm = self._tpm(uri)
         if uri.dir is not None:
             return list_files_in(tpm, uri, key_files(uri.dir)) + list_secrets(uri)
@@ -281,7 +288,7 @@ def _one_key(uri: Tpm2Uri) -> str:
     """The redacted URI of one key.
 
     Raises:
-        UriError: the URI names a directory or a whole TPM.
+        UriError: the URI names a directory, a counter or a whole TPM.
     """
     if uri.handle is None and uri.file is None:
         raise UriError(

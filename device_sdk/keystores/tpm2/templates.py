@@ -51,6 +51,9 @@ _BORN_HERE = (
     | TPMA_OBJECT.USERWITHAUTH
     | TPMA_OBJECT.NODA
 )
+PROOF_BITS = int(TPMA_OBJECT.FIXEDTPM | TPMA_OBJECT.FIXEDPARENT | TPMA_OBJECT.SENSITIVEDATAORIGIN)
+"""The same as bits."""
+
 KEPT_HERE = TPMA_OBJECT.FIXEDTPM | TPMA_OBJECT.FIXEDPARENT | TPMA_OBJECT.USERWITHAUTH | TPMA_OBJECT.NODA
 """The attributes of what came from outside and does not leave this TPM's storage hierarchy again."""
 
@@ -148,6 +151,14 @@ def sealed_template() -> TPM2B_PUBLIC:
     """A value that TPM2_Unseal gives out, here and nowhere else."""
     detail = TPMS_KEYEDHASH_PARMS(scheme=TPMT_KEYEDHASH_SCHEME(scheme=TPM2_ALG.NULL))
     return _public(TPM2_ALG.KEYEDHASH, KEPT_HERE, TPMU_PUBLIC_PARMS(keyedHashDetail=detail))
+
+
+def mac_template() -> TPM2B_PUBLIC:
+    """A key for HMAC with SHA-256, made by the TPM."""
+    scheme = TPMT_KEYEDHASH_SCHEME(scheme=TPM2_ALG.HMAC)
+    scheme.details.hmac.hashAlg = TPM2_ALG.SHA256
+    detail = TPMS_KEYEDHASH_PARMS(scheme=scheme)
+    return _public(TPM2_ALG.KEYEDHASH, _BORN_HERE | TPMA_OBJECT.SIGN_ENCRYPT, TPMU_PUBLIC_PARMS(keyedHashDetail=detail))
 
 
 def cipher_template(key_bytes: int, *, encrypts: bool, decrypts: bool) -> TPM2B_PUBLIC:

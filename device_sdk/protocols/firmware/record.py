@@ -94,10 +94,25 @@ def pending_of(attributes: FirmwareAttributes, sha256: bytes) -> PendingPackage:
     return PendingPackage(package, attributes.stale, sha256)
 
 
-def encode_record(record: FirmwareRecord) -> bytes:
+@dataclass(frozen=True)
+class Binding:
+    """What binds a record to a counter in hardware.
+
+    Attributes:
+        generation: value of the counter that it belongs to.
+        key: of the MAC, as the hardware wrapped it.
+        mac: over generation and record.
+    """
+
+    generation: int
+    key: str
+    mac: bytes
+
+
+def encode_record(record: FirmwareRecord, binding: Binding | None = None) -> bytes:
     """JSON, for a file."""
     pending = record.pending
-    data = {
+    data: dict[str, Any] = {
         "version": _VERSION,
         "installed": [_package(one) for one in record.installed],
         "stale": dict(record.stale),
@@ -110,7 +125,14 @@ def encode_record(record: FirmwareRecord) -> bytes:
             "sha256": pending.sha256.hex(),
         },
     }
+    if binding is not None:
+        data["bound"] = {"generation": binding.generation, "key": binding.key, "mac": binding.mac.hex()}
     return json.dumps(data, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def authenticated(record: FirmwareRecord, generation: int) -> bytes:
+    """What the MAC of a binding is over: the record as it is written without one, so that no other reading has the same."""
+    return b"device-sdk firmware record\0" + generation.to_bytes(8, "big") + encode_record(record)
 
 
 def read_record(content: bytes) -> FirmwareRecord:
@@ -132,6 +154,24 @@ def read_record(content: bytes) -> FirmwareRecord:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WireError("not a record of installed firmware", what="firmware record") from error
+
+
+def read_binding(content: bytes) -> Binding | None:
+    """The binding of a record; None if it has none.
+
+    Raises:
+        WireError: it is something else.
+    """
+    try:
+        bound = json.loads(content).get("bound")
+        if bound is None:
+            return None
+        generation, key = bound["generation"], bound["key"]
+        if not isinstance(generation, int) or not isinstance(key, str) or not 0 < generation < 1 << 64:
+            raise ValueError("no generation, or no key")
+        return Binding(generation, key, bytes.fromhex(bound["mac"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise WireError("not the binding of a record", what="firmware record") from error
 
 
 def _package(one: InstalledPackage) -> dict[str, Any]:

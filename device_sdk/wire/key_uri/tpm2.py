@@ -12,13 +12,14 @@ from device_sdk.model.secret import Secret
 from device_sdk.wire.key_uri.components import attributes, check_text, encode_path, encode_query, split_uri
 
 _HANDLES = range(0x81000000, 0x82000000)  # TPM 2.0 part 2, 7.5: TPM_HT_PERSISTENT
+_INDEXES = range(0x01800000, 0x01C00000)  # TCG registry of reserved handles: NV indices of the owner
 _TCTIS = ("device", "swtpm", "mssim", "tabrmd")
 _NAMES_FILES = ("file", "dir")
 
 
 @dataclass(frozen=True)
 class Tpm2Uri(KeyUri):
-    """`tpm2:handle=0x81000010?tcti=device:/dev/tpmrm0` or `tpm2:file=/path/key.pem`; at most one of handle, file, dir.
+    """`tpm2:handle=0x81000010?tcti=device:/dev/tpmrm0` or `tpm2:file=/path/key.pem`; at most one of handle, file, dir, nv.
 
     Without any of them (`tpm2:`, `tpm2:?tcti=...`) the URI names the TPM itself, to list or to probe.
 
@@ -26,6 +27,7 @@ class Tpm2Uri(KeyUri):
         handle: persistent handle, 0x81000000 to 0x81ffffff.
         file: path of a TSS2 PRIVATE KEY PEM file.
         dir: directory of such files, to list.
+        nv: NV index of a counter, 0x01800000 to 0x01bfffff; names no key.
         tcti: how the TPM is reached ("swtpm:path=/run/tpm.sock"); None leaves it to the environment.
         pin_source: where the key's authorisation value is, or None.
         pin_value: always None; an authorisation value does not travel in this URI.
@@ -39,6 +41,7 @@ class Tpm2Uri(KeyUri):
     tcti: str | None = None
     pin_source: str | None = None
     pin_value: Secret | None = None
+    nv: int | None = None
 
     def __post_init__(self) -> None:
         texts = {"file": self.file, "dir": self.dir, "tcti": self.tcti, "pin-source": self.pin_source}
@@ -49,17 +52,18 @@ class Tpm2Uri(KeyUri):
         """Read a `tpm2:` URI.
 
         Raises:
-            UriError: unknown attributes, two of handle, file and dir, a handle that is not a persistent one, or a TCTI
-                that is not one of device, swtpm, mssim and tabrmd (a TCTI names a library or a command to run).
+            UriError: unknown attributes, two of handle, file, dir and nv, a handle that is not a persistent one, an index
+                that is not the owner's, or a TCTI that is not one of device, swtpm, mssim and tabrmd (a TCTI names a library or a command to run).
         """
         path, query = split_uri(text, cls.scheme)
-        named = attributes(path, ";", ("handle", *_NAMES_FILES), "tpm2: URI")
+        named = attributes(path, ";", ("handle", "nv", *_NAMES_FILES), "tpm2: URI")
         if len(named) > 1:
-            raise UriError("tpm2: URI: only one of handle, file and dir names a key")
+            raise UriError("tpm2: URI: only one of handle, file, dir and nv names something")
         options = attributes(query, "&", ("tcti", "pin-source"), "tpm2: URI")
-        handle = named.get("handle")
+        handle, index = named.get("handle"), named.get("nv")
         return cls(
-            handle=None if handle is None else _handle(handle),
+            handle=None if handle is None else _number(handle, "handle", _HANDLES),
+            nv=None if index is None else _number(index, "nv", _INDEXES),
             file=named.get("file"),
             dir=named.get("dir"),
             tcti=checked_tcti(options["tcti"]) if "tcti" in options else None,
@@ -68,6 +72,7 @@ class Tpm2Uri(KeyUri):
 
     def __str__(self) -> str:
         path = f"handle=0x{self.handle:08x}" if self.handle is not None else ""
+        path = f"nv=0x{self.nv:08x}" if self.nv is not None else path
         for name in _NAMES_FILES:
             value = getattr(self, name)
             path = f"{name}={encode_path(value)}" if value is not None else path
@@ -90,10 +95,11 @@ def checked_tcti(text: str) -> str:
     return name + (colon + conf if conf else "")
 
 
-def _handle(text: str) -> int:
+def _number(text: str, what: str, allowed: range) -> int:
     if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10}", text):
-        raise UriError("tpm2: URI: the handle is not a number", hint="for example handle=0x81000010")
+        raise UriError(f"tpm2: URI: the {what} is not a number", hint=f"for example {what}=0x{allowed.start + 16:08x}")
     value = int(text, 0) if text[:2].lower() == "0x" else int(text)
-    if value not in _HANDLES:
-        raise UriError("tpm2: URI: persistent handles are 0x81000000 to 0x81ffffff")
+    if value not in allowed:
+        kind = "persistent handles are" if what == "handle" else "NV indices of the owner are"
+        raise UriError(f"tpm2: URI: {kind} 0x{allowed.start:08x} to 0x{allowed.stop - 1:08x}")
     return value
