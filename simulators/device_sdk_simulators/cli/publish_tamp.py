@@ -88,9 +88,7 @@ def publish(options: argparse.Namespace, database: Database, address: str, now: 
     options.by = options.by or TampBook(database).apex_of(address) or APEX
     draft = _draft(message, options, authority)
     delivery = Delivery(address, options.label or "", now)
-    item, _number = put(
-        database, draft, _signer(options, authority, message), _name(options), delivery, number=options.number
-    )
+    item, _number = put(database, draft, _signer(options, authority, message), delivery, number=options.number)
     return item, draft.kind.entry
 
 
@@ -100,11 +98,6 @@ def _signer(options: argparse.Namespace, authority: TampAuthority, message: str)
     if options.contingency:
         return authority.contingency_signer(options.by)
     return authority.signer(options.by, by_path=options.by_path)
-
-
-def _name(options: argparse.Namespace) -> str:
-    how = " (contingency)" if options.contingency else " (path)" if options.by_path else ""
-    return f"{options.by}{how}"
 
 
 def _draft(message: str, options: argparse.Namespace, authority: TampAuthority) -> Draft:

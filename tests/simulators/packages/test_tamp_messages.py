@@ -202,13 +202,10 @@ def test_t_07_numbers_are_never_used_twice(state: Path, authority: TampAuthority
         # as another process would
         database = Database(tmp_path / "server.sqlite")
         try:
-            return publish(
-                database, draft, TampAuthority(state, NOW).signer(name_of[signer]), "x", delivery, **options
-            )[1]
+            return publish(database, draft, TampAuthority(state, NOW).signer(signer.name), delivery, **options)[1]
         finally:
             database.close()
 
-    name_of = {apex: "apex", management: "management"}
     assert [make(query, apex), make(adjust, apex)] == [1, 2]
     assert make(query, management) == 3, "what is answered is known by target and number alone (section 4.2)"
 

@@ -49,11 +49,13 @@ class Signer:
         authority: the key, and the certificate that says its identifier.
         certificates: those that go along; none for an anchor itself.
         unsigned: attributes for a contingency key.
+        name: for people.
     """
 
     authority: Authority
     certificates: tuple[x509.Certificate, ...] = ()
     unsigned: tuple[rfc5652.Attribute, ...] = ()
+    name: str = ""
 
     @property
     def is_contingency(self) -> bool:
@@ -118,20 +120,20 @@ class TampAuthority:
         """
         found = self.authority(name)
         if not by_path:
-            return Signer(found.root)
+            return Signer(found.root, name=name)
         key, certificate = found.directory / "signer.key", found.directory / "signer.pem"
         if not certificate.exists() or _over(certificate, self._now):
             made = found.signer(f"{_words(name)} signer", self._now, extensions=[content_constraints(_MESSAGES)])
             write_key(key, made.key)
             write_file(certificate, pem(made.certificate))
         below = Authority(x509.load_pem_x509_certificate(certificate.read_bytes()), load_key(key))
-        return Signer(below, (below.certificate,))
+        return Signer(below, (below.certificate,), name=f"{name} (path)")
 
     def contingency_signer(self, name: str = APEX) -> Signer:
         """The second key of an apex; SimulatorError if there is no such apex."""
         self.authority(name)
         contingency = self._contingency(name)
-        return Signer(contingency.authority, unsigned=(contingency.disclosed(),))
+        return Signer(contingency.authority, unsigned=(contingency.disclosed(),), name=f"{name} (contingency)")
 
     def next_apex(self) -> str:
         """Make another apex, for an update; its name."""

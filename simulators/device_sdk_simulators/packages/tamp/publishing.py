@@ -58,7 +58,6 @@ def publish(
     database: Database,
     draft: Draft,
     signer: Signer,
-    name: str,
     delivery: Delivery,
     *,
     number: int | None = None,
@@ -72,7 +71,6 @@ def publish(
         database: the server's.
         draft: the message.
         signer: who signs.
-        name: of the signer, for people.
         delivery: for whom.
         number: a number of its own, one that was used included; None for the next one, and for a contingency key 0.
         signed: whether it is signed at all.
@@ -98,9 +96,17 @@ def publish(
             label=delivery.label,
             now=delivery.now,
         )
-        about = f"{draft.kind.name} {chosen} by {name} for {text_of(draft.target)}"
+        about = f"{draft.kind.name} {chosen} by {signer.name} for {text_of(draft.target)}"
         sent = Sent(
-            item, delivery.address, draft.kind, bytes(encode(ref)), name, chosen, draft.updates, about, draft.brings
+            item,
+            delivery.address,
+            draft.kind,
+            bytes(encode(ref)),
+            signer.name,
+            chosen,
+            draft.updates,
+            about,
+            draft.brings,
         )
         book.note_message(sent, signer.key_identifier)
     return item, chosen
