@@ -103,7 +103,7 @@ SETTINGS = (
     Setting("cale.key", "text", "--key", "URI", "key that answers are encrypted to; the device's key if not given"),
     Setting("cale.type", "text", "--type", "TYPE", "what to make if there is no such key: " + ", ".join(KEY_TYPES), choices=KEY_TYPES),
     Setting("cale.policy", "text", "--policy", "NAME", "algorithms that are accepted: " + ", ".join(POLICIES), "everything", POLICIES),
-    Setting("cale.negotiate", "switch", "--negotiate", "", "tell the server in the request which algorithms are accepted", True),
+    Setting("cale.negotiate", "switch", "--negotiate", "", "tell the server in the request which algorithms and answers are accepted", True),
     Setting("cale.max_bytes", "number", "--max-bytes", "N", "the largest acceptable answer, still encrypted", 1572864.0),
     Setting("cale.encrypted_errors", "switch", "--encrypted-errors", "", "an answer that opens to {\"error\": 502} is an error behind the edge device", True),
     Setting("cale.proof", "text", "--proof", "KIND", "what proves the identity at registration: " + ", ".join(PROOFS), "auto", PROOFS),

@@ -6,7 +6,7 @@ knows what the key opens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from cryptography import x509
@@ -45,13 +45,18 @@ def with_capabilities(
     public_key: PublicKey,
     policy: DecryptionPolicy = EVERYTHING,
     operations: Mapping[str, bool] | None = None,
+    contents: Collection[str] = (),
 ) -> CsrSpec:
     """The same request, saying what the key decrypts; see capabilities_extension."""
-    return replace(spec, extensions=(*spec.extensions, capabilities_extension(public_key, policy, operations)))
+    extension = capabilities_extension(public_key, policy, operations, contents)
+    return replace(spec, extensions=(*spec.extensions, extension))
 
 
 def capabilities_extension(
-    public_key: PublicKey, policy: DecryptionPolicy = EVERYTHING, operations: Mapping[str, bool] | None = None
+    public_key: PublicKey,
+    policy: DecryptionPolicy = EVERYTHING,
+    operations: Mapping[str, bool] | None = None,
+    contents: Collection[str] = (),
 ) -> x509.Extension[x509.ExtensionType]:
     """The extension smimeCapabilities for `CsrSpec.extensions`; never critical (RFC 4262 section 2).
 
@@ -60,12 +65,13 @@ def capabilities_extension(
         policy: what is accepted, in order of preference; AES-192, AES-CCM and the old hashes of a KDF are not asked for
             even where they are accepted.
         operations: what the key's token or TPM really does (`Probe.operations`); None for a key that does everything.
+        contents: content types that the owner reads beside data, dotted; they come last.
 
     Raises:
         ConfigurationError: nothing that the policy accepts can be decrypted with this key.
     """
     offered = [name for name in policy.algorithms if name not in _NOT_OFFERED]
-    contents = [_capability(_CONTENTS[name]) for name in offered if name in _CONTENTS]
+    ciphers = [_capability(_CONTENTS[name]) for name in offered if name in _CONTENTS]
     if isinstance(public_key, rsa.RSAPublicKey):
         methods = [_rsa_method(name) for name in offered if name.startswith("rsa-") and _works(name, operations)]
     else:
@@ -73,12 +79,12 @@ def capabilities_extension(
         wraps = [_WRAPS[name] for name in offered if name in _WRAPS] if able else []
         agreements = [_STANDARD_ECDH[name] for name in offered if name in _STANDARD_ECDH]
         methods = [_capability(oid, _capability(wrap)) for oid in agreements for wrap in wraps]
-    if not contents or not methods:
+    if not ciphers or not methods:
         raise ConfigurationError(
             "this key decrypts nothing that the policy accepts", hint="see device-sdk keys probe, or accept more"
         )
     oid = x509.ObjectIdentifier(SMIME_CAPABILITIES)
-    value = x509.UnrecognizedExtension(oid, der.sequence(*contents, *methods))
+    value = x509.UnrecognizedExtension(oid, der.sequence(*ciphers, *methods, *map(_capability, contents)))
     return x509.Extension(oid, critical=False, value=value)
 
 

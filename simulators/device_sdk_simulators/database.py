@@ -49,6 +49,7 @@ _LATER_COLUMNS = {
         "holder": "TEXT",
         "lineage": "TEXT",
     },
+    "answer_sizes": {"whole": "INTEGER NOT NULL DEFAULT 0"},
     "requests": {"serial": "TEXT", "content": "TEXT NOT NULL DEFAULT ''", "asked_at": "TEXT NOT NULL DEFAULT ''"},
 }
 

@@ -25,6 +25,10 @@ from device_sdk_simulators.cale.stand_ins import stand_in_key
 from device_sdk_simulators.http.messages import Request, Response
 from device_sdk_simulators.server import ReferenceServer
 
+from device_sdk.wire.binary_http import BINARY_HTTP
+from device_sdk.wire.csr import build_csr
+from device_sdk.wire.csr_capabilities import with_capabilities
+from tests.cale.parts import SPEC
 from tests.cale_security.ranks import CERTAIN, kolmogorov_smirnov
 from tests.cale_security.strangers import SUITE, Verdict, compare, guids
 from tests.simulators.server.support import PKCS10, basic, client_context, make_csr
@@ -44,9 +48,12 @@ def server(tmp_path: Path) -> Iterator[ReferenceServer]:
         yield running
 
 
-def register(server: ReferenceServer, kind: str, count: int = CLIENTS) -> list[str]:
-    """The GUIDs of so many clients with one kind of key."""
-    pem = x509.load_der_x509_csr(make_csr(KEYS[kind])).public_bytes(Encoding.PEM)
+def register(server: ReferenceServer, kind: str, count: int = CLIENTS, *, whole: bool = False) -> list[str]:
+    """The GUIDs of so many clients with one kind of key, which take whole responses or do not say so."""
+    der = make_csr(KEYS[kind])
+    if whole:
+        der = build_csr(with_capabilities(SPEC, KEYS[kind].public_key(), contents=(BINARY_HTTP,)), KEYS[kind])
+    pem = x509.load_der_x509_csr(der).public_bytes(Encoding.PEM)
     for _ in range(count):
         answer = server.handle(Request("POST", "/registration", [PKCS10, basic(server)], pem, SUITE))
         assert answer.status == 200
@@ -58,15 +65,19 @@ def told_apart(verdict: Verdict) -> list[str]:
     return [name for name in verdict.proportions if verdict.proportions[name] > CERTAIN or verdict.alone[name] > 0]
 
 
-@pytest.mark.parametrize("hardened", [False, True], ids=["draft envelopes", "hardened envelopes"])
-@pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.parametrize(
+    ("kind", "hardened", "whole"),
+    # every pair of two of them
+    [("rsa", False, False), ("rsa", True, True), ("p256", False, True), ("p256", True, False)],
+    ids=["rsa-draft-bare", "rsa-hardened-whole", "p256-draft-whole", "p256-hardened-bare"],
+)
 @pytest.mark.parametrize("path", ["/resource", "/nowhere"])
 def test_cale_36_cale_38_decoys_have_every_feature_of_answers(
-    server: ReferenceServer, kind: str, path: str, hardened: bool
+    server: ReferenceServer, kind: str, path: str, hardened: bool, whole: bool
 ) -> None:
     """Status, headers in order, length, lines, DER shape."""
     server.policy.cale_hardened = server.policy.cale_aead = hardened
-    verdict = compare(server.handle, register(server, kind), path, ANSWERS)
+    verdict = compare(server.handle, register(server, kind, whole=whole), path, ANSWERS)
     assert told_apart(verdict) == [], verdict
 
 

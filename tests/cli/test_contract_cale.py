@@ -205,6 +205,7 @@ def test_register_get_whoami(store: str, lab: Lab, token: SoftHsm, swtpm: Swtpm,
     assert registered["registered_at"].endswith("Z")
     assert lab.cli.run("cale", "get", "/resource", *state).stdout == b'{"foo": "bar"}\n'
     data = lab.cli.ok("cale", "get", "/resource", *state, "--expect", "json", "--json").json
+    assert (data["media_type"], data["headers"]) == ("application/json", {"content-type": "application/json"})
     assert json.loads(data["text"]) == json.loads(base64.b64decode(data["base64"])) == {"foo": "bar"}
     lab.cli.ok("cale", "get", "/resource", *state, "--out", tmp_path / "answer")
     assert (tmp_path / "answer").read_bytes() == b'{"foo": "bar"}\n'
@@ -247,9 +248,9 @@ def test_revoked_registration_is_a_decoy(lab: Lab, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_an_error_behind_the_edge_is_not_data(lab: Lab, tmp_path: Path) -> None:
-    """CALE-05: it arrives encrypted in a success; exit 7, and the file is what it was."""
+    """CALE-05: it arrives encrypted in a success; exit 7, and the file is what it was. Bare content, as in the draft."""
     state = ("--state", lab.state, "--anchors", lab.server.ca_file)
-    words = ("--url", lab.server.cale_url, "--subject", "CN=x", "--key", lab.key("cale"))
+    words = ("--url", lab.server.cale_url, "--subject", "CN=x", "--key", lab.key("cale"), "--no-negotiate")
     lab.cli.ok("cale", "register", *state, *words, *lab.login)
     keep = tmp_path / "keep.json"
     keep.write_text("what was there")

@@ -20,6 +20,7 @@ from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.shared_key import SharedKey
 from device_sdk.protocols.cale.answers import read_registration, read_resource, read_whoami
+from device_sdk.protocols.cale.documents import Document, read_document
 from device_sdk.protocols.est.full_cmc import Sent, Trusted, read_fullcmc
 from device_sdk.protocols.est.responses import read_cacerts, read_csrattrs, read_enrolment
 from device_sdk.protocols.est.saved_answer import as_multipart, read_saved_answer
@@ -28,6 +29,7 @@ from device_sdk.protocols.firmware import read_record
 from device_sdk.protocols.symmetric_keys import KeyRules, PackageRules, peel, usable_keys
 from device_sdk.transports.https.faults import FOREIGN
 from device_sdk.transports.https.head import Response
+from device_sdk.wire.binary_http import BINARY_HTTP, MAX_HEAD_BYTES, check_pieces, read_head
 from device_sdk.wire.cale import parse_certificate, parse_guid, says_encrypted, split_content_types
 from device_sdk.wire.cmc.pki_response import read_pki_response
 from device_sdk.wire.cms import open_envelope, open_stream
@@ -97,10 +99,17 @@ def cale_answer(data: bytes) -> None:
 
 
 def cale_plaintext(data: bytes) -> None:
-    """What was decrypted: a GUID, a certificate."""
+    """What was decrypted: a GUID, a certificate; a whole response, which says the same in one piece and in several."""
     for parse in (parse_guid, parse_certificate):
         with suppress(WireError):
             parse(data)
+    whole: Document | None = None
+    with suppress(WireError):
+        whole = read_document(BINARY_HTTP, data)
+    with suppress(WireError):
+        head = read_head(data[:MAX_HEAD_BYTES])
+        if check_pieces(head, (data[at : at + 100] for at in range(0, len(data), 100))) != (whole is not None):
+            raise AssertionError("two readers, two answers")
 
 
 def http_head(data: bytes) -> None:

@@ -76,15 +76,16 @@ def _get(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         file = opened.enter_context(OutputFile(options.out, mode=0o600))
         client = opened.enter_context(_client(settings))
         try:
-            content = client.get(options.path, check=_check(options), limit_bytes=max_bytes(settings)).content
+            found = client.get(options.path, check=_check(options), limit_bytes=max_bytes(settings))
         except ResponseTooLargeError as error:
             error.hint = "--max-bytes N allows more"
             raise
-        file.write(content)
+        file.write(found.content)
     if out.as_json:
-        out.data(_as_data(content) | {"file": options.out}, "")
+        said = {"media_type": found.media_type, "headers": dict(found.headers), "file": options.out}
+        out.data(_as_data(found.content) | said, "")
     elif not options.out:
-        out.content(content)
+        out.content(found.content)
     return 0
 
 

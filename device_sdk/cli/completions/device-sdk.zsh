@@ -201,7 +201,7 @@ _shtab_device_sdk_cale_register_options=(
   "--key[key that answers are encrypted to\; the device\'s key if not given \[DEVICE_SDK_CALE_KEY\]]:URI:"
   "--type[what to make if there is no such key\: ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096 \[DEVICE_SDK_CALE_TYPE\]]:TYPE:(ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096)"
   "--policy[algorithms that are accepted\: everything, authenticated, hardened \[DEVICE_SDK_CALE_POLICY\]]:NAME:(everything authenticated hardened)"
-  {--negotiate,--no-negotiate}"[tell the server in the request which algorithms are accepted \[DEVICE_SDK_CALE_NEGOTIATE\]]"
+  {--negotiate,--no-negotiate}"[tell the server in the request which algorithms and answers are accepted \[DEVICE_SDK_CALE_NEGOTIATE\]]"
   "--proof[what proves the identity at registration\: auto, password, bearer, certificate, none \[DEVICE_SDK_CALE_PROOF\]]:KIND:(auto password bearer certificate none)"
   "--bearer-file[file holding a bearer token that proves the identity \[DEVICE_SDK_CALE_BEARER_FILE\]]:FILE:_files"
   "--bearer-fd[file descriptor to read that token from \[DEVICE_SDK_CALE_BEARER_FD\]]:N:"

@@ -9,14 +9,14 @@ import requests
 
 from device_sdk.client.cale.application import REGISTERED_AGAIN
 from device_sdk.client.cale.credential import Credential, CredentialSource
-from device_sdk.client.cale.opened import content_types, label_text, replace_content, replace_status, replace_stream
+from device_sdk.client.cale.opened import content_types, replace_content, replace_stream
 from device_sdk.client.cale.options import AnswerOptions
 from device_sdk.client.cale.redirects import https_origin, pin_redirect
 from device_sdk.client.cale.streaming import open_in_pieces
 from device_sdk.errors import KeyNotFoundError, KeyStoreError, NotForUsError, ResponseTooLargeError
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.urls import shown_url
-from device_sdk.protocols.cale.answers import open_answer, policy_hint
+from device_sdk.protocols.cale.answers import open_document, policy_hint
 from device_sdk.protocols.cale.requests import READ_ONLY_METHODS
 from device_sdk.protocols.cale.revocation import RevocationWatch
 from device_sdk.wire.cale import GUID_HEADER, says_encrypted
@@ -61,6 +61,8 @@ class Answers:
             self._discard(response)
         elif home and _must_be_encrypted(response):
             self._open_watched(response, credential, stream=stream)
+            if response.is_redirect:  # of the server behind the edge device
+                self._pinned(response)
         elif home and not stream:
             response._content = b"".join(self._bounded(response, self._options.limit_bytes))
         return response
@@ -100,32 +102,27 @@ class Answers:
         options, url = self._options, shown_url(str(response.url))
         # A check looks at the whole plaintext, which then fits into memory anyway.
         if not stream or options.check is not None:
-            body = b"".join(self._bounded(response, options.limit_bytes))
-            content = open_answer(body, key, url, options.checked, policy=options.policy)
-            replace_content(response, content)
-            replace_status(response, options.error_status(content))
+            body, errors = b"".join(self._bounded(response, options.limit_bytes)), options.encrypted_errors
+            replace_content(
+                response,
+                open_document(body, key, url, options.checked, encrypted_errors=errors, policy=options.policy),
+            )
             return
         limit = options.stream_limit_bytes
         try:
-            plaintext, spool = open_in_pieces(
+            document, plaintext, spool = open_in_pieces(
                 self._bounded(response, limit),
                 key,
                 url,
                 limit_bytes=limit,
                 policy=options.policy,
                 directory=options.spool_directory,
+                encrypted_errors=options.encrypted_errors,
             )
         except BaseException:
             response.close()
             raise
-        status = None
-        if spool is None:  # an error is short; this is the whole plaintext
-            content = b"".join(plaintext)
-            plaintext, status = iter((content,)), options.error_status(content)
-        replace_stream(response, plaintext, spool)
-        if spool is None:
-            label_text(response, content)
-        replace_status(response, status)
+        replace_stream(response, document, plaintext, spool)
 
     def _bounded(self, response: requests.Response, limit_bytes: int) -> Iterator[bytes]:
         size = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from device_sdk.protocols.cale.answers import (
     read_whoami,
     spki,
 )
+from device_sdk.protocols.cale.documents import CONTENT_TYPES
 from device_sdk.protocols.cale.requests import (
     MAX_ANSWER_BYTES,
     edge_origin,
@@ -52,10 +53,18 @@ class CaleResponse:
     Attributes:
         content: the plaintext.
         url: where it came from, without its query.
+        headers: what the server behind the edge device said about the content, names in lower case; empty where answers have
+            the draft's form, which says nothing.
     """
 
     content: bytes = field(repr=False)
     url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def media_type(self) -> str | None:
+        """The Content-Type with its parameters; None where nothing says it."""
+        return self.headers.get("content-type")
 
 
 class CaleClient:
@@ -75,7 +84,7 @@ class CaleClient:
         proxy: proxy URL, "" for none, None for what the environment says.
         policy: the algorithms that are accepted; `register` tells the server (SMIMECapabilities), and a message that uses
             others is not for us.
-        negotiate: whether `register` says so; False for servers that refuse requests with extensions.
+        negotiate: whether `register` says so, and that answers may be whole responses with status and media type; False for servers that refuse requests with extensions.
         revocation: when answers that are not for us are taken for a revocation; see `suspects_revocation`.
         encrypted_errors: whether a plaintext `{"error": 502}` is an error of a server behind the edge device, as with the
             reference servers; False for services whose own documents look like that.
@@ -171,8 +180,8 @@ class CaleClient:
         """
         response = self._transport.send(resource_request(path, self._registered(), limit_bytes=limit_bytes))
         with self._watched():
-            content = read_resource(response, self._key, check, self._policy, encrypted_errors=self._encrypted_errors)
-        return CaleResponse(content, response.url)
+            found = read_resource(response, self._key, check, self._policy, encrypted_errors=self._encrypted_errors)
+        return CaleResponse(found.content, response.url, dict(found.headers))
 
     def whoami(self) -> x509.Certificate:
         """The certificate the authorization server makes of this registration (section 4.3); it is for our key.
@@ -234,7 +243,7 @@ class CaleClient:
         operations = None
         if isinstance(key, EcDeviceKey | RsaDeviceKey) and key.info.hardware:
             operations = dict(try_key(key))
-        return with_capabilities(spec, key.public_key(), self._policy, operations)
+        return with_capabilities(spec, key.public_key(), self._policy, operations, CONTENT_TYPES[1:])
 
     def _registered(self) -> str:
         if self._guid is None:

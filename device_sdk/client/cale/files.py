@@ -8,7 +8,9 @@ from device_sdk.errors import EnvelopeError
 from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
 from device_sdk.model.keys import PrivateKey
 from device_sdk.protocols.cale.answers import ContentCheck
-from device_sdk.wire.cms import CANNOT_OPEN, open_envelope
+from device_sdk.protocols.cale.documents import CONTENT_TYPES, read_document
+from device_sdk.wire.cms import CANNOT_OPEN
+from device_sdk.wire.cms.envelope import open_typed
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
@@ -36,16 +38,20 @@ def decrypt(
         EnvelopeError: it does not open, or `check` refuses it; one text for every reason (CALE-10).
         KeyStoreError: the key could not be used.
     """
-    plaintext = open_envelope(message, key, limit_bytes=limit_bytes, policy=policy)
-    if check is None or _accepts(check, plaintext):
-        return plaintext
-    del plaintext  # a traceback keeps the variables of its frames
-    raise EnvelopeError(CANNOT_OPEN)
+    opened = open_typed(message, key, limit_bytes=limit_bytes, content_types=CONTENT_TYPES, policy=policy)
+    content = _checked(opened, check)
+    del opened  # a traceback keeps the variables of its frames
+    if content is None:
+        raise EnvelopeError(CANNOT_OPEN)
+    return content
 
 
-def _accepts(check: ContentCheck, plaintext: bytes) -> bool:
+def _checked(opened: tuple[str, bytes], check: ContentCheck | None) -> bytes | None:
+    """The content; None if it is not what it is said to be, or `check` refuses it."""
     try:
-        check(plaintext)
+        content = read_document(*opened, encrypted_errors=False).content
+        if check is not None:
+            check(content)
     except Exception:  # noqa: BLE001  # it may quote the plaintext, and tells it from one that did not open
-        return False
-    return True
+        return None
+    return content

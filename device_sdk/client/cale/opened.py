@@ -10,6 +10,7 @@ from requests.utils import get_encoding_from_headers
 
 from device_sdk.client.cale.spool import PrivateSpool
 from device_sdk.client.cale.streaming import PlaintextRaw
+from device_sdk.protocols.cale.documents import ABOUT_CONTENT, Document
 from device_sdk.wire.cale import says_encrypted, says_nothing, split_content_types
 
 # What says something about the envelope and nothing about its content.
@@ -31,43 +32,50 @@ def content_types(response: requests.Response) -> tuple[str, ...]:
     return split_content_types([response.headers.get("Content-Type", "")])
 
 
-def replace_content(response: requests.Response, content: bytes) -> None:
-    """Make the plaintext the content of a response whose body has been read."""
-    _relabel(response)
-    response.headers["Content-Length"] = str(len(content))
-    response._content = content
+def replace_content(response: requests.Response, document: Document) -> None:
+    """Make a document the content of a response whose body has been read."""
+    _relabel(response, document)
+    response.headers["Content-Length"] = str(len(document.content))
+    response._content = document.content
     response._content_consumed = True  # type: ignore[attr-defined]  # types-requests does not know it
-    label_text(response, content)
+    response.encoding = _declared(response) or _text_encoding(document.content)
 
 
-def replace_stream(response: requests.Response, plaintext: Iterator[bytes], spool: PrivateSpool | None) -> None:
+def replace_stream(
+    response: requests.Response, document: Document, plaintext: Iterator[bytes], spool: PrivateSpool | None
+) -> None:
     """Let the plaintext be read from a response that is streamed; nobody knows its length beforehand."""
-    _relabel(response)
+    _relabel(response, document)
     response.headers.pop("Content-Length", None)
     response.raw = PlaintextRaw(plaintext, response.raw, spool)
     response._content = False  # type: ignore[assignment]  # what requests itself has there before a body is read
     response._content_consumed = False  # type: ignore[attr-defined]  # types-requests does not know it
-    response.encoding = get_encoding_from_headers(response.headers)
+    response.encoding = _declared(response) or (None if spool else _text_encoding(document.content))
 
 
-def label_text(response: requests.Response, content: bytes) -> None:
-    """Say how the whole plaintext is written, if anything does: its own Content-Type, or that it is UTF-8."""
-    response.encoding = get_encoding_from_headers(response.headers) or _text_encoding(content)
-
-
-def replace_status(response: requests.Response, status: int | None) -> None:
-    """Give a response the status of a server behind the edge device, if there is one: its body said it, encrypted."""
-    if status is not None:
-        response.status_code = status
-        response.reason = f"{responses.get(status, 'Error')}, behind the edge device"
-
-
-def _relabel(response: requests.Response) -> None:
-    inner = [one for one in content_types(response) if not says_encrypted(one) and not says_nothing(one)]
-    for name in _ENVELOPE_HEADERS:
+def _relabel(response: requests.Response, document: Document) -> None:
+    """Status and header fields of a document in place of those of its envelope."""
+    outer = [one for one in content_types(response) if not says_encrypted(one) and not says_nothing(one)]
+    for name in (*_ENVELOPE_HEADERS, *(ABOUT_CONTENT if document.whole else ())):
         response.headers.pop(name, None)
-    if inner:
-        response.headers["Content-Type"] = inner[0]
+    if document.whole:
+        response.headers.update({name.title(): value for name, value in document.headers})
+    elif outer:
+        response.headers["Content-Type"] = outer[0]
+    if document.is_error or document.status != response.status_code:
+        response.status_code = document.status
+        response.reason = f"{responses.get(document.status, 'Status')}, behind the edge device"
+
+
+def _declared(response: requests.Response) -> str | None:
+    """The charset that a Content-Type names, or that its type has; not the one that requests assumes for texts."""
+    if "charset" not in response.headers.get("Content-Type", "").lower() and _is_text(response):
+        return None
+    return get_encoding_from_headers(response.headers)
+
+
+def _is_text(response: requests.Response) -> bool:
+    return response.headers.get("Content-Type", "").lower().startswith("text/")
 
 
 def _text_encoding(content: bytes) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
 from device_sdk.protocols.cale.answers import ContentCheck
-from device_sdk.protocols.cale.behind import error_status
+from device_sdk.protocols.cale.documents import Document
 from device_sdk.protocols.cale.requests import MAX_ANSWER_BYTES
 
 MAX_STREAM_BYTES = 256 * 1024 * 1024
@@ -36,12 +36,8 @@ class AnswerOptions:
     policy: DecryptionPolicy = EVERYTHING
     encrypted_errors: bool = True
 
-    def error_status(self, plaintext: bytes) -> int | None:
-        """The status in an encrypted error; None for everything else."""
-        return error_status(plaintext) if self.encrypted_errors else None
-
-    def checked(self, plaintext: bytes) -> bytes:
-        """The plaintext, if it is an error or `check` has nothing against it."""
-        if self.check is not None and self.error_status(plaintext) is None:
-            self.check(plaintext)
-        return plaintext
+    def checked(self, document: Document) -> Document:
+        """The document, if it is an error or `check` has nothing against it."""
+        if self.check is not None and not document.is_error:
+            self.check(document.content)
+        return document

@@ -10,11 +10,13 @@ from itertools import chain
 from typing import Any
 
 from device_sdk.client.cale.spool import PrivateSpool
-from device_sdk.errors import EnvelopeError
+from device_sdk.errors import EnvelopeError, WireError
 from device_sdk.model.decryption import DecryptionPolicy
 from device_sdk.model.keys import PrivateKey
-from device_sdk.protocols.cale.answers import not_for_us, open_answer
-from device_sdk.wire.cms import open_stream
+from device_sdk.protocols.cale.answers import not_for_us, open_document
+from device_sdk.protocols.cale.documents import CONTENT_TYPES, Document, document_of
+from device_sdk.wire.binary_http import BINARY_HTTP, MAX_HEAD_BYTES, check_pieces, read_head
+from device_sdk.wire.cms.stream import OpenedStream, open_typed_stream
 
 SMALL_BYTES = 256 * 1024
 """Up to here an answer is opened in memory."""
@@ -169,7 +171,8 @@ def open_in_pieces(
     limit_bytes: int,
     policy: DecryptionPolicy,
     directory: str | os.PathLike[str] | None = None,
-) -> tuple[Iterator[bytes], PrivateSpool | None]:
+    encrypted_errors: bool = True,
+) -> tuple[Document, Iterator[bytes], PrivateSpool | None]:
     """The plaintext of an answer of any size; all of it was checked before the first byte is handed over.
 
     What is large waits, still encrypted, in a temporary file without a name. No plaintext is written anywhere.
@@ -181,9 +184,11 @@ def open_in_pieces(
         limit_bytes: the largest body.
         policy: the algorithms that are accepted.
         directory: where the temporary file goes.
+        encrypted_errors: see `read_document`; an error is never large.
 
     Returns:
-        The plaintext, and what has to be closed when it has been read.
+        What is known of the document, with its content only if it is small; the content; and what has to be closed when
+        it has been read.
 
     Raises:
         NotForUsError: it is not for us.
@@ -197,22 +202,51 @@ def open_in_pieces(
         if size > SMALL_BYTES:
             break
     else:
-        return iter((open_answer(b"".join(begin), key, url, bytes, policy=policy),)), None
+        small = open_document(
+            b"".join(begin), key, url, lambda one: one, encrypted_errors=encrypted_errors, policy=policy
+        )
+        return small, iter((small.content,)), None
     spool = PrivateSpool(directory)
     with ExitStack() as on_failure:
         on_failure.callback(spool.close)
-        plaintext = _opened(chain(begin, chunks), key, spool, limit_bytes, policy)
+        found = _opened(chain(begin, chunks), key, spool, limit_bytes, policy)
         # raised here so that no cause hangs on it
-        if plaintext is None:
+        if found is None:
             raise not_for_us(url)
         on_failure.pop_all()
-    return plaintext, spool
+    return *found, spool
 
 
 def _opened(
     chunks: Iterator[bytes], key: PrivateKey, spool: PrivateSpool, limit_bytes: int, policy: DecryptionPolicy
-) -> Iterator[bytes] | None:
+) -> tuple[Document, Iterator[bytes]] | None:
     try:
-        return open_stream(chunks, key, spool, limit_bytes=limit_bytes, policy=policy)
-    except EnvelopeError:
+        opened = open_typed_stream(
+            chunks, key, spool, limit_bytes=limit_bytes, content_types=CONTENT_TYPES, policy=policy
+        )
+        return _whole(opened) if opened.content_type == BINARY_HTTP else (Document(b""), opened.pieces())
+    except (EnvelopeError, WireError):
         return None
+
+
+def _whole(opened: OpenedStream) -> tuple[Document, Iterator[bytes]]:
+    """A response in pieces, looked at to its end; WireError if it is none."""
+    pieces, begin = opened.pieces(), b""
+    for piece in pieces:
+        begin += piece
+        if len(begin) >= MAX_HEAD_BYTES:
+            break
+    head = read_head(begin[:MAX_HEAD_BYTES])
+    if not check_pieces(head, chain((begin,), pieces)):
+        raise WireError("not a response in Binary HTTP", what="Binary HTTP")
+    return document_of(head), _between(opened.pieces(), head.start, head.start + head.length)
+
+
+def _between(pieces: Iterator[bytes], start: int, end: int) -> Iterator[bytes]:
+    """What is between two places, all of it read, as nothing but its end tells a changed spool."""
+    at = 0
+    for piece in pieces:
+        found = piece[max(0, start - at) : max(0, end - at)]
+        at += len(piece)
+        if found:
+            yield found

@@ -16,10 +16,12 @@ from device_sdk.errors import EnvelopeError, NotForUsError, WireError
 from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
 from device_sdk.model.http import HttpResponse
 from device_sdk.model.keys import PrivateKey
-from device_sdk.protocols.cale.behind import behind_edge, error_status
+from device_sdk.protocols.cale.behind import behind_edge
+from device_sdk.protocols.cale.documents import CONTENT_TYPES, Document, read_document
 from device_sdk.protocols.cale.refusals import refused
 from device_sdk.wire.cale import parse_certificate, parse_guid
-from device_sdk.wire.cms import open_envelope
+from device_sdk.wire.cms.envelope import open_typed
+from device_sdk.wire.cms.oids import DATA
 
 ContentCheck: TypeAlias = Callable[[bytes], object]
 """Looks at a plaintext, and raises whatever it likes for another one than was asked for: json.loads will do.
@@ -54,8 +56,8 @@ def read_resource(
     policy: DecryptionPolicy = EVERYTHING,
     *,
     encrypted_errors: bool = True,
-) -> bytes:
-    """The plaintext of a resource (CALE-05).
+) -> Document:
+    """A resource (CALE-05).
 
     Args:
         response: the answer.
@@ -72,17 +74,14 @@ def read_resource(
     if response.status_code != 200:
         refused(response)
 
-    def parse(plaintext: bytes) -> bytes | int:
-        status = error_status(plaintext) if encrypted_errors else None
-        if status is not None:
-            return status
-        if check is not None:
-            check(plaintext)
-        return plaintext
+    def parse(document: Document) -> Document:
+        if check is not None and not document.is_error:
+            check(document.content)
+        return document
 
-    found = open_answer(response.body, key, response.url, parse, policy=policy)
-    if isinstance(found, int):
-        raise behind_edge(found, response.url)
+    found = open_document(response.body, key, response.url, parse, encrypted_errors=encrypted_errors, policy=policy)
+    if found.is_error:
+        raise behind_edge(found.status, response.url)
     return found
 
 
@@ -132,32 +131,76 @@ def open_answer(
         KeyStoreError: the key could not be used.
     """
     limit = len(body) if limit_bytes is None else limit_bytes
-    try:
-        plaintext = open_envelope(body, keys, limit_bytes=limit, policy=policy)
-    except EnvelopeError:
-        plaintext = None
-    result = None if plaintext is None else _parsed(plaintext, parse)
-    del plaintext  # a traceback keeps the variables of its frames, and crash reporters send them
+    result = _read(body, keys, (DATA,), lambda _type, plaintext: parse(plaintext), limit, policy)
     # raised here so that no cause hangs on it
     if result is None:
         raise not_for_us(url)
     return result
 
 
-def read_plaintext(plaintext: bytes, url: str, parse: Callable[[bytes], Result]) -> Result:
-    """What was decrypted elsewhere, read as `open_answer` does; NotForUsError for anything else than was asked for."""
-    result = _parsed(plaintext, parse)
-    del plaintext
+def open_document(
+    body: bytes,
+    keys: PrivateKey | Sequence[PrivateKey],
+    url: str,
+    parse: Callable[[Document], Result],
+    *,
+    encrypted_errors: bool = True,
+    policy: DecryptionPolicy = EVERYTHING,
+) -> Result:
+    """The same for a resource, which may be a whole response.
+
+    Args:
+        body: the answer's body, bounded already.
+        keys: what may open it.
+        url: where it came from, for the error.
+        parse: reads the document; whatever it raises means "not for us". Must not return None.
+        encrypted_errors: see `read_document`.
+        policy: the algorithms that are accepted.
+
+    Raises:
+        NotForUsError: it is not for us.
+        KeyStoreError: the key could not be used.
+    """
+
+    def read(content_type: str, plaintext: bytes) -> Result:
+        return parse(read_document(content_type, plaintext, encrypted_errors=encrypted_errors))
+
+    result = _read(body, keys, CONTENT_TYPES, read, len(body), policy)
     if result is None:
         raise not_for_us(url)
     return result
 
 
-def _parsed(plaintext: bytes, parse: Callable[[bytes], Result]) -> Result | None:
+def _read(
+    body: bytes,
+    keys: PrivateKey | Sequence[PrivateKey],
+    content_types: Sequence[str],
+    parse: Callable[[str, bytes], Result],
+    limit_bytes: int,
+    policy: DecryptionPolicy,
+) -> Result | None:
+    """What `parse` makes of the plaintext; None if there is none, or if it raised."""
     try:
-        return parse(plaintext)
+        opened = open_typed(body, keys, limit_bytes=limit_bytes, content_types=content_types, policy=policy)
+    except EnvelopeError:
+        return None
+    try:
+        return parse(*opened)
     except Exception:  # noqa: BLE001  # CALE-10: one error, whatever a check makes of garbage
         return None
+
+
+def read_plaintext(plaintext: bytes, url: str, parse: Callable[[bytes], Result]) -> Result:
+    """What was decrypted elsewhere, read as `open_answer` does; NotForUsError for anything else than was asked for."""
+    result: Result | None
+    try:
+        result = parse(plaintext)
+    except Exception:  # noqa: BLE001  # as `_read`
+        result = None
+    del plaintext  # a traceback keeps the variables of its frames, and crash reporters send them
+    if result is None:
+        raise not_for_us(url)
+    return result
 
 
 def policy_hint(policy: DecryptionPolicy, told: Iterable[str] | None) -> str | None:

@@ -30,6 +30,13 @@ def error_status(plaintext: bytes) -> int | None:
 
 def behind_edge(status: int, url: str) -> BehindEdgeError:
     """The error to raise for it."""
+    if status < 400:
+        return BehindEdgeError(
+            f"{url}: the server behind the edge device answered {status}, and no redirect is followed",
+            hint=f"ask for another path; {_SOUND}",
+            url=url,
+            status_code=status,
+        )
     trouble = "the service behind the edge device is in trouble: try later" if status >= 500 else "the service refused"
     return BehindEdgeError(
         f"{url}: the server behind the edge device answered {status}",

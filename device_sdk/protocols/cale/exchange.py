@@ -18,6 +18,7 @@ from device_sdk.model.http import ConnectionFacts, HttpRequest, HttpResponse
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.urls import shown_url, without_query
 from device_sdk.protocols.cale.answers import ContentCheck, read_registration, read_resource, read_whoami
+from device_sdk.protocols.cale.documents import Document
 from device_sdk.protocols.cale.requests import WHOAMI, edge_origin, resource_request
 
 _ELSEWHERE = ConnectionFacts("", "")
@@ -100,6 +101,18 @@ class CaleExchange:
             HttpStatusError, RedirectRefusedError: the edge device refused.
             KeyStoreError: the key could not be used.
         """
+        return self.open_document(status_code, headers, body, path=path, check=check).content
+
+    def open_document(
+        self,
+        status_code: int,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        *,
+        path: str = "/",
+        check: ContentCheck | None = None,
+    ) -> Document:
+        """The same with what the server behind the edge device said about it, its media type among it."""
         answer = self._answer(status_code, headers, body, path)
         return read_resource(answer, self._key, check, self._policy, encrypted_errors=self._encrypted_errors)
 

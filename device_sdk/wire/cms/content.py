@@ -19,6 +19,7 @@ from device_sdk.wire.cms.wrapping import KeyWrap
 MIN_TAG_BYTES = _DEFAULT_TAG_BYTES = 12
 _FULL_TAG_BYTES = 16
 
+_CONTENT_TYPE_ATTRIBUTE = "1.2.840.113549.1.9.3"
 _CONTENT = 0x80  # [0] IMPLICIT OCTET STRING
 _AUTHENTICATED_ATTRIBUTES, _UNAUTHENTICATED_ATTRIBUTES = 0xA1, 0xA2
 _TAG_BYTES = {"gcm": (12, 13, 14, 15, 16), "ccm": (12, 14, 16), "chacha": (16,)}
@@ -140,7 +141,11 @@ def read_authenticated(
         raise ValueError("a cipher of the other kind of message")
     nonce, tag_bytes = _read_parameters(parameters, cipher.mode)
     # RFC 5083 section 2.2: authenticated is the SET OF with its universal tag, not the [1] of the message.
-    additional = encode_element(SET, data.contents()) if data.next_tag == _AUTHENTICATED_ATTRIBUTES else b""
+    additional = b""
+    if data.next_tag == _AUTHENTICATED_ATTRIBUTES:
+        attributes = data.contents()
+        _check_type(Reader(attributes), content_type)
+        additional = encode_element(SET, attributes)
     tag = data.octets()
     data.skip(_UNAUTHENTICATED_ATTRIBUTES)
     data.finish()
@@ -152,6 +157,14 @@ def read_authenticated(
     if cipher.mode == "ccm" and length >> 8 * (15 - len(nonce)):
         raise ValueError("more content than the nonce leaves room for")
     return EncryptedContent(cipher, nonce, ciphertext, tag, additional, content_type)
+
+
+def _check_type(attributes: Reader, content_type: str) -> None:
+    """The type that is authenticated has to be the one beside the ciphertext, which is not (RFC 5652 section 11.1)."""
+    while attributes.next_tag is not None:
+        attribute = attributes.enter()
+        if attribute.oid() == _CONTENT_TYPE_ATTRIBUTE and attribute.enter(SET).oid() != content_type:
+            raise ValueError("content of another type than was authenticated")
 
 
 def _read_parameters(parameters: Reader, mode: str) -> tuple[bytes, int]:

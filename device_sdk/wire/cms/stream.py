@@ -32,6 +32,22 @@ class _Spooled:
     length: int
 
 
+class OpenedStream:
+    """A message that opened, still encrypted in its spool.
+
+    Attributes:
+        content_type: of what is inside, dotted.
+    """
+
+    def __init__(self, found: _Spooled, key: bytes, spool: Spool) -> None:
+        self.content_type = found.envelope.content.content_type
+        self._found, self._key, self._spool = found, key, spool
+
+    def pieces(self) -> Iterator[bytes]:
+        """The plaintext from its beginning, by one pass over the spool; one iteration at a time. See open_stream."""
+        return _released(self._found, self._key, self._spool)
+
+
 def open_stream(
     chunks: Iterable[bytes],
     keys: Keys,
@@ -64,13 +80,28 @@ def open_stream(
         KeyStoreError: the token or TPM could not be used (PIN, removed, busy).
         DeviceSdkError: as `chunks` and `spool` raise it.
     """
+    return open_typed_stream(
+        chunks, keys, spool, limit_bytes=limit_bytes, content_types=content_types, policy=policy
+    ).pieces()
+
+
+def open_typed_stream(
+    chunks: Iterable[bytes],
+    keys: Keys,
+    spool: Spool,
+    *,
+    limit_bytes: int,
+    content_types: Collection[str],
+    policy: DecryptionPolicy,
+) -> OpenedStream:
+    """The same for contents of several types, and to be read more than once."""
     candidates = candidates_of(keys)
     found = _read(chunks, spool, limit_bytes, content_types, policy)
     key = _find_key(found, candidates, spool) if found else None
     # raised outside every except block, so that no cause and no context hangs on it
     if found is None or key is None:
         raise EnvelopeError(CANNOT_OPEN)
-    return _released(found, key, spool)
+    return OpenedStream(found, key, spool)
 
 
 def _released(found: _Spooled, key: bytes, spool: Spool) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.cale import headers
-from device_sdk_simulators.cale.capabilities import EXTENSION, extension_in, fit, read_capabilities
+from device_sdk_simulators.cale.capabilities import EXTENSION, extension_in, fit, read_capabilities, without_responses
 from device_sdk_simulators.cale.certificates import Owner, make_certificate
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
 from device_sdk_simulators.cale.envelope import seal
@@ -112,7 +112,7 @@ class AuthorizationServer:
         if len(der) > LONGEST_CSR:
             raise HttpError(413, f"the certificate request may have {LONGEST_CSR} bytes")
         csr = self._read_csr(der)
-        registration = Registration(self._owner(identity), _encryption_key(csr), _capabilities(csr))
+        registration = Registration(self._owner(identity), _encryption_key(csr), self._capabilities(csr))
         self._check_quota(identity)
         guid = str(uuid.UUID(bytes=os.urandom(16), version=4))
         certificate = self._certificate(registration, self._policy.cale_certificate_lifetime)
@@ -121,6 +121,13 @@ class AuthorizationServer:
         self._records.add(CsrRecord(guid, identity, csr.csr.public_bytes(Encoding.DER), self._clock()))
         response.facts = {"registration": self._tag(guid), "owner": identity, "key": csr.spki_sha256[:16]}
         return response
+
+    def _capabilities(self, csr: CertificationRequest) -> x509.UnrecognizedExtension | None:
+        """What goes into certificates of what the client says it decrypts; HttpError 400."""
+        extension = _capabilities(csr)
+        if extension is None or self._policy.cale.inside == "http":
+            return extension
+        return without_responses(extension)
 
     def _check_quota(self, identity: str) -> None:
         """HttpError 403 for who has used up the disk that one owner may have; there is nothing to hide from an owner."""
@@ -180,7 +187,7 @@ class AuthorizationServer:
             return None
         try:
             csr = self._read_csr(record.csr)
-            return Registration(self._owner(record.identity), _encryption_key(csr), _capabilities(csr))
+            return Registration(self._owner(record.identity), _encryption_key(csr), self._capabilities(csr))
         except (HttpError, ValueError):
             # the policy has changed since, or the record is damaged: this key does not count any more
             return None

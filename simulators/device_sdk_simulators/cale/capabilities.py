@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from cryptography import x509
 from pyasn1.codec.der.decoder import decode
+from pyasn1.codec.der.encoder import encode
 from pyasn1.error import PyAsn1Error
 from pyasn1_alt_modules import rfc4055, rfc4262, rfc5280, rfc5751
 
+from device_sdk_simulators.cale.binary_http import BINARY_HTTP
 from device_sdk_simulators.cale.ciphers import ContentCipher
 
 EXTENSION = x509.ObjectIdentifier(str(rfc4262.smimeCapabilities))
@@ -72,6 +75,8 @@ class Capabilities:
     contents: tuple[ContentCipher, ...]
     rsa: tuple[RsaMethod, ...]
     ec: tuple[EcMethod, ...]
+    responses: bool = False
+    """Whether it reads whole responses (`binary_http`)."""
 
 
 def capabilities_in(extensions: x509.Extensions) -> Capabilities | None:
@@ -93,8 +98,11 @@ def extension_in(extensions: x509.Extensions) -> x509.UnrecognizedExtension | No
     return value if isinstance(value, x509.UnrecognizedExtension) else None
 
 
+@lru_cache(maxsize=256)
 def read_capabilities(encoded: bytes) -> Capabilities:
     """Read a SMIMECapabilities in DER; what this server does not know is passed over.
+
+    Every request has to do so several times, and clients mostly say the same.
 
     Raises:
         ValueError: it cannot be read, or is longer than MAX_BYTES.
@@ -114,7 +122,28 @@ def read_capabilities(encoded: bytes) -> Capabilities:
         tuple(oids[name] for name, _ in found if name in oids),
         tuple(one for one in methods if isinstance(one, RsaMethod)),
         tuple(one for one in methods if isinstance(one, EcMethod)),
+        any(name == BINARY_HTTP for name, _ in found),
     )
+
+
+def takes_responses(certificate: x509.Certificate) -> bool:
+    """Whether answers for this certificate are whole responses: its owner reads them, and the authorization server agreed.
+
+    The certificate alone says it, to the server that answers as to the one that makes decoys, so that both do the same.
+
+    Raises:
+        ValueError: its capabilities cannot be read.
+    """
+    able = capabilities_in(certificate.extensions)
+    return able is not None and able.responses
+
+
+def without_responses(extension: x509.UnrecognizedExtension) -> x509.UnrecognizedExtension:
+    """The same capabilities, read already, less whole responses: what a server certifies that does not write them."""
+    listed, _ = decode(extension.value, asn1Spec=rfc5751.SMIMECapabilities())
+    kept = rfc5751.SMIMECapabilities()
+    kept.extend(one for one in listed if str(one["capabilityID"]) != BINARY_HTTP)
+    return x509.UnrecognizedExtension(extension.oid, bytes(encode(kept)))
 
 
 def fit(cipher: ContentCipher, certificate: x509.Certificate) -> ContentCipher:

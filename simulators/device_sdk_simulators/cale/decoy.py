@@ -13,10 +13,11 @@ from datetime import datetime
 from cryptography import x509
 
 from device_sdk_simulators.cale.answer_sizes import AnswerSizes
-from device_sdk_simulators.cale.capabilities import fit
+from device_sdk_simulators.cale.binary_http import BINARY_HTTP
+from device_sdk_simulators.cale.capabilities import fit, takes_responses
 from device_sdk_simulators.cale.ciphers import ContentCipher
 from device_sdk_simulators.cale.draft_decoy import DRAFT_DECOY
-from device_sdk_simulators.cale.envelope import ciphertext_length, unreadable
+from device_sdk_simulators.cale.envelope import DATA, ciphertext_length, unreadable
 from device_sdk_simulators.cale.log_tags import LOG_SECRET, log_tag
 from device_sdk_simulators.cale.recipients import Recipients
 from device_sdk_simulators.database import Database
@@ -24,6 +25,7 @@ from device_sdk_simulators.est.bodies import in_lines, wrap
 from device_sdk_simulators.http.messages import Request
 from device_sdk_simulators.policy import Policy
 
+WHO_AM_I = "/whoami"
 _ANSWERS = 256
 _ALIKE = 16
 _MOST = 4096
@@ -58,8 +60,9 @@ class Decoys:
 
     def learn(self, request: Request, message: bytes) -> None:
         """Remember how long a real answer to this request is, in bytes; ValueError for what is no envelope."""
-        length, aead = ciphertext_length(message)
-        self._sizes.learn(request.path, length, aead=aead, query=_query_of(request))
+        length, aead, content_type = ciphertext_length(message)
+        whole = content_type == BINARY_HTTP
+        self._sizes.learn(request.path, length, aead=aead, whole=whole, query=_query_of(request))
 
     def took(self, path: str, validation_s: float, answer_s: float) -> None:
         """Remember how long the validation of a real request took, and then its answer or the failure to get one."""
@@ -101,8 +104,11 @@ class Decoys:
 
     def _for(self, recipient: x509.Certificate, request: Request, guid: str, cipher: ContentCipher) -> bytes:
         mark, query = self._recipients.mark(guid), _query_of(request)
-        length = self._sizes.plaintext_length(request.path, mark, aead=cipher.aead, query=query)
-        return unreadable(length, recipient, cipher, hardened=self._policy.cale_hardened)
+        # what the authorization server makes is as in the draft for everybody
+        whole = request.path != WHO_AM_I and takes_responses(recipient)
+        length = self._sizes.plaintext_length(request.path, mark, aead=cipher.aead, whole=whole, query=query)
+        content_type = BINARY_HTTP if whole else DATA
+        return unreadable(length, recipient, cipher, hardened=self._policy.cale_hardened, content_type=content_type)
 
     def due(self, path: str, started: float, validated: float | None) -> float:
         """When a decoy may leave (time.monotonic): after as much time as one of the last answers on this path took.

@@ -15,7 +15,7 @@ from cryptography import x509
 from device_sdk_simulators.cale import headers
 from device_sdk_simulators.cale.certificates import NotAcceptedError, owner_of
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
-from device_sdk_simulators.cale.decoy import Decoys
+from device_sdk_simulators.cale.decoy import WHO_AM_I, Decoys
 from device_sdk_simulators.cale.hops import Hop, HopError
 from device_sdk_simulators.cale.identity import Identify, proven_name
 from device_sdk_simulators.cale.overdue import OverdueError, Workers
@@ -49,7 +49,7 @@ class _Errand:
 
     @property
     def is_whoami(self) -> bool:
-        return self.request.path == "/whoami"
+        return self.request.path == WHO_AM_I
 
     @property
     def is_change(self) -> bool:

@@ -25,9 +25,11 @@ from device_sdk_simulators.cale.key_agreement import key_agreement_recipient
 Asn1: TypeAlias = Any
 """A pyasn1 object; that library has no types."""
 
+_CONSTRUCTED_1 = b"\xa1"
 _SEQUENCE, _CONTEXT_0, _CONSTRUCTED_0 = 0x30, 0x80, 0xA0
 """Tags: SEQUENCE, [0] IMPLICIT OCTET STRING, [0] EXPLICIT."""
 
+DATA = str(rfc5652.id_data)
 _RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 _RSAES_OAEP = "1.2.840.113549.1.1.7"
 _HASHES: dict[str | None, tuple[type[hashes.HashAlgorithm], Asn1]] = {
@@ -45,6 +47,7 @@ def seal(
     *,
     hardened: bool = False,
     method: Method | None = None,
+    content_type: str = DATA,
 ) -> bytes:
     """ContentInfo with the plaintext for the recipient's key alone.
 
@@ -54,11 +57,12 @@ def seal(
         cipher: of the content; `capabilities.fit` gives one that the recipient reads.
         hardened: OAEP instead of PKCS#1 v1.5, and the recipient named by its key, not by its issuer.
         method: for the content key; None for what `capabilities.method_for` says.
+        content_type: of the plaintext, dotted.
 
     Raises:
         ValueError: the recipient reads no method this server writes, or its key is neither RSA nor EC.
     """
-    return seal_for([(recipient, method)], plaintext, cipher, hardened=hardened)
+    return seal_for([(recipient, method)], plaintext, cipher, hardened=hardened, content_type=content_type)
 
 
 def seal_for(
@@ -67,18 +71,27 @@ def seal_for(
     cipher: ContentCipher,
     *,
     hardened: bool = False,
+    content_type: str = DATA,
 ) -> bytes:
     """The same for several recipients, each with its own method."""
     key, infos = _addressed(recipients, cipher, hardened=hardened)
     if cipher.aead:
         nonce = os.urandom(12)
-        sealed = AESGCM(key).encrypt(nonce, plaintext, None)
-        return assemble(infos, cipher, nonce, sealed[:-16], sealed[-16:])
+        attributes = _authenticated(content_type)
+        sealed = AESGCM(key).encrypt(nonce, plaintext, encode(attributes) if attributes is not None else None)
+        return assemble(infos, cipher, nonce, sealed[:-16], sealed[-16:], content_type)
     padder = padding.PKCS7(128).padder()
-    return _chained(infos, cipher, key, padder.update(plaintext) + padder.finalize())
+    return _chained(infos, cipher, key, padder.update(plaintext) + padder.finalize(), content_type)
 
 
-def unreadable(length: int, recipient: x509.Certificate, cipher: ContentCipher, *, hardened: bool = False) -> bytes:
+def unreadable(
+    length: int,
+    recipient: x509.Certificate,
+    cipher: ContentCipher,
+    *,
+    hardened: bool = False,
+    content_type: str = DATA,
+) -> bytes:
     """ContentInfo like one with a plaintext of so many bytes, that nobody reads: not even the recipient.
 
     Whoever has the key finds a content key, and then a bad tag, or a padding that cannot be one. To everybody else it is a
@@ -89,8 +102,8 @@ def unreadable(length: int, recipient: x509.Certificate, cipher: ContentCipher, 
     """
     key, infos = _addressed([(recipient, None)], cipher, hardened=hardened)
     if cipher.aead:
-        return assemble(infos, cipher, os.urandom(12), os.urandom(length), os.urandom(16))
-    return _chained(infos, cipher, key, os.urandom(length // 16 * 16 + 15) + b"\0")
+        return assemble(infos, cipher, os.urandom(12), os.urandom(length), os.urandom(16), content_type)
+    return _chained(infos, cipher, key, os.urandom(length // 16 * 16 + 15) + b"\0", content_type)
 
 
 def _addressed(
@@ -104,13 +117,33 @@ def _addressed(
     ]
 
 
-def _chained(infos: Sequence[Asn1], cipher: ContentCipher, key: bytes, blocks: bytes) -> bytes:
+def _chained(infos: Sequence[Asn1], cipher: ContentCipher, key: bytes, blocks: bytes, content_type: str) -> bytes:
     vector = os.urandom(16)
     encryptor = Cipher(algorithms.AES(key), modes.CBC(vector)).encryptor()
-    return assemble(infos, cipher, vector, encryptor.update(blocks) + encryptor.finalize())
+    ciphertext = encryptor.update(blocks) + encryptor.finalize()
+    return assemble(infos, cipher, vector, ciphertext, content_type=content_type)
 
 
-def assemble(infos: Sequence[Asn1], cipher: ContentCipher, nonce: bytes, ciphertext: bytes, mac: bytes = b"") -> bytes:
+def _authenticated(content_type: str) -> Asn1 | None:
+    """The attributes that say of what type an authenticated content is; data needs none (RFC 5083 section 2.1)."""
+    if content_type == DATA:
+        return None
+    attribute = rfc5652.Attribute()
+    attribute["attrType"] = rfc5652.id_contentType
+    attribute["attrValues"].append(encode(univ.ObjectIdentifier(content_type)))
+    attributes = univ.SetOf(componentType=rfc5652.Attribute())
+    attributes.append(attribute)
+    return attributes
+
+
+def assemble(
+    infos: Sequence[Asn1],
+    cipher: ContentCipher,
+    nonce: bytes,
+    ciphertext: bytes,
+    mac: bytes = b"",
+    content_type: str = DATA,
+) -> bytes:
     """DER of the message around RecipientInfos and a ciphertext."""
     # by hand around what pyasn1 makes of the small parts: it would copy a large ciphertext in every layer
     addressed = rfc5652.RecipientInfos()
@@ -121,9 +154,12 @@ def assemble(infos: Sequence[Asn1], cipher: ContentCipher, nonce: bytes, ciphert
     algorithm = rfc5652.ContentEncryptionAlgorithmIdentifier()
     algorithm["algorithm"] = cipher.oid
     algorithm["parameters"] = _content_parameters(cipher, nonce)
-    content = [encode(rfc5652.id_data), encode(algorithm), *_tagged(_CONTEXT_0, [ciphertext])]
+    content = [encode(univ.ObjectIdentifier(content_type)), encode(algorithm), *_tagged(_CONTEXT_0, [ciphertext])]
     inner = [encode(version), encode(addressed), *_tagged(_SEQUENCE, content)]
     if cipher.aead:
+        attributes = _authenticated(content_type)
+        # [1] IMPLICIT in the message, and the SET OF with its own tag for the tag (RFC 5083 section 2.2)
+        inner += [] if attributes is None else [_CONSTRUCTED_1 + encode(attributes)[1:]]
         inner.append(encode(univ.OctetString(mac)))
     kind = rfc5083.id_ct_authEnvelopedData if cipher.aead else rfc5652.id_envelopedData
     outer = [encode(kind), *_tagged(_CONSTRUCTED_0, _tagged(_SEQUENCE, inner))]
@@ -139,8 +175,8 @@ def _tagged(tag: int, pieces: Sequence[bytes]) -> list[bytes]:
     return [bytes([tag, 0x80 | len(octets)]) + octets, *pieces]
 
 
-def ciphertext_length(message: bytes) -> tuple[int, bool]:
-    """How many bytes of encrypted content a message made here has, and whether it is authenticated.
+def ciphertext_length(message: bytes) -> tuple[int, bool, str]:
+    """How many bytes of encrypted content a message made here has, whether it is authenticated, and its type.
 
     Raises:
         ValueError: it is no such message.
@@ -153,7 +189,7 @@ def ciphertext_length(message: bytes) -> tuple[int, bool]:
     except PyAsn1Error as error:
         raise ValueError("not an encrypted message") from error
     part = enveloped["authEncryptedContentInfo" if aead else "encryptedContentInfo"]
-    return len(bytes(part["encryptedContent"])), aead
+    return len(bytes(part["encryptedContent"])), bool(aead), str(part["contentType"])
 
 
 def _content_parameters(cipher: ContentCipher, nonce: bytes) -> bytes:

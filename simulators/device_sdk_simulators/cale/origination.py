@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -10,11 +11,13 @@ from cryptography import x509
 
 from device_sdk_simulators.cale import headers
 from device_sdk_simulators.cale.authorization import CIPHERS_PATH, ciphers_answer, named_cipher
-from device_sdk_simulators.cale.capabilities import fit
+from device_sdk_simulators.cale.binary_http import BINARY_HTTP
+from device_sdk_simulators.cale.capabilities import fit, takes_responses
 from device_sdk_simulators.cale.certificates import NotAcceptedError, Owner, accept_certificate
-from device_sdk_simulators.cale.envelope import seal
+from device_sdk_simulators.cale.envelope import DATA, seal
 from device_sdk_simulators.cale.hops import Hop, HopError, HopTimeoutError
-from device_sdk_simulators.cale.padding import JSON, padded
+from device_sdk_simulators.cale.padding import JSON
+from device_sdk_simulators.cale.plaintexts import encrypted_content, encrypted_error
 from device_sdk_simulators.cale.replay import ReplayWindow
 from device_sdk_simulators.cale.scopes import OddPathError, needed_scopes, plain_path
 from device_sdk_simulators.est.bodies import in_lines
@@ -72,14 +75,16 @@ class OriginationServer:
             facts["certificate"] = f"{certificate.serial_number:x}"
             owner = self._accept(certificate)
             cipher = fit(named_cipher(request, self._policy), certificate)
+            whole = takes_responses(certificate)
             self._use_up(certificate, request)
         except (ValueError, NotAcceptedError) as error:
             status = 403 if isinstance(error, NotAcceptedError) or "certificate" not in facts else 400
             response = Response.text(status, str(error))
             response.facts |= facts
             return response
-        plaintext, said = self._answer(request, owner, certificate)
-        message = seal(plaintext, certificate, cipher, hardened=self._policy.cale_hardened)
+        plaintext, said = self._answer(request, owner, certificate, whole=whole)
+        content_type = BINARY_HTTP if whole else DATA
+        message = seal(plaintext, certificate, cipher, hardened=self._policy.cale_hardened, content_type=content_type)
         fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=True)
         return Response(200, fields, in_lines(message), facts=facts | said)
 
@@ -97,20 +102,26 @@ class OriginationServer:
         if rules.replay != "off" and not self._replay.is_first(certificate, purpose, self._clock(), until):
             raise NotAcceptedError("this certificate was used already")
 
-    def _answer(self, request: Request, owner: Owner, certificate: x509.Certificate) -> tuple[bytes, dict[str, object]]:
+    def _answer(
+        self, request: Request, owner: Owner, certificate: x509.Certificate, *, whole: bool
+    ) -> tuple[bytes, dict[str, object]]:
         """The plaintext, filled up, and what the log says about it."""
         response = self._readable(request, owner, certificate)
         facts = {"owner": owner.name, "answer": response.status, "reason": response.facts.get("reason")}
         bucket = self._policy.cale.padding
         if 200 <= response.status < 300:
-            return padded(response.body, response.header("Content-Type") or "", bucket), facts
-        if 300 <= response.status < 400 and request.method not in ("GET", "HEAD"):
-            # the change was made, or has to be asked for elsewhere: whoever asked has to know which, and where
-            return padded(_redirect(response), JSON, bucket), facts
+            return encrypted_content(response, bucket, whole=whole), facts
+        if 300 <= response.status < 400:
+            if request.method not in ("GET", "HEAD"):
+                # the change was made, or has to be asked for elsewhere: whoever asked has to know which, and where
+                return encrypted_content(_redirect(response), bucket, whole=whole), facts
+            location = _location(response)
+            if whole and location:
+                return encrypted_error(response.status, bucket, whole=True, location=location), facts
         # encrypted like everything else, so that the outside learns nothing from a path that does not exist; what is
-        # neither an answer nor an error (a redirect) cannot be passed on in an envelope
+        # neither an answer nor an error (a redirect) cannot be passed on as bare content
         status = response.status if 400 <= response.status < 600 else 502
-        return padded(json.dumps({"error": status}).encode() + b"\n", JSON, bucket), facts
+        return encrypted_error(status, bucket, whole=whole), facts
 
     def _readable(self, request: Request, owner: Owner, certificate: x509.Certificate) -> Response:
         try:
@@ -137,10 +148,16 @@ class OriginationServer:
         return Request(request.method, target, fields, request.body)
 
 
-def _redirect(response: Response) -> bytes:
+def _redirect(response: Response) -> Response:
     """What a server said to a change instead of an answer, as a document; nobody follows it."""
     said: dict[str, object] = {"status": response.status}
     location = response.header("Location")
     if location and len(location) <= headers.LONGEST_TARGET:
         said["location"] = location
-    return json.dumps(said).encode() + b"\n"
+    return Response(200, [("Content-Type", JSON)], json.dumps(said).encode() + b"\n")
+
+
+def _location(response: Response) -> str:
+    """Where a redirect leads, if that is a URI reference; empty if not."""
+    location = response.header("Location") or ""
+    return location if re.fullmatch(r"[!-~]{1,2048}", location) else ""

@@ -28,6 +28,9 @@ class CaleRules:
         late: what goes to a client whose answer is not ready at the end of its first slot: "decoy", so that every answer there
             is takes one slot; "wait": the answer, after another slot, which tells that there was one.
         on_failure: what the edge gives where a server behind it fails: "decoy", or "502", which tells who is registered.
+        inside: what is encrypted for clients that take whole responses: "http" (RFC 9292: status, header fields and content,
+            filled up in a way that can be taken away) or "draft" (bare content, as for all others). The authorization
+            server's decides.
         certificate_header: "CALE-PEM", or "Client-Cert" for the form of RFC 9440.
         rate: requests a minute with one GUID, and to /whoami as many again, registrations from one address, and where
             `rate_answer` is "429" requests from one address; 0 for any number (CALE-32).
@@ -48,6 +51,7 @@ class CaleRules:
     slot_s: float = 0.0
     late: str = "decoy"
     on_failure: str = "decoy"
+    inside: str = "http"
     certificate_header: str = "CALE-PEM"
     rate: int = 0
     rate_answer: str = "decoy"

@@ -8,6 +8,7 @@ import socket
 from urllib.parse import urlsplit
 
 from device_sdk_simulators.cale import headers
+from device_sdk_simulators.cale.binary_http import ABOUT_CONTENT
 from device_sdk_simulators.cale.certificates import owner_of
 from device_sdk_simulators.cale.exchanges import Allowance, Exchanges, PlainSocket
 from device_sdk_simulators.cale.hops import HopProtocolError, HopTimeoutError, HopUnreachableError
@@ -36,6 +37,7 @@ _OF_HTTP = frozenset(
     ]
 )
 _OF_HTTP_BEGINNINGS = ("content-", "proxy-", "if-", "cale-")
+_ABOUT_CONTENT = frozenset(name.lower() for name in ABOUT_CONTENT)
 _BODYLESS = (204, 205, 304)
 
 
@@ -132,8 +134,10 @@ class Upstream:
         body = _bounded(response, self._body_bytes)
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise HopProtocolError(f"{self._url}: the answer is compressed, and nobody asked for that")
-        media_type = response.headers.get("Content-Type", "application/octet-stream")
-        return Response(response.status, [("Content-Type", media_type)], body)
+        fields = [(name, value) for name, value in response.headers.items() if name.lower() in _ABOUT_CONTENT]
+        if "Content-Type" not in response.headers:
+            fields.append(("Content-Type", "application/octet-stream"))
+        return Response(response.status, fields, body)
 
     def _location(self, response: http.client.HTTPResponse) -> Headers:
         """Where a redirect leads, by the paths that clients know if it stays at this server."""

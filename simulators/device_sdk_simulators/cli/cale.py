@@ -257,7 +257,7 @@ def _policy(options: argparse.Namespace) -> Policy:
     _collect(rules, given)
     if given.get("draft_exact"):
         policy.cale_headers, policy.cale_aead, policy.cale_hardened = "draft-folded", False, False
-        rules.decoys, rules.padding, rules.slot_s = "draft", 0, 0.0
+        rules.decoys, rules.padding, rules.slot_s, rules.inside = "draft", 0, 0.0, "draft"
     return policy
 
 
@@ -267,6 +267,7 @@ _RULES = {
     "pad_to": "padding",
     "slot": "slot_s",
     "late": "late",
+    "inside": "inside",
     "certificate_header": "certificate_header",
     "rate": "rate",
     "rate_answer": "rate_answer",

@@ -178,6 +178,7 @@ OPTIONS = (
     Option("--cale-headers", _SEALING, _choice(("draft", "draft-folded", "plain"), "form of the answers' header fields; plain for proxies and parsers that take one Content-Type only")),
     Option("--cale-aead", _SEALING, _switch("AES-GCM where the TLS suite is an AEAD one")),
     Option("--cale-hardened", _SEALING, _switch("RSA-OAEP, recipients named by key")),
+    Option("--inside", ("authz", "edge"), _choice(("http", "draft"), "what is encrypted for clients that say they take it: status, header fields and content (RFC 9292); or bare content, as for all others. Of an edge device it counts if the authorization server is inside")),
     Option("--decoys", ("edge", "authz"), _choice(("hardened", "draft"), "real envelopes for nobody, or what the draft prints")),
     Option("--pad-to", _SEALING, {"type": types.whole_number(0, 65536), "default": 256, "metavar": "BYTES", "help": "lengths of texts and JSON are multiples of this; 0: as they are (default: %(default)s)"}),
     Option("--slot", ("edge",), {"type": milliseconds, "default": 0.25, "metavar": "MS", "help": "answers and decoys leave at multiples of this time only, so that decoys cannot be told by theirs; 0: as soon as they are ready, and decoys wait as long as answers took (default: 250)"}),

@@ -7,8 +7,9 @@ import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
+from device_sdk_simulators.cale.binary_http import BINARY_HTTP
 from device_sdk_simulators.cale.ciphers import SUITES, content_cipher
-from device_sdk_simulators.cale.envelope import ciphertext_length, unreadable
+from device_sdk_simulators.cale.envelope import DATA, ciphertext_length, unreadable
 from device_sdk_simulators.cale.stand_ins import stand_in_certificate, stand_in_key
 from device_sdk_simulators.est.bodies import in_lines, wrap
 from pyasn1.codec.der.decoder import decode
@@ -24,17 +25,19 @@ def test_lines_in_pieces_are_the_lines_of_the_whole(length):
     assert in_lines(der) == wrap(base64.b64encode(der), 64, b"\n")
 
 
+@pytest.mark.parametrize("content_type", [DATA, BINARY_HTTP])
 @pytest.mark.parametrize("aead", [False, True])
 @pytest.mark.parametrize("length", [1, 100, 127, 128, 255, 256, 65535, 65536, 1_000_000])
-def test_the_layers_around_a_ciphertext_are_der(length, aead):
-    message = unreadable(length, RECIPIENT, content_cipher(SUITES[0], aead=aead, allowed=SUITES))
+def test_the_layers_around_a_ciphertext_are_der(length, aead, content_type):
+    cipher = content_cipher(SUITES[0], aead=aead, allowed=SUITES)
+    message = unreadable(length, RECIPIENT, cipher, content_type=content_type)
     info, rest = decode(message, asn1Spec=rfc5652.ContentInfo())
     spec = rfc5083.AuthEnvelopedData() if aead else rfc5652.EnvelopedData()
     content, after = decode(info["content"], asn1Spec=spec)
     assert (rest, after) == (b"", b"")
     assert bytes(encode(content)) == bytes(info["content"])
     assert bytes(encode(info)) == message
-    assert ciphertext_length(message) == (length if aead else length // 16 * 16 + 16, aead)
+    assert ciphertext_length(message) == (length if aead else length // 16 * 16 + 16, aead, content_type)
 
 
 @pytest.mark.slow
