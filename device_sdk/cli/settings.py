@@ -23,6 +23,7 @@ KEY_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096"
 BINDINGS = ("auto", "exporter", "finished", "tls-unique", "none")
 AFTER_202 = ("rebuild", "keep-connection", "same-csr")
 DIALECTS = ("rfc7030", "draft-04")
+CONSTRAINTS = ("required", "if-present", "off")
 POLICIES = ("everything", "authenticated", "hardened")
 PROOFS = ("auto", "password", "bearer", "certificate", "none")
 _MAX_CONFIG_BYTES = 256 * 1024
@@ -98,6 +99,25 @@ SETTINGS = (
     Setting("renewal.threshold", "number", "--threshold", "SHARE", "share of the lifetime after which to renew", 2 / 3),
     Setting("renewal.rekey", "switch", "--rekey", "", "make a new key at each renewal", True),
     Setting("renewal.keep_old", "switch", "--keep-old", "", "keep the old key and certificate after a renewal", False),
+    Setting("keys.to", "text", "--keys-to", "URI|DIR", "where symmetric keys from the server go: a token, or a directory; sync takes none if not given"),
+    Setting("keys.anchors", "text", "--keys-anchors", "FILE", "PEM file: who vouches for those who sign packages of keys"),
+    Setting("keys.replace", "switch", "--keys-replace", "", "replace keys that are there under the same identifier", False),
+    Setting("keys.open_with", "list", "--keys-open-with", "URI", "further key that opens packages of keys, besides the device's; repeatable"),
+    Setting("keys.device_bindings", "list", "--keys-device-binding", "TEXT", "identifier by which keys may be bound to this device; repeatable"),
+    Setting("keys.constraints", "text", "--keys-constraints", "MODE", "content constraints of signers (RFC 6010): " + ", ".join(CONSTRAINTS), "if-present", CONSTRAINTS),
+    Setting("keys.allow_unencrypted", "switch", "--keys-allow-unencrypted", "", "take packages of keys that nothing but TLS protects", False),
+    Setting("keys.returns", "switch", "--keys-returns", "", "send receipts that are asked for, and errors, about packages of keys", True),
+    Setting("firmware.installer", "text", "--firmware-installer", "PROGRAM", "what takes firmware: PROGRAM stage|commit|rollback FILE, PROGRAM active SHA256; sync takes none if not given"),
+    Setting("firmware.out", "text", "--firmware-out", "FILE", "or a file that firmware replaces"),
+    Setting("firmware.directory", "text", "--firmware-directory", "DIR", "where packages wait; needs as much room"),
+    Setting("firmware.anchors", "text", "--firmware-anchors", "FILE", "PEM file: who vouches for those who sign firmware"),
+    Setting("firmware.hardware_type", "text", "--firmware-hardware-type", "OID", "type of this hardware module"),
+    Setting("firmware.serial", "text", "--firmware-serial", "HEX", "its serial number, for packages and reports that name it"),
+    Setting("firmware.communities", "list", "--firmware-community", "OID", "a community it is in; repeatable"),
+    Setting("firmware.open_with", "list", "--firmware-open-with", "URI", "further key that opens firmware packages, besides the device's; repeatable"),
+    Setting("firmware.max_bytes", "number", "--firmware-max-bytes", "N", "the largest package, and the largest firmware in it"),
+    Setting("firmware.allow_downgrade", "switch", "--firmware-allow-downgrade", "", "take an older version than the one installed, unless it is stale", False),
+    Setting("firmware.returns", "switch", "--firmware-returns", "", "send receipts and errors about firmware", True),
     Setting("cale.url", "text", "--url", "URL", "CALE edge device, https://HOST:PORT"),
     Setting("cale.application", "text", "--application", "NAME", "whose CALE registration; each application has its own", "default"),
     Setting("cale.key", "text", "--key", "URI", "key that answers are encrypted to; the device's key if not given"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
 
     if bool(options.out) == bool(options.installer):
         raise ConfigurationError("the firmware needs a place", hint="give --out FILE or --installer PROGRAM")
-    installer, directory = _installer(options)
+    installer, directory = installer_of(options.out, options.installer)
     with ExitStack() as opened:
         rules = _rules(options, settings, opened)
         pair = est._pair(options, settings, opened)
@@ -113,7 +114,7 @@ def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
                 target=options.place,
                 wait_s=inputs.wait(settings),
                 progress=waiting.patience(out),
-                transferred=_progress(out),
+                transferred=progress_of(out),
             )
         finally:
             waiting.erase_line()
@@ -144,15 +145,15 @@ def _told(found: InstalledFirmware | None, options: argparse.Namespace, out: Out
     return 0
 
 
-def _installer(options: argparse.Namespace) -> tuple[Installer, Path]:
+def installer_of(file: str | None, program: str | None) -> tuple[Installer, Path]:
     """Who takes it, and where the package waits: beside the file, as there has to be room anyway."""
     import tempfile
 
     from device_sdk.client.firmware import CommandInstaller, FileInstaller
 
-    if options.out:
-        return FileInstaller(options.out), Path(options.out).absolute().parent
-    return CommandInstaller(options.installer), Path(tempfile.gettempdir())
+    if file:
+        return FileInstaller(file), Path(file).absolute().parent
+    return CommandInstaller(program or ""), Path(tempfile.gettempdir())
 
 
 def _record(options: argparse.Namespace, settings: Settings) -> RecordFile | None:
@@ -177,20 +178,29 @@ def _rules(options: argparse.Namespace, settings: Settings, opened: ExitStack) -
         limits = {"limit_bytes": options.max_bytes, "image_limit_bytes": options.max_bytes}
     return FirmwareRules(
         certificates_from(read_file(options.firmware_anchors), options.firmware_anchors),
-        FirmwarePolicy(_module(options), allow_downgrade=options.allow_downgrade),
+        FirmwarePolicy(module_of(options.hw_type, options.hw_serial, options.community), allow_downgrade=options.allow_downgrade),
         keys=_keys(options, settings, opened),
         require_signed=not options.allow_unsigned,
         **limits,
     )
 
 
-def _module(options: argparse.Namespace) -> HardwareModule:
+def module_of(hardware: str, digits: str | None, communities: Sequence[str]) -> HardwareModule:
+    """This device.
+
+    Args:
+        hardware: its type, an object identifier.
+        digits: its serial number, hex.
+        communities: object identifiers.
+
+    Raises:
+        ConfigurationError: one of them is none.
+    """
     from device_sdk.client.firmware import HardwareModule
     from device_sdk.wire.hardware_module_name import object_identifier
 
-    serial = _bytes(options.hw_serial, "--hw-serial") if options.hw_serial else None
-    communities = tuple(object_identifier(one) for one in options.community)
-    return HardwareModule(object_identifier(options.hw_type), serial, communities)
+    serial = _bytes(digits, "the serial number of the hardware") if digits else None
+    return HardwareModule(object_identifier(hardware), serial, tuple(object_identifier(one) for one in communities))
 
 
 def _keys(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> tuple[OpeningKey, ...]:
@@ -220,7 +230,8 @@ def _bytes(digits: str, what: str) -> bytes:
         raise ConfigurationError(f"{what}: not hex digits") from None
 
 
-def _progress(out: Output) -> Transferred | None:
+def progress_of(out: Output) -> Transferred | None:
+    """Shows on a terminal how much has come."""
     if out.as_json:
         return None
     shown = -1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs, waiting
 from device_sdk.cli.commands import enroll
+from device_sdk.cli.deliveries import FIRMWARE, KEYS, deliveries
 from device_sdk.cli.output import Output, one_line
 from device_sdk.cli.pal import entry_data
 from device_sdk.cli.settings import Settings, add_settings
@@ -28,7 +29,7 @@ CONNECTION = (
 def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse.ArgumentParser) -> None:
     """Describe the command."""
     add_settings(parser, *CONNECTION)
-    add_settings(parser, "renewal.rekey", "renewal.keep_old")
+    add_settings(parser, "renewal.rekey", "renewal.keep_old", *KEYS, *FIRMWARE)
     parser.add_argument("--plan", action="store_true", help="only show what would be done")
     parser.set_defaults(run=_run)
 
@@ -41,10 +42,12 @@ def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         rekey=settings.switch("renewal.rekey"),
         keep_old=settings.switch("renewal.keep_old"),
     )
+    wanted = deliveries(settings, out)
     if options.plan:
-        return _report(device.sync_plan(plan), out, told=False)
+        return _report(device.sync_plan(plan, deliveries=wanted), out, told=False)
     try:
-        code = _report(device.sync(plan, told=None if out.as_json else _Lines(out)), out, told=True)
+        report = device.sync(plan, deliveries=wanted, told=None if out.as_json else _Lines(out))
+        code = _report(report, out, told=True)
         device.state.outbox.forget_dropped()  # they were told
         return code
     finally:

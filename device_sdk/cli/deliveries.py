@@ -1,0 +1,112 @@
+"""What `sync` may do with packages that change the device: the settings of the tables [keys] and [firmware]."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from device_sdk.cli.commands import est_firmware
+from device_sdk.cli.files import read_file
+from device_sdk.cli.output import Output
+from device_sdk.cli.pem import certificates_from
+from device_sdk.cli.settings import Settings
+from device_sdk.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from device_sdk.client.device.sync import Deliveries, FirmwareDelivery, KeyDelivery
+
+KEYS = (
+    "keys.to",
+    "keys.anchors",
+    "keys.replace",
+    "keys.open_with",
+    "keys.device_bindings",
+    "keys.constraints",
+    "keys.allow_unencrypted",
+    "keys.returns",
+)
+FIRMWARE = (
+    "firmware.installer",
+    "firmware.out",
+    "firmware.directory",
+    "firmware.anchors",
+    "firmware.hardware_type",
+    "firmware.serial",
+    "firmware.communities",
+    "firmware.open_with",
+    "firmware.max_bytes",
+    "firmware.allow_downgrade",
+    "firmware.returns",
+)
+
+
+def deliveries(settings: Settings, out: Output) -> Deliveries:
+    """What the settings say; files are read when a package comes."""
+    from device_sdk.client.device.sync import Deliveries
+
+    firmware = settings.text("firmware.installer") or settings.text("firmware.out")
+    return Deliveries(
+        keys=(lambda: _keys(settings)) if settings.text("keys.to") else None,
+        firmware=(lambda: _firmware(settings, out)) if firmware else None,
+    )
+
+
+def _keys(settings: Settings) -> KeyDelivery:
+    from device_sdk.client.device.sync import KeyDelivery
+    from device_sdk.client.est.symmetric_keys import KeyPackagePolicy
+
+    to = settings.require("keys.to")
+    policy = KeyPackagePolicy(
+        _anchors(settings, "keys.anchors"),
+        require_encryption=not settings.switch("keys.allow_unencrypted"),
+        constraints=settings.get("keys.constraints"),
+        device_bindings=settings.list("keys.device_bindings"),
+    )
+    return KeyDelivery(
+        policy,
+        to if to.startswith(("pkcs11:", "tpm2:")) else Path(to).absolute(),
+        replace=settings.switch("keys.replace"),
+        open_with=settings.list("keys.open_with"),
+        returns=settings.switch("keys.returns"),
+    )
+
+
+def _firmware(settings: Settings, out: Output) -> FirmwareDelivery:
+    from device_sdk.client.device.sync import FirmwareDelivery
+    from device_sdk.client.firmware import FirmwarePolicy, FirmwareRules
+
+    program, file = settings.text("firmware.installer"), settings.text("firmware.out")
+    if program and file:
+        raise ConfigurationError("firmware.installer and firmware.out exclude each other")
+    installer, directory = est_firmware.installer_of(file, program)
+    module = est_firmware.module_of(
+        settings.require("firmware.hardware_type"), settings.text("firmware.serial"), settings.list("firmware.communities")
+    )
+    returns = settings.switch("firmware.returns")
+    if returns and module.serial is None:
+        raise ConfigurationError(
+            "firmware.serial is not set, and receipts name the serial number",
+            hint="set it (hex), or switch receipts off: firmware.returns",
+        )
+    most = settings.number("firmware.max_bytes")
+    limits = {} if most is None else {"limit_bytes": int(most), "image_limit_bytes": int(most)}
+    rules = FirmwareRules(
+        _anchors(settings, "firmware.anchors"),
+        FirmwarePolicy(module, allow_downgrade=settings.switch("firmware.allow_downgrade")),
+        **limits,
+    )
+    return FirmwareDelivery(
+        rules,
+        installer,
+        Path(settings.text("firmware.directory") or directory),
+        open_with=settings.list("firmware.open_with"),
+        returns=returns,
+        transferred=est_firmware.progress_of(out),
+    )
+
+
+def _anchors(settings: Settings, name: str) -> tuple[x509.Certificate, ...]:
+    path = settings.require(name)
+    return tuple(certificates_from(read_file(path), path))

@@ -1,0 +1,92 @@
+"""`device-sdk sync` with keys and firmware on the list of the reference server (RFC 8295 sections 5 and 6; KR-06, FR-06)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from device_sdk_simulators.softhsm import SoftHsm
+
+from tests.cli.conftest import Lab, leaf
+from tests.cli.test_contract_symmetric_keys import key_file
+from tests.keystores.pkcs11.tools import pkcs11_tool
+from tests.simulators.packages.conftest import publish, sim
+
+pytestmark = pytest.mark.slow
+
+HARDWARE, PACKAGE = "1.3.6.1.4.1.32473.1", "1.3.6.1.4.1.32473.7"
+IMAGE = b"\x7fELF" + bytes(range(256)) * 40
+CONFIGURATION = """
+[keys]
+to = "{token}"
+anchors = "{server}/keys-ca/root.pem"
+[firmware]
+out = "{image}"
+anchors = "{server}/firmware-ca/anchors.pem"
+hardware_type = "{hardware}"
+serial = "00a1"
+"""
+
+
+def outcomes(data: dict[str, object]) -> list[tuple[str, str]]:
+    return [(one["type"], one["outcome"]) for one in data["steps"] if one["type"] > "0010"]  # type: ignore[union-attr]
+
+
+def test_kr_06_fr_06_keys_and_firmware_by_the_list_with_the_key_in_a_token(
+    lab: Lab, token: SoftHsm, tmp_path: Path
+) -> None:
+    """Not configured, nothing happens; configured, both come once, and the server has both receipts."""
+    sync = ("sync", "--state", lab.state, "--json")
+    lab.cli.ok(*lab.enroll_words(token.uri_of("device")))
+    serial = f"{leaf(lab.state / 'current.pem').serial_number:x}"
+    image, package = tmp_path / "image", tmp_path / "new"
+    package.write_bytes(IMAGE)
+    publish(lab.server, "keys", key_file(tmp_path), serial, "--receipt")
+    words = ("--package", PACKAGE, "--package-version", "4", "--hw-type", HARDWARE)
+    publish(lab.server, "firmware", package, serial, *words)
+    idle = lab.cli.ok(*sync).json
+    assert outcomes(idle) == [("0024", "not configured"), ("0026", "not configured")]
+    server = lab.server.state
+    (lab.cli.directory / "config.toml").write_text(
+        CONFIGURATION.format(token=token.uri, server=server, image=image, hardware=HARDWARE)
+    )
+    planned = lab.cli.ok(*sync, "--plan").json
+    assert outcomes(planned) == [("0024", "planned"), ("0026", "planned")]
+    assert not image.exists()
+    done = lab.cli.ok(*sync).json
+    assert outcomes(done) == [("0024", "done"), ("0026", "done")]
+    assert [one["path"] for one in done["outbox"]["sent"]] == ["symmetrickeys/return", "firmware/return"]
+    assert image.read_bytes() == IMAGE
+    assert pkcs11_tool(token, "--list-objects", "--type", "secrkey").count("Secret Key Object") == 2
+    rows = json.loads(sim("packages", "--state", server, "--json").stdout)
+    assert sorted(row.get("report") or row["returned"][0]["kind"] for row in rows) == ["loaded", "receipt"]
+    again = lab.cli.ok(*sync).json
+    assert outcomes(again) == [("0024", "done before"), ("0026", "done before")]
+    assert (again["outbox"]["sent"], again["failed"]) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ('[keys]\nto = "/x"\n', "keys.anchors is not set"),
+        ('[firmware]\nout = "/x/y"\nanchors = "/x"\nhardware_type = "1.2"\n', "firmware.serial is not set"),
+        ('[firmware]\nout = "/x/y"\ninstaller = "/z"\n', "exclude each other"),
+        ('[firmware]\nout = "/x/y"\nanchors = "/x"\nhardware_type = "y"\nserial = "00"\n', "y"),
+        ('[keys]\nto = "/x"\nanchors = "/nowhere"\n', "/nowhere"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_named(config: str, said: str, tmp_path: Path) -> None:
+    """When a package comes; nothing else is concerned by it."""
+    from argparse import Namespace
+
+    from device_sdk.cli.deliveries import deliveries
+    from device_sdk.cli.output import Output
+    from device_sdk.cli.settings import Settings
+    from device_sdk.errors import ConfigurationError
+
+    file = tmp_path / "config.toml"
+    file.write_text(config)
+    wanted = deliveries(Settings(Namespace(), {}, str(file)), Output())
+    with pytest.raises(ConfigurationError, match=said):
+        (wanted.keys or wanted.firmware)()  # type: ignore[misc]  # one of them is set
