@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli.commands import est_firmware
 from device_sdk.cli.files import read_file
@@ -91,7 +91,7 @@ def _firmware(settings: Settings, out: Output) -> FirmwareDelivery:
             hint="set it (hex), or switch receipts off: firmware.returns",
         )
     most = settings.number("firmware.max_bytes")
-    limits = {} if most is None else {"limit_bytes": int(most), "image_limit_bytes": int(most)}
+    limits: dict[str, Any] = {} if most is None else {"limit_bytes": int(most), "image_limit_bytes": int(most)}
     rules = FirmwareRules(
         _anchors(settings, "firmware.anchors"),
         FirmwarePolicy(module, allow_downgrade=settings.switch("firmware.allow_downgrade")),
