@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from device_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import argparse
+
     from cryptography import x509
 
 _MAX_CERTIFICATES = 200
@@ -30,6 +32,41 @@ def certificates_from(content: bytes, source: str) -> tuple[x509.Certificate, ..
     if len(found) > _MAX_CERTIFICATES:
         raise ConfigurationError(f"{source} holds more than {_MAX_CERTIFICATES} certificates")
     return found
+
+
+def add_crls(operation: argparse.ArgumentParser, whose: str) -> None:
+    """The option --crls.
+
+    Args:
+        operation: gets it.
+        whose: words for what the lists are about.
+    """
+    operation.add_argument(
+        "--crls",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help=f"revocation lists{whose}, PEM; may be given more than once",
+    )
+
+
+def crls_in(paths: Iterable[str]) -> tuple[x509.CertificateRevocationList, ...]:
+    """The revocation lists of the files that --crls names.
+
+    Raises:
+        ConfigurationError: a file holds none.
+    """
+    from device_sdk.cli.files import read_file
+    from device_sdk.errors import WireError
+    from device_sdk.wire.crls_only import MAX_CRLS_BYTES, read_crls_only
+
+    found: list[x509.CertificateRevocationList] = []
+    for path in paths:
+        try:
+            found += read_crls_only(read_file(path, limit_bytes=MAX_CRLS_BYTES))
+        except WireError as error:
+            raise ConfigurationError(f"{path}: {error.message}", hint="give revocation lists, PEM or DER") from error
+    return tuple(found)
 
 
 def pem_of(certificates: Iterable[x509.Certificate]) -> bytes:

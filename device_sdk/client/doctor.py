@@ -225,12 +225,13 @@ class Doctor:
 
     def _revocation(self) -> Verdict:
         """What `sync` kept, and whether this device itself is on a list."""
-        from device_sdk.client.device.kept import Kept, revoked_by
+        from device_sdk.client.device.kept import Kept
         from device_sdk.state import StateDirectory
+        from device_sdk.wire.revocation import ListsByIssuer
 
         chain, packages = self._snapshot()[1], StateDirectory(self._path).packages
         kept = Kept.read(packages, self.now())
-        since = revoked_by(kept.lists, chain[0]) if chain else None
+        since = ListsByIssuer(kept.lists).revoked(chain[0]) if chain else None
         if since:
             hint = "ask the CA's operator; device-sdk enroll --again, if this device shall have another certificate"
             return "failed", f"the certificate of this device was revoked on {_shown(since)}", hint

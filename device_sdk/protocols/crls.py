@@ -109,6 +109,26 @@ def check_crls(
     return RevocationLists(tuple(good), tuple(rejected))
 
 
+def inputs_with(
+    lists: Iterable[x509.CertificateRevocationList], *, anchors: Sequence[x509.Certificate], now: datetime
+) -> PathInputs:
+    """For validating paths to these anchors with lists that somebody holds, for whatever purpose.
+
+    Those of the anchors themselves are checked now; those of others count where a CA of the path signed them.
+
+    Raises:
+        VerificationError: a list of one of the anchors must not be used.
+    """
+    own: list[x509.CertificateRevocationList] = []
+    others: list[x509.CertificateRevocationList] = []
+    for one in lists:
+        (own if any(same_name(anchor.subject, one.issuer) for anchor in anchors) else others).append(one)
+    found = check_crls(own, anchors=anchors, intermediates=(), now=now)
+    for issuer, reason in found.rejected:
+        raise VerificationError(f"the revocation list of {issuer}: {reason}", hint="fetch it again (est crls)")
+    return PathInputs(lists=tuple(one.crl for one in found.accepted), unchecked_lists=tuple(others))
+
+
 @dataclass(frozen=True)
 class _Given:
     anchors: Sequence[x509.Certificate]

@@ -14,8 +14,8 @@ from device_sdk.protocols.crls import RevocationList
 from device_sdk.protocols.est.responses import refuse, unreadable
 from device_sdk.wire.certs_only import read_certs_only
 from device_sdk.wire.path import find_path, is_self_issued
+from device_sdk.wire.path_inputs import PathInputs
 from device_sdk.wire.relations import Relations
-from device_sdk.wire.revocation import revocation_problem
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ def check_peers(
         lists: revocation lists that are held.
         own: the client's certificate.
     """
-    relations, lists = Relations(), tuple(lists)
+    relations, inputs = Relations(), PathInputs(lists=tuple(one.crl for one in lists))
     accepted, rejected = [], []
     for one in dict.fromkeys(found):
-        if problem := _problem(one, own) or _path_problem(one, anchors, intermediates, now, lists, relations):
+        if problem := _problem(one, own) or _path_problem(one, anchors, intermediates, now, inputs, relations):
             rejected.append((one, problem))
         else:
             accepted.append(one)
@@ -99,12 +99,14 @@ def _path_problem(
     anchors: Sequence[x509.Certificate],
     intermediates: Sequence[x509.Certificate],
     now: datetime,
-    lists: tuple[RevocationList, ...],
+    inputs: PathInputs,
     relations: Relations,
 ) -> str | None:
-    """Why there is no path, or which certificate of it is revoked."""
+    """Why there is no path, of whose certificates none is revoked."""
     try:
-        path = find_path(certificate, intermediates=intermediates, anchors=anchors, now=now, relations=relations)
+        find_path(
+            certificate, intermediates=intermediates, anchors=anchors, now=now, relations=relations, inputs=inputs
+        )
     except VerificationError as error:
         return error.message
-    return revocation_problem(path, (one.crl for one in lists))
+    return None

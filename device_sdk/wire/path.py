@@ -82,6 +82,8 @@ def find_path(
         VerificationError: there is no such path; the message says how far the best attempt came.
     """
     problem = validity_problem(certificate, now, allowance) or critical_problem(certificate, processed)
+    if not problem and certificate not in anchors:
+        problem = inputs.by_issuer.entry(certificate)
     if problem:
         raise VerificationError(f"{name_of(certificate)}: {problem}")
     search = _Search(list(intermediates), anchors, now, allowance, relations or Relations(), processed, inputs)
@@ -93,7 +95,11 @@ def find_path(
 
 
 def rules_problem(
-    path: Sequence[x509.Certificate], now: datetime, inputs: PathInputs, allowance: timedelta = CLOCK_ALLOWANCE
+    path: Sequence[x509.Certificate],
+    now: datetime,
+    inputs: PathInputs,
+    allowance: timedelta = CLOCK_ALLOWANCE,
+    relations: Relations | None = None,
 ) -> str | None:
     """What a path breaks of the rules that are about it as a whole; None if it keeps them.
 
@@ -105,9 +111,12 @@ def rules_problem(
         now: the present, with a time zone.
         inputs: see PathInputs.
         allowance: how wrong the clocks may be.
+        relations: what keys may be used for.
     """
-    return policy_problem(path, inputs, inputs.controls_of(path[-1])) or inputs.by_issuer.problem(
-        path, now - allowance if inputs.lists_required else None
+    return (
+        policy_problem(path, inputs, inputs.controls_of(path[-1]))
+        or inputs.by_issuer.problem(path, now - allowance if inputs.lists_required else None)
+        or inputs.unchecked_by_issuer.signed_problem(path, now, relations or Relations(), allowance)
     )
 
 
@@ -178,7 +187,10 @@ class _Search:
     def _keeps_the_rules(self, path: tuple[x509.Certificate, ...]) -> bool:
         problem = constraints_problem(path, self.inputs.controls_of(path[-1]).name_constraints)
         self.names_refused = self.names_refused or problem is not None
-        return not self._note(path[0], problem or rules_problem(path, self.now, self.inputs, self.allowance))
+        return not self._note(path[0], problem or self._rules_problem(path))
+
+    def _rules_problem(self, path: tuple[x509.Certificate, ...]) -> str | None:
+        return rules_problem(path, self.now, self.inputs, self.allowance, self.relations)
 
     def _limit(self, issuer: x509.Certificate) -> int | None:
         own = self.inputs.controls_of(issuer).path_length

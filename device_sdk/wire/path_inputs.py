@@ -50,7 +50,8 @@ class PathInputs:
         inhibit_any_policy: initial-any-policy-inhibit.
         controls: of trust anchors that have some beside their certificate.
         lists: revocation lists that were checked: a certificate of the path that is on one of its issuer's is refused.
-        lists_required: a certificate whose issuer has no list, or only stale ones, is refused, too (RFC 5280 section 6.3.3:
+        unchecked_lists: others; they count where the CA that issued a certificate of the path signed them.
+        lists_required: a certificate whose issuer has no list that was checked, or only stale ones, is refused, too (RFC 5280 section 6.3.3:
             status undetermined).
     """
 
@@ -60,12 +61,18 @@ class PathInputs:
     inhibit_any_policy: bool = False
     controls: Mapping[x509.Certificate, AnchorControls] = field(default_factory=dict)
     lists: tuple[x509.CertificateRevocationList, ...] = field(default=(), repr=False)
+    unchecked_lists: tuple[x509.CertificateRevocationList, ...] = field(default=(), repr=False)
     lists_required: bool = False
 
     @cached_property
     def by_issuer(self) -> ListsByIssuer:
         """The lists, ready to be looked up."""
         return ListsByIssuer(self.lists)
+
+    @cached_property
+    def unchecked_by_issuer(self) -> ListsByIssuer:
+        """The unchecked lists, ready to be looked up."""
+        return ListsByIssuer(self.unchecked_lists)
 
     def controls_of(self, anchor: x509.Certificate) -> AnchorControls:
         """Those of a trust anchor; without any value if there are none."""

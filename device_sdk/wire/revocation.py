@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -85,6 +86,11 @@ class ListsByIssuer:
         """When a certificate was revoked, by any list of its issuer; None if it is on none."""
         return next((since for one in self._of(certificate) if (since := revoked_since(certificate, one))), None)
 
+    def entry(self, certificate: x509.Certificate) -> str | None:
+        """The same in words."""
+        since = self.revoked(certificate)
+        return _revoked(certificate, since, of_a_ca=False) if since else None
+
     def problem(self, path: Sequence[x509.Certificate], stale_after: datetime | None = None) -> str | None:
         """Which certificate of a path is revoked, and since when; None if none is.
 
@@ -96,19 +102,29 @@ class ListsByIssuer:
             return None
         for position, one in enumerate(path[:-1]):
             if since := self.revoked(one):
-                whose = "" if position == 0 else f"its CA {name_of(one)} was "
-                return f"{whose}revoked on {since:%Y-%m-%dT%H:%M:%SZ}"
+                return _revoked(one, since, of_a_ca=position > 0)
             if stale_after is not None and not any(_holds(found, stale_after) for found in self._of(one)):
                 return f"nobody says whether {name_of(one)} was revoked: there is no revocation list that holds"
+        return None
+
+    def signed_problem(
+        self, path: Sequence[x509.Certificate], now: datetime, relations: Relations, allowance: timedelta
+    ) -> str | None:
+        """The same for lists that nobody checked: they count where the next certificate of the path signed them."""
+        for position, (one, issuer) in enumerate(pairwise(path)):
+            for found in self._of(one):
+                since = revoked_since(one, found)
+                if since and not list_problem(found, issuer, now, relations, allowance):
+                    return _revoked(one, since, of_a_ca=position > 0)
         return None
 
     def _of(self, certificate: x509.Certificate) -> Sequence[x509.CertificateRevocationList]:
         return self._lists.get(canonical_name(certificate.issuer), ()) if self._lists else ()
 
 
-def revocation_problem(path: Sequence[x509.Certificate], lists: Iterable[x509.CertificateRevocationList]) -> str | None:
-    """See ListsByIssuer.problem."""
-    return ListsByIssuer(lists).problem(path)
+def _revoked(certificate: x509.Certificate, since: datetime, *, of_a_ca: bool) -> str:
+    whose = f"its CA {name_of(certificate)} was " if of_a_ca else ""
+    return f"{whose}revoked on {since:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _holds(found: x509.CertificateRevocationList, stale_after: datetime) -> bool:

@@ -14,7 +14,7 @@ from device_sdk.client.est import EstClient
 from device_sdk.errors import HttpStatusError, RemoteProtocolError
 from device_sdk.protocols.crls import check_crls
 from device_sdk.protocols.merge_crls import merge_lists
-from device_sdk.wire.revocation import is_newer, revocation_problem
+from device_sdk.wire.revocation import ListsByIssuer, is_newer
 from tests.est.answers import bag, trusting
 from tests.est.pki import CA_USAGE, DAY, NOW, Ca, Rollover, name, new_key
 from tests.est.scripted_server import http
@@ -26,7 +26,7 @@ REVOKED = f"revoked on {NOW - DAY:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def problem(ca: Ca, certificate: x509.Certificate, lists) -> str | None:
-    return revocation_problem((certificate, ca.certificate), [one.crl for one in lists])
+    return ListsByIssuer(one.crl for one in lists).problem((certificate, ca.certificate))
 
 
 def crl(ca: Ca, *revoked: x509.Certificate, key=None, number: int | None = 1, extensions=(), entry=(), **dates):

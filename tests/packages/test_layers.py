@@ -15,8 +15,10 @@ from device_sdk.model.secret import Secret
 from device_sdk.model.shared_key import SharedKey
 from device_sdk.protocols.symmetric_keys import PackageRules, Trace, peel
 from device_sdk.wire.cms.signed_data import read_signed_data
+from device_sdk.wire.path_inputs import PathInputs
 from tests.est.pki import DAY, NOW, Ca, new_key, pem_key
 from tests.packages.sealing import SKP, VALUE, Sealer, constraints, flip, key_package, receipt_request, written
+from tests.packages.test_crls import crl
 
 PLAIN = {"require_signature": False, "require_encryption": False}
 
@@ -208,7 +210,7 @@ def test_k_05_a_signer_out_of_his_time(sealer, dates):
 
 def test_k_05_a_revoked_signer(sealer):
     with pytest.raises(KeyPackageUntrustedError, match="revoked"):
-        opened(sealer, sealer.seal(), path_problem=lambda path: "it was revoked" if sealer.signer in path else None)
+        opened(sealer, sealer.seal(), inputs=PathInputs(lists=(crl(sealer.ca, sealer.signer),)))
 
 
 def test_s_04_nothing_is_decrypted_before_the_outer_signature_is_good(sealer):

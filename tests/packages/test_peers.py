@@ -90,13 +90,13 @@ def test_e_06_a_revoked_peer(ca, fetch):
     good, bad = peer(ca), peer(ca)
     found = fetch(good, bad, lists=[crl(ca, bad)])
     assert found.accepted == (good,)
-    assert found.rejected[0][1].startswith("revoked on ")
+    assert "CN=peer: revoked on " in found.rejected[0][1]
 
 
 def test_e_06_a_peer_below_a_revoked_ca(ca, fetch):
     issuing = ca.issue_ca("Issuing")
     found = fetch(peer(issuing), below=[issuing], lists=[crl(ca, issuing.certificate)])
-    assert found.rejected[0][1].startswith("its CA CN=Issuing was revoked on ")
+    assert "its CA CN=Issuing was revoked on " in found.rejected[0][1]
 
 
 def test_lists_that_must_not_be_used_are_said_before_anything_is_asked(ca, fetch):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from device_sdk.cli import inputs, waiting
 from device_sdk.cli.files import read_file
 from device_sdk.cli.output import Output
-from device_sdk.cli.pem import certificates_from
+from device_sdk.cli.pem import add_crls, certificates_from, crls_in
 from device_sdk.cli.secrets import pin_provider, secret_in
 from device_sdk.cli.settings import Settings
 from device_sdk.errors import ConfigurationError
@@ -64,6 +64,7 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
         help="a monotonic counter of the TPM that --record is bound to, so that no older copy of it counts: "
         "tpm2:nv=0x01800100",
     )
+    add_crls(operation, " of CAs that vouch for those who sign firmware")
     add("--receipt", action="store_true", help="send a receipt, or why it was refused, signed with --key")
     add(
         "--place",
@@ -171,7 +172,7 @@ def _record(options: argparse.Namespace, settings: Settings) -> RecordFile | Non
 def _rules(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> FirmwareRules:
     from device_sdk.client.firmware import FirmwarePolicy, FirmwareRules
 
-    limits: dict[str, int] = {}
+    limits: dict[str, Any] = {}
     if options.max_bytes is not None:
         if options.max_bytes < 1:
             raise ConfigurationError("--max-bytes must be at least 1")
@@ -181,6 +182,7 @@ def _rules(options: argparse.Namespace, settings: Settings, opened: ExitStack) -
         FirmwarePolicy(module_of(options.hw_type, options.hw_serial, options.community), allow_downgrade=options.allow_downgrade),
         keys=_keys(options, settings, opened),
         require_signed=not options.allow_unsigned,
+        revocation_lists=crls_in(options.crls),
         **limits,
     )
 

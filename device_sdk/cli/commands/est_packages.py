@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs, waiting
 from device_sdk.cli.delivery import deliver
-from device_sdk.cli.files import OutputFile, read_file
+from device_sdk.cli.files import OutputFile
 from device_sdk.cli.output import Output
 from device_sdk.cli.pal import entry_data, entry_line
-from device_sdk.cli.pem import describe, name_of, pem_of
+from device_sdk.cli.pem import add_crls, crls_in, describe, name_of, pem_of
 from device_sdk.cli.settings import Settings
-from device_sdk.errors import ConfigurationError
 from device_sdk.model.urls import shown_url
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
     from device_sdk.client.est.packages import Packages
     from device_sdk.protocols.crls import RevocationList, RevocationLists
     from device_sdk.protocols.eecerts import PeerCertificates
@@ -34,13 +31,7 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
             metavar="TARGET",
             help="which package: `where` of an entry of type 0003 (default: the server's choice)",
         )
-        operation.add_argument(
-            "--crls",
-            metavar="FILE",
-            action="append",
-            default=[],
-            help="revocation lists, PEM; may be given more than once",
-        )
+        add_crls(operation, "")
 
 
 def _opened(options: argparse.Namespace, settings: Settings, opened: ExitStack, out: Output) -> Packages:
@@ -108,7 +99,7 @@ def _list(one: RevocationList) -> dict[str, Any]:
 
 def peers(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     """`est eecerts`."""
-    lists = [crl for path in options.crls for crl in _crls_in(path)]
+    lists = crls_in(options.crls)
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
         packages = _opened(options, settings, opened, out)
@@ -131,13 +122,3 @@ def _require_usable(found: RevocationLists | PeerCertificates, settings: Setting
     from device_sdk.protocols.usable import require_usable
 
     require_usable(found, shown_url(settings.require("est.url")))
-
-
-def _crls_in(path: str) -> tuple[x509.CertificateRevocationList, ...]:
-    from device_sdk.errors import WireError
-    from device_sdk.wire.crls_only import MAX_CRLS_BYTES, read_crls_only
-
-    try:
-        return read_crls_only(read_file(path, limit_bytes=MAX_CRLS_BYTES))
-    except WireError as error:
-        raise ConfigurationError(f"{path}: {error.message}", hint="give revocation lists, PEM or DER") from error

@@ -11,7 +11,7 @@ from device_sdk.cli import inputs, waiting
 from device_sdk.cli.delivery import deliver
 from device_sdk.cli.files import OutputFile, read_file
 from device_sdk.cli.output import Output
-from device_sdk.cli.pem import certificates_from, name_of
+from device_sdk.cli.pem import add_crls, certificates_from, crls_in, name_of
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings
 from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyStoreError
@@ -50,6 +50,7 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="who vouches for those who sign packages of keys, PEM; nobody else does",
     )
+    add_crls(operation, " of CAs that vouch for those who sign packages")
     operation.add_argument("--allow-unsigned", action="store_true", help="take a package that nobody signed")
     operation.add_argument(
         "--allow-unencrypted", action="store_true", help="take a package that nothing but TLS protects"
@@ -124,6 +125,7 @@ def _policy(options: argparse.Namespace) -> KeyPackagePolicy:
         require_encryption=not options.allow_unencrypted,
         constraints=options.constraints,
         device_bindings=tuple(options.device_binding),
+        revocation_lists=crls_in(options.crls),
     )
 
 

@@ -12,7 +12,7 @@ from device_sdk.state import KeptPackages
 from device_sdk.state.fields import format_time
 from device_sdk.wire.names import shown_name
 from device_sdk.wire.path import validity_problem
-from device_sdk.wire.revocation import is_stale, revoked_since
+from device_sdk.wire.revocation import ListsByIssuer, is_stale
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Kept:
         """
         lists = packages.lists()
         found = dict.fromkeys(one.certificate for one in packages.peers())
-        peers = (one for one in found if not validity_problem(one, now) and revoked_by(lists, one) is None)
+        revoked = ListsByIssuer(lists).revoked
+        peers = (one for one in found if not validity_problem(one, now) and revoked(one) is None)
         return cls(lists, tuple(peers), now)
 
     @classmethod
@@ -66,11 +67,3 @@ class Kept:
             }
             for one in self.lists
         ]
-
-
-def revoked_by(lists: tuple[x509.CertificateRevocationList, ...], certificate: x509.Certificate) -> datetime | None:
-    """When a certificate was revoked, by a list of its issuer; None if it is on none."""
-    for one in lists:
-        if one.issuer == certificate.issuer and (since := revoked_since(certificate, one)):
-            return since
-    return None

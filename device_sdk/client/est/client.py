@@ -146,7 +146,8 @@ class EstClient:
         url = self._endpoint.url(Operation.CACERTS)
         response = self._exchanges.send(cacerts_request(self._endpoint), patience)
         now = self._clock.now()
-        self._ca = check_ca_certificates(read_cacerts(response, now), self._trust.explicit, now, url=url)
+        bag, trust = read_cacerts(response, now), self._trust
+        self._ca = check_ca_certificates(bag, trust.explicit, now, url=url, lists=trust.lists)
         return self._ca
 
     def csrattrs(self, *, wait_s: float | None = None, progress: Progress | None = None) -> CsrAttributes:

@@ -203,6 +203,8 @@ class Transaction:
             server_nonce=self._server_nonce,
         )
         response = service.exchanges.send(fullcmc_request(service.endpoint, body), self._patience, may_pend=True)
-        answer = read_fullcmc(response, body.sent, Trusted(ca.anchors, ca.intermediates), service.clock.now())
+        answer = read_fullcmc(
+            response, body.sent, Trusted(ca.anchors, ca.intermediates, service.lists), service.clock.now()
+        )
         self._server_nonce = answer.server_nonce
         return answer

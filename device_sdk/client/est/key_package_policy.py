@@ -8,12 +8,10 @@ from datetime import datetime
 
 from cryptography import x509
 
-from device_sdk.errors import VerificationError
-from device_sdk.protocols.crls import check_crls
+from device_sdk.protocols.crls import inputs_with
 from device_sdk.protocols.key_packages.layers import PackageRules
 from device_sdk.wire.content_constraints import ConstraintsMode
 from device_sdk.wire.key_packages.symmetric import SYMMETRIC_KEY_PACKAGE
-from device_sdk.wire.revocation import revocation_problem
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class KeyPackagePolicy:
         require_encryption: refuse a package that nothing but TLS protects.
         constraints: CMS content constraints in certificates of signers: "required", "if-present" or "off" (AMB-19).
         device_bindings: identifiers by which keys may be bound to this device; a key bound to another is refused (K-11).
-        revocation_lists: lists that are held; each has to be one of a CA below `anchors`.
+        revocation_lists: lists that are held; those of CAs that have nothing to do with `anchors` mean nothing.
     """
 
     anchors: Sequence[x509.Certificate]
@@ -45,17 +43,14 @@ class KeyPackagePolicy:
             content_type: of the package, dotted.
 
         Raises:
-            VerificationError: one of the revocation lists must not be used.
+            VerificationError: a revocation list of one of the anchors must not be used.
         """
-        lists = check_crls(self.revocation_lists, anchors=self.anchors, intermediates=(), now=now)
-        for issuer, reason in lists.rejected:
-            raise VerificationError(f"the revocation list of {issuer}: {reason}", hint="fetch it again (est crls)")
         return PackageRules(
             self.anchors,
             now,
             require_signature=self.require_signature,
             require_encryption=self.require_encryption,
             constraints=self.constraints,
-            path_problem=lambda path: revocation_problem(path, (one.crl for one in lists.accepted)),
+            inputs=inputs_with(self.revocation_lists, anchors=self.anchors, now=now),
             content_type=content_type,
         )

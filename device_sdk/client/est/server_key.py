@@ -137,6 +137,7 @@ class ServerKeyGeneration:
             now,
             url,
             service.lists,
+            ca.ignored,
             packages=replace(rules, now=now) if rules else None,
             pkcs12=forms.pkcs12,
             key_type=key_type,

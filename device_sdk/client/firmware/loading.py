@@ -12,9 +12,11 @@ from cryptography import x509
 
 from device_sdk.client.firmware.installers import Installer
 from device_sdk.client.firmware.record_file import RecordFile
+from device_sdk.protocols.crls import inputs_with
 from device_sdk.protocols.firmware import FirmwarePolicy, FirmwareRecord, pending_of
 from device_sdk.wire.cms.passes import Spool
 from device_sdk.wire.cms.recipients import OpeningKey
+from device_sdk.wire.content_constraints import ConstraintsMode
 from device_sdk.wire.firmware import (
     MAX_IMAGE_BYTES,
     MAX_PACKAGE_BYTES,
@@ -34,6 +36,8 @@ class FirmwareRules:
         policy: what is loaded, and into what.
         keys: what opens encrypted packages.
         require_signed: False takes packages that nobody signed, about which nothing can be checked (AMB-15).
+        constraints: CMS content constraints in certificates of signers: "required", "if-present" or "off" (RFC 6010).
+        revocation_lists: lists that are held; those of CAs that have nothing to do with `anchors` mean nothing.
         limit_bytes: the largest package.
         image_limit_bytes: the largest firmware.
     """
@@ -42,6 +46,8 @@ class FirmwareRules:
     policy: FirmwarePolicy
     keys: Sequence[OpeningKey] = field(default=(), repr=False)
     require_signed: bool = True
+    constraints: ConstraintsMode = "if-present"
+    revocation_lists: Sequence[x509.CertificateRevocationList] = ()
     limit_bytes: int = MAX_PACKAGE_BYTES
     image_limit_bytes: int = MAX_IMAGE_BYTES
 
@@ -113,6 +119,8 @@ def load(  # what a load is made of
             now=now,
             require_signed=rules.require_signed,
             limit_bytes=rules.limit_bytes,
+            inputs=inputs_with(rules.revocation_lists, anchors=rules.anchors, now=now),
+            constraints=rules.constraints,
         )
         if package.attributes is not None:
             rules.policy.check(package.attributes, loading.record)

@@ -19,6 +19,7 @@ from device_sdk.wire.path import (
     name_of,
     validity_problem,
 )
+from device_sdk.wire.path_inputs import PathInputs
 from device_sdk.wire.relations import Relations
 
 
@@ -51,7 +52,12 @@ class CaCertificates:
 
 
 def check_ca_certificates(
-    bag: Iterable[x509.Certificate], trusted: Sequence[x509.Certificate], now: datetime, *, url: str | None = None
+    bag: Iterable[x509.Certificate],
+    trusted: Sequence[x509.Certificate],
+    now: datetime,
+    *,
+    url: str | None = None,
+    lists: Iterable[x509.CertificateRevocationList] = (),
 ) -> CaCertificates:
     """Sort a bag into anchors, intermediates and the rest; its order means nothing.
 
@@ -64,6 +70,7 @@ def check_ca_certificates(
         trusted: Explicit anchors so far, or those accepted out of band; empty for the Implicit database.
         now: the present, with a time zone.
         url: the endpoint, for messages.
+        lists: revocation lists that were checked: whoever is on them leads nowhere, and vouches for nobody.
 
     Raises:
         RemoteProtocolError: nothing is trusted yet and the bag has no usable root or unrelated ones (EST-120).
@@ -71,12 +78,13 @@ def check_ca_certificates(
     distinct = list(dict.fromkeys(bag))
     relations = Relations()
     anchors = list(dict.fromkeys(trusted)) if trusted else [_only_root(distinct, now, url, relations)]
-    _add_rolled_over(distinct, anchors, now, relations)
+    inputs = PathInputs(lists=tuple(lists))
+    _add_rolled_over([one for one in distinct if not inputs.by_issuer.revoked(one)], anchors, now, relations)
     intermediates, ignored = [], []
     for certificate in distinct:
         if certificate in anchors:
             continue
-        problem = _problem(certificate, distinct, anchors, now, relations)
+        problem = _problem(certificate, distinct, anchors, now, relations, inputs)
         if problem is None:
             intermediates.append(certificate)
         else:
@@ -174,12 +182,13 @@ def _problem(
     anchors: list[x509.Certificate],
     now: datetime,
     relations: Relations,
+    inputs: PathInputs,
 ) -> str | None:
     problem = ca_problem(certificate, relations)
     if problem:
         return problem
     try:
-        find_path(certificate, intermediates=bag, anchors=anchors, now=now, relations=relations)
+        find_path(certificate, intermediates=bag, anchors=anchors, now=now, relations=relations, inputs=inputs)
     except VerificationError as error:
         if is_self_signed(certificate, relations) and not validity_problem(certificate, now):
             return "a root that no trusted anchor vouches for"

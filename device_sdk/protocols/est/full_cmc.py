@@ -22,6 +22,7 @@ from device_sdk.wire.cmc.status import CmcStatus, StatusInfo
 from device_sdk.wire.cmc.trust_anchors import PublishedAnchors, read_published_anchors
 from device_sdk.wire.cms.signed_data import SignedData, read_signed_data, verify_signed_data
 from device_sdk.wire.path import ca_problem
+from device_sdk.wire.path_inputs import PathInputs
 from device_sdk.wire.transfer import LABELS_CMS, decode_body
 
 _GOOD = {CmcStatus.SUCCESS, CmcStatus.CONFIRM_REQUIRED, CmcStatus.PENDING, CmcStatus.PARTIAL}
@@ -37,10 +38,11 @@ class Sent:
 
 @dataclass(frozen=True)
 class Trusted:
-    """Who may vouch for an answer: the Explicit anchors, and CA certificates that lead to them."""
+    """Who may vouch for an answer: the Explicit anchors, CA certificates that lead to them, and who was revoked since."""
 
     anchors: tuple[x509.Certificate, ...]
     intermediates: tuple[x509.Certificate, ...] = ()
+    lists: tuple[x509.CertificateRevocationList, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ def _full(response: HttpResponse, data: SignedData, sent: Sent, trusted: Trusted
             intermediates=trusted.intermediates,
             now=now,
             may_sign=may_answer,
+            inputs=PathInputs(lists=trusted.lists),
         )
     except VerificationError as error:
         raise _untrusted(response, "signature", error.message) from error

@@ -16,7 +16,7 @@ from device_sdk.model.keys import PublicKey
 from device_sdk.protocols.est.ca_certificates import Ignored, spki
 from device_sdk.wire.names import shown_name
 from device_sdk.wire.path import CLOCK_ALLOWANCE, find_path, is_self_signed, name_of
-from device_sdk.wire.revocation import revocation_problem
+from device_sdk.wire.path_inputs import PathInputs
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,13 @@ def check_issued(  # noqa: PLR0913  # every argument but the first five has a de
         )
     try:
         at_best = max(now, certificate.not_valid_before_utc)
-        path = find_path(certificate, intermediates=[*bag, *intermediates], anchors=anchors, now=at_best)
+        path = find_path(
+            certificate,
+            intermediates=[*bag, *intermediates],
+            anchors=anchors,
+            now=at_best,
+            inputs=PathInputs(lists=tuple(lists)),
+        )
     except VerificationError as error:
         raise CertificateMismatchError(
             f"{at}the issued certificate is not usable: {error.message}",
@@ -96,10 +102,6 @@ def check_issued(  # noqa: PLR0913  # every argument but the first five has a de
             f"{at}the issued certificate is itself a trust anchor",
             hint="give the CA's certificate as anchor, not the device's",
             url=url,
-        )
-    if problem := revocation_problem(path, lists):
-        raise CertificateMismatchError(
-            f"{at}the issued certificate is not usable: {problem}", hint="ask the CA's operator", url=url
         )
     if same_names and (differing := [*_other_names(certificate, csr, new_name)]):
         raise CertificateMismatchError(

@@ -105,6 +105,7 @@ def check_server_key(
             url=judgement.url,
             public_key=key.public_key(),
             lists=judgement.lists,
+            ignored=judgement.ignored,
             same_names=judgement.same_names,
         )
     except ClockError as error:

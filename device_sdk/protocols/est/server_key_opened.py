@@ -22,6 +22,7 @@ from device_sdk.errors import (
 from device_sdk.model.http import ConnectionFacts
 from device_sdk.model.keys import KeyType, PrivateKey
 from device_sdk.model.pkcs12 import Pkcs12Policy
+from device_sdk.protocols.est.ca_certificates import Ignored
 from device_sdk.protocols.est.server_key_answer import ServerKeyAnswer
 from device_sdk.protocols.est.server_key_request import DecryptionKey, ProtectionKey
 from device_sdk.protocols.key_packages.layers import PackageRules, Trace, peel
@@ -31,6 +32,7 @@ from device_sdk.wire.cms.signed_data import read_signed_data, verify_signed_data
 from device_sdk.wire.key_packages.asymmetric import ASYMMETRIC_KEY_PACKAGE, read_asymmetric_key_package
 from device_sdk.wire.key_packages.receipts import ReceiptRequest
 from device_sdk.wire.path import name_of
+from device_sdk.wire.path_inputs import PathInputs
 from device_sdk.wire.pkcs12 import read_pkcs12
 from device_sdk.wire.private_key import read_private_key
 
@@ -56,6 +58,7 @@ class Judgement:
         now: the present, with a time zone.
         url: the endpoint, for messages.
         lists: revocation lists that were checked.
+        ignored: what of /cacerts is not used, for hints.
         same_names: see check_issued.
         packages: what the messages of RFC 8295 section 8.1 are held to; None takes none of them.
         pkcs12: the password of the PKCS#12 file that was asked for; None takes none.
@@ -67,6 +70,7 @@ class Judgement:
     now: datetime
     url: str
     lists: Sequence[x509.CertificateRevocationList] = ()
+    ignored: Sequence[Ignored] = ()
     same_names: bool = False
     packages: PackageRules | None = None
     pkcs12: Pkcs12Policy | None = None
@@ -195,6 +199,7 @@ def _from_envelope(answer: ServerKeyAnswer, protection: ProtectionKey | None, ju
         intermediates=judgement.intermediates,
         now=judgement.now,
         may_sign=lambda signer: _not_a_key_generator(signer, answer.connection.server_certificate),
+        inputs=PathInputs(lists=tuple(judgement.lists)),
     )
     found = read_asymmetric_key_package(signed.content)
     return OpenedKey(found.key, found.certificates)

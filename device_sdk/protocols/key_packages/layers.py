@@ -6,10 +6,10 @@ that the caller named for this purpose, whatever was said about needing one (K-0
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from cryptography import x509
 
@@ -29,6 +29,7 @@ from device_sdk.wire.key_packages.encrypted import ENCRYPTED_KEY_PACKAGE, read_e
 from device_sdk.wire.key_packages.error_codes import PackageFault
 from device_sdk.wire.key_packages.receipts import RECEIPT_REQUEST, ReceiptRequest, read_receipt_request
 from device_sdk.wire.key_packages.symmetric import SYMMETRIC_KEY_PACKAGE
+from device_sdk.wire.path_inputs import NO_INPUTS, PathInputs
 
 MAX_LAYERS = 6
 
@@ -40,9 +41,6 @@ _STAGES = {
     NoSignature.SIGNATURE: PackageFault.SIGNATURE_FAILURE,
     NoSignature.PATH: PackageFault.NO_TRUST_ANCHOR,
 }
-
-PathProblem: TypeAlias = Callable[[Sequence[x509.Certificate]], str | None]
-"""Asked about a path that is valid: why it must not be used all the same (a certificate of it was revoked); or None."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class PackageRules:
         require_encryption: refuse a package that nothing but TLS protects (K-06).
         constraints: whether CMS content constraints have to be there (K-12, AMB-19).
         policy: the algorithms that are accepted.
-        path_problem: what else speaks against a path.
+        inputs: policies, trust anchors' controls and revocation lists for the paths of signers.
         content_type: of the package itself, dotted.
     """
 
@@ -68,7 +66,7 @@ class PackageRules:
     require_encryption: bool = True
     constraints: ConstraintsMode = "if-present"
     policy: DecryptionPolicy = KEY_PACKAGES
-    path_problem: PathProblem | None = None
+    inputs: PathInputs = NO_INPUTS
     content_type: str = SYMMETRIC_KEY_PACKAGE
 
 
@@ -216,12 +214,10 @@ def _verified(data: SignedData, rules: PackageRules) -> Signature:
         now=rules.now,
         intermediates=rules.intermediates,
         processed=() if rules.constraints == "off" else (CMS_CONTENT_CONSTRAINTS,),
+        inputs=rules.inputs,
     )
     if isinstance(found, NoSignature):
         raise KeyPackageUntrustedError(found.message, fault=_STAGES[found.stage])
-    problem = rules.path_problem(found.path) if rules.path_problem else None
-    if problem:
-        raise KeyPackageUntrustedError(f"the signer of the package: {problem}", fault=PackageFault.NO_TRUST_ANCHOR)
     return found
 
 

@@ -9,29 +9,34 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from device_sdk.errors import ServerNotAuthorizedError, ServerNotTrustedError
 from device_sdk.transports.https.origin import ip_of
-from device_sdk.wire.revocation import revocation_problem
+from device_sdk.wire.path_inputs import PathInputs
+from device_sdk.wire.policies import policy_problem
 
 ID_KP_CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")
 
 
-def refuse_revoked(chain: Sequence[bytes], lists: Sequence[x509.CertificateRevocationList]) -> None:
-    """Check that nothing of a verified path was revoked.
+def refuse_revoked(chain: Sequence[bytes], inputs: PathInputs) -> None:
+    """Check what OpenSSL leaves out of path validation: policies and revocation lists (RFC 5280 section 6).
 
     Args:
         chain: the verified path, DER, leaf first, trust anchor last.
-        lists: revocation lists that were checked.
+        inputs: the revocation lists.
 
     Raises:
-        ServerNotTrustedError: it was; nothing may be sent to this server.
+        ServerNotTrustedError: it breaks a rule; nothing may be sent to this server.
     """
-    if not lists:
-        return
-    problem = revocation_problem([x509.load_der_x509_certificate(der) for der in chain], lists)
+    revoked: str | None
+    try:
+        path = [x509.load_der_x509_certificate(der) for der in chain]
+        revoked = inputs.by_issuer.problem(path)
+        problem = revoked or policy_problem(path, inputs)
+    except (ValueError, x509.DuplicateExtension) as exc:
+        problem, revoked = f"it cannot be read: {exc}", None
     if problem:
         raise ServerNotTrustedError(
             f"the server's certificate is not trusted: {problem}",
             hint="the server needs a new certificate: tell its operator",
-            reason="certificate revoked",
+            reason="certificate revoked" if revoked else "certificate policies",
         )
 
 

@@ -8,7 +8,6 @@ import ssl
 from functools import cached_property
 from typing import Any
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from device_sdk.errors import ConfigurationError, ServerNotAuthorizedError, TlsKeyUnavailableError
@@ -24,6 +23,7 @@ from device_sdk.transports.openssl_provider import (
     use_private_key,
 )
 from device_sdk.transports.openssl_provider.context import KeyObject, KeySocket
+from device_sdk.wire.path_inputs import NO_INPUTS, PathInputs
 
 # RFC 9325 section 4.2, and RFC 7030 sections 3.2.3, 3.3.3 and 6 (EST-51): forward secrecy and AEAD only.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AESCCM:DHE+AESGCM:DHE+CHACHA20:!aNULL:!eNULL:!PSK:!SRP:!aDSS:@SECLEVEL=2"
@@ -85,7 +85,7 @@ class ClientContext(ssl.SSLContext):
     sslsocket_class = TrustedSocket
     sslobject_class = TrustedObject
     explicit_anchors: frozenset[bytes] = frozenset()
-    revocation_lists: tuple[x509.CertificateRevocationList, ...] = ()
+    path_inputs: PathInputs = NO_INPUTS
     announced: object = None
 
     @cached_property
@@ -147,7 +147,7 @@ def client_ssl_context(
     context.check_hostname = False
     harden(context, max_tls_version)
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN  # an Explicit anchor may be an intermediate
-    context.revocation_lists = trust.lists
+    context.path_inputs = PathInputs(lists=trust.lists)
     if trust.explicit:
         _load_explicit(context, trust)
     if trust.implicit:
@@ -221,7 +221,7 @@ def _authorize(sock: TrustedSocket | TrustedObject) -> None:
         context.sessions.check(host, sock.getpeercert(binary_form=True))
         return
     chain = verified_chain(sock)
-    refuse_revoked(chain, context.revocation_lists)
+    refuse_revoked(chain, context.path_inputs)
     authorize(chain, host, context.explicit_anchors)
     context.sessions.authorized(host, chain[0])
 

@@ -18,7 +18,9 @@ from device_sdk.wire.cms.armor import remove_armor
 from device_sdk.wire.cms.definite import make_definite
 from device_sdk.wire.cms.reader import INTEGER, SEQUENCE, SET, Reader
 from device_sdk.wire.cms.signer_info import SignerInfo, read_signer
+from device_sdk.wire.content_constraints import CMS_CONTENT_CONSTRAINTS, ConstraintsMode, constraint_problem
 from device_sdk.wire.path import find_path, name_of
+from device_sdk.wire.path_inputs import NO_INPUTS, PathInputs
 from device_sdk.wire.relations import Relations
 
 MAX_SIGNERS = 8
@@ -59,6 +61,10 @@ class Signature:
 
     signer: SignerInfo
     path: tuple[x509.Certificate, ...]
+
+
+MayVouch: TypeAlias = Callable[[Signature], str | None]
+"""Asked about a signature with a valid path: why it does not count for this content; None if it does."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,8 @@ def verify_signed_data(
     now: datetime,
     intermediates: Iterable[x509.Certificate] = (),
     may_sign: MaySign | None = None,
+    inputs: PathInputs = NO_INPUTS,
+    constraints: ConstraintsMode = "if-present",
 ) -> None:
     """Make sure that somebody trusted signed this content. One good signer is enough (RFC 5652 section 5).
 
@@ -118,6 +126,8 @@ def verify_signed_data(
         now: the present, with a time zone.
         intermediates: further certificates for the path; not trusted.
         may_sign: what else a signer has to be, beyond having a key that may sign.
+        inputs: policies, trust anchors' controls and revocation lists for the paths.
+        constraints: whether CMS content constraints have to be there (RFC 6010); where they are, they are kept, but for "off".
 
     Raises:
         WireError: content of another type.
@@ -125,7 +135,21 @@ def verify_signed_data(
     """
     if data.content_type != content_type:
         raise WireError(f"signed content of type {data.content_type}, expected {content_type}", what=_WHAT)
-    found = find_signature(data, anchors=anchors, now=now, intermediates=intermediates, may_sign=may_sign)
+
+    def may_vouch(signature: Signature) -> str | None:
+        attributes = signature.signer.attributes
+        return constraint_problem(signature.path, content_type, attributes, source=True, mode=constraints)
+
+    found = find_signature(
+        data,
+        anchors=anchors,
+        now=now,
+        intermediates=intermediates,
+        may_sign=may_sign,
+        processed=() if constraints == "off" else (CMS_CONTENT_CONSTRAINTS,),
+        inputs=inputs,
+        may_vouch=may_vouch,
+    )
     if isinstance(found, NoSignature):
         raise VerificationError(found.message)
 
@@ -138,6 +162,8 @@ def find_signature(
     intermediates: Iterable[x509.Certificate] = (),
     may_sign: MaySign | None = None,
     processed: Collection[x509.ObjectIdentifier] = (),
+    inputs: PathInputs = NO_INPUTS,
+    may_vouch: MayVouch | None = None,
 ) -> Signature | NoSignature:
     """Who signed, with the path to the anchor; or why nobody trusted did. See verify_signed_data.
 
@@ -148,6 +174,8 @@ def find_signature(
         intermediates: as there.
         may_sign: as there.
         processed: critical extensions that the caller processes on the path himself.
+        inputs: as there.
+        may_vouch: what else a path has to be like.
     """
     bag = tuple(dict.fromkeys((*data.certificates, *intermediates, *anchors)))
     relations = Relations()
@@ -161,10 +189,14 @@ def find_signature(
             problem = _problem(data, signer, certificate, relations) or (may_sign and may_sign(certificate))
             stage = max(stage, NoSignature.SIGNATURE if problem else NoSignature.PATH)
             if not problem:
-                path = _path(certificate, bag, anchors, now, relations, processed)
+                path = _path(certificate, bag, anchors, now, relations, processed, inputs)
                 if not isinstance(path, str):
-                    return Signature(signer, path)
-                problem = path
+                    signature = Signature(signer, path)
+                    problem = may_vouch(signature) if may_vouch else None
+                    if not problem:
+                        return signature
+                else:
+                    problem = path
             problems.append(f"{name_of(certificate)}: {problem}")
     return NoSignature(f"the signed message is not to be trusted: {'; '.join(dict.fromkeys(problems))}", stage)
 
@@ -182,11 +214,18 @@ def _path(
     now: datetime,
     relations: Relations,
     processed: Collection[x509.ObjectIdentifier],
+    inputs: PathInputs,
 ) -> tuple[x509.Certificate, ...] | str:
     """The path, or why there is none."""
     try:
         return find_path(
-            certificate, intermediates=bag, anchors=anchors, now=now, relations=relations, processed=processed
+            certificate,
+            intermediates=bag,
+            anchors=anchors,
+            now=now,
+            relations=relations,
+            processed=processed,
+            inputs=inputs,
         )
     except VerificationError as error:
         return error.message

@@ -22,6 +22,7 @@ from device_sdk.wire.cms.reader import OCTET_STRING, SEQUENCE
 from device_sdk.wire.cms.signatures import DIGESTS
 from device_sdk.wire.cms.signed_data import usage_problem
 from device_sdk.wire.cms.signer_info import SignerInfo
+from device_sdk.wire.content_constraints import CMS_CONTENT_CONSTRAINTS, ConstraintsMode, constraint_problem
 from device_sdk.wire.firmware import oids
 from device_sdk.wire.firmware.attributes import FirmwareAttributes, read_firmware_attributes
 from device_sdk.wire.firmware.codes import LoadErrorCode, refused, refusing
@@ -33,6 +34,7 @@ from device_sdk.wire.firmware.signers import (
     wrapped_key_of,
 )
 from device_sdk.wire.path import find_path, name_of
+from device_sdk.wire.path_inputs import NO_INPUTS, PathInputs
 from device_sdk.wire.relations import Relations
 
 MAX_PACKAGE_BYTES = 512 * 1024 * 1024
@@ -76,6 +78,8 @@ def verify_package(
     intermediates: Iterable[x509.Certificate] = (),
     require_signed: bool = True,
     limit_bytes: int = MAX_PACKAGE_BYTES,
+    inputs: PathInputs = NO_INPUTS,
+    constraints: ConstraintsMode = "if-present",
 ) -> FirmwarePackage:
     """Make sure that somebody who may sign firmware signed this package; says nothing about whom it is for.
 
@@ -86,6 +90,8 @@ def verify_package(
         intermediates: further certificates for the path; not trusted.
         require_signed: False takes packages that nobody signed, of which nothing is known then (AMB-15).
         limit_bytes: the largest package.
+        inputs: policies, trust anchors' controls and revocation lists for the signer's path.
+        constraints: whether CMS content constraints have to be there (RFC 6010; AMB-19).
 
     Raises:
         FirmwareError: it is no such package, or is not to be trusted; `load_error` says why.
@@ -107,7 +113,7 @@ def verify_package(
         info.leave()
         if any(rest.strip(padding) if padding else rest for rest in source.rest()):
             raise ValueError("something behind the message")
-    signer, anchor = _trusted(signed, anchors, intermediates, now)
+    signer, anchor = _trusted(signed, anchors, intermediates, now, inputs, constraints)
     attributes = read_firmware_attributes(signed.signer.attributes)
     if signed.kind == oids.ENCRYPTED_DATA and attributes.decrypt_key is None:
         raise refused(LoadErrorCode.BAD_SIGNED_ATTRS, "it is encrypted, and names no key")
@@ -170,7 +176,12 @@ def _read_signed(data: Scope) -> _Signed:
 
 
 def _trusted(
-    signed: _Signed, anchors: Sequence[x509.Certificate], intermediates: Iterable[x509.Certificate], now: datetime
+    signed: _Signed,
+    anchors: Sequence[x509.Certificate],
+    intermediates: Iterable[x509.Certificate],
+    now: datetime,
+    inputs: PathInputs,
+    constraints: ConstraintsMode,
 ) -> tuple[x509.Certificate, x509.Certificate]:
     """The signer's certificate and the anchor behind it."""
     bag = tuple(dict.fromkeys((*signed.certificates, *intermediates, *anchors)))
@@ -179,7 +190,16 @@ def _trusted(
     for certificate in (one for one in bag if signed.signer.names(one)):
         try:
             _check_signature(signed, certificate, relations)
-            path = find_path(certificate, intermediates=bag, anchors=anchors, now=now, relations=relations)
+            path = find_path(
+                certificate,
+                intermediates=bag,
+                anchors=anchors,
+                now=now,
+                relations=relations,
+                processed=() if constraints == "off" else (CMS_CONTENT_CONSTRAINTS,),
+                inputs=inputs,
+            )
+            _check_constraints(signed, path, constraints)
         except FirmwareError as error:
             problem = error
         except VerificationError as error:
@@ -191,6 +211,13 @@ def _trusted(
         else:
             return certificate, path[-1]
     raise problem
+
+
+def _check_constraints(signed: _Signed, path: Sequence[x509.Certificate], mode: ConstraintsMode) -> None:
+    """RFC 6010: what counts is the type of the innermost content, which the package is said to be (F-06)."""
+    problem = constraint_problem(path, oids.FIRMWARE_PACKAGE, signed.signer.attributes, source=True, mode=mode)
+    if problem:
+        raise refused(LoadErrorCode.NOT_AUTHORIZED, f"{name_of(path[0])}: {problem}")
 
 
 def _check_signature(signed: _Signed, certificate: x509.Certificate, relations: Relations) -> None:
