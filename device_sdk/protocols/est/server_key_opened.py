@@ -149,9 +149,10 @@ def _problem_of_form(
     answer: ServerKeyAnswer, protection: ProtectionKey | None, judgement: Judgement
 ) -> tuple[str | None, str | None]:
     """Why the key must not come in this, and what to do; a stranger could have changed the request (EST-197)."""
-    if (answer.pkcs12 is not None) is not (judgement.pkcs12 is not None):
-        asked = "and nobody asked for that" if judgement.pkcs12 is None else "is what was asked for"
-        return f"the private key came {'' if answer.pkcs12 else 'otherwise, and '}as PKCS#12, {asked}", None
+    if answer.pkcs12 is not None and judgement.pkcs12 is None:
+        return "the private key came as PKCS#12, and nobody asked for that", None
+    if answer.pkcs12 is None and judgement.pkcs12 is not None:
+        return "the private key came otherwise, and PKCS#12 is what was asked for", None
     if answer.clear is not None and protection is not None:
         return "the private key came in the clear, and an encrypted one was asked for", None
     if answer.packaged is not None and judgement.packages is None:

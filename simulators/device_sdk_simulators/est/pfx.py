@@ -43,7 +43,10 @@ def make_pfx(
     """
     builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(rounds)
     encryption = builder.key_cert_algorithm(PBES.PBESv2SHA256AndAES256CBC).hmac_hash(hashes.SHA256()).build(password)
-    made = serialize_key_and_certificates(None, key, certificate, list(others), encryption)
+    # where a fault gives another key, the certificate is one of the others: no library writes it as that key's
+    own = certificate if key.public_key() == certificate.public_key() else None
+    also = [*others] if own is not None else [certificate, *others]
+    made = serialize_key_and_certificates(None, key, own, also, encryption)
     return with_pbmac1(made, password, rounds) if mac == "pbmac1" else made
 
 
