@@ -145,7 +145,7 @@ class ServerKeyGeneration:
         try:
             return check_server_key(answer, body.csr, self._protection, judgement, trace)
         except _REFUSALS as error:
-            if answer.packaged is not None and forms.report:
+            if answer.packaged is not None and rules is not None and forms.report:
                 KeyReturns(service, patience, Operation.SERVERKEYGEN).refused(error, trace)
             raise
 
