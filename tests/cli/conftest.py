@@ -17,6 +17,7 @@ from cryptography import x509
 from device_sdk_simulators.server import ReferenceServer
 from device_sdk_simulators.softhsm import SoftHsm
 
+from tests import warm
 from tests.mounts import UNSHARE
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Cli:
 
     def run(self, *words: object, prefix: tuple[str, ...] = (), **options: Any) -> subprocess.CompletedProcess[bytes]:
         environment = os.environ | self.environment | options.pop("env", {})
+        if not prefix:
+            return warm.run([*COMMAND[1:], *map(str, words)], env=environment, cwd=self.directory, **options)
         given = {"stdin": subprocess.DEVNULL} if "input" not in options else {}
         return subprocess.run(
             [*prefix, *COMMAND, *map(str, words)],

@@ -49,6 +49,8 @@ def test_every_command(lab: Lab, tmp_path: Path) -> None:
     ok("renew", *state, "--if-needed")
     ok("sync", *state, "--plan")
     ok("sync", *state)
+    for verb in ("list", "send"):
+        ok("outbox", verb, *state)
     ok("abandon", *state)
     ok("show", *state)
     ok("doctor", *state)
