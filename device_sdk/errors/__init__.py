@@ -37,6 +37,7 @@ DeviceSdkError
     KeyPackageUntrustedError           a package of keys that nobody signed who may
     CmcUntrustedError                  a CMC answer that nobody trusted signed, or that answers something else
     SharedSecretError                  certificate-less TLS: the two sides do not know the same password
+    TampRefusedError                   a message about trust anchors that is refused; carries RFC 5934's number for the reason
     FirmwareError                      a firmware package that is not loaded; carries RFC 4108's number for the reason
   KeyStoreError                        a token, a TPM or a key file
     TokenNotFoundError, TokenAmbiguousError, TokenRemovedError
@@ -123,6 +124,7 @@ from device_sdk.errors.state import (
     StateError,
     StateNotWritableError,
 )
+from device_sdk.errors.tamp import TampRefusedError
 from device_sdk.errors.transport import (
     ClientCertificateRefusedError,
     ProxyRefusedError,
@@ -201,6 +203,7 @@ __all__ = [
     "StateError",
     "StateNotWritableError",
     "StoreCorruptError",
+    "TampRefusedError",
     "TlsError",
     "TlsKeyUnavailableError",
     "TokenAmbiguousError",

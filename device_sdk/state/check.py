@@ -26,7 +26,7 @@ def findings(directory: StateDirectory) -> tuple[str, ...]:
     for errors in (_try(directory.cale_damage, found) or {}).values():
         found += map(str, errors)
     packages = directory.packages
-    for read in (packages.lists, packages.peers, packages.journal, directory.outbox.dropped):
+    for read in (packages.lists, packages.peers, packages.journal, directory.outbox.dropped, directory.managed.load):
         _try(read, found)
     found += map(str, _try(directory.outbox.damage, found) or ())
     if state is not None:
@@ -64,16 +64,17 @@ def _named_files(directory: StateDirectory, state: DeviceState, journal: Journal
             if issued.issuer != issuer.subject:
                 found.append(f"certificates/{pem.fingerprint((chain or ())[0])}.pem: not in order, leaf first")
     for anchors in {state.anchors, journal.anchors if journal else None} - {None}:
-        _try(lambda name=anchors: directory.anchors(name), found)  # type: ignore[misc]  # bound at once
+        _try(lambda name=anchors: directory.own_anchors(name), found)  # type: ignore[misc]  # bound at once
     if (state.current is None) != (state.endpoint is None) or (state.current is None) != (state.anchors is None):
         found.append(f"{directory.path / 'state.json'}: a certificate without endpoint and anchors, or the reverse")
     yield from found
 
 
 def _links(directory: StateDirectory, state: DeviceState) -> Iterator[str]:
+    trusted = _try(lambda: directory.trusted(state), [])
     wanted = {
         directory.current_file: state.current and f"certificates/{state.current.certificate}.pem",
-        directory.anchors_file: state.anchors and f"trust/{state.anchors}.pem",
+        directory.anchors_file: trusted and f"trust/{trusted}.pem",
     }
     for path, target in wanted.items():
         actual = str(path.readlink()) if path.is_symlink() else None

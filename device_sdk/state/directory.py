@@ -18,6 +18,7 @@ from device_sdk.state.cale_damage import advising, damage
 from device_sdk.state.cale_journal import CaleJournal
 from device_sdk.state.journal import Journal
 from device_sdk.state.lock import DirectoryLock
+from device_sdk.state.managed_anchors import ManagedAnchors
 from device_sdk.state.outbox import Outbox
 from device_sdk.state.packages import KeptPackages
 from device_sdk.state.processed import ProcessedPackages
@@ -78,6 +79,11 @@ class StateDirectory:
     def processed(self) -> ProcessedPackages:
         """Packages that were dealt with."""
         return ProcessedPackages(self)
+
+    @property
+    def managed(self) -> ManagedAnchors:
+        """The trust anchors that messages manage (RFC 5934)."""
+        return ManagedAnchors(self)
 
     @contextmanager
     def exclusive(self, wait_s: float = 0.0) -> Iterator[None]:
@@ -174,16 +180,22 @@ class StateDirectory:
     def add_anchors(self, anchors: Sequence[x509.Certificate]) -> str:
         """Keep a set of trust anchors; gives the SHA-256 of its file in hex. It is removed unless a state names it.
 
+        Those that messages manage are kept elsewhere (`managed`), and left out unless there are no others.
+
         Raises:
             StateNotWritableError: nothing was changed.
         """
-        data = pem.encode(anchors)
+        data = pem.encode(self.managed.unmanaged(anchors) or anchors)
         name = hashlib.sha256(data).hexdigest()
         self._add("trust", name, data)
         return name
 
     def anchors(self, name: str) -> tuple[x509.Certificate, ...]:
-        """The trust anchors a state or journal names; raises as `chain`."""
+        """Whom to trust for servers: the anchors a state or journal names, and what messages made of them; raises as `chain`."""
+        return self.managed.explicit(self.own_anchors(name))
+
+    def own_anchors(self, name: str) -> tuple[x509.Certificate, ...]:
+        """The trust anchors a state or journal names, as the EST service has them; raises as `chain`."""
         path = self._path / "trust" / f"{name}.pem"
         data = self._needed(path)
         if hashlib.sha256(data).hexdigest() != name:
@@ -268,8 +280,21 @@ class StateDirectory:
     def referenced(self, state: DeviceState, journal: Journal | None) -> tuple[set[str], set[str]]:
         """The names under certificates/ and trust/ that a state and a journal need."""
         certificates = {record.certificate for record in (state.current, *state.previous) if record}
-        trust = {name for name in (state.anchors, journal.anchors if journal else None) if name}
-        return certificates, trust
+        names = (state.anchors, journal.anchors if journal else None, self.trusted(state))
+        return certificates, {name for name in names if name}
+
+    def trusted(self, state: DeviceState) -> str | None:
+        """Name of the file under trust/ that anchors.pem leads to; None if there is none. Raises as `chain`."""
+        if not state.anchors or not self.managed.exists:
+            return state.anchors
+        anchors = self.anchors(state.anchors)
+        return hashlib.sha256(pem.encode(anchors)).hexdigest() if anchors else None
+
+    def point(self) -> None:
+        """Let the stable paths lead to what is current; raises as `save`."""
+        with self.exclusive():
+            self._point(self.load())
+            self._prune()
 
     def _settle(self) -> None:
         state, journal = self.load(), self.journal()
@@ -279,10 +304,16 @@ class StateDirectory:
         self._point(state)
         if journal is None:
             self._prune()
+        self.managed.settle()
 
     def _point(self, state: DeviceState) -> None:
-        if state.anchors:
-            files.link(self.anchors_file, f"trust/{state.anchors}.pem")
+        trusted = self.trusted(state)
+        if trusted:
+            if trusted != state.anchors:
+                self._keep("trust", trusted, pem.encode(self.anchors(state.anchors or "")))
+            files.link(self.anchors_file, f"trust/{trusted}.pem")
+        elif state.anchors:
+            files.remove(self.anchors_file)
         if state.current:
             files.link(self.current_file, f"certificates/{state.current.certificate}.pem")
 
@@ -295,10 +326,13 @@ class StateDirectory:
 
     def _add(self, folder: str, name: str, data: bytes) -> None:
         with self.exclusive():
-            path = self._path / folder / f"{name}.pem"
-            files.make_directory(path.parent)
-            if files.read(path) != data:
-                files.write(path, data, files.PUBLIC)
+            self._keep(folder, name, data)
+
+    def _keep(self, folder: str, name: str, data: bytes) -> None:
+        path = self._path / folder / f"{name}.pem"
+        files.make_directory(path.parent)
+        if files.read(path) != data:
+            files.write(path, data, files.PUBLIC)
 
     def _needed(self, path: Path) -> bytes:
         data = self._read(path)

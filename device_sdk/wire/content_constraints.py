@@ -46,7 +46,16 @@ def read_content_constraints(certificate: x509.Certificate) -> tuple[ContentCons
         extension = certificate.extensions.get_extension_for_oid(CMS_CONTENT_CONSTRAINTS).value
     except x509.ExtensionNotFound:
         return None
-    outer = PlainReader(extension.value if isinstance(extension, x509.UnrecognizedExtension) else b"")
+    return parse_content_constraints(extension.value if isinstance(extension, x509.UnrecognizedExtension) else b"")
+
+
+def parse_content_constraints(value: bytes) -> tuple[ContentConstraint, ...]:
+    """The constraints in the value of an extension.
+
+    Raises:
+        ValueError: they cannot be read, or there are none.
+    """
+    outer = PlainReader(value)
     members = outer.enter()
     outer.finish()
     found: list[ContentConstraint] = []
@@ -90,18 +99,19 @@ def constraint_problem(
             if mode == "required" and place < len(path) - 1:
                 return "it has no content constraints (RFC 6010), which are demanded"
             continue
-        if problem := _problem(constraints, content_type, attributes, source=source):
+        if problem := violation(constraints, content_type, attributes, source=source):
             return problem
     return None
 
 
-def _problem(
+def violation(
     constraints: Sequence[ContentConstraint],
     content_type: str,
     attributes: Mapping[str, tuple[bytes, ...]],
     *,
     source: bool,
 ) -> str | None:
+    """Why these constraints do not allow a content; None if they do. Arguments as of `constraint_problem`."""
     exact = [one for one in constraints if one.content_type == content_type]
     fitting = exact or [one for one in constraints if one.content_type == ANY_CONTENT_TYPE]
     if not fitting:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs, waiting
 from device_sdk.cli.certificate_less import SRP, srp_credentials, srp_trust
-from device_sdk.cli.commands import est_firmware, est_fullcmc, est_packages, est_serverkeygen, est_symmetric_keys
+from device_sdk.cli.commands import (
+    est_firmware,
+    est_fullcmc,
+    est_packages,
+    est_serverkeygen,
+    est_symmetric_keys,
+    est_tamp,
+)
 from device_sdk.cli.delivery import deliver_ca_certificates, deliver_wishes, keeping_early
 from device_sdk.cli.delivery import issued as _issued
 from device_sdk.cli.files import OutputFile
@@ -65,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
             _OF_THEIR_OWN[name].add_arguments(operation)
         else:
             _add_pair(operation, name)
+    est_tamp.add_operation(operations, common)
 
 
 def _add_pair(operation: argparse.ArgumentParser, name: str) -> None:

@@ -52,12 +52,13 @@ class AnchorRefresh:
         context = self.context
         state = context.state.load()
         current, _ = enrolled(context.state, state)
-        before = context.state.anchors(state.anchors or "")
+        before = context.state.own_anchors(state.anchors or "")
         chain = context.state.chain(current.certificate)
         name = context.state.add_anchors(ca.anchors)
         context.state.save(replace(state, anchors=name, anchors_checked=context.clock.now()))
         context.state.tidy()
-        return Outcome(current.key_uri, chain, changed=name != state.anchors, notes=_notes(before, ca))
+        notes = _notes(before, replace(ca, anchors=context.state.own_anchors(name)))
+        return Outcome(current.key_uri, chain, changed=name != state.anchors, notes=notes)
 
     def _fetch(
         self, state: DeviceState, chain: tuple[x509.Certificate, ...], anchors: tuple[x509.Certificate, ...]

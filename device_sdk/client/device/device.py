@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from device_sdk.client.device.context import Context
     from device_sdk.client.device.delivery import Delivery
     from device_sdk.client.device.sync.deliveries import Deliveries
+    from device_sdk.client.device.managed import ManagedOutcome
     from device_sdk.client.device.sync.report import SyncReport, Told
     from device_sdk.client.est import Clock
 
@@ -156,6 +157,42 @@ class Device:
 
         with self._context().running() as context:
             return Sync(context, plan or RenewalPlan(), deliveries=deliveries or Deliveries()).look()
+
+    def manage_anchors(self, target: str | None = None, plan: RenewalPlan | None = None) -> ManagedOutcome | None:
+        """Ask the server for a message about trust anchors, do what it says, and answer it, signed (RFC 8295 section 7, RFC 5934).
+
+        Who may say anything is in the state directory (`state.managed`). What is done, and the number of the message, are kept
+        in one step with the answer; that is sent now or, if the server cannot be reached, later.
+
+        Args:
+            target: the request target of an entry of the package list; by default what the server gives without a name.
+            plan: how the server is reached: credentials, timeouts, proxy.
+
+        Returns:
+            What was done; None if the server has nothing.
+
+        Raises:
+            TampRefusedError: the message is refused: nothing was changed, and the server is told why.
+            StateError: the device is not enrolled, or nobody may manage its anchors.
+            DeviceSdkError: as for `enroll`.
+        """
+        with self.state.exclusive(self._lock_wait_s):
+            return self._managing(target, plan, apply=True)
+
+    def anchor_plan(self, target: str | None = None, plan: RenewalPlan | None = None) -> ManagedOutcome | None:
+        """What `manage_anchors` would do now: the message is fetched and checked, nothing is changed and nothing answered.
+
+        Raises as `manage_anchors`.
+        """
+        return self._managing(target, plan, apply=False)
+
+    def _managing(self, target: str | None, plan: RenewalPlan | None, *, apply: bool) -> ManagedOutcome | None:
+        from device_sdk.client.device.managing import AnchorManagement
+        from device_sdk.client.device.sync.session import Session
+
+        with self._context().running() as context, closing(Session(context, plan or RenewalPlan())) as session:
+            management = AnchorManagement(context, session)
+            return management.run(target) if apply else management.look(target)
 
     def deliver(self, plan: RenewalPlan | None = None) -> Delivery:
         """Send the receipts, confirms and errors that the server has not taken yet, as `sync` does, and nothing else.

@@ -18,6 +18,7 @@ from device_sdk.protocols.crls import RevocationLists, check_crls, crls_request,
 from device_sdk.protocols.eecerts import PeerCertificates, check_peers, eecerts_request, read_eecerts
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.pal import PalWalk, SyncPlan, pal_request, plan_of, read_pal_answer
+from device_sdk.protocols.tamp.exchange import read_tamp, tamp_request
 from device_sdk.wire.cms.recipients import OpeningKey
 from device_sdk.wire.key_packages.error_codes import PackageFault
 
@@ -132,6 +133,30 @@ class Packages:
             lists=held.accepted,
             own=service.identity.chain[0] if service.identity else None,
         )
+
+    def anchor_message(
+        self, target: str | None = None, *, wait_s: float | None = None, progress: Progress | None = None
+    ) -> tuple[bytes, bytes | None] | None:
+        """Fetch a message about trust anchors, as it comes (section 7); `protocols.tamp.process` finds out what it is worth.
+
+        Args:
+            target: the request target a step of `list` has; by default what the server gives without a name.
+            wait_s: as for `list`.
+            progress: as for `list`.
+
+        Returns:
+            The message, and DER of the certificate of the server that had it; None if there is none.
+
+        Raises:
+            AuthenticationRequiredError: 401 without credentials, or they were refused.
+            HttpStatusError: the server refused.
+            ConfigurationError: a target that is not of this operation.
+        """
+        service, patience = self._service, Patience(self._service.clock, wait_s, progress)
+        request = tamp_request(self._target(Operation.TAMP, target, "messages about trust anchors"))
+        response = service.exchanges.send(request, patience, may_pend=True)
+        body = read_tamp(response, service.clock.now())
+        return None if body is None else (body, response.connection.server_certificate)
 
     def _target(self, operation: Operation, target: str | None, what: str) -> str:
         usual = self._service.endpoint.target(operation)

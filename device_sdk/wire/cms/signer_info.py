@@ -20,6 +20,14 @@ _SUBJECT_KEY_IDENTIFIER = 0x80
 _SIGNED_ATTRIBUTES, _UNSIGNED_ATTRIBUTES = 0xA0, 0xA1
 
 
+class RepeatedAttributeError(ValueError):
+    """An attribute is there twice, or there are too many."""
+
+
+class MissingAttributeError(ValueError):
+    """Content type or digest are not among the signed attributes, or have several values."""
+
+
 @dataclass(frozen=True)
 class SignerInfo:
     """What one signer says of itself; nothing in it is trusted before `problem` found none.
@@ -92,7 +100,7 @@ def read_signer(info: Reader) -> SignerInfo:
         info: inside its SEQUENCE.
 
     Raises:
-        ValueError: it cannot be read, an attribute is there twice, or content type or digest are not among them.
+        ValueError: it cannot be read; RepeatedAttributeError or MissingAttributeError where that is why.
     """
     version = info.integer()
     issuer = serial = identifier = None
@@ -106,7 +114,7 @@ def read_signer(info: Reader) -> SignerInfo:
     if info.next_tag == _SIGNED_ATTRIBUTES:
         # Signed is the SET OF with its universal tag, not the [0] of the message (section 5.4).
         signed = encode_element(SET, info.contents())
-        attributes = _read_attributes(Reader(signed).enter(SET))
+        attributes = read_attributes(Reader(signed).enter(SET))
         content_type = _only(attributes.get(CONTENT_TYPE, ())).oid()
         message_digest = _only(attributes.get(MESSAGE_DIGEST, ())).octets()
     scheme = read_scheme(info.enter(), digest_oid)
@@ -129,7 +137,12 @@ def read_signer(info: Reader) -> SignerInfo:
     )
 
 
-def _read_attributes(members: Reader) -> dict[str, tuple[bytes, ...]]:
+def read_attributes(members: Reader) -> dict[str, tuple[bytes, ...]]:
+    """The inside of a SET OF Attribute: DER of the values of each, by object identifier.
+
+    Raises:
+        ValueError: it cannot be read; RepeatedAttributeError where that is why.
+    """
     found: dict[str, tuple[bytes, ...]] = {}
     while members.next_tag is not None:
         attribute = members.enter()
@@ -137,7 +150,7 @@ def _read_attributes(members: Reader) -> dict[str, tuple[bytes, ...]]:
         values = attribute.enter(SET)
         attribute.finish()
         if name in found or len(found) == MAX_ATTRIBUTES:
-            raise ValueError("an attribute twice, or too many of them")
+            raise RepeatedAttributeError("an attribute twice, or too many of them")
         listed: list[bytes] = []
         while values.next_tag is not None:
             listed.append(values.element())
@@ -148,7 +161,7 @@ def _read_attributes(members: Reader) -> dict[str, tuple[bytes, ...]]:
 def _only(values: tuple[bytes, ...]) -> Reader:
     """The one value of an attribute that has exactly one (RFC 5652 sections 11.1 and 11.2)."""
     if len(values) != 1:
-        raise ValueError("an attribute that is missing, or has several values")
+        raise MissingAttributeError("an attribute that is missing, or has several values")
     return Reader(values[0])
 
 

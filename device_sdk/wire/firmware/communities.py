@@ -66,7 +66,7 @@ def read_communities(reader: Reader) -> tuple[Community, ...]:
     """
     members, found = reader.enter(), []
     while members.next_tag is not None:
-        found.append(members.oid() if members.next_tag == OID else _modules(members.enter()))
+        found.append(members.oid() if members.next_tag == OID else read_modules(members.enter()))
         if len(found) > MAX_COMMUNITIES:
             raise ValueError("too many communities")
     if not found:
@@ -74,7 +74,12 @@ def read_communities(reader: Reader) -> tuple[Community, ...]:
     return tuple(found)
 
 
-def _modules(data: Reader) -> HardwareModules:
+def read_modules(data: Reader) -> HardwareModules:
+    """HardwareModules, from its inside; RFC 5934 section 4.1 has the same.
+
+    Raises:
+        ValueError: too many serial numbers, none, or not what the standard says.
+    """
     hw_type, members = data.oid(), data.enter()
     data.finish()
     entries: list[Serials] = []
@@ -82,6 +87,8 @@ def _modules(data: Reader) -> HardwareModules:
         entries.append(_entry(members))
         if len(entries) > MAX_ENTRIES:
             raise ValueError("too many serial numbers")
+    if not entries:
+        raise ValueError("no serial numbers")
     return HardwareModules(hw_type, tuple(entries))
 
 

@@ -1,0 +1,187 @@
+"""A trust anchor store: whom this device believes, for what, and what it is called itself (RFC 5934 section 1.3.2)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, unique
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from device_sdk.errors import TampRefusedError
+from device_sdk.wire.cms.reader import PlainReader
+from device_sdk.wire.content_constraints import CMS_CONTENT_CONSTRAINTS
+from device_sdk.wire.tamp.anchors import TrustAnchor, read_anchor
+from device_sdk.wire.tamp.answers import StoreContents
+from device_sdk.wire.tamp.certificates import as_certificate
+from device_sdk.wire.tamp.extensions import identity_of
+from device_sdk.wire.tamp.reference import SequenceNumber
+
+MAX_HELD = 128
+MAX_REMOVED = 1024
+MAX_DELEGATES = 1024
+MAX_COMMUNITIES = 256
+
+
+@unique
+class Role(Enum):
+    """What an anchor is for (T-14)."""
+
+    APEX = "apex"
+    MANAGEMENT = "management"
+    IDENTITY = "identity"
+
+
+@dataclass(frozen=True)
+class StoreName:
+    """What messages call this store (T-06).
+
+    Attributes:
+        hw_type: of the hardware module, dotted, or None.
+        serial: its serial number, or None.
+        uris: URIs that name it.
+    """
+
+    hw_type: str | None = None
+    serial: bytes | None = None
+    uris: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HeldAnchor:
+    """An anchor in the store.
+
+    Attributes:
+        anchor: what it says.
+        role: what it is for.
+        number: of its last message; None takes any for its first (T-07).
+        foreign: it is one of the EST service's, from /cacerts or an enrolment; kept elsewhere.
+    """
+
+    anchor: TrustAnchor
+    role: Role
+    number: int | None = None
+    foreign: bool = False
+
+    @property
+    def identity(self) -> bytes:
+        """Tells its key from others."""
+        return identity_or_raw(self.anchor.public_key)
+
+    @property
+    def constrained(self) -> bool:
+        """Whether it says what its key may sign (RFC 6010)."""
+        return CMS_CONTENT_CONSTRAINTS.dotted_string in self.anchor.effective[1]
+
+
+@dataclass(frozen=True)
+class AnchorStore:
+    """All of it.
+
+    Attributes:
+        anchors: the apex first, if there is one; each key once.
+        name: what the store is called.
+        communities: of which it is a member, dotted.
+        delegates: last number of those who signed by way of a certificate, by SHA-256 of their key, hex.
+        removed: SHA-256, hex, of keys of identity anchors that a message removed: no /cacerts brings them back.
+        generation: counts the messages that changed something.
+    """
+
+    anchors: tuple[HeldAnchor, ...] = ()
+    name: StoreName = StoreName()
+    communities: tuple[str, ...] = ()
+    delegates: Mapping[str, int] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+    generation: int = 0
+
+    @property
+    def apex(self) -> HeldAnchor | None:
+        """The apex, if there is one."""
+        return next((one for one in self.anchors if one.role is Role.APEX), None)
+
+    @property
+    def contents(self) -> StoreContents:
+        """As verbose answers have it."""
+        signing = [one for one in self.anchors if one.role is not Role.IDENTITY]
+        numbers = [SequenceNumber(one.anchor.key_id, one.number or 0) for one in signing]
+        return StoreContents([one.anchor for one in self.anchors], self.apex is not None, self.communities, numbers)
+
+    def find(self, identity: bytes) -> HeldAnchor | None:
+        """The anchor with this key."""
+        return next((one for one in self.anchors if one.identity == identity), None)
+
+    def with_anchor(self, held: HeldAnchor) -> Self:
+        """The same with this anchor, in its place if one with its key is there."""
+        found = self.find(held.identity)
+        if found is not None:
+            anchors = tuple(held if one is found else one for one in self.anchors)
+        else:
+            anchors = (held, *self.anchors) if held.role is Role.APEX else (*self.anchors, held)
+        return replace(
+            self, anchors=anchors, removed=tuple(one for one in self.removed if one != digest(held.identity))
+        )
+
+    def without(self, gone: Iterable[HeldAnchor]) -> Self:
+        """The same without these anchors; what was trusted for servers stays away (see `removed`)."""
+        gone = tuple(gone)
+        identities = [digest(one.identity) for one in gone if one.role is Role.IDENTITY]
+        removed = tuple(dict.fromkeys((*self.removed, *identities)))[-MAX_REMOVED:]
+        return replace(self, anchors=tuple(one for one in self.anchors if one not in gone), removed=removed)
+
+    def with_explicit(self, certificates: Iterable[x509.Certificate]) -> Self:
+        """The same with the Explicit trust anchors of the EST service, as far as they count: the store is theirs, too."""
+        kept = [self._foreign(one) for one in self.explicit(certificates)]
+        held = {one.identity for one in self.anchors}
+        return replace(self, anchors=(*self.anchors, *(one for one in kept if one and one.identity not in held)))
+
+    def explicit(self, certificates: Iterable[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+        """Whom to trust for servers: the identity anchors, and these as far as no message is against it.
+
+        Args:
+            certificates: the Explicit trust anchors as the EST service has them.
+        """
+        held, removed = {one.identity for one in self.anchors if not one.foreign}, set(self.removed)
+        theirs = []
+        for certificate in certificates:
+            identity = identity_of_certificate(certificate)
+            if identity not in held and digest(identity) not in removed:
+                theirs.append(certificate)
+        return tuple(dict.fromkeys((*theirs, *self.certificates(Role.IDENTITY))))
+
+    def certificates(self, *roles: Role) -> tuple[x509.Certificate, ...]:
+        """The anchors of these roles below which there may be paths, as certificates; not those of the EST service."""
+        found = (as_certificate(one.anchor) for one in self.anchors if one.role in roles and not one.foreign)
+        return tuple(one for one in found if one is not None)
+
+    def _foreign(self, certificate: x509.Certificate) -> HeldAnchor | None:
+        """Certificates that RFC 5914 has no place for (an empty name) are left out of answers."""
+        try:
+            anchor = read_anchor(PlainReader(certificate.public_bytes(Encoding.DER)))
+        except ValueError:
+            return None
+        return HeldAnchor(anchor, Role.IDENTITY, foreign=True)
+
+
+def identity_of_certificate(certificate: x509.Certificate) -> bytes:
+    """What tells the key of a certificate from others."""
+    reader = PlainReader(certificate.tbs_certificate_bytes).enter()
+    reader.skip(0xA0)
+    for _ in range(5):
+        reader.element()
+    return identity_or_raw(reader.element())
+
+
+def identity_or_raw(public_key: bytes) -> bytes:
+    """What tells a public key from others, be it one that is used here or not."""
+    try:
+        return identity_of(public_key)
+    except TampRefusedError:
+        return public_key
+
+
+def digest(identity: bytes) -> str:
+    """SHA-256 of a key, hex."""
+    return hashlib.sha256(identity).hexdigest()
