@@ -11,13 +11,14 @@
 _shtab_device_sdk_commands() {
   local _commands=(
     abandon:'Give up an enrolment or renewal that was interrupted; the key made for it is destroyed.'
+    anchors:'Who may manage this device'"'"'s trust anchors, firmware and keys: import, list, remove.'
     cale:'Speak CALE: register, get, whoami, list, forget, decrypt.'
     completion:'Shell completion script for bash or zsh.'
     config:'Every setting, its value and where it can be set.'
     csr:'Make a certificate signing request.'
     doctor:'Check everything the device needs and say what is wrong.'
     enroll:'Give this device its certificate.'
-    est:'Speak EST: cacerts, csrattrs, enroll, reenroll, serverkeygen, fullcmc, pal, crls, eecerts, symmetrickeys, firmware.'
+    est:'Speak EST: cacerts, csrattrs, enroll, reenroll, serverkeygen, fullcmc, pal, crls, eecerts, symmetrickeys, firmware, tamp.'
     keys:'Create, list, show, delete and probe keys.'
     needs-renewal:'Exit 0 if it is time to renew, 1 if not, 2 if missing or unreadable.'
     outbox:'Receipts, confirms and errors that the server has not taken yet: list, send.'
@@ -26,6 +27,15 @@ _shtab_device_sdk_commands() {
     sync:'Ask the server what it has for this device, and do what it asks for.'
   )
   _describe 'device-sdk commands' _commands
+}
+
+_shtab_device_sdk_anchors_commands() {
+  local _commands=(
+    import:'Say who may manage trust anchors, firmware and keys of this device.'
+    list:'Show the trust anchors, what each is for, and what this device is called.'
+    remove:'Take an anchor away by hand; messages do it otherwise.'
+  )
+  _describe 'device-sdk anchors commands' _commands
 }
 
 _shtab_device_sdk_cale_commands() {
@@ -53,6 +63,7 @@ _shtab_device_sdk_est_commands() {
     reenroll:'Renew the certificate --cert, whose key is --key (section 4.2.2).'
     serverkeygen:'Get a key that the server generates, and its certificate (section 4.4).'
     symmetrickeys:'Fetch symmetric keys and store them (RFC 8295 section 5).'
+    tamp:'Do what a message about trust anchors says, and answer it (RFC 8295 section 7, RFC 5934).'
   )
   _describe 'device-sdk est commands' _commands
 }
@@ -103,6 +114,56 @@ _shtab_device_sdk_abandon_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_abandon_defaults_added=0
+
+_shtab_device_sdk_anchors_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_anchors_defaults_added=0
+
+_shtab_device_sdk_anchors_import_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  "--role[apex\: everything, and there is one\; management\: messages, firmware, packages of keys, as far as its content constraints (RFC 6010) say\; identity\: servers and peers (default\: management)]:role:(apex management identity)"
+  "--hw-type[type of this hardware module, as messages name it]:OID:"
+  "--hw-serial[its serial number]:HEX:"
+  "*--uri[a name of this device\; may be given more than once]:URI:"
+  "*--community[a community it is in from the start\; may be given more than once]:OID:"
+  "(*)::certificates (PEM or DER), or DER of a TrustAnchorInfo:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_anchors_import_defaults_added=0
+
+_shtab_device_sdk_anchors_list_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_anchors_list_defaults_added=0
+
+_shtab_device_sdk_anchors_remove_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  ":its key identifier, hex, as \`list\` shows it:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_anchors_remove_defaults_added=0
 
 _shtab_device_sdk_cale_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -883,6 +944,34 @@ _shtab_device_sdk_est_symmetrickeys_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_est_symmetrickeys_defaults_added=0
 
+_shtab_device_sdk_est_tamp_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--user[user name for HTTP authentication \[DEVICE_SDK_EST_USER\]]:NAME:"
+  "--password-file[file holding the password \[DEVICE_SDK_EST_PASSWORD_FILE\]]:FILE:_files"
+  "--password-fd[file descriptor to read the password from \[DEVICE_SDK_EST_PASSWORD_FD\]]:N:"
+  "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
+  {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
+  "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
+  "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
+  "--proxy[HTTP proxy, if not the one of HTTPS_PROXY \[DEVICE_SDK_EST_PROXY\]]:URL:"
+  "--tls-max[newest TLS version, 1.2 or 1.3 \[DEVICE_SDK_EST_TLS_MAX\]]:VERSION:(1.2 1.3)"
+  "--binding[what requests are bound to\: auto, exporter, finished, tls-unique, none \[DEVICE_SDK_EST_BINDING\]]:MODE:(auto exporter finished tls-unique none)"
+  "--after-202[what is sent after a 202\: rebuild, keep-connection, same-csr \[DEVICE_SDK_EST_AFTER_202\]]:POLICY:(rebuild keep-connection same-csr)"
+  "--dialect[how operations are spelt in paths\: rfc7030, draft-04 \[DEVICE_SDK_EST_DIALECT\]]:NAME:(rfc7030 draft-04)"
+  "--plan[only show what it would do\; the server is told nothing]"
+  "--place[which message\: \`where\` of an entry of type 0028 to 0036 (default\: the server\'s choice)]:TARGET:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_est_tamp_defaults_added=0
+
 _shtab_device_sdk_keys_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[data as JSON on stdout]"
@@ -1189,6 +1278,7 @@ _shtab_device_sdk() {
       curcontext="${curcontext%:*:*}:_shtab_device_sdk-$line[1]:"
       case $line[1] in
         abandon) _arguments -C -s $_shtab_device_sdk_abandon_options ;;
+        anchors) _shtab_device_sdk_anchors ;;
         cale) _shtab_device_sdk_cale ;;
         completion) _arguments -C -s $_shtab_device_sdk_completion_options ;;
         config) _arguments -C -s $_shtab_device_sdk_config_options ;;
@@ -1202,6 +1292,31 @@ _shtab_device_sdk() {
         renew) _arguments -C -s $_shtab_device_sdk_renew_options ;;
         show) _arguments -C -s $_shtab_device_sdk_show_options ;;
         sync) _arguments -C -s $_shtab_device_sdk_sync_options ;;
+      esac
+  esac
+}
+
+_shtab_device_sdk_anchors() {
+  local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->anchors'
+
+  # Add default positional/remainder specs only if none exist, and only once per session
+  if (( ! _shtab_device_sdk_anchors_defaults_added )); then
+    if (( ${_shtab_device_sdk_anchors_options[(I)${(q)one_or_more}*]} +          ${_shtab_device_sdk_anchors_options[(I)${(q)remainder}*]} +          ${_shtab_device_sdk_anchors_options[(I)${(q)default}]} == 0 )); then
+      _shtab_device_sdk_anchors_options+=(': :_shtab_device_sdk_anchors_commands' '*::: :->anchors')
+    fi
+    _shtab_device_sdk_anchors_defaults_added=1
+  fi
+  _arguments -C -s $_shtab_device_sdk_anchors_options
+
+  case $state in
+    anchors)
+      words=($line[1] "${words[@]}")
+      (( CURRENT += 1 ))
+      curcontext="${curcontext%:*:*}:_shtab_device_sdk_anchors-$line[1]:"
+      case $line[1] in
+        import) _arguments -C -s $_shtab_device_sdk_anchors_import_options ;;
+        list) _arguments -C -s $_shtab_device_sdk_anchors_list_options ;;
+        remove) _arguments -C -s $_shtab_device_sdk_anchors_remove_options ;;
       esac
   esac
 }
@@ -1263,6 +1378,7 @@ _shtab_device_sdk_est() {
         reenroll) _arguments -C -s $_shtab_device_sdk_est_reenroll_options ;;
         serverkeygen) _arguments -C -s $_shtab_device_sdk_est_serverkeygen_options ;;
         symmetrickeys) _arguments -C -s $_shtab_device_sdk_est_symmetrickeys_options ;;
+        tamp) _arguments -C -s $_shtab_device_sdk_est_tamp_options ;;
       esac
   esac
 }

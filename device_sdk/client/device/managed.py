@@ -7,9 +7,11 @@ from typing import Any
 
 from device_sdk.client.device.delivery import Delivery
 from device_sdk.protocols.tamp import HeldAnchor, Processed
+from device_sdk.wire.path import name_of
 from device_sdk.wire.tamp import oids
+from device_sdk.wire.tamp.anchors import TrustAnchor
+from device_sdk.wire.tamp.certificates import as_certificate
 from device_sdk.wire.tamp.codes import TampStatus
-from device_sdk.wire.tamp.controls import PathControls
 from device_sdk.wire.tamp.update import Add, AnchorUpdate, Remove, Update
 
 _KINDS = {
@@ -77,7 +79,7 @@ def described(held: HeldAnchor) -> dict[str, Any]:
     anchor = held.anchor
     return {
         "role": held.role.value,
-        "name": shown_name(anchor.controls),
+        "name": shown_name(anchor),
         "title": anchor.title,
         "key_id": anchor.key_id.hex(),
         "form": anchor.form.value,
@@ -86,17 +88,13 @@ def described(held: HeldAnchor) -> dict[str, Any]:
     }
 
 
-def shown_name(controls: PathControls | None) -> str | None:
+def shown_name(anchor: TrustAnchor) -> str | None:
     """The distinguished name of an anchor, printable; None if it has none."""
-    from asn1crypto import x509 as asn1
-
-    if controls is None:
-        return None
     try:
-        text = str(asn1.Name.load(controls.name).human_friendly)
-    except (ValueError, TypeError):
+        certificate = as_certificate(anchor)
+    except ValueError:
         return "a name that cannot be read"
-    return "".join(char if char.isprintable() else "?" for char in text)[:200]
+    return None if certificate is None else name_of(certificate)
 
 
 def _parts(done: Processed) -> tuple[tuple[str, TampStatus, str], ...]:
@@ -113,7 +111,7 @@ def _how(done: Processed, place: int) -> str:
 
 def _what(update: AnchorUpdate) -> str:
     if isinstance(update, Add):
-        return f"add {shown_name(update.anchor.controls) or update.anchor.title or update.anchor.key_id.hex()}"
+        return f"add {shown_name(update.anchor) or update.anchor.title or update.anchor.key_id.hex()}"
     from device_sdk.protocols.tamp.store import digest, identity_or_raw
 
     verb = "remove" if isinstance(update, Remove) else "change"
