@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     # Timers ask needs_renewal every hour: what only a conversation with a server needs is imported when there is one.
     from device_sdk.client.device.context import Context
     from device_sdk.client.device.delivery import Delivery
-    from device_sdk.client.device.sync.deliveries import Deliveries
     from device_sdk.client.device.managed import ManagedOutcome
+    from device_sdk.client.device.sync.deliveries import Deliveries
     from device_sdk.client.device.sync.report import SyncReport, Told
     from device_sdk.client.est import Clock
 

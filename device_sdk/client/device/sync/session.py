@@ -33,7 +33,6 @@ class Session:
         self._opened = ExitStack()
         self._client: EstClient | None = None
         self._ca: CaCertificates | None = None
-        self._identity: TlsIdentity | None = None
         self.notes: tuple[str, ...] = ()
         self.lists = self._kept()
         """The revocation lists that are held."""
@@ -54,9 +53,9 @@ class Session:
             chain = context.state.chain(current.certificate)
             key = self._opened.enter_context(context.open_key(current.key_uri))
             trust = ServerTrust(context.state.anchors(state.anchors or ""), endpoint.implicit)
-            self._identity = TlsIdentity(chain, key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's
+            identity = TlsIdentity(chain, key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's
             self._client = self._opened.enter_context(
-                replace(self.connection, lists=self.lists).client(endpoint, trust, self._identity)
+                replace(self.connection, lists=self.lists).client(endpoint, trust, identity)
             )
         return self._client
 
@@ -75,14 +74,6 @@ class Session:
             # what messages removed does not come back by an answer (RFC 5934), what they added is there anyway
             self._ca = replace(found, anchors=self._context.state.managed.explicit(found.anchors))
         return self._ca
-
-    @property
-    def identity(self) -> TlsIdentity:
-        """The pair in use, which signs what goes to the server."""
-        _ = self.client
-        if self._identity is None:
-            raise AssertionError("a client without an identity")
-        return self._identity
 
     def url(self, target: str) -> str:
         """Where a step leads."""
