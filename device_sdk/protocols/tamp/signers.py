@@ -14,7 +14,7 @@ from device_sdk.wire.cms.signed_data import usage_problem
 from device_sdk.wire.content_constraints import CMS_CONTENT_CONSTRAINTS
 from device_sdk.wire.path import find_path, name_of
 from device_sdk.wire.relations import Relations
-from device_sdk.wire.revocation import revocation_problem
+from device_sdk.wire.revocation import ListsByIssuer
 from device_sdk.wire.tamp.apex import read_contingency_key
 from device_sdk.wire.tamp.certificates import as_certificate
 from device_sdk.wire.tamp.codes import TampStatus, refused, refusing
@@ -138,7 +138,7 @@ def _delegate(
         if isinstance(path, VerificationError):
             problem = path
             continue
-        if why := revocation_problem(path, trusting.lists):
+        if why := ListsByIssuer(trusting.lists).problem(path):
             raise refused(TampStatus.REVOKED_CERTIFICATE, why)
         return TampSigner(held[path[-1]], path[:-1], key=key)
     others = [one.anchor for one in store.anchors if one.role is Role.IDENTITY]
