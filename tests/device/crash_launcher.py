@@ -26,7 +26,10 @@ from cryptography.x509.oid import NameOID
 
 import device_sdk
 from device_sdk.client.device import Device, EnrolmentPlan, RenewalPlan
+from device_sdk.client.device.sync import Deliveries, FirmwareDelivery, KeyDelivery
 from device_sdk.client.est import Clock
+from device_sdk.client.est.symmetric_keys import KeyPackagePolicy
+from device_sdk.client.firmware import FileInstaller, FirmwarePolicy, FirmwareRules, HardwareModule
 from device_sdk.errors import DeviceSdkError
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
@@ -78,6 +81,22 @@ def plan_of(spec: dict[str, str]) -> EnrolmentPlan:
     )
 
 
+def deliveries_of(spec: dict[str, str]) -> Deliveries:
+    """Keys into a directory, firmware into a file."""
+
+    def anchors(name: str) -> tuple[x509.Certificate, ...]:
+        return tuple(x509.load_pem_x509_certificates(Path(spec[name]).read_bytes()))
+
+    image = Path(spec["image"])
+    policy = KeyPackagePolicy(anchors("keys_anchors"))
+    module = HardwareModule(spec["hardware"], b"\0\xa1")
+    rules = FirmwareRules(anchors("firmware_anchors"), FirmwarePolicy(module))
+    return Deliveries(
+        keys=lambda: KeyDelivery(policy, Path(spec["keys_to"])),
+        firmware=lambda: FirmwareDelivery(rules, FileInstaller(image), image.parent),
+    )
+
+
 class MovedClock(Clock):
     """The machine's clock, that many seconds ahead; nobody sleeps."""
 
@@ -109,7 +128,7 @@ def child(command: dict[str, Any], report: int) -> None:
         elif command["operation"] == "refresh":
             device.refresh_anchors()
         elif command["operation"] == "sync":
-            device.sync()
+            device.sync(deliveries=deliveries_of(spec) if "keys_to" in spec else None)
         else:
             implicit = {"yes": True, "no": False}.get(spec.get("implicit", ""))
             device.renew(RenewalPlan(implicit=implicit))
