@@ -104,6 +104,8 @@ class Policy:
         fullcmc_confirm: answer it with confirmRequired: the client has to accept its certificate (RFC 5272 section 6.14).
         fullcmc_publish_anchors: send the roots along with every certificate (section 6.15).
         packages: whether package lists, peers and revocation lists are served (RFC 8295).
+        firmware_registered: reports about firmware come only from devices whose module is known, by a hardwareModuleName in
+            the certificate or by `modules register`; otherwise the first report says which module a device is.
         tamp_as_cms: /tamp answers with application/cms, as the appendix of RFC 8295 shows it.
         tamp_unsigned: take back answers about trust anchors that nobody signed, from devices that cannot sign.
         pal_limit: largest number of entries of a package list; more come in a further one (RFC 9152 has 32).
@@ -169,6 +171,7 @@ class Policy:
     fullcmc_confirm: bool = False
     fullcmc_publish_anchors: bool = False
     packages: bool = True
+    firmware_registered: bool = False
     tamp_as_cms: bool = False
     tamp_unsigned: bool = False
     pal_limit: int = 32

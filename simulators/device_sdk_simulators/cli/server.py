@@ -12,6 +12,7 @@ from device_sdk_simulators.cli import (
     demands,
     full_cmc,
     guesses,
+    modules,
     policy_file,
     publish,
     queue,
@@ -62,6 +63,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     demands.add_parsers(commands)
     publish.add_parsers(commands)
     tamp.add_parsers(commands)
+    modules.add_parsers(commands)
     users.add_parsers(commands)
     guesses.add_parsers(commands)
 

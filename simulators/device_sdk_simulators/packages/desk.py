@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from cryptography import x509
+
 from device_sdk_simulators.est.answers import base64_body
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.bodies import encode_body
@@ -14,6 +16,7 @@ from device_sdk_simulators.packages.availability import entries_for, page_of, re
 from device_sdk_simulators.packages.firmware.desk import RETURN, FirmwareDesk
 from device_sdk_simulators.packages.key_returns import KeyReturns
 from device_sdk_simulators.packages.lists import RevocationLists
+from device_sdk_simulators.packages.own_keys import certificates_of
 from device_sdk_simulators.packages.pal_forms import to_json, to_xml
 from device_sdk_simulators.packages.shelf import Package, Shelf
 from device_sdk_simulators.packages.tamp.book import OPERATION as TAMP
@@ -36,7 +39,7 @@ class PackageDesk:
         self.key_returns = KeyReturns(shared.database)
         self.tamp = TampBook(shared.database)
         self._lists = RevocationLists(shared.database)
-        self._firmware = FirmwareDesk(shared.database, self.shelf, shared.clock)
+        self._firmware = FirmwareDesk(shared, self.shelf)
 
     def pal(self, request: Request, route: Route) -> Response:
         """The client's list, or the part of it that the item says (section 2; P-02 to P-12)."""
@@ -100,6 +103,10 @@ class PackageDesk:
         if client.certificate is None and not client.knows_password:
             raise HttpError(401, "")
         return client
+
+    def certificates_of(self, client: Client) -> list[x509.Certificate]:
+        """Those whose keys sign for this client."""
+        return certificates_of(client, self._shared.database)
 
     def published(self, operation: str, client: Client, route: Route) -> list[Package]:
         """What there is of one kind for this client, oldest first."""

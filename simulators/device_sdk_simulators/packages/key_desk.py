@@ -80,6 +80,6 @@ def take_back(packages: PackageDesk, request: Request, route: Route, now: dateti
     media_type = (request.header("Content-Type") or "").partition(";")[0].strip().lower()
     if media_type != "application/cms":
         raise HttpError(415, "receipts and errors are application/cms")
-    said = read_return(request.body, client)
+    said = read_return(request.body, client, packages.certificates_of(client))
     packages.key_returns.note(client, said, now, route.operation)
     return Response(204, facts={"identity": client.identity, "returned": said.kind, "code": said.code})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from cryptography import x509
 from pyasn1.codec.der.decoder import decode
 from pyasn1.error import PyAsn1Error
 from pyasn1_alt_modules import rfc7191
@@ -131,8 +133,13 @@ class KeyReturns:
         return [dict(row) for row in rows]
 
 
-def read_return(body: bytes, client: Client) -> KeyReturn:
-    """Read a receipt or an error, which has to be signed by the key of the client's certificate (KR-05).
+def read_return(body: bytes, client: Client, own: Sequence[x509.Certificate]) -> KeyReturn:
+    """Read a receipt or an error, which has to be signed by a key of the client (KR-05).
+
+    Args:
+        body: as it came.
+        client: who sends it.
+        own: certificates of the client, that it shows or had before.
 
     Raises:
         HttpError: 400 for what is none, 403 for another's signature, or none.
@@ -143,10 +150,8 @@ def read_return(body: bytes, client: Client) -> KeyReturn:
         message = read_message(body, content_types=(_RECEIPT, _ERROR))
     except CmcRefusedError as error:
         raise HttpError(400, str(error)) from error
-    try:
-        message.verify(client.certificate.public_key())
-    except CmcRefusedError as error:
-        raise HttpError(403, f"not signed by the key of this client's certificate: {error}") from error
+    if not any(_is_signed_by(message, certificate) for certificate in own):
+        raise HttpError(403, "not signed by the key of this client's certificate")
     try:
         said, name = _parse(message)
     except (PyAsn1Error, ValueError) as error:
@@ -154,6 +159,14 @@ def read_return(body: bytes, client: Client) -> KeyReturn:
     if name != client.certificate.subject.public_bytes():
         raise HttpError(403, "in the name of somebody else")
     return said
+
+
+def _is_signed_by(message: Message, certificate: x509.Certificate) -> bool:
+    try:
+        message.verify(certificate.public_key())
+    except CmcRefusedError:
+        return False
+    return True
 
 
 def _parse(message: Message) -> tuple[KeyReturn, bytes]:

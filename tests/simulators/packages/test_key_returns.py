@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from pyasn1.type import tag, univ
 from pyasn1_alt_modules import rfc5280, rfc5652, rfc7191
 
 from tests.simulators.packages.conftest import curl, publish, sim
+from tests.simulators.server.support import PKCS10, certificates_in, make_csr, post
 
 JSON = ("-H", "Accept: application/json")
 RECEIPT, ERROR = rfc7191.id_ct_KP_keyPackageReceipt, rfc7191.id_ct_KP_keyPackageError
@@ -145,6 +147,19 @@ def test_kr_05_what_is_not_taken_back(server, enrol, keys, back):
     assert device.get("symmetrickeys/return")[0] == 405
     assert returns(server) == []
     assert back(device, good)[0] == 204
+
+
+@pytest.mark.slow
+def test_kr_05_signed_before_the_renewal(server, enrol, keys, back):
+    """A receipt may have waited while the certificate was renewed."""
+    device = enrol("dev-1")
+    publish(server, "keys", keys, device.serial, "--receipt")
+    receipt = signed(statement(device.certificate.subject, package_id_of(server)), device.key, device.certificate)
+    fresh = ec.generate_private_key(ec.SECP256R1())
+    csr = make_csr(fresh, device.certificate.subject)
+    answer = post(server, csr, operation="simplereenroll", client=device.certificate, headers=[PKCS10])
+    later = replace(device, certificate=certificates_in(answer)[0], key=fresh)
+    assert back(later, receipt)[0] == 204
 
 
 @pytest.mark.slow

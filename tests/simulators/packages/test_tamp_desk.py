@@ -14,7 +14,7 @@ from device_sdk_simulators.server import ReferenceServer
 from pyasn1.codec.der.encoder import encode
 from pyasn1_alt_modules import rfc5934
 
-from tests.simulators.packages.tamp_device import Device, ask, confirm, enrolled, error, reference_of, renewed
+from tests.simulators.packages.raw_device import Device, ask, confirm, enrolled, error, reference_of, renewed
 from tests.simulators.server.support import client_context
 
 WORDS = {

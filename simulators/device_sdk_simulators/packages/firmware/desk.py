@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from pyasn1.codec.der.decoder import decode
-from pyasn1.error import PyAsn1Error
-from pyasn1_alt_modules import rfc4108
 
-from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.authorize import Client
+from device_sdk_simulators.est.site import Surroundings
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.packages.addresses import addresses_of
+from device_sdk_simulators.packages.firmware.modules import Modules
 from device_sdk_simulators.packages.firmware.reports import BadReportError, Report, read_report
 from device_sdk_simulators.packages.firmware.shelf import REPORT_TYPE, FirmwareShelf, entry_of
+from device_sdk_simulators.packages.own_keys import certificates_of
 from device_sdk_simulators.packages.pal_forms import Entry
 from device_sdk_simulators.packages.shelf import Package, Shelf
 
 RETURN = "return"
-_NAME = str(rfc4108.id_on_hardwareModuleName)
 
 
 class FirmwareDesk:
     """Answers about firmware.
 
     Args:
-        database: the server's.
+        shared: memory, policy and clock of the server.
         shelf: all packages.
-        clock: the time.
     """
 
-    def __init__(self, database: Database, shelf: Shelf, clock: Callable[[], datetime]) -> None:
-        self._shelf, self._clock = shelf, clock
-        self.firmware = FirmwareShelf(database)
+    def __init__(self, shared: Surroundings, shelf: Shelf) -> None:
+        self._shelf, self._clock, self._policy, self._database = shelf, shared.clock, shared.policy, shared.database
+        self.firmware, self.modules = FirmwareShelf(shared.database), Modules(shared.database)
 
     def give(self, client: Client, package: Package) -> Response:
         """The package, from its file (F-02)."""
@@ -52,12 +48,12 @@ class FirmwareDesk:
             report = read_report(request.body)
         except BadReportError as error:
             raise HttpError(400, f"not a signed report about firmware: {error}") from error
-        own = addresses_of(client)[1:2]
-        if not own or client.certificate is None or _key(report.signer) != _key(client.certificate):
+        own, shown = addresses_of(client)[1:2], client.certificate
+        keys = [_key(one) for one in certificates_of(client, self._database)]
+        if not own or shown is None or _key(report.signer) not in keys:
             raise HttpError(403, "the report is signed by somebody else than who sends it")
-        known = _module_of(client.certificate) or self.firmware.hardware_of(own[0])
-        if known is not None and known != report.hardware:
-            raise HttpError(403, "the report is about another module than the one that sends it")
+        reported, only = self.firmware.hardware_of(own[0]), self._policy.firmware_registered
+        self.modules.check(own[0], shown, reported, report.hardware, registered_only=only)
         item = self._item(report, client, packages)
         self.firmware.note_report(own[0], item, report.hardware, report.code, request.body, self._clock())
         facts: dict[str, object] = {"identity": client.identity, "firmware": item, "code": report.code}
@@ -84,16 +80,3 @@ class FirmwareDesk:
 
 def _key(certificate: x509.Certificate) -> bytes:
     return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _module_of(certificate: x509.Certificate) -> str | None:
-    """Type and serial number out of a hardwareModuleName."""
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        for one in names.get_values_for_type(x509.OtherName):
-            if one.type_id.dotted_string == _NAME:
-                found = decode(one.value, asn1Spec=rfc4108.HardwareModuleName())[0]
-                return f"{found['hwType']} {bytes(found['hwSerialNum']).hex()}"
-    except (x509.ExtensionNotFound, PyAsn1Error):
-        pass
-    return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from cryptography import x509
-
 from device_sdk_simulators.cmc.refusal import CmcRefusedError
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.route import Route
@@ -11,6 +9,7 @@ from device_sdk_simulators.est.site import Surroundings
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.packages.addresses import addresses_of
 from device_sdk_simulators.packages.desk import PackageDesk
+from device_sdk_simulators.packages.own_keys import certificates_of
 from device_sdk_simulators.packages.shelf import Package
 from device_sdk_simulators.packages.tamp.answers import BadAnswerError, Reading, read_answer
 from device_sdk_simulators.packages.tamp.book import OPERATION, Answer, Sent
@@ -89,22 +88,13 @@ class TampDesk:
             if self._shared.policy.tamp_unsigned:
                 return
             raise HttpError(403, "answers have to be signed")
-        for certificate in self._certificates(client):
+        for certificate in certificates_of(client, self._shared.database):
             try:
                 reading.signed.verify(certificate.public_key())
             except CmcRefusedError:
                 continue
             return
         raise HttpError(403, "not signed by a key of this client")
-
-    def _certificates(self, client: Client) -> list[x509.Certificate]:
-        """What the client has, and those it had: an answer may be older than the last renewal."""
-        if client.certificate is None:
-            return []
-        rows = self._shared.database.rows(
-            "SELECT der FROM certificates WHERE lineage = ? AND revoked_at IS NULL", client.lineage
-        )
-        return [client.certificate, *(x509.load_der_x509_certificate(bytes(row["der"])) for row in rows)]
 
     def _about(self, reading: Reading, address: str) -> Sent:
         """The message that was answered: one that this client was sent; HttpError 404 if there is none (TR-04)."""

@@ -1,4 +1,4 @@
-"""A device that asks for messages about trust anchors and says what became of them, over TLS, with a raw client."""
+"""A device that asks for packages and says what became of them, over TLS, with a raw client."""
 
 from __future__ import annotations
 
@@ -74,9 +74,10 @@ def ask(
         return answer.status, answer.headers.get("Content-Type", ""), answer.read()
 
 
-def enrolled(server: ReferenceServer, text: str) -> Device:
+def enrolled(server: ReferenceServer, text: str, *extensions: x509.ExtensionType) -> Device:
     key = new_key("ec-p256")
-    (certificate,) = certificates_in(post(server, make_csr(key, name(text))))
+    csr = make_csr(key, name(text), extensions=[(one, False) for one in extensions])
+    (certificate,) = certificates_in(post(server, csr))
     return Device(server, certificate, key)
 
 
