@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 from device_sdk_simulators.cale.hops import Hop, HopError, HopTimeoutError
 from device_sdk_simulators.cale.padding import JSON
@@ -30,7 +31,9 @@ class Aggregation:
         asked = [hop for below, hop in self._servers if _is_below(request.path, below)]
         if len(asked) == 1:
             return _answer(asked[0], request)
-        answers = list(self._pool.map(lambda hop: _answer(hop, request), asked))
+        # what belongs to this work belongs to its parts: when it ends, and its share of the memory
+        parts = [self._pool.submit(copy_context().run, _answer, hop, request) for hop in asked]
+        answers = [part.result() for part in parts]
         found = [answer for answer in answers if answer.status != 404]
         bad = next((answer for answer in found if not 200 <= answer.status < 300), None)
         if bad is not None or len(found) < 2:

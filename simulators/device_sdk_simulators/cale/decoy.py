@@ -18,8 +18,10 @@ from device_sdk_simulators.cale.capabilities import fit, takes_responses
 from device_sdk_simulators.cale.ciphers import ContentCipher
 from device_sdk_simulators.cale.draft_decoy import DRAFT_DECOY
 from device_sdk_simulators.cale.envelope import DATA, ciphertext_length, unreadable
+from device_sdk_simulators.cale.exchanges import end_of_work
 from device_sdk_simulators.cale.log_tags import LOG_SECRET, log_tag
 from device_sdk_simulators.cale.recipients import Recipients
+from device_sdk_simulators.cale.room import take
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.bodies import in_lines, wrap
 from device_sdk_simulators.http.messages import Request
@@ -29,6 +31,8 @@ WHO_AM_I = "/whoami"
 _ANSWERS = 256
 _ALIKE = 16
 _MOST = 4096
+_COPIES = 3
+"""Of a decoy at most, while it is made and written in base64."""
 _SPIN_S = 0.0002
 
 
@@ -108,6 +112,8 @@ class Decoys:
         whole = request.path != WHO_AM_I and takes_responses(recipient)
         length = self._sizes.plaintext_length(request.path, mark, aead=cipher.aead, whole=whole, query=query)
         content_type = BINARY_HTTP if whole else DATA
+        # outside of work with an end of its own it waits as long as it takes: there is nothing else to be sent
+        take(length, _COPIES, end_of_work())
         return unreadable(length, recipient, cipher, hardened=self._policy.cale_hardened, content_type=content_type)
 
     def due(self, path: str, started: float, validated: float | None) -> float:

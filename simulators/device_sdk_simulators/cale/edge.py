@@ -20,6 +20,7 @@ from device_sdk_simulators.cale.hops import Hop, HopError
 from device_sdk_simulators.cale.identity import Identify, proven_name
 from device_sdk_simulators.cale.overdue import OverdueError, Workers
 from device_sdk_simulators.cale.rate_limit import RateLimit
+from device_sdk_simulators.cale.room import Room
 from device_sdk_simulators.cale.scopes import OddPathError, plain_path
 from device_sdk_simulators.http.messages import Headers, HttpError, Request, Response
 from device_sdk_simulators.policy import Policy
@@ -89,7 +90,8 @@ class EdgeDevice:
         self._decoys = decoys
         self._limits = limits or RateLimit()
         self._challenge = challenge
-        self._workers = Workers()
+        self._room = Room(lambda: policy.cale.memory)
+        self._workers = Workers(self._room)
 
     def close(self) -> None:
         """End the threads."""
@@ -105,17 +107,21 @@ class EdgeDevice:
         if request.path == "/registration":
             return self._registration(request)
         errand = self._errand(request)
-        if self._admits(errand):
-            response = self._answer(errand)
-        elif self._policy.cale.rate_answer == "429":
-            raise HttpError(429, "too many requests", [("Retry-After", "60")])
-        else:
-            response = self._decoy(errand, "too many requests")
-        self._decoys.wait(errand.started, errand.due, however_late=errand.is_change)
+        with self._room.work():
+            response = self._for_guid(errand)
+        with self._room.kept(len(response.body)):
+            self._decoys.wait(errand.started, errand.due, however_late=errand.is_change)
         operation = "whoami" if errand.is_whoami else "resource"
         known = {"operation": operation, "correlation": errand.correlation}
         response.facts = response.facts | known | {"registration": self._decoys.tag(errand.guid)} | errand.facts
         return response
+
+    def _for_guid(self, errand: _Errand) -> Response:
+        if self._admits(errand):
+            return self._answer(errand)
+        if self._policy.cale.rate_answer == "429":
+            raise HttpError(429, "too many requests", [("Retry-After", "60")])
+        return self._decoy(errand, "too many requests")
 
     def _admits(self, errand: _Errand) -> bool:
         """Whether this may go inside (CALE-32); counted before anybody knows what is behind the GUID, so alike for all.

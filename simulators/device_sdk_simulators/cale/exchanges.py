@@ -36,21 +36,29 @@ def ending(end: float) -> Iterator[None]:
         _END.reset(token)
 
 
+def end_of_work() -> float:
+    """When the work of this thread is over (time.monotonic); infinity if nobody said."""
+    return _END.get()
+
+
 class Allowance:
     """What is left to one exchange.
 
     Args:
         wait_s: for every wait; four times that, or less where the work has an end of its own, for all of them.
+
+    Attributes:
+        end: when all of it is used up (time.monotonic).
     """
 
     def __init__(self, wait_s: float) -> None:
         self._wait_s = wait_s
-        self._end = min(time.monotonic() + _WHOLE * wait_s, _END.get())
+        self.end = min(time.monotonic() + _WHOLE * wait_s, end_of_work())
         self._spare: float = _HEAD_BYTES
 
     def wait(self) -> float:
         """Seconds for the next wait; TimeoutError if all of the time is used up."""
-        left = self._end - time.monotonic()
+        left = self.end - time.monotonic()
         if left <= 0:
             raise TimeoutError("the exchange takes too long")
         return min(self._wait_s, left)

@@ -19,6 +19,7 @@ from device_sdk_simulators.cale.hops import Hop, HopError, HopTimeoutError
 from device_sdk_simulators.cale.padding import JSON
 from device_sdk_simulators.cale.plaintexts import encrypted_content, encrypted_error
 from device_sdk_simulators.cale.replay import ReplayWindow
+from device_sdk_simulators.cale.room import Room
 from device_sdk_simulators.cale.scopes import OddPathError, needed_scopes, plain_path
 from device_sdk_simulators.est.bodies import in_lines
 from device_sdk_simulators.http.messages import Headers, Request, Response
@@ -60,6 +61,7 @@ class OriginationServer:
         self._replay = replay or ReplayWindow()
         self._paths = SAMPLE_PATHS if paths is None else paths
         self._says_who = paths is None
+        self._room = Room(lambda: policy.cale.memory)
 
     def handle(self, request: Request, peer: str) -> Response:
         """Answer an edge device: 200 and encrypted whatever the answer is, or a refusal nobody outside sees."""
@@ -82,11 +84,13 @@ class OriginationServer:
             response = Response.text(status, str(error))
             response.facts |= facts
             return response
-        plaintext, said = self._answer(request, owner, certificate, whole=whole)
-        content_type = BINARY_HTTP if whole else DATA
-        message = seal(plaintext, certificate, cipher, hardened=self._policy.cale_hardened, content_type=content_type)
-        fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=True)
-        return Response(200, fields, in_lines(message), facts=facts | said)
+        with self._room.work():
+            plaintext, said = self._answer(request, owner, certificate, whole=whole)
+            content_type = BINARY_HTTP if whole else DATA
+            hardened = self._policy.cale_hardened
+            message = seal(plaintext, certificate, cipher, hardened=hardened, content_type=content_type)
+            fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=True)
+            return Response(200, fields, in_lines(message), facts=facts | said)
 
     def _accept(self, certificate: x509.Certificate) -> Owner:
         rules = self._policy.cale

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from device_sdk_simulators.cale.exchanges import ending
+from device_sdk_simulators.cale.room import Room
 
 T = TypeVar("T")
 
@@ -20,9 +21,14 @@ class OverdueError(Exception):
 
 
 class Workers:
-    """Threads for work that can be left alone."""
+    """Threads for work that can be left alone.
 
-    def __init__(self) -> None:
+    Args:
+        room: memory for all of it.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
         self._pool = ThreadPoolExecutor(_MOST, thread_name_prefix="cale-edge")
 
     def result(self, work: Callable[[], T], until: float, end: float) -> T:
@@ -36,7 +42,7 @@ class Workers:
         """
 
         def bounded() -> T:
-            with ending(end):
+            with ending(end), self._room.work():
                 return work()
 
         future = self._pool.submit(bounded)

@@ -23,9 +23,12 @@ from device_sdk_simulators.cale.hops import (
     HopUnreachableError,
 )
 from device_sdk_simulators.cale.peers import Peers, fingerprint, names_of
+from device_sdk_simulators.cale.room import take
 from device_sdk_simulators.http.messages import Request, Response
 
 _KEPT = 16
+_COPIES = 5
+"""Of an answer at most, in clear or encrypted already, until it goes on."""
 _REPEATABLE = ("GET", "HEAD")
 
 
@@ -131,7 +134,7 @@ class RemoteHop:
                 # a response keeps the socket, also beside its connection
                 with connection.getresponse() as response:
                     allowance.answer_began()
-                    answer = self._read(response)
+                    answer = self._read(response, allowance)
                     done = not response.will_close
             return answer
         except TimeoutError as error:
@@ -150,8 +153,11 @@ class RemoteHop:
         finally:
             self._put_back(connection, usable=done)
 
-    def _read(self, response: http.client.HTTPResponse) -> Response:
+    def _read(self, response: http.client.HTTPResponse, allowance: Allowance) -> Response:
         url = self._settings.url
+        if (response.length or 0) > self._settings.body_bytes:
+            raise HopProtocolError(f"{url}: the answer has more than {self._settings.body_bytes} bytes")
+        take(self._settings.body_bytes if response.length is None else response.length, _COPIES, allowance.end)
         body = response.read(self._settings.body_bytes + 1)
         if len(body) > self._settings.body_bytes:
             raise HopProtocolError(f"{url}: the answer has more than {self._settings.body_bytes} bytes")

@@ -252,6 +252,7 @@ def _policy(options: argparse.Namespace) -> Policy:
     for name, attribute in (("backdate", "backdate"), ("clock_skew", "clock_skew")):
         if name in given:
             setattr(rules, attribute, timedelta(seconds=given[name]))
+    rules.memory = given.get("memory", 256) * 1024 * 1024
     policy.cale_certificate_lifetime = timedelta(seconds=given.get("certificate_lifetime", 10))
     rules.max_lifetime = max(rules.max_lifetime, policy.cale_certificate_lifetime + rules.backdate)
     _collect(rules, given)

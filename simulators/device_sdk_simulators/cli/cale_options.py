@@ -188,5 +188,6 @@ OPTIONS = (
     Option("--rate", ("edge",), {"type": types.delay, "default": 0, "metavar": "N", "help": "requests a minute with one GUID, registrations from one address, and with --rate-answer 429 requests from one address; 0: any number (default)"}),
     Option("--rate-answer", ("edge",), _choice(("decoy", "429"), "what goes to who asks more often; 429 tells anybody that a GUID is in use by somebody else")),
     Option("--on-failure", ("edge",), _choice(("decoy", "502"), "what goes to clients where another role fails; 502 tells anybody who is registered, while it fails")),
+    Option("--memory", ("edge", "origin"), {"type": types.whole_number(1, 1 << 20), "default": 256, "metavar": "MIB", "help": "for answers and decoys of more than 64 KiB that are made at one time, which takes five times their length; others wait until there is room (default: %(default)s)"}),
     Option("--allow-method", ("edge",), _many(method, "METHOD", "besides GET and HEAD, for who also proves its identity")),
 )  # fmt: skip
