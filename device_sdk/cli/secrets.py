@@ -80,6 +80,16 @@ def revocation_password(settings: Settings) -> Secret | None:
     return _challenge(settings, file, descriptor, "DEVICE_SDK_REVOCATION_PASSWORD", "the revocation password")
 
 
+def pkcs12_password(settings: Settings) -> Secret | None:
+    """The password of a PKCS#12 file that the server makes; asks at the terminal when there is one.
+
+    Raises:
+        ConfigurationError: the file or descriptor cannot be read.
+    """
+    find = _finder(settings, "est.pkcs12_password_file", "est.pkcs12_password_fd", "DEVICE_SDK_PKCS12_PASSWORD")
+    return find() if find else _prompt("Password of the PKCS#12 file")
+
+
 def _challenge(settings: Settings, file: str, descriptor: str, variable: str, what: str) -> Secret | None:
     find = _finder(settings, file, descriptor, variable)
     found = find() if find else None

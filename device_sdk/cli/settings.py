@@ -74,6 +74,8 @@ SETTINGS = (
     Setting("est.identification", "text", "--identification", "NAME", "name of the shared secret, sent in the clear"),
     Setting("est.otp_file", "text", "--otp-file", "FILE", "file holding a one-time password, sent if the server asks for it (RFC 7894)"),
     Setting("est.otp_fd", "number", "--otp-fd", "N", "file descriptor to read that one-time password from"),
+    Setting("est.pkcs12_password_file", "text", "--pkcs12-password-file", "FILE", "file holding the password of the PKCS#12 file (est serverkeygen --pkcs12)"),
+    Setting("est.pkcs12_password_fd", "number", "--pkcs12-password-fd", "N", "file descriptor to read that password from"),
     Setting("est.revocation_password_file", "text", "--revocation-password-file", "FILE", "file holding a password for a later revocation, sent if the server asks for it (RFC 7894)"),
     Setting("est.revocation_password_fd", "number", "--revocation-password-fd", "N", "file descriptor to read that password from"),
     Setting("est.srp_user", "text", "--srp-user", "NAME", "user name for TLS without certificates (SRP); off if not given"),

@@ -1,10 +1,11 @@
-"""`device-sdk est serverkeygen`: a key and a certificate from the server (RFC 7030 section 4.4)."""
+"""`device-sdk est serverkeygen`: a key and a certificate from the server (RFC 7030 section 4.4, RFC 8295 section 8)."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from device_sdk.cli import inputs, waiting
@@ -13,18 +14,34 @@ from device_sdk.cli.files import OutputFile, read_file
 from device_sdk.cli.half_done import HalfDone
 from device_sdk.cli.key_output import RESCUE_NAME, KeyOutput
 from device_sdk.cli.output import Output
+from device_sdk.cli.package_options import add_returns, add_signers, returned, signers
 from device_sdk.cli.pem import certificates_from, describe, pem_of
-from device_sdk.cli.secrets import secret_in
+from device_sdk.cli.secrets import pkcs12_password, secret_in
 from device_sdk.cli.settings import Settings, Source, add_settings
 from device_sdk.errors import ClockError, ConfigurationError, KeyStoreError
 
 if TYPE_CHECKING:
     from device_sdk.client.est import ServerKey, SharedKey
+    from device_sdk.client.est.packages import Packages
+    from device_sdk.client.est.server_key import ServerKeyForms
     from device_sdk.model.trust import TlsIdentity
     from device_sdk.protocols.est.server_key_request import ProtectionKey
 
-Generate: TypeAlias = "Callable[[argparse.Namespace, Settings, ExitStack, Output], ServerKey]"
+Generate: TypeAlias = "Callable[[argparse.Namespace, Settings, ExitStack, Output], Generated]"
 _DIGITS = "two hex digits a byte: the secret has 16, 24 or 32 bytes, the identifier 1 to 64"
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A key that came.
+
+    Attributes:
+        key: it and its certificate, checked.
+        packages: takes receipts and errors; None where nothing goes back.
+    """
+
+    key: ServerKey
+    packages: Packages | None = None
 
 
 def add_arguments(operation: argparse.ArgumentParser) -> None:
@@ -56,6 +73,23 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
     operation.add_argument(
         "--allow-clear", action="store_true", help="take the private key protected by nothing but TLS"
     )
+    operation.add_argument(
+        "--pkcs12", action="store_true", help="have it in a PKCS#12 file, protected by a password (RFC 8295 section 8.3)"
+    )
+    add_settings(operation, "est.pkcs12_password_file", "est.pkcs12_password_fd")
+    operation.add_argument(
+        "--pkcs12-legacy", action="store_true", help="take such a file with SHA-1 and 3DES, too; RC2 never"
+    )
+    add_signers(operation)
+    operation.add_argument(
+        "--announce",
+        action="store_true",
+        help="say in the request that encrypted key packages are understood; needs --package-anchors",
+    )
+    operation.add_argument(
+        "--place", metavar="TARGET", help="`where` of an entry of type 0020 to 0022 (default: the operation's own place)"
+    )
+    add_returns(operation)
 
 
 def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
@@ -89,30 +123,34 @@ def obtained(generate: Generate, options: argparse.Namespace, settings: Settings
         return _store(generated, place, half_done, file, out)
 
 
-def _generated(options: argparse.Namespace, settings: Settings, opened: ExitStack, out: Output) -> ServerKey:
+def _generated(options: argparse.Namespace, settings: Settings, opened: ExitStack, out: Output) -> Generated:
     from device_sdk.cli.commands import est
     from device_sdk.model.keys import KeyType
 
     kind = settings.text("key.type")
+    accepted = forms(options, settings)
     decrypt = protection(options, settings, opened)
     identity = _identity(options, settings, opened)
     signer = None
     if identity is None and settings.source("key.uri") is Source.FLAG:
         signer = inputs.open_key(settings.require("key.uri"), settings, opened)
     client = opened.enter_context(est._client(settings, out, identity))
-    return client.serverkeygen(
+    key = client.serverkeygen(
         est._enrolment_spec(settings, identity, change_name=False),
         signer,
         decrypt=decrypt,
         allow_clear=options.allow_clear,
         key_type=KeyType(kind) if kind else None,
+        forms=accepted,
         wait_s=inputs.wait(settings),
         progress=waiting.patience(out),
     )
+    return Generated(key, client.packages if key.requests and not options.no_returns else None)
 
 
-def _store(generated: ServerKey, place: KeyOutput, half_done: HalfDone, file: OutputFile, out: Output) -> int:
+def _store(come: Generated, place: KeyOutput, half_done: HalfDone, file: OutputFile, out: Output) -> int:
     """The key first; the certificate is delivered whatever became of it."""
+    generated, packages = come.key, come.packages
     for note in generated.differences:
         out.say(f"note: {note}")
     pem = pem_of(generated.chain)
@@ -121,7 +159,10 @@ def _store(generated: ServerKey, place: KeyOutput, half_done: HalfDone, file: Ou
     try:
         data |= place.store(generated.private_key, pem)
     except (KeyStoreError, ConfigurationError) as error:
+        if packages is not None:
+            packages.return_key_error(generated)
         return _not_stored(error, pem, data, half_done, file, out)
+    data |= returned(generated, packages, out) if packages is not None else {}
     code = deliver(file, pem, data, out)
     half_done.end()
     return code
@@ -205,16 +246,62 @@ def check(options: argparse.Namespace) -> None:
         raise ConfigurationError("--decrypt-key and --decrypt-cert go together")
     if bool(options.decrypt_secret_file) != bool(options.decrypt_id):
         raise ConfigurationError("--decrypt-secret-file and --decrypt-id go together")
-    ways = [options.decrypt_key, options.decrypt_secret_file, options.allow_clear]
+    ways = [options.decrypt_key, options.decrypt_secret_file, options.allow_clear, options.pkcs12]
     if sum(map(bool, ways)) != 1:
         raise ConfigurationError(
             "say how the private key is to be protected, one way",
-            hint="give --decrypt-key with --decrypt-cert, --decrypt-secret-file with --decrypt-id, or --allow-clear",
+            hint="give --decrypt-key with --decrypt-cert, --decrypt-secret-file with --decrypt-id, --pkcs12, or --allow-clear",
         )
+    _check_forms(options)
     if not (options.key_out or options.offline_out):
         raise ConfigurationError("say where the private key goes", hint="give --key-out, a file or a key URI")
     if options.key_out == "-":
         raise ConfigurationError("a private key does not go to standard output", hint="give a file or a key URI")
+
+
+def _check_forms(options: argparse.Namespace) -> None:
+    signed = bool(options.package_anchors or options.allow_unsigned)
+    if signed and options.pkcs12:
+        raise ConfigurationError(
+            "--pkcs12 does not go together with packages of keys", hint="give either it, or --package-anchors"
+        )
+    if options.announce and not signed:
+        raise ConfigurationError("--announce needs --package-anchors: who may sign packages of keys")
+    if signed and options.allow_clear:
+        raise ConfigurationError(
+            "--allow-clear does not go together with packages of keys, which are encrypted",
+            hint="give --decrypt-key or --decrypt-secret-file",
+        )
+    if options.pkcs12_legacy and not options.pkcs12:
+        raise ConfigurationError("--pkcs12-legacy needs --pkcs12")
+
+
+def forms(options: argparse.Namespace, settings: Settings) -> ServerKeyForms:
+    """What the server may answer with beyond the forms of RFC 7030.
+
+    Raises:
+        ConfigurationError: no password, or a file that cannot be used.
+    """
+    from device_sdk.client.est.server_key import ServerKeyForms
+    from device_sdk.model.pkcs12 import Pkcs12Policy
+
+    pkcs12 = None
+    if options.pkcs12:
+        password = pkcs12_password(settings)
+        if password is None:
+            raise ConfigurationError(
+                "--pkcs12 needs the password of the file",
+                hint="give --pkcs12-password-file, --pkcs12-password-fd or DEVICE_SDK_PKCS12_PASSWORD",
+            )
+        pkcs12 = Pkcs12Policy(password, allow_legacy=options.pkcs12_legacy)
+    signed = options.package_anchors or options.allow_unsigned
+    return ServerKeyForms(
+        signers(options) if signed else None,
+        announce=options.announce,
+        pkcs12=pkcs12,
+        target=options.place,
+        report=not options.no_returns,
+    )
 
 
 def protection(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> ProtectionKey | None:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs, waiting
 from device_sdk.cli.delivery import deliver
-from device_sdk.cli.files import OutputFile, read_file
+from device_sdk.cli.files import OutputFile
 from device_sdk.cli.output import Output
-from device_sdk.cli.pem import add_crls, certificates_from, crls_in, name_of
+from device_sdk.cli.package_options import add_returns, add_signers, returned, signers
+from device_sdk.cli.pem import name_of
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings
-from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyStoreError
+from device_sdk.errors import ConfigurationError, KeyStoreError
 
 if TYPE_CHECKING:
     from device_sdk.client.est.packages import Packages
-    from device_sdk.client.est.symmetric_keys import KeyPackage, KeyPackagePolicy
+    from device_sdk.client.est.symmetric_keys import KeyPackage
     from device_sdk.keystores.secret_import import StoredKeys
     from device_sdk.model.trust import TlsIdentity
     from device_sdk.wire.cms.recipients import OpeningKey
@@ -45,21 +46,9 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
     operation.add_argument(
         "--replace", action="store_true", help="replace keys that are there under the same identifier"
     )
-    operation.add_argument(
-        "--package-anchors",
-        metavar="FILE",
-        help="who vouches for those who sign packages of keys, PEM; nobody else does",
-    )
-    add_crls(operation, " of CAs that vouch for those who sign packages")
-    operation.add_argument("--allow-unsigned", action="store_true", help="take a package that nobody signed")
+    add_signers(operation)
     operation.add_argument(
         "--allow-unencrypted", action="store_true", help="take a package that nothing but TLS protects"
-    )
-    operation.add_argument(
-        "--constraints",
-        choices=("required", "if-present", "off"),
-        default="if-present",
-        help="CMS content constraints (RFC 6010) in signers' certificates (default: %(default)s)",
     )
     operation.add_argument(
         "--device-binding",
@@ -75,16 +64,16 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
         help="or with a key shared with the sender: hex digits of 16, 24 or 32 bytes",
     )
     operation.add_argument("--decrypt-id", metavar="HEX", help="identifier of --decrypt-secret-file")
-    operation.add_argument(
-        "--no-returns", action="store_true", help="send neither receipts that are asked for nor errors to the server"
-    )
+    add_returns(operation)
 
 
 def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     """Fetch a package, store its keys, and send the receipts that it asks for."""
     from device_sdk.cli.commands import est
 
-    policy = _policy(options)
+    policy = signers(
+        options, require_encryption=not options.allow_unencrypted, device_bindings=tuple(options.device_binding)
+    )
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
         identity = est._pair(options, settings, opened)
@@ -103,30 +92,11 @@ def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
             return deliver(file, b"no keys\n", {"keys": [], "receipts": []}, out)
         stored = _store(found, packages, options, settings)
         data = _described(found, stored)
-        data |= {} if options.no_returns else _returned(found, packages, out)
+        data |= {} if options.no_returns else returned(found, packages, out)
         lines = [
             f"{one['key_id']}  {one['algorithm']}  {', '.join(one['usages'])}  {one['place']}" for one in data["keys"]
         ]
         return deliver(file, ("\n".join(lines) + "\n").encode(), data, out)
-
-
-def _policy(options: argparse.Namespace) -> KeyPackagePolicy:
-    from device_sdk.client.est.symmetric_keys import KeyPackagePolicy
-
-    if not (options.package_anchors or options.allow_unsigned):
-        raise ConfigurationError(
-            "nothing says who may sign packages of keys",
-            hint="give --package-anchors FILE; the anchors of the server do not count for this",
-        )
-    path = options.package_anchors
-    return KeyPackagePolicy(
-        certificates_from(read_file(path), path) if path else (),
-        require_signature=not options.allow_unsigned,
-        require_encryption=not options.allow_unencrypted,
-        constraints=options.constraints,
-        device_bindings=tuple(options.device_binding),
-        revocation_lists=crls_in(options.crls),
-    )
 
 
 def _openers(
@@ -163,15 +133,3 @@ def _described(found: KeyPackage, stored: StoredKeys) -> dict[str, Any]:
         "encrypted": found.encrypted,
         "packages": [one.package_id.hex() for one in found.requests],
     }
-
-
-def _returned(found: KeyPackage, packages: Packages, out: Output) -> dict[str, Any]:
-    """The keys are stored, whatever becomes of the receipts."""
-    try:
-        returned = packages.return_receipts(found)
-    except DeviceSdkError as error:
-        out.say(f"note: the keys are stored, and the server has no receipt: {error.message}")
-        return {"receipts": [], "receipts_missing": [one.package_id.hex() for one in found.requests if one.wanted]}
-    for package_id, reason in returned.withheld:
-        out.say(f"note: no receipt for package {package_id.hex()}: {reason}")
-    return {"receipts": [one.hex() for one in returned.sent]}

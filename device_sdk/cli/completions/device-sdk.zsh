@@ -890,6 +890,17 @@ _shtab_device_sdk_est_serverkeygen_options=(
   "--decrypt-secret-file[have it encrypted to a secret shared with the server\: hex digits of 16, 24 or 32 bytes]:FILE:_files"
   "--decrypt-id[identifier of --decrypt-secret-file]:HEX:"
   "--allow-clear[take the private key protected by nothing but TLS]"
+  "--pkcs12[have it in a PKCS\#12 file, protected by a password (RFC 8295 section 8.3)]"
+  "--pkcs12-password-file[file holding the password of the PKCS\#12 file (est serverkeygen --pkcs12) \[DEVICE_SDK_EST_PKCS12_PASSWORD_FILE\]]:FILE:_files"
+  "--pkcs12-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_PKCS12_PASSWORD_FD\]]:N:"
+  "--pkcs12-legacy[take such a file with SHA-1 and 3DES, too\; RC2 never]"
+  "--package-anchors[who vouches for those who sign packages of keys, PEM\; nobody else does]:FILE:_files"
+  "*--crls[revocation lists of CAs that vouch for those who sign packages, PEM\; may be given more than once]:FILE:_files"
+  "--allow-unsigned[take a package that nobody signed]"
+  "--constraints[CMS content constraints (RFC 6010) in signers\' certificates (default\: if-present)]:constraints:(required if-present off)"
+  "--announce[say in the request that encrypted key packages are understood\; needs --package-anchors]"
+  "--place[\`where\` of an entry of type 0020 to 0022 (default\: the operation\'s own place)]:TARGET:"
+  "--no-returns[send neither receipts that are asked for nor errors to the server]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -932,8 +943,8 @@ _shtab_device_sdk_est_symmetrickeys_options=(
   "--package-anchors[who vouches for those who sign packages of keys, PEM\; nobody else does]:FILE:_files"
   "*--crls[revocation lists of CAs that vouch for those who sign packages, PEM\; may be given more than once]:FILE:_files"
   "--allow-unsigned[take a package that nobody signed]"
-  "--allow-unencrypted[take a package that nothing but TLS protects]"
   "--constraints[CMS content constraints (RFC 6010) in signers\' certificates (default\: if-present)]:constraints:(required if-present off)"
+  "--allow-unencrypted[take a package that nothing but TLS protects]"
   "*--device-binding[identifier by which keys may be bound to this device\; may be given more than once]:TEXT:"
   "--decrypt-key[open the package with this key instead of --key]:URI:"
   "--decrypt-secret-file[or with a key shared with the sender\: hex digits of 16, 24 or 32 bytes]:FILE:_files"

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from device_sdk.cli import inputs
-from device_sdk.cli.commands.est_serverkeygen import check, obtained, protection
+from device_sdk.cli.commands.est_serverkeygen import Generated, check, forms, obtained, protection
 from device_sdk.cli.files import OutputFile
 from device_sdk.cli.key_output import KeyOutput
 from device_sdk.cli.offline.parts import anchors_of, answer_of, deliver_request, est_of, spec_of, wishes_of
 from device_sdk.cli.output import Output
 from device_sdk.cli.settings import Settings, Source
-
-if TYPE_CHECKING:
-    from device_sdk.client.est import ServerKey
+from device_sdk.errors import ConfigurationError
 
 
 def write_server_key(options: argparse.Namespace, settings: Settings, out: Output) -> int:
@@ -23,6 +20,7 @@ def write_server_key(options: argparse.Namespace, settings: Settings, out: Outpu
     from device_sdk.model.keys import KeyType
 
     check(options)
+    _refuse_network(options)
     kind = settings.text("key.type")
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.offline_out))
@@ -37,6 +35,7 @@ def write_server_key(options: argparse.Namespace, settings: Settings, out: Outpu
             decrypt=decrypt,
             allow_clear=options.allow_clear,
             key_type=KeyType(kind) if kind else None,
+            forms=forms(options, settings),
             wishes=wishes_of(options, settings),
         )
         if options.allow_clear:
@@ -46,10 +45,16 @@ def write_server_key(options: argparse.Namespace, settings: Settings, out: Outpu
 
 def read_server_key(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     """Put the key and the certificate of the answer where they belong, as `est serverkeygen` does."""
+    _refuse_network(options)
     return obtained(_generated, options, settings, out)
 
 
-def _generated(options: argparse.Namespace, settings: Settings, opened: ExitStack, out: Output) -> ServerKey:
+def _refuse_network(options: argparse.Namespace) -> None:
+    if options.place:
+        raise ConfigurationError("--place is for the network: by file the operation's own place is asked")
+
+
+def _generated(options: argparse.Namespace, settings: Settings, opened: ExitStack, out: Output) -> Generated:
     anchors = anchors_of(settings)
     answer, est = answer_of(options), est_of(settings)
     generated = est.read_server_key(
@@ -59,8 +64,11 @@ def _generated(options: argparse.Namespace, settings: Settings, opened: ExitStac
         decrypt=protection(options, settings, opened),
         allow_clear=options.allow_clear,
         allow_other_name=options.allow_other_name,
+        forms=forms(options, settings),
         wishes=wishes_of(options, settings),
     )
     if options.allow_clear:
         out.say(f"note: {options.offline_in} has the private key in the clear, too: delete it")
-    return generated
+    if any(one.wanted for one in generated.requests):
+        out.say("note: a receipt is asked for, and from a file none is sent")
+    return Generated(generated)

@@ -22,15 +22,16 @@ from device_sdk.protocols.est.offline import OfflineRequest, offline_request
 from device_sdk.protocols.est.pinning import fingerprints, pinned_anchors, require_current
 from device_sdk.protocols.est.renewed import only_new
 from device_sdk.protocols.est.responses import Pending, read_cacerts, read_csrattrs, read_enrolment
-from device_sdk.protocols.est.saved_answer import NO_CONNECTION, as_multipart
+from device_sdk.protocols.est.saved_answer import NO_CONNECTION, as_message, as_multipart
 from device_sdk.protocols.est.server_key import Judgement, ProtectionKey, ServerKey, check_server_key
-from device_sdk.protocols.est.server_key_answer import read_server_key
+from device_sdk.protocols.est.server_key_answer import PKCS12, read_server_key
 from device_sdk.protocols.est.urls import Operation, parse_est_url
 from device_sdk.wire.csrattrs import CsrAttributes
 from device_sdk.wire.path import name_of
 
 if TYPE_CHECKING:
     from device_sdk.client.est.offline_full_cmc import OfflineFullCmc
+    from device_sdk.client.est.server_key import ServerKeyForms
 
 
 class OfflineEst:
@@ -192,6 +193,7 @@ class OfflineEst:
         decrypt: ProtectionKey | None = None,
         allow_clear: bool = False,
         key_type: KeyType | None = None,
+        forms: ServerKeyForms | None = None,
         wishes: CsrAttributes | None = None,
     ) -> OfflineRequest:
         """POST /serverkeygen; the arguments are those of EstClient.serverkeygen.
@@ -200,17 +202,21 @@ class OfflineEst:
         nothing binds the answer to this request; with `decrypt` nobody else can.
 
         Raises:
-            ConfigurationError: neither `decrypt` nor `allow_clear`, or both.
+            ConfigurationError: not exactly one of `decrypt`, `allow_clear` and PKCS#12.
             CsrAttributesError, LocalProtocolError, KeyStoreError: as for `enrolment_request`.
         """
-        from device_sdk.client.est.server_key import keyless, require_protection
+        from device_sdk.client.est.server_key import RFC_7030, keyless, require_protection
 
-        require_protection(decrypt, allow_clear=allow_clear)
+        forms = forms or RFC_7030
+        require_protection(decrypt, allow_clear=allow_clear, pkcs12=forms.pkcs12)
         operation = Operation.SERVERKEYGEN
         url = self._endpoint.url(operation)
-        key, spec, wishes = keyless(spec, signer, key_type, wishes, protection=decrypt, url=url)
+        key, spec, wishes = keyless(
+            spec, signer, key_type, wishes, protection=decrypt, url=url, announce=forms.announce
+        )
         body = self._csr(operation, key, spec, wishes)(NO_CONNECTION)
-        return offline_request(self._endpoint, operation, self._clock.now(), body=body)
+        accept = PKCS12 if forms.pkcs12 else None
+        return offline_request(self._endpoint, operation, self._clock.now(), body=body, accept=accept)
 
     def read_server_key(
         self,
@@ -221,6 +227,7 @@ class OfflineEst:
         decrypt: ProtectionKey | None = None,
         allow_clear: bool = False,
         allow_other_name: bool = False,
+        forms: ServerKeyForms | None = None,
         wishes: CsrAttributes | None = None,
     ) -> ServerKey:
         """The key and the certificate of a saved answer, checked as EstClient.serverkeygen does.
@@ -237,22 +244,33 @@ class OfflineEst:
             allow_clear: the key may be in the clear.
             allow_other_name: the certificate may have another subject, and other alternative names, as of servers that
                 choose the names themselves.
+            forms: what else the answer may be; nothing goes back to the server from here.
             wishes: what the request was made with.
 
         Raises:
-            ConfigurationError: neither `decrypt` nor `allow_clear`, or both.
+            ConfigurationError: not exactly one of `decrypt`, `allow_clear` and PKCS#12.
             EnrolmentPendingError: the answer is a 202.
             ServerKeyError, EnvelopeError, VerificationError, CertificateMismatchError, ClockError: as for
                 EstClient.serverkeygen.
             HttpStatusError, RemoteProtocolError, TruncatedResponseError: the answer is none.
         """
-        from device_sdk.client.est.server_key import keyless, require_protection
+        from device_sdk.client.est.server_key import RFC_7030, keyless, require_protection
 
-        require_protection(decrypt, allow_clear=allow_clear)
+        forms = forms or RFC_7030
+        require_protection(decrypt, allow_clear=allow_clear, pkcs12=forms.pkcs12)
         operation, now = Operation.SERVERKEYGEN, self._clock.now()
         url = self._endpoint.url(operation)
-        found = read_server_key(as_multipart(decided(saved(answer, url, now), now)), now)
-        judgement = Judgement(roots_of(anchors), anchors, now, url, same_names=not allow_other_name)
+        response = as_message(as_multipart(decided(saved(answer, url, now), now)), forms.media_types)
+        found = read_server_key(response, now, accepted=forms.media_types)
+        judgement = Judgement(
+            roots_of(anchors),
+            anchors,
+            now,
+            url,
+            same_names=not allow_other_name,
+            packages=forms.rules(now),
+            pkcs12=forms.pkcs12,
+        )
         # the request's key is not the one to certify, so any will do to compare
         asked = wishes.without_challenges() if wishes else None
         key, spec, asked = keyless(spec, None, KeyType.EC_P256, asked, protection=decrypt, url=url)

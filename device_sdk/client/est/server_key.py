@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -36,7 +37,7 @@ from device_sdk.protocols.est.server_key import (
 from device_sdk.protocols.est.server_key_answer import CMS, PKCS12, read_server_key
 from device_sdk.protocols.est.server_key_request import TAKES_ENCRYPTED_KEY_PACKAGES, protection_attributes
 from device_sdk.protocols.est.urls import Operation
-from device_sdk.protocols.key_packages.layers import Trace
+from device_sdk.protocols.key_packages.layers import PackageRules, Trace
 from device_sdk.wire.csrattrs import CsrAttributes
 from device_sdk.wire.key_packages.asymmetric import ASYMMETRIC_KEY_PACKAGE
 
@@ -84,6 +85,10 @@ class ServerKeyForms:
         if self.packages is not None and self.pkcs12 is not None:
             raise ConfigurationError("PKCS#12 and packages of keys are asked for at once", hint="ask for one of them")
 
+    def rules(self, now: datetime) -> PackageRules | None:
+        """What packages are held to; None if none are taken. Raises as KeyPackagePolicy.rules."""
+        return self.packages.rules(now, ASYMMETRIC_KEY_PACKAGE) if self.packages else None
+
     @property
     def media_types(self) -> frozenset[str]:
         """Of RFC 8295, those that are taken."""
@@ -119,7 +124,7 @@ class ServerKeyGeneration:
     ) -> ServerKey:
         """Ask for a key and check what came; see EstClient.serverkeygen."""
         service, forms = self._service, self._forms
-        rules = forms.packages.rules(service.clock.now(), ASYMMETRIC_KEY_PACKAGE) if forms.packages else None
+        rules = forms.rules(service.clock.now())
         asked = service.wishes(wishes, patience)
         url = service.endpoint.url(Operation.SERVERKEYGEN)
         key, spec, asked = keyless(

@@ -76,7 +76,13 @@ class OfflineRequest:
 
 
 def offline_request(
-    endpoint: EstEndpoint, operation: Operation, created: datetime, *, body: bytes | None = None, spki: bytes = b""
+    endpoint: EstEndpoint,
+    operation: Operation,
+    created: datetime,
+    *,
+    body: bytes | None = None,
+    spki: bytes = b"",
+    accept: str | None = None,
 ) -> OfflineRequest:
     """The request of one operation.
 
@@ -86,8 +92,10 @@ def offline_request(
         created: the present.
         body: the encoded CSR or Full PKI Request.
         spki: DER of the public key to certify.
+        accept: media type that is asked for instead of the operation's own.
     """
+    headers = tuple((name, accept if accept and name == "Accept" else value) for name, value in _HEADERS[operation])
     digest = hashlib.sha256(spki).hexdigest() if spki else None
     method = "POST" if body is not None else "GET"
     url = endpoint.url(operation)
-    return OfflineRequest(operation.value, method, url, _HEADERS[operation], created, body, digest)
+    return OfflineRequest(operation.value, method, url, headers, created, body, digest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 
@@ -64,6 +65,13 @@ def as_multipart(response: HttpResponse) -> HttpResponse:
         return response
     boundary = found[1].decode("ascii")
     return replace(response, headers=(("Content-Type", f'multipart/mixed; boundary="{boundary}"'),))
+
+
+def as_message(response: HttpResponse, media_types: Collection[str]) -> HttpResponse:
+    """The same, where it is a body that was saved without its head, and one of these types is what it may be."""
+    if response.headers or not media_types:
+        return response
+    return replace(response, headers=(("Content-Type", next(iter(media_types))),))
 
 
 def _unmarked(data: bytes) -> bytes:
