@@ -112,21 +112,36 @@ def check_crls(
 def inputs_with(
     lists: Iterable[x509.CertificateRevocationList], *, anchors: Sequence[x509.Certificate], now: datetime
 ) -> PathInputs:
-    """For validating paths to these anchors with lists that somebody holds, for whatever purpose.
+    """For validating paths to these anchors with lists that somebody gives for that purpose.
 
     Those of the anchors themselves are checked now; those of others count where a CA of the path signed them.
 
     Raises:
         VerificationError: a list of one of the anchors must not be used.
     """
+    found, others = _divided(lists, anchors, now)
+    for issuer, reason in found.rejected:
+        raise VerificationError(f"the revocation list of {issuer}: {reason}", hint="fetch it again (est crls)")
+    return PathInputs(lists=tuple(one.crl for one in found.accepted), unchecked_lists=others)
+
+
+def kept_for(
+    lists: Iterable[x509.CertificateRevocationList], *, anchors: Sequence[x509.Certificate], now: datetime
+) -> tuple[x509.CertificateRevocationList, ...]:
+    """Of lists that are kept because of other anchors, those that `inputs_with` takes for these."""
+    found, others = _divided(lists, anchors, now)
+    return *(one.crl for one in found.accepted), *others
+
+
+def _divided(
+    lists: Iterable[x509.CertificateRevocationList], anchors: Sequence[x509.Certificate], now: datetime
+) -> tuple[RevocationLists, tuple[x509.CertificateRevocationList, ...]]:
+    """Those by the name of an anchor, checked, and the others."""
     own: list[x509.CertificateRevocationList] = []
     others: list[x509.CertificateRevocationList] = []
     for one in lists:
         (own if any(same_name(anchor.subject, one.issuer) for anchor in anchors) else others).append(one)
-    found = check_crls(own, anchors=anchors, intermediates=(), now=now)
-    for issuer, reason in found.rejected:
-        raise VerificationError(f"the revocation list of {issuer}: {reason}", hint="fetch it again (est crls)")
-    return PathInputs(lists=tuple(one.crl for one in found.accepted), unchecked_lists=tuple(others))
+    return check_crls(own, anchors=anchors, intermediates=(), now=now), tuple(others)
 
 
 @dataclass(frozen=True)

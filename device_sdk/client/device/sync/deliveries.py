@@ -38,7 +38,7 @@ class FirmwareDelivery:
     """Firmware.
 
     Attributes:
-        rules: who may sign it, and what fits this hardware.
+        rules: who may sign it, and what fits this hardware. Its revocation lists may be left out, too.
         installer: takes it.
         directory: where a package waits; needs as much room as that.
         open_with: URIs of keys that open packages, besides the device's own and those of `rules`.

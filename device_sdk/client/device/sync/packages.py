@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+
+from cryptography import x509
 
 from device_sdk.client.device.context import Context
 from device_sdk.client.device.sync.deliveries import Deliveries, FirmwareDelivery, KeyDelivery
@@ -13,7 +16,7 @@ from device_sdk.client.device.sync.visit import Visit, put, settle
 from device_sdk.client.est.key_package_policy import KeyPackagePolicy
 from device_sdk.client.est.returns import ReturnMessage
 from device_sdk.errors import ConfigurationError, DeviceSdkError, KeysNotStoredError, KeyStoreError
-from device_sdk.protocols.crls import check_crls
+from device_sdk.protocols.crls import kept_for
 from device_sdk.protocols.est.returns import return_path
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.pal import SyncStep
@@ -137,7 +140,11 @@ class PackageKeeper:
             return _known(visit)
         identity = self.session.identity
         with ExitStack() as opened:
-            rules = replace(wishes.rules, keys=(*wishes.rules.keys, *self._openers(wishes, opened)))
+            rules = replace(
+                wishes.rules,
+                keys=(*wishes.rules.keys, *self._openers(wishes, opened)),
+                revocation_lists=(*wishes.rules.revocation_lists, *self._kept_for(wishes.rules.anchors)),
+            )
             try:
                 found = self.session.client.packages.returning(visit).firmware.install(
                     wishes.installer,
@@ -194,10 +201,12 @@ class PackageKeeper:
         return keys
 
     def _policy(self, wishes: KeyDelivery) -> KeyPackagePolicy:
-        """With those of the kept lists that are of a CA below its anchors; the others have no say there."""
-        policy, now = wishes.policy, self.context.clock.now()
-        lists = check_crls(self.session.lists, anchors=policy.anchors, intermediates=(), now=now)
-        return replace(policy, revocation_lists=(*policy.revocation_lists, *(one.crl for one in lists.accepted)))
+        """With the kept lists."""
+        policy = wishes.policy
+        return replace(policy, revocation_lists=(*policy.revocation_lists, *self._kept_for(policy.anchors)))
+
+    def _kept_for(self, anchors: Sequence[x509.Certificate]) -> tuple[x509.CertificateRevocationList, ...]:
+        return kept_for(self.session.lists, anchors=anchors, now=self.context.clock.now())
 
 
 @dataclass(frozen=True)
