@@ -155,6 +155,15 @@ def open_key(uri: str, settings: Settings, opened: ExitStack) -> Any:
     return opened.enter_context(key_opened(uri, settings))
 
 
+def opening_key(uri: str, settings: Settings, opened: ExitStack) -> Any:
+    """The same for what opens packages: a key pair, or a symmetric key in a token or TPM."""
+    from device_sdk.keystores import registry
+
+    if not registry.holds_secret(uri):
+        return open_key(uri, settings, opened)
+    return opened.enter_context(registry.open_secret(uri, pin=pin_provider(settings)))
+
+
 def key_opened(uri: str, settings: Settings) -> Any:
     """Open a key as the settings allow it; the caller closes it."""
     from device_sdk.keystores import registry

@@ -71,7 +71,11 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
         metavar="TARGET",
         help="which package: `where` of an entry of type 0026 (default: the server's choice)",
     )
-    add("--decrypt-key", metavar="URI", help="key that opens packages which are encrypted for it")
+    add(
+        "--decrypt-key",
+        metavar="URI",
+        help="key that opens packages which are encrypted for it: a key pair, or a symmetric key in a token or TPM",
+    )
     add("--decrypt-secret-file", metavar="FILE", help="AES key that opens packages which name it: hex digits")
     add("--decrypt-id", metavar="HEX", help="identifier of --decrypt-secret-file")
     add(
@@ -208,7 +212,7 @@ def module_of(hardware: str, digits: str | None, communities: Sequence[str]) -> 
 def _keys(options: argparse.Namespace, settings: Settings, opened: ExitStack) -> tuple[OpeningKey, ...]:
     found: list[OpeningKey] = []
     if options.decrypt_key:
-        found.append(inputs.open_key(options.decrypt_key, settings, opened))
+        found.append(inputs.opening_key(options.decrypt_key, settings, opened))
     if bool(options.decrypt_secret_file) != bool(options.decrypt_id):
         raise ConfigurationError("--decrypt-secret-file and --decrypt-id go together")
     if options.decrypt_secret_file:

@@ -57,7 +57,11 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
         default=[],
         help="identifier by which keys may be bound to this device; may be given more than once",
     )
-    operation.add_argument("--decrypt-key", metavar="URI", help="open the package with this key instead of --key")
+    operation.add_argument(
+        "--decrypt-key",
+        metavar="URI",
+        help="open the package with this key instead of --key: a key pair, or a symmetric key in a token or TPM",
+    )
     operation.add_argument(
         "--decrypt-secret-file",
         metavar="FILE",
@@ -108,7 +112,7 @@ def _openers(
         raise ConfigurationError("--decrypt-secret-file and --decrypt-id go together")
     found: list[OpeningKey] = [shared_key(options)] if options.decrypt_secret_file else []
     if options.decrypt_key:
-        found.append(inputs.open_key(options.decrypt_key, settings, opened))
+        found.append(inputs.opening_key(options.decrypt_key, settings, opened))
     elif identity is not None:
         found.append(identity.key)
     return found

@@ -38,6 +38,8 @@ _PLACES = {
     "C_FindObjectsInit": 26,
     "C_FindObjects": 27,
     "C_FindObjectsFinal": 28,
+    "C_DecryptInit": 33,
+    "C_Decrypt": 34,
     "C_UnwrapKey": 61,
 }
 
@@ -271,19 +273,31 @@ class Cryptoki:
             wrapped: what was wrapped.
             template: attributes of the new key.
         """
-        kind, parameter = mechanism
-        held = ctypes.create_string_buffer(parameter, max(len(parameter), 1))
         handle = c_ulong()
-        # CK_MECHANISM has the same parts as CK_ATTRIBUTE
-        used = _Attribute(kind, ctypes.addressof(held) if parameter else None, len(parameter))
+        used, _held = _mechanism(*mechanism)
         array, _alive = _template(template)
         arguments = (key, wrapped, len(wrapped), array, len(template), byref(handle))
         self._call("C_UnwrapKey", session, byref(used), *arguments)
         return handle.value
 
+    def decrypt(self, session: int, mechanism: tuple[int, bytes], key: int, ciphertext: bytes) -> bytes:
+        """C_Decrypt of everything at once; the plaintext is no longer than the ciphertext."""
+        used, _held = _mechanism(*mechanism)
+        out, length = (c_ubyte * max(len(ciphertext), 1))(), c_ulong(len(ciphertext))
+        self._call("C_DecryptInit", session, byref(used), key)
+        self._call("C_Decrypt", session, ciphertext, len(ciphertext), out, byref(length))
+        return bytes(out[: length.value])
+
     def destroy(self, session: int, handle: int) -> None:
         """C_DestroyObject."""
         self._call("C_DestroyObject", session, handle)
+
+
+def _mechanism(kind: int, parameter: bytes) -> tuple[_Attribute, object]:
+    """The CK_MECHANISM, and what has to stay alive as long as it is used."""
+    held = ctypes.create_string_buffer(parameter, max(len(parameter), 1))
+    # it has the same parts as CK_ATTRIBUTE
+    return _Attribute(kind, ctypes.addressof(held) if parameter else None, len(parameter)), held
 
 
 def _template(values: Mapping[int, bytes | bytearray]) -> tuple[Any, list[ctypes.Array[c_ubyte]]]:

@@ -23,7 +23,7 @@ from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 
 _MAX_ID_BYTES = 64
 
-_USES = {
+USES = {
     Attribute.ENCRYPT: (KeyUsage.ENCRYPT,),
     Attribute.DECRYPT: (KeyUsage.DECRYPT,),
     Attribute.SIGN: (KeyUsage.INTEGRITY, KeyUsage.OTP, KeyUsage.CHALLENGE_RESPONSE),
@@ -123,7 +123,7 @@ def _created(worker: Worker, key: SymmetricKey, key_id: bytes) -> int:
         Attribute.LABEL: key.label.encode(),
         Attribute.ID: key_id,
         **_KEPT,
-        **{use: TRUE if _is_wanted(key, use) else FALSE for use in _USES},
+        **{use: TRUE if _is_wanted(key, use) else FALSE for use in USES},
         Attribute.VALUE: value,
     }
     with wiping(value):
@@ -137,7 +137,7 @@ def _created(worker: Worker, key: SymmetricKey, key_id: bytes) -> int:
 
 
 def _check(worker: Worker, handle: int, key: SymmetricKey, uri: str) -> None:
-    said = worker.cryptoki.attributes(worker.handle, handle, (*_KEPT, *_USES))
+    said = worker.cryptoki.attributes(worker.handle, handle, (*_KEPT, *USES))
     bad = tuple(f"CKA_{Attribute(kind).name}" for kind, wanted in _KEPT.items() if said.get(kind) != wanted)
     if worker.cryptoki.attribute(worker.handle, handle, Attribute.VALUE) is not None:
         bad += ("CKA_VALUE",)
@@ -145,7 +145,7 @@ def _check(worker: Worker, handle: int, key: SymmetricKey, uri: str) -> None:
         raise ExtractableKeyError(
             f"{uri}: the token would let the key out ({', '.join(bad)}); it was destroyed", uri=uri, attributes=bad
         )
-    wrong = [f"CKA_{use.name}" for use in _USES if (said.get(use) == TRUE) is not _is_wanted(key, use)]
+    wrong = [f"CKA_{use.name}" for use in USES if (said.get(use) == TRUE) is not _is_wanted(key, use)]
     if wrong:
         raise KeyStoreFailedError(
             f"{uri}: the token does not keep to what the key may be used for ({', '.join(wrong)}); it was destroyed",
@@ -154,4 +154,4 @@ def _check(worker: Worker, handle: int, key: SymmetricKey, uri: str) -> None:
 
 
 def _is_wanted(key: SymmetricKey, use: Attribute) -> bool:
-    return not key.usages.isdisjoint(_USES[use])
+    return not key.usages.isdisjoint(USES[use])

@@ -19,6 +19,7 @@ from device_sdk.keystores.pkcs11.connection import Connection, Worker
 from device_sdk.keystores.pkcs11.connections import Lease, connect
 from device_sdk.keystores.pkcs11.creation import create_key
 from device_sdk.keystores.pkcs11.failures import reporting
+from device_sdk.keystores.pkcs11.held_secret import TokenSecretKey, list_secrets, open_secret, remove_secret
 from device_sdk.keystores.pkcs11.importing import import_key
 from device_sdk.keystores.pkcs11.keys import Pkcs11EcKey, Pkcs11RsaKey
 from device_sdk.keystores.pkcs11.login import PinOnce
@@ -87,6 +88,16 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
         with self._connected(uri) as (connection, pins), _changing(connection):
             return store_secret_key(connection, pins, uri, key)
 
+    def holds_secret(self, uri: Pkcs11Uri) -> bool:
+        """Whether the URI says type=secret-key."""
+        return uri.object_type == "secret-key"
+
+    def open_secret(self, uri: Pkcs11Uri) -> TokenSecretKey:
+        """Open a symmetric key, which unwraps and decrypts in the token. See KeyStore.open_secret."""
+        with self._connected(uri) as (connection, pins):
+            found = open_secret(connection, pins, uri)
+            return TokenSecretKey(self._leases[connection].share(), found, uri, self._pin)
+
     def open(self, uri: Pkcs11Uri, *, allow_imported: bool = False) -> Pkcs11Key:
         """Open exactly one private key; one that could leave the token or was not made in it is refused. See KeyStore.open.
 
@@ -99,16 +110,18 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
             return self._key(connection, uri, open_one(connection, pins, uri), allow_imported=allow_imported)
 
     def list(self, uri: Pkcs11Uri) -> tuple[KeyInfo, ...]:
-        """Every private key that fits the URI. See KeyStore.list."""
+        """Every private key that fits the URI; every symmetric one if it says type=secret-key. See KeyStore.list."""
 
         def read(worker: Worker) -> tuple[KeyInfo, ...]:
             return tuple(read_key(worker, found, uri, connection).info for found in private_keys(worker, uri))
 
         with self._connected(uri) as (connection, pins):
+            if self.holds_secret(uri):
+                return list_secrets(connection, pins, uri)
             return connection.run(pins, read)
 
     def delete(self, uri: Pkcs11Uri) -> KeyInfo:
-        """Destroy one private key, its public half and its certificates. See KeyStore.delete.
+        """Destroy one private key, its public half and its certificates, or one symmetric key. See KeyStore.delete.
 
         The private key goes last: after a power cut the same call finishes the job.
         """
@@ -120,6 +133,8 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
             return key.info
 
         with self._connected(uri) as (connection, pins), _changing(connection):
+            if self.holds_secret(uri):
+                return remove_secret(connection, pins, uri)
             return connection.run(pins, destroy, writable=True)
 
     def store_certificate(self, uri: Pkcs11Uri, certificate: x509.Certificate) -> None:

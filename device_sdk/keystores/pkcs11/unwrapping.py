@@ -35,8 +35,8 @@ _OAEP_HASHES: tuple[tuple[hashes.HashAlgorithm, int, int], ...] = (
     (hashes.SHA256(), Mechanism.SHA256, MGF.SHA256),
     (hashes.SHA1(), Mechanism.SHA_1, MGF.SHA1),  # noqa: S303
 )
-# RFC 5649 by both of its names: PKCS#11 v3.0 has a new one because v2.40 left the padding open
-_WRAPPINGS = (0x210B, int(Mechanism.AES_KEY_WRAP_PAD))
+PADDED_WRAPS = (0x210B, int(Mechanism.AES_KEY_WRAP_PAD))
+"""RFC 5649 by both of its names: PKCS#11 v3.0 has a new one because v2.40 left the padding open."""
 
 
 Template = Mapping[int, bytes | bytearray]
@@ -107,7 +107,7 @@ def _hand_over(worker: Worker, transport: int, public: rsa.RSAPublicKey, kek: by
 
 def _unwrap(worker: Worker, kek: int, wrapped: bytes, templates: Sequence[Template]) -> None:
     refused: CkError | None = None
-    for mechanism, template in itertools.product(_WRAPPINGS, templates):
+    for mechanism, template in itertools.product(PADDED_WRAPS, templates):
         try:
             worker.cryptoki.unwrap(worker.handle, (mechanism, b""), kek, wrapped, template)
         except CkError as error:
