@@ -15,6 +15,9 @@ from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
 from pyasn1_alt_modules import rfc4108, rfc5652
 
+from device_sdk.keystores.secret_import import store_keys
+from device_sdk.model.secret import Secret
+from device_sdk.model.symmetric_keys import KeyUsage, SymmetricKey
 from tests.cli.conftest import Lab, leaf
 from tests.mounts import UNSHARE
 from tests.simulators.packages.conftest import curl, sim
@@ -212,6 +215,40 @@ def test_f_09_encrypted_for_the_device_and_with_a_shared_key(device: Device, tmp
     device.out.unlink()
     device.publish("--encrypt-key", secret, "--encrypt-id", "0102")
     device.load("--decrypt-secret-file", secret, "--decrypt-id", "0102", "--receipt")
+    assert device.out.read_bytes() == IMAGE
+
+
+@pytest.mark.parametrize(("store", "kind"), [("pkcs11", "rsa-2048"), ("tpm2", "ec-p256")])
+def test_f_09_fr_04_a_key_in_hardware_opens_and_reports(
+    store: str, kind: str, lab: Lab, token: SoftHsm, swtpm: Swtpm, tmp_path: Path
+) -> None:
+    """Wrapped for the device's key (ECDH, RSA-OAEP), which opens it and signs the receipt, and then an error; over TLS."""
+    directory = tmp_path / "device"
+    directory.mkdir()
+    key = token.uri_of("key") if store == "pkcs11" else f"tpm2:file={directory}/key.pem"
+    device = Device(lab, directory, key, kind)
+    device.publish("--package-version", 4, "--compress", "--encrypt-for", device.certificate)
+    bound = ("--counter", "tpm2:nv=0x01800100") if store == "tpm2" else ()
+    found = device.load("--decrypt-key", device.key, "--receipt", *bound)
+    assert (device.out.read_bytes(), found["reported"]) == (IMAGE, True)
+    receipt, _ = decode(receipt_of(lab, directory), asn1Spec=rfc4108.FirmwarePackageLoadReceipt())
+    assert receipt["decryptKeyID"].isValue
+    device.publish("--package-version", 3)
+    assert device.refused("--receipt", *bound)["reported"]
+    error, _ = decode(receipt_of(lab, directory), asn1Spec=rfc4108.FirmwarePackageLoadError())
+    assert int(error["errorCode"]) == 28
+    assert [row["report"] for row in device.reports()] == ["loaded", "refused (28)"]
+
+
+def test_f_09_a_symmetric_key_in_hardware_opens(device: Device, swtpm: Swtpm, tmp_path: Path) -> None:
+    """decrypt-key-identifier names an AES key in the TPM, by its own identifier."""
+    value = bytes(range(32))
+    key = SymmetricKey("fw-1", "urn:aes", is_aes=True, usages=frozenset({KeyUsage.DECRYPT}), value=Secret(value))
+    (uri,) = store_keys([key], f"tpm2:dir={tmp_path}").places.values()
+    secret = tmp_path / "secret"
+    secret.write_text(value.hex())
+    device.publish("--compress", "--encrypt-key", secret, "--encrypt-id", b"fw-1".hex())
+    assert device.load("--decrypt-key", uri)["size"] == len(IMAGE)
     assert device.out.read_bytes() == IMAGE
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from device_sdk_simulators.cale.shared_key import Kek
 from device_sdk_simulators.ca.keys import pem
 from device_sdk_simulators.packages.firmware.making import COMPRESSED, ENCRYPTED, FIRMWARE
 from device_sdk_simulators.packages.firmware.notes import Notes
@@ -92,7 +93,7 @@ def test_f_09_the_key_comes_along_wrapped(maker: Maker, kind: str) -> None:
     """For the key of the device: EC, RSA, or one both sides were given."""
     if kind == "shared":
         own: object = SharedKey(b"kek", Secret(bytes(range(32))))
-        how = encryption(shared=[(b"kek", bytes(range(32)))])
+        how = encryption(shared=[Kek(b"kek", bytes(range(32)))])
     else:
         own = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
         named = x509.SubjectKeyIdentifier.from_public_key(own.public_key())

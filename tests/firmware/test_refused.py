@@ -6,6 +6,7 @@ import io
 import zlib
 
 import pytest
+from device_sdk_simulators.cale.shared_key import Kek
 from device_sdk_simulators.ca.hierarchy import make_authority
 from device_sdk_simulators.ca.keys import new_key
 from device_sdk_simulators.packages.firmware.layers import ContentKey
@@ -86,7 +87,7 @@ def other_unsigned(maker: Maker) -> bytes:
 
 
 def two_unsigned(maker: Maker) -> bytes:
-    (wrapped,) = encryption(shared=[(b"k", bytes(16))]).wrapped(FIRMWARE)
+    (wrapped,) = encryption(shared=[Kek(b"k", bytes(16))]).wrapped(FIRMWARE)
     return maker.sign(IMAGE, FIRMWARE, NOTES.attributes(None, None), unsigned=[wrapped, wrapped])
 
 
@@ -187,7 +188,7 @@ def test_what_is_refused_inside(maker: Maker, make, code: LoadErrorCode) -> None
 
 def test_f_09_the_wrapped_key_is_for_another_algorithm(maker: Maker) -> None:
     """Content type and algorithm have to be those of the EncryptedData, to the last byte."""
-    shared = [(b"kek", bytes(16))]
+    shared = [Kek(b"kek", bytes(16))]
     kek = SharedKey(b"kek", Secret(bytes(16)))
     how = encryption(shared=shared)
     content = encrypted(IMAGE, FIRMWARE, how.key)

@@ -8,6 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from device_sdk_simulators.cale.shared_key import Kek
 from device_sdk_simulators.packages import layers
 
 from device_sdk.errors import EnvelopeError, KeyPackageRefusedError, KeyPackageUntrustedError, WireError
@@ -100,6 +101,23 @@ def test_k_09_k_10_encrypted_data(sealer, cipher, identifier, wrapped):
     content = layers.encrypted(sealer.signed(sealer.content()), bytes(range(32)), cipher, identifier)
     message = layers.content_info(layers.encrypted_key_package(content) if wrapped else content)
     assert value_of(opened(sealer, message, keys=KEK)) == VALUE
+
+
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("size", [16, 24, 32])
+def test_k_08_a_shared_key_wraps_the_content_key(sealer, size, padded):
+    """KEKRecipientInfo (RFC 5652 section 6.2.3), with AES key wrap with padding and without, of every length."""
+    value = bytes(range(size))
+    message = layers.content_info(
+        layers.enveloped(sealer.signed(sealer.content()), Kek(b"kek-1", value, padded), "kwp")
+    )
+    right = SharedKey(b"kek-1", Secret(value))
+    assert value_of(opened(sealer, message, keys=right)) == VALUE
+    assert value_of(opened(sealer, message, keys=[sealer.device_key, OTHER, right])) == VALUE
+    others = (SharedKey(b"kek-2", Secret(value)), SharedKey(b"kek-1", Secret(value[:-1] + b"x")), OTHER)
+    for wrong in others:
+        with pytest.raises(EnvelopeError):
+            opened(sealer, message, keys=wrong)
 
 
 @pytest.mark.parametrize(

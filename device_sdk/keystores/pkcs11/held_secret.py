@@ -142,7 +142,7 @@ class TokenSecretKey(HeldKey):
         names = str(info.attributes["usages"])
         usages = frozenset(KeyUsage(one) for one in names.split(", ") if one)
         key_id = bytes.fromhex(info.key_id or "")
-        is_aes = info.attributes["secret"] == "AES"
+        is_aes = info.attributes["secret"] == "AES"  # noqa: S105  # a kind of key
         super().__init__(info.uri, key_id, int(info.attributes["bits"]) // 8, usages, is_aes=is_aes)
         self._lease: Lease | None = lease
         self._asked, self._provider, self._label = asked, provider, info.label

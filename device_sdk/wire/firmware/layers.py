@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 
-from device_sdk.model.decryption import AEAD_CONTENTS, EVERYTHING
+from device_sdk.model.decryption import AEAD_CONTENTS, EVERYTHING, PADDED_WRAPS, DecryptionPolicy
 from device_sdk.model.held_key import HeldKey
 from device_sdk.model.shared_key import SharedKey
 from device_sdk.wire.cms.ber_stream import Scope
@@ -24,7 +24,7 @@ _EXPLICIT_0, _CONTENT, _CONSTRUCTED = 0xA0, 0x80, 0x20
 _ORIGINATOR = 0xA0
 _UNPROTECTED = 0xA1
 # PKCS#1 v1.5 would let an unsigned attribute ask a key the questions of an oracle (AMB-21)
-_POLICY = EVERYTHING.without((*AEAD_CONTENTS, "rsa-pkcs1"))
+_POLICY = DecryptionPolicy((*PADDED_WRAPS, *EVERYTHING.without((*AEAD_CONTENTS, "rsa-pkcs1")).algorithms))
 
 
 def inflated(data: Scope, limit_bytes: int) -> Iterator[bytes]:

@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives import hashes, padding
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, PKCS1v15
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
@@ -22,6 +21,7 @@ from pyasn1_alt_modules import rfc4055, rfc5280, rfc5652, rfc5958
 from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.ca.keys import CaKey
 from device_sdk_simulators.cale.key_agreement import key_agreement_recipient
+from device_sdk_simulators.cale.shared_key import Kek
 from device_sdk_simulators.cmc.answer import signed_data
 from device_sdk_simulators.est.server_key_wish import Recipient
 from device_sdk_simulators.http.messages import HttpError
@@ -115,23 +115,13 @@ def key_encipherment(recipient: Recipient) -> str:
 def _recipient_info(recipient: Recipient, content_key: bytes) -> Any:
     algorithm = key_encipherment(recipient)
     if recipient.secret is not None:
-        return _shared(recipient, recipient.secret, algorithm, content_key)
+        return Kek(recipient.identifier, recipient.secret).recipient(content_key)
     assert recipient.certificate is not None
     key = recipient.certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey):
         return _transport(recipient, key, algorithm, content_key)
     assert isinstance(key, ec.EllipticCurvePublicKey)
     return key_agreement_recipient(recipient.certificate, key, content_key, by_key=True)
-
-
-def _shared(recipient: Recipient, secret: bytes, algorithm: str, content_key: bytes) -> Any:
-    info = rfc5652.RecipientInfo()
-    wrapped = info["kekri"]
-    wrapped["version"] = 4
-    wrapped["kekid"]["keyIdentifier"] = recipient.identifier
-    wrapped["keyEncryptionAlgorithm"]["algorithm"] = algorithm
-    wrapped["encryptedKey"] = aes_key_wrap(secret, content_key)
-    return info
 
 
 def _transport(recipient: Recipient, key: rsa.RSAPublicKey, algorithm: str, content_key: bytes) -> Any:

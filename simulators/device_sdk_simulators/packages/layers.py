@@ -23,6 +23,7 @@ from pyasn1_alt_modules import rfc5083, rfc5084, rfc5280, rfc5652, rfc6031, rfc6
 from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.cale.capabilities import EcMethod, RsaMethod
 from device_sdk_simulators.cale.envelope import recipient_info
+from device_sdk_simulators.cale.shared_key import Kek
 
 Nesting: TypeAlias = Literal["a", "a-signed", "b", "c", "d", "d-bare", "e", "e-bare"]
 """Those of section 5.1.2, in its order; -signed and -bare are its variants with and without the inner signature."""
@@ -115,8 +116,8 @@ def signed(
     return rfc5652.id_signedData, bytes(encode(data))
 
 
-def enveloped(content: Content, recipient: x509.Certificate, cipher: ContentCipher) -> Content:
-    """EnvelopedData, or AuthEnvelopedData for GCM, for one certificate's key."""
+def enveloped(content: Content, recipient: x509.Certificate | Kek, cipher: ContentCipher) -> Content:
+    """EnvelopedData, or AuthEnvelopedData for GCM, for one certificate's key or a key both sides have."""
     key = os.urandom(32)
     content_type, inside = content
     data = rfc5083.AuthEnvelopedData() if cipher == "gcm" else rfc5652.EnvelopedData()
@@ -173,7 +174,9 @@ def fill(part: Any, content_type: Any, inside: bytes, key: bytes, cipher: Conten
     return mac
 
 
-def _recipient(certificate: x509.Certificate, key: bytes) -> Any:
+def _recipient(certificate: x509.Certificate | Kek, key: bytes) -> Any:
+    if isinstance(certificate, Kek):
+        return certificate.recipient(key)
     # the same wrap around the content key as around the content (RFC 6160 section 3)
     is_ec = isinstance(certificate.public_key(), ec.EllipticCurvePublicKey)
     method = EcMethod(padded=True) if is_ec else RsaMethod(oaep_hash="sha256", mgf_hash="sha256")

@@ -151,7 +151,9 @@ def test_k_11_half_way_says_which(faulty: FaultyModule, secrets) -> None:
 
 
 @pytest.mark.parametrize(("hidden", "error"), [(0x103, ExtractableKeyError), (0x104, KeyStoreFailedError)])
-def test_k_11_a_token_that_does_not_say_so(faulty: FaultyModule, secrets, hidden: int, error: type[KeyStoreError]) -> None:
+def test_k_11_a_token_that_does_not_say_so(
+    faulty: FaultyModule, secrets, hidden: int, error: type[KeyStoreError]
+) -> None:
     """Neither that the key is sensitive, nor that it encrypts: it is destroyed again, and the old one stays."""
     store_keys([key()], faulty.uri)
     faulty.lie("hide_attribute", hidden)

@@ -10,11 +10,11 @@ from typing import Any, BinaryIO
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from pyasn1_alt_modules import rfc4108, rfc5652
 
 from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.cale.key_agreement import key_agreement_recipient
+from device_sdk_simulators.cale.shared_key import Kek
 from device_sdk_simulators.est.server_key_package import transport_recipient
 from device_sdk_simulators.packages.firmware import layers
 from device_sdk_simulators.packages.firmware.layers import ContentKey
@@ -27,7 +27,6 @@ FIRMWARE, COMPRESSED, ENCRYPTED = (
     "1.2.840.113549.1.9.16.1.9",
     "1.2.840.113549.1.7.6",
 )
-_AES_WRAP = {16: "2.16.840.1.101.3.4.1.5", 32: "2.16.840.1.101.3.4.1.45"}
 
 
 @dataclass(frozen=True)
@@ -38,17 +37,17 @@ class Encryption:
         identifier: names the key (decrypt-key-identifier).
         key: the key.
         recipients: whose keys it is wrapped for; nobody's if the devices have it already.
-        shared: name and value of keys it is wrapped with, likewise.
+        shared: keys it is wrapped with, likewise.
     """
 
     identifier: bytes
     key: ContentKey
     recipients: Sequence[x509.Certificate] = ()
-    shared: Sequence[tuple[bytes, bytes]] = ()
+    shared: Sequence[Kek] = ()
 
     def wrapped(self, content_type: str) -> list[rfc5652.Attribute]:
         """The wrapped-firmware-decryption-key attribute, if it is wrapped at all (RFC 4108 section 2.3.1)."""
-        infos = [*map(self._for_certificate, self.recipients), *map(self._for_shared, self.shared)]
+        infos = [*map(self._for_certificate, self.recipients), *(kek.recipient(self.key.value) for kek in self.shared)]
         if not infos:
             return []
         envelope = rfc4108.WrappedFirmwareKey()
@@ -66,14 +65,6 @@ class Encryption:
         if isinstance(key, ec.EllipticCurvePublicKey):
             return key_agreement_recipient(certificate, key, self.key.value, by_key=True)
         raise SimulatorError("packages are encrypted for EC and RSA keys only")
-
-    def _for_shared(self, shared: tuple[bytes, bytes]) -> Any:
-        info = rfc5652.RecipientInfo()
-        info["kekri"]["version"] = 4
-        info["kekri"]["kekid"]["keyIdentifier"] = shared[0]
-        info["kekri"]["keyEncryptionAlgorithm"]["algorithm"] = _AES_WRAP[len(shared[1])]
-        info["kekri"]["encryptedKey"] = aes_key_wrap(shared[1], self.key.value)
-        return info
 
 
 def make_package(
