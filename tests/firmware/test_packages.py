@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from device_sdk_simulators.cale.shared_key import Kek
 from device_sdk_simulators.ca.keys import pem
+from device_sdk_simulators.cale.shared_key import Kek
 from device_sdk_simulators.packages.firmware.making import COMPRESSED, ENCRYPTED, FIRMWARE
 from device_sdk_simulators.packages.firmware.notes import Notes
 from pyasn1.codec.der.encoder import encode

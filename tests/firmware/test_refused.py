@@ -6,9 +6,9 @@ import io
 import zlib
 
 import pytest
-from device_sdk_simulators.cale.shared_key import Kek
 from device_sdk_simulators.ca.hierarchy import make_authority
 from device_sdk_simulators.ca.keys import new_key
+from device_sdk_simulators.cale.shared_key import Kek
 from device_sdk_simulators.packages.firmware.layers import ContentKey
 from device_sdk_simulators.packages.firmware.making import COMPRESSED, ENCRYPTED, FIRMWARE
 from device_sdk_simulators.packages.signing import Oddities, attribute
