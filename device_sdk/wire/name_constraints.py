@@ -41,7 +41,7 @@ class _UnusableError(Exception):
     """Why a constraint or a name cannot be judged."""
 
 
-def constraints_problem(path: Sequence[x509.Certificate], anchors_own: bytes | None = None) -> str | None:
+def constraints_problem(path: Sequence[x509.Certificate]) -> str | None:
     """Why the names of a path are not those its CAs may certify; None if they are.
 
     Checked for every certificate below the constraint but self-issued CA certificates (rollover); a constraint in the trust
@@ -49,24 +49,19 @@ def constraints_problem(path: Sequence[x509.Certificate], anchors_own: bytes | N
 
     Args:
         path: the end entity first, the trust anchor last.
-        anchors_own: DER of the NameConstraints that hold for the trust anchor instead of those in its certificate
-            (RFC 5914 section 2.2), or None.
     """
     try:
-        return _problem(path, anchors_own)
+        return _problem(path)
     except _UnusableError as error:
         return str(error)
     except _UNREADABLE:
         return "name constraints or names that cannot be read"
 
 
-def _problem(path: Sequence[x509.Certificate], anchors_own: bytes | None) -> str | None:
+def _problem(path: Sequence[x509.Certificate]) -> str | None:
     budget = MAX_COMPARISONS
     for depth, issuer in enumerate(path):
-        if anchors_own is not None and depth == len(path) - 1:
-            constraints: _Constraints | None = _read_constraints(asn1.NameConstraints.load(anchors_own, strict=True))
-        else:
-            constraints = _constraints_of(issuer) if depth else None
+        constraints = _constraints_of(issuer) if depth else None
         if constraints is None:
             continue
         for position, certificate in enumerate(path[:depth]):
@@ -167,10 +162,7 @@ def _constraints_of(certificate: x509.Certificate) -> _Constraints | None:
     # the certificate itself is read only where there is such an extension, which is rare
     if not any(ext.oid == x509.NameConstraints.oid for ext in certificate.extensions):
         return None
-    return _read_constraints(_parsed(certificate).name_constraints_value)
-
-
-def _read_constraints(value: asn1.NameConstraints) -> _Constraints:
+    value = _parsed(certificate).name_constraints_value
     permitted, excluded = (tuple(_subtrees(value[field])) for field in ("permitted_subtrees", "excluded_subtrees"))
     return _Constraints(permitted, excluded)
 

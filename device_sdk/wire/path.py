@@ -76,7 +76,7 @@ def find_path(
         allowance: how wrong the clocks may be.
         relations: shared by the searches of one answer, so that its cost is bounded as a whole.
         processed: critical extensions that the caller processes himself on the path he is given.
-        inputs: initial policies, trust anchors' controls, and the revocation lists.
+        inputs: initial policies, and the revocation lists.
 
     Raises:
         VerificationError: there is no such path; the message says how far the best attempt came.
@@ -114,7 +114,7 @@ def rules_problem(
         relations: what keys may be used for.
     """
     return (
-        policy_problem(path, inputs, inputs.controls_of(path[-1]))
+        policy_problem(path, inputs)
         or inputs.by_issuer.problem(path, now - allowance if inputs.lists_required else None)
         or inputs.unchecked_by_issuer.signed_problem(path, now, relations or Relations(), allowance)
     )
@@ -182,22 +182,15 @@ class _Search:
             self._note(issuer, self.relations.key_problem(issuer))
             self._note(path[-1], hash_problem(path[-1]))
             return False
-        return not self._note(issuer, _length_problem(path, self._limit(issuer)))
+        return not self._note(issuer, _length_problem(issuer, path))
 
     def _keeps_the_rules(self, path: tuple[x509.Certificate, ...]) -> bool:
-        problem = constraints_problem(path, self.inputs.controls_of(path[-1]).name_constraints)
+        problem = constraints_problem(path)
         self.names_refused = self.names_refused or problem is not None
         return not self._note(path[0], problem or self._rules_problem(path))
 
     def _rules_problem(self, path: tuple[x509.Certificate, ...]) -> str | None:
         return rules_problem(path, self.now, self.inputs, self.allowance, self.relations)
-
-    def _limit(self, issuer: x509.Certificate) -> int | None:
-        own = self.inputs.controls_of(issuer).path_length
-        if own is not None and issuer in self.anchors:
-            return own
-        constraints = extension_value(issuer, x509.BasicConstraints)
-        return None if constraints is None else constraints.path_length
 
     def _unusable(self, candidate: x509.Certificate) -> bool:
         problem = (
@@ -213,9 +206,10 @@ class _Search:
         return problem is not None
 
 
-def _length_problem(path: tuple[x509.Certificate, ...], limit: int | None) -> str | None:
+def _length_problem(issuer: x509.Certificate, path: tuple[x509.Certificate, ...]) -> str | None:
     """RFC 5280 section 6.1.4 (l), (m): self-issued certificates between issuer and end do not count (EST-123)."""
-    if limit is None:
+    constraints = extension_value(issuer, x509.BasicConstraints)
+    if constraints is None or constraints.path_length is None:
         return None
     between = sum(not is_self_issued(certificate) for certificate in path[1:])
-    return f"allows {limit} CAs below it" if between > limit else None
+    return f"allows {constraints.path_length} CAs below it" if between > constraints.path_length else None

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
 from device_sdk.wire.certificate import extension_value, is_self_issued
-from device_sdk.wire.path_inputs import ANY_POLICY, NO_CONTROLS, AnchorControls, PathInputs
+from device_sdk.wire.path_inputs import ANY_POLICY, PathInputs
 
 MAX_POLICIES = 128
 """Policies, and mappings, of one certificate: more make the path invalid."""
@@ -45,18 +45,15 @@ class _RefusedError(Exception):
     """Why a path is not valid."""
 
 
-def policy_problem(
-    path: Sequence[x509.Certificate], inputs: PathInputs, controls: AnchorControls = NO_CONTROLS
-) -> str | None:
+def policy_problem(path: Sequence[x509.Certificate], inputs: PathInputs) -> str | None:
     """Why the policies of a path are not acceptable; None if they are.
 
     Args:
         path: the certificate in question first, the trust anchor last.
         inputs: the initial settings.
-        controls: of the trust anchor.
     """
     try:
-        state = _State.start(path[-1], len(path) - 1, inputs, controls)
+        state = _State.start(path[-1], len(path) - 1, inputs)
         for position in range(len(path) - 2, -1, -1):
             state.process(path[position], last=position == 0)
     except _RefusedError as error:
@@ -77,16 +74,15 @@ class _State:
     level: _Level
 
     @classmethod
-    def start(cls, anchor: x509.Certificate, length: int, inputs: PathInputs, controls: AnchorControls) -> _State:
+    def start(cls, anchor: x509.Certificate, length: int, inputs: PathInputs) -> _State:
         """Section 6.1.2; a trust anchor's own policies and limits hold from the beginning (RFC 5914 section 2)."""
-        anchors_own = controls.policies if controls.policies is not None else _policies(anchor)
         require, inhibit, any_policy = _limits(anchor)
         far = length + 1
         state = cls(
-            wanted=_common(inputs.policies, anchors_own),
-            explicit=_initial(inputs.require_explicit_policy, controls.require_explicit_policy, require, far),
-            mapping=_initial(inputs.inhibit_policy_mapping, controls.inhibit_policy_mapping, inhibit, far),
-            inhibit_any=_initial(inputs.inhibit_any_policy, controls.inhibit_any_policy, any_policy, far),
+            wanted=_common(inputs.policies, _policies(anchor)),
+            explicit=_initial(inputs.require_explicit_policy, require, far),
+            mapping=_initial(inputs.inhibit_policy_mapping, inhibit, far),
+            inhibit_any=_initial(inputs.inhibit_any_policy, any_policy, far),
             level={ANY_POLICY: _Node(_ANY, _ANY)},
         )
         if length and state.explicit == 0 and not state.wanted:
@@ -173,10 +169,8 @@ def _common(wanted: frozenset[str], held: frozenset[str] | None) -> frozenset[st
     return held if ANY_POLICY in wanted else wanted & held
 
 
-def _initial(asked: bool, controlled: bool | None, certified: int | None, far: int) -> int:
-    if asked or controlled:
-        return 0
-    return far if controlled is not None else _least(far, certified)
+def _initial(asked: bool, anchors_own: int | None, far: int) -> int:
+    return 0 if asked else _least(far, anchors_own)
 
 
 def _least(number: int, limit: int | None) -> int:

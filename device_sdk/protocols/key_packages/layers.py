@@ -55,7 +55,7 @@ class PackageRules:
         require_encryption: refuse a package that nothing but TLS protects (K-06).
         constraints: whether CMS content constraints have to be there (K-12, AMB-19).
         policy: the algorithms that are accepted.
-        inputs: policies, trust anchors' controls and revocation lists for the paths of signers.
+        inputs: initial policies and revocation lists for the paths of signers.
         content_type: of the package itself, dotted.
     """
 

@@ -126,7 +126,7 @@ def verify_signed_data(
         now: the present, with a time zone.
         intermediates: further certificates for the path; not trusted.
         may_sign: what else a signer has to be, beyond having a key that may sign.
-        inputs: policies, trust anchors' controls and revocation lists for the paths.
+        inputs: initial policies and revocation lists for the paths.
         constraints: whether CMS content constraints have to be there (RFC 6010); where they are, they are kept, but for "off".
 
     Raises:

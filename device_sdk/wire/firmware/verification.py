@@ -90,7 +90,7 @@ def verify_package(
         intermediates: further certificates for the path; not trusted.
         require_signed: False takes packages that nobody signed, of which nothing is known then (AMB-15).
         limit_bytes: the largest package.
-        inputs: policies, trust anchors' controls and revocation lists for the signer's path.
+        inputs: initial policies and revocation lists for the signer's path.
         constraints: whether CMS content constraints have to be there (RFC 6010; AMB-19).
 
     Raises:
