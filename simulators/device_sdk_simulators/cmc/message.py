@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from pyasn1.codec.ber.decoder import decode as decode_ber
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
-from pyasn1.error import PyAsn1Error
 from pyasn1.type import univ
 from pyasn1_alt_modules import rfc5652, rfc6402
 
 from device_sdk_simulators.cmc.refusal import BAD_ALG, BAD_MESSAGE_CHECK, BAD_REQUEST, CmcRefusedError
+from device_sdk_simulators.unreadable import UNREADABLE
 
 _HASHES: dict[str, tuple[str, hashes.HashAlgorithm]] = {
     "2.16.840.1.101.3.4.2.1": ("sha256", hashes.SHA256()),
@@ -128,7 +128,7 @@ def read_message(body: bytes, *, content_types: Collection[str] = (str(rfc6402.i
             raise CmcRefusedError(BAD_REQUEST, "one signature, please")
         signer = _signer(signers[0], content_type) if signers else None
         return Message(bytes(encapsulated["eContent"]), certificates, signer, content_type)
-    except (PyAsn1Error, ValueError, TypeError, KeyError, IndexError) as error:
+    except UNREADABLE as error:
         raise CmcRefusedError(BAD_REQUEST, "the body is not a CMS message") from error
 
 

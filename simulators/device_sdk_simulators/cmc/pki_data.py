@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
-from pyasn1.error import PyAsn1Error
 from pyasn1.type import base, char, univ
 from pyasn1_alt_modules import rfc6402
 
 from device_sdk_simulators.cmc.refusal import BAD_REQUEST, NO_SUPPORT, CmcRefusedError
+from device_sdk_simulators.unreadable import UNREADABLE
 
 KNOWN = {
     rfc6402.id_cmc_transactionId: univ.Integer(),
@@ -90,14 +90,14 @@ def read_pki_data(content: bytes) -> FullRequest:
         if rest:
             raise CmcRefusedError(BAD_REQUEST, "bytes after the PKIData")
         return FullRequest(_controls(data), _request(data, requests_der), requests_der)
-    except (PyAsn1Error, ValueError, TypeError, KeyError, IndexError) as error:
+    except UNREADABLE as error:
         raise CmcRefusedError(BAD_REQUEST, "the content is not a PKIData") from error
 
 
 def read_echo(content: bytes) -> tuple[int | None, bytes | None]:
     """TransactionId and senderNonce as far as they can be read: an answer repeats them, also to a request that is wrong."""
     found: dict[univ.ObjectIdentifier, base.Asn1Item] = {}
-    with suppress(PyAsn1Error, ValueError, TypeError, IndexError):
+    with suppress(*UNREADABLE):
         data, _rest = decode(content, asn1Spec=rfc6402.PKIData())
         for tagged in data["controlSequence"]:
             oid = tagged["attrType"]

@@ -9,7 +9,6 @@ from typing import Any
 
 from cryptography import x509
 from pyasn1.codec.der.decoder import decode
-from pyasn1.error import PyAsn1Error
 from pyasn1_alt_modules import rfc7191
 
 from device_sdk_simulators.cmc.message import Message, read_message
@@ -18,6 +17,7 @@ from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.http.messages import HttpError
 from device_sdk_simulators.packages.addresses import addresses_of
+from device_sdk_simulators.unreadable import UNREADABLE
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS key_packages (item TEXT PRIMARY KEY, package_id BLOB NOT NULL UNIQUE);
@@ -154,7 +154,7 @@ def read_return(body: bytes, client: Client, own: Sequence[x509.Certificate]) ->
         raise HttpError(403, "not signed by the key of this client's certificate")
     try:
         said, name = _parse(message)
-    except (PyAsn1Error, ValueError) as error:
+    except UNREADABLE as error:
         raise HttpError(400, "not a receipt and not an error for a key package") from error
     if name != client.certificate.subject.public_bytes():
         raise HttpError(403, "in the name of somebody else")

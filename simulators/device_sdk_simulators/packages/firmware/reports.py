@@ -11,8 +11,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
-from pyasn1.error import PyAsn1Error
 from pyasn1_alt_modules import rfc4108, rfc5652
+
+from device_sdk_simulators.packages.signing import key_identifier
+from device_sdk_simulators.unreadable import UNREADABLE
 
 _HASHES: dict[str, type[hashes.HashAlgorithm]] = {
     "2.16.840.1.101.3.4.2.1": hashes.SHA256,
@@ -47,8 +49,10 @@ def read_report(message: bytes) -> Report:
     """Read a signed report; BadReportError for everything else, an unsigned one included."""
     try:
         return _read(message)
-    except (PyAsn1Error, ValueError, KeyError, IndexError, InvalidSignature) as error:
-        raise BadReportError(str(error) or "the signature is bad") from error
+    except InvalidSignature as error:
+        raise BadReportError("the signature is bad") from error
+    except UNREADABLE as error:
+        raise BadReportError(str(error) or "not a report") from error
 
 
 def _read(message: bytes) -> Report:
@@ -87,7 +91,10 @@ def _verified(data: Any, info: Any, kind: Any, content: bytes) -> x509.Certifica
     if any(said.get(oid) != value for oid, value in expected.items()):
         raise BadReportError("content type or digest are not those of the content")
     certificates = [x509.load_der_x509_certificate(bytes(encode(one["certificate"]))) for one in data["certificates"]]
-    signer = next(one for one in certificates if _key_identifier(one) == bytes(info["sid"]["subjectKeyIdentifier"]))
+    named = bytes(info["sid"]["subjectKeyIdentifier"])
+    signer = next((one for one in certificates if key_identifier(one) == named), None)
+    if signer is None:
+        raise BadReportError("the signer's certificate is not in it")
     signed = b"\x31" + bytes(encode(info["signedAttrs"]))[1:]
     key, signature = signer.public_key(), bytes(info["signature"])
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -97,13 +104,6 @@ def _verified(data: Any, info: Any, kind: Any, content: bytes) -> x509.Certifica
     else:
         raise BadReportError("a key of no kind this server knows")
     return signer
-
-
-def _key_identifier(certificate: x509.Certificate) -> bytes:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except x509.ExtensionNotFound:
-        return x509.SubjectKeyIdentifier.from_public_key(certificate.public_key()).digest
 
 
 def _decoded(data: bytes, kind: Any) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 from cryptography import x509
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
-from pyasn1.error import PyAsn1Error
 from pyasn1.type import univ
 from pyasn1_alt_modules import rfc5280, rfc5652, rfc5934
 
@@ -17,6 +16,7 @@ from device_sdk_simulators.cmc.message import Message, read_message
 from device_sdk_simulators.cmc.refusal import CmcRefusedError
 from device_sdk_simulators.packages.signing import key_identifier
 from device_sdk_simulators.packages.tamp.kinds import BY_ANSWER, BY_CONTENT_TYPE, ERROR, QUERY, Kind
+from device_sdk_simulators.unreadable import UNREADABLE
 
 _TYPES = (*BY_ANSWER, ERROR)
 _KNOWN = frozenset(rfc5934.StatusCode.namedValues.values())
@@ -71,7 +71,7 @@ def read_answer(body: bytes) -> Reading:
         return _read(content_type, found, signed, digest)
     except CmcRefusedError as error:
         raise BadAnswerError(str(error)) from error
-    except (PyAsn1Error, ValueError, KeyError, IndexError, TypeError) as error:
+    except UNREADABLE as error:
         raise BadAnswerError(str(error) or "not an answer of a trust anchor store") from error
 
 
