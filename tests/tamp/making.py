@@ -19,6 +19,7 @@ from pyasn1.type import univ
 from pyasn1_alt_modules import rfc5934, rfc6010
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+DAY = dt.timedelta(days=1)
 ARC = "1.3.6.1.4.1.32473"
 HARDWARE, COMMUNITY, SERIAL, URI = f"{ARC}.1", f"{ARC}.9", b"\x00\x17", "urn:example:store:23"
 QUERY, UPDATE, APEX, COMMUNITIES, ADJUST = (f"{rfc5934.id_tamp}.{one}" for one in (1, 3, 5, 7, 10))
