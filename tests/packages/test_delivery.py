@@ -96,7 +96,7 @@ def test_a_message_for_another_server_is_given_to_nobody(waiting):
 
 def test_what_is_held_is_not_sent(waiting):
     box = waiting.device.state.outbox
-    box.put("tamp/return", "application/cms", b"x", about="held", made_at=waiting.clock.now(), held=True, event="7")
+    box.put("firmware/return", "application/cms", b"x", about="held", made_at=waiting.clock.now(), held=True, event="7")
     assert len(waiting.device.deliver().sent) == 3
     assert [one.about for one in box.held()] == ["held"]
 

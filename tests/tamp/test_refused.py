@@ -349,7 +349,8 @@ def test_t_14_an_anchor_that_is_an_rsa_key(bench: Bench) -> None:
 
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     rsa_anchor = make_authority("RSA", key, making.NOW, extensions=[making.may_sign(making.ANY)])
-    weak = make_authority("Weak", rsa.generate_private_key(public_exponent=65537, key_size=1024), making.NOW)
+    weak_key = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505  # that is what is refused
+    weak = make_authority("Weak", weak_key, making.NOW)
     done = bench.statuses(bench.apex.update(add(certificate(rsa_anchor)), add(certificate(weak))))
     assert done == ["SUCCESS", "UNSUPPORTED_TA_KEY_SIZE"]
     assert bench.statuses(Manager(rsa_anchor).query()) == ["SUCCESS"]
