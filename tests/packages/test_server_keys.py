@@ -8,9 +8,10 @@ import subprocess
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
 from device_sdk_simulators.packages import layers
-from pyasn1_alt_modules import rfc7191
+from pyasn1.codec.der.decoder import decode
+from pyasn1_alt_modules import rfc5652, rfc7191
 
 from device_sdk.client.est import DecryptionKey, EstClient, SharedKey
 from device_sdk.client.est.key_package_policy import KeyPackagePolicy
@@ -29,7 +30,7 @@ from device_sdk.model.keys import KeyType
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import TlsIdentity
 from tests.est.answers import bag, trusting
-from tests.est.pki import name, new_key
+from tests.est.pki import name, new_key, pem_key
 from tests.est.scripted_server import ScriptedServer, http
 from tests.packages.generated import FORMS, Generator, alone, in_parts
 from tests.packages.sealing import SKP, Sealer, constraints, flip, key_package, receipt_request
@@ -187,6 +188,8 @@ REFUSED = {
     "S-04: for another device": (
         lambda b: info(b.maker.signed(MAKER_OF_ANOTHER.enveloped(b.maker.signed(b.maker.content())))), EnvelopeError,
         "cannot be opened", 71),
+    "data in the envelope that is no message": (
+        lambda b: info(b.maker.ekp(("1.2.840.113549.1.7.1", b.maker.package()))), EnvelopeError, "cannot be opened", 71),
     "half a message": (lambda b: b.maker.pack("ekp")[:-40], RemoteProtocolError, "serverkeygen", None),
 }  # fmt: skip
 
@@ -289,3 +292,31 @@ def test_the_place_of_a_package_list_is_asked(bench):
     assert bench.server.seen[-1].line == f"POST {BASE}/k-7"
     with pytest.raises(ConfigurationError, match="server generates are at"):
         bench.ask(http, forms=ServerKeyForms(policy, target="/.well-known/est/simpleenroll"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_02_what_openssl_makes(bench, form, tmp_path):
+    """Signed, enveloped with AES-256 for our certificate, and signed again by openssl; the choice of RFC 6032 is a tag.
+
+    Whatever openssl encrypts it says that it is data, so there is a ContentInfo inside.
+    """
+    m = bench.maker
+    (tmp_path / "signer.pem").write_bytes(pem_key(m.signer_key) + m.signer.public_bytes(Encoding.PEM))
+    (tmp_path / "device.pem").write_bytes(bench.certificate.public_bytes(Encoding.PEM))
+
+    def openssl(*words, data):
+        command = ["openssl", "cms", "-binary", "-outform", "DER", *words]
+        return subprocess.run(command, input=data, capture_output=True, check=True, cwd=tmp_path, timeout=60).stdout
+
+    def sign(content):
+        return openssl("-sign", "-nodetach", "-signer", "signer.pem", "-econtent_type", str(content[0]), data=content[1])
+
+    def inside(message):
+        return bytes(decode(message, asn1Spec=rfc5652.ContentInfo())[0]["content"])
+
+    words = ("-encrypt", "-aes256", "-recip", "device.pem", "-keyopt", "ecdh_kdf_md:sha256")
+    content = rfc5652.id_envelopedData, inside(openssl(*words, data=sign(m.content())))
+    if form.endswith("ekp"):
+        content = layers.encrypted_key_package(content)
+    message = sign(content) if form.startswith("signed") else layers.content_info(content)
+    require_good(bench.ask(bench.parts(message)), bench)

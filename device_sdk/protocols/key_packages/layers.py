@@ -152,7 +152,7 @@ def peel(message: bytes, rules: PackageRules, keys: Keys = (), *, trace: Trace |
         KeyStoreError: the token or TPM could not be used.
     """
     trace = trace if trace is not None else Trace()
-    kind, content = _content_info(message)
+    kind, content = _outermost(message)
     while kind != rules.content_type:
         if len(trace.layers) == MAX_LAYERS:
             raise _refused(f"more than {MAX_LAYERS} layers around the keys", PackageFault.BAD_CONTENT_INFO)
@@ -167,19 +167,24 @@ def peel(message: bytes, rules: PackageRules, keys: Keys = (), *, trace: Trace |
     return Peeled(content, tuple(trace.layers), tuple(trace.requests))
 
 
-def _content_info(message: bytes) -> tuple[str, bytes]:
+def _outermost(message: bytes) -> tuple[str, bytes]:
     """Type and content of the outermost layer, which is always a ContentInfo (G-07)."""
     try:
-        outer = Reader(make_definite(remove_armor(message, MAX_RESPONSE_BYTES)))
-        info = outer.enter()
-        outer.finish()
-        kind = info.oid()
-        inside = info.enter(_EXPLICIT_0)
-        info.finish()
-        content = inside.element()
-        inside.finish()
+        return _content_info(remove_armor(message, MAX_RESPONSE_BYTES))
     except ValueError as error:
         raise WireError(f"not a CMS message: {error}", what="ContentInfo") from error
+
+
+def _content_info(encoded: bytes) -> tuple[str, bytes]:
+    """Type and content of a ContentInfo in BER; ValueError for what is none."""
+    outer = Reader(make_definite(encoded))
+    info = outer.enter()
+    outer.finish()
+    kind = info.oid()
+    inside = info.enter(_EXPLICIT_0)
+    info.finish()
+    content = inside.element()
+    inside.finish()
     return kind, content
 
 
@@ -223,7 +228,8 @@ def _verified(data: SignedData, rules: PackageRules) -> Signature:
 
 def _decrypted(kind: str, content: bytes, rules: PackageRules, keys: Keys, trace: Trace) -> tuple[str, bytes]:
     trace.fault = PackageFault.DECRYPT_FAILURE
-    outer, allowed = kind, (rules.content_type, *_PROTECTIONS)
+    outer, inner = kind, (rules.content_type, *_PROTECTIONS)
+    allowed = (*inner, oids.DATA)
     if kind == ENCRYPTED_KEY_PACKAGE:
         kind, content = read_encrypted_key_package(content)
     if kind == oids.ENCRYPTED_DATA:
@@ -235,16 +241,23 @@ def _decrypted(kind: str, content: bytes, rules: PackageRules, keys: Keys, trace
         what = "symmetric keys" if rules.content_type == SYMMETRIC_KEY_PACKAGE else "asymmetric keys"
         raise _refused(f"content of type {kind}, which is no package of {what}", PackageFault.BAD_CONTENT_INFO)
     trace.layers.append(Layer("encrypted", outer))
-    return _definite(*inside, rules.content_type)
+    found = _definite(*inside, rules.content_type)
+    if found is None or found[0] not in inner:
+        raise EnvelopeError(CANNOT_OPEN)
+    return found
 
 
-def _definite(kind: str, plaintext: bytes, innermost: str) -> tuple[str, bytes]:
-    """A plaintext that is no element opened by accident, which says no more than that it did not open."""
+def _definite(kind: str, plaintext: bytes, innermost: str) -> tuple[str, bytes] | None:
+    """A plaintext that is no element opened by accident, which says no more than that it did not open: None.
+
+    What openssl encrypts it calls data, whatever it is; then a ContentInfo says it.
+    """
     try:
+        if kind == oids.DATA:
+            return _content_info(plaintext)
         return kind, plaintext if kind == innermost else make_definite(plaintext)
     except ValueError:
-        pass
-    raise EnvelopeError(CANNOT_OPEN)
+        return None
 
 
 def _require_protection(trace: Trace, rules: PackageRules) -> None:
