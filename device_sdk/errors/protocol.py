@@ -26,10 +26,12 @@ class HttpStatusError(RemoteProtocolError):
 class BehindEdgeError(HttpStatusError):
     """CALE: an error that arrived encrypted, as an answer would: the edge device passed it on and cannot know (CALE-05).
 
-    `status_code` is the one of the server behind the edge device. The registration is sound.
+    `status_code` is the one of the server behind the edge device, `location` where it says that the content is now. The
+    registration is sound.
     """
 
     code = "behind-edge"
+    location: str | None = None
 
 
 class AuthenticationRequiredError(HttpStatusError):

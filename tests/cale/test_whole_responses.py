@@ -269,8 +269,10 @@ def test_redirects_behind_the_edge_are_followed_on_the_origin(
         session.get(f"{edge.url}/out", stream=stream)
     assert session.get(f"{edge.url}/docs", stream=stream, allow_redirects=False).status_code == 308
     trust = ServerTrust(tuple(x509.load_pem_x509_certificates(edge.ca_file.read_bytes())))
-    with CaleClient(edge.url, trust, key, guid=GUID) as client, pytest.raises(BehindEdgeError, match="no redirect"):
-        client.get("/docs")
+    with CaleClient(edge.url, trust, key, guid=GUID) as client:
+        with pytest.raises(BehindEdgeError, match="no redirect") as caught:
+            client.get("/docs")
+        assert (caught.value.location, caught.value.hint) == ("/docs/", "ask for /docs/; the registration is sound")
 
 
 # -- bad input: one error (CALE-10)

@@ -64,7 +64,8 @@ def _relabel(response: requests.Response, document: Document) -> None:
         response.headers["Content-Type"] = outer[0]
     if document.is_error or document.status != response.status_code:
         response.status_code = document.status
-        response.reason = f"{responses.get(document.status, 'Status')}, behind the edge device"
+        reason = responses.get(document.status, "Status")
+        response.reason = f"{reason}, behind the edge device" if document.is_error else reason
 
 
 def _declared(response: requests.Response) -> str | None:

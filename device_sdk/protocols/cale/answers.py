@@ -81,7 +81,7 @@ def read_resource(
 
     found = open_document(response.body, key, response.url, parse, encrypted_errors=encrypted_errors, policy=policy)
     if found.is_error:
-        raise behind_edge(found.status, response.url)
+        raise behind_edge(found.status, response.url, dict(found.headers).get("location"))
     return found
 
 

@@ -6,6 +6,8 @@ the filling is behind the content, so that it can be taken away and every type o
 
 from __future__ import annotations
 
+import re
+
 from device_sdk_simulators.http.messages import Headers, Response
 
 BINARY_HTTP = "2.25.288436305081144770171534435977565304502"
@@ -26,6 +28,7 @@ LONGEST_FIELD = 1024
 """Of a value; a longer one stays behind."""
 
 _KNOWN_LENGTH_RESPONSE = 1
+_FOLD = re.compile(r"\r?\n[ \t]+")
 
 
 def about_content(response: Response) -> Headers:
@@ -33,7 +36,7 @@ def about_content(response: Response) -> Headers:
     wanted = {name.lower(): name for name in ABOUT_CONTENT}
     found: dict[str, list[str]] = {}
     for name, value in response.headers:
-        found.setdefault(name.lower(), []).append(value.strip())
+        found.setdefault(name.lower(), []).append(_FOLD.sub(" ", value).strip())
     # of two, nobody knows which one is meant
     once = [(name, values[0]) for name, values in found.items() if name in wanted and len(values) == 1]
     return [(wanted[name], value) for name, value in once if _is_value(value)]

@@ -6,13 +6,24 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from device_sdk_simulators.cale.capabilities import extension_in
-from device_sdk_simulators.cale.stand_ins import DEFAULT_KIND, PublicKey, mark_of, stand_in_certificate, stand_in_key
+from device_sdk_simulators.cale.stand_ins import (
+    DEFAULT_KIND,
+    PublicKey,
+    kind_of,
+    mark_of,
+    stand_in_certificate,
+    stand_in_key,
+)
+
+_Recipient: TypeAlias = "tuple[PublicKey, x509.UnrecognizedExtension | None]"
+"""A key, and what its owner decrypts."""
 
 _UNREADABLE = (
     ValueError,
@@ -37,7 +48,7 @@ class Recipients:
         self._clock = clock
         self._most = most
         self._lock = threading.Lock()
-        self._known: OrderedDict[bytes, tuple[PublicKey, x509.UnrecognizedExtension | None]] = OrderedDict()
+        self._known: OrderedDict[bytes, _Recipient] = OrderedDict()
 
     def mark(self, guid: str) -> bytes:
         """What stands for a GUID in this process."""
@@ -68,8 +79,20 @@ class Recipients:
             yield certificate
         mark, now = self.mark(guid), self._clock()
         with self._lock:
-            known = self._known.get(mark)
+            known = self._known.get(mark) or self._like_the_next(mark)
         if known is not None:
             yield stand_in_certificate(known[0], now, known[1])
             yield stand_in_certificate(known[0], now)
         yield stand_in_certificate(stand_in_key(DEFAULT_KIND, mark), now)
+
+    def _like_the_next(self, mark: bytes) -> _Recipient | None:
+        """Nobody's key of the kind of somebody's who is known, with what that one decrypts; None if nobody is.
+
+        A kind that no client has would tell that the edge device never saw this GUID, and who keeps the authorization
+        server busy could ask that of any.
+        """
+        if not self._known:
+            return None
+        after = [one for one in self._known if one > mark]
+        public_key, capabilities = self._known[min(after or self._known)]
+        return stand_in_key(kind_of(public_key), mark), capabilities

@@ -15,8 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from device_sdk_simulators.ca.hierarchy import make_authority
 from device_sdk_simulators.ca.keys import new_key
 from device_sdk_simulators.cale.answer_sizes import AnswerSizes
+from device_sdk_simulators.cale.binary_http import BINARY_HTTP
 from device_sdk_simulators.cale.capabilities import EXTENSION
 from device_sdk_simulators.cale.certificates import Owner, make_certificate
+from device_sdk_simulators.cale.envelope import ciphertext_length
 from device_sdk_simulators.cale.hops import HopError, HopTimeoutError
 from device_sdk_simulators.http.messages import HttpError, Request, Response, TlsFacts
 from pyasn1.codec.der.encoder import encode
@@ -35,6 +37,7 @@ CLIENTS = {
     "rsa": (KEYS["rsa"], ()),
     "rsa of old": (KEYS["rsa"], (CBC_128, PKCS1)),
     "rsa of today": (KEYS["rsa"], (GCM_256, OAEP)),
+    "rsa for whole responses": (KEYS["rsa"], (GCM_256, OAEP, BINARY_HTTP)),
     "p256": (KEYS["p256"], ()),
 }
 
@@ -54,14 +57,15 @@ def register(server, key, oids=()) -> str:
 
 
 def seen(response: Response) -> tuple[object, ...]:
-    """What an observer can tell of a recipient: kind, identifier where it is one of a key, algorithms, fields, length."""
+    """What an observer can tell of a recipient: kind, identifier if it is one of a key, algorithms, fields, length, type."""
     info = recipient_of(response.body)
     name = info.getName()
     rid = info[name]["rid"] if name == "ktri" else info[name]["recipientEncryptedKeys"][0]["rid"]
     form = rid.getName()
     identifier = None if form == "issuerAndSerialNumber" else bytes(encode(rid.getComponent()))
     algorithm = bytes(encode(info[name]["keyEncryptionAlgorithm"]))
-    return kind_of(response.body), form, identifier, algorithm, tuple(response.headers), len(response.body)
+    inside = ciphertext_length(base64.b64decode(response.body))[2]
+    return kind_of(response.body), form, identifier, algorithm, tuple(response.headers), len(response.body), inside
 
 
 def raising(error: Exception) -> Callable[[Request], Response]:
@@ -117,6 +121,23 @@ def test_who_is_not_asked_about_looks_as_before(server, client, path):
     assert server.log()[-1]["reason"] == "too many requests"
     for guid in everybody:
         assert down[guid][:4] == limited[guid][:4] == usual[guid][:4]
+
+
+def test_who_was_never_asked_about_is_like_those_who_were_cale_24_cale_36(server):
+    """Who keeps the authorization server busy must not learn which GUIDs the edge device has seen."""
+    server.policy.cale_hardened = server.policy.cale_aead = True
+
+    def look(guid: str) -> tuple[object, ...]:
+        found = seen(get(server, "/resource", guid, tls=TLS))
+        return found[:2] + found[3:]
+
+    clients = {name: look(register(server, *of)) for name, of in CLIENTS.items()}
+    server.cale.edge._authorization = raising(HopTimeoutError("busy"))
+    guids = [str(uuid.uuid4()) for _ in range(60)]
+    looks = {guid: look(guid) for guid in guids}
+    assert set(looks.values()) <= set(clients.values())
+    assert len(set(looks.values())) > 1
+    assert {guid: look(guid) for guid in guids} == looks
 
 
 def test_the_proof_of_somebody_else_looks_as_usual_cale_06(server):
