@@ -65,8 +65,8 @@ USES = [
     ("0013", "csrattrs", SKIPPED),
     ("0014", "simpleenroll", SKIPPED),
     ("0017", "simplereenroll", SKIPPED),
-    ("0008", "simpleenroll", UNSUPPORTED),
-    ("0011", "simplereenroll", UNSUPPORTED),
+    ("0008", "simpleenroll", SKIPPED),
+    ("0011", "fullcmc", UNSUPPORTED),
 ]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeAlias
 
 from cryptography import x509
 
@@ -26,6 +28,8 @@ from device_sdk.client.device.request import (
     wait_for_turn,
 )
 from device_sdk.client.device.undo import undo
+from device_sdk.client.est import Enrolled, EstClient
+from device_sdk.client.est.result import LostRequest
 from device_sdk.errors import HttpStatusError, KeyExistsError, ServerNotTrustedError, StateError, TlsError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.csr import CsrSpec, DeviceAttributes
@@ -33,6 +37,12 @@ from device_sdk.model.keys import KeyType
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.state import DeviceState, Endpoint, IdentityRecord, Journal, Operation, Phase
 from device_sdk.wire.csrattrs import CsrAttributes
+
+_Ask: TypeAlias = Callable[[EstClient, DeviceKey, CsrSpec, CsrAttributes, Journal], Enrolled]
+
+
+class _NothingThereError(Exception):
+    """The server has no result."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,46 @@ class Renewal:
         journal = _trusting(journal or self._begin(state, current, endpoint), self.plan)
         notes: tuple[str, ...] = ()
         if journal.phase is not Phase.ISSUED:
-            journal, notes = self._request(journal, state, current)
+            wait_for_turn(context, journal, self._connection.patience)
+            journal, notes = self._request(journal, state, current, self._reenroll)
+        return finish(context, journal, self._connection, notes=notes)
+
+    def pick_up(self, target: str) -> Outcome | None:
+        """Finish a renewal whose answer was lost with the result that the server kept (RFC 8295 section 9; N-03).
+
+        A GET is all that is sent, and no key is made.
+
+        Args:
+            target: where the result is.
+
+        Returns:
+            What came of it; None if nothing was sent that could have a result, or the server has none.
+
+        Raises:
+            DeviceSdkError: as `run`; HttpStatusError may be the server's word that the request was refused.
+        """
+        context = self.context
+        state = context.state.load()
+        current, _ = enrolled(context.state, state)
+        journal = self._left_over(state, current)
+        if journal is None or (journal.key_sha256 is None and journal.key_uri != current.key_uri):
+            return None
+
+        def ask(
+            client: EstClient, key: DeviceKey, spec: CsrSpec, wishes: CsrAttributes, _journal: Journal
+        ) -> Enrolled:
+            lost = LostRequest(key, spec, context.state.chain(current.certificate)[0], wishes)  # type: ignore[arg-type]  # one of cryptography's
+            found = client.packages.result(lost, target, **self._connection.waiting)
+            if found is None:
+                raise _NothingThereError
+            return found
+
+        notes: tuple[str, ...] = ()
+        if journal.phase is not Phase.ISSUED:
+            try:
+                journal, notes = self._request(_trusting(journal, self.plan), state, current, ask)
+            except _NothingThereError:
+                return None
         return finish(context, journal, self._connection, notes=notes)
 
     @cached_property
@@ -128,10 +177,9 @@ class Renewal:
         return str(uri)
 
     def _request(
-        self, journal: Journal, state: DeviceState, current: IdentityRecord
+        self, journal: Journal, state: DeviceState, current: IdentityRecord, ask: _Ask
     ) -> tuple[Journal, tuple[str, ...]]:
         context, plan, connection = self.context, self.plan, self._connection
-        wait_for_turn(context, journal, connection.patience)
         chain = context.state.chain(current.certificate)
         trust = ServerTrust(context.state.anchors(state.anchors or ""), journal.implicit)
         with context.open_key(current.key_uri) as old_key:
@@ -141,21 +189,15 @@ class Renewal:
                     ca = client.cacerts(**connection.waiting)
                     key, journal, wishes, notes = self._key(journal, old_key, client.csrattrs(**connection.waiting))
                     with key, forget_refused(context, journal), keep_early(context, journal, ca):
-                        issued = client.reenroll(
-                            key,  # type: ignore[arg-type]  # see above
-                            CsrSpec(
-                                x509.Name([]),
-                                device=DeviceAttributes(mac_address=journal.mac_address),
-                                values=plan.values,
-                                new_name=plan.new_name,
-                                otp_challenge=plan.otp_challenge,
-                                revocation_challenge=plan.revocation_challenge,
-                            ),
-                            wishes=wishes,
-                            wait_s=connection.patience.left_s(),
-                            progress=remember_pending(context, journal, client, plan.progress),
-                            pending=earlier_request(journal),
+                        spec = CsrSpec(
+                            x509.Name([]),
+                            device=DeviceAttributes(mac_address=journal.mac_address),
+                            values=plan.values,
+                            new_name=plan.new_name,
+                            otp_challenge=plan.otp_challenge,
+                            revocation_challenge=plan.revocation_challenge,
                         )
+                        issued = ask(client, key, spec, wishes, journal)
             except ServerNotTrustedError as error:
                 raise explained(error, trust.explicit, context.clock.now()) from error.__cause__
             except (TlsError, HttpStatusError) as error:
@@ -163,6 +205,18 @@ class Renewal:
                     error.hint = "the certificate has expired: enrol again, with credentials"
                 raise
         return remember_issued(context, journal, issued, ca), (*notes, *issued.differences)
+
+    def _reenroll(
+        self, client: EstClient, key: DeviceKey, spec: CsrSpec, wishes: CsrAttributes, journal: Journal
+    ) -> Enrolled:
+        return client.reenroll(
+            key,  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
+            spec,
+            wishes=wishes,
+            wait_s=self._connection.patience.left_s(),
+            progress=remember_pending(self.context, journal, client, self.plan.progress),
+            pending=earlier_request(journal),
+        )
 
     def _key(
         self, journal: Journal, old_key: DeviceKey, wishes: CsrAttributes

@@ -11,11 +11,13 @@ from cryptography import x509
 from device_sdk.client.est.full_cmc_transaction import Service
 from device_sdk.client.est.key_returns import KeyReturns, Returned
 from device_sdk.client.est.patience import Patience, Progress
+from device_sdk.client.est.result import LostRequest, fetch_result
 from device_sdk.client.est.returns import ReturnMessage, Returns, give_back
 from device_sdk.client.est.symmetric_keys import KeyPackage, KeyPackagePolicy, SymmetricKeyService
 from device_sdk.errors import ConfigurationError, VerificationError
 from device_sdk.protocols.crls import RevocationLists, check_crls, crls_request, read_crls
 from device_sdk.protocols.eecerts import PeerCertificates, check_peers, eecerts_request, read_eecerts
+from device_sdk.protocols.est.issued import Enrolled
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.pal import PalWalk, SyncPlan, pal_request, plan_of, read_pal_answer
 from device_sdk.protocols.tamp.exchange import read_tamp, tamp_request
@@ -249,6 +251,36 @@ class Packages:
         patience = Patience(self._service.clock, wait_s, progress)
         identifiers = tuple(one.package_id for one in package.requests)
         return KeyReturns(self._service, patience, _operation_of(package)).report(fault, identifiers)
+
+    def result(
+        self,
+        asked: LostRequest,
+        target: str | None = None,
+        *,
+        wait_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> Enrolled | None:
+        """Ask what became of a request whose answer was lost (section 9): GET instead of POST.
+
+        The answer is checked as that of EstClient.enroll and reenroll, against a request as it would be made now.
+
+        Args:
+            asked: what was asked for.
+            target: the request target a step of `list` has; by default /simpleenroll, or /simplereenroll.
+            wait_s: as for `list`.
+            progress: as for `list`.
+
+        Returns:
+            The certificate; None if the server has no result for this client (AMB-24).
+
+        Raises:
+            EnrolmentPendingError: not decided yet, and `wait_s` is not set or too short.
+            HttpStatusError: the request was refused, and this is why.
+            CertificateMismatchError: the certificate is not for that key or leads to no Explicit anchor.
+            ClockError: the certificate is not valid yet, according to this machine's clock.
+            ConfigurationError: a target that is not of this operation.
+        """
+        return fetch_result(self._service, asked, target, Patience(self._service.clock, wait_s, progress))
 
     def send_return(
         self,

@@ -1,4 +1,4 @@
-"""The requests of the EST core operations (RFC 7030 sections 4.1.2, 4.2.1, 4.2.2, 4.5.1)."""
+"""The requests of the EST core operations (RFC 7030 sections 4.1.2, 4.2.1, 4.2.2, 4.5.1; RFC 8295 section 9)."""
 
 from __future__ import annotations
 
@@ -27,3 +27,8 @@ def enroll_request(endpoint: EstEndpoint, body: bytes | BodyBuilder, *, renewal:
     """
     operation = Operation.SIMPLE_REENROLL if renewal else Operation.SIMPLE_ENROLL
     return HttpRequest("POST", endpoint.target(operation), (("Content-Type", PKCS10),), body)
+
+
+def result_request(target: str) -> HttpRequest:
+    """GET /simpleenroll or /simplereenroll: what became of a request that was sent before (RFC 8295 section 9, N-03)."""
+    return HttpRequest("GET", target)

@@ -12,6 +12,8 @@ from device_sdk.protocols.pal.types import PACKAGE_TYPES, Action, PackageType
 from device_sdk.wire.pal import PalEntry
 
 _RESERVED = "0000"
+_PLACES = {Action.PICK_UP: 0, Action.RETURN: 2}
+"""Within a tier; everything else is between."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class SyncPlan:
 def plan_of(entries: Iterable[PalEntry], endpoint: EstEndpoint) -> SyncPlan:
     """Sort the entries of a list, all its parts together.
 
-    The order of the server stays within a tier. What cannot be followed stops nothing else.
+    The order of the server stays within a tier, but for results: what was asked for before is not asked for again while it
+    waits to be fetched. What cannot be followed stops nothing else.
 
     Args:
         entries: without those that lead to further lists.
@@ -57,7 +60,7 @@ def plan_of(entries: Iterable[PalEntry], endpoint: EstEndpoint) -> SyncPlan:
             steps.append(_step(entry, endpoint))
         except RemoteProtocolError as error:
             skipped.append((entry, error.message))
-    steps.sort(key=lambda step: (step.kind.tier, step.kind.action is Action.RETURN))
+    steps.sort(key=lambda step: (step.kind.tier, _PLACES.get(step.kind.action, 1)))
     return SyncPlan(tuple(steps), tuple(skipped))
 
 

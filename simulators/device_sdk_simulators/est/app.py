@@ -16,6 +16,8 @@ from device_sdk_simulators.est.enrolment import Enrolment
 from device_sdk_simulators.est.full_cmc import FullCmc
 from device_sdk_simulators.est.queue import ApprovalQueue
 from device_sdk_simulators.est.requirements import Requirements, demand_for
+from device_sdk_simulators.est.results import OPERATIONS as RESULTS
+from device_sdk_simulators.est.results import Results
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.est.server_key import ServerKeyGeneration
 from device_sdk_simulators.est.site import Site, Surroundings
@@ -49,15 +51,16 @@ class EstApp:
         self.queue = ApprovalQueue(shared.database, policy)
         self.gatekeeper, self.register = sites.main.gatekeeper, sites.main.register
         self.requirements = Requirements(shared.database, policy)
-        enrolment = Enrolment(self.queue, self.requirements, policy, shared.clock)
+        self.results = Results(shared.database, policy)
+        enrolment = Enrolment(self.queue, self.requirements, policy, shared.clock, self.results)
         self.full_cmc = FullCmc(self.queue, self.requirements, shared)
         self.server_keys = ServerKeyGeneration(self.queue, self.requirements, shared)
-        self.packages = packages = PackageDesk(shared)
+        self.packages = packages = PackageDesk(shared, self.results)
         self._operations: dict[str, tuple[str, Handler]] = {
             "cacerts": ("GET", self._cacerts),
             "csrattrs": ("GET", self._csrattrs),
-            "simpleenroll": ("POST", enrolment.answer),
-            "simplereenroll": ("POST", enrolment.answer),
+            "simpleenroll": (_BOTH_WAYS, enrolment.answer),
+            "simplereenroll": (_BOTH_WAYS, enrolment.answer),
             "serverkeygen": ("POST", ServerKeyDesk(self.server_keys, packages, shared).answer),
             "fullcmc": ("POST", self.full_cmc.answer),
             "pal": ("GET", packages.pal),
@@ -72,6 +75,8 @@ class EstApp:
         """Answer one request; HttpError for every refusal."""
         route = self._route(request)
         method, handler = self._operations[route.operation]
+        if route.operation in RESULTS and not self._policy.packages:
+            method = "POST"  # results are fetched by clients of RFC 8295 only
         if request.method not in method.split(", "):
             raise HttpError(405, "wrong method", [("Allow", method)])
         spoiler = route.site.spoiler

@@ -11,10 +11,11 @@ from cryptography import x509
 from device_sdk_simulators.est.answers import issued, refusal
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.bodies import decode_body
-from device_sdk_simulators.est.change_name import ChangedName
+from device_sdk_simulators.est.change_name import ChangedName, changed_name
 from device_sdk_simulators.est.csr import CertificationRequest, read_csr
 from device_sdk_simulators.est.queue import Again, ApprovalQueue, NotApprovedError
 from device_sdk_simulators.est.requirements import Requirements
+from device_sdk_simulators.est.results import Results
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.policy import Policy
@@ -47,22 +48,31 @@ class Enrolment:
         requirements: what requests are held to.
         policy: what is asked for and allowed.
         clock: time of what waits.
+        results: where clients that lost an answer find it; None keeps nothing.
     """
 
     def __init__(
-        self, queue: ApprovalQueue, requirements: Requirements, policy: Policy, clock: Callable[[], datetime]
+        self,
+        queue: ApprovalQueue,
+        requirements: Requirements,
+        policy: Policy,
+        clock: Callable[[], datetime],
+        results: Results | None = None,
     ) -> None:
         self._queue = queue
         self._requirements = requirements
         self._policy = policy
         self._clock = clock
+        self._results = results
 
     def answer(self, request: Request, route: Route) -> Response:
-        """200 with a certificate, 202, or a refusal."""
+        """200 with a certificate, 202, or a refusal; GET asks for the answer to what was sent before (N-03)."""
         client = route.site.gatekeeper.identify(request)
         facts: dict[str, object] = {"authentication": client.authentication, "user": client.user}
         facts["registration_authority"] = client.registration_authority or None
         try:
+            if request.method == "GET":
+                return self._result(request, route, client, facts)
             return self._decide(request, route, client, facts)
         except HttpError as error:
             return refusal(error, facts)
@@ -100,7 +110,30 @@ class Enrolment:
     def _deliver(self, request: Request, route: Route, granted: Granted) -> Response:
         """Issue, and answer 200."""
         certificate = self._issue(route, granted, granted.csr)
+        if self._results is not None:
+            self._results.note(granted.client, route, certificate, self._clock())
         return issued(request, route.site.spoiler.issued(route.operation, certificate), granted.facts)
+
+    def _result(self, request: Request, route: Route, client: Client, facts: dict[str, object]) -> Response:
+        """What became of what this client sent: as the POST would have said it, 404 if there is nothing (AMB-24)."""
+        if not client.knows_password and client.certificate is None:
+            raise HttpError(401, "")
+        now, results = self._clock(), self._results
+        found = None if results is None else results.of(client, route.label, route.operation, now)
+        if found is None or results is None:
+            raise HttpError(404, "nothing was asked for, or its result was fetched long ago")
+        if found.state == "approved" and found.request is not None:
+            csr = self._checked(results.request(found.request) or b"")
+            self._deliver(request, route, Granted(client, csr, changed_name(csr.csr), facts))
+            found = results.of(client, route.label, route.operation, now) or found
+        if found.state in ("waiting", "approved"):
+            return Response.text(202, "the request waits for approval", [("Retry-After", str(self._policy.retry_after_s))])
+        results.note_fetched(client, route.label, found, now)
+        certificate = results.certificate(found.serial) if found.serial else None
+        if certificate is None:
+            raise HttpError(403, "the request was denied")
+        facts |= {"issued_serial": found.serial, "again": True}
+        return issued(request, route.site.spoiler.issued(route.operation, certificate), facts)
 
     def _issue(self, route: Route, granted: Granted, csr: CertificationRequest) -> x509.Certificate:
         """A certificate for the key in `csr`, which need not be the one that was sent."""

@@ -9,6 +9,7 @@ from cryptography import x509
 
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.cms import certs_only
+from device_sdk_simulators.est.results import KEY_ESTABLISHMENT, SIGNATURE, Result
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.packages.firmware.shelf import size_of
 from device_sdk_simulators.packages.key_returns import KeyReturns
@@ -18,10 +19,16 @@ from device_sdk_simulators.packages.tamp.book import OPERATION as TAMP
 from device_sdk_simulators.policy import Policy
 
 _CA_CERTIFICATES, _LISTS, _RENEW, _NEXT = "0002", "0005", "0010", "0001"
+_RESULTS = {
+    ("simpleenroll", SIGNATURE): ("0008", "0009"),
+    ("simplereenroll", SIGNATURE): ("0011", "0012"),
+    ("simpleenroll", KEY_ESTABLISHMENT): ("0015", "0016"),
+    ("simplereenroll", KEY_ESTABLISHMENT): ("0018", "0019"),
+}
 _KEYS, _KEY_RECEIPT, _GENERATED_RECEIPT = "0024", "0025", "0023"
 
 
-def entries_for(
+def entries_for(  # noqa: PLR0913  # what a list is made of
     client: Client,
     route: Route,
     base: str,
@@ -31,6 +38,7 @@ def entries_for(
     *,
     crls_size: int,
     messages: Sequence[Package] = (),
+    results: Sequence[Result] = (),
 ) -> list[Entry]:
     """In the order of section 2.3: CA certificates and CRLs, the client's own certificate, the rest, the new before the old.
 
@@ -43,6 +51,7 @@ def entries_for(
         now: the present.
         crls_size: bytes of the revocation lists.
         messages: about trust anchors, that the client did not answer, in the order of their numbers.
+        results: of enrolments, that the client does not know yet.
     """
     seen = shelf.fetches_of(client)
     bag = certs_only(list(route.site.hierarchy.bag))
@@ -50,6 +59,7 @@ def entries_for(
         Entry(_CA_CERTIFICATES, len(bag), f"{base}/cacerts", date=seen.get("cacerts")),
         Entry(_LISTS, crls_size, f"{base}/crls", date=seen.get("crls")),
     ]
+    found += [_result(one, base) for one in results if not client.registration_authority]
     found += _renewal(client, policy, now)
     packages = [one for one in shelf.for_client(client, route.label) if one.operation != TAMP] + list(messages)
     # of messages with numbers the first is not overtaken: the later one would be the end of it (RFC 5934 section 6)
@@ -95,6 +105,12 @@ def _renewal(client: Client, policy: Policy, now: datetime) -> list[Entry]:
     ):
         return []
     return [Entry(_RENEW, 0, iasn=(certificate.issuer.rfc4514_string(), certificate.serial_number))]
+
+
+def _result(result: Result, base: str) -> Entry:
+    """One entry that leads to what became of an enrolment (N-03)."""
+    success, failure = _RESULTS[result.operation, result.usage]
+    return Entry(failure if result.state == "denied" else success, 0, f"{base}/{result.operation}")
 
 
 def _is_due(certificate: x509.Certificate, policy: Policy, now: datetime) -> bool:

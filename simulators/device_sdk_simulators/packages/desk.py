@@ -9,6 +9,7 @@ from cryptography import x509
 from device_sdk_simulators.est.answers import base64_body
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.bodies import encode_body
+from device_sdk_simulators.est.results import Results
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.est.site import Surroundings
 from device_sdk_simulators.http.messages import HttpError, Request, Response
@@ -31,10 +32,12 @@ class PackageDesk:
 
     Args:
         shared: memory, policy and clock of the server.
+        results: what became of enrolments.
     """
 
-    def __init__(self, shared: Surroundings) -> None:
+    def __init__(self, shared: Surroundings, results: Results) -> None:
         self._shared = shared
+        self._results = results
         self.shelf = Shelf(shared.database)
         self.key_returns = KeyReturns(shared.database)
         self.tamp = TampBook(shared.database)
@@ -50,7 +53,10 @@ class PackageDesk:
         policy, now, base = self._shared.policy, self._shared.clock(), _base(request, route)
         crls_size = len(self._lists.of(route.site, now))
         messages = open_messages(client, self.published(TAMP, client, route), self.tamp)
-        entries = entries_for(client, route, base, self.shelf, policy, now, crls_size=crls_size, messages=messages)
+        results = self._results.open(client, route.label, now)
+        entries = entries_for(
+            client, route, base, self.shelf, policy, now, crls_size=crls_size, messages=messages, results=results
+        )
         entries += receipts_wanted(entries, base, self.key_returns, client)
         entries += self._firmware.wanted(client, self.published("firmware", client, route), base)
         entries += wanted(messages, self.shelf.fetches_of(client), base)

@@ -280,7 +280,8 @@ def test_flipped_bits_are_400_and_never_500(server):
     ("method", "path", "headers", "status"),
     [
         ("POST", "cacerts", [], 405),
-        ("GET", "simpleenroll", [], 405),
+        ("PUT", "simpleenroll", [], 405),
+        ("GET", "simpleenroll", [], 404),
         ("GET", "serverkeygen", [], 404),
         ("GET", "", [], 404),
         ("GET", "nolabel/cacerts", [], 404),
@@ -328,7 +329,7 @@ RESERVED = [
 ]  # fmt: skip
 
 
-WITH_ITEMS = ("pal", "eecerts", "symmetrickeys", "firmware")
+WITH_ITEMS = ("pal", "eecerts", "symmetrickeys", "firmware", "tamp")
 
 
 @pytest.mark.parametrize("label", [*RESERVED, "", "a/b", ".", ".."])

@@ -11,6 +11,7 @@ from device_sdk.client.device.context import Context
 from device_sdk.client.device.plan import RenewalPlan
 from device_sdk.client.device.renew import Renewal
 from device_sdk.client.device.sync.packages import Done, PackageKeeper
+from device_sdk.client.device.sync.report import StepState
 from device_sdk.client.device.sync.session import Session
 from device_sdk.client.device.sync.tasks import Task
 from device_sdk.errors import StateCorruptError
@@ -47,6 +48,8 @@ class Keeper:
         """Do one step."""
         if task is Task.RENEW:
             return self._renew()
+        if task is Task.RESULT:
+            return self._result(step)
         if task in self._of_packages:
             return self._of_packages[task](step)
         if step.target in self.fetched:
@@ -94,6 +97,22 @@ class Keeper:
         outcome = Renewal(self.context, replace(self.plan, wait_s=self.session.connection.patience.left_s())).run()
         self.renewed = True
         return Done(f"renewed until {outcome.certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}", outcome.notes)
+
+    def _result(self, step: SyncStep) -> Done:
+        """What became of the renewal that is under way; the server is authenticated to, and authenticates itself, anew (N-02)."""
+        if self.renewed:
+            return Done("the certificate was renewed in this run already")
+        if self.context.state.journal() is None:
+            return Done("no renewal is under way here", state=StepState.SKIPPED)
+        self.session.close()
+        outcome = Renewal(self.context, replace(self.plan, wait_s=self.session.connection.patience.left_s())).pick_up(
+            step.target
+        )
+        if outcome is None:
+            return Done("the server has no result of a request that was sent from here", state=StepState.SKIPPED)
+        self.renewed = True
+        until = f"{outcome.certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
+        return Done(f"renewed until {until}, by the answer that was lost", outcome.notes)
 
     def _held(self) -> RevocationLists:
         ca = self.session.ca

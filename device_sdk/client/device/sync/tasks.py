@@ -22,6 +22,7 @@ class Task(Enum):
     LISTS = "fetch the revocation lists, and keep them"
     PEERS = "fetch the certificates of peers, and keep them"
     RENEW = "renew the certificate in use"
+    RESULT = "fetch what became of the renewal that is under way"
     KEYS = "fetch symmetric keys, and store them"
     FIRMWARE = "fetch firmware, and install it"
     RETURN = "send receipts or errors again"
@@ -44,6 +45,7 @@ class Assignment:
 
 _TASKS = {"0002": Task.ANCHORS, "0003": Task.PEERS, "0004": Task.LISTS, "0005": Task.LISTS}
 _PACKAGES = {"0024": Task.KEYS, "0025": Task.RETURN, "0026": Task.FIRMWARE, "0027": Task.RETURN}
+_BY_CMC = "it leads to Full CMC: device-sdk est fullcmc"
 _MISSING = {
     Operation.SYMMETRIC_KEYS: "say where symmetric keys go (keys.to) and who may sign them (keys.anchors)",
     Operation.FIRMWARE: "say what takes firmware (firmware.installer or firmware.out), who may sign it (firmware.anchors), and "
@@ -71,8 +73,14 @@ def assignment(
         if configured is None:
             return Assignment(None, StepState.UNCONFIGURED, _MISSING[operation])
         return _planned(_PACKAGES[number])
-    if step.kind.action not in (Action.ENROL, Action.REENROL):
-        return Assignment(None, StepState.UNSUPPORTED, "this version has nothing for it")
+    if step.kind.action is Action.PICK_UP:
+        return _result(step, certificate, endpoint)
+    if step.kind.action in (Action.ENROL, Action.REENROL):
+        return _renewal(step, certificate, endpoint)
+    return Assignment(None, StepState.UNSUPPORTED, "this version has nothing for it")
+
+
+def _renewal(step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint) -> Assignment:
     name = step.entry.certificate
     if name is not None:
         return (
@@ -82,10 +90,21 @@ def assignment(
         )
     path = f"{step.target.partition('?')[0]}/"
     if path.startswith(f"{endpoint.target(Operation.FULLCMC)}/"):
-        return Assignment(None, StepState.UNSUPPORTED, "it leads to Full CMC: device-sdk est fullcmc")
+        return Assignment(None, StepState.UNSUPPORTED, _BY_CMC)
     if not suits(step.kind, certificate):
         return _skipped("the certificate in use is for something else")
     return _planned(Task.RENEW)
+
+
+def _result(step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint) -> Assignment:
+    """The journal decides whether anything is under way; here it is about renewals of the certificate in use."""
+    if not suits(step.kind, certificate):
+        return _skipped("the certificate in use is for something else")
+    if step.target.partition("?")[0] == endpoint.target(Operation.SIMPLE_REENROLL):
+        return _planned(Task.RESULT)
+    if step.target.partition("?")[0] == endpoint.target(Operation.FULLCMC):
+        return Assignment(None, StepState.UNSUPPORTED, _BY_CMC)
+    return _skipped("this device has its certificate; an enrolment anew is finished by the command that began it")
 
 
 def _planned(task: Task) -> Assignment:

@@ -1,0 +1,133 @@
+"""What became of an enrolment, for clients that lost the answer: kept until it is fetched (RFC 8295 section 9; N-03, N-05, AMB-24)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+from device_sdk_simulators.database import Database
+from device_sdk_simulators.est.authorize import Client
+from device_sdk_simulators.est.route import Route
+from device_sdk_simulators.policy import Policy
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS results (
+  identity TEXT NOT NULL, label TEXT NOT NULL, operation TEXT NOT NULL, usage TEXT NOT NULL, serial TEXT, request INTEGER,
+  at TEXT NOT NULL, fetched_at TEXT, PRIMARY KEY (identity, label, operation, usage))
+"""
+SIGNATURE, KEY_ESTABLISHMENT = "DS", "KE"
+OPERATIONS = ("simpleenroll", "simplereenroll")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What there is for one client.
+
+    Attributes:
+        operation: "simpleenroll" or "simplereenroll".
+        usage: DS or KE: what the certificate is for.
+        state: "waiting", "approved", "denied" or "issued".
+        request: number in the queue, or None.
+        serial: of the certificate that was issued, or None.
+        fetched_at: when it was fetched, or None.
+    """
+
+    operation: str
+    usage: str
+    state: str
+    request: int | None = None
+    serial: str | None = None
+    fetched_at: datetime | None = None
+
+
+class Results:
+    """The results of the enrolments of all clients.
+
+    Args:
+        database: the server's.
+        policy: how long a result is there once it was fetched.
+    """
+
+    def __init__(self, database: Database, policy: Policy) -> None:
+        self._database, self._policy = database, policy
+        database.execute(_SCHEMA)
+
+    def note(self, client: Client, route: Route, certificate: x509.Certificate, now: datetime) -> None:
+        """A certificate was issued; whether the client got it is not known."""
+        statement = "INSERT OR REPLACE INTO results (identity, label, operation, usage, serial, at) VALUES (?, ?, ?, ?, ?, ?)"
+        key = (client.identity, route.label, route.operation, usage_of(certificate))
+        self._database.execute(statement, *key, f"{certificate.serial_number:x}", now.isoformat())
+
+    def note_fetched(self, client: Client, label: str, result: Result, now: datetime) -> None:
+        """The client was told; it is told again for a while."""
+        self._database.execute(
+            "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " serial = excluded.serial, request = excluded.request, fetched_at = coalesce(fetched_at, excluded.fetched_at)",
+            client.identity,
+            label,
+            result.operation,
+            result.usage,
+            result.serial,
+            result.request,
+            now.isoformat(),
+            now.isoformat(),
+        )
+
+    def of(self, client: Client, label: str, operation: str, now: datetime) -> Result | None:
+        """What there is to say; None if there is nothing, or it was said long ago."""
+        waiting = self._database.row(
+            "SELECT id, state FROM requests WHERE identity = ? AND label = ? AND operation = ?"
+            " AND state IN ('waiting', 'approved', 'denied') ORDER BY id DESC",
+            client.identity,
+            label,
+            operation,
+        )
+        kept = self._database.row(
+            "SELECT results.*, revoked_at FROM results LEFT JOIN certificates USING (serial)"
+            " WHERE identity = ? AND results.label = ? AND operation = ? ORDER BY at DESC",
+            client.identity,
+            label,
+            operation,
+        )
+        fetched = datetime.fromisoformat(kept["fetched_at"]) if kept is not None and kept["fetched_at"] else None
+        over = fetched is not None and now - fetched > self._policy.redelivery
+        if waiting is not None:
+            told = waiting["state"] == "denied" and kept is not None and kept["request"] == waiting["id"]
+            if told and over:
+                return None
+            return Result(operation, SIGNATURE, waiting["state"], waiting["id"], None, fetched if told else None)
+        if kept is None or kept["serial"] is None or kept["revoked_at"] is not None or over:
+            return None
+        return Result(operation, kept["usage"], "issued", None, kept["serial"], fetched)
+
+    def open(self, client: Client, label: str, now: datetime) -> list[Result]:
+        """What the client does not know yet: decided, not fetched, and not shown by the client itself."""
+        found = (self.of(client, label, operation, now) for operation in OPERATIONS)
+        shown = None if client.certificate is None else f"{client.certificate.serial_number:x}"
+        return [
+            one
+            for one in found
+            if one is not None and one.state != "waiting" and one.fetched_at is None and one.serial != shown
+        ]
+
+    def request(self, number: int) -> bytes | None:
+        """DER of the CSR that waits under that number."""
+        row = self._database.row("SELECT csr FROM requests WHERE id = ?", number)
+        return None if row is None else bytes(row["csr"])
+
+    def certificate(self, serial: str) -> x509.Certificate | None:
+        """The certificate of that serial number."""
+        row = self._database.row("SELECT der FROM certificates WHERE serial = ?", serial)
+        return None if row is None else x509.load_der_x509_certificate(row["der"])
+
+
+def usage_of(certificate: x509.Certificate) -> str:
+    """KE for a certificate that is for key establishment alone, else DS (section 2.1.1)."""
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return SIGNATURE
+    exchanging = usage.key_agreement or usage.key_encipherment
+    return KEY_ESTABLISHMENT if exchanging and not usage.digital_signature else SIGNATURE
