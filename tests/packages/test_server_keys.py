@@ -7,8 +7,11 @@ import re
 import subprocess
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
+from device_sdk_simulators.est.server_key_package import enveloped_to
+from device_sdk_simulators.est.server_key_wish import Recipient
 from device_sdk_simulators.packages import layers
 from pyasn1.codec.der.decoder import decode
 from pyasn1_alt_modules import rfc5652, rfc7191
@@ -243,6 +246,18 @@ def test_ar_01_a_receipt(bench):
     assert bytes(judged["receiptOf"]["pkgID"]) == b"generated-7"
     assert bytes(judged["receivedBy"]["sirenValue"]) == bench.certificate.subject.public_bytes()
     assert [one.package_id for one in got.requests] == [b"generated-7"]
+
+
+def test_ar_01_a_receipt_for_the_form_of_rfc_7030(bench):
+    """EnvelopedData around SignedData, signed by a key generator of the EST server's CA: its attribute counts as well."""
+    usage = x509.ExtendedKeyUsage([x509.ObjectIdentifier("1.3.6.1.5.5.7.3.32")])
+    signer = bench.ca.certify("Key Generation", bench.maker.signer_key.public_key(), extensions=[(usage, False)])
+    signed = bench.maker.signed(bench.maker.content(), signer=signer, request=receipt_request(b"of 7030"))
+    recipient = Recipient(KEK.identifier, ("2.16.840.1.101.3.4.1.45",), secret=KEK.key.reveal())
+    handler = bench.parts(info(enveloped_to(signed, recipient)), "application/pkcs7-mime")
+    got, returned = bench.ask(handler, receipts=True, decrypt=KEK, forms=ServerKeyForms())
+    assert (returned.sent, got.signers) == ((b"of 7030",), ())
+    assert bench.returned[0].line == f"POST {BASE}/return"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from device_sdk.wire.cms import oids, open_envelope
 from device_sdk.wire.cms.envelope import Keys
 from device_sdk.wire.cms.signed_data import read_signed_data, verify_signed_data
 from device_sdk.wire.key_packages.asymmetric import ASYMMETRIC_KEY_PACKAGE, read_asymmetric_key_package
-from device_sdk.wire.key_packages.receipts import ReceiptRequest
+from device_sdk.wire.key_packages.receipts import RECEIPT_REQUEST, ReceiptRequest, read_receipt_request
 from device_sdk.wire.path import name_of
 from device_sdk.wire.path_inputs import PathInputs
 from device_sdk.wire.pkcs12 import read_pkcs12
@@ -203,7 +203,10 @@ def _from_envelope(answer: ServerKeyAnswer, protection: ProtectionKey | None, ju
         inputs=PathInputs(lists=tuple(judgement.lists)),
     )
     found = read_asymmetric_key_package(signed.content)
-    return OpenedKey(found.key, found.certificates)
+    # of several signers only one was found to be good, and nobody says which
+    asked = signed.signers[0].attributes.get(RECEIPT_REQUEST) if len(signed.signers) == 1 else None
+    requests = (read_receipt_request(asked),) if asked is not None else ()
+    return OpenedKey(found.key, found.certificates, requests)
 
 
 def _not_a_key_generator(signer: x509.Certificate, server: bytes | None) -> str | None:
