@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from device_sdk_simulators.ca.hierarchy import make_authority
 from device_sdk_simulators.ca.keys import new_key
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.packages.constraints import content_constraints
+from device_sdk_simulators.packages.shelf import Shelf
 from device_sdk_simulators.packages.signing import Oddities
 from device_sdk_simulators.packages.tamp import anchors, messages, targets
 from device_sdk_simulators.packages.tamp.authority import Signer, TampAuthority
+from device_sdk_simulators.packages.tamp.book import TampBook
 from device_sdk_simulators.packages.tamp.kinds import KINDS, QUERY, SEQUENCE_ADJUST
 from device_sdk_simulators.packages.tamp.making import make_message, unsigned_message
 from device_sdk_simulators.packages.tamp.publishing import Delivery, Draft, publish
@@ -221,6 +224,31 @@ def test_t_07_numbers_are_never_used_twice(state: Path, authority: TampAuthority
     with pytest.raises(SimulatorError, match="needs another key"):
         make(query, apex)
     assert make(query, management) == 4
+
+
+def test_t_07_a_message_is_there_with_its_number_or_not_at_all(authority: TampAuthority, tmp_path: Path) -> None:
+    """What breaks between the package and the book leaves neither."""
+    database = Database(tmp_path / "server.sqlite")
+    query = Draft(QUERY, messages.status_query, targets.all_modules(), updates=0)
+    book, shelf, signer = TampBook(database), Shelf(database), authority.signer("apex")
+    database.execute("CREATE TRIGGER broken BEFORE INSERT ON tamp_numbers BEGIN SELECT RAISE(ABORT, 'no'); END")
+    with pytest.raises(sqlite3.IntegrityError):
+        publish(database, query, signer, Delivery("*", "", NOW))
+    assert (shelf.overview(), book.next_number(signer.key_identifier)) == ([], 1)
+    database.execute("DROP TRIGGER broken")
+    assert publish(database, query, signer, Delivery("*", "", NOW))[1] == 1
+    database.close()
+
+
+def test_t_10_messages_of_contingency_keys_have_no_number(authority: TampAuthority, tmp_path: Path) -> None:
+    """Section 4.5: all of them have the number 0."""
+    database = Database(tmp_path / "server.sqlite")
+    new = messages.NewApex(anchors.anchor(authority.authority("identity").root.certificate))
+    draft = Draft(KINDS["apex-update"], lambda ref: messages.apex_update(ref, new), targets.all_modules())
+    signer, delivery = authority.contingency_signer(), Delivery("*", "", NOW)
+    assert [publish(database, draft, signer, delivery)[1] for _ in range(2)] == [0, 0]
+    assert publish(database, draft, signer, delivery, number=5)[1] == 5, "for those who have to refuse it"
+    database.close()
 
 
 def test_s_02_who_may_sign_what(authority: TampAuthority) -> None:
