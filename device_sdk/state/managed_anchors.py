@@ -97,6 +97,7 @@ class ManagedAnchors:
         event = hashlib.sha256(self._read() or b"").hexdigest()
         for message in held:
             if message.event == event:
+                self._directory.processed.finish({event})
                 self._directory.outbox.release(message.id)
             else:
                 # it says that something was done which was not; the message itself comes again

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64decode, b64encode
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -132,6 +133,12 @@ class ProcessedPackages:
             files.write(self._folder / _name(package.place), package.to_bytes())
             for old in self.all()[:-MAX_PROCESSED]:
                 files.remove(self._folder / _name(old.place))
+
+    def finish(self, events: Collection[str]) -> None:
+        """What was begun, and waited for one of these, has happened; raises as `save`."""
+        for one in self.all():
+            if one.result == "begun" and one.event in events:
+                self.save(replace(one, result="done", event=""))
 
     @property
     def _folder(self) -> Path:

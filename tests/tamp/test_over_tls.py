@@ -192,3 +192,19 @@ def test_t_10_a_new_apex_by_either_key(device: Managed) -> None:
     device.publish("query", "--by", "apex")
     with pytest.raises(TampRefusedError):
         device.device.manage_anchors()
+
+
+@pytest.mark.slow
+def test_tr_05_sync_does_what_the_list_says_once(device: Managed) -> None:
+    """PAL 0028 to 0037: messages are done and answered; what the server still offers is not done again, and told again if asked."""
+    device.publish("query")
+    device.publish("update", "--add", "identity", "--by", "management")
+    before = len(device.said())
+    report = device.cli("sync")
+    mine = [one for one in report["steps"] if one["type"] >= "0028"]
+    assert [(one["type"], one["outcome"]) for one in mine] == [("0028", "done"), ("0030", "done")], mine
+    assert len(device.said()) - before == 2
+    assert device.device.state.managed.load().generation == 4
+    again = device.cli("sync")
+    assert [one for one in again["steps"] if one["type"] >= "0028"] == []
+    assert device.device.state.outbox.pending() == ()

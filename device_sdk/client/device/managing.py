@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 from cryptography import x509
 
 from device_sdk.client.device.context import Context
-from device_sdk.client.device.current import enrolled
 from device_sdk.client.device.delivery import Delivery
 from device_sdk.client.device.managed import ManagedOutcome, words_of
 from device_sdk.client.device.sync.session import Session
+from device_sdk.client.device.sync.visit import Outgoing, Visit
+from device_sdk.client.est.returns import ReturnMessage, Returns
 from device_sdk.errors import StateError, TampRefusedError, VerificationError
-from device_sdk.model.trust import TlsIdentity
 from device_sdk.protocols.est.returns import return_path
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.tamp import AnchorStore, Processed, Trusting, process, refusal
@@ -23,6 +25,7 @@ from device_sdk.wire.tamp import oids
 from device_sdk.wire.tamp.codes import TampStatus
 from device_sdk.wire.tamp.envelope import Seen
 
+_RETURN = return_path(Operation.TAMP)
 _LEFT_ALONE = "no trust anchor is left that leads to this EST server: the next connection will fail"
 
 
@@ -33,10 +36,14 @@ class AnchorManagement:
     Attributes:
         context: the device.
         session: the connection; closed when other servers are trusted than before.
+        returns: keeps answers until the server has them; by default the outbox.
+        wanted: told the SHA-256 of a message; it is left alone if the answer is False.
     """
 
     context: Context
     session: Session
+    returns: Visit | None = None
+    wanted: Callable[[bytes], bool] = lambda _: True
 
     def run(self, target: str | None = None) -> ManagedOutcome | None:
         """Fetch a message and do it; see Device.manage_anchors."""
@@ -60,6 +67,8 @@ class AnchorManagement:
         if found is None:
             return None
         body, server = found
+        if not self.wanted(hashlib.sha256(body).digest()):
+            return None
         seen = Seen()
         try:
             done = process(body, store.with_explicit(self._own), self._trusting, seen)
@@ -75,11 +84,13 @@ class AnchorManagement:
 
     def _keep(self, done: Processed) -> None:
         """Answer and change, so that a power cut leaves both or none: see ManagedAnchors.settle."""
-        state = self.context.state
-        event = state.managed.event(done.store)
-        message = self._put(done.answer, done.answer_type, words_of(done), held=True, event=event)
-        state.managed.save(done.store)
-        state.outbox.release(message)
+        managed = self.context.state.managed
+        event = managed.event(done.store)
+        self._give(done.answer, done.answer_type, words_of(done), event)
+        managed.save(done.store)
+        if self.returns is not None:
+            self.returns.done()
+        self._returns.settle(_RETURN, event, happened=True)
 
     def _report(self, error: TampRefusedError, seen: Seen) -> bool:
         """Tell the server why its message was refused, signed (RFC 5934 section 4.11)."""
@@ -87,22 +98,23 @@ class AnchorManagement:
         if content is None:
             return False
         about = f"refused a message about trust anchors: {TampStatus(error.status or TampStatus.OTHER).words}"
-        self._put(content, oids.ERROR, about)
+        self._give(content, oids.ERROR, about)
         self.session.deliver()
         return True
 
-    def _put(self, content: bytes, content_type: str, about: str, *, held: bool = False, event: str = "") -> str:
-        now = self.context.clock.now()
-        signed = signed_answer(content, content_type, self._identity, now)
-        path, media_type = return_path(Operation.TAMP), oids.MEDIA_TYPES[content_type]
-        outbox = self.context.state.outbox
-        return outbox.put(path, media_type, signed, about=about, made_at=now, held=held, event=event)
+    def _give(self, content: bytes, content_type: str, about: str, event: str = "") -> None:
+        signed = signed_answer(content, content_type, self.session.identity, self.context.clock.now())
+        self._returns.give(ReturnMessage(_RETURN, oids.MEDIA_TYPES[content_type], signed, about, event))
+
+    @property
+    def _returns(self) -> Returns:
+        return self.returns or Outgoing(self.context)
 
     def _delivered(self, before: AnchorStore, after: AnchorStore) -> Delivery:
         """Send the answer on the connection that is open; if other servers are trusted now, it was its last."""
         delivery = self.session.deliver()
         if before.explicit(self._own) != after.explicit(self._own):
-            self.session.close()
+            self.session.anew()
         return delivery
 
     def _warnings(self, before: AnchorStore, after: AnchorStore, server: bytes | None) -> tuple[str, ...]:
@@ -117,7 +129,7 @@ class AnchorManagement:
         return (_LEFT_ALONE,) if lost else ()
 
     def _leads(self, leaf: x509.Certificate, anchors: tuple[x509.Certificate, ...]) -> bool:
-        bag = (*self._identity.chain, *self._own)
+        bag = (*self.session.identity.chain, *self._own)
         try:
             find_path(leaf, intermediates=bag, anchors=anchors, now=self.context.clock.now())
         except VerificationError:
@@ -133,8 +145,3 @@ class AnchorManagement:
         """The Explicit trust anchors as the EST service has them."""
         state = self.context.state
         return state.own_anchors(state.load().anchors or "")
-
-    @property
-    def _identity(self) -> TlsIdentity:
-        enrolled(self.context.state, self.context.state.load())
-        return self.session.identity

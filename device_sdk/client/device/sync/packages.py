@@ -12,9 +12,8 @@ from device_sdk.client.device.context import Context
 from device_sdk.client.device.sync.deliveries import Deliveries, FirmwareDelivery, KeyDelivery
 from device_sdk.client.device.sync.report import StepState
 from device_sdk.client.device.sync.session import Session
-from device_sdk.client.device.sync.visit import Visit, put, settle
+from device_sdk.client.device.sync.visit import Outgoing, Visit, put
 from device_sdk.client.est.key_package_policy import KeyPackagePolicy
-from device_sdk.client.est.returns import ReturnMessage
 from device_sdk.errors import ConfigurationError, DeviceSdkError, KeysNotStoredError, KeyStoreError
 from device_sdk.protocols.crls import kept_for
 from device_sdk.protocols.est.returns import return_path
@@ -42,7 +41,7 @@ class Done:
 
 @dataclass
 class PackageKeeper:
-    """Does the steps of types 0024 to 0027.
+    """Does the steps of types 0024 to 0037.
 
     Attributes:
         context: the device.
@@ -75,7 +74,7 @@ class PackageKeeper:
         from device_sdk.client.firmware import RecordFile
 
         wishes = self.deliveries.firmware()
-        returns = _Settling(self.context)
+        returns = Outgoing(self.context)
         firmware = self.session.client.packages.returning(returns).firmware
         firmware.recover(wishes.installer, RecordFile(self.context.state.firmware_file))
 
@@ -166,6 +165,24 @@ class PackageKeeper:
         name = found.attributes.name if found.attributes else "firmware that nobody signed"
         return Done(f"installed {name}, {found.size} bytes")
 
+    def anchors(self, step: SyncStep) -> Done:
+        """Fetch a message about trust anchors, do what it says, and answer it (T-01 to T-16, TR-01 to TR-05)."""
+        from device_sdk.client.device.managing import AnchorManagement
+
+        visit = self._visit(step)
+        if visit.is_known:
+            return _known(visit)
+        management = AnchorManagement(self.context, self.session, visit, visit.wanted)
+        try:
+            outcome = management.run(step.target)
+        except DeviceSdkError:
+            visit.refused()
+            raise
+        if outcome is None:
+            return _known(visit) if visit.came else Done("nothing is there")
+        words, *parts = outcome.lines
+        return Done("; ".join((words, *(part.strip() for part in parts))), (*outcome.notes, *outcome.delivery.words))
+
     def send_again(self, step: SyncStep) -> Done:
         """The server misses a receipt or an error (KR-06, FR-06): what it was told, once more."""
         state = self.context.state
@@ -185,6 +202,8 @@ class PackageKeeper:
 
     def _returns(self, operation: Operation) -> bool:
         deliveries = self.deliveries
+        if operation is Operation.TAMP:
+            return True
         made = deliveries.keys if operation is Operation.SYMMETRIC_KEYS else deliveries.firmware
         return made is not None and made().returns
 
@@ -207,19 +226,6 @@ class PackageKeeper:
 
     def _kept_for(self, anchors: Sequence[x509.Certificate]) -> tuple[x509.CertificateRevocationList, ...]:
         return kept_for(self.session.lists, anchors=anchors, now=self.context.clock.now())
-
-
-@dataclass(frozen=True)
-class _Settling:
-    """The `Returns` of a recovery, which has nothing new to tell."""
-
-    context: Context
-
-    def give(self, message: ReturnMessage) -> None:
-        put(self.context, message)
-
-    def settle(self, path: str, event: str | None, *, happened: bool) -> None:
-        settle(self.context, path, event, happened=happened)
 
 
 def _known(visit: Visit) -> Done:

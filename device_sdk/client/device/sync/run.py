@@ -20,8 +20,9 @@ from device_sdk.client.device.sync.packages import PackageKeeper
 from device_sdk.client.device.sync.progress import Progress
 from device_sdk.client.device.sync.report import StepResult, StepState, SyncReport, Told
 from device_sdk.client.device.sync.session import Session
-from device_sdk.client.device.sync.tasks import Task, assignment
+from device_sdk.client.device.sync.tasks import Assignment, Task, assignment
 from device_sdk.errors import DeviceSdkError, EnrolmentPendingError
+from device_sdk.protocols.est.urls import EstEndpoint
 from device_sdk.protocols.pal import SyncPlan, SyncStep
 from device_sdk.state import Operation
 
@@ -54,7 +55,7 @@ class Sync:
             endpoint = session.client.endpoint
             steps = []
             for step in planned.steps:
-                found = assignment(step, certificate, endpoint, self.deliveries)
+                found = self._assignment(step, certificate, endpoint)
                 steps.append(StepResult(step.entry, step, found.state, found.detail))
         return SyncReport(_numbered((*steps, *_not_followed(planned))), notes=session.notes)
 
@@ -66,7 +67,7 @@ class Sync:
         with closing(self._session) as session:
             planned = session.list()
             endpoint = session.client.endpoint
-            tasks = [assignment(step, certificate, endpoint, self.deliveries) for step in planned.steps]
+            tasks = [self._assignment(step, certificate, endpoint) for step in planned.steps]
             current, _ = enrolled(self.context.state, self.context.state.load())
             progress = Progress(self.context, planned.steps, endpoint, current.certificate, anew=bool(session.notes))
             places = frozenset(f"{endpoint.origin}{step.target}" for step in planned.steps)
@@ -100,6 +101,10 @@ class Sync:
             return replace(begun, state=StepState.FAILED, detail=error.message, error=error)
         progress.note(step)
         return replace(begun, state=done.state, detail=done.detail, notes=done.notes)
+
+    def _assignment(self, step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint) -> Assignment:
+        managed = self.context.state.managed.exists
+        return assignment(step, certificate, endpoint, self.deliveries, managed=managed)
 
     def _certificate(self) -> x509.Certificate:
         """The one in use, if the device is enrolled and the clock can be right."""

@@ -100,6 +100,11 @@ class Session:
         self._client = None
         self._opened.close()
 
+    def anew(self) -> None:
+        """Other servers are trusted from now on: connect again, and check everything against what is trusted now."""
+        self.close()
+        self._ca = None
+
     def _kept(self) -> tuple[x509.CertificateRevocationList, ...]:
         """Lists that cannot be read are no reason not to fetch others."""
         try:

@@ -25,6 +25,7 @@ class Task(Enum):
     RESULT = "fetch what became of the renewal that is under way"
     KEYS = "fetch symmetric keys, and store them"
     FIRMWARE = "fetch firmware, and install it"
+    MANAGE = "do what a message about trust anchors says, and answer it"
     RETURN = "send receipts or errors again"
 
 
@@ -46,6 +47,8 @@ class Assignment:
 _TASKS = {"0002": Task.ANCHORS, "0003": Task.PEERS, "0004": Task.LISTS, "0005": Task.LISTS}
 _PACKAGES = {"0024": Task.KEYS, "0025": Task.RETURN, "0026": Task.FIRMWARE, "0027": Task.RETURN}
 _BY_CMC = "it leads to Full CMC: device-sdk est fullcmc"
+_MANAGED = {f"{number:04}": Task.RETURN if number % 2 else Task.MANAGE for number in range(28, 38)}
+_NOBODY = "say who may manage trust anchors: device-sdk anchors import FILE --role apex"
 _MISSING = {
     Operation.SYMMETRIC_KEYS: "say where symmetric keys go (keys.to) and who may sign them (keys.anchors)",
     Operation.FIRMWARE: "say what takes firmware (firmware.installer or firmware.out), who may sign it (firmware.anchors), and "
@@ -54,7 +57,12 @@ _MISSING = {
 
 
 def assignment(
-    step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint, deliveries: Deliveries
+    step: SyncStep,
+    certificate: x509.Certificate,
+    endpoint: EstEndpoint,
+    deliveries: Deliveries,
+    *,
+    managed: bool = False,
 ) -> Assignment:
     """What to do about a step.
 
@@ -63,21 +71,28 @@ def assignment(
         certificate: the one in use.
         endpoint: the service.
         deliveries: what the device's owner wants of packages.
+        managed: whether somebody may manage its trust anchors.
     """
     number = step.kind.number
     if number in _TASKS:
         return _planned(_TASKS[number])
     if number in _PACKAGES:
-        operation = step.kind.operations[0]
-        configured = deliveries.keys if operation is Operation.SYMMETRIC_KEYS else deliveries.firmware
-        if configured is None:
-            return Assignment(None, StepState.UNCONFIGURED, _MISSING[operation])
-        return _planned(_PACKAGES[number])
+        return _of_a_package(step, deliveries)
+    if number in _MANAGED:
+        return _planned(_MANAGED[number]) if managed else Assignment(None, StepState.UNCONFIGURED, _NOBODY)
     if step.kind.action is Action.PICK_UP:
         return _result(step, certificate, endpoint)
     if step.kind.action in (Action.ENROL, Action.REENROL):
         return _renewal(step, certificate, endpoint)
     return Assignment(None, StepState.UNSUPPORTED, "this version has nothing for it")
+
+
+def _of_a_package(step: SyncStep, deliveries: Deliveries) -> Assignment:
+    operation = step.kind.operations[0]
+    configured = deliveries.keys if operation is Operation.SYMMETRIC_KEYS else deliveries.firmware
+    if configured is None:
+        return Assignment(None, StepState.UNCONFIGURED, _MISSING[operation])
+    return _planned(_PACKAGES[step.kind.number])
 
 
 def _renewal(step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint) -> Assignment:

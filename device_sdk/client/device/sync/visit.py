@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 from device_sdk.client.device.context import Context
 from device_sdk.client.est.returns import ReturnMessage
@@ -98,6 +98,21 @@ class Visit:
         )
 
 
+@dataclass(frozen=True)
+class Outgoing:
+    """The `Returns` of what no entry of a list led to."""
+
+    context: Context
+
+    def give(self, message: ReturnMessage) -> None:
+        """See Returns."""
+        put(self.context, message)
+
+    def settle(self, path: str, event: str | None, *, happened: bool) -> None:
+        """See Returns."""
+        settle(self.context, path, event, happened=happened)
+
+
 def put(context: Context, message: ReturnMessage | KeptReturn) -> None:
     """Into the outbox; raises as Outbox.put."""
     event = message.event if isinstance(message, ReturnMessage) else ""
@@ -124,15 +139,14 @@ def settle(context: Context, path: str, event: str | None, *, happened: bool) ->
     Raises:
         StateError: it cannot be noted.
     """
-    outbox, ledger = context.state.outbox, context.state.processed
-    held = [one for one in outbox.held(path) if event in (None, one.event)]
-    events = {one.event for one in held}
+    state = context.state
+    events = {one.event for one in state.outbox.held(path) if event in (None, one.event)}
     if happened:
-        for record in ledger.all():
-            if record.result == "begun" and record.event in events:
-                ledger.save(replace(record, result="done", event=""))
-    for message in held:
+        state.processed.finish(events)
+    for message in state.outbox.held(path):
+        if message.event not in events:
+            continue
         if happened:
-            outbox.release(message.id)
+            state.outbox.release(message.id)
         else:
-            outbox.delivered(message.id)  # nothing to deliver any more
+            state.outbox.delivered(message.id)  # nothing to deliver any more
