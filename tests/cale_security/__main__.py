@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
@@ -15,11 +14,11 @@ from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
 from device_sdk.keystores.registry import create_key
-from device_sdk.protocols.cale.answers import open_answer
 from tests.cale_security.questions import answers
-from tests.cale_security.specimens import FORMS, Workshop
+from tests.cale_security.specimens import FORMS, WHOLE, Workshop
 from tests.cale_security.strangers import compare
 from tests.cale_security.test_decoys import SLOT_S, register
+from tests.cale_security.test_padding_oracle import reader
 from tests.cale_security.watching import race
 
 
@@ -29,10 +28,10 @@ def _keys(directory: Path, messages: int) -> None:
         os.environ |= token.environment | tpm.environment
         for uri in (f"file:{directory}/key.pem", token.uri_of("cale"), "tpm2:handle=0x81000020"):
             key: Any = stack.enter_context(create_key(uri, "rsa-2048"))
-            for form in FORMS:
+            for form in (*FORMS, WHOLE):
                 makers = Workshop(key.public_key(), form).bad()
                 found = race(
-                    lambda message, key=key: open_answer(message, key, "https://edge.example/", json.loads),
+                    reader(key),
                     makers,
                     -(-messages // len(makers)),
                 )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from device_sdk_simulators.cale.binary_http import BINARY_HTTP, write_response
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
 from pyasn1.type import univ
@@ -28,6 +29,7 @@ RSAES_OAEP = "1.2.840.113549.1.1.7"
 REFERENCE = "another content key"
 """The class all others are compared with: nothing is wrong with the RSA block, but the key in it opens nothing."""
 
+DATA = str(rfc5652.id_data)
 _PLACE = bytes(range(256))
 
 
@@ -38,13 +40,16 @@ class Form:
     Attributes:
         oaep_hash: "sha1" or "sha256" for OAEP, None for PKCS#1 v1.5.
         gcm: AES-GCM instead of AES-CBC.
+        whole: a whole response instead of bare content; with AES-CBC only, where its reader sees garbage, too.
     """
 
     oaep_hash: str | None = None
     gcm: bool = False
+    whole: bool = False
 
     def __str__(self) -> str:
-        return f"{'OAEP ' + self.oaep_hash if self.oaep_hash else 'PKCS#1 v1.5'}, {'GCM' if self.gcm else 'CBC'}"
+        transport = f"OAEP {self.oaep_hash}" if self.oaep_hash else "PKCS#1 v1.5"
+        return f"{transport}, {'GCM' if self.gcm else 'CBC'}{', whole response' if self.whole else ''}"
 
 
 FORMS = (
@@ -53,6 +58,7 @@ FORMS = (
     Form("sha1", gcm=True),
     Form("sha256", gcm=True),
 )
+WHOLE = Form(whole=True)
 
 
 class Workshop:
@@ -72,8 +78,11 @@ class Workshop:
         if form.oaep_hash:
             recipient = key_transport(_PLACE, algorithm=RSAES_OAEP)
             recipient["ktri"]["keyEncryptionAlgorithm"]["parameters"] = _oaep_parameters(form.oaep_hash)
-        make = auth_enveloped if form.gcm else enveloped
-        self._template = make(bytes(32), PLAINTEXT, recipient)
+        if form.gcm:
+            self._template = auth_enveloped(bytes(32), PLAINTEXT, recipient)
+        else:
+            content_type = BINARY_HTTP if form.whole else DATA
+            self._template = enveloped(bytes(32), self._filled(PLAINTEXT), recipient, content_type=content_type)
         kind = rfc5083.AuthEnvelopedData() if form.gcm else rfc5652.EnvelopedData()
         content = decode(decode(self._template, asn1Spec=rfc5652.ContentInfo())[0]["content"], asn1Spec=kind)[0]
         info = content["authEncryptedContentInfo" if form.gcm else "encryptedContentInfo"]
@@ -89,7 +98,11 @@ class Workshop:
 
     def good(self, plaintext: bytes = PLAINTEXT) -> bytes:
         """A message that opens; the plaintext has the length of PLAINTEXT."""
-        return self._message(self._block, plaintext)
+        return self._message(self._block, self._filled(plaintext))
+
+    def _filled(self, plaintext: bytes) -> bytes:
+        """What is encrypted."""
+        return write_response(200, [("Content-Type", "application/json")], plaintext) if self.form.whole else plaintext
 
     def bad(self) -> Mapping[str, Callable[[], bytes]]:
         """Every way of being bad that only the key shows, by name; a new message at each call."""
@@ -106,7 +119,8 @@ class Workshop:
             made["bad tag"] = lambda: self._message(self._block, damage=True)
         else:
             made["bad content padding"] = lambda: self._message(self._block, damage=True)
-            made["sound padding, no JSON"] = lambda: self._message(self._block, os.urandom(len(PLAINTEXT)))
+            size = len(self._filled(PLAINTEXT))
+            made["sound padding, no JSON"] = lambda: self._message(self._block, os.urandom(size))
         return made
 
     def _bad_v15(self) -> dict[str, Callable[[], bytes]]:
@@ -151,12 +165,13 @@ class Workshop:
             if int.from_bytes(block, "big") < self._modulus:
                 return self._with(block, os.urandom(32))
 
-    def _message(self, block: Callable[[bytes], bytes], plaintext: bytes = PLAINTEXT, *, damage: bool = False) -> bytes:
+    def _message(self, block: Callable[[bytes], bytes], plaintext: bytes = b"", *, damage: bool = False) -> bytes:
         key = os.urandom(32)
         return self._with(rsa_block(self._public, block(key)), key, plaintext, damage=damage)
 
-    def _with(self, block: bytes, key: bytes, plaintext: bytes = PLAINTEXT, *, damage: bool = False) -> bytes:
-        assert len(plaintext) == len(PLAINTEXT)
+    def _with(self, block: bytes, key: bytes, plaintext: bytes = b"", *, damage: bool = False) -> bytes:
+        plaintext = plaintext or self._filled(PLAINTEXT)
+        assert len(plaintext) == len(self._filled(PLAINTEXT))
         nonce = os.urandom(len(self._nonce))
         if self.form.gcm:
             sealed = AESGCM(key).encrypt(nonce, plaintext, self._additional)

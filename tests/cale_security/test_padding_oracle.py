@@ -6,6 +6,7 @@ Every message has the length and the structure of every other; what differs only
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from device_sdk.errors import NotForUsError
 from device_sdk.keystores.keys import RsaDeviceKey
-from device_sdk.protocols.cale.answers import open_answer
+from device_sdk.protocols.cale.answers import open_document
+from device_sdk.protocols.cale.documents import Document
 from tests.cale_security.conftest import KEYSTORES
 from tests.cale_security.questions import CONTENT, SOUND, answer, answers, questions, until_sharp
 from tests.cale_security.ranks import CERTAIN
-from tests.cale_security.specimens import FORMS, PLAINTEXT, SECRET, Form, Workshop
+from tests.cale_security.specimens import FORMS, PLAINTEXT, SECRET, WHOLE, Form, Workshop
 from tests.cale_security.watching import Open, Race, descriptors_captured, race, values_near
 
 pytestmark = pytest.mark.slow
@@ -39,7 +41,7 @@ FEWER_MESSAGES = 2_600
 
 def reader(key: RsaDeviceKey) -> Open:
     """What CaleClient.get does with an answer; JSON is expected."""
-    return lambda message: open_answer(message, key, URL, json.loads)
+    return lambda message: open_document(message, key, URL, lambda document: json.loads(document.content))
 
 
 def run(key: RsaDeviceKey, form: Form, opening: Open, messages: int, leak_us: dict[str, float] | None = None) -> Race:
@@ -47,22 +49,24 @@ def run(key: RsaDeviceKey, form: Form, opening: Open, messages: int, leak_us: di
     return race(opening, makers, -(-messages // len(makers)), leak_us=leak_us)
 
 
-@pytest.mark.parametrize("form", FORMS, ids=str)
-@pytest.mark.parametrize("keystore", KEYSTORES)
+@pytest.mark.parametrize(
+    ("keystore", "form"), [*itertools.product(KEYSTORES, FORMS), ("file", WHOLE)], ids=str
+)
 @pytest.mark.timeout(600)
 def test_cale_10_cale_70_no_oracle_in_error_output_or_time(
     rsa_key_in: RsaKeyIn, tmp_path: Path, keystore: str, form: Form
 ) -> None:
     key = rsa_key_in(keystore)
-    assert json.loads(open_answer(Workshop(key.public_key(), form).good(), key, URL, bytes))["secret"] == SECRET
+    found = open_document(Workshop(key.public_key(), form).good(), key, URL, lambda document: document)
+    assert json.loads(found.content)["secret"] == SECRET
     messages = MESSAGES.get(form, FEWER_MESSAGES)
     most = 1 if keystore == "tpm2" else 3  # a TPM's 10,000 take half a minute
     with descriptors_captured(tmp_path / "output") as output:
-        found, judged = until_sharp(lambda: run(key, form, reader(key), messages), form, SHARP, most=most)
-    kinds = set[object]().union(*found.errors.values())
+        raced, judged = until_sharp(lambda: run(key, form, reader(key), messages), form, SHARP, most=most)
+    kinds = set[object]().union(*raced.errors.values())
     assert len(kinds) == 1, "the error differs in its text, its facts, its chain or the lines it came through"
-    assert found.messages >= messages
-    assert found.log == []
+    assert raced.messages >= messages
+    assert raced.log == []
     assert output.read_bytes() == b""
     assert [str(one) for one in judged if one.shown > allowed(one.name)] == []
     assert judged[0].limit < BLUNT, [str(one) for one in judged]
@@ -73,23 +77,23 @@ def allowed(question: str) -> float:
     return 10 * TOLERATED if question == "content padding sound?" else TOLERATED
 
 
-@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("form", [*FORMS, WHOLE], ids=str)
 def test_the_error_says_nothing_and_holds_nothing(rsa_key_in: RsaKeyIn, form: Form) -> None:
     """One type, one text, no cause, no context; and no plaintext in the variables that a crash reporter would send."""
     key = rsa_key_in("file")
     workshop = Workshop(key.public_key(), form)
 
-    def refuse(plaintext: bytes) -> None:
-        raise ValueError(f"not wanted: {plaintext!r}")
+    def refuse(document: Document) -> None:
+        raise ValueError(f"not wanted: {document.content!r}")
 
     with pytest.raises(NotForUsError) as caught:
-        open_answer(workshop.good(), key, URL, refuse)
+        open_document(workshop.good(), key, URL, refuse)
     error = caught.value
     assert (error.__cause__, error.__context__) == (None, None)
     assert SECRET not in "".join(map(repr, [error, error.facts(), *values_near(error)]))
     for make in workshop.bad().values():
         with pytest.raises(NotForUsError) as other:
-            open_answer(make(), key, URL, json.loads)
+            reader(key)(make())
         assert other.value.facts() == error.facts()
 
 
@@ -138,13 +142,20 @@ def test_the_paddings_of_a_token_are_seen(rsa_key_in: RsaKeyIn) -> None:
 
 
 def test_a_reader_without_a_check_lets_garbage_pass(rsa_key_in: RsaKeyIn) -> None:
-    """CALE-09, and why CBC is an oracle by itself: who takes any plaintext tells the attacker which paddings were sound."""
+    """CALE-09, and why CBC is an oracle by itself: who takes any plaintext tells the attacker which paddings were sound.
+
+    Garbage is no whole response, though.
+    """
     key = rsa_key_in("file")
     assert isinstance(key, rsa.RSAPrivateKey)
     garbage = Workshop(key.public_key(), Form()).bad()["sound padding, no JSON"]()
-    assert len(open_answer(garbage, key, URL, bytes)) == len(PLAINTEXT)
+    assert len(open_document(garbage, key, URL, lambda document: document.content)) == len(PLAINTEXT)
     with pytest.raises(NotForUsError):
-        open_answer(garbage, key, URL, json.loads)
+        reader(key)(garbage)
+    make = Workshop(key.public_key(), WHOLE).bad()["sound padding, no JSON"]
+    for _ in range(50):
+        with pytest.raises(NotForUsError):
+            open_document(make(), key, URL, lambda document: document.content)
 
 
 def test_questions_cover_every_class(rsa_key_in: RsaKeyIn) -> None:

@@ -38,7 +38,12 @@ def key_transport(encrypted_key: bytes, ski: bytes = b"\x01" * 20, algorithm: st
 
 
 def enveloped(
-    content_key: bytes, plaintext: bytes, *recipients: univ.Any, cipher: str = AES_256_CBC, iv: bytes | None = None
+    content_key: bytes,
+    plaintext: bytes,
+    *recipients: univ.Any,
+    cipher: str = AES_256_CBC,
+    iv: bytes | None = None,
+    content_type: univ.ObjectIdentifier = rfc5652.id_data,
 ) -> bytes:
     """DER of an EnvelopedData with AES-CBC content."""
     iv = os.urandom(16) if iv is None else iv
@@ -50,7 +55,7 @@ def enveloped(
     for recipient in recipients:
         data["recipientInfos"].append(recipient)
     content = data["encryptedContentInfo"]
-    content["contentType"] = rfc5652.id_data
+    content["contentType"] = content_type
     content["contentEncryptionAlgorithm"]["algorithm"] = univ.ObjectIdentifier(cipher)
     content["contentEncryptionAlgorithm"]["parameters"] = univ.Any(encode(univ.OctetString(iv)))
     content["encryptedContent"] = ciphertext
