@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from device_sdk_simulators.cli import option_types as types
 from device_sdk_simulators.cli.queue import opened_database, table_of
 from device_sdk_simulators.cli.speaking import UsageError, say
 from device_sdk_simulators.softhsm import SimulatorError
@@ -50,9 +51,9 @@ def _run(options: argparse.Namespace) -> int:
 def _module(text: str, address: str) -> str:
     oid, _, serial = text.partition(":")
     try:
-        number = bytes.fromhex(serial.replace(":", "")).hex()
-    except ValueError:
-        number = ""
-    if not number or not all(part.isdigit() for part in oid.split(".")) or address == "*":
-        raise UsageError(f"{text}: a module of one device is OID:HEX, type and serial number")
-    return f"{oid} {number}"
+        module = f"{types.object_identifier(oid)} {bytes.fromhex(serial.replace(':', '')).hex()}"
+    except (argparse.ArgumentTypeError, ValueError) as error:
+        raise UsageError(f"{text}: not OID:HEX, type and serial number: {error}") from error
+    if address == "*" or not serial:
+        raise UsageError("one device is one module, which has a serial number")
+    return module

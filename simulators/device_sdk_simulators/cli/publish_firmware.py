@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from device_sdk_simulators.cli import option_types as types
 from device_sdk_simulators.cli.speaking import say
 from device_sdk_simulators.softhsm import SimulatorError
 
@@ -16,18 +17,27 @@ if TYPE_CHECKING:
     from device_sdk_simulators.packages.firmware.making import Encryption
     from device_sdk_simulators.packages.firmware.notes import Name, Notes
 
+_LARGEST = 2**63 - 1
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Describe what firmware needs beyond other packages."""
     group = parser.add_argument_group("firmware")
     add = group.add_argument
-    add("--package", metavar="OID", help="name of the package")
-    add("--package-version", metavar="N", type=int, default=1, help="its version (default: %(default)s)")
+    add("--package", metavar="OID", type=types.object_identifier, help="name of the package")
+    add(
+        "--package-version",
+        metavar="N",
+        type=types.whole_number(0, _LARGEST),
+        default=1,
+        help="its version (default: %(default)s)",
+    )
     add("--legacy-name", metavar="TEXT", help="instead of both")
     add("--stale", metavar="N|TEXT", help="the newest version that must not be loaded any more, or a legacy name")
     add(
         "--hw-type",
         metavar="OID",
+        type=types.object_identifier,
         action="append",
         default=[],
         help="type of hardware it is for; may be given more than once",
@@ -35,6 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--community",
         metavar="OID",
+        type=types.object_identifier,
         action="append",
         default=[],
         help="whom it is restricted to; may be given more than once",
@@ -46,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="modules of the first --hw-type it is restricted to",
     )
-    add("--package-type", metavar="N", type=int, help="a number of your own")
+    add("--package-type", metavar="N", type=types.whole_number(0, _LARGEST), help="a number of your own")
     add("--needs", metavar="OID:VERSION", action="append", default=[], help="what has to be there already")
     add("--compress", action="store_true", help="deflate it")
     add(
@@ -122,7 +133,7 @@ def _notes(options: argparse.Namespace) -> Notes:
     name: Name = options.legacy_name.encode() if options.legacy_name else (options.package, options.package_version)
     stale: int | bytes | None = None
     if options.stale is not None:
-        stale = options.stale.encode() if options.legacy_name else int(options.stale)
+        stale = options.stale.encode() if options.legacy_name else _number(options.stale)
     modules = [(options.hw_type[0], tuple(map(serials, options.hw_serial)))] if options.hw_serial else []
     return Notes(
         name,
@@ -143,11 +154,19 @@ def serials(text: str) -> bytes | tuple[bytes, bytes]:
         raise SimulatorError(f"{text}: not hex digits") from None
 
 
+def _number(text: str) -> int:
+    try:
+        return types.whole_number(0, _LARGEST)(text)
+    except argparse.ArgumentTypeError as error:
+        raise SimulatorError(f"--stale: {error}, as the package has a number for a version") from error
+
+
 def _needed(text: str) -> tuple[str, int]:
     oid, _, version = text.partition(":")
-    if not version.isdigit():
-        raise SimulatorError(f"{text}: not OID:VERSION")
-    return oid, int(version)
+    try:
+        return types.object_identifier(oid), types.whole_number(0, _LARGEST)(version)
+    except argparse.ArgumentTypeError as error:
+        raise SimulatorError(f"{text}: not OID:VERSION: {error}") from error
 
 
 def _encryption(options: argparse.Namespace) -> Encryption | None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from device_sdk_simulators.cli import option_types as types
 from device_sdk_simulators.softhsm import SimulatorError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from device_sdk_simulators.packages.tamp.publishing import Draft
 
 MESSAGES = ("query", "update", "apex-update", "community-update", "sequence-adjust")
+_LARGEST, _LONGEST_TITLE = 2**63 - 1, 64
 FORMS = ("certificate", "tbs", "info")
 
 
@@ -59,15 +61,37 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="update: its sequence number from now on",
     )
     add("--new-apex", metavar="ANCHOR", help="apex-update: default: one that is made for it")
-    add("--apex-number", metavar="N", type=int, help="apex-update: its sequence number from now on")
+    add(
+        "--apex-number",
+        metavar="N",
+        type=types.whole_number(0, _LARGEST),
+        help="apex-update: its sequence number from now on",
+    )
     add("--clear-anchors", action="store_true", help="apex-update: all others go")
     add("--clear-communities", action="store_true", help="apex-update: all communities are left")
-    add("--join", metavar="OID", action="append", help="community-update: may be given more than once")
-    add("--leave", metavar="OID", action="append", help="community-update: may be given more than once")
+    add(
+        "--join",
+        metavar="OID",
+        type=types.object_identifier,
+        action="append",
+        help="community-update: may be given more than once",
+    )
+    add(
+        "--leave",
+        metavar="OID",
+        type=types.object_identifier,
+        action="append",
+        help="community-update: may be given more than once",
+    )
     add("--leave-all", action="store_true", help="community-update: whichever there are")
     add("--uri", metavar="URI", help="name of the trust anchor store it is for; see --hw-type and --community, too")
     add("--other-name", metavar="OID=HEX", help="a name of another kind; the value is DER")
-    add("--number", metavar="N", type=int, help="sequence number (default: the signer's next one)")
+    add(
+        "--number",
+        metavar="N",
+        type=types.whole_number(0, _LARGEST),
+        help="sequence number (default: the signer's next one)",
+    )
 
 
 def publish(options: argparse.Namespace, database: Database, address: str, now: datetime) -> tuple[str, str]:
@@ -82,6 +106,8 @@ def publish(options: argparse.Namespace, database: Database, address: str, now: 
     from device_sdk_simulators.packages.tamp.publishing import publish as put
 
     message = str(options.file)
+    if len(options.title) > _LONGEST_TITLE:
+        raise SimulatorError(f"--title: {_LONGEST_TITLE} characters at most (RFC 5914 section 2.4)")
     if message not in MESSAGES:
         raise SimulatorError(f"{message}: messages about trust anchors are {', '.join(MESSAGES)}")
     authority = TampAuthority(options.state, now)
@@ -169,10 +195,12 @@ def _change(action: Any, name: str, options: argparse.Namespace, authority: Tamp
 def _first_number(text: str, authority: TampAuthority) -> tuple[bytes, int]:
     from device_sdk_simulators.packages.tamp.messages import first_number
 
-    name, equals, number = text.rpartition("=")
-    if not equals or not number.isdigit():
-        raise SimulatorError(f"{text}: not ANCHOR=N")
-    return first_number(_certificate(name, authority), int(number))
+    name, _, number = text.rpartition("=")
+    try:
+        value = types.whole_number(0, _LARGEST)(number)
+    except argparse.ArgumentTypeError as error:
+        raise SimulatorError(f"--anchor-number {text}: not ANCHOR=N: {error}") from error
+    return first_number(_certificate(name, authority), value)
 
 
 def _certificate(name: str, authority: TampAuthority) -> x509.Certificate:
@@ -187,6 +215,13 @@ def _certificate(name: str, authority: TampAuthority) -> x509.Certificate:
         raise SimulatorError(f"{name}: neither a trust anchor ({known}) nor a certificate, PEM: {error}") from error
 
 
+def _der(text: str) -> bytes:
+    value = bytes.fromhex(text)
+    if not value:
+        raise ValueError("nothing behind the =")
+    return value
+
+
 def _target(options: argparse.Namespace) -> Any:
     from device_sdk_simulators.cli.publish_firmware import serials
     from device_sdk_simulators.packages.tamp import targets
@@ -198,11 +233,13 @@ def _target(options: argparse.Namespace) -> Any:
     if options.community:
         return targets.communities(options.community)
     if options.uri:
+        if not options.uri.isascii():
+            raise SimulatorError(f"--uri {options.uri}: a URI is ASCII (RFC 3986)")
         return targets.uri(options.uri)
     if options.other_name:
         oid, _, value = options.other_name.partition("=")
         try:
-            return targets.other_name(oid, bytes.fromhex(value))
-        except ValueError:
-            raise SimulatorError(f"{options.other_name}: not OID=HEX") from None
+            return targets.other_name(types.object_identifier(oid), _der(value))
+        except (argparse.ArgumentTypeError, ValueError) as error:
+            raise SimulatorError(f"--other-name {options.other_name}: not OID=HEX: {error}") from error
     return targets.all_modules()

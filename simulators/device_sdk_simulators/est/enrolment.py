@@ -127,7 +127,9 @@ class Enrolment:
             self._deliver(request, route, Granted(client, csr, changed_name(csr.csr), facts))
             found = results.of(client, route.label, route.operation, now) or found
         if found.state in ("waiting", "approved"):
-            return Response.text(202, "the request waits for approval", [("Retry-After", str(self._policy.retry_after_s))])
+            return Response.text(
+                202, "the request waits for approval", [("Retry-After", str(self._policy.retry_after_s))]
+            )
         results.note_fetched(client, route.label, found, now)
         certificate = results.certificate(found.serial) if found.serial else None
         if certificate is None:

@@ -56,7 +56,9 @@ class Results:
 
     def note(self, client: Client, route: Route, certificate: x509.Certificate, now: datetime) -> None:
         """A certificate was issued; whether the client got it is not known."""
-        statement = "INSERT OR REPLACE INTO results (identity, label, operation, usage, serial, at) VALUES (?, ?, ?, ?, ?, ?)"
+        statement = (
+            "INSERT OR REPLACE INTO results (identity, label, operation, usage, serial, at) VALUES (?, ?, ?, ?, ?, ?)"
+        )
         key = (client.identity, route.label, route.operation, usage_of(certificate))
         self._database.execute(statement, *key, f"{certificate.serial_number:x}", now.isoformat())
 

@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from device_sdk_simulators.cli.main import main
 from device_sdk_simulators.server import ReferenceServer
 
 from tests.simulators.packages.conftest import sim
@@ -68,6 +69,25 @@ def test_a_package_without_a_name_is_none(server: ReferenceServer, image: Path) 
         done = sim(*words, *more, check=False)
         assert done.returncode != 0
         assert says in done.stderr
+
+
+def test_options_that_are_no_numbers(server: ReferenceServer, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with words, and not with a traceback."""
+    words = ["publish", "firmware", str(image), "--to", "*", "--state", str(server.state), "--package", "1.2.3"]
+    wrong = (
+        ("--hw-type", "abc"),
+        ("--community", "x"),
+        ("--package-version", "-1"),
+        ("--needs", "x:1"),
+        ("--needs", "1.2.3:x"),
+    )
+    for option in (*wrong, ("--stale", "x")):
+        try:
+            code = main([*words, "--hw-type", "1.2.3", *option])
+        except SystemExit as ended:
+            code = int(str(ended.code))
+        assert code == 2, option
+        assert option[0].strip("-") in capsys.readouterr().err or option[0] == "--needs"
 
 
 def test_the_signer_is_nobody_who_issues_certificates(server: ReferenceServer, image: Path) -> None:

@@ -228,5 +228,75 @@ def test_it_goes_on_after_a_restart(tmp_path, capsys) -> None:
         assert by_old == ["apex-update 1 by apex for all modules", "update 3 by apex for all modules"]
 
 
+WRONG = {
+    "hello": "messages about trust anchors are",
+    "update": "--add, --remove or --change",
+    "update --add nobody": "neither a trust anchor",
+    "update --change identity --form certificate": "does not change",
+    "update --add identity --anchor-number identity": "not ANCHOR=N",
+    "update --add identity --anchor-number identity=-1": "not ANCHOR=N",
+    "community-update": "--join, --leave or --leave-all",
+    "community-update --join abc": "not an object identifier",
+    "query --contingency": "signs apex updates only",
+    "query --by nobody": "no trust anchor nobody",
+    "query --number -1": "whole number",
+    "query --number 9223372036854775808": "whole number",
+    "query --other-name 1.2.3": "not OID=HEX",
+    "query --other-name x=00": "not OID=HEX",
+    "query --other-name 1.2.3=zz": "not OID=HEX",
+    "query --hw-type abc": "not an object identifier",
+    "query --hw-type 1.2.3 --hw-serial xx": "not hex digits",
+    "query --uri http://ü.example/": "ASCII",
+    f"update --add identity --title {'x' * 65}": "64 characters",
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_what_makes_no_message(server: ReferenceServer, capsys: pytest.CaptureFixture[str], words: str) -> None:
+    """Exit code 2, and words that say what to do."""
+    command = [
+        "publish",
+        "tamp",
+        *words.split(),
+        "--to",
+        "*",
+        "--label",
+        "nobody-asks-for-it",
+        "--state",
+        str(server.state),
+    ]
+    try:
+        code = main(command)
+    except SystemExit as ended:
+        code = int(str(ended.code))
+    assert code == 2
+    assert WRONG[words] in capsys.readouterr().err
+
+
+def test_withdrawn_and_still_answered(server, device, published) -> None:
+    """Who was sent a message may answer it when nobody else gets it any more."""
+    item = published(device, "query")
+    message = device.get("tamp")[2]
+    assert main(["withdraw", item, "--state", str(server.state)]) == 0
+    assert device.get(f"tamp/{item}")[0] == 404
+    assert device.types() == []
+    kind_oid, media, content = confirm(message)
+    assert device.post(device.signed(kind_oid, content), media)[0] == 204
+
+
+def test_a_target_for_each_kind_of_option(device, published) -> None:
+    """T-06, on the command line."""
+    words = {
+        "hwModules": ("--hw-type", "1.2.3", "--hw-serial", "00-ff"),
+        "communities": ("--community", "1.2.3"),
+        "uri": ("--uri", "urn:example:store"),
+        "otherName": ("--other-name", "1.2.3=0500"),
+        "allModules": (),
+    }
+    for kind, options in words.items():
+        item = published(device, "query", *options)
+        assert reference_of(device.get(f"tamp/{item}")[2])["target"].getName() == kind
+
+
 def book_rows(server: ReferenceServer) -> list[dict[str, object]]:
     return [dict(row) for row in server.est.packages.shelf._database.rows("SELECT about FROM tamp_messages")]
