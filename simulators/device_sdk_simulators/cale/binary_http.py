@@ -24,6 +24,8 @@ ABOUT_CONTENT = (
     "Last-Modified",
 )
 """What goes inside of the fields of a service: what says something about the content, and nothing that sets a state."""
+CREATED = 201
+"""Its Location goes inside, too: where what was made is."""
 LONGEST_FIELD = 1024
 """Of a value; a longer one stays behind."""
 
@@ -33,7 +35,8 @@ _FOLD = re.compile(r"\r?\n[ \t]+")
 
 def about_content(response: Response) -> Headers:
     """Those fields of a service's answer that go inside, each of them once."""
-    wanted = {name.lower(): name for name in ABOUT_CONTENT}
+    names = (*ABOUT_CONTENT, "Location") if response.status == CREATED else ABOUT_CONTENT
+    wanted = {name.lower(): name for name in names}
     found: dict[str, list[str]] = {}
     for name, value in response.headers:
         found.setdefault(name.lower(), []).append(_FOLD.sub(" ", value).strip())

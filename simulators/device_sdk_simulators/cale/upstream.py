@@ -8,7 +8,7 @@ import socket
 from urllib.parse import urlsplit
 
 from device_sdk_simulators.cale import headers
-from device_sdk_simulators.cale.binary_http import ABOUT_CONTENT
+from device_sdk_simulators.cale.binary_http import ABOUT_CONTENT, CREATED
 from device_sdk_simulators.cale.certificates import owner_of
 from device_sdk_simulators.cale.exchanges import Allowance, Exchanges, PlainSocket
 from device_sdk_simulators.cale.hops import HopProtocolError, HopTimeoutError, HopUnreachableError
@@ -140,7 +140,7 @@ class Upstream:
         fields = [(name, value) for name, value in response.headers.items() if name.lower() in _ABOUT_CONTENT]
         if "Content-Type" not in response.headers:
             fields.append(("Content-Type", "application/octet-stream"))
-        return Response(response.status, fields, body)
+        return Response(response.status, fields + (self._location(response) if response.status == CREATED else []), body)
 
     def _location(self, response: http.client.HTTPResponse) -> Headers:
         """Where a redirect leads, by the paths that clients know if it stays at this server."""

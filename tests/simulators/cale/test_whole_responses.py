@@ -67,6 +67,10 @@ class Shop(BaseHTTPRequestHandler):
         else:
             self._answer(404, {"Content-Type": "text/html"}, b"<p>a page of some length " * 40)
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(201, {"Location": f"http://{self.headers['Host']}/orders/7", "Content-Type": "text/plain"}, b"made")
+
     def _answer(self, status: int, fields: dict[str, str], body: bytes = b"") -> None:
         self.send_response(status)
         for name, value in fields.items():
@@ -145,6 +149,16 @@ def test_a_reverse_proxy_that_loses_nothing_of_the_content_cale_20(edge, session
     assert (about, odd.headers["Content-Type"]) == ({"Content-Type"}, "text/plain; charset=utf-8")
     moved = session.get(f"{edge.url}/docs", stream=stream)
     assert (moved.url, moved.content) == (f"{edge.url}/docs/", b"<p>here")
+
+
+def test_what_a_change_made_and_where_cale_06(edge, rules, session, register):
+    """Status and Location of a 201; a redirect of a change stays a document, which nobody follows."""
+    rules.methods = ("POST",)
+    login = requests.auth.HTTPBasicAuth("device", password(edge))
+    with register() as client:
+        session.auth = CaleAuth(KEYS["p256"], client.guid, origin=client.origin, methods=("POST",), second=login)
+    made = session.post(f"{edge.url}/orders", data="x")
+    assert (made.status_code, made.headers["Location"], made.text) == (201, "/orders/7", "made")
 
 
 def test_draft_clients_get_what_the_draft_has(edge, make_client, register):
