@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from device_sdk.errors import DeviceSdkError, EnvelopeError, FirmwareError, WireError
 from device_sdk.model.http import ConnectionFacts, HttpResponse
 from device_sdk.model.keys import PrivateKey
+from device_sdk.model.pkcs12 import Pkcs12Policy
 from device_sdk.model.secret import Secret
 from device_sdk.model.shared_key import SharedKey
 from device_sdk.protocols.cale.answers import read_registration, read_resource, read_whoami
@@ -24,8 +25,9 @@ from device_sdk.protocols.cale.documents import Document, read_document
 from device_sdk.protocols.est.full_cmc import Sent, Trusted, read_fullcmc
 from device_sdk.protocols.est.responses import read_cacerts, read_csrattrs, read_enrolment
 from device_sdk.protocols.est.saved_answer import as_multipart, read_saved_answer
-from device_sdk.protocols.est.server_key_answer import read_server_key
+from device_sdk.protocols.est.server_key_answer import CMS, PKCS12, read_server_key
 from device_sdk.protocols.firmware import read_record
+from device_sdk.protocols.key_packages.layers import peel as peel_to
 from device_sdk.protocols.symmetric_keys import KeyRules, PackageRules, peel, usable_keys
 from device_sdk.transports.https.faults import FOREIGN
 from device_sdk.transports.https.head import Response
@@ -46,9 +48,13 @@ from device_sdk.wire.firmware import (
 from device_sdk.wire.firmware.attributes import read_firmware_attributes
 from device_sdk.wire.firmware.oids import LAYERS
 from device_sdk.wire.firmware.signers import wrapped_key_of
+from device_sdk.wire.key_packages.asymmetric import ASYMMETRIC_KEY_PACKAGE, read_asymmetric_key_package
 from device_sdk.wire.key_packages.encrypted import read_encrypted_key_package
 from device_sdk.wire.key_packages.receipts import read_receipt_request
 from device_sdk.wire.key_packages.symmetric import read_symmetric_key_package
+from device_sdk.wire.pkcs12 import read_pkcs12
+from device_sdk.wire.pkcs12.derivation import Derivations
+from device_sdk.wire.pkcs12.reader import Bags
 from device_sdk.wire.private_key import read_private_key
 from device_sdk.wire.tpm_secret import read_tpm_secret
 
@@ -154,6 +160,21 @@ def private_key(data: bytes) -> None:
         read_private_key(data)
 
 
+def generated_key(data: bytes) -> None:
+    """What RFC 8295 lets /serverkeygen answer: packages of a key, PKCS#12 files, and what is behind the MAC of those."""
+    rules = PackageRules((), NOW, require_signature=False, require_encryption=False, content_type=ASYMMETRIC_KEY_PACKAGE)
+    policy = Pkcs12Policy(Secret("password"), allow_legacy=True, max_iterations=2000)
+    with suppress(DeviceSdkError):
+        read_server_key(_response(data, CMS), NOW, accepted=(CMS, PKCS12))
+    with suppress(DeviceSdkError):
+        read_asymmetric_key_package(peel_to(data, rules, keys()).content)
+    for read in (read_asymmetric_key_package, lambda value: read_pkcs12(value, policy)):
+        with suppress(DeviceSdkError):
+            read(data)
+    with suppress(ValueError, DeviceSdkError):
+        Bags(Derivations(policy)).take_safes(data)
+
+
 def cmc_response(data: bytes) -> None:
     """An answer of /fullcmc; its content; and the SignedData around it."""
     for read in (read_signed_data, read_pki_response):
@@ -224,6 +245,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         multipart,
         saved_answer,
         private_key,
+        generated_key,
         cmc_response,
         key_package,
         firmware,

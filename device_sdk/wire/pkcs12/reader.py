@@ -90,7 +90,7 @@ def _read(encoded: bytes, policy: Pkcs12Policy) -> KeyAndCertificates:
         raise ValueError("it has no MAC, so that anybody may have altered it")
     _require_mac(file.enter(), content, derivations)
     file.finish()
-    found = _Found(derivations)
+    found = Bags(derivations)
     found.take_safes(content)
     if len(found.keys) != 1:
         raise ValueError(f"{len(found.keys)} private keys in it, where there is to be one")
@@ -136,8 +136,16 @@ def _pbmac1(parameters: Reader, content: bytes, derivations: Derivations) -> byt
     return hmac.digest(derivations.pbkdf2(derivation, None), content, hash_name)
 
 
-class _Found:
-    """What comes out of the bags, which the MAC covers."""
+class Bags:
+    """What comes out of the bags, which the MAC covers.
+
+    Args:
+        derivations: makes the keys of what is encrypted.
+
+    Attributes:
+        keys: private keys.
+        certificates: DER of certificates.
+    """
 
     def __init__(self, derivations: Derivations) -> None:
         self._derivations = derivations
@@ -146,7 +154,7 @@ class _Found:
         self.certificates: list[bytes] = []
 
     def take_safes(self, content: bytes) -> None:
-        """An AuthenticatedSafe."""
+        """Read an AuthenticatedSafe; ValueError or WireError for what is none, or not taken."""
         for info in _members(content):
             kind, inside = info.oid(), info.enter(_EXPLICIT_0)
             info.finish()
