@@ -81,7 +81,8 @@ def _violation(name: _Named, constraints: _Constraints) -> str | None:
     of_this_form = [subtree for subtree in constraints.permitted if subtree.form == name.form]
     if of_this_form and not any(_within(name, subtree) for subtree in of_this_form):
         return f"outside the names its CA may certify: {_shown(name)}"
-    if any(_within(name, subtree) for subtree in constraints.excluded if subtree.form == name.form):
+    excluded = [subtree for subtree in constraints.excluded if subtree.form == name.form]
+    if any(_within(name, subtree) or _may_reach(name, subtree) for subtree in excluded):
         return f"among the names its CA must not certify: {_shown(name)}"
     return None
 
@@ -91,6 +92,14 @@ def _within(name: _Named, subtree: _Named) -> bool:
     if judge is None:
         raise _UnusableError(f"a name constraint of a form that is not processed here ({name.form})")
     return judge(name, subtree)
+
+
+def _may_reach(name: _Named, subtree: _Named) -> bool:
+    """A wildcard stands for hosts, one of which may be the excluded one, without being within its domain itself."""
+    if name.form != "dns_name" or not name.octets.startswith(b"*."):
+        return False
+    label, _, parent = subtree.octets.lower().partition(b".")
+    return bool(label) and name.octets[2:].lower() == parent
 
 
 def _directory(name: _Named, subtree: _Named) -> bool:
@@ -104,9 +113,11 @@ def _dns(name: _Named, subtree: _Named) -> bool:
 def _email(name: _Named, subtree: _Named) -> bool:
     """A mailbox, a host, or, with a leading dot, every host below a domain."""
     mailbox, at, host = name.octets.rpartition(b"@")
-    if not at or not mailbox or not host:
+    if not at or not mailbox or not host or b"@" in mailbox:
         raise _UnusableError(f"an e-mail address that is none, under a name constraint: {_shown(name)}")
     wanted_mailbox, wanted_at, wanted_host = subtree.octets.rpartition(b"@")
+    if b"@" in wanted_mailbox:
+        raise _UnusableError(f"a name constraint that is no e-mail address: {_shown(subtree)}")
     if wanted_at and wanted_mailbox:
         return mailbox == wanted_mailbox and host.lower() == wanted_host.lower()
     return _host_within(host, wanted_host, subdomains=False)
@@ -146,6 +157,8 @@ _JUDGES: dict[str, Callable[[_Named, _Named], bool]] = {
 def _host_within(host: bytes, base: bytes, *, subdomains: bool) -> bool:
     """Whether a host is the one named or, for a base with a leading dot or where all `subdomains` count, below it."""
     host, base = host.lower(), base.lower()
+    if b"" in host.split(b".") or (base and (b"" in base.removeprefix(b".").split(b".") or b"*" in base)):
+        raise _UnusableError("a host name that is none, or a constraint on them, under a name constraint")
     if base == b"":
         return True
     if base.startswith(b"."):

@@ -47,6 +47,7 @@ __all__ = [
 MAX_PATH_LENGTH = 10
 _MAX_STEPS = 500
 _MAX_PROBLEMS = 3
+_UNREADABLE = (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _OTHER_NAMES = (
     "a CA certificate limits the names below it (name constraints): ask for other names (--subject, --san), or ask the CA's "
     "operator"
@@ -81,13 +82,13 @@ def find_path(
     Raises:
         VerificationError: there is no such path; the message says how far the best attempt came.
     """
-    problem = validity_problem(certificate, now, allowance) or critical_problem(certificate, processed)
-    if not problem and certificate not in anchors:
-        problem = inputs.by_issuer.entry(certificate)
-    if problem:
-        raise VerificationError(f"{name_of(certificate)}: {problem}")
     search = _Search(list(intermediates), anchors, now, allowance, relations or Relations(), processed, inputs)
-    path = search.extend((certificate,))
+    try:
+        if problem := search.problem_of(certificate):
+            raise VerificationError(f"{name_of(certificate)}: {problem}")
+        path = search.extend((certificate,))
+    except _UNREADABLE as error:  # readers of messages leave these out; an anchor from a file may be such a one
+        raise VerificationError("a certificate has extensions that cannot be read") from error
     if path is None:
         words = f"{name_of(certificate)}: no path to a trust anchor: {search.best_reason(certificate)}"
         raise VerificationError(words, hint=_OTHER_NAMES if search.names_refused else None)
@@ -138,6 +139,13 @@ class _Search:
         self.by_subject = {}
         for candidate in self.intermediates:
             self.by_subject.setdefault(self.relations.subject(candidate), []).append(candidate)
+
+    def problem_of(self, certificate: x509.Certificate) -> str | None:
+        """Why there is no use in looking for a path."""
+        problem = validity_problem(certificate, self.now, self.allowance) or critical_problem(
+            certificate, self.processed
+        )
+        return problem or (None if certificate in self.anchors else self.inputs.by_issuer.entry(certificate))
 
     def extend(self, path: tuple[x509.Certificate, ...]) -> tuple[x509.Certificate, ...] | None:
         """Depth first: the path so far, prolonged to an anchor; None if that cannot be done."""
