@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Sequence
@@ -12,15 +11,14 @@ from datetime import datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
-from pyasn1.type import base, tag, univ, useful
-from pyasn1_alt_modules import rfc5280, rfc5652, rfc6402
+from pyasn1.type import base, univ, useful
+from pyasn1_alt_modules import rfc5652, rfc6402
 
 from device_sdk_simulators.ca.hierarchy import Authority, Hierarchy
 from device_sdk_simulators.ca.issue import key_usage
 from device_sdk_simulators.ca.keys import digest_for
+from device_sdk_simulators.packages.signing import BY_ISSUER, attribute, signed_message
 
 CMC_CA = x509.ObjectIdentifier(str(rfc6402.id_kp_cmcCA))
 SUCCESS, PENDING, CONFIRM_REQUIRED = 0, 3, 5
@@ -180,50 +178,6 @@ def signed_data(
     *,
     content_type: univ.ObjectIdentifier = rfc6402.id_cct_PKIResponse,
 ) -> bytes:
-    """DER of a ContentInfo with a SignedData, signed with ECDSA and SHA-256; the signer is named by issuer and serial."""
-    key = signer.key
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    attributes = _signed_attributes(content, content_type, now)
-    info = rfc5652.SignerInfo()
-    info["version"] = 1
-    issuer = signer.certificate.issuer.public_bytes()
-    info["sid"]["issuerAndSerialNumber"]["issuer"] = decode(issuer, asn1Spec=rfc5280.Name())[0]
-    info["sid"]["issuerAndSerialNumber"]["serialNumber"] = signer.certificate.serial_number
-    info["digestAlgorithm"]["algorithm"] = _SHA256
-    for position, attribute in enumerate(attributes):
-        info["signedAttrs"][position] = attribute
-    info["signatureAlgorithm"]["algorithm"] = _ECDSA_SHA256
-    # RFC 5652 section 5.4: signed is the SET OF with its universal tag
-    signed = b"\x31" + bytes(encode(info["signedAttrs"]))[1:]
-    info["signature"] = key.sign(signed, ec.ECDSA(hashes.SHA256()))
-    data = rfc5652.SignedData()
-    data["version"] = 3
-    data["digestAlgorithms"][0]["algorithm"] = _SHA256
-    data["encapContentInfo"]["eContentType"] = content_type
-    data["encapContentInfo"]["eContent"] = univ.OctetString(content).subtype(
-        explicitTag=tag.Tag(tag.tagClassContext, tag.tagFormatSimple, 0)
-    )
-    for position, certificate in enumerate(certificates):
-        data["certificates"][position]["certificate"] = decode(
-            certificate.public_bytes(Encoding.DER), asn1Spec=rfc5280.Certificate()
-        )[0]
-    data["signerInfos"][0] = info
-    message = rfc5652.ContentInfo()
-    message["contentType"] = rfc5652.id_signedData
-    message["content"] = encode(data)
-    return bytes(encode(message))
-
-
-def _signed_attributes(content: bytes, content_type: univ.ObjectIdentifier, now: datetime) -> list[rfc5652.Attribute]:
-    values = (
-        (rfc5652.id_contentType, content_type),
-        (rfc5652.id_messageDigest, univ.OctetString(hashlib.sha256(content).digest())),
-        (rfc5652.id_signingTime, useful.UTCTime(f"{now:%y%m%d%H%M%SZ}")),
-    )
-    found = []
-    for oid, value in values:
-        attribute = rfc5652.Attribute()
-        attribute["attrType"] = oid
-        attribute["attrValues"][0] = encode(value)
-        found.append(attribute)
-    return found
+    """DER of a ContentInfo with a SignedData; the signer is named by issuer and serial."""
+    signing_time = attribute(rfc5652.id_signingTime, useful.UTCTime(f"{now:%y%m%d%H%M%SZ}"))
+    return signed_message(content, str(content_type), signer, [signing_time], certificates=certificates, odd=BY_ISSUER)

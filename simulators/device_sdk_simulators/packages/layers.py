@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, padding
+from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
-from cryptography.hazmat.primitives.serialization import Encoding
-from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
-from pyasn1.type import tag, univ
-from pyasn1_alt_modules import rfc5083, rfc5084, rfc5280, rfc5652, rfc6031, rfc6032, rfc7191
+from pyasn1.type import univ
+from pyasn1_alt_modules import rfc5083, rfc5084, rfc5652, rfc6031, rfc6032, rfc7191
 
 from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.cale.capabilities import EcMethod, RsaMethod
 from device_sdk_simulators.cale.envelope import recipient_info
 from device_sdk_simulators.cale.shared_key import Kek
+from device_sdk_simulators.packages.signing import BY_ISSUER, attribute, signed_data
 
 Nesting: TypeAlias = Literal["a", "a-signed", "b", "c", "d", "d-bare", "e", "e-bare"]
 """Those of section 5.1.2, in its order; -signed and -bare are its variants with and without the inner signature."""
@@ -81,39 +79,12 @@ def content_info(content: Content) -> bytes:
 def signed(
     content: Content, signer: Authority, certificates: Sequence[x509.Certificate], *, request: bytes | None = None
 ) -> Content:
-    """SignedData with one signature, ECDSA with SHA-256."""
-    key = signer.key
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    content_type, inside = content
-    info = rfc5652.SignerInfo()
-    info["version"] = 1
-    issuer = decode(signer.certificate.issuer.public_bytes(), asn1Spec=rfc5280.Name())[0]
-    info["sid"]["issuerAndSerialNumber"]["issuer"] = issuer
-    info["sid"]["issuerAndSerialNumber"]["serialNumber"] = signer.certificate.serial_number
-    info["digestAlgorithm"]["algorithm"] = _SHA256
-    values = [
-        (rfc5652.id_contentType, encode(univ.ObjectIdentifier(content_type))),
-        (rfc5652.id_messageDigest, encode(univ.OctetString(hashlib.sha256(inside).digest()))),
-    ]
-    values += [(rfc7191.id_aa_KP_keyPkgIdAndReceiptReq, request)] if request is not None else []
-    for position, (oid, value) in enumerate(values):
-        info["signedAttrs"][position]["attrType"] = oid
-        info["signedAttrs"][position]["attrValues"][0] = value
-    info["signatureAlgorithm"]["algorithm"] = _ECDSA_SHA256
-    covered = b"\x31" + bytes(encode(info["signedAttrs"]))[1:]
-    info["signature"] = key.sign(covered, ec.ECDSA(hashes.SHA256()))
-    data = rfc5652.SignedData()
-    data["version"] = 3
-    data["digestAlgorithms"][0]["algorithm"] = _SHA256
-    data["encapContentInfo"]["eContentType"] = content_type
-    data["encapContentInfo"]["eContent"] = univ.OctetString(inside).subtype(
-        explicitTag=tag.Tag(tag.tagClassContext, tag.tagFormatSimple, 0)
+    """SignedData with one signature; the signer is named by issuer and serial number."""
+    asked = [] if request is None else [attribute(rfc7191.id_aa_KP_keyPkgIdAndReceiptReq, univ.Any(request))]
+    kind, inside = content
+    return rfc5652.id_signedData, signed_data(
+        inside, str(kind), signer, asked, certificates=certificates, odd=BY_ISSUER
     )
-    for position, certificate in enumerate(certificates):
-        der = certificate.public_bytes(Encoding.DER)
-        data["certificates"][position]["certificate"] = decode(der, asn1Spec=rfc5280.Certificate())[0]
-    data["signerInfos"][0] = info
-    return rfc5652.id_signedData, bytes(encode(data))
 
 
 def enveloped(content: Content, recipient: x509.Certificate | Kek, cipher: ContentCipher) -> Content:

@@ -1,4 +1,4 @@
-"""A SignedData with one signer who is named by a key identifier: firmware and trust anchor messages (RFC 4108, RFC 5934)."""
+"""A SignedData with one signer, who is named by a key identifier (RFC 4108, RFC 5934), or by issuer and serial number."""
 
 from __future__ import annotations
 
@@ -56,6 +56,8 @@ class Oddities:
 
 
 PLAIN = Oddities()
+BY_ISSUER = Oddities(signer_version=1, by_issuer=True)
+"""Nothing is wrong with it: RFC 5652 section 5.3 has this way to name a signer, too."""
 
 
 def attribute(oid: univ.ObjectIdentifier, *values: object) -> rfc5652.Attribute:
@@ -106,15 +108,7 @@ def sign(
         unsigned: unsigned attributes.
         odd: what is wrong with it.
     """
-    algorithm = digest_for(signer.key)
-    info = _signer_info(signer, digest_of(content, algorithm), odd.signed_type or content_type, attributes, odd)
-    for position, one in enumerate(unsigned):
-        info["unsignedAttrs"][position] = one
-    signers = univ.SetOf(componentType=rfc5652.SignerInfo())
-    signers.extend([info] * odd.signers)
-    before = bytes(encode(univ.Integer(odd.version))) + _digest_algorithms(algorithm, odd.digests)
-    behind = _certificates(certificates) + bytes(encode(signers))
-    frames = [*encapsulated(content_type), (SEQUENCE, before, behind)]
+    frames = _frames(content, content_type, signer, attributes, certificates, unsigned, odd)
     framed(out, content, around(frames, bytes(encode(rfc5652.id_signedData))))
 
 
@@ -132,6 +126,42 @@ def signed_message(
     out = BytesIO()
     sign(BytesIO(content), out, content_type, signer, attributes, certificates=certificates, unsigned=unsigned, odd=odd)
     return out.getvalue()
+
+
+def signed_data(
+    content: bytes,
+    content_type: str,
+    signer: Authority,
+    attributes: Sequence[rfc5652.Attribute] = (),
+    *,
+    certificates: Sequence[x509.Certificate] = (),
+    odd: Oddities = PLAIN,
+) -> bytes:
+    """As `signed_message`, without the ContentInfo around it."""
+    out, file = BytesIO(), BytesIO(content)
+    framed(out, file, _frames(file, content_type, signer, attributes, certificates, (), odd))
+    return out.getvalue()
+
+
+def _frames(
+    content: BinaryIO,
+    content_type: str,
+    signer: Authority,
+    attributes: Sequence[rfc5652.Attribute],
+    certificates: Sequence[x509.Certificate],
+    unsigned: Sequence[rfc5652.Attribute],
+    odd: Oddities,
+) -> list[tuple[int, bytes, bytes]]:
+    """What is around the content in a SignedData."""
+    algorithm = digest_for(signer.key)
+    info = _signer_info(signer, digest_of(content, algorithm), odd.signed_type or content_type, attributes, odd)
+    for position, one in enumerate(unsigned):
+        info["unsignedAttrs"][position] = one
+    signers = univ.SetOf(componentType=rfc5652.SignerInfo())
+    signers.extend([info] * odd.signers)
+    before = bytes(encode(univ.Integer(odd.version))) + _digest_algorithms(algorithm, odd.digests)
+    behind = _certificates(certificates) + bytes(encode(signers))
+    return [*encapsulated(content_type), (SEQUENCE, before, behind)]
 
 
 def _signer_info(
