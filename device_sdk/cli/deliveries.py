@@ -108,5 +108,13 @@ def _firmware(settings: Settings, out: Output) -> FirmwareDelivery:
 
 
 def _anchors(settings: Settings, name: str) -> tuple[x509.Certificate, ...]:
+    """Those of the setting; without one, those that messages manage (device-sdk anchors), as far as they are certificates."""
+    if settings.text(name) is None:
+        from device_sdk.protocols.tamp import Role
+        from device_sdk.state import StateDirectory
+
+        managed = StateDirectory(settings.require("state_dir")).managed.load().certificates(Role.APEX, Role.MANAGEMENT)
+        if managed:
+            return managed
     path = settings.require(name)
     return tuple(certificates_from(read_file(path), path))

@@ -31,7 +31,7 @@ class Done:
     Attributes:
         detail: in words.
         notes: what a person should know beyond that.
-        state: DONE, EARLIER or SKIPPED.
+        state: DONE, EARLIER or SKIPPED; FAILED for what was done in part, and is over.
     """
 
     detail: str
@@ -181,7 +181,8 @@ class PackageKeeper:
         if outcome is None:
             return _known(visit) if visit.came else Done("nothing is there")
         words, *parts = outcome.lines
-        return Done("; ".join((words, *(part.strip() for part in parts))), (*outcome.notes, *outcome.delivery.words))
+        detail = "; ".join((words, *(part.strip() for part in parts)))
+        return Done(detail, outcome.notes, StepState.FAILED if outcome.failed else StepState.DONE)
 
     def send_again(self, step: SyncStep) -> Done:
         """The server misses a receipt or an error (KR-06, FR-06): what it was told, once more."""

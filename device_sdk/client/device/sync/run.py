@@ -82,7 +82,7 @@ class Sync:
                 begun = StepResult(step.entry, step, found.state, found.detail, number=number, total=total)
                 steps.append(self._tell(self._step(begun, step, found.task, keeper, progress) if found.task else begun))
             steps += [self._tell(replace(one, number=len(steps) + n, total=total)) for n, one in enumerate(rest, 1)]
-            delivery = session.deliver()
+            delivery = replace(session.deliver(), sent=session.sent)
             progress.end()
         return SyncReport(tuple(steps), progress.resumed, (*session.notes, *notes), delivery)
 

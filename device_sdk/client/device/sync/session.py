@@ -18,6 +18,7 @@ from device_sdk.client.est import CaCertificates, EstClient
 from device_sdk.errors import ServerNotTrustedError, StateCorruptError, StateError
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.protocols.pal import SyncPlan
+from device_sdk.state import OutboxMessage
 
 
 class Session:
@@ -34,6 +35,7 @@ class Session:
         self._client: EstClient | None = None
         self._ca: CaCertificates | None = None
         self.notes: tuple[str, ...] = ()
+        self._sent: tuple[OutboxMessage, ...] = ()
         self.lists = self._kept()
         """The revocation lists that are held."""
         self.connection = Connection.of(plan, context.clock)
@@ -93,7 +95,14 @@ class Session:
         outbox = self._context.state.outbox
         if not outbox.pending():
             return Delivery(dropped=outbox.dropped(), notes=tuple(error.message for error in outbox.damage()))
-        return deliver(outbox, self.client, **self.waiting)
+        delivery = deliver(outbox, self.client, **self.waiting)
+        self._sent += delivery.sent
+        return delivery
+
+    @property
+    def sent(self) -> tuple[OutboxMessage, ...]:
+        """All that was delivered so far."""
+        return self._sent
 
     def close(self) -> None:
         """Let go of connection and key; both are opened anew when they are needed."""
