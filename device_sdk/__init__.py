@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         CalePlan,
         RevocationPolicy,
     )
+    from device_sdk.client.cale.negotiation import negotiating_spec
     from device_sdk.client.device import Device, EnrolmentPlan, RenewalPlan
     from device_sdk.client.est import (
         Clock,
@@ -109,6 +110,7 @@ _HOMES = {
     "import_key": "device_sdk.keystores.registry",
     "list_keys": "device_sdk.keystores.registry",
     "load_certificate": "device_sdk.keystores.registry",
+    "negotiating_spec": "device_sdk.client.cale.negotiation",
     "open_key": "device_sdk.keystores.registry",
     "open_secret": "device_sdk.keystores.registry",
     "open_registration": "device_sdk.protocols.cale.exchange",
@@ -170,6 +172,7 @@ __all__ = [
     "import_key",
     "list_keys",
     "load_certificate",
+    "negotiating_spec",
     "open_key",
     "open_registration",
     "open_secret",

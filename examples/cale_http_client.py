@@ -37,7 +37,9 @@ def main(key_uri: str, edge_url: str, anchors_file: str, user: str, password_fil
 
     with device_sdk.create_key(key_uri, "ec-p256") as key:
         # a request is data: method, target, headers and body, for any HTTP client
-        csr = device_sdk.build_csr(device_sdk.CsrSpec(device_sdk.parse_dn("CN=reader-1")), key)
+        spec = device_sdk.CsrSpec(device_sdk.parse_dn("CN=reader-1"))
+        # the request says what this program reads; without it answers are as in the draft, which names no media type
+        csr = device_sdk.build_csr(device_sdk.negotiating_spec(spec, key), key)
         login = f"{user}:{Path(password_file).read_text().strip()}"
         proof = "Basic " + base64.b64encode(login.encode()).decode()
         request = device_sdk.registration_request(csr, proof)
@@ -47,7 +49,8 @@ def main(key_uri: str, edge_url: str, anchors_file: str, user: str, password_fil
         exchange.open_whoami(*ask(exchange.request("/whoami")))
         for path in paths:
             try:
-                print(json.loads(exchange.open(*ask(exchange.request(path)), path=path, check=json.loads)))
+                found = exchange.open_document(*ask(exchange.request(path)), path=path, check=json.loads)
+                print(dict(found.headers).get("content-type"), json.loads(found.content))
             except device_sdk.BehindEdgeError as error:
                 print(f"{path}: {error.status_code}")
             except device_sdk.NotForUsError:

@@ -180,5 +180,5 @@ def test_cale_with_an_io_of_ones_own(cale_server: ReferenceServer, tmp_path: Pat
         "cale_http_client.py", f"file:{tmp_path}/key.pem", cale_server.cale_url, cale_server.ca_file,
         str(cale_server.user), cale_server.password_file, "/resource", "/nothing",
     )  # fmt: skip
-    assert said == "{'foo': 'bar'}\n/nothing: 404\n"
+    assert said == "application/json {'foo': 'bar'}\n/nothing: 404\n"
     assert [entry["path"] for entry in cale_server.log()] == ["/registration", "/whoami", "/resource", "/nothing"]

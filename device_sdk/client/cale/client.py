@@ -12,9 +12,9 @@ from typing import Self
 
 from cryptography import x509
 
+from device_sdk.client.cale.negotiation import negotiating_spec
 from device_sdk.errors import BehindEdgeError, LocalProtocolError, NotForUsError
-from device_sdk.keystores.keys import DeviceKey, EcDeviceKey, RsaDeviceKey
-from device_sdk.keystores.trial import try_key
+from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
@@ -29,7 +29,6 @@ from device_sdk.protocols.cale.answers import (
     read_whoami,
     spki,
 )
-from device_sdk.protocols.cale.documents import CONTENT_TYPES
 from device_sdk.protocols.cale.requests import (
     MAX_ANSWER_BYTES,
     edge_origin,
@@ -43,7 +42,6 @@ from device_sdk.state import CaleRegistration
 from device_sdk.transports.base import Timeouts
 from device_sdk.transports.factory import open_transport
 from device_sdk.wire.csr import build_csr
-from device_sdk.wire.csr_capabilities import SMIME_CAPABILITIES, with_capabilities
 
 
 @dataclass(frozen=True)
@@ -154,7 +152,8 @@ class CaleClient:
             HttpStatusError, TransportError, VerificationError, KeyStoreError: as everywhere.
         """
         authorization = proof_of_identity(self._credentials, self._bearer)
-        request = registration_request(build_csr(self._negotiating(spec), self._key), authorization)
+        spec = negotiating_spec(spec, self._key, self._policy) if self._negotiate else spec
+        request = registration_request(build_csr(spec, self._key), authorization)
         self._guid = guid = read_registration(self._transport.send(request), self._key, self._policy)
         self._watch.opened()
         self._told = None
@@ -234,16 +233,6 @@ class CaleClient:
             self._watch.opened()
             raise
         self._watch.opened()
-
-    def _negotiating(self, spec: CsrSpec) -> CsrSpec:
-        """The request with what this key decrypts, tried where hardware does it."""
-        if not self._negotiate or any(one.oid.dotted_string == SMIME_CAPABILITIES for one in spec.extensions):
-            return spec
-        key = self._key
-        operations = None
-        if isinstance(key, EcDeviceKey | RsaDeviceKey) and key.info.hardware:
-            operations = dict(try_key(key))
-        return with_capabilities(spec, key.public_key(), self._policy, operations, CONTENT_TYPES[1:])
 
     def _registered(self) -> str:
         if self._guid is None:

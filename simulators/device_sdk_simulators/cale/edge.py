@@ -235,11 +235,11 @@ class EdgeDevice:
             response = self._origination(self._inner(errand, certificate))
             if response.status != 200:
                 raise HopError(f"the origination server answered with {response.status}")
+            return self._passed_on(errand, response)
         finally:
-            # a failure takes its time, too, and strangers have to share it
+            # a failure takes its time, too, and strangers have to share it; so does what is learnt of an answer
             now = time.monotonic()
             self._decoys.took(errand.request.path, errand.validated - errand.started, now - errand.validated)
-        return self._passed_on(errand, response)
 
     def _validate(self, errand: _Errand) -> tuple[bool, x509.Certificate | None]:
         """Whether the GUID counts, and the certificate to encrypt to: the client's, or one of nobody's key."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 import uuid
 
 import pytest
@@ -157,3 +158,15 @@ def test_a_curve_has_decoys_of_its_own_points(server):
     info = recipient_of(get(server, "/resource", STRANGER).body)
     point = info["kari"]["originator"]["originatorKey"]["publicKey"].asOctets()
     assert ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP521R1(), point)
+
+
+def test_what_is_learnt_of_an_answer_is_part_of_its_time_cale_38(server, monkeypatch):
+    """It was half a millisecond that strangers never took."""
+    register(server, KEYS["p256"])
+    guid = guid_of(server)
+    learn = server.cale.edge._decoys.learn
+    monkeypatch.setattr(server.cale.edge._decoys, "learn", lambda *of: (time.sleep(0.1), learn(*of)))
+    get(server, "/resource", guid)
+    started = time.monotonic()
+    get(server, "/resource", strangers(1)[0])
+    assert time.monotonic() - started > 0.1
