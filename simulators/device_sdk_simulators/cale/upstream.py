@@ -140,7 +140,9 @@ class Upstream:
         fields = [(name, value) for name, value in response.headers.items() if name.lower() in _ABOUT_CONTENT]
         if "Content-Type" not in response.headers:
             fields.append(("Content-Type", "application/octet-stream"))
-        return Response(response.status, fields + (self._location(response) if response.status == CREATED else []), body)
+        return Response(
+            response.status, fields + (self._location(response) if response.status == CREATED else []), body
+        )
 
     def _location(self, response: http.client.HTTPResponse) -> Headers:
         """Where a redirect leads, by the paths that clients know if it stays at this server."""

@@ -50,6 +50,7 @@ class SignerInfo:
         signature: its value.
         message_digest: of the content, as the signer says.
         signing_time: or None.
+        has_unsigned: whether there are unsigned attributes.
     """
 
     key_identifier: bytes | None
@@ -59,6 +60,7 @@ class SignerInfo:
     signature: bytes = field(repr=False)
     message_digest: bytes = field(repr=False)
     signing_time: datetime | None = None
+    has_unsigned: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def _signer(info: rfc5652.SignerInfo, expected: str) -> SignerInfo:
         bytes(info["signature"]),
         bytes(decode(message_digest, asn1Spec=univ.OctetString())[0]),
         _signing_time(attributes.get(str(rfc5652.id_signingTime))),
+        bool(info["unsignedAttrs"].isValue),
     )
 
 

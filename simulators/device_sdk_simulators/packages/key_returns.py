@@ -17,6 +17,7 @@ from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.http.messages import HttpError
 from device_sdk_simulators.packages.addresses import addresses_of
+from device_sdk_simulators.packages.own_keys import is_signed_by
 from device_sdk_simulators.unreadable import UNREADABLE
 
 _SCHEMA = """
@@ -151,7 +152,7 @@ def read_return(body: bytes, client: Client, own: Sequence[x509.Certificate]) ->
         message = read_message(body, content_types=(_RECEIPT, _ERROR))
     except CmcRefusedError as error:
         raise HttpError(400, str(error)) from error
-    if not any(_is_signed_by(message, certificate) for certificate in own):
+    if not is_signed_by(message, own):
         raise HttpError(403, "not signed by the key of this client's certificate")
     try:
         said, name = _parse(message)
@@ -160,14 +161,6 @@ def read_return(body: bytes, client: Client, own: Sequence[x509.Certificate]) ->
     if name != client.certificate.subject.public_bytes():
         raise HttpError(403, "in the name of somebody else")
     return said
-
-
-def _is_signed_by(message: Message, certificate: x509.Certificate) -> bool:
-    try:
-        message.verify(certificate.public_key())
-    except CmcRefusedError:
-        return False
-    return True
 
 
 def _parse(message: Message) -> tuple[KeyReturn, bytes]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cryptography import x509
 
+from device_sdk_simulators.cmc.message import Message
+from device_sdk_simulators.cmc.refusal import CmcRefusedError
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.authorize import Client
 
@@ -17,3 +21,16 @@ def certificates_of(client: Client, database: Database) -> list[x509.Certificate
         client.lineage,
     )
     return [client.certificate, *(x509.load_der_x509_certificate(bytes(row["der"])) for row in rows)]
+
+
+def is_signed_by(message: Message, certificates: Sequence[x509.Certificate]) -> bool:
+    """Whether a key of one of these signed it; its own certificates are not looked at."""
+    return any(_is_signed_by(message, one) for one in certificates)
+
+
+def _is_signed_by(message: Message, certificate: x509.Certificate) -> bool:
+    try:
+        message.verify(certificate.public_key())
+    except CmcRefusedError:
+        return False
+    return True

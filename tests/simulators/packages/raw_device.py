@@ -59,8 +59,9 @@ class Device:
     def types(self) -> list[str]:
         return [one["type"] for one in self.entries()]
 
-    def signed(self, content_type: str, content: bytes, odd: Oddities = PLAIN) -> bytes:
-        return signed_message(content, content_type, self.signer, certificates=[self.certificate], odd=odd)
+    def signed(self, content_type: str, content: bytes, odd: Oddities = PLAIN, **more: Any) -> bytes:
+        options = {"certificates": [self.certificate]} | more
+        return signed_message(content, content_type, self.signer, odd=odd, **options)
 
 
 def ask(

@@ -11,6 +11,7 @@ from device_sdk_simulators.cli.main import main
 from device_sdk_simulators.packages.firmware.making import make_package
 from device_sdk_simulators.packages.firmware.notes import Notes, package_name
 from device_sdk_simulators.packages.firmware.shelf import FirmwareShelf
+from device_sdk_simulators.packages.signing import Oddities, attribute
 from device_sdk_simulators.server import ReferenceServer
 from pyasn1.codec.der.encoder import encode
 from pyasn1_alt_modules import rfc4108
@@ -36,13 +37,15 @@ def server(tmp_path_factory: pytest.TempPathFactory):
         yield running
 
 
-def report(device: Device, serial: str, hardware: str = f"{ARC}.1", *, signer: Device | None = None) -> int:
+def report(
+    device: Device, serial: str, hardware: str = f"{ARC}.1", *, signer: Device | None = None, **more: object
+) -> int:
     """Status of the answer to a receipt."""
     receipt = rfc4108.FirmwarePackageLoadReceipt()
     receipt["hwType"], receipt["hwSerialNum"] = hardware, bytes.fromhex(serial)
     receipt["fwPkgName"] = package_name(NAME)
     content_type = str(rfc4108.id_ct_firmwareLoadReceipt)
-    body = (signer or device).signed(content_type, bytes(encode(receipt)))
+    body = (signer or device).signed(content_type, bytes(encode(receipt)), **more)
     return device.post(body, MEDIA, "firmware/return")[0]
 
 
@@ -116,3 +119,15 @@ def test_fr_03_signed_before_the_renewal(server: ReferenceServer) -> None:
     server.est.register.revoke(device.serial)
     assert report(later, "00d1", signer=device) == 403
     assert report(later, "00d1") == 204
+
+
+def test_fr_04_what_a_signature_has(server: ReferenceServer) -> None:
+    """The signer's certificate may be left out; unsigned attributes may not be there, nor no signature at all."""
+    device = fetched(server, "plain")
+    unsigned = [attribute(rfc4108.id_aa_decryptKeyID, rfc4108.DecryptKeyIdentifier(b"x"))]
+    assert report(device, "00e1", unsigned=unsigned) == 400
+    assert report(device, "00e1", odd=Oddities(signers=0)) == 400
+    assert report(device, "00e1", odd=Oddities(broken=True)) == 403
+    assert report(device, "00e1", odd=Oddities(wrong_digest=True)) == 403
+    assert report(device, "00e1", odd=Oddities(signed_type="1.2.3")) == 400
+    assert report(device, "00e1", certificates=()) == 204

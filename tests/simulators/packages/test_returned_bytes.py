@@ -90,11 +90,6 @@ def test_g_14_a_certificate_of_no_version_and_a_length_of_no_memory(signer: Auth
             read(b"\x30\x88" + b"\xff" * 8 + data)
 
 
-def test_fr_03_a_report_without_the_certificate_of_its_signer(signer: Authority) -> None:
-    with pytest.raises(BadReportError, match="certificate is not in it"):
-        read_report(signed_message(receipt(), str(rfc4108.id_ct_firmwareLoadReceipt), signer))
-
-
 def test_who_has_what_in_every_format(signer: Authority) -> None:
     """Sections 4.2 and 4.4: anchors by their key identifiers, in whichever format they came."""
     found = read_answer(signed_message(status(signer.certificate), QUERY.answer, signer))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.site import Surroundings
 from device_sdk_simulators.http.messages import HttpError, Request, Response
@@ -14,7 +11,7 @@ from device_sdk_simulators.packages.addresses import addresses_of
 from device_sdk_simulators.packages.firmware.modules import Modules
 from device_sdk_simulators.packages.firmware.reports import BadReportError, Report, read_report
 from device_sdk_simulators.packages.firmware.shelf import REPORT_TYPE, FirmwareShelf, entry_of
-from device_sdk_simulators.packages.own_keys import certificates_of
+from device_sdk_simulators.packages.own_keys import certificates_of, is_signed_by
 from device_sdk_simulators.packages.pal_forms import Entry
 from device_sdk_simulators.packages.shelf import Package, Shelf
 
@@ -49,8 +46,7 @@ class FirmwareDesk:
         except BadReportError as error:
             raise HttpError(400, f"not a signed report about firmware: {error}") from error
         own, shown = addresses_of(client)[1:2], client.certificate
-        keys = [_key(one) for one in certificates_of(client, self._database)]
-        if not own or shown is None or _key(report.signer) not in keys:
+        if not own or shown is None or not is_signed_by(report.message, certificates_of(client, self._database)):
             raise HttpError(403, "the report is signed by somebody else than who sends it")
         reported, only = self.firmware.hardware_of(own[0]), self._policy.firmware_registered
         self.modules.check(own[0], shown, reported, report.hardware, registered_only=only)
@@ -76,7 +72,3 @@ class FirmwareDesk:
         if not found:
             raise HttpError(400, "the report is about no package that was sent")
         return found[-1].item
-
-
-def _key(certificate: x509.Certificate) -> bytes:
-    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

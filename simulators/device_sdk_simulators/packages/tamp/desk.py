@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from device_sdk_simulators.cmc.refusal import CmcRefusedError
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.est.site import Surroundings
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.packages.addresses import addresses_of
 from device_sdk_simulators.packages.desk import PackageDesk
-from device_sdk_simulators.packages.own_keys import certificates_of
+from device_sdk_simulators.packages.own_keys import certificates_of, is_signed_by
 from device_sdk_simulators.packages.shelf import Package
 from device_sdk_simulators.packages.tamp.answers import BadAnswerError, Reading, read_answer
 from device_sdk_simulators.packages.tamp.book import OPERATION, Answer, Sent
@@ -88,13 +87,8 @@ class TampDesk:
             if self._shared.policy.tamp_unsigned:
                 return
             raise HttpError(403, "answers have to be signed")
-        for certificate in certificates_of(client, self._shared.database):
-            try:
-                reading.signed.verify(certificate.public_key())
-            except CmcRefusedError:
-                continue
-            return
-        raise HttpError(403, "not signed by a key of this client")
+        if not is_signed_by(reading.signed, certificates_of(client, self._shared.database)):
+            raise HttpError(403, "not signed by a key of this client")
 
     def _about(self, reading: Reading, address: str) -> Sent:
         """The message that was answered: one that this client was sent; HttpError 404 if there is none (TR-04)."""
