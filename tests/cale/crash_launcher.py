@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import traceback
 from pathlib import Path
 from typing import Any
@@ -46,8 +45,7 @@ def child(command: dict[str, Any], report: int) -> None:
     plan = plan_of(spec, again=operation == "again")
     killer = crash_launcher.Killer(command["kill_at"])
     error = None
-    threading.setprofile(killer)
-    sys.setprofile(killer)
+    killer.watch()
     try:
         if operation == "forget":
             application.forget()

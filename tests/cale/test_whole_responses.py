@@ -181,9 +181,7 @@ def test_text_is_read_by_the_charset_that_its_type_names(
             assert response.headers["Content-Type"] == media_type
 
 
-def test_only_what_is_about_the_content_is_taken(
-    edge: ScriptedServer, session: requests.Session, sealed: Seal
-) -> None:
+def test_only_what_is_about_the_content_is_taken(edge: ScriptedServer, session: requests.Session, sealed: Seal) -> None:
     """Nothing that sets a state, asks for credentials or lets somebody keep the plaintext; nothing of the outside either."""
     inside = [
         ("Set-Cookie", "a=b"),

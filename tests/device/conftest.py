@@ -103,35 +103,51 @@ NEVER = 10**9
 
 
 class Runner:
-    """crash_launcher.py, with one line out and one line in for every run."""
+    """crash_launcher.py, with one line out and one line in for every run.
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+    Args:
+        process: the launcher.
+        own: whether its environment is its own; if not, each run has that of the present test.
+    """
 
-    def run(self, operation: str, spec: dict[str, str], kill_at: int = NEVER) -> dict[str, Any]:
-        """Run until the end or the N-th event: status as of waitpid, and where it ended: events and error."""
+    def __init__(self, process: subprocess.Popen[str], *, own: bool) -> None:
+        self._process, self._own = process, own
+
+    def run(self, operation: str, spec: dict[str, str], kill_at: int | None = None) -> dict[str, Any]:
+        """Run until the end or the N-th event: status as of waitpid, and where it ended: events (if counted) and error."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"operation": operation, "kill_at": kill_at, "spec": spec}) + "\n")
+        command = {
+            "operation": operation,
+            "kill_at": kill_at,
+            "spec": spec,
+            "environment": None if self._own else dict(os.environ),
+        }
+        self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         assert os.WTERMSIG(answer["status"]) in (0, signal.SIGKILL), answer
         return answer
 
-    def finish(self, operation: str, spec: dict[str, str]) -> int:
-        """Run to the end; gives the number of events."""
+    def finish(self, operation: str, spec: dict[str, str]) -> None:
+        """Run to the end."""
         answer = self.run(operation, spec)
         assert answer["error"] is None, answer["error"]
+
+    def counted(self, operation: str, spec: dict[str, str], error: str | None = None) -> int:
+        """Run to the end, or to this error; gives the number of events."""
+        answer = self.run(operation, spec, NEVER)
+        assert answer["error"] == error or (error and answer["error"].startswith(error)), answer["error"]
         return int(answer["events"])
 
 
 @contextmanager
-def running(*prefix: str) -> Iterator[Runner]:
-    command = [*prefix, sys.executable, str(Path(__file__).with_name("crash_launcher.py"))]
+def running(*prefix: str, launcher: Path | None = None) -> Iterator[Runner]:
+    command = [*prefix, sys.executable, str(launcher or Path(__file__).with_name("crash_launcher.py"))]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as process:
         try:
-            yield Runner(process)
+            yield Runner(process, own=bool(prefix))
         finally:
             os.killpg(process.pid, signal.SIGKILL)
 
@@ -143,8 +159,9 @@ def new_runner() -> Iterator[Callable[..., Runner]]:
         yield lambda *prefix: stack.enter_context(running(*prefix))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def runner() -> Iterator[Runner]:
+    """One launcher for all tests; each run has the environment of its test."""
     with running() as started:
         yield started
 

@@ -1,12 +1,15 @@
 """Runs one enrolment, renewal or sync after the other, each in a child of its own that dies by SIGKILL at the N-th event.
 
-Reads JSON lines {"operation", "kill_at", "spec"} on stdin (in `spec`: where and what; `file_size` limits files, in bytes) and answers each with {"status", "events", "error"}. An event is
-the beginning or the end of a call that changes or synchronises a file, speaks to the server, or enters the keystore's
-code or the TPM's library. The product knows nothing of this: the interpreter's profiling hook counts and kills.
+Reads JSON lines {"operation", "kill_at", "spec", "environment"} on stdin (in `spec`: where and what; `file_size` limits
+files, in bytes; `kill_at` may be null) and answers each with {"status", "events", "error"}. An event is the beginning of a call that changes or
+synchronises a file, speaks to the server, or enters the keystore's code or the TPM's library: what one such call has left is
+what is there when the next begins. A keystore's functions do more than can be seen from here, so their ends count as well.
+The product knows nothing of this: the interpreter's profiling hook counts and kills.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pkgutil
@@ -35,31 +38,51 @@ from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.secret import Secret
 
-POSIX = {"write", "fsync", "rename", "replace", "unlink", "remove", "symlink", "link", "mkdir", "fchmod", "ftruncate"}
+POSIX = {
+    "open", "write", "pwrite", "fsync", "rename", "replace", "unlink", "remove", "rmdir", "symlink", "link", "mkdir", "fchmod",
+    "ftruncate",
+}  # fmt: skip
 NETWORK = {"connect", "do_handshake", "read", "recv", "recv_into", "send", "sendall", "write"}
 TPM = {"Esys_Create", "Esys_Load", "Esys_Sign", "Esys_EvictControl"}
-KEYSTORE = {"create", "open", "list", "delete", "store_certificate", "generate", "login", "create_object", "destroy"}
+CALLS = POSIX | NETWORK | TPM
+KEYSTORE = {"create", "delete", "store_certificate", "generate", "create_object", "destroy"}
+READING = {"open", "list", "login"}
 KEYSTORES = str(Path(device_sdk.__file__).parent / "keystores") + os.sep
 # Locks of keystores, and what TLS is given by way of files in memory: nothing that lasts.
 FLEETING = (f"{os.sep}lock.py", f"openssl_provider{os.sep}files.py")
+# What these open they only read, or synchronise.
+READERS = {"read_file", "sync_directory"}
 
 
 def counts(frame: FrameType, event: str, arg: Any) -> bool:
     """Whether this is a moment at which dying might make a difference."""
-    if event in ("c_call", "c_return"):
+    code = frame.f_code
+    if event == "c_call":
+        name = arg.__name__
+        if name not in CALLS:
+            return False
         module = getattr(arg, "__module__", None) or type(arg.__self__).__module__
         if module == "posix":
-            return arg.__name__ in POSIX and not frame.f_code.co_filename.endswith(FLEETING)
-        return arg.__name__ in TPM or (module in ("_ssl", "_socket", "socket", "ssl") and arg.__name__ in NETWORK)
-    return frame.f_code.co_name in KEYSTORE and frame.f_code.co_filename.startswith(KEYSTORES)
+            fleeting = code.co_filename.endswith(FLEETING) or (name == "open" and code.co_name in READERS)
+            return name in POSIX and not fleeting
+        return name in TPM or (module in ("_ssl", "_socket", "socket", "ssl") and name in NETWORK)
+    if code.co_name in KEYSTORE:
+        return event in ("call", "return") and code.co_filename.startswith(KEYSTORES)
+    return event == "call" and code.co_name in READING and code.co_filename.startswith(KEYSTORES)
 
 
 class Killer:
     """Counts events; ends the process at one of them, without a word."""
 
-    def __init__(self, kill_at: int) -> None:
+    def __init__(self, kill_at: int | None) -> None:
         self.events = 0
         self._kill_at = kill_at
+
+    def watch(self) -> None:
+        """From now on; without a number there is nobody to count for, and all goes at its own speed."""
+        if self._kill_at is not None:
+            threading.setprofile(self)
+            sys.setprofile(self)
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> None:
         if counts(frame, event, arg):
@@ -120,8 +143,7 @@ def child(command: dict[str, Any], report: int) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     killer = Killer(command["kill_at"])
     error = None
-    threading.setprofile(killer)
-    sys.setprofile(killer)
+    killer.watch()
     try:
         if command["operation"] == "enroll":
             device.enroll(plan)
@@ -151,12 +173,17 @@ def preload() -> None:
 
 def main() -> None:
     preload()
+    gc.collect()
+    gc.freeze()  # what does not change stays shared with the children
     for line in sys.stdin:
         command = json.loads(line)
         ours, theirs = os.pipe()
         process = os.fork()
         if process == 0:
             os.close(ours)
+            if command["environment"] is not None:
+                os.environ.clear()
+                os.environ.update(command["environment"])
             try:
                 child(command, theirs)
             finally:

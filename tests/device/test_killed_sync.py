@@ -96,7 +96,7 @@ def states(report: SyncReport) -> dict[str, StepState]:
 def every(scene: Scene, step: int, renewing: bool) -> set[int]:
     """Killed at every `step`-th event and finished by another run; how many steps were noted at the time, seen over all."""
     scene.save()
-    events = scene.runner.finish("sync", scene.spec)
+    events = scene.runner.counted("sync", scene.spec)
     scene.require_end()
     noted = set()
     for number in range(1, events + 1, step):
@@ -142,7 +142,7 @@ def test_a_disk_that_is_full_leaves_what_was_there(scene: Scene, limit: int) -> 
 
 def test_a_journal_of_yesterday_or_of_another_list_is_dropped(scene: Scene, clock, tmp_path: Path) -> None:
     scene.save()
-    events = scene.runner.finish("sync", scene.spec)
+    events = scene.runner.counted("sync", scene.spec)
     scene.restore()
     number = next(n for n in range(events, 0, -1) if (scene.restore(), scene.killed_at(n))[1] is not None)
     left = tmp_path / "left"

@@ -20,7 +20,6 @@ from tests.device.test_killed import forget, issued_before, public_bytes, requir
 pytestmark = pytest.mark.slow
 
 HOURS = 3
-STEP = 31
 
 
 @pytest.fixture
@@ -60,17 +59,15 @@ class Flow:
     def first(self, operation: str, error: str) -> int:
         """The number of events of the run that is told to wait."""
         self.prepare()
-        answer = self.runner.run(operation, self.spec)
-        assert answer["error"].startswith(error), answer["error"]
-        return int(answer["events"])
+        return int(self.runner.counted(operation, self.spec, error))
 
     def later(self, operation: str) -> int:
-        return int(self.runner.finish(operation, self.spec | self.release()))
+        return int(self.runner.counted(operation, self.spec | self.release()))
 
     def killed(self, operation: str, error: str, number: int, *, in_first: bool) -> None:
         """One pass: the first or the second run dies at that event; then the rest, to the end."""
         self.prepare()
-        self.runner.run(operation, self.spec, number if in_first else 10**9)
+        self.runner.run(operation, self.spec, number if in_first else None)
         made, certificate = self.seen()
         if in_first:
             self.runner.run(operation, self.spec)
@@ -133,82 +130,32 @@ def behind(runner, est_server: ReferenceServer, spec: dict[str, str], file_keys:
     return Flow(runner, est_server, spec, file_keys, prepare, release, issued=True)
 
 
-def enrolments(flow: Flow, error: str, step: int, first: int = 1) -> None:
+def enrolments(flow: Flow, error: str, step: int) -> None:
     events = flow.first("enroll", error)
-    for number in range(first, events + 1, step):
-        flow.later("enroll")
-        forget(flow.spec)
+    later = flow.later("enroll")
+    forget(flow.spec)
+    for number in range(1, events + 1, step):
         flow.killed("enroll", error, number, in_first=True)
         forget(flow.spec)
-        flow.prepare()
-        flow.runner.run("enroll", flow.spec)
-    events = flow.later("enroll")
-    forget(flow.spec)
-    for number in range(first, events + 1, step):
+    for number in range(1, later + 1, step):
         flow.killed("enroll", error, number, in_first=False)
         forget(flow.spec)
 
 
-def renewals(flow: Flow, error: str, step: int, first: int = 1) -> None:
+def renewals(flow: Flow, error: str, step: int) -> None:
     flow.runner.finish("enroll", flow.spec)
     events = flow.first("renew", error)
     later = flow.later("renew")
-    for number in range(first, events + 1, step):
+    for number in range(1, events + 1, step):
         flow.killed("renew", error, number, in_first=True)
         require_pair(flow.device)
-    for number in range(first, later + 1, step):
+    for number in range(1, later + 1, step):
         flow.killed("renew", error, number, in_first=False)
-
-
-class TestHereAndThere:
-    @pytest.mark.slow
-    def test_pending_enrolments(self, pending: Flow) -> None:
-        enrolments(pending, "EnrolmentPendingError", STEP, first=7)
-
-    @pytest.mark.slow
-    def test_pending_renewals(self, pending: Flow) -> None:
-        renewals(pending, "EnrolmentPendingError", STEP, first=11)
-
-    @pytest.mark.slow
-    def test_enrolments_with_a_clock_that_is_behind(self, behind: Flow) -> None:
-        enrolments(behind, "ClockError", STEP, first=5)
-
-    @pytest.mark.slow
-    def test_renewals_with_a_clock_that_is_behind(self, behind: Flow) -> None:
-        renewals(behind, "ClockError", STEP, first=9)
-
-    @pytest.mark.slow
-    def test_enrolments_by_srp(self, runner, est_server: ReferenceServer, spec, file_keys) -> None:
-        srp_enrolments(runner, est_server, spec, file_keys, STEP)
-
-    @pytest.mark.slow
-    def test_renewals_that_leave_the_system_store(self, runner, spec, file_keys) -> None:
-        leaving(runner, spec, file_keys, STEP)
-
-
-class TestEverywhere:
-    def test_pending_enrolments(self, pending: Flow) -> None:
-        enrolments(pending, "EnrolmentPendingError", 1)
-
-    def test_pending_renewals(self, pending: Flow) -> None:
-        renewals(pending, "EnrolmentPendingError", 1)
-
-    def test_enrolments_with_a_clock_that_is_behind(self, behind: Flow) -> None:
-        enrolments(behind, "ClockError", 3)
-
-    def test_renewals_with_a_clock_that_is_behind(self, behind: Flow) -> None:
-        renewals(behind, "ClockError", 3)
-
-    def test_enrolments_by_srp(self, runner, est_server: ReferenceServer, spec, file_keys) -> None:
-        srp_enrolments(runner, est_server, spec, file_keys, 1)
-
-    def test_renewals_that_leave_the_system_store(self, runner, spec, file_keys) -> None:
-        leaving(runner, spec, file_keys, 1)
 
 
 def srp_enrolments(runner, server: ReferenceServer, spec: dict[str, str], keys: str, step: int) -> None:
     spec |= {"srp_user": "router-7", "srp_password": "open sesame", "url": server.srp_url, "renewal_url": server.url}
-    events = runner.finish("enroll", spec)
+    events = runner.counted("enroll", spec)
     device = Device(spec["state"])
     for number in range(1, events + 1, step):
         forget(spec)
@@ -226,7 +173,7 @@ def leaving(runner, spec: dict[str, str], keys: str, step: int) -> None:
     """Whenever it dies, what is remembered is either before or after; the same command ends with after."""
     runner.finish("enroll", spec)
     device = Device(spec["state"])
-    events = runner.finish("renew", spec | {"implicit": "yes"})
+    events = runner.counted("renew", spec | {"implicit": "yes"})
     for number in range(1, events + 1, step):
         runner.finish("renew", spec | {"implicit": "yes"})
         runner.run("renew", spec | {"implicit": "no"}, number)
@@ -243,3 +190,27 @@ def leaving(runner, spec: dict[str, str], keys: str, step: int) -> None:
         assert endpoint is not None
         assert (endpoint.implicit, endpoint.announce) == (False, True)
         require_end(device, keys)
+
+
+def test_pending_enrolments(pending: Flow) -> None:
+    enrolments(pending, "EnrolmentPendingError", 1)
+
+
+def test_pending_renewals(pending: Flow) -> None:
+    renewals(pending, "EnrolmentPendingError", 1)
+
+
+def test_enrolments_with_a_clock_that_is_behind(behind: Flow) -> None:
+    enrolments(behind, "ClockError", 3)
+
+
+def test_renewals_with_a_clock_that_is_behind(behind: Flow) -> None:
+    renewals(behind, "ClockError", 3)
+
+
+def test_enrolments_by_srp(runner, est_server: ReferenceServer, spec, file_keys) -> None:
+    srp_enrolments(runner, est_server, spec, file_keys, 1)
+
+
+def test_renewals_that_leave_the_system_store(runner, spec, file_keys) -> None:
+    leaving(runner, spec, file_keys, 1)
