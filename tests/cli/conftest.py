@@ -60,7 +60,18 @@ class Cli:
         (directory / "config.toml").touch()
 
     def run(self, *words: object, prefix: tuple[str, ...] = (), **options: Any) -> subprocess.CompletedProcess[bytes]:
+        """Run a command.
+
+        Args:
+            words: the command.
+            prefix: a command line before it.
+            options: for subprocess.run; `env` has what is added to the environment, `before` is Python code that comes first.
+        """
         environment = os.environ | self.environment | options.pop("env", {})
+        if before := options.pop("before", None):
+            program = self.directory / "prepared.py"
+            program.write_text(f"{before}\nimport sys\nfrom device_sdk.cli.main import main\nsys.exit(main())\n")
+            return warm.run([program, *words], env=environment, cwd=self.directory, **options)
         if not prefix:
             return warm.run([*COMMAND[1:], *map(str, words)], env=environment, cwd=self.directory, **options)
         given = {"stdin": subprocess.DEVNULL} if "input" not in options else {}

@@ -111,7 +111,9 @@ def test_cale_14_a_registration_again_says_what_it_needs(lab: Lab, words: tuple[
     at = words.index("--subject")
     nameless = (*words[:at], *words[at + 2 :])
     assert "does not keep what it was asked for with" in lab.cli.fails(2, *nameless, *lab.login, "--again")
-    assert "does not keep" not in lab.cli.fails(2, *nameless, *lab.login, "--application", "x", "--key", f"file:{lab.keys}/x")
+    assert "does not keep" not in lab.cli.fails(
+        2, *nameless, *lab.login, "--application", "x", "--key", f"file:{lab.keys}/x"
+    )
 
 
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256"])

@@ -19,8 +19,18 @@ pytestmark = pytest.mark.slow
 
 VALUES = {"door": "000102030405060708090a0b0c0d0e0f", "meter/1": "aa" * 32}
 KEYS = [
-    {"id": "door", "algorithm": "http://www.w3.org/2001/04/xmlenc#aes128-cbc", "value": VALUES["door"], "usages": ["Decrypt"]},
-    {"id": "meter/1", "algorithm": "http://www.w3.org/2000/09/xmldsig#hmac-sha256", "value": VALUES["meter/1"], "name": "Meter"},
+    {
+        "id": "door",
+        "algorithm": "http://www.w3.org/2001/04/xmlenc#aes128-cbc",
+        "value": VALUES["door"],
+        "usages": ["Decrypt"],
+    },
+    {
+        "id": "meter/1",
+        "algorithm": "http://www.w3.org/2000/09/xmldsig#hmac-sha256",
+        "value": VALUES["meter/1"],
+        "name": "Meter",
+    },
 ]
 
 

@@ -100,15 +100,13 @@ def test_every_error(words: tuple[str, ...], cli: Cli) -> None:
     assert set(machine.error) >= {"code", "message", "hint"}
 
 
-def test_a_defect_is_json_too(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import device_sdk.cli.settings as s\ns._read_files = lambda *a, **k: 1 / 0\n"
-    )
-    failed = cli("config", "--json", env={"PYTHONPATH": str(tmp_path)})
+def test_a_defect_is_json_too(cli: Cli) -> None:
+    defect = "import device_sdk.cli.settings as s\ns._read_files = lambda *a, **k: 1 / 0\n"
+    failed = cli("config", "--json", before=defect)
     assert (failed.code, failed.error["code"]) == (255, "defect")
     assert "ZeroDivisionError" in failed.error["message"]
     assert failed.err.count("\n") == 1
-    loud = cli("config", env={"PYTHONPATH": str(tmp_path), "DEVICE_SDK_TRACEBACK": "1"})
+    loud = cli("config", before=defect, env={"DEVICE_SDK_TRACEBACK": "1"})
     assert "Traceback" in loud.err
 
 

@@ -33,10 +33,8 @@ if state["left"]:
 
 def moments(lab: Lab, words: tuple[object, ...]) -> Iterator[int]:
     """Run a command, killed at its first change, its second, and so on, until it ends by itself."""
-    (lab.directory / "sitecustomize.py").write_text(HOOK)
     for moment in range(1, 100):
-        environment = {"PYTHONPATH": str(lab.directory), "KILL_AT": str(moment), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = lab.cli(*words, env=environment)
+        done = lab.cli(*words, before=HOOK, env={"KILL_AT": str(moment)})
         yield moment
         if done.code != -signal.SIGKILL:
             assert done.code == 0, done.err

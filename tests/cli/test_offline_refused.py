@@ -111,9 +111,7 @@ os.link = second
 @pytest.mark.slow
 def test_two_runs_that_begin_at_once(cmc: Lab, tmp_path: Path) -> None:
     """The file of the quicker one stays, and the other writes no request."""
-    (tmp_path / "sitecustomize.py").write_text(RIVAL)
-    environment = {"PYTHONPATH": str(tmp_path), "RIVAL": str(tmp_path / "kept")}
-    said = cmc.cli.fails(2, *asked(cmc, cmc.key()), env=environment)
+    said = cmc.cli.fails(2, *asked(cmc, cmc.key()), before=RIVAL, env={"RIVAL": str(tmp_path / "kept")})
     assert "another run made it meanwhile" in said
     assert (tmp_path / "kept").read_text() == "another run's"
     assert not (tmp_path / "cmc.req").exists()

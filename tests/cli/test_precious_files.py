@@ -53,7 +53,9 @@ def test_a_file_with_key_and_certificate(lab: Lab, tmp_path: Path) -> None:
         refused(lab, one, "it holds a private key", *words, "--out", place)
     lab.cli.ok(*words, "--out", tmp_path / "new.pem")
     lab.cli.ok(*words, "--out", tmp_path / "new.pem")
-    assert "OK" in openssl("verify", "-CAfile", lab.server.ca_file, "-untrusted", tmp_path / "new.pem", tmp_path / "new.pem")
+    assert "OK" in openssl(
+        "verify", "-CAfile", lab.server.ca_file, "-untrusted", tmp_path / "new.pem", tmp_path / "new.pem"
+    )
 
 
 @pytest.mark.parametrize("spelling", ["{0}/both.pem", "{0}/./both.pem", "{0}/linked/both.pem"])
@@ -71,7 +73,18 @@ def test_one_file_for_the_key_and_its_certificate(lab: Lab, tmp_path: Path, spel
 def test_one_file_for_a_pending_request_and_something_else(lab: Lab, tmp_path: Path, flag: str) -> None:
     (tmp_path / "secret").write_text("secret-secret")
     (tmp_path / "secret").chmod(0o600)
-    words = ("est", "fullcmc", "--url", lab.server.url, "--key", lab.key(), "--subject", "CN=x", "--identification", "r7")
+    words = (
+        "est",
+        "fullcmc",
+        "--url",
+        lab.server.url,
+        "--key",
+        lab.key(),
+        "--subject",
+        "CN=x",
+        "--identification",
+        "r7",
+    )
     words += ("--shared-secret-file", str(tmp_path / "secret"), "--pending", str(tmp_path / "p"))
     words += ("--anchors", str(lab.server.ca_file)) if flag == "--out" else ()
     assert "it is named for two results" in lab.cli.fails(2, *words, flag, tmp_path / "p")

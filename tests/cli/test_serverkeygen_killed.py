@@ -58,12 +58,11 @@ if path:
 @pytest.fixture
 def skg(lab: Lab) -> Lab:
     lab.server.policy.serverkeygen = {"clear"}
-    (lab.directory / "sitecustomize.py").write_text(HOOK)
     return lab
 
 
 def _run(lab: Lab, words: tuple[object, ...], kill_at: int) -> Done:
-    return lab.cli(*words, env={"PYTHONPATH": str(lab.directory), "KILL_AT": str(kill_at)})
+    return lab.cli(*words, before=HOOK, env={"KILL_AT": str(kill_at)})
 
 
 def _words(lab: Lab, key: object, *more: object) -> tuple[object, ...]:
@@ -185,10 +184,7 @@ def test_est_202_finished_before_its_time(skg: Lab, tmp_path: Path) -> None:
 def test_est_202_a_name_taken_at_the_last_moment_costs_neither_key(skg: Lab, tmp_path: Path) -> None:
     """Two commands with one --key-out: a private key replaces nothing, and ours is not lost."""
     key = tmp_path / "key.pem"
-    (skg.directory / "sitecustomize.py").write_text(RIVAL)
-    done = skg.cli(
-        *_words(skg, key, "--out", tmp_path / "cert.pem"), env={"PYTHONPATH": str(skg.directory), "RIVAL": str(key)}
-    )
+    done = skg.cli(*_words(skg, key, "--out", tmp_path / "cert.pem"), before=RIVAL, env={"RIVAL": str(key)})
     assert done.code == 2, done.err
     assert key.read_text() == "somebody else's"
     (rescued,) = tmp_path.glob("key.pem.????????")
