@@ -51,6 +51,8 @@ def test_every_command(lab: Lab, tmp_path: Path) -> None:
     ok("sync", *state)
     for verb in ("list", "send"):
         ok("outbox", verb, *state)
+    ok("anchors", "import", *state, lab.server.ca_file, code=2)
+    ok("anchors", "list", *state)
     ok("abandon", *state)
     ok("show", *state)
     ok("doctor", *state)
