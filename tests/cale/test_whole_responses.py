@@ -18,8 +18,9 @@ from device_sdk_simulators.cale.envelope import DATA, seal
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
 from pyasn1_alt_modules import rfc5083, rfc5652
+from requests.adapters import HTTPAdapter
 
-from device_sdk.client.cale import CaleAuth, CaleClient, CaleExchange, decrypt
+from device_sdk.client.cale import CaleAdapter, CaleAuth, CaleClient, CaleExchange, decrypt
 from device_sdk.errors import BehindEdgeError, EnvelopeError, NotForUsError, RedirectRefusedError, WireError
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.trust import ServerTrust
@@ -266,6 +267,10 @@ def test_redirects_behind_the_edge_are_followed_on_the_origin(
     with pytest.raises(RedirectRefusedError):
         session.get(f"{edge.url}/out", stream=stream)
     assert session.get(f"{edge.url}/docs", stream=stream, allow_redirects=False).status_code == 308
+    with requests.Session() as mounted:
+        mounted.trust_env, mounted.verify = False, str(edge.ca_file)
+        mounted.mount(edge.url, CaleAdapter(CaleAuth(key, GUID, origin=edge.url), HTTPAdapter()))
+        assert mounted.get(f"{edge.url}/docs", stream=stream).content == b"here"
     trust = ServerTrust(tuple(x509.load_pem_x509_certificates(edge.ca_file.read_bytes())))
     with CaleClient(edge.url, trust, key, guid=GUID) as client:
         with pytest.raises(BehindEdgeError, match="no redirect") as caught:
@@ -318,7 +323,8 @@ def test_the_type_cannot_be_changed_where_it_is_authenticated(
     changed = [
         retyped(sealed(whole), DATA, attributes=False),
         retyped(sealed(whole), DATA, attributes=True),
-        retyped(sealed(b"bare"), "1.2.840.113549.1.7.2", attributes=True),
+        retyped(sealed(whole), "1.2.840.113549.1.7.2", attributes=True),
+        retyped(sealed(whole, GCM, DATA), BINARY_HTTP, attributes=False),
     ]
     for message in changed:
         edge.answers["/x"] = envelope_answer(message)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from device_sdk.model.held_key import HeldKey
+from device_sdk.wire.binary_http import BINARY_HTTP
 from device_sdk.wire.cms import oids
 from device_sdk.wire.cms.definite import encode_element
 from device_sdk.wire.cms.reader import SEQUENCE, SET, Reader
@@ -146,6 +147,9 @@ def read_authenticated(
         attributes = data.contents()
         _check_type(Reader(attributes), content_type)
         additional = encode_element(SET, attributes)
+    elif content_type == BINARY_HTTP:
+        # RFC 5083 section 2.1 wants that of every type but data; writers of key packages leave it out
+        raise ValueError("a type that nothing authenticates")
     tag = data.octets()
     data.skip(_UNAUTHENTICATED_ATTRIBUTES)
     data.finish()
