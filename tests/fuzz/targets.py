@@ -31,8 +31,10 @@ from device_sdk.protocols.key_packages.layers import peel as peel_to
 from device_sdk.protocols.symmetric_keys import KeyRules, PackageRules, peel, usable_keys
 from device_sdk.transports.https.faults import FOREIGN
 from device_sdk.transports.https.head import Response
+from device_sdk.wire.ber import children
 from device_sdk.wire.binary_http import BINARY_HTTP, MAX_HEAD_BYTES, check_pieces, read_head
 from device_sdk.wire.cale import parse_certificate, parse_guid, says_encrypted, split_content_types
+from device_sdk.wire.certs_only import usable_certificates
 from device_sdk.wire.cmc.pki_response import read_pki_response
 from device_sdk.wire.cms import open_envelope, open_stream
 from device_sdk.wire.cms.signed_data import read_signed_data
@@ -52,9 +54,13 @@ from device_sdk.wire.key_packages.asymmetric import ASYMMETRIC_KEY_PACKAGE, read
 from device_sdk.wire.key_packages.encrypted import read_encrypted_key_package
 from device_sdk.wire.key_packages.receipts import read_receipt_request
 from device_sdk.wire.key_packages.symmetric import read_symmetric_key_package
+from device_sdk.wire.name_constraints import constraints_problem
+from device_sdk.wire.path import find_path
+from device_sdk.wire.path_inputs import PathInputs
 from device_sdk.wire.pkcs12 import read_pkcs12
 from device_sdk.wire.pkcs12.derivation import Derivations
 from device_sdk.wire.pkcs12.reader import Bags
+from device_sdk.wire.policies import policy_problem
 from device_sdk.wire.private_key import read_private_key
 from device_sdk.wire.tpm_secret import read_tpm_secret
 
@@ -162,7 +168,9 @@ def private_key(data: bytes) -> None:
 
 def generated_key(data: bytes) -> None:
     """What RFC 8295 lets /serverkeygen answer: packages of a key, PKCS#12 files, and what is behind the MAC of those."""
-    rules = PackageRules((), NOW, require_signature=False, require_encryption=False, content_type=ASYMMETRIC_KEY_PACKAGE)
+    rules = PackageRules(
+        (), NOW, require_signature=False, require_encryption=False, content_type=ASYMMETRIC_KEY_PACKAGE
+    )
     policy = Pkcs12Policy(Secret("password"), allow_legacy=True, max_iterations=2000)
     with suppress(DeviceSdkError):
         read_server_key(_response(data, CMS), NOW, accepted=(CMS, PKCS12))
@@ -232,6 +240,22 @@ def kept_file(data: bytes) -> None:
             read(data)
 
 
+def path(data: bytes) -> None:
+    """Certificates, the one in question first: the search of a path to the last one, and the rules on all of them as if their
+    signatures were good."""
+    try:
+        found = usable_certificates(element for _, element, _ in children(data))
+    except (ValueError, DeviceSdkError):
+        return
+    if not found:
+        return
+    inputs = PathInputs(policies=frozenset({"2.16.840.1.101.3.2.1.48.1"}), require_explicit_policy=True)
+    for judge in (constraints_problem, lambda chain: policy_problem(chain, inputs)):
+        judge(found)
+    with suppress(DeviceSdkError):
+        find_path(found[0], intermediates=found, anchors=found[-1:], now=NOW, inputs=inputs)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     function.__name__.replace("_", "-"): function
     for function in (
@@ -249,6 +273,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         cmc_response,
         key_package,
         firmware,
+        path,
         kept_file,
     )
 }
