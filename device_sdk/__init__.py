@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from device_sdk.client.cale.negotiation import negotiating_spec
     from device_sdk.client.device import Device, EnrolmentPlan, RenewalPlan
+    from device_sdk.client.device.sync import Deliveries, FirmwareDelivery, KeyDelivery
     from device_sdk.client.est import (
         Clock,
         DecryptionKey,
@@ -32,7 +33,15 @@ if TYPE_CHECKING:
     )
     from device_sdk.client.est.bootstrap import bootstrap
     from device_sdk.client.est.full_cmc import FullCmc, FullCmcResult, PendingRequest, SharedSecret
+    from device_sdk.client.est.key_package_policy import KeyPackagePolicy
     from device_sdk.client.est.patience import Progress
+    from device_sdk.client.firmware import (
+        CommandInstaller,
+        FileInstaller,
+        FirmwarePolicy,
+        FirmwareRules,
+        HardwareModule,
+    )
     from device_sdk.errors import BehindEdgeError, DeviceSdkError, NotForUsError
     from device_sdk.keystores.registry import (
         create_key,
@@ -71,20 +80,29 @@ _HOMES = {
     "CaleExchange": "device_sdk.client.cale",
     "CalePlan": "device_sdk.client.cale",
     "Clock": "device_sdk.client.est",
+    "CommandInstaller": "device_sdk.client.firmware",
     "Compatibility": "device_sdk.model.compatibility",
     "Credentials": "device_sdk.model.credentials",
     "CsrSpec": "device_sdk.model.csr",
     "DecryptionKey": "device_sdk.client.est",
     "DecryptionPolicy": "device_sdk.model.decryption",
+    "Deliveries": "device_sdk.client.device.sync",
     "Device": "device_sdk.client.device",
     "DeviceAttributes": "device_sdk.model.csr",
     "DeviceSdkError": "device_sdk.errors",
     "Enrolled": "device_sdk.client.est",
     "EnrolmentPlan": "device_sdk.client.device",
     "EstClient": "device_sdk.client.est",
+    "FileInstaller": "device_sdk.client.firmware",
+    "FirmwareDelivery": "device_sdk.client.device.sync",
+    "FirmwarePolicy": "device_sdk.client.firmware",
+    "FirmwareRules": "device_sdk.client.firmware",
     "FullCmc": "device_sdk.client.est.full_cmc",
     "FullCmcResult": "device_sdk.client.est.full_cmc",
+    "HardwareModule": "device_sdk.client.firmware",
     "HardwareTlsAdapter": "device_sdk.transports.https",
+    "KeyDelivery": "device_sdk.client.device.sync",
+    "KeyPackagePolicy": "device_sdk.client.est.key_package_policy",
     "KeyType": "device_sdk.model.keys",
     "NewName": "device_sdk.model.csr",
     "NotForUsError": "device_sdk.errors",
@@ -112,8 +130,8 @@ _HOMES = {
     "load_certificate": "device_sdk.keystores.registry",
     "negotiating_spec": "device_sdk.client.cale.negotiation",
     "open_key": "device_sdk.keystores.registry",
-    "open_secret": "device_sdk.keystores.registry",
     "open_registration": "device_sdk.protocols.cale.exchange",
+    "open_secret": "device_sdk.keystores.registry",
     "parse_dn": "device_sdk.wire.names",
     "parse_pin": "device_sdk.wire.fingerprint",
     "parse_san": "device_sdk.wire.names",
@@ -132,20 +150,29 @@ __all__ = [
     "CaleExchange",
     "CalePlan",
     "Clock",
+    "CommandInstaller",
     "Compatibility",
     "Credentials",
     "CsrSpec",
     "DecryptionKey",
     "DecryptionPolicy",
+    "Deliveries",
     "Device",
     "DeviceAttributes",
     "DeviceSdkError",
     "Enrolled",
     "EnrolmentPlan",
     "EstClient",
+    "FileInstaller",
+    "FirmwareDelivery",
+    "FirmwarePolicy",
+    "FirmwareRules",
     "FullCmc",
     "FullCmcResult",
+    "HardwareModule",
     "HardwareTlsAdapter",
+    "KeyDelivery",
+    "KeyPackagePolicy",
     "KeyType",
     "NewName",
     "NotForUsError",

@@ -28,6 +28,7 @@ LISTED = {
     "enrol_with_token.py",
     "enrol_with_tpm.py",
     "driven_by_list.py",
+    "from_the_factory.py",
     "cale_with_requests.py",
     "cale_upstream.py",
     "cale_asyncio.py",
