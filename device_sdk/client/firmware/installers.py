@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -16,6 +18,7 @@ from device_sdk.wire.firmware import FirmwareAttributes, LoadErrorCode, refused
 
 _CHUNK_BYTES = 64 * 1024
 _TIMEOUT_S = 1800.0
+_PREFIX = "device-sdk-firmware-"
 
 
 class Installer(Protocol):
@@ -148,15 +151,16 @@ class CommandInstaller:
         self._directory = directory
         self._file: FileInstaller | None = None
         self._image: Path | None = None
+        self._holder: _Holder | None = None
         self._staged = False
 
     def begin(self) -> None:
         """See Installer."""
         try:
-            holder = tempfile.mkdtemp(prefix="device-sdk-firmware-", dir=self._directory)
+            self._holder = _Holder(self._directory)
         except OSError as error:
             raise StateNotWritableError(f"no room for the firmware: {error.strerror or error}") from error
-        self._image = Path(holder) / "image"
+        self._image = self._holder.path / "image"
         self._file = FileInstaller(self._image, 0o600)
         self._file.begin()
 
@@ -213,8 +217,41 @@ class CommandInstaller:
         return done.returncode
 
     def _clean(self) -> None:
-        if self._image is not None:
-            with suppress(OSError):
-                self._image.unlink(missing_ok=True)
-                self._image.parent.rmdir()
-            self._image = None
+        if self._holder is not None:
+            self._holder.close()
+            self._holder = self._image = None
+
+
+class _Holder:
+    """A directory for one image, locked as long as it is used, so that the next one knows what a dead process left.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+
+    def __init__(self, parent: str | os.PathLike[str] | None) -> None:
+        place = Path(parent or tempfile.gettempdir())
+        for left in place.glob(f"{_PREFIX}*"):
+            _sweep_holder(left)
+        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+        self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        self.path.mkdir(0o700, exist_ok=True)  # somebody may have swept it before it was locked
+
+    def close(self) -> None:
+        """Remove it."""
+        with suppress(OSError):
+            shutil.rmtree(self.path)
+        os.close(self._descriptor)
+
+
+def _sweep_holder(path: Path) -> None:
+    """Remove a directory of ours that nobody holds any more."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(descriptor).st_uid == os.geteuid():
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
+        finally:
+            os.close(descriptor)
