@@ -321,7 +321,7 @@ def test_every_example(name: str, bench: Bench, maker: Maker) -> None:
     killed(3, "committed")
     assert (version(), kind.running()) == (3, kind.shows(3))
     if name == "plain-file":
-        free = bench.state / ("b" if os.readlink(bench.state / "current") == "a" else "a")
+        free = bench.state / ("b" if (bench.state / "current").readlink() == Path("a") else "a")
         free.unlink()
         free.symlink_to(bench.state / "nowhere" / "x")
     with pytest.raises(FirmwareError) as caught:
