@@ -7,6 +7,7 @@ import json
 import ssl
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -33,9 +34,13 @@ class Device:
 
     def __post_init__(self) -> None:
         pair = self.server.state.parent / f"{self.serial}.pem"
-        write_key(pair, self.key)
-        write_file(pair, pair.read_bytes() + pem(self.certificate))
+        self.write_pair(pair)
         self.context = client_context(self.server, certificate=pair)
+
+    def write_pair(self, path: Path) -> None:
+        """Key and certificate."""
+        write_key(path, self.key)
+        write_file(path, path.read_bytes() + pem(self.certificate))
 
     @property
     def serial(self) -> str:

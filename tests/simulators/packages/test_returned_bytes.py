@@ -6,6 +6,7 @@ import datetime as dt
 import random
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -107,3 +108,13 @@ def test_who_has_what_in_every_format(signer: Authority) -> None:
     verbose["taInfo"][0], verbose["usesApex"] = anchors.anchor(signer.certificate), False
     found = read_answer(signed_message(bytes(encode(confirm)), UPDATE.answer, signer))
     assert (found.statuses, found.holds) == ((0, 20), {"anchors": [identifier], "apex": False})
+
+
+def test_the_sample_of_the_author_of_rfc_5934() -> None:
+    """A status response that nobody here made: anchors as certificates, no apex, no communities."""
+    sample = Path(__file__).parents[2] / "vectors" / "tamp" / "status-response.der"
+    found = read_answer(sample.read_bytes())
+    assert (found.word, found.statuses, found.about) == ("response", (), QUERY.content_type)
+    assert found.signed is not None
+    assert found.holds is not None
+    assert (len(found.holds["anchors"]), found.holds["apex"], found.holds["communities"]) == (3, False, [])

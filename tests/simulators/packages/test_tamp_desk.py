@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 from device_sdk_simulators.cli.main import main
 from device_sdk_simulators.packages.signing import Oddities
+from device_sdk_simulators.packages.tamp import messages
+from device_sdk_simulators.packages.tamp.authority import TampAuthority
 from device_sdk_simulators.packages.tamp.kinds import KINDS, QUERY, UPDATE
 from device_sdk_simulators.packages.tamp.making import unsigned_message
+from device_sdk_simulators.packages.tamp.publishing import Delivery, Draft, publish
 from device_sdk_simulators.packages.tamp.targets import all_modules, reference
 from device_sdk_simulators.server import ReferenceServer
 from pyasn1.codec.der.encoder import encode
+from pyasn1.type import univ
 from pyasn1_alt_modules import rfc5934
 
 from tests.simulators.packages.raw_device import Device, ask, confirm, enrolled, error, reference_of, renewed
@@ -189,6 +194,32 @@ def test_an_answer_signed_before_the_renewal(server, device, published) -> None:
     published(device, "query")
     kind_oid, media, content = confirm(device.get("tamp")[2])
     assert renewed(device).post(device.signed(kind_oid, content), media)[0] == 204
+
+
+def test_tr_03_an_answer_that_openssl_signed(device, published, tmp_path) -> None:
+    """Named by key identifier, and by issuer and serial number; with the certificate, and without."""
+    device.write_pair(tmp_path / "device.pem")
+    for words in (("-keyid", "-nocerts"), ()):
+        published(device, "query")
+        kind_oid, media, content = confirm(device.get("tamp")[2])
+        (tmp_path / "content").write_bytes(content)
+        command = ["openssl", "cms", "-sign", "-binary", "-nodetach", "-in", "content", "-signer", "device.pem"]
+        command += ["-econtent_type", kind_oid, "-outform", "DER", "-out", "answer", *words]
+        subprocess.run(command, cwd=tmp_path, check=True, timeout=30)
+        assert device.post((tmp_path / "answer").read_bytes(), media)[0] == 204
+
+
+def test_t_06_an_unknown_message(server, device) -> None:
+    """For those who have to refuse it: a type that RFC 5934 does not have, and then an error about that type."""
+    authority, database = TampAuthority(server.state, server.clock()), server.est.packages.shelf._database
+    draft = Draft(QUERY, messages.status_query, all_modules(), updates=0)
+    address = f"cert:{device.serial}"
+    strange = f"{QUERY.content_type}.1"
+    publish(database, draft, authority.signer("apex"), Delivery(address, "", server.clock()), content_type=strange)
+    assert bytes(encode(univ.ObjectIdentifier(strange))) in device.get("tamp")[2]
+    kind_oid, media, content = error(strange, 18)
+    assert device.post(device.signed(kind_oid, content), media)[0] == 204
+    assert device.types() == []
 
 
 def test_who_has_what(server, device, published, capsys) -> None:

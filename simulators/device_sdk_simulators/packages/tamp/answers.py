@@ -15,7 +15,7 @@ from pyasn1_alt_modules import rfc5280, rfc5652, rfc5934
 from device_sdk_simulators.cmc.message import Message, read_message
 from device_sdk_simulators.cmc.refusal import CmcRefusedError
 from device_sdk_simulators.packages.signing import key_identifier
-from device_sdk_simulators.packages.tamp.kinds import BY_ANSWER, BY_CONTENT_TYPE, ERROR, QUERY, Kind
+from device_sdk_simulators.packages.tamp.kinds import BY_ANSWER, ERROR, QUERY
 from device_sdk_simulators.unreadable import UNREADABLE
 
 _TYPES = (*BY_ANSWER, ERROR)
@@ -35,7 +35,7 @@ class Reading:
 
     Attributes:
         content_type: of the answer.
-        kind: of the message it is about, as it says; None for an error about something this server never sends.
+        about: content type of the message it is about, as it says.
         reference: DER of the TAMPMsgRef it repeats; None for an error that has none.
         statuses: in their order; empty for a response.
         holds: what a verbose one, or a terse response, says of the store.
@@ -44,7 +44,7 @@ class Reading:
     """
 
     content_type: str
-    kind: Kind | None
+    about: str
     reference: bytes | None
     statuses: tuple[int, ...]
     holds: dict[str, object] | None
@@ -56,7 +56,7 @@ class Reading:
         """What it is."""
         if self.content_type == ERROR:
             return "error"
-        return "response" if self.kind is QUERY else "confirm"
+        return "response" if self.about == QUERY.content_type else "confirm"
 
 
 def read_answer(body: bytes) -> Reading:
@@ -100,8 +100,7 @@ def _read(content_type: str, found: Any, signed: Message | None, digest: bytes) 
         statuses = _statuses(found["status"])
         if statuses == (0,):
             raise BadAnswerError("an error that says success (RFC 5934 section 4.11)")
-        kind = BY_CONTENT_TYPE.get(str(found["msgType"]))
-        return Reading(content_type, kind, reference, statuses, None, signed, digest)
+        return Reading(content_type, str(found["msgType"]), reference, statuses, None, signed, digest)
     said = next((found[one].getComponent() for one in _CHOICES if one in found), None)
     if said is None:
         statuses = _statuses(found["status"])
@@ -109,7 +108,9 @@ def _read(content_type: str, found: Any, signed: Message | None, digest: bytes) 
         statuses = _statuses(said["status"]) if "status" in said else ()
     else:
         statuses = _statuses(said)
-    return Reading(content_type, BY_ANSWER[content_type], reference, statuses, _holds(said, found), signed, digest)
+    return Reading(
+        content_type, BY_ANSWER[content_type].content_type, reference, statuses, _holds(said, found), signed, digest
+    )
 
 
 def _statuses(value: Any) -> tuple[int, ...]:

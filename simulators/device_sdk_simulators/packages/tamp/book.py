@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from device_sdk_simulators.database import Database
-from device_sdk_simulators.packages.tamp.kinds import BY_CONTENT_TYPE, Kind
 
 OPERATION = "tamp"
 _SCHEMA = """
@@ -30,7 +29,7 @@ class Sent:
     Attributes:
         item: of the package.
         address: for whom.
-        kind: of message.
+        content_type: of the message.
         reference: DER of its TAMPMsgRef.
         signer: who signed, by name.
         number: its sequence number.
@@ -41,7 +40,7 @@ class Sent:
 
     item: str
     address: str
-    kind: Kind
+    content_type: str
     reference: bytes
     signer: str
     number: int
@@ -104,7 +103,7 @@ class TampBook:
                 (
                     sent.item,
                     sent.address,
-                    sent.kind.content_type,
+                    sent.content_type,
                     sent.reference,
                     sent.signer,
                     min(sent.number, LARGEST),
@@ -129,7 +128,7 @@ class TampBook:
             Sent(
                 row["item"],
                 row["address"],
-                BY_CONTENT_TYPE[row["content_type"]],
+                row["content_type"],
                 bytes(row["reference"]),
                 row["signer"],
                 row["number"],

@@ -92,7 +92,7 @@ class TampDesk:
 
     def _about(self, reading: Reading, address: str) -> Sent:
         """The message that was answered: one that this client was sent; HttpError 404 if there is none (TR-04)."""
-        found = [one for one in self.book.sent_to(address) if one.kind is reading.kind]
+        found = [one for one in self.book.sent_to(address) if one.content_type == reading.about]
         if reading.reference is not None:
             found = [one for one in found if one.reference == reading.reference]
         if not found:

@@ -84,9 +84,8 @@ def publish(
     with database.transaction():
         chosen = _number(book, draft, signer) if number is None else number
         ref = reference(draft.target, chosen)
-        message = make_message(
-            draft.build(ref), content_type or draft.kind.content_type, signer if signed else None, odd=odd
-        )
+        kind = content_type or draft.kind.content_type
+        message = make_message(draft.build(ref), kind, signer if signed else None, odd=odd)
         item = shelf.publish(
             OPERATION,
             draft.kind.entry,
@@ -100,7 +99,7 @@ def publish(
         sent = Sent(
             item,
             delivery.address,
-            draft.kind,
+            kind,
             bytes(encode(ref)),
             signer.name,
             chosen,
