@@ -18,16 +18,23 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from device_sdk_simulators.cale.binary_http import BINARY_HTTP
+
+from device_sdk.wire.csr_capabilities import capabilities_extension
 
 KEYS = {"rsa": rsa.generate_private_key(65537, 2048), "p256": ec.generate_private_key(ec.SECP256R1())}
 STRANGER = "00000000-1111-4222-8333-444444444444"
 OUR_HEADERS = ("cale-correlation", "cale-pem", "cale-identity", "cipher", "cale-guid", "client-cert")
 
 
-def csr_pem(key, common_name: str = "whatever") -> bytes:
-    """A certification request."""
+def csr_pem(key, common_name: str = "whatever", *, whole: bool = False) -> bytes:
+    """A certification request; `whole`: that says what the key reads, whole responses among it."""
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
-    csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    if whole:
+        said = capabilities_extension(key.public_key(), contents=(BINARY_HTTP,))
+        builder = builder.add_extension(said.value, critical=False)
+    csr = builder.sign(key, hashes.SHA256())
     return csr.public_bytes(Encoding.PEM)
 
 
@@ -74,10 +81,10 @@ class Client:
         assert not {name for name, _ in fields} & set(OUR_HEADERS), "inner fields are for the inside"
         return answer.status, fields, answer.read()
 
-    def register(self, headers: dict[str, str]) -> int:
+    def register(self, headers: dict[str, str], *, whole: bool = False) -> int:
         """Register the key; the status. The GUID is read with openssl."""
         fields = [("Content-Type", "application/pkcs10"), *headers.items()]
-        status, _fields, body = self.send("POST", "/registration", fields, csr_pem(self.key))
+        status, _fields, body = self.send("POST", "/registration", fields, csr_pem(self.key, whole=whole))
         if status == 200:
             self.guid = (opened(self.key, body, self.directory) or b"").decode().strip()
         return status
