@@ -108,13 +108,15 @@ def _firmware(settings: Settings, out: Output) -> FirmwareDelivery:
 
 
 def _anchors(settings: Settings, name: str) -> tuple[x509.Certificate, ...]:
-    """Those of the setting; without one, those that messages manage (device-sdk anchors), as far as they are certificates."""
-    if settings.text(name) is None:
-        from device_sdk.protocols.tamp import Role
-        from device_sdk.state import StateDirectory
+    """The file that is named; else the apex and the anchors for management of this device (RFC 5934 section 1.2.2)."""
+    from device_sdk.state import StateDirectory
 
-        managed = StateDirectory(settings.require("state_dir")).managed.load().certificates(Role.APEX, Role.MANAGEMENT)
-        if managed:
-            return managed
-    path = settings.require(name)
-    return tuple(certificates_from(read_file(path), path))
+    path = settings.text(name)
+    found = certificates_from(read_file(path), path) if path else ()
+    found = found or StateDirectory(settings.require("state_dir")).managed.managers()
+    if not found:
+        raise ConfigurationError(
+            f"nobody may sign this: {name} is not set, and nobody manages this device",
+            hint=f"set {name}, or say who manages the device: device-sdk anchors import",
+        )
+    return found

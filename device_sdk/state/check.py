@@ -83,8 +83,10 @@ def _links(directory: StateDirectory, state: DeviceState) -> Iterator[str]:
 
 
 def _leftovers(directory: StateDirectory, state: DeviceState, journal: Journal | None) -> Iterator[str]:
-    certificates, trust = directory.referenced(state, journal)
+    certificates, trust = _try(lambda: directory.referenced(state, journal), []) or (None, None)
     for folder, names in (("certificates", certificates), ("trust", trust)):
+        if names is None:
+            continue
         for path in sorted((directory.path / folder).glob("*.pem")):
             if path.stem not in names:
                 yield f"{path}: nothing names it; the next change removes it"

@@ -81,6 +81,16 @@ class ManagedAnchors:
         held = {one.identity for one in self.load().anchors}
         return tuple(one for one in anchors if identity_of_certificate(one) not in held)
 
+    def managers(self) -> tuple[x509.Certificate, ...]:
+        """Who may sign what is for this device, firmware and keys for example: the apex, and the anchors for management.
+
+        What each of them may sign is in its content constraints, as far as it has some. Those below which there are no
+        certificates are not among them. Raises as `load`.
+        """
+        from device_sdk.protocols.tamp.store import Role
+
+        return self.load().certificates(Role.APEX, Role.MANAGEMENT)
+
     def event(self, store: AnchorStore) -> str:
         """What tells this store from others: for an answer that is held until it is kept (Outbox.put)."""
         return hashlib.sha256(_encoded(store)).hexdigest()

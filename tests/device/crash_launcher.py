@@ -149,6 +149,8 @@ def child(command: dict[str, Any], report: int) -> None:
             device.enroll(plan)
         elif command["operation"] == "refresh":
             device.refresh_anchors()
+        elif command["operation"] == "manage":
+            device.manage_anchors()
         elif command["operation"] == "sync":
             device.sync(deliveries=deliveries_of(spec) if "keys_to" in spec else None)
         else:

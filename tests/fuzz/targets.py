@@ -12,9 +12,17 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from device_sdk.errors import DeviceSdkError, EnvelopeError, FirmwareError, WireError
+from device_sdk.client.device.importing import read_trust_anchor
+from device_sdk.errors import (
+    ConfigurationError,
+    DeviceSdkError,
+    EnvelopeError,
+    FirmwareError,
+    TampRefusedError,
+    WireError,
+)
 from device_sdk.model.http import ConnectionFacts, HttpResponse
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.pkcs12 import Pkcs12Policy
@@ -29,6 +37,9 @@ from device_sdk.protocols.est.server_key_answer import CMS, PKCS12, read_server_
 from device_sdk.protocols.firmware import read_record
 from device_sdk.protocols.key_packages.layers import peel as peel_to
 from device_sdk.protocols.symmetric_keys import KeyRules, PackageRules, peel, usable_keys
+from device_sdk.protocols.tamp import AnchorStore, HeldAnchor, Role, Trusting, process
+from device_sdk.protocols.tamp.signers import TampSigner
+from device_sdk.protocols.tamp.updates import apply_updates
 from device_sdk.transports.https.faults import FOREIGN
 from device_sdk.transports.https.head import Response
 from device_sdk.wire.ber import children
@@ -37,6 +48,7 @@ from device_sdk.wire.cale import parse_certificate, parse_guid, says_encrypted, 
 from device_sdk.wire.certs_only import usable_certificates
 from device_sdk.wire.cmc.pki_response import read_pki_response
 from device_sdk.wire.cms import open_envelope, open_stream
+from device_sdk.wire.cms.reader import PlainReader
 from device_sdk.wire.cms.signed_data import read_signed_data
 from device_sdk.wire.firmware import (
     FirmwareAttributes,
@@ -62,6 +74,14 @@ from device_sdk.wire.pkcs12.derivation import Derivations
 from device_sdk.wire.pkcs12.reader import Bags
 from device_sdk.wire.policies import policy_problem
 from device_sdk.wire.private_key import read_private_key
+from device_sdk.wire.tamp.anchors import read_anchor
+from device_sdk.wire.tamp.apex import ApexUpdate, read_contingency_key
+from device_sdk.wire.tamp.certificates import as_certificate
+from device_sdk.wire.tamp.contents import read_request
+from device_sdk.wire.tamp.envelope import Seen
+from device_sdk.wire.tamp.oids import TO_DEVICES
+from device_sdk.wire.tamp.query import read_status_response
+from device_sdk.wire.tamp.update import Update
 from device_sdk.wire.tpm_secret import read_tpm_secret
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -240,6 +260,7 @@ def kept_file(data: bytes) -> None:
             read(data)
 
 
+<<<<<<< HEAD
 def path(data: bytes) -> None:
     """Certificates, the one in question first: the search of a path to the last one, and the rules on all of them as if their
     signatures were good."""
@@ -254,6 +275,33 @@ def path(data: bytes) -> None:
         judge(found)
     with suppress(DeviceSdkError):
         find_path(found[0], intermediates=found, anchors=found[-1:], now=NOW, inputs=inputs)
+=======
+def tamp(data: bytes) -> None:
+    """A message about trust anchors: its envelope, as if it had been signed, and its content; an anchor in a file."""
+    store, seen = AnchorStore(), Seen()
+    with suppress(TampRefusedError):
+        process(data, store, Trusting(NOW), seen)
+    kind, content = TO_DEVICES[data[0] % len(TO_DEVICES)] if data else TO_DEVICES[0], data[1:]
+    with suppress(ValueError, TampRefusedError):
+        request = read_request(kind, content)
+        signer = TampSigner(_apex(), key=b"apex")
+        if isinstance(request, Update):
+            apply_updates(request, AnchorStore((_apex(),)), signer)
+        elif isinstance(request, ApexUpdate):
+            with suppress(ValueError):
+                read_contingency_key(request.anchor.effective[1])
+    for one in (data, content):
+        with suppress(ConfigurationError):
+            as_certificate(read_trust_anchor(one, "a file"))
+        with suppress(ValueError, TampRefusedError):
+            read_status_response(one)
+
+
+@cache
+def _apex() -> HeldAnchor:
+    certificate = x509.load_pem_x509_certificate((_VECTORS / "validation-response.cert.pem").read_bytes())
+    return HeldAnchor(read_anchor(PlainReader(certificate.public_bytes(Encoding.DER))), Role.APEX)
+>>>>>>> cc2dbb6 (Managed anchors vouch for firmware and keys in sync; anchors export; fuzz target; tests over TLS and killed at every other event)
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
@@ -275,6 +323,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         firmware,
         path,
         kept_file,
+        tamp,
     )
 }
 

@@ -10,7 +10,8 @@ from typing import Any
 from cryptography import x509
 from device_sdk_simulators.ca.hierarchy import Authority, make_authority
 from device_sdk_simulators.ca.keys import new_key
-from device_sdk_simulators.packages.signing import PLAIN, Oddities, key_identifier, signed_message
+from device_sdk_simulators.packages import signing
+from device_sdk_simulators.packages.signing import PLAIN, Oddities, signed_message
 from device_sdk_simulators.packages.tamp import anchors, messages, targets
 from device_sdk_simulators.packages.tamp.messages import Change, NewApex
 from pyasn1.codec.der.decoder import decode
@@ -26,6 +27,7 @@ QUERY, UPDATE, APEX, COMMUNITIES, ADJUST = (f"{rfc5934.id_tamp}.{one}" for one i
 ANY = "1.2.840.113549.1.9.16.1.0"
 FIRMWARE = "1.2.840.113549.1.9.16.1.16"
 CCC = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.18")
+key_identifier = signing.key_identifier
 EVERYBODY = targets.all_modules()
 
 ANSWERS = {
@@ -143,6 +145,3 @@ def read_answer(content_type: str, content: bytes) -> Any:
     assert rest == b""
     assert encode(found) == content
     return found
-
-
-__all__ = ["key_identifier"]

@@ -208,3 +208,25 @@ def test_tr_05_sync_does_what_the_list_says_once(device: Managed) -> None:
     again = device.cli("sync")
     assert [one for one in again["steps"] if one["type"] >= "0028"] == []
     assert device.device.state.outbox.pending() == ()
+
+
+@pytest.mark.slow
+def test_amb_20_who_manages_the_device_signs_its_firmware(device: Managed, tmp_path: Path) -> None:
+    """RFC 5934 section 1.2.2: firmware is validated to an anchor for management, of which none has to be named again."""
+    image, installed = tmp_path / "image", tmp_path / "installed"
+    image.write_bytes(b"firmware")
+    serial = f"{device.device.certificate.serial_number:x}"
+    words = ("--to", serial, "--package", "1.2.3", "--hw-type", HARDWARE, "--package-version", "1")
+    device.sim("publish", "firmware", str(image), *words)
+    sync = ("sync", "--firmware-out", str(installed), "--firmware-hardware-type", HARDWARE, "--no-firmware-returns")
+    refused = [one for one in device.cli(*sync, code=1)["steps"] if one["type"] == "0026"]
+    assert refused[0]["outcome"] == "failed"
+    device.cli("anchors", "import", str(device.server.state / "firmware-ca" / "anchors.pem"))
+    assert [one["outcome"] for one in device.cli(*sync)["steps"] if one["type"] == "0026"] == ["done"]
+    assert installed.read_bytes() == b"firmware"
+    exported = device.cli("anchors", "export", "--role", "management", "--out", str(tmp_path / "managers.pem"))
+    names = [one["subject"] for one in exported["anchors"]]
+    assert len(names) == len(x509.load_pem_x509_certificates((tmp_path / "managers.pem").read_bytes())) == 2
+    gone = device.cli("anchors", "list")["anchors"][-2]
+    assert [one["key_id"] for one in device.cli("anchors", "remove", gone["key_id"])["removed"]] == [gone["key_id"]]
+    assert "no anchor here" in device.cli("anchors", "remove", gone["key_id"], code=2)["error"]["message"]

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
     for name, words, run in (
         ("import", "say who may manage trust anchors, firmware and keys of this device", _import),
         ("list", "show the trust anchors, what each is for, and what this device is called", _list),
+        ("export", "print the anchors of a role as certificates, for other commands and programs", _export),
         ("remove", "take an anchor away by hand; messages do it otherwise", _remove),
     ):
         verb = verbs.add_parser(name, help=words, description=words[:1].upper() + words[1:] + ".", parents=[common])
@@ -30,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         verb.set_defaults(run=run)
         if name == "import":
             _add_import(verb)
+        elif name == "export":
+            verb.add_argument("--role", choices=ROLES, required=True, help="which; identity: all that are trusted for servers")
+            verb.add_argument("--out", metavar="FILE", help="write them here instead of stdout")
         elif name == "remove":
             verb.add_argument("key_id", metavar="KEYID", help="its key identifier, hex, as `list` shows it")
 
@@ -120,6 +124,22 @@ def _list(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
     }
     out.data(data, "\n".join(_line(one) for one in data["anchors"]) or "no trust anchors")
     return 0
+
+
+def _export(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    from device_sdk.cli.delivery import deliver
+    from device_sdk.cli.files import OutputFile
+    from device_sdk.cli.pem import describe, pem_of
+    from device_sdk.protocols.tamp import Role
+    from device_sdk.state import StateDirectory
+
+    state, role = StateDirectory(settings.require("state_dir")), Role(options.role)
+    anchors = state.load().anchors
+    found = state.managed.load().certificates(role)
+    if role is Role.IDENTITY and anchors:
+        found = state.anchors(anchors)
+    with OutputFile(options.out) as file:
+        return deliver(file, pem_of(found), {"anchors": [describe(one) for one in found]}, out)
 
 
 def _remove(options: argparse.Namespace, settings: Settings, out: Output) -> int:

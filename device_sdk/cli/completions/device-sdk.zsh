@@ -11,7 +11,7 @@
 _shtab_device_sdk_commands() {
   local _commands=(
     abandon:'Give up an enrolment or renewal that was interrupted; the key made for it is destroyed.'
-    anchors:'Who may manage this device'"'"'s trust anchors, firmware and keys: import, list, remove.'
+    anchors:'Who may manage this device'"'"'s trust anchors, firmware and keys: import, list, export, remove.'
     cale:'Speak CALE: register, get, whoami, list, forget, decrypt.'
     completion:'Shell completion script for bash or zsh.'
     config:'Every setting, its value and where it can be set.'
@@ -31,6 +31,7 @@ _shtab_device_sdk_commands() {
 
 _shtab_device_sdk_anchors_commands() {
   local _commands=(
+    export:'Print the anchors of a role as certificates, for other commands and programs.'
     import:'Say who may manage trust anchors, firmware and keys of this device.'
     list:'Show the trust anchors, what each is for, and what this device is called.'
     remove:'Take an anchor away by hand; messages do it otherwise.'
@@ -124,6 +125,19 @@ _shtab_device_sdk_anchors_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_anchors_defaults_added=0
+
+_shtab_device_sdk_anchors_export_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  "--role[which\; identity\: all that are trusted for servers]:role:(apex management identity)"
+  "--out[write them here instead of stdout]:FILE:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_anchors_export_defaults_added=0
 
 _shtab_device_sdk_anchors_import_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -1245,7 +1259,7 @@ _shtab_device_sdk_sync_options=(
   {--rekey,--no-rekey}"[make a new key at each renewal \[DEVICE_SDK_RENEWAL_REKEY\]]"
   {--keep-old,--no-keep-old}"[keep the old key and certificate after a renewal \[DEVICE_SDK_RENEWAL_KEEP_OLD\]]"
   "--keys-to[where symmetric keys from the server go\: a token, or a directory\; sync takes none if not given \[DEVICE_SDK_KEYS_TO\]]:URI|DIR:"
-  "--keys-anchors[PEM file\: who vouches for those who sign packages of keys \[DEVICE_SDK_KEYS_ANCHORS\]]:FILE:_files"
+  "--keys-anchors[PEM file\: who vouches for those who sign packages of keys (default\: who manages the device, see \`device-sdk anchors\`) \[DEVICE_SDK_KEYS_ANCHORS\]]:FILE:_files"
   {--keys-replace,--no-keys-replace}"[replace keys that are there under the same identifier \[DEVICE_SDK_KEYS_REPLACE\]]"
   "*--keys-open-with[further key that opens packages of keys, besides the device\'s\; repeatable \[DEVICE_SDK_KEYS_OPEN_WITH\]]:URI:"
   "*--keys-device-binding[identifier by which keys may be bound to this device\; repeatable \[DEVICE_SDK_KEYS_DEVICE_BINDINGS\]]:TEXT:"
@@ -1255,7 +1269,7 @@ _shtab_device_sdk_sync_options=(
   "--firmware-installer[what takes firmware\: PROGRAM stage\|commit\|rollback FILE, PROGRAM active SHA256\; sync takes none if not given \[DEVICE_SDK_FIRMWARE_INSTALLER\]]:PROGRAM:"
   "--firmware-out[or a file that firmware replaces \[DEVICE_SDK_FIRMWARE_OUT\]]:FILE:_files"
   "--firmware-directory[where packages wait\; needs as much room \[DEVICE_SDK_FIRMWARE_DIRECTORY\]]:DIR:_files -/"
-  "--firmware-anchors[PEM file\: who vouches for those who sign firmware \[DEVICE_SDK_FIRMWARE_ANCHORS\]]:FILE:_files"
+  "--firmware-anchors[PEM file\: who vouches for those who sign firmware (default\: who manages the device, see \`device-sdk anchors\`) \[DEVICE_SDK_FIRMWARE_ANCHORS\]]:FILE:_files"
   "--firmware-hardware-type[type of this hardware module \[DEVICE_SDK_FIRMWARE_HARDWARE_TYPE\]]:OID:"
   "--firmware-serial[its serial number, for packages and reports that name it \[DEVICE_SDK_FIRMWARE_SERIAL\]]:HEX:"
   "*--firmware-community[a community it is in\; repeatable \[DEVICE_SDK_FIRMWARE_COMMUNITIES\]]:OID:"
@@ -1325,6 +1339,7 @@ _shtab_device_sdk_anchors() {
       (( CURRENT += 1 ))
       curcontext="${curcontext%:*:*}:_shtab_device_sdk_anchors-$line[1]:"
       case $line[1] in
+        export) _arguments -C -s $_shtab_device_sdk_anchors_export_options ;;
         import) _arguments -C -s $_shtab_device_sdk_anchors_import_options ;;
         list) _arguments -C -s $_shtab_device_sdk_anchors_list_options ;;
         remove) _arguments -C -s $_shtab_device_sdk_anchors_remove_options ;;

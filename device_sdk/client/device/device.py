@@ -192,7 +192,10 @@ class Device:
 
         with self._context().running() as context, closing(Session(context, plan or RenewalPlan())) as session:
             management = AnchorManagement(context, session)
-            return management.run(target) if apply else management.look(target)
+            if not apply:
+                return management.look(target)
+            session.deliver()  # an answer that a power cut left: until it is there the server has the same message again
+            return management.run(target)
 
     def deliver(self, plan: RenewalPlan | None = None) -> Delivery:
         """Send the receipts, confirms and errors that the server has not taken yet, as `sync` does, and nothing else.
