@@ -260,7 +260,6 @@ def kept_file(data: bytes) -> None:
             read(data)
 
 
-<<<<<<< HEAD
 def path(data: bytes) -> None:
     """Certificates, the one in question first: the search of a path to the last one, and the rules on all of them as if their
     signatures were good."""
@@ -275,7 +274,8 @@ def path(data: bytes) -> None:
         judge(found)
     with suppress(DeviceSdkError):
         find_path(found[0], intermediates=found, anchors=found[-1:], now=NOW, inputs=inputs)
-=======
+
+
 def tamp(data: bytes) -> None:
     """A message about trust anchors: its envelope, as if it had been signed, and its content; an anchor in a file."""
     store, seen = AnchorStore(), Seen()
@@ -301,7 +301,6 @@ def tamp(data: bytes) -> None:
 def _apex() -> HeldAnchor:
     certificate = x509.load_pem_x509_certificate((_VECTORS / "validation-response.cert.pem").read_bytes())
     return HeldAnchor(read_anchor(PlainReader(certificate.public_bytes(Encoding.DER))), Role.APEX)
->>>>>>> cc2dbb6 (Managed anchors vouch for firmware and keys in sync; anchors export; fuzz target; tests over TLS and killed at every other event)
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
