@@ -40,18 +40,19 @@ __all__ = [
     "is_self_signed",
     "issued_by",
     "name_of",
-    "rules_problem",
     "validity_problem",
 ]
 
 MAX_PATH_LENGTH = 10
 _MAX_STEPS = 500
+_MAX_JUDGED = 50
 _MAX_PROBLEMS = 3
 _UNREADABLE = (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _OTHER_NAMES = (
     "a CA certificate limits the names below it (name constraints): ask for other names (--subject, --san), or ask the CA's "
     "operator"
 )
+_ASK = "ask the CA's operator"
 
 
 def find_path(
@@ -85,40 +86,14 @@ def find_path(
     search = _Search(list(intermediates), anchors, now, allowance, relations or Relations(), processed, inputs)
     try:
         if problem := search.problem_of(certificate):
-            raise VerificationError(f"{name_of(certificate)}: {problem}")
+            raise VerificationError(f"{name_of(certificate)}: {problem}", hint=search.hint)
         path = search.extend((certificate,))
     except _UNREADABLE as error:  # readers of messages leave these out; an anchor from a file may be such a one
         raise VerificationError("a certificate has extensions that cannot be read") from error
     if path is None:
         words = f"{name_of(certificate)}: no path to a trust anchor: {search.best_reason(certificate)}"
-        raise VerificationError(words, hint=_OTHER_NAMES if search.names_refused else None)
+        raise VerificationError(words, hint=search.hint)
     return path
-
-
-def rules_problem(
-    path: Sequence[x509.Certificate],
-    now: datetime,
-    inputs: PathInputs,
-    allowance: timedelta = CLOCK_ALLOWANCE,
-    relations: Relations | None = None,
-) -> str | None:
-    """What a path breaks of the rules that are about it as a whole; None if it keeps them.
-
-    Policies and revocation lists; name constraints are `constraints_problem`. For paths that somebody else built, as
-    OpenSSL does in a TLS handshake, and whose signatures he checked.
-
-    Args:
-        path: the certificate in question first, the trust anchor last.
-        now: the present, with a time zone.
-        inputs: see PathInputs.
-        allowance: how wrong the clocks may be.
-        relations: what keys may be used for.
-    """
-    return (
-        policy_problem(path, inputs)
-        or inputs.by_issuer.problem(path, now - allowance if inputs.lists_required else None)
-        or inputs.unchecked_by_issuer.signed_problem(path, now, relations or Relations(), allowance)
-    )
 
 
 @dataclass
@@ -131,7 +106,8 @@ class _Search:
     processed: Collection[x509.ObjectIdentifier] = ()
     inputs: PathInputs = NO_INPUTS
     steps: int = 0
-    names_refused: bool = False
+    judged: int = 0
+    hint: str | None = None
     problems: dict[tuple[int, str], x509.Certificate] = field(default_factory=dict)
     by_subject: dict[int, list[x509.Certificate]] = field(init=False)
 
@@ -145,7 +121,10 @@ class _Search:
         problem = validity_problem(certificate, self.now, self.allowance) or critical_problem(
             certificate, self.processed
         )
-        return problem or (None if certificate in self.anchors else self.inputs.by_issuer.entry(certificate))
+        if not problem and certificate not in self.anchors:
+            problem = self.inputs.by_issuer.entry(certificate)
+            self.hint = _ASK if problem else None
+        return problem
 
     def extend(self, path: tuple[x509.Certificate, ...]) -> tuple[x509.Certificate, ...] | None:
         """Depth first: the path so far, prolonged to an anchor; None if that cannot be done."""
@@ -193,12 +172,22 @@ class _Search:
         return not self._note(issuer, _length_problem(issuer, path))
 
     def _keeps_the_rules(self, path: tuple[x509.Certificate, ...]) -> bool:
+        """What is about a path as a whole: it costs more than a signature, and is looked at some times only."""
+        self.judged += 1
+        if self.judged > _MAX_JUDGED:
+            return False
         problem = constraints_problem(path)
-        self.names_refused = self.names_refused or problem is not None
-        return not self._note(path[0], problem or self._rules_problem(path))
+        if problem:
+            self.hint = _OTHER_NAMES
+        elif problem := policy_problem(path, self.inputs) or self._revocation_problem(path):
+            self.hint = self.hint or _ASK
+        return not self._note(path[0], problem)
 
-    def _rules_problem(self, path: tuple[x509.Certificate, ...]) -> str | None:
-        return rules_problem(path, self.now, self.inputs, self.allowance, self.relations)
+    def _revocation_problem(self, path: tuple[x509.Certificate, ...]) -> str | None:
+        demanded_until = self.now - self.allowance if self.inputs.lists_required else None
+        return self.inputs.by_issuer.problem(path, demanded_until) or self.inputs.unchecked_by_issuer.signed_problem(
+            path, self.now, self.relations, self.allowance
+        )
 
     def _unusable(self, candidate: x509.Certificate) -> bool:
         problem = (

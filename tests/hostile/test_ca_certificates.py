@@ -99,7 +99,7 @@ CASES = [
     Case("EST-117", "the CA below may not sign certificates", below(usage=SIGNS_ONLY_DATA), MISMATCH, "keyCertSign"),
     Case("EST-117", "the CA below has an unknown critical extension", below(extensions=[UNKNOWN]), MISMATCH, "critical extension"),
     Case("EST-117", "a policy constraint on the CA below", below(extensions=[(x509.PolicyConstraints(0, None), True)]), MISMATCH,
-         "critical extension 2.5.29.36"),
+         "no certificate policy holds along its whole path, and one is required (ask the CA's operator)"),
     Case("EST-117", "more CAs than the path length allows", below(depth=2, path_length=0), MISMATCH, "allows 0 CAs"),
     Case("EST-117", "the CA below is not for this device", below(extensions=excluding(x509.DirectoryName(name("device 1")))),
          MISMATCH, "limits the names below it (name constraints): ask for other names"),

@@ -74,6 +74,20 @@ def test_what_was_asked_for_is_found_by_another_path():
         find_path(leaf, intermediates=bag[:1], anchors=[root.certificate], now=NOW, inputs=inputs)
 
 
+@pytest.mark.parametrize(("others", "found"), [(40, True), (60, False)])
+def test_whole_paths_are_judged_some_times_only(others, found):
+    """A hundred certificates of one CA, each with a path that policies forbid, cost no more than fifty."""
+    root, key = Ca.root("Root"), new_key()
+    twins = [root.issue_ca("Issuing", key=key, extensions=[(REQUIRED, True)]) for _ in range(others)]
+    leaf = twins[0].certify("leaf", new_key().public_key())
+    bag = [one.certificate for one in (*twins, root.issue_ca("Issuing", key=key))]
+    if found:
+        assert find_path(leaf, intermediates=bag, anchors=[root.certificate], now=NOW)[1] == bag[-1]
+        return
+    with pytest.raises(VerificationError, match="certificate polic"):
+        find_path(leaf, intermediates=bag, anchors=[root.certificate], now=NOW)
+
+
 def test_rfc_9618_mappings_that_double_at_each_step():
     """CVE-2023-0464: forty CAs with two policies, each mapped to both; as a tree that has 2**40 leaves."""
     both = [policies(GOLD, SILVER), mapped((GOLD, GOLD), (GOLD, SILVER), (SILVER, GOLD), (SILVER, SILVER))]
