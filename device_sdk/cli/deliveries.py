@@ -9,13 +9,14 @@ from device_sdk.cli.commands import est_firmware
 from device_sdk.cli.files import read_file
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import certificates_from
+from device_sdk.cli.secrets import secret_in
 from device_sdk.cli.settings import Settings
 from device_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from device_sdk.client.device.sync import Deliveries, FirmwareDelivery, KeyDelivery
+    from device_sdk.client.device.sync import Deliveries, FirmwareDelivery, GeneratedDelivery, KeyDelivery
 
 KEYS = (
     "keys.to",
@@ -26,6 +27,13 @@ KEYS = (
     "keys.constraints",
     "keys.allow_unencrypted",
     "keys.returns",
+)
+GENERATED = (
+    "generated.key",
+    "generated.out",
+    "generated.anchors",
+    "generated.pkcs12_password_file",
+    "generated.returns",
 )
 FIRMWARE = (
     "firmware.installer",
@@ -50,6 +58,7 @@ def deliveries(settings: Settings, out: Output) -> Deliveries:
     return Deliveries(
         keys=(lambda: _keys(settings)) if settings.text("keys.to") else None,
         firmware=(lambda: _firmware(settings, out)) if firmware else None,
+        generated=(lambda: _generated(settings)) if settings.text("generated.key") else None,
     )
 
 
@@ -70,6 +79,21 @@ def _keys(settings: Settings) -> KeyDelivery:
         replace=settings.switch("keys.replace"),
         open_with=settings.list("keys.open_with"),
         returns=settings.switch("keys.returns"),
+    )
+
+
+def _generated(settings: Settings) -> GeneratedDelivery:
+    from device_sdk.client.device.sync import GeneratedDelivery
+    from device_sdk.client.est.symmetric_keys import KeyPackagePolicy
+    from device_sdk.model.pkcs12 import Pkcs12Policy
+
+    anchors, password = settings.text("generated.anchors"), settings.text("generated.pkcs12_password_file")
+    return GeneratedDelivery(
+        settings.require("generated.key"),
+        Path(settings.require("generated.out")).absolute(),
+        KeyPackagePolicy(_anchors(settings, "generated.anchors")) if anchors else None,
+        Pkcs12Policy(secret_in(password)) if password else None,
+        returns=settings.switch("generated.returns"),
     )
 
 

@@ -26,6 +26,10 @@ out = "{image}"
 anchors = "{server}/firmware-ca/anchors.pem"
 hardware_type = "{hardware}"
 serial = "00a1"
+[generated]
+key = "{second}"
+out = "{second_certificate}"
+anchors = "{server}/keys-ca/root.pem"
 """
 
 
@@ -33,10 +37,12 @@ def outcomes(data: dict[str, object]) -> list[tuple[str, str]]:
     return [(one["type"], one["outcome"]) for one in data["steps"] if one["type"] > "0010"]  # type: ignore[union-attr]
 
 
-def test_kr_06_fr_06_keys_and_firmware_by_the_list_with_the_key_in_a_token(
+def test_kr_06_fr_06_ar_01_keys_and_firmware_by_the_list_with_the_key_in_a_token(
     lab: Lab, token: SoftHsm, tmp_path: Path
 ) -> None:
-    """Not configured, nothing happens; configured, both come once, and the server has both receipts."""
+    """Not configured, nothing happens; configured, all of it comes once, and the server has every receipt."""
+    policy = lab.server.policy
+    policy.serverkeygen, policy.serverkeygen_form, policy.serverkeygen_receipts = {"certificate"}, "signed", True
     sync = ("sync", "--state", lab.state, "--json")
     lab.cli.ok(*lab.enroll_words(token.uri_of("device")))
     serial = f"{leaf(lab.state / 'current.pem').serial_number:x}"
@@ -45,24 +51,38 @@ def test_kr_06_fr_06_keys_and_firmware_by_the_list_with_the_key_in_a_token(
     publish(lab.server, "keys", key_file(tmp_path), serial, "--receipt")
     words = ("--package", PACKAGE, "--package-version", "4", "--hw-type", HARDWARE)
     publish(lab.server, "firmware", package, serial, *words)
+    publish(lab.server, "generated-key", Path("cms"), serial)
     idle = lab.cli.ok(*sync).json
-    assert outcomes(idle) == [("0024", "not configured"), ("0026", "not configured")]
+    assert outcomes(idle) == [(number, "not configured") for number in ("0021", "0024", "0026")]
     server = lab.server.state
     (lab.cli.directory / "config.toml").write_text(
-        CONFIGURATION.format(token=token.uri, server=server, image=image, hardware=HARDWARE)
+        CONFIGURATION.format(
+            token=token.uri,
+            server=server,
+            image=image,
+            hardware=HARDWARE,
+            second=token.uri_of("second"),
+            second_certificate=tmp_path / "second.pem",
+        )
     )
     planned = lab.cli.ok(*sync, "--plan").json
-    assert outcomes(planned) == [("0024", "planned"), ("0026", "planned")]
+    assert outcomes(planned) == [(number, "planned") for number in ("0021", "0024", "0026")]
     assert not image.exists()
     done = lab.cli.ok(*sync).json
-    assert outcomes(done) == [("0024", "done"), ("0026", "done")]
-    assert [one["path"] for one in done["outbox"]["sent"]] == ["symmetrickeys/return", "firmware/return"]
+    assert outcomes(done) == [(number, "done") for number in ("0021", "0024", "0026")]
+    sent = [one["path"] for one in done["outbox"]["sent"]]
+    assert sent == ["serverkeygen/return", "symmetrickeys/return", "firmware/return"]
+    second = lab.cli.ok("keys", "list", token.uri_of("second"), "--json").json["keys"][0]
+    assert (second["extractable"], second["imported"]) == (False, True)
+    (returned,) = [one for one in lab.server.est.server_keys.returns.overview() if str(one["item"])[:6] == "server"]
+    assert returned["item"] == f"serverkeygen:{leaf(tmp_path / 'second.pem').serial_number:x}"
     assert image.read_bytes() == IMAGE
     assert pkcs11_tool(token, "--list-objects", "--type", "secrkey").count("Secret Key Object") == 2
     rows = json.loads(sim("packages", "--state", server, "--json").stdout)
+    rows = [row for row in rows if row["operation"] != "serverkeygen"]
     assert sorted(row.get("report") or row["returned"][0]["kind"] for row in rows) == ["loaded", "receipt"]
     again = lab.cli.ok(*sync).json
-    assert outcomes(again) == [("0024", "done before"), ("0026", "done before")]
+    assert outcomes(again) == [(number, "done before") for number in ("0021", "0024", "0026")]
     assert (again["outbox"]["sent"], again["failed"]) == ([], False)
 
 

@@ -291,12 +291,6 @@ class EstClient:
 
         forms = forms or RFC_7030
         require_protection(decrypt, allow_clear=allow_clear, pkcs12=forms.pkcs12)
-        if self._trust.implicit:
-            raise ConfigurationError(
-                f"{self._endpoint.origin}: a private key is not taken from a server that the operating system's anchors "
-                "may vouch for",
-                hint="give the trust anchors of its CA, and no implicit trust",
-            )
         patience = Patience(self._clock, wait_s, progress)
         return ServerKeyGeneration(self._service(), decrypt, forms).request(spec, signer, key_type, wishes, patience)
 
@@ -346,6 +340,7 @@ class EstClient:
             ca=lambda patience: self._ca or self._cacerts(patience),
             wishes=self._wishes,
             lists=self._trust.lists,
+            implicit=self._trust.implicit,
         )
 
     def _wishes(self, wishes: Wishes, patience: Patience) -> CsrAttributes | None:

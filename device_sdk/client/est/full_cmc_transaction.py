@@ -52,6 +52,7 @@ class Service:
         wishes: the server's CSR attributes.
         lists: revocation lists that were checked.
         returns: keeps receipts and errors until the server has them; None sends them at once.
+        implicit: whether the operating system's anchors may vouch for the server.
     """
 
     endpoint: EstEndpoint
@@ -63,6 +64,7 @@ class Service:
     wishes: Callable[[Wishes, Patience], CsrAttributes | None]
     lists: tuple[x509.CertificateRevocationList, ...] = ()
     returns: Returns | None = None
+    implicit: bool = False
 
     @property
     def url(self) -> str:

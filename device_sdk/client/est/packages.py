@@ -25,8 +25,12 @@ from device_sdk.wire.cms.recipients import OpeningKey
 from device_sdk.wire.key_packages.error_codes import PackageFault
 
 if TYPE_CHECKING:
+    from device_sdk.client.est.server_key import ServerKeyForms
     from device_sdk.client.firmware import Firmware
+    from device_sdk.model.csr import CsrSpec
+    from device_sdk.model.keys import KeyType
     from device_sdk.protocols.est.server_key import ServerKey
+    from device_sdk.protocols.est.server_key_request import ProtectionKey
 
 
 class Packages:
@@ -205,6 +209,37 @@ class Packages:
         return SymmetricKeyService(self._service, patience, target).fetch(
             policy, decrypt, report=report, wanted=wanted
         )
+
+    def generated_key(
+        self,
+        spec: CsrSpec,
+        forms: ServerKeyForms,
+        *,
+        decrypt: ProtectionKey | None = None,
+        allow_clear: bool = False,
+        key_type: KeyType | None = None,
+        wait_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> ServerKey:
+        """EstClient.serverkeygen, with errors that go where those about other packages go; see there.
+
+        Args:
+            spec: as there.
+            forms: as there.
+            decrypt: as there.
+            allow_clear: as there.
+            key_type: as there.
+            wait_s: as for `list`.
+            progress: as for `list`.
+
+        Raises:
+            DeviceSdkError: as there.
+        """
+        from device_sdk.client.est.server_key import ServerKeyGeneration, require_protection
+
+        require_protection(decrypt, allow_clear=allow_clear, pkcs12=forms.pkcs12)
+        patience = Patience(self._service.clock, wait_s, progress)
+        return ServerKeyGeneration(self._service, decrypt, forms).request(spec, None, key_type, "fetch", patience)
 
     def return_receipts(
         self,

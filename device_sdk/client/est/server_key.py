@@ -122,8 +122,14 @@ class ServerKeyGeneration:
     def request(
         self, spec: CsrSpec, signer: PrivateKey | None, key_type: KeyType | None, wishes: Wishes, patience: Patience
     ) -> ServerKey:
-        """Ask for a key and check what came; see EstClient.serverkeygen."""
+        """Ask for a key and check what came; see EstClient.serverkeygen (EST-190: no Implicit anchors)."""
         service, forms = self._service, self._forms
+        if service.implicit:
+            raise ConfigurationError(
+                f"{service.endpoint.origin}: a private key is not taken from a server that the operating system's anchors "
+                "may vouch for",
+                hint="give the trust anchors of its CA, and no implicit trust",
+            )
         rules = forms.rules(service.clock.now())
         asked = service.wishes(wishes, patience)
         url = service.endpoint.url(Operation.SERVERKEYGEN)

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_sdk.model.key_uri import KeyUri
+from device_sdk.protocols.est.urls import Operation
 
 if TYPE_CHECKING:
     from device_sdk.client.est.key_package_policy import KeyPackagePolicy
     from device_sdk.client.firmware import FirmwareRules, Installer, Transferred
+    from device_sdk.model.keys import KeyType
+    from device_sdk.model.pkcs12 import Pkcs12Policy
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,29 @@ class FirmwareDelivery:
 
 
 @dataclass(frozen=True)
+class GeneratedDelivery:
+    """A key that the server generates. Whoever generated it may keep it: a device that can make its own needs none.
+
+    Attributes:
+        place: key URI of a token, a TPM or a file, free as yet; in hardware the key cannot leave it any more.
+        certificate: file for its certificate and chain, PEM.
+        policy: who may sign packages with it (RFC 8295 section 8.1); None takes the forms of RFC 7030 alone.
+        pkcs12: the password of PKCS#12 files, for entries of type 0022.
+        allow_clear: take it protected by TLS alone, for entries of type 0020.
+        key_type: what it has to be; None takes what comes.
+        returns: whether the server is sent receipts and errors.
+    """
+
+    place: str | KeyUri
+    certificate: Path
+    policy: KeyPackagePolicy | None = None
+    pkcs12: Pkcs12Policy | None = None
+    allow_clear: bool = False
+    key_type: KeyType | None = None
+    returns: bool = True
+
+
+@dataclass(frozen=True)
 class Deliveries:
     """What a sync may do with packages; None is reported as not configured.
 
@@ -64,7 +90,15 @@ class Deliveries:
     Attributes:
         keys: for types 0024 and 0025.
         firmware: for types 0026 and 0027.
+        generated: for types 0020 to 0023.
     """
 
     keys: Callable[[], KeyDelivery] | None = None
     firmware: Callable[[], FirmwareDelivery] | None = None
+    generated: Callable[[], GeneratedDelivery] | None = None
+
+    def of(self, operation: Operation) -> Callable[[], KeyDelivery | FirmwareDelivery | GeneratedDelivery] | None:
+        """What there is for the packages of an operation."""
+        if operation is Operation.SERVERKEYGEN:
+            return self.generated
+        return self.keys if operation is Operation.SYMMETRIC_KEYS else self.firmware

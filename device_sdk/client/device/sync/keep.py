@@ -62,7 +62,13 @@ class Keeper:
     @property
     def _of_packages(self) -> dict[Task, Callable[[SyncStep], Done]]:
         there = self.packages
-        return {Task.KEYS: there.keys, Task.FIRMWARE: there.firmware, Task.MANAGE: there.anchors, Task.RETURN: there.send_again}
+        return {
+            Task.KEYS: there.keys,
+            Task.GENERATED: there.generated,
+            Task.FIRMWARE: there.firmware,
+            Task.MANAGE: there.anchors,
+            Task.RETURN: there.send_again,
+        }
 
     def _anchors(self, _: str) -> Done:
         outcome = AnchorRefresh(self.context, self.plan).keep(self.session.ca)

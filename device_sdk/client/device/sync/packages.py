@@ -41,7 +41,7 @@ class Done:
 
 @dataclass
 class PackageKeeper:
-    """Does the steps of types 0024 to 0037.
+    """Does the steps of types 0020 to 0037.
 
     Attributes:
         context: the device.
@@ -66,7 +66,7 @@ class PackageKeeper:
     def _recover(self) -> None:
         outbox, ledger = self.context.state.outbox, self.context.state.processed
         done = {record.event or record.sha256 for record in ledger.all() if record.result == "done"}
-        for message in outbox.held("symmetrickeys/return"):
+        for message in (*outbox.held("symmetrickeys/return"), *outbox.held("serverkeygen/return")):
             if message.event in done:
                 outbox.release(message.id)
         if self.deliveries.firmware is None or not outbox.held("firmware/return"):
@@ -89,7 +89,7 @@ class PackageKeeper:
         with ExitStack() as opened:
             try:
                 package = packages.symmetric_keys(
-                    self._policy(wishes),
+                    self._policy(wishes.policy),
                     step.target,
                     decrypt=self._openers(wishes, opened),
                     report=wishes.returns,
@@ -127,6 +127,19 @@ class PackageKeeper:
         visit.done()
         visit.settle(path, event, happened=True)
         return Done(f"keys stored: {', '.join(stored.places)}", notes)
+
+    def generated(self, step: SyncStep) -> Done:
+        """Get a key that the server generates, and store it (A-01 to A-08, AR-01, B-01 to B-05): once for each offer."""
+        if self.deliveries.generated is None:  # not reached: such a step has no task
+            raise ConfigurationError("nothing says where a generated key goes")
+        from device_sdk.client.device.sync.generated import GeneratedKey
+
+        visit, wishes = self._visit(step), self.deliveries.generated()
+        if visit.before is not None and visit.before.result == "done":
+            return _known(visit)
+        if wishes.policy is not None:
+            wishes = replace(wishes, policy=self._policy(wishes.policy))
+        return Done(GeneratedKey(self.context, self.session, visit, wishes).take(step))
 
     def firmware(self, step: SyncStep) -> Done:
         """Fetch firmware, and install it (F-01 to F-13, FR-06)."""
@@ -205,7 +218,7 @@ class PackageKeeper:
         deliveries = self.deliveries
         if operation is Operation.TAMP:
             return True
-        made = deliveries.keys if operation is Operation.SYMMETRIC_KEYS else deliveries.firmware
+        made = deliveries.of(operation)
         return made is not None and made().returns
 
     def _visit(self, step: SyncStep) -> Visit:
@@ -220,9 +233,8 @@ class PackageKeeper:
             keys.append(opened.enter_context(self.context.open_key(uri)))  # type: ignore[arg-type]  # one of cryptography's
         return keys
 
-    def _policy(self, wishes: KeyDelivery) -> KeyPackagePolicy:
+    def _policy(self, policy: KeyPackagePolicy) -> KeyPackagePolicy:
         """With the kept lists."""
-        policy = wishes.policy
         return replace(policy, revocation_lists=(*policy.revocation_lists, *self._kept_for(policy.anchors)))
 
     def _kept_for(self, anchors: Sequence[x509.Certificate]) -> tuple[x509.CertificateRevocationList, ...]:

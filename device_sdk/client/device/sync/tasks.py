@@ -24,6 +24,7 @@ class Task(Enum):
     RENEW = "renew the certificate in use"
     RESULT = "fetch what became of the renewal that is under way"
     KEYS = "fetch symmetric keys, and store them"
+    GENERATED = "get a key that the server generates, and store it"
     FIRMWARE = "fetch firmware, and install it"
     MANAGE = "do what a message about trust anchors says, and answer it"
     RETURN = "send receipts or errors again"
@@ -45,11 +46,13 @@ class Assignment:
 
 
 _TASKS = {"0002": Task.ANCHORS, "0003": Task.PEERS, "0004": Task.LISTS, "0005": Task.LISTS}
-_PACKAGES = {"0024": Task.KEYS, "0025": Task.RETURN, "0026": Task.FIRMWARE, "0027": Task.RETURN}
+_GENERATED = {"0020": Task.GENERATED, "0021": Task.GENERATED, "0022": Task.GENERATED, "0023": Task.RETURN}
+_PACKAGES = _GENERATED | {"0024": Task.KEYS, "0025": Task.RETURN, "0026": Task.FIRMWARE, "0027": Task.RETURN}
 _BY_CMC = "it leads to Full CMC: device-sdk est fullcmc"
 _MANAGED = {f"{number:04}": Task.RETURN if number % 2 else Task.MANAGE for number in range(28, 38)}
 _NOBODY = "say who may manage trust anchors: device-sdk anchors import FILE --role apex"
 _MISSING = {
+    Operation.SERVERKEYGEN: "say where a key of the server's making goes (generated.key) and its certificate (generated.out)",
     Operation.SYMMETRIC_KEYS: "say where symmetric keys go (keys.to) and who may sign them (keys.anchors)",
     Operation.FIRMWARE: "say what takes firmware (firmware.installer or firmware.out), who may sign it (firmware.anchors), and "
     "what this hardware is (firmware.hardware_type)",
@@ -77,7 +80,7 @@ def assignment(
     if number in _TASKS:
         return _planned(_TASKS[number])
     if number in _PACKAGES:
-        return _of_a_package(step, deliveries)
+        return _of_a_package(step, deliveries, endpoint)
     if number in _MANAGED:
         return _planned(_MANAGED[number]) if managed else Assignment(None, StepState.UNCONFIGURED, _NOBODY)
     if step.kind.action is Action.PICK_UP:
@@ -87,10 +90,11 @@ def assignment(
     return Assignment(None, StepState.UNSUPPORTED, "this version has nothing for it")
 
 
-def _of_a_package(step: SyncStep, deliveries: Deliveries) -> Assignment:
+def _of_a_package(step: SyncStep, deliveries: Deliveries, endpoint: EstEndpoint) -> Assignment:
     operation = step.kind.operations[0]
-    configured = deliveries.keys if operation is Operation.SYMMETRIC_KEYS else deliveries.firmware
-    if configured is None:
+    if step.target.partition("?")[0].startswith(endpoint.target(Operation.FULLCMC)):
+        return Assignment(None, StepState.UNSUPPORTED, _BY_CMC)
+    if deliveries.of(operation) is None:
         return Assignment(None, StepState.UNCONFIGURED, _MISSING[operation])
     return _planned(_PACKAGES[step.kind.number])
 
