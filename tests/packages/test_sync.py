@@ -68,7 +68,7 @@ def test_nothing_on_the_list(synced):
 
 def test_p_20_what_this_version_has_nothing_for_is_told_and_stops_nothing(synced):
     synced.publish("p1", synced.peer())
-    synced.entries = [("0020", "serverkeygen"), ("0008", "simpleenroll"), ("0038", "x"), ("0003", "eecerts/p1")]
+    synced.entries = [("0020", "fullcmc"), ("0008", "simpleenroll"), ("0038", "x"), ("0003", "eecerts/p1")]
     report = synced.device.sync()
     unsupported = StepState.UNSUPPORTED
     assert synced.outcomes(report) == [
