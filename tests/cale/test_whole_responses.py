@@ -254,10 +254,10 @@ def test_client_and_exchange_say_the_media_type(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_redirects_behind_the_edge_are_followed_on_the_origin(
-    edge: ScriptedServer, session: requests.Session, key: PrivateKey, sealed: Seal, stream: bool
+    edge: ScriptedServer, session: requests.Session, key: PrivateKey, sealed: Seal, stream: bool, tmp_path: Path
 ) -> None:
-    def leads_to(location: str) -> bytes:
-        return envelope_answer(sealed(write_response(308, [("Location", location)], b"", 256)))
+    def leads_to(location: str, content: bytes = b"") -> bytes:
+        return envelope_answer(sealed(write_response(308, [("Location", location)], content, 256)))
 
     edge.answers["/docs"] = leads_to("/docs/")
     edge.answers["/docs/"] = envelope_answer(sealed(write_response(200, [("Content-Type", "text/html")], b"here", 256)))
@@ -267,6 +267,12 @@ def test_redirects_behind_the_edge_are_followed_on_the_origin(
     with pytest.raises(RedirectRefusedError):
         session.get(f"{edge.url}/out", stream=stream)
     assert session.get(f"{edge.url}/docs", stream=stream, allow_redirects=False).status_code == 308
+    # the content of one would be read into memory, however large
+    edge.answers["/docs"] = leads_to("/docs/", LARGE)
+    session.auth = CaleAuth(key, GUID, origin=edge.url, spool_directory=tmp_path)
+    response = session.get(f"{edge.url}/docs", stream=stream)
+    assert (response.content, response.history[0].content) == (b"here", b"")
+    assert not stream or response.history[0].raw.closed
     with requests.Session() as mounted:
         mounted.trust_env, mounted.verify = False, str(edge.ca_file)
         mounted.mount(edge.url, CaleAdapter(CaleAuth(key, GUID, origin=edge.url), HTTPAdapter()))

@@ -9,7 +9,7 @@ import requests
 
 from device_sdk.client.cale.application import REGISTERED_AGAIN
 from device_sdk.client.cale.credential import Credential, CredentialSource
-from device_sdk.client.cale.opened import content_types, replace_content, replace_stream
+from device_sdk.client.cale.opened import content_types, drop_content, replace_content, replace_stream
 from device_sdk.client.cale.options import AnswerOptions
 from device_sdk.client.cale.redirects import https_origin, pin_redirect
 from device_sdk.client.cale.streaming import open_in_pieces
@@ -62,6 +62,7 @@ class Answers:
         elif home and _must_be_encrypted(response):
             self._open_watched(response, credential, stream=stream)
             if response.is_redirect:  # of the server behind the edge device
+                drop_content(response)
                 self._pinned(response)
         elif home and not stream:
             response._content = b"".join(self._bounded(response, self._options.limit_bytes))

@@ -53,6 +53,15 @@ def replace_stream(
     response.encoding = _declared(response) or (None if spool else _text_encoding(document.content))
 
 
+def drop_content(response: requests.Response) -> None:
+    """Take the plaintext away, however large: of a redirect requests would read all of it into memory."""
+    if isinstance(response.raw, PlaintextRaw):
+        response.raw.close()
+    response._content = b""
+    response._content_consumed = True  # type: ignore[attr-defined]  # types-requests does not know it
+    response.headers["Content-Length"] = "0"
+
+
 def _relabel(response: requests.Response, document: Document) -> None:
     """Status and header fields of a document in place of those of its envelope."""
     outer = [one for one in content_types(response) if not says_encrypted(one) and not says_nothing(one)]

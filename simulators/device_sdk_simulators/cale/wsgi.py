@@ -22,10 +22,12 @@ from device_sdk_simulators.cale import headers
 from device_sdk_simulators.cale.authorization import AuthorizationServer
 from device_sdk_simulators.cale.certificates import NotAcceptedError, Owner, accept_certificate, owner_of
 from device_sdk_simulators.cale.edge import EdgeDevice
+from device_sdk_simulators.cale.exchanges import end_of_work
 from device_sdk_simulators.cale.hops import HopProtocolError
 from device_sdk_simulators.cale.origination import OriginationServer
 from device_sdk_simulators.cale.peers import Peers
 from device_sdk_simulators.cale.replay import ReplayWindow
+from device_sdk_simulators.cale.room import take
 from device_sdk_simulators.http.messages import REASONS, HttpError, Request, Response, TlsFacts
 from device_sdk_simulators.policy import Policy
 
@@ -38,6 +40,8 @@ PeerOf: TypeAlias = "Callable[[WSGIEnvironment], str | None]"
 OWNER = "cale.owner"
 """Name in the environment of what a request is for: an `Owner`, with name, organization and scopes."""
 
+_COPIES = 4
+"""Of an answer at most, beside what the application gave."""
 _MOST_IN, _MOST_OUT = 64 * 1024, 16 * 1024 * 1024
 _INSIDE = ("HTTP_CALE_", "HTTP_CIPHER", "HTTP_CLIENT_CERT")
 
@@ -265,6 +269,8 @@ def _collected(app: WSGIApplication, environ: WSGIEnvironment) -> Response:
                 raise HopProtocolError(f"the application's answer has more than {_MOST_OUT} bytes")
     if not said or not re.match(r"[0-9]{3}", said[-1][0]):
         raise HopProtocolError("the application gave no status")
+    # how many answers are collected at one time is the affair of the WSGI server, how many are encrypted is ours
+    take(len(body), _COPIES, end_of_work())
     return Response(int(said[-1][0][:3]), list(said[-1][1]), bytes(body))
 
 

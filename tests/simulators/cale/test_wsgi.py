@@ -39,6 +39,7 @@ from device_sdk_simulators.est.authorize import Client as Known
 from device_sdk_simulators.http.messages import Request
 from device_sdk_simulators.policy import Policy
 
+from device_sdk.wire.binary_http import read_response
 from tests.simulators.cale.support import KEYS, STRANGER
 
 
@@ -172,6 +173,16 @@ def test_everything_behind_wsgi_servers_cale_81(client):
 def test_errors_of_the_application_are_encrypted(client):
     assert json.loads(client.read("/missing")) == {"error": 404}
     assert json.loads(client.read("/broken")) == {"error": 500}
+
+
+def test_media_type_and_status_of_an_application_arrive_cale_81(wsgi, make_client):
+    """For clients that take whole responses."""
+    client = make_client(url=wsgi["edge"].url, ca_file=wsgi["edge"].ca_file)
+    assert client.register({"Authorization": "Bearer t"}, whole=True) == 200
+    head, content = read_response(client.read("/data"))
+    assert (head.status, dict(head.fields)["content-type"]) == (200, "application/json")
+    assert json.loads(content)["owner"] == "ann"
+    assert read_response(client.read("/missing"))[0].status == 404
 
 
 def test_refusals_over_wsgi(client):
