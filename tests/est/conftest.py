@@ -9,6 +9,7 @@ import pytest
 
 from device_sdk.client.est import Clock, EstClient
 from tests.est.answers import SPEC, bag, trusting
+from tests.est.full_cmc_answers import SHARED, CmcServer
 from tests.est.pki import Ca, new_key
 from tests.est.scripted_server import ScriptedServer
 
@@ -63,5 +64,22 @@ def enroll(ca, serve, clock):
         server = run.server = serve(options=options, cacerts=bag(ca.certificate), **handlers)
         with EstClient(server.url, trusting(ca), credentials=credentials, clock=clock) as client:
             return client.enroll(new_key(), spec, wait_s=wait_s, progress=progress), server
+
+    return run
+
+
+@pytest.fixture
+def other_side(ca) -> CmcServer:
+    return CmcServer(ca)
+
+
+@pytest.fixture
+def ask(ca, serve, clock):
+    """One enrolment by Full CMC against a handler: the result; the server is `ask.server`."""
+
+    def run(*handlers, key=None, **options):
+        server = run.server = serve(cacerts=bag(ca.certificate), fullcmc=list(handlers))
+        with EstClient(server.url, trusting(ca), clock=clock) as client:
+            return client.fullcmc.enroll(key or new_key(), SPEC, shared_secret=SHARED, **options)
 
     return run

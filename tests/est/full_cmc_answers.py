@@ -14,8 +14,12 @@ from device_sdk_simulators.cmc.message import read_message
 from device_sdk_simulators.cmc.pki_data import FullRequest, read_pki_data
 from pyasn1_alt_modules import rfc6402
 
+from device_sdk.client.est.full_cmc import SharedSecret
+from device_sdk.model.secret import Secret
 from tests.est.pki import NOW, Ca, new_key, one_line
 from tests.est.scripted_server import Reply, Seen, http
+
+SHARED = SharedSecret(Secret("sixteen or more characters"), "device 1")
 
 RESPONSE = "application/pkcs7-mime; smime-type=CMC-response"
 

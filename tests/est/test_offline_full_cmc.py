@@ -12,7 +12,7 @@ from cryptography import x509
 from device_sdk_simulators.cmc.answer import Status
 
 from device_sdk.client.est import EstClient
-from device_sdk.client.est.full_cmc import PendingRequest, SharedSecret
+from device_sdk.client.est.full_cmc import PendingRequest
 from device_sdk.client.est.offline import OfflineEst
 from device_sdk.client.est.offline_full_cmc import OfflineFullCmc
 from device_sdk.errors import (
@@ -24,16 +24,14 @@ from device_sdk.errors import (
     DeviceSdkError,
     EnrolmentPendingError,
 )
-from device_sdk.model.secret import Secret
 from device_sdk.model.trust import TlsIdentity
 from device_sdk.protocols.est.full_cmc_carried import CarriedTransaction
 from device_sdk.protocols.est.saved_answer import as_multipart, read_saved_answer
 from tests.est.answers import SPEC, bag, trusting
-from tests.est.full_cmc_answers import CmcServer, request_of
+from tests.est.full_cmc_answers import SHARED, CmcServer, request_of
 from tests.est.pki import NOW, Ca, certs_only, new_key, one_line
 
 URL = "https://est.example"
-SHARED = SharedSecret(Secret("sixteen or more characters"), "device 1")
 LATER = NOW + timedelta(minutes=5)
 
 
@@ -47,11 +45,6 @@ class Posted:
 @pytest.fixture
 def by_hand(clock) -> OfflineFullCmc:
     return OfflineEst(URL, clock=clock).fullcmc
-
-
-@pytest.fixture
-def other_side(ca) -> CmcServer:
-    return CmcServer(ca)
 
 
 def answered(other_side: CmcServer, transaction: CarriedTransaction, *statuses: Status, **changes: object) -> bytes:

@@ -79,6 +79,13 @@ def test_est_11_refused(url):
         parse_est_url(url)
 
 
+@pytest.mark.parametrize("parse", [parse_est_url, origin_of])
+def test_est_11_what_to_give_instead_of_http(parse):
+    with pytest.raises(ConfigurationError, match=r"http://est\.example:8080: EST runs over https only") as caught:
+        parse("http://est.example:8080")
+    assert "give https://HOST" in caught.value.hint
+
+
 def test_a_password_in_the_url_is_not_repeated():
     with pytest.raises(ConfigurationError) as caught:
         parse_est_url("https://user:hunter2@est.example")

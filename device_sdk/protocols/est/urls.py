@@ -107,7 +107,10 @@ def _split(text: str) -> tuple[str, str]:
     parts = split_url(text)
     host, port = parts.hostname, parts.port
     if parts.scheme != "https":
-        raise ConfigurationError(f"{shown}: EST runs over https only (RFC 7030 section 3.3)")
+        raise ConfigurationError(
+            f"{shown}: EST runs over https only (RFC 7030 section 3.3)",
+            hint="give https://HOST or https://HOST:PORT; a server of one's own gets a certificate first",
+        )
     if not host or any(char.isspace() or ord(char) < 32 for char in text):
         raise ConfigurationError(f"{shown!r} names no host")
     if parts.query or parts.fragment or text.endswith(("?", "#")):

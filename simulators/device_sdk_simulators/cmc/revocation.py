@@ -100,7 +100,9 @@ def revocable(control: Control, client: Client | None, site: Site, database: Dat
 def _check_secret(given: bytes, found: Issued, prove: Prove, part: tuple[int, ...]) -> None:
     def check(known: bytes | None) -> None:
         if known is None or not hmac.compare_digest(known, given):
-            raise CmcRefusedError(BAD_IDENTITY, "that is not the shared secret", body_parts=part, http_status=403)
+            # the same words whether the holder has a secret, another one, or nobody knows a holder
+            words = "that is not the shared secret of the certificate's holder"
+            raise CmcRefusedError(BAD_IDENTITY, words, body_parts=part, http_status=403)
 
     prove(found.holder or "", check)
 

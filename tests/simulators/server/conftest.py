@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from device_sdk_simulators.server import ReferenceServer
 
+from tests.simulators.server.full_cmc_requests import SECRET
 from tests.simulators.server.support import client_context
 
 
@@ -36,6 +37,14 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 def server(tmp_path: Path):
     with ReferenceServer(tmp_path / "server") as running:
         yield running
+
+
+@pytest.fixture
+def cmc(server: ReferenceServer) -> ReferenceServer:
+    """The server with /fullcmc, and a shared secret."""
+    server.policy.fullcmc = True
+    server.est.full_cmc.store.add_secret("dev-1", SECRET.encode())
+    return server
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ from tests.simulators.server.support import EST, name
 MEDIA = ("Content-Type", "application/pkcs7-mime; smime-type=CMC-request")
 TLS = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", tls_exporter=b"e" * 32)
 BINDING = base64.b64encode(b"e" * 32).decode()
+BAD_ALG, BAD_MESSAGE_CHECK, BAD_REQUEST, BAD_TIME, BAD_CERT_ID, BAD_IDENTITY = 0, 1, 2, 3, 4, 7
+POP_REQUIRED, POP_FAILED, NO_KEY_REUSE = 8, 9, 10
 SECRET = "sixteen or more characters"
 
 

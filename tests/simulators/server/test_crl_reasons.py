@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from device_sdk.wire.cmc.pki_data import pki_data, request_sequence, revoke_request
-from tests.simulators.server.full_cmc_requests import SECRET, Draft, by, said, send, spki
+from tests.simulators.server.full_cmc_requests import Draft, by, said, send, spki
 
 pytestmark = pytest.mark.slow
 
@@ -25,13 +25,6 @@ WORDS = {
     "privilegeWithdrawn": "Privilege Withdrawn",
     "aACompromise": "AA Compromise",
 }
-
-
-@pytest.fixture
-def cmc(server):
-    server.policy.fullcmc = True
-    server.est.full_cmc.store.add_secret("dev-1", SECRET.encode())
-    return server
 
 
 def revoked(server, reason: str) -> str:

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
-import signal
-import sqlite3
 import struct
-import subprocess
-import sys
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
 import requests
-from device_sdk_simulators.cli.main import main
-from device_sdk_simulators.est.digest import Nonces
 from device_sdk_simulators.guessing import PATIENCE
 from device_sdk_simulators.http.messages import Request, Response, TlsFacts
 from device_sdk_simulators.policy import Policy
@@ -317,82 +308,6 @@ def test_a_wrong_password_uses_no_nonce_up(server):
     assert status(server, answer(server, challenge)) == 200
 
 
-@pytest.fixture
-def nonces():
-    ticking = SimpleNamespace(now=datetime(2026, 1, 1, tzinfo=UTC))
-
-    def clock():
-        ticking.now += timedelta(milliseconds=1)
-        return ticking.now
-
-    made = Nonces(clock, lambda: timedelta(minutes=5))
-    made.ticking = ticking
-    return made
-
-
-def test_counts_rise_where_nothing_is_changed(nonces):
-    nonce = nonces.new()
-    assert [nonces.use(nonce, count, once=False) for count in (1, 1, 3, 2, 4)] == [True, False, True, False, True]
-    assert not nonces.use(nonce, 5, once=True), "used before"
-    used_up = nonces.new()
-    assert nonces.use(used_up, 1, once=True)
-    assert not nonces.use(used_up, 2, once=False)
-
-
-def test_what_is_remembered_is_bounded(nonces):
-    """More nonces than are remembered: none of them works a second time."""
-    used = [nonces.new() for _ in range(5000)]
-    assert all(nonces.use(nonce, 1, once=True) for nonce in used[:4096])
-    waiting = nonces.new()
-    assert nonces.use(used[4096], 1, once=True)
-    assert not any(nonces.use(nonce, 2, once=True) for nonce in used)
-    assert not nonces.use(waiting, 1, once=True), "forgotten together with the others: stale, not reusable"
-    assert nonces.use(nonces.new(), 1, once=True)
-    assert len(nonces._used) < 10
-
-
-def test_nonces_of_one_moment_differ_est_88():
-    """Random bytes are in them, not the time alone as in the samples of RFC 7030."""
-    standing = Nonces(lambda: datetime(2026, 1, 1, tzinfo=UTC), lambda: timedelta(minutes=5))
-    assert len({standing.new() for _ in range(50)}) == 50
-
-
-def test_nonces_from_the_future_are_stale(nonces):
-    nonce = nonces.new()
-    nonces.ticking.now -= timedelta(hours=1)
-    assert not nonces.use(nonce, 1, once=True)
-
-
-def stored(server) -> list[tuple[str, str]]:
-    with closing(sqlite3.connect(server.state / "server.sqlite")) as database:
-        return database.execute("SELECT name, algorithm FROM digests ORDER BY name, algorithm").fetchall()
-
-
-@pytest.mark.slow
-def test_hashes_for_digest_are_kept_only_while_it_is_offered(tmp_path):
-    """Who can read them can log in (RFC 7616 section 5.2)."""
-    both = [("device", "MD5"), ("device", "SHA-256")]
-    with ReferenceServer(tmp_path / "s") as server:
-        assert stored(server) == []
-    with ReferenceServer(tmp_path / "s", policy=Policy(http_auth=("digest",))) as server:
-        assert stored(server) == both
-    with ReferenceServer(tmp_path / "s") as server:
-        assert stored(server) == []
-
-
-def test_a_database_from_before_digest_is_completed_by_the_first_basic_login(tmp_path):
-    with ReferenceServer(tmp_path / "s") as server:
-        server.users.add("old", "pw")
-        server._database.execute("DROP TABLE digests")
-    with ReferenceServer(tmp_path / "s", policy=Policy(http_auth=("basic", "digest"))) as server:
-        assert status(server, answer(server, fresh(server), user="old", password="pw")) == 401
-        assert server.users.check("old", "pw")
-        assert status(server, answer(server, fresh(server), user="old", password="pw")) == 200
-        server.users.add("old", "new")
-        assert status(server, answer(server, fresh(server), user="old", password="pw")) == 401
-        assert status(server, answer(server, fresh(server), user="old", password="new")) == 200
-
-
 def test_passwords_and_hashes_are_in_no_log_and_no_repr(server):
     challenge = fresh(server)
     header = answer(server, challenge)
@@ -452,50 +367,3 @@ def test_python_requests_digest_est_86(server, algorithm):
             assert response.status_code == 200
     # it knows no nextnonce: the second request meets stale=true and is repeated
     assert [entry["status"] for entry in server.log()] == [401, 200, 401, 200]
-
-
-@pytest.mark.slow
-def test_the_command_says_what_is_offered_est_80(tmp_path):
-    words = [
-        "server",
-        "--state",
-        tmp_path / "s",
-        "--json",
-        "--user",
-        "device",
-        "--auth",
-        "Digest",
-        "--digest-algorithms",
-        "md5",
-    ]
-    with subprocess.Popen([sys.executable, "-m", "device_sdk_simulators.cli.main", *map(str, words)],
-                          stdout=subprocess.PIPE, text=True) as process:  # fmt: skip
-        try:
-            facts = json.loads(process.stdout.readline())
-            url = facts["url"].replace("127.0.0.1", "localhost") + TARGET
-            with requests.Session() as session:
-                session.trust_env = False
-                answered = session.post(url, data=b"", verify=facts["ca_file"], timeout=20)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=10) == 0
-    assert re.sub('"[^"]{30,}"', "", answered.headers["WWW-Authenticate"]) == (
-        'Digest realm="estrealm", qop="auth", algorithm=MD5, nonce=, opaque=, charset=UTF-8'
-    )
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("--auth", "none"),
-        ("--auth", ""),
-        ("--auth", "basic,"),
-        ("--auth", "basic,basic"),
-        ("--digest-algorithms", "SHA-1"),
-    ],
-)
-def test_schemes_that_are_none(words, capsys, tmp_path):
-    with pytest.raises(SystemExit) as caught:
-        main(["server", "--state", str(tmp_path / "s"), *words])
-    assert caught.value.code == 2
-    assert "is not one or more of" in capsys.readouterr().err

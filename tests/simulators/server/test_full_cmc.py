@@ -11,13 +11,19 @@ from device_sdk_simulators.ca.issue import CMC_RA, Wish, issue
 from device_sdk_simulators.http.messages import Request, TlsFacts
 from pyasn1_alt_modules import rfc6402
 
-from device_sdk.model.secret import Secret
 from device_sdk.wire import der
 from device_sdk.wire.cmc import oids
 from device_sdk.wire.cmc.pki_data import Control, octets, pki_data, request_sequence, revoke_request
-from device_sdk.wire.cms.signing import Signer, sign_data
+from device_sdk.wire.cms.signing import Signer
 from tests.simulators.server.full_cmc_requests import (
-    SECRET,
+    BAD_CERT_ID,
+    BAD_IDENTITY,
+    BAD_MESSAGE_CHECK,
+    BAD_REQUEST,
+    BAD_TIME,
+    NO_KEY_REUSE,
+    POP_FAILED,
+    POP_REQUIRED,
     TLS,
     Draft,
     by,
@@ -30,17 +36,8 @@ from tests.simulators.server.full_cmc_requests import (
 )
 from tests.simulators.server.support import EST, basic, name, post
 
-BAD_ALG, BAD_MESSAGE_CHECK, BAD_REQUEST, BAD_TIME, BAD_CERT_ID, BAD_IDENTITY = 0, 1, 2, 3, 4, 7
-POP_REQUIRED, POP_FAILED, NO_KEY_REUSE = 8, 9, 10
 CERT = x509.ObjectIdentifier
 CLIENT_AUTH = x509.ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
-
-
-@pytest.fixture
-def cmc(server):
-    server.policy.fullcmc = True
-    server.est.full_cmc.store.add_secret("dev-1", SECRET.encode())
-    return server
 
 
 def enrolled(server, draft: Draft | None = None):
@@ -295,146 +292,6 @@ def test_an_http_user_stands_in_for_a_proof(cmc):
     assert refused(send(cmc, Draft(proof=False, link=False).message(), headers=wrong)) == (401, BAD_IDENTITY)
 
 
-def _revocation(draft: Draft, certificate, reason="keyCompromise", **options) -> bytes:
-    draft.more = (revoke_request(certificate, reason, **options),)
-    empty = request_sequence(None)
-    return draft.wrap(pki_data(draft.controls(empty), empty))
-
-
-def test_revocation_by_the_holder(cmc):
-    certificate, key = enrolled(cmc)
-    serial = f"{certificate.serial_number:x}"
-    response = send(cmc, _revocation(by(certificate, key), certificate))
-    assert (response.status, said(response).status) == (200, 0)
-    assert cmc.est.register.entries()[0]["revoked_at"]
-    assert cmc.est.full_cmc.store.revocation_reason(serial) == 1
-    assert (cmc.log()[-1]["revoked_serial"], cmc.log()[-1]["revocation_reason"]) == (serial, 1)
-
-
-def test_rfc_5280_5_3_1_what_is_no_reason_to_revoke(cmc):
-    """removeFromCRL is for delta lists: it takes a certificate off, which nobody does here."""
-    certificate, key = enrolled(cmc)
-    response = send(cmc, _revocation(by(certificate, key), certificate, "removeFromCRL"))
-    assert refused(response) == (400, BAD_REQUEST)
-    assert not cmc.est.register.entries()[0]["revoked_at"]
-
-
-def test_revocation_of_others(cmc):
-    mine, key = enrolled(cmc)
-    other, _ = certified(cmc, "somebody")
-    assert refused(send(cmc, _revocation(by(mine, key), other))) == (400, BAD_CERT_ID)
-    cmc.est.full_cmc.store.add_secret("dev-2", b"another")
-    theirs, _ = enrolled(cmc, Draft(secret="another", identification="dev-2", subject=name("dev-2")))
-    assert refused(send(cmc, _revocation(by(mine, key), theirs))) == (403, BAD_REQUEST)
-    ra, ra_key = certified(cmc, "RA", CMC_RA)
-    assert send(cmc, _revocation(by(ra, ra_key), theirs)).status == 200
-
-
-def _unsigned(certificate, secret: str) -> bytes:
-    control = revoke_request(certificate, "keyCompromise", shared_secret=Secret(secret))
-    return sign_data(pki_data([control], request_sequence(None)), oids.PKI_DATA, None)
-
-
-def test_revocation_by_shared_secret(cmc):
-    """Section 6.11: a SignedData without signatures; for nothing else."""
-    certificate, _ = enrolled(cmc)
-    assert refused(send(cmc, _unsigned(certificate, "guess"))) == (403, BAD_IDENTITY)
-    assert send(cmc, _unsigned(certificate, SECRET)).status == 200
-    assert said(send(cmc, _unsigned(certificate, SECRET))).status == 0
-    draft = Draft()
-    requests = request_sequence(draft.csr())
-    assert refused(send(cmc, sign_data(pki_data(draft.controls(requests), requests), oids.PKI_DATA, None))) == (
-        400,
-        BAD_MESSAGE_CHECK,
-    )
-
-
-def _query(draft: Draft, token: bytes, nonce: bytes | None = None) -> bytes:
-    draft.more = (octets(oids.QUERY_PENDING, token),)
-    draft.more += (octets(oids.RECIPIENT_NONCE, nonce),) if nonce is not None else ()
-    draft.proof = draft.link = False
-    draft.nonce = new_key().private_numbers().private_value.to_bytes(32, "big")
-    empty = request_sequence(None)
-    return draft.wrap(pki_data(draft.controls(empty), empty))
-
-
-@pytest.fixture
-def waiting(cmc):
-    """A request that waits: the draft, the token, the server's nonce."""
-    cmc.policy.require_approval = True
-    draft = Draft()
-    answer = said(send(cmc, draft.message()))
-    assert answer.status == 3
-    return draft, answer.pend_token, answer.controls[oids.SENDER_NONCE][2:]
-
-
-def test_pending_until_somebody_decides(cmc, waiting):
-    draft, token, nonce = waiting
-    again = said(send(cmc, _query(draft, token, nonce)))
-    assert (again.status, again.pend_token) == (3, token)
-    assert cmc.est.queue.decide(None, approve=True) == 1
-    first = said(send(cmc, _query(draft, token)))
-    assert (first.status, serials(cmc)) == (0, 1)
-    lost = said(send(cmc, _query(draft, token)))
-    assert set(lost.certificates) == set(first.certificates)
-    assert serials(cmc) == 1
-
-
-def test_pending_and_denied(cmc, waiting):
-    draft, token, _nonce = waiting
-    cmc.est.queue.decide(None, approve=False)
-    assert refused(send(cmc, _query(draft, token))) == (403, BAD_REQUEST)
-
-
-def test_est_207_a_query_goes_on_from_the_last_answer(cmc, waiting):
-    """RFC 5272 section 6.6: what came back is the nonce that was sent, or it is no answer to it."""
-    draft, token, first = waiting
-    second = said(send(cmc, _query(draft, token, first))).controls[oids.SENDER_NONCE][2:]
-    assert second != first
-    cmc.est.queue.decide(None, approve=True)
-    for nonce in (first, second[:-1], second + b"\0", b""):
-        answer = send(cmc, _query(draft, token, nonce))
-        assert refused(answer) == (400, BAD_REQUEST)
-        assert "recipientNonce" in said(answer).text
-    assert serials(cmc) == 0
-    assert said(send(cmc, _query(draft, token, second))).status == 0
-
-
-def test_denied_by_mistake(cmc, waiting):
-    draft, token, _nonce = waiting
-    cmc.est.queue.decide(None, approve=False)
-    assert refused(send(cmc, _query(draft, token))) == (403, BAD_REQUEST)
-    assert cmc.est.queue.decide(None, approve=True) == 0
-    (request,) = cmc.est.queue.entries()
-    assert cmc.est.queue.decide(request["id"], approve=True) == 1
-    assert said(send(cmc, _query(draft, token))).status == 0
-    for approve in (True, False):
-        assert cmc.est.queue.decide(request["id"], approve=approve) == 0, "it was collected"
-
-
-def test_queries_of_others(cmc, waiting):
-    draft, token, _nonce = waiting
-    cmc.est.queue.decide(None, approve=True)
-    assert refused(send(cmc, _query(Draft(), token))) == (400, BAD_MESSAGE_CHECK)
-    certificate, key = certified(cmc, "somebody")
-    assert refused(send(cmc, _query(by(certificate, key), token))) == (403, BAD_REQUEST)
-    assert refused(send(cmc, _query(draft, b"guess"))) == (400, BAD_REQUEST)
-    assert refused(send(cmc, _query(draft, token, b"old nonce"))) == (400, BAD_REQUEST)
-    draft.number = 1
-    assert refused(send(cmc, _query(draft, token))) == (400, BAD_REQUEST)
-    assert serials(cmc) == 0
-
-
-def test_pending_survives_a_restart(cmc, waiting, tmp_path):
-    from device_sdk_simulators.server import ReferenceServer
-
-    draft, token, _nonce = waiting
-    cmc.est.queue.decide(None, approve=True)
-    cmc.stop()
-    with ReferenceServer(tmp_path / "server", policy=cmc.policy) as again:
-        assert said(send(again, _query(draft, token))).status == 0
-
-
 def _confirmation(certificate, key, about) -> bytes:
     value = der.sequence(about.issuer.public_bytes(), der.integer(about.serial_number))
     draft = by(certificate, key, more=(Control(oids.CONFIRM_CERT_ACCEPTANCE, value),))
@@ -458,12 +315,6 @@ def test_data_return(cmc):
     control = octets(str(rfc6402.id_cmc_dataReturn), b"mine")
     for draft in (Draft(more=(control,)), Draft(more=(control,), secret="guess")):
         assert said(send(cmc, draft.message())).controls[control.oid] == control.value
-
-
-def test_labels_keep_their_requests_apart(cmc, waiting):
-    draft, token, _nonce = waiting
-    cmc.policy.labels = {"lab"}
-    assert refused(send(cmc, _query(draft, token), label="lab")) == (400, BAD_REQUEST)
 
 
 def test_a_signer_named_by_key_has_to_be_the_one_of_the_request(cmc):

@@ -33,13 +33,6 @@ class Plain(Draft):
         return [one for one in super().controls(requests) if one.oid not in left_out]
 
 
-@pytest.fixture
-def cmc(server):
-    server.policy.fullcmc = True
-    server.est.full_cmc.store.add_secret("dev-1", SECRET.encode())
-    return server
-
-
 def issued(server: ReferenceServer) -> int:
     return len(server.est.register.entries())
 
