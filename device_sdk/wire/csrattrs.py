@@ -26,7 +26,8 @@ from device_sdk.wire.csrattrs_key import (
     one_signature,
     require_fit,
 )
-from device_sdk.wire.csrattrs_template import SubjectPart, read_template
+from device_sdk.wire.csrattrs_pdu import PKCS7_PDU, read_pdu
+from device_sdk.wire.csrattrs_template import SubjectPart, Template, read_template
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class CsrAttributes:
     def from_bytes(cls, der: bytes) -> Self:
         """Read CsrAttrs (DER or BER). A template, where there is one, replaces everything else (EST-181).
 
+        That of RFC 9908 counts before that of RFC 8295, appendix B (N-06).
+
         Raises:
             WireError: not a CsrAttrs; what is in it is only listed, not judged.
         """
@@ -71,9 +74,9 @@ class CsrAttributes:
         templates = [element for element in elements if element.oid == oids.TEMPLATE and not element.bare]
         if len(templates) > 1:
             raise WireError("more than one CSR template", what="CsrAttrs")
-        if not templates:
+        template = read_template(templates[0]) if templates else _older_template(elements)
+        if template is None:
             return replace(cls._of(elements), elements=elements)
-        template = read_template(templates[0])
         wishes = cls._of(template.elements)
         keys = wishes.keys if template.key is None else (template.key, *wishes.keys)
         return replace(wishes, elements=elements, keys=keys, subject=template.subject)
@@ -142,6 +145,13 @@ class CsrAttributes:
             subject_types=tuple(dict.fromkeys(collected.subject_types)),
             unknown=tuple(collected.unknown),
         )
+
+
+def _older_template(elements: tuple[Element, ...]) -> Template | None:
+    found = [element for element in elements if element.oid == PKCS7_PDU and not element.bare]
+    if len(found) > 1:
+        raise WireError("more than one CSR template", what="CsrAttrs")
+    return read_pdu(found[0]) if found else None
 
 
 class _Collector:

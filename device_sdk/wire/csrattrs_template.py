@@ -25,7 +25,9 @@ class _Rdn(core.SetOf):
     _child_spec = _SingleAttribute
 
 
-class _Name(core.SequenceOf):
+class Name(core.SequenceOf):
+    """A subject whose values may be missing."""
+
     _child_spec = _Rdn
 
 
@@ -33,20 +35,24 @@ class _Algorithm(core.Sequence):
     _fields = [("algorithm", core.ObjectIdentifier), ("parameters", core.Any, {"optional": True})]
 
 
-class _PublicKeyInfo(core.Sequence):
+class PublicKeyInfo(core.Sequence):
+    """A key that may be missing, or a placeholder."""
+
     _fields = [("algorithm", _Algorithm), ("public_key", core.OctetBitString, {"optional": True})]
 
 
-class _Attributes(core.SetOf):
+class Attributes(core.SetOf):
+    """Attributes of a request."""
+
     _child_spec = Attribute
 
 
 class _Template(core.Sequence):
     _fields = [
         ("version", core.Integer),
-        ("subject", _Name, {"optional": True}),
-        ("public_key_info", _PublicKeyInfo, {"implicit": 0, "optional": True}),
-        ("attributes", _Attributes, {"implicit": 1, "optional": True}),
+        ("subject", Name, {"optional": True}),
+        ("public_key_info", PublicKeyInfo, {"implicit": 0, "optional": True}),
+        ("attributes", Attributes, {"implicit": 1, "optional": True}),
     ]
 
 
@@ -94,13 +100,14 @@ def read_template(element: Element) -> Template:
             raise WireError(f"a CSR template of version {value['version'].native}", what="CSR template")
         attributes = value["attributes"]
         elements = () if isinstance(attributes, core.Void) else tuple(element_of(member) for member in attributes)
-        subject = None if isinstance(value["subject"], core.Void) else _subject(value["subject"])
+        subject = None if isinstance(value["subject"], core.Void) else subject_of(value["subject"])
         info = value["public_key_info"]
-        key = None if isinstance(info, core.Void) else _key(info)
+        key = None if isinstance(info, core.Void) else key_of(info)
     return Template(subject, key, elements)
 
 
-def _subject(name: _Name) -> tuple[SubjectPart, ...]:
+def subject_of(name: Name) -> tuple[SubjectPart, ...]:
+    """Its parts, in order."""
     return tuple(
         SubjectPart(
             dotted(part["type"]),
@@ -112,13 +119,14 @@ def _subject(name: _Name) -> tuple[SubjectPart, ...]:
     )
 
 
-def _key(info: _PublicKeyInfo) -> KeyWish:
+def key_of(info: PublicKeyInfo) -> KeyWish:
+    """The key that is asked for."""
     oid = dotted(info["algorithm"]["algorithm"])
     family = KEY_TYPES.get(oid, oid)
     if family == "ec":
         parameters = info["algorithm"]["parameters"]
         return KeyWish("ec", None if isinstance(parameters, core.Void) else oid_value(parameters.dump()))
-    if family == "rsa" and not isinstance(info["public_key"], core.Void):
+    if family == "rsa" and not isinstance(info["public_key"], core.Void) and info["public_key"].native:
         return KeyWish("rsa", bits=_modulus_bits(info["public_key"].native))
     return KeyWish(family)
 

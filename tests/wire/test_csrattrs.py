@@ -310,8 +310,8 @@ def test_what_the_standards_forbid(entries: list[bytes | str]) -> None:
 
 
 def test_empty_and_bare_forms_are_not_malformed() -> None:
-    """A bare extensionRequest, and a pKCS7PDU of RFC 8295, mean nothing and harm nothing."""
-    wishes = read(oids.EXTENSION_REQUEST, attribute("1.2.840.113549.1.9.25.5", der.sequence()))
+    """A bare extensionRequest, and a bare pKCS7PDU of RFC 8295, mean nothing and harm nothing."""
+    wishes = read(oids.EXTENSION_REQUEST, "1.2.840.113549.1.9.25.5")
     assert [element.oid for element in wishes.unknown] == [oids.EXTENSION_REQUEST, "1.2.840.113549.1.9.25.5"]
     assert wishes.unknown[0] == Element(oids.EXTENSION_REQUEST)
 

@@ -48,6 +48,9 @@ class Assignment:
 _TASKS = {"0002": Task.ANCHORS, "0003": Task.PEERS, "0004": Task.LISTS, "0005": Task.LISTS}
 _GENERATED = {"0020": Task.GENERATED, "0021": Task.GENERATED, "0022": Task.GENERATED, "0023": Task.RETURN}
 _PACKAGES = _GENERATED | {"0024": Task.KEYS, "0025": Task.RETURN, "0026": Task.FIRMWARE, "0027": Task.RETURN}
+_OTHER_USE = (
+    "the certificate in use is for something else, and a device keeps one here; another is had with device-sdk est enroll"
+)
 _BY_CMC = "it leads to Full CMC: device-sdk est fullcmc"
 _MANAGED = {f"{number:04}": Task.RETURN if number % 2 else Task.MANAGE for number in range(28, 38)}
 _NOBODY = "say who may manage trust anchors: device-sdk anchors import FILE --role apex"
@@ -111,14 +114,14 @@ def _renewal(step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoin
     if path.startswith(f"{endpoint.target(Operation.FULLCMC)}/"):
         return Assignment(None, StepState.UNSUPPORTED, _BY_CMC)
     if not suits(step.kind, certificate):
-        return _skipped("the certificate in use is for something else")
+        return _skipped(_OTHER_USE)
     return _planned(Task.RENEW)
 
 
 def _result(step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint) -> Assignment:
     """The journal decides whether anything is under way; here it is about renewals of the certificate in use."""
     if not suits(step.kind, certificate):
-        return _skipped("the certificate in use is for something else")
+        return _skipped(_OTHER_USE)
     if step.target.partition("?")[0] == endpoint.target(Operation.SIMPLE_REENROLL):
         return _planned(Task.RESULT)
     if step.target.partition("?")[0] == endpoint.target(Operation.FULLCMC):
