@@ -173,6 +173,7 @@ def _list(options: argparse.Namespace) -> int:
     with opened_database(options) as database:
         reports, returns = FirmwareShelf(database).overview(), KeyReturns(database).overview()
         answers = TampBook(database).overview()
+        reports |= TampBook(database).reports()
         none = dict.fromkeys(("report", "report_of", "reported_at"))
         rows = [row | none | reports.get((row["item"], row["sent_to"]), {}) for row in Shelf(database).overview()]
     if options.json:

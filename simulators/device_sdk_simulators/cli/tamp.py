@@ -6,6 +6,7 @@ import argparse
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from device_sdk_simulators.cli.publish_tamp import FORMS
 from device_sdk_simulators.cli.queue import opened_database, table_of
@@ -74,20 +75,32 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _devices(options: argparse.Namespace) -> int:
+    from device_sdk_simulators.packages.tamp.authority import TampAuthority
     from device_sdk_simulators.packages.tamp.book import TampBook
 
     with opened_database(options) as database:
         found = TampBook(database).holdings()
-    rows = [{"device": address, **holds} for address, holds in found.items()]
+        names = TampAuthority(options.state, datetime.now(UTC)).names_by_key()
     if options.json:
-        say(json.dumps(rows))
-        return 0
-    lines = []
-    for row in rows:
-        lines.append(str(row.pop("device")))
-        lines += [f"  {name}: {json.dumps(value)}" for name, value in row.items()]
-    say("\n".join(lines) if lines else "no device said anything")
+        say(json.dumps([{"device": address, **holds} for address, holds in found.items()]))
+    else:
+        say(
+            "\n".join(line for address in found for line in _told(address, found[address], names))
+            or "no device said anything"
+        )
     return 0
+
+
+def _told(address: str, holds: dict[str, Any], names: dict[str, str]) -> list[str]:
+    numbers = holds.get("numbers", {})
+    rows: list[dict[str, object]] = [
+        {"anchor": names.get(one, "-"), "key_id": one, "number": numbers.get(one, ""), "role": ""}
+        for one in holds.get("anchors", [])
+    ]
+    if rows and holds.get("apex"):
+        rows[0]["role"] = "apex"
+    communities = ", ".join(holds.get("communities", [])) or "none"
+    return [f"{address}, {holds['at']}", *table_of(rows), f"  communities: {communities}"]
 
 
 def _show(options: argparse.Namespace, rows: list[dict[str, object]]) -> None:

@@ -46,6 +46,7 @@ def device(server: ReferenceServer, request: pytest.FixtureRequest) -> Device:
 def published(server: ReferenceServer, capsys: pytest.CaptureFixture[str]):
     def publish(to: Device, message: str, *words: str) -> str:
         command = ["publish", "tamp", message, "--to", to.serial, "--state", str(server.state), "--json"]
+        capsys.readouterr()
         assert main([*command, *words]) == 0
         found: dict[str, str] = json.loads(capsys.readouterr().out)
         assert found["place"] == f"tamp/{found['item']}"
@@ -231,8 +232,20 @@ def test_who_has_what(server, device, published, capsys) -> None:
     (mine,) = [one for one in json.loads(capsys.readouterr().out) if device.serial in one["device"]]
     assert mine["anchors"] == ["01" * 20, "02" * 20]
     assert (mine["apex"], mine["communities"]) == (True, ["1.2.3"])
+    assert main(["packages", "--state", str(server.state), "--json"]) == 0
+    (row,) = [one for one in json.loads(capsys.readouterr().out) if device.serial in one["published_to"]]
+    assert (row["report"], row["returned"][0]["answer"]) == ("answered", "response")
+    published(device, "update", "--add", "identity")
+    kind_oid, media, content = confirm(device.get("tamp")[2], 20)
+    device.post(device.signed(kind_oid, content), media)
     assert main(["packages", "--state", str(server.state)]) == 0
-    assert "answers about trust anchors:" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "answers about trust anchors:" in shown
+    assert "refused (20)" in shown
+    assert main(["tamp", "devices", "--state", str(server.state)]) == 0
+    shown = capsys.readouterr().out
+    assert "communities: 1.2.3" in shown
+    assert "01" * 20 in shown
 
 
 def test_it_goes_on_after_a_restart(tmp_path, capsys) -> None:
@@ -252,10 +265,16 @@ def test_it_goes_on_after_a_restart(tmp_path, capsys) -> None:
         assert device.post(device.signed(kind_oid, content), media)[0] == 204
         publish(device, "query")
         publish(device, "update", "--by", "apex", "--add", "identity")
+        publish(device, "apex-update")
+        publish(device, "query")
+        by_newest = [one["about"] for one in book_rows(second) if "by apex-3" in str(one["about"])]
+        assert by_newest == ["query 5 by apex-3 for all modules"], "it comes after the update that still waits"
         by_new, by_old = (
             [one["about"] for one in book_rows(second) if word in one["about"]] for word in ("apex-2", "by apex for")
         )
-        assert by_new == ["query 2 by apex-2 for all modules"], "the apex it has now is who signs"
+        assert by_new == ["query 2 by apex-2 for all modules", "apex-update 4 by apex-2 for all modules"], (
+            "the apex it has now is who signs"
+        )
         assert by_old == ["apex-update 1 by apex for all modules", "update 3 by apex for all modules"]
 
 
@@ -302,6 +321,23 @@ def test_what_makes_no_message(server: ReferenceServer, capsys: pytest.CaptureFi
         code = int(str(ended.code))
     assert code == 2
     assert WRONG[words] in capsys.readouterr().err
+
+
+def test_who_signs_after_an_apex_update(server, device, published) -> None:
+    """The new one, unless the device refused it, or nobody was sent it."""
+    book, address = server.est.packages.tamp, f"cert:{device.serial}"
+    assert book.apex_of(address) == ""
+    item = published(device, "apex-update")
+    first = book.apex_of(address)
+    assert first.startswith("apex-")
+    assert main(["withdraw", item, "--state", str(server.state)]) == 0
+    assert book.apex_of(address) == ""
+    published(device, "apex-update", "--by", "apex")
+    message = device.get("tamp")[2]
+    assert book.apex_of(address) not in ("", first)
+    kind_oid, media, content = confirm(message, 21)
+    assert device.post(device.signed(kind_oid, content), media)[0] == 204
+    assert book.apex_of(address) == ""
 
 
 def test_withdrawn_and_still_answered(server, device, published) -> None:

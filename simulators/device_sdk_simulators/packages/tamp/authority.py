@@ -102,6 +102,10 @@ class TampAuthority:
         """All that were made."""
         return sorted(path.parent.name for path in self._directory.glob("*/root.pem"))
 
+    def names_by_key(self) -> dict[str, str]:
+        """The same by key identifiers, in hex."""
+        return {key_identifier(self.authority(one).root.certificate).hex(): one for one in self.names()}
+
     def authority(self, name: str) -> PackageAuthority:
         """One that is there; SimulatorError if it is not."""
         if name not in self.names():

@@ -140,10 +140,20 @@ class TampBook:
         ]
 
     def apex_of(self, address: str) -> str:
-        """The apex that a device said it has now; "" if it never said that it got another one."""
+        """The apex that a device has after what was published for it, unless it said that it has not; "" for its first.
+
+        Messages are fetched in their order, so whatever is published now comes after an apex update that still waits.
+        """
         row = self._database.row(
-            "SELECT brings FROM tamp_returns JOIN tamp_messages USING (item) WHERE tamp_returns.address = ?"
-            " AND brings != '' AND answer = 'confirm' AND statuses = '[0]' ORDER BY id DESC LIMIT 1",
+            "SELECT brings FROM tamp_messages AS message WHERE brings != '' AND address IN (?, '*')"
+            # one that was withdrawn counts if the device was sent it before
+            " AND (EXISTS (SELECT 1 FROM packages WHERE item = message.item) OR EXISTS (SELECT 1 FROM fetches"
+            " WHERE place = 'tamp/' || message.item AND address = ?))"
+            " AND NOT EXISTS (SELECT 1 FROM tamp_returns AS said WHERE said.item = message.item AND said.address = ?"
+            " AND (answer = 'error' OR statuses != '[0]'))"
+            " ORDER BY message.rowid DESC LIMIT 1",
+            address,
+            address,
             address,
         )
         return "" if row is None else str(row["brings"])
@@ -191,7 +201,23 @@ class TampBook:
             for row in rows
         ]
 
-    def holdings(self) -> dict[str, dict[str, object]]:
-        """What each device said last of what it holds."""
+    def reports(self) -> dict[tuple[object, object], dict[str, object]]:
+        """The latest answer of each device to each message, in a word."""
+        found: dict[tuple[object, object], dict[str, object]] = {}
+        for one in self.overview():
+            failed = [code for code in one["statuses"] if code]
+            word = (
+                f"refused ({', '.join(map(str, failed))})"
+                if failed
+                else {"response": "answered"}.get(one["answer"], "done")
+            )
+            found[(one["item"], one["sent_by"])] = {"report": word, "reported_at": one["at"]}
+        return found
+
+    def holdings(self) -> dict[str, dict[str, Any]]:
+        """What each device said last of what it holds: of each thing when it last spoke of it."""
         rows = self._database.rows("SELECT address, holds, at FROM tamp_returns WHERE holds IS NOT NULL ORDER BY id")
-        return {row["address"]: json.loads(row["holds"]) | {"at": row["at"]} for row in rows}
+        found: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            found[row["address"]] = found.get(row["address"], {}) | json.loads(row["holds"]) | {"at": row["at"]}
+        return found
