@@ -193,6 +193,9 @@ REFUSED = {
         "cannot be opened", 71),
     "data in the envelope that is no message": (
         lambda b: info(b.maker.ekp(("1.2.840.113549.1.7.1", b.maker.package()))), EnvelopeError, "cannot be opened", 71),
+    "a message of another kind in the envelope": (
+        lambda b: info(b.maker.ekp(("1.2.840.113549.1.7.1", info(("1.2.840.113549.1.9.16.1.16", b"\4\1x"))))),
+        EnvelopeError, "cannot be opened", 71),
     "half a message": (lambda b: b.maker.pack("ekp")[:-40], RemoteProtocolError, "serverkeygen", None),
 }  # fmt: skip
 
