@@ -1,4 +1,7 @@
-"""A sync that is killed while it stores keys and installs firmware: each is there whole, and the server hears of each (section 13 of the profile)."""
+"""A sync that is killed while it stores keys, installs firmware and does what a message about trust anchors says.
+
+Each is there whole and is done once, and the server hears of each (section 13 of the profile).
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from device_sdk_simulators.cli.main import main as sim
 from device_sdk_simulators.server import ReferenceServer
 
+from device_sdk.cli.main import main as device_sdk
 from device_sdk.client.device import Device
 from tests.cli.test_contract_symmetric_keys import key_file
 from tests.device.crash_launcher import deliveries_of
@@ -18,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 HARDWARE = "1.3.6.1.4.1.32473.1"
 IMAGE = b"\x7fELF" + bytes(range(256)) * 40
-EVERY = 17
+EVERY = 23
 
 
 class Scene:
@@ -40,29 +45,41 @@ class Scene:
         new.write_bytes(IMAGE)
         publish(server, "keys", key_file(directory), serial, "--receipt")
         publish(server, "firmware", new, serial, "--package", "1.3.6.1.4.1.32473.7", "--hw-type", HARDWARE)
+        self.serial = serial
+        self.sim("tamp", "anchors", "--out", str(directory / "factory"))
+        words = ("anchors", "import", f"{directory}/factory/apex.der", "--role", "apex", "--hw-type", HARDWARE)
+        assert device_sdk([*words, "--hw-serial", "00a1", "--state", spec["state"]]) == 0
         shutil.copytree(self.device.state.path, directory / "saved", symlinks=True)
 
+    def sim(self, *words: str) -> None:
+        assert sim([*words, "--state", str(self.server.state)]) == 0
+
     def restore(self) -> None:
-        """As it was before anything came."""
+        """As it was before anything came; the server has a new message, as it does not offer one that was answered."""
+        self.sim("publish", "tamp", "update", "--add", "identity", "--to", self.serial)
         shutil.rmtree(self.device.state.path)
         shutil.copytree(self.directory / "saved", self.device.state.path, symlinks=True)
         for name in ("stored", "firmware"):
             shutil.rmtree(self.directory / name, ignore_errors=True)
             (self.directory / name).mkdir(mode=0o700)
 
-    def receipts(self) -> tuple[int, int]:
-        """How many the server got about keys and about firmware; no error among them."""
+    def receipts(self) -> tuple[int, int, int]:
+        """How many the server got about keys, about firmware and about messages; no error among them."""
         keys = self.server.est.packages.key_returns.overview()
         firmware = self.server.est.packages.shelf._database.rows("SELECT code FROM firmware_reports")
         assert {one["kind"] for one in keys} <= {"receipt"}
         assert {row["code"] for row in firmware} <= {0}
-        return len(keys), len(firmware)
+        answers = [one for one in self.server.log() if one.get("answer")]
+        assert {(str(one["answer"]), *one["statuses"]) for one in answers} <= {("confirm", 0)}  # type: ignore[misc]
+        return len(keys), len(firmware), len(answers)
 
     def require_end(self) -> None:
         stored = [json.loads(path.read_text()) for path in Path(self.spec["keys_to"]).iterdir()]
         assert sorted(one["key_id"] for one in stored) == ["door", "meter/1"]
         assert [path.read_bytes() for path in Path(self.spec["image"]).parent.iterdir()] == [IMAGE]
+        assert len(self.device.anchors) == 2
         state = self.device.state
+        assert state.managed.load().generation == 2, "done once"
         assert (state.outbox.pending(), state.outbox.held(), state.packages.journal()) == ((), (), None)
         assert state.check() == ()
 
@@ -70,9 +87,9 @@ class Scene:
 def test_kr_06_fr_06_killed_here_and_there(est_server, spec, file_keys, runner, tmp_path) -> None:
     scene = Scene(est_server, spec, runner, tmp_path)
     scene.restore()
-    events = scene.runner.finish("sync", scene.spec)
+    events = scene.runner.counted("sync", scene.spec)
     scene.require_end()
-    assert scene.receipts() == (1, 1)
+    assert scene.receipts() == (1, 1, 1)
     twice, rounds, held, waiting = 0, 0, 0, 0
     # what comes before the first package was tried in test_killed_sync.py
     for number in range(events // 4, events + 1, EVERY):
@@ -90,3 +107,16 @@ def test_kr_06_fr_06_killed_here_and_there(est_server, spec, file_keys, runner, 
     assert held, "no run died while it was open whether something had happened"
     assert waiting, "no run died between a change and its receipt"
     assert twice <= rounds // 4, "only who dies while the server answers says it twice"
+
+
+def test_a_disk_that_is_full_leaves_nothing_half(est_server, spec, file_keys, runner, tmp_path) -> None:
+    """No room for the first note, for a receipt, for a message with its certificates; the next run finds room and does it all."""
+    scene = Scene(est_server, spec, runner, tmp_path)
+    for limit in (0, 1500, 4000):
+        scene.restore()
+        scene.runner.run("sync", scene.spec | {"file_size": str(limit)})
+        assert not [one for one in Path(scene.spec["image"]).parent.iterdir() if one.read_bytes() != IMAGE]
+        assert scene.device.state.check() == ()
+        report = scene.device.sync(deliveries=deliveries_of(scene.spec))
+        assert not report.failed, (limit, report)
+        scene.require_end()
