@@ -44,6 +44,7 @@ FIRMWARE = (
     "firmware.serial",
     "firmware.communities",
     "firmware.open_with",
+    "firmware.counter",
     "firmware.max_bytes",
     "firmware.allow_downgrade",
     "firmware.returns",
@@ -126,6 +127,7 @@ def _firmware(settings: Settings, out: Output) -> FirmwareDelivery:
         installer,
         Path(settings.text("firmware.directory") or directory),
         open_with=settings.list("firmware.open_with"),
+        counter=settings.text("firmware.counter"),
         returns=returns,
         transferred=est_firmware.progress_of(out),
     )

@@ -122,6 +122,7 @@ SETTINGS = (
     Setting("firmware.serial", "text", "--firmware-serial", "HEX", "its serial number, for packages and reports that name it"),
     Setting("firmware.communities", "list", "--firmware-community", "OID", "a community it is in; repeatable"),
     Setting("firmware.open_with", "list", "--firmware-open-with", "URI", "further key that opens firmware packages, besides the device's; repeatable"),
+    Setting("firmware.counter", "text", "--firmware-counter", "URI", "a monotonic counter of the TPM that the record of installed firmware is bound to: tpm2:nv=0x01800100"),
     Setting("firmware.max_bytes", "number", "--firmware-max-bytes", "N", "the largest package, and the largest firmware in it"),
     Setting("firmware.allow_downgrade", "switch", "--firmware-allow-downgrade", "", "take an older version than the one installed, unless it is stale", False),
     Setting("firmware.returns", "switch", "--firmware-returns", "", "send receipts and errors about firmware", True),

@@ -89,6 +89,60 @@ def test_killed_at_every_step(maker: Maker, tmp_path: Path, step: str, there: by
     assert not list(tmp_path.glob(".image.*"))
 
 
+FULL = """
+import datetime, os, resource, signal, sys
+from cryptography import x509
+from device_sdk.client.firmware import FileInstaller, FirmwarePolicy, FirmwareRules, HardwareModule, RecordFile
+from device_sdk.client.firmware.loading import Loading, load, recovered
+from device_sdk.errors import StateNotWritableError
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+directory, when = sys.argv[1], datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
+anchors = x509.load_pem_x509_certificates(open(directory + "/anchors.pem", "rb").read())
+rules = FirmwareRules(anchors, FirmwarePolicy(HardwareModule("1.3.6.1.4.1.32473.1", b"\\1")))
+
+class Installer(FileInstaller):
+    def _full(self, step):
+        if where == step:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20, resource.RLIM_INFINITY))
+    def begin(self):
+        super().begin(); self._full("write")
+    def stage(self, attributes):
+        super().stage(attributes); self._full("staged")
+    def commit(self):
+        super().commit(); self._full("committed")
+
+for where in ("write", "staged", "committed", "nowhere"):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    record = RecordFile(directory + "/record")
+    try:
+        with open(directory + "/package", "rb") as package:
+            load(package, rules, Installer(directory + "/image"), record, when, Loading())
+        error = "none"
+    except StateNotWritableError as problem:
+        error = type(problem).__name__
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    with record.held():
+        known = len(recovered(record, FileInstaller(directory + "/image")).installed)
+    left = sorted(name for name in os.listdir(directory) if name.startswith((".image", ".record.")) and not name.endswith(".lock"))
+    print(where, error, os.path.getsize(directory + "/image"), known, *left)
+"""
+
+
+@pytest.mark.slow
+def test_a_full_disk_at_every_step(maker: Maker, tmp_path: Path) -> None:
+    """While the firmware is written, and when the record says that it begins: a typed error, and what was there. When the
+    record is to say that it is there: it is, and the next run finds that out. Nothing is left lying about."""
+    prepared(maker, tmp_path, maker.make())
+    done = run(FULL, tmp_path)
+    assert done.stdout.splitlines() == [
+        f"write StateNotWritableError {len(OLD)} 0",
+        f"staged StateNotWritableError {len(OLD)} 0",
+        f"committed none {len(IMAGE)} 1",
+        f"nowhere none {len(IMAGE)} 1",
+    ], done.stderr
+
+
 MEASURED = """
 import datetime, gc, hashlib, sys
 from cryptography import x509

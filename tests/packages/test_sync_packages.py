@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
+from device_sdk_simulators.packages.firmware.layers import ContentKey
+from device_sdk_simulators.packages.firmware.making import Encryption
 from pyasn1.codec.der.decoder import decode
 from pyasn1_alt_modules import rfc4108, rfc7191
 
 from device_sdk.client.device.sync import Deliveries, FirmwareDelivery, KeyDelivery, StepState
 from device_sdk.client.est.symmetric_keys import KeyPackagePolicy
 from device_sdk.client.firmware import FileInstaller, FirmwarePolicy, FirmwareRules, HardwareModule
-from device_sdk.errors import ConfigurationError, FirmwareError, KeyExistsError, KeyPackageUntrustedError
+from device_sdk.errors import (
+    ConfigurationError,
+    FirmwareError,
+    KeyExistsError,
+    KeyPackageUntrustedError,
+    RolledBackError,
+)
 from device_sdk.wire.cms.signed_data import read_signed_data
 from tests.est.scripted_server import http
 from tests.firmware.making import HARDWARE, IMAGE, NOTES, Maker
@@ -266,6 +275,36 @@ def test_only_if_a_power_cut_is_known_the_keys_are_stored_over_themselves(bench)
     (record,) = state.processed.all()
     state.processed.save(replace(record, result="begun", event=record.sha256))
     (kept,) = record.returns
-    state.outbox.put(kept.path, kept.media_type, kept.body, about=kept.about, made_at=record.at, held=True, event=record.sha256)
+    state.outbox.put(
+        kept.path, kept.media_type, kept.body, about=kept.about, made_at=record.at, held=True, event=record.sha256
+    )
     assert bench.states(bench.sync(KEYS)) == [("0024", DONE)]
     assert (len(bench.told), state.outbox.held(), list(bench.stored())) == (1, (), ["k1"])
+
+
+def test_f_10_k_11_a_tpm_keeps_the_keys_opens_the_firmware_and_counts(bench, swtpm, tmp_path):
+    """Keys go into files of the TPM; one of them opens the firmware of the same list; an old record is refused afterwards."""
+    value, there = bytes(range(32)), tmp_path / "sealed"
+    there.mkdir()
+    aes = "http://www.w3.org/2001/04/xmlenc#aes256-cbc"
+    bench.give("k-1", bench.sealer.seal(package=key_package(written("fw-1", value, algorithm=aes))))
+    bench.give("f-1", bench.maker.make(encryption=Encryption(b"fw-1", ContentKey(value)), compressed=True))
+    plain = bench.deliveries()
+    deliveries = Deliveries(
+        keys=lambda: dataclasses.replace(plain.keys(), place=f"tpm2:dir={there}"),
+        firmware=lambda: dataclasses.replace(
+            plain.firmware(), open_with=(f"tpm2:file={there}/fw-1.key.pem",), counter="tpm2:nv=0x01800100"
+        ),
+    )
+    bench.synced.entries = [KEYS, FIRMWARE]
+    state = bench.synced.device.state
+    assert bench.states(bench.synced.device.sync(deliveries=deliveries)) == [("0024", DONE), ("0026", DONE)]
+    assert bench.image.read_bytes() == IMAGE
+    old = state.firmware_file.read_bytes()
+    bench.give("f-1", bench.maker.make(IMAGE[1:]))
+    assert bench.states(bench.synced.device.sync(deliveries=deliveries)) == [("0024", EARLIER), ("0026", DONE)]
+    state.firmware_file.write_bytes(old)
+    bench.give("f-1", bench.maker.make(IMAGE[2:]))
+    report = bench.synced.device.sync(deliveries=deliveries)
+    assert isinstance(bench.synced.result(report, "0026").error, RolledBackError)
+    assert bench.image.read_bytes() == IMAGE[1:]

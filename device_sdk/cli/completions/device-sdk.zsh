@@ -1279,6 +1279,7 @@ _shtab_device_sdk_sync_options=(
   "--firmware-serial[its serial number, for packages and reports that name it \[DEVICE_SDK_FIRMWARE_SERIAL\]]:HEX:"
   "*--firmware-community[a community it is in\; repeatable \[DEVICE_SDK_FIRMWARE_COMMUNITIES\]]:OID:"
   "*--firmware-open-with[further key that opens firmware packages, besides the device\'s\; repeatable \[DEVICE_SDK_FIRMWARE_OPEN_WITH\]]:URI:"
+  "--firmware-counter[a monotonic counter of the TPM that the record of installed firmware is bound to\: tpm2\:nv\=0x01800100 \[DEVICE_SDK_FIRMWARE_COUNTER\]]:URI:"
   "--firmware-max-bytes[the largest package, and the largest firmware in it \[DEVICE_SDK_FIRMWARE_MAX_BYTES\]]:N:"
   {--firmware-allow-downgrade,--no-firmware-allow-downgrade}"[take an older version than the one installed, unless it is stale \[DEVICE_SDK_FIRMWARE_ALLOW_DOWNGRADE\]]"
   {--firmware-returns,--no-firmware-returns}"[send receipts and errors about firmware \[DEVICE_SDK_FIRMWARE_RETURNS\]]"

@@ -14,6 +14,8 @@ from device_sdk.client.est import Clock
 from device_sdk.keystores import registry
 from device_sdk.keystores.base import Announce, KeyStore
 from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.counter import MonotonicCounter
+from device_sdk.model.held_key import HeldKey
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyInfo, KeyType
 from device_sdk.model.secret import SecretProvider
@@ -58,6 +60,16 @@ class Context:
         """Open a key; the caller closes it. One that is to be `made_here` is never an imported one."""
         store, parsed = self._store(uri)
         return store.open(parsed, allow_imported=self.allow_imported and not made_here)
+
+    def opening_key(self, uri: str | KeyUri) -> DeviceKey | HeldKey:
+        """Open what opens packages: a key pair, or a symmetric key in a token or TPM; the caller closes it."""
+        store, parsed = self._store(uri)
+        return store.open_secret(parsed) if store.holds_secret(parsed) else self.open_key(parsed)
+
+    def counter(self, uri: str | KeyUri) -> MonotonicCounter:
+        """The monotonic counter of that name."""
+        store, parsed = self._store(uri)
+        return store.counter(parsed)
 
     def keys(self, uri: str | KeyUri) -> tuple[KeyInfo, ...]:
         """The keys of that name."""

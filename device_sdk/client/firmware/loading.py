@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
@@ -12,6 +12,7 @@ from cryptography import x509
 
 from device_sdk.client.firmware.installers import Installer
 from device_sdk.client.firmware.record_file import RecordFile
+from device_sdk.errors import KeyStoreError, StateError
 from device_sdk.protocols.crls import inputs_with
 from device_sdk.protocols.firmware import FirmwarePolicy, FirmwareRecord, pending_of
 from device_sdk.wire.cms.passes import Spool
@@ -181,7 +182,9 @@ def _install(
         # whatever becomes of the commit: what is pending is settled by asking the installer, next time at the latest
         installer.commit()
         loading.record = loading.record.committed(pending)
-        record.save(loading.record)
-        if witness:
-            witness.settled(unpacked.sha256, True)
+        # it is installed, and no trouble of the record makes that an error: what it says is pending the next run settles
+        with suppress(StateError, KeyStoreError):
+            record.save(loading.record)
+            if witness:
+                witness.settled(unpacked.sha256, True)
     loading.unpacked = unpacked

@@ -45,6 +45,7 @@ class FirmwareDelivery:
         installer: takes it.
         directory: where a package waits; needs as much room as that.
         open_with: URIs of keys that open packages, besides the device's own and those of `rules`.
+        counter: URI of a monotonic counter that the record of installed firmware is bound to; see RecordFile.
         returns: whether the server is sent receipts and errors, signed by the key of the device's certificate.
         transferred: told how much of a package has come.
     """
@@ -53,6 +54,7 @@ class FirmwareDelivery:
     installer: Installer
     directory: Path
     open_with: tuple[str, ...] = ()
+    counter: str | None = None
     returns: bool = True
     transferred: Transferred | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 
@@ -20,6 +21,9 @@ from device_sdk.protocols.est.returns import return_path
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.pal import SyncStep
 from device_sdk.wire.cms.recipients import OpeningKey
+
+if TYPE_CHECKING:
+    from device_sdk.client.firmware import RecordFile
 
 _BEFORE = "the same package was dealt with"
 
@@ -71,12 +75,10 @@ class PackageKeeper:
                 outbox.release(message.id)
         if self.deliveries.firmware is None or not outbox.held("firmware/return"):
             return
-        from device_sdk.client.firmware import RecordFile
-
         wishes = self.deliveries.firmware()
         returns = Outgoing(self.context)
         firmware = self.session.client.packages.returning(returns).firmware
-        firmware.recover(wishes.installer, RecordFile(self.context.state.firmware_file))
+        firmware.recover(wishes.installer, self._record(wishes))
 
     def keys(self, step: SyncStep) -> Done:
         """Fetch a package of symmetric keys, and store them (K-01 to K-12, KR-06)."""
@@ -145,8 +147,6 @@ class PackageKeeper:
         """Fetch firmware, and install it (F-01 to F-13, FR-06)."""
         if self.deliveries.firmware is None:  # not reached: such a step has no task
             raise ConfigurationError("nothing says what takes firmware")
-        from device_sdk.client.firmware import RecordFile
-
         wishes, visit = self.deliveries.firmware(), self._visit(step)
         if visit.is_known:
             return _known(visit)
@@ -162,7 +162,7 @@ class PackageKeeper:
                     wishes.installer,
                     rules,
                     directory=wishes.directory,
-                    record=RecordFile(self.context.state.firmware_file),
+                    record=self._record(wishes),
                     reporter=identity if wishes.returns else None,
                     target=step.target,
                     wanted=visit.wanted,
@@ -230,8 +230,14 @@ class PackageKeeper:
     def _openers(self, wishes: KeyDelivery | FirmwareDelivery, opened: ExitStack) -> list[OpeningKey]:
         keys: list[OpeningKey] = [self.session.identity.key]
         for uri in wishes.open_with:
-            keys.append(opened.enter_context(self.context.open_key(uri)))  # type: ignore[arg-type]  # one of cryptography's
+            keys.append(opened.enter_context(self.context.opening_key(uri)))  # type: ignore[arg-type]  # one of cryptography's
         return keys
+
+    def _record(self, wishes: FirmwareDelivery) -> RecordFile:
+        from device_sdk.client.firmware import RecordFile
+
+        counter = self.context.counter(wishes.counter) if wishes.counter else None
+        return RecordFile(self.context.state.firmware_file, counter)
 
     def _policy(self, policy: KeyPackagePolicy) -> KeyPackagePolicy:
         """With the kept lists."""
