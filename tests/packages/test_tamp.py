@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from device_sdk.client.device.importing import NameGiven, import_anchors, read_t
 from device_sdk.errors import (
     ConfigurationError,
     HttpStatusError,
+    ServerNotTrustedError,
     StateCorruptError,
     StateError,
     TampRefusedError,
@@ -29,6 +31,7 @@ from tests.tamp.making import Manager, add, authority, certificate, info, may_si
 
 __all__ = ["people"]
 
+ELSEWHERE = x509.IPAddress(ipaddress.ip_network("10.0.0.0/8"))
 LEFT = "no trust anchor is left that leads to this EST server"
 
 
@@ -244,3 +247,22 @@ def test_what_cannot_be_imported(managed: Managed) -> None:
         managed.let("management", certificate(people.management), serial=b"1")
     managed.let("management", certificate(authority("M", None, may_sign(making.ANY))))
     assert len(managed.device.state.managed.load().anchors) == 2
+
+
+def test_t_16_a_trust_anchor_info_vouches_for_servers(managed: Managed) -> None:
+    """An anchor without a certificate anchors TLS, /cacerts and peers like any other; its name constraints hold there."""
+    own = making.Authority(managed.synced.ca.certificate, managed.synced.ca.key)
+    outcome = managed.do(managed.apex.update(remove(own), add(info(own))))
+    assert (outcome.failed, outcome.notes) == (False, ())
+    (anchor,) = managed.device.anchors
+    assert anchor != managed.synced.ca.certificate
+    assert managed.roots() == ["CN=EST root"]
+    assert not managed.device.refresh_anchors().changed
+    managed.synced.entries = [("0003", "eecerts/p1")]
+    managed.synced.publish("p1", managed.synced.peer())
+    assert [state.value for _, state in managed.synced.outcomes()] == ["done"]
+    narrow = making.again(own, x509.NameConstraints([ELSEWHERE], None), name="EST root")
+    outcome = managed.do(managed.apex.update(making.change(narrow)))
+    assert outcome.notes[0].startswith(LEFT)
+    with pytest.raises(ServerNotTrustedError):
+        managed.device.refresh_anchors()

@@ -54,7 +54,8 @@ class AnchorRefresh:
         current, _ = enrolled(context.state, state)
         before = context.state.own_anchors(state.anchors or "")
         chain = context.state.chain(current.certificate)
-        name = context.state.add_anchors(ca.anchors)
+        own = context.state.managed.unmanaged(ca.anchors)
+        name = context.state.add_anchors(own) if own or not state.anchors else state.anchors
         context.state.save(replace(state, anchors=name, anchors_checked=context.clock.now()))
         context.state.tidy()
         notes = _notes(before, replace(ca, anchors=context.state.own_anchors(name)))
