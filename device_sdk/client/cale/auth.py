@@ -39,15 +39,17 @@ class CaleAuth(AuthBase):
 
     For requests to the registered origin: only GET and HEAD, the header CALE-GUID is added, and every answer must be an
     encrypted message for this key, else the call raises NotForUsError (CALE-10). `response.content`, `.text` and `.json()`
-    then give the plaintext. Headers that describe the envelope are removed, and with them the
-    `text/plain;charset=UTF-8` that the draft prints before every envelope: it says nothing of what is inside, and neither does
-    anything else, so the program has to know. `.text` is read as UTF-8 if the plaintext is that. Another second Content-Type
-    stays. Content-Length is that of the plaintext. Refusals (400 to 599) are handed
-    over as they are unless they say that they are encrypted; answers that have no content (HEAD, 204, 304) stay so, and
-    redirects lose theirs.
+    then give the plaintext. Headers that describe the envelope are removed. Where the server writes whole responses, status,
+    Content-Type, ETag and what else says something about the content are those of the server behind the edge device, and
+    redirects of it are followed. Otherwise nothing says what is inside, not the `text/plain;charset=UTF-8` that the draft prints
+    before every envelope, so the program has to know. `.text` is read as UTF-8 if the plaintext is that and nothing else is
+    said. Another second Content-Type stays. Content-Length is that of the plaintext. Refusals (400 to 599) are handed
+    over as they are unless they say that they are encrypted; answers that have no content (204, 304, and HEAD,
+    whose status then says nothing of the path) stay so, and redirects lose theirs.
 
-    An error of a server behind the edge device arrives encrypted, in a success (`{"error": 502}`, a convention of the reference
-    servers). The response then has that status_code, and `raise_for_status` raises; `encrypted_errors=False` switches it off.
+    An error of a server behind the edge device arrives encrypted, in a success (in a whole response, or as `{"error": 502}`, a
+    convention of the reference servers). The response then has that status_code, and `raise_for_status` raises;
+    `encrypted_errors=False` takes the second for a document.
 
     With `stream=True` memory stays bounded whatever the size: the answer waits, still encrypted, in a temporary file
     without a name until all of it was checked; only then is plaintext handed over, by `iter_content` or `raw.read`.
