@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -138,6 +140,35 @@ def test_who_was_never_asked_about_is_like_those_who_were_cale_24_cale_36(server
     assert set(looks.values()) <= set(clients.values())
     assert len(set(looks.values())) > 1
     assert {guid: look(guid) for guid in guids} == looks
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("aead", [False, True], ids=["CBC", "GCM"])
+def test_a_path_that_nobody_asked_for_is_like_one_that_does_not_exist_cale_37(server, client, aead):
+    """The first decoy, before there was any answer to learn from, in the form that this kind of client gets."""
+    server.policy.cale_hardened = server.policy.cale_aead = aead
+    guid = register(server, *CLIENTS[client])
+    for path in ("/never", "/asked"):
+        stranger, real = (seen(get(server, path, one, tls=TLS)) for one in (str(uuid.uuid4()), guid))
+        assert stranger[:2] + stranger[3:] == real[:2] + real[3:]
+
+
+@pytest.mark.slow
+def test_an_answer_that_waits_for_its_slot_is_counted(server):
+    """Many large ones are ready early in a slot; they are part of the memory that all of them share."""
+    server.cale.resource.documents["/large.bin"] = bytes(200_000)
+    guid, room = register(server, KEYS["p256"]), server.cale.edge._room
+    length = len(get(server, "/large.bin", guid, tls=TLS).body)
+    assert room.used == 0
+    server.policy.cale.slot_s = 2.0
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(get, server, "/large.bin", guid, tls=TLS)
+        seen = set()
+        while not answer.done():
+            seen.add(room.used)
+            time.sleep(0.01)
+    assert length in seen
+    assert room.used == 0
 
 
 def test_the_proof_of_somebody_else_looks_as_usual_cale_06(server):
