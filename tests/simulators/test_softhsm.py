@@ -12,7 +12,7 @@ import pytest
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
-SIM = [sys.executable, "-m", "device_sdk_simulators.cli.main"]
+from tests.simulators.command import SIM
 
 
 def _tool(token: SoftHsm, *arguments: str) -> str:

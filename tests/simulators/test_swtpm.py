@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from device_sdk_simulators.softhsm import SimulatorError
 from device_sdk_simulators.swtpm import Swtpm
 
-SIM = [sys.executable, "-m", "device_sdk_simulators.cli.main"]
+from tests.simulators.command import SIM
 
 
 def _tool(tpm: Swtpm, *command: str) -> str:

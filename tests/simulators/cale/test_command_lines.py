@@ -8,7 +8,8 @@ import subprocess
 import pytest
 from device_sdk_simulators.cale.processes import Installation, RoleEndedError
 
-from tests.simulators.cale.test_processes import SIM, said
+from tests.simulators.cale.test_processes import said
+from tests.simulators.command import sim
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +76,7 @@ def test_pki_for_several_machines(tmp_path):
 )  # fmt: skip
 def test_mistakes_are_said_in_a_line_each_and_exit_code_2(tmp_path, words):
     words = [str(tmp_path / "state") if word == "S" else word for word in words]
-    done = subprocess.run([*SIM, "cale", *words], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    done = sim("cale", *words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert 0 < done.stderr.count("\n") <= (2 if words[:1] == ["all"] else 1), done.stderr
     assert "Traceback" not in done.stderr

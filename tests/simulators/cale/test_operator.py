@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from device_sdk_simulators.command_process import CommandProcess
 
-from tests.simulators.cale.test_processes import SIM, said
+from tests.simulators.cale.test_processes import said
+from tests.simulators.command import sim
 
 pytestmark = pytest.mark.slow
 
@@ -27,9 +27,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def refused(place: Path, *words: object) -> str:
-    done = subprocess.run(
-        [*SIM, "cale", *map(str, words)], capture_output=True, text=True, timeout=60, check=False, cwd=place
-    )
+    done = sim("cale", *words, cwd=place)
     assert (done.returncode, done.stdout) == (2, ""), done
     assert done.stderr.count("\n") == 1, done.stderr
     return done.stderr

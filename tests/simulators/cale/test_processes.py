@@ -25,10 +25,10 @@ from device_sdk_simulators.cale.remote import HopSettings, RemoteHop
 from device_sdk_simulators.http.messages import Request
 
 from tests.simulators.cale.support import KEYS, STRANGER, Relay, basic, opened
+from tests.simulators.command import SIM, sim
 
 pytestmark = pytest.mark.slow
 
-SIM = [sys.executable, "-m", "device_sdk_simulators.cli.main"]
 PATIENT = ("--late", "wait")
 """On a busy machine an answer may take longer than a slot, and these tests want answers."""
 SECRET = secrets.token_hex(24)
@@ -192,7 +192,7 @@ def test_a_captured_certificate_expires_and_is_used_up(wired, ann):
 
 
 def said(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*SIM, *map(str, words)], capture_output=True, text=True, timeout=60, check=False)
+    done = sim(*words)
     assert done.returncode == code, (done.stdout, done.stderr)
     return done
 

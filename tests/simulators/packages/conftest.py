@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from device_sdk_simulators.server import ReferenceServer
 
+from tests.simulators import command
 from tests.simulators.server.support import certificates_in, make_csr, name, post
-
-SIM = [sys.executable, "-m", "device_sdk_simulators.cli.main"]
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,7 @@ def curl(server: ReferenceServer, path: str, *words: str) -> tuple[int, str, byt
 
 
 def sim(*words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*SIM, *map(str, words)], capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL
-    )
+    done = command.sim(*words)
     assert not check or done.returncode == 0, done.stderr
     return done
 

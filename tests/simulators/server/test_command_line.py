@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,9 +15,10 @@ import pytest
 from device_sdk_simulators.server import ReferenceServer
 from device_sdk_simulators.softhsm import SimulatorError
 
+from tests.simulators.command import SIM
+
 pytestmark = pytest.mark.slow
 
-SIM = [sys.executable, "-m", "device_sdk_simulators.cli.main"]
 
 
 @pytest.mark.parametrize("simulator", ["softhsm", "swtpm"])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 
 import pytest
 
 from device_sdk.wire.cmc.pki_data import pki_data, request_sequence, revoke_request
+from tests.simulators.command import sim
 from tests.simulators.server.full_cmc_requests import Draft, by, said, send, spki
 
 pytestmark = pytest.mark.slow
@@ -42,8 +42,7 @@ def openssl_hex(serial: str) -> str:
 
 def shown(server) -> dict[str, str]:
     """Serial number and what openssl says of the entry, from the list of the CA that issues."""
-    words = [sys.executable, "-m", "device_sdk_simulators.cli.main", "crl", "--state", str(server.state)]
-    lists = subprocess.run(words, capture_output=True, timeout=60, check=True).stdout
+    lists = sim("crl", "--state", server.state).stdout.encode()
     reading = ["openssl", "crl", "-noout", "-text"]  # the first of them
     text = subprocess.run(reading, input=lists, capture_output=True, timeout=60, check=True).stdout.decode()
     entries = text.partition("Revoked Certificates:")[2].partition("Signature Algorithm")[0]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,11 +16,11 @@ from device_sdk.model.csr import CsrSpec
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust
 from tests.est.pki import name, new_key
+from tests.simulators.command import sim
 
 pytestmark = pytest.mark.slow
 
 SECRET = "sixteen or more characters"
-SIM = [sys.executable, "-m", "device_sdk_simulators.cli.main"]
 
 
 def _words(tmp_path: Path) -> tuple[str, ...]:
@@ -43,8 +41,7 @@ def test_a_pending_request_survives_kill_9(tmp_path: Path) -> None:
         with _client(server) as client, pytest.raises(CmcPendingError) as caught:
             client.fullcmc.enroll(key, CsrSpec(name("dev-1")), shared_secret=shared)
         server.kill()
-    approving = [*SIM, "approve", "--state", str(tmp_path / "state")]
-    assert subprocess.run(approving, capture_output=True, timeout=30, check=True).stdout == b"1 approved\n"
+    assert sim("approve", "--state", tmp_path / "state").stdout == "1 approved\n"
     with ServerProcess(tmp_path / "state", *words) as server, _client(server) as client:
         result = client.fullcmc.query(PendingRequest.from_json(caught.value.pending), key)
     assert [one.status_name for one in result.statuses] == ["confirmRequired", "success"]
@@ -63,8 +60,7 @@ def test_a_pending_request_survives_kill_9(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
-    command = [*SIM, "server", "--state", str(tmp_path / "state"), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = sim("server", "--state", tmp_path / "state", *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert not (tmp_path / "state").exists()

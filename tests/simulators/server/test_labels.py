@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from device_sdk_simulators.policy import LabelError, Policy
 from device_sdk_simulators.process import ServerProcess
 from device_sdk_simulators.server import ReferenceServer
 
+from tests.simulators.command import sim
 from tests.simulators.server.support import EST, certificates_in, client_context, make_csr, post
 
 
@@ -133,10 +132,6 @@ def test_est_07_a_ca_of_its_own_has_no_name_of_an_operation(label):
 @pytest.mark.slow
 def test_the_commands_know_labels(tmp_path):
     """`list` and `revoke` say it, `rollover` and `crl` take it; a running server serves what it was told to."""
-
-    def sim(*words):
-        line = [sys.executable, "-m", "device_sdk_simulators.cli.main", *map(str, words)]
-        return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
 
     state = tmp_path / "s"
     with ServerProcess(state, "--own-ca", "red", "--label", "shared"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,8 +14,7 @@ from device_sdk_simulators.cli.speaking import UsageError
 from device_sdk_simulators.policy import Policy
 
 from tests.descriptors import readable
-
-SIM = [sys.executable, "-m", "device_sdk_simulators.cli.main"]
+from tests.simulators.command import SIM
 
 ALL = """
 http_auth = ["digest"]
@@ -69,6 +67,9 @@ fullcmc_publish_anchors = true
 packages = false
 pal_limit = 2
 pal_renewal = 0.5
+firmware_registered = true
+tamp_as_cms = true
+tamp_unsigned = true
 copied_extensions = ["1.2.3"]
 cale_headers = "plain"
 cale_aead = true

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
@@ -17,6 +15,7 @@ from device_sdk_simulators.http.messages import Request
 from device_sdk_simulators.process import ServerProcess
 from device_sdk_simulators.server import ReferenceServer
 
+from tests.simulators.command import sim
 from tests.simulators.server.support import EST, certificates_in, make_csr, name, post
 
 pytestmark = pytest.mark.slow
@@ -207,11 +206,6 @@ def test_rfc_4210_section_4_4_3_both_keys_sign_revocation_lists(tmp_path, run, s
         text = run("openssl", "crl", "-in", tmp_path / "one.pem", "-noout", "-text").stdout
         for _good, revoked in (old, new):
             assert f"{revoked.serial_number:X}" in text
-
-
-def sim(*words):
-    line = [sys.executable, "-m", "device_sdk_simulators.cli.main", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.slow

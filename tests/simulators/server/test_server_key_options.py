@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,10 +17,10 @@ from device_sdk.model.keys import KeyType
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust
 from tests.est.pki import name
+from tests.simulators.command import SIM, sim
 
 pytestmark = pytest.mark.slow
 
-SIM = [sys.executable, "-m", "device_sdk_simulators.cli.main", "server"]
 SECRET = bytes(range(16))
 
 
@@ -31,7 +30,7 @@ def test_a_server_that_gives_encrypted_keys_of_one_type(tmp_path: Path) -> None:
     words = ("--state", tmp_path / "s", "--json", "--user", "lab", "--password-file", tmp_path / "password",
              "--serverkeygen", "secret", "--serverkeygen-type", "ec-p384", "--serverkeygen-secret",
              f"62656e6368={tmp_path / 'secret'}")  # fmt: skip
-    with subprocess.Popen([*SIM, *map(str, words)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*SIM, "server", *map(str, words)], stdout=subprocess.PIPE, text=True) as process:
         try:
             facts = json.loads(process.stdout.readline())  # type: ignore[union-attr]
             anchors = tuple(x509.load_pem_x509_certificates(Path(facts["ca_file"]).read_bytes()))
@@ -46,7 +45,7 @@ def test_a_server_that_gives_encrypted_keys_of_one_type(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=15) == 0
     again = ("--state", tmp_path / "s", "--json", "--serverkeygen", "secret")  # it keeps the secret
-    with subprocess.Popen([*SIM, *map(str, again)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*SIM, "server", *map(str, again)], stdout=subprocess.PIPE, text=True) as process:
         assert json.loads(process.stdout.readline())["url"]  # type: ignore[union-attr]
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=15) == 0
@@ -70,8 +69,7 @@ def test_a_server_that_gives_encrypted_keys_of_one_type(tmp_path: Path) -> None:
 def test_mistakes(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET.hex())
     (tmp_path / "short").write_text("confidential")
-    command = [*SIM, "--state", str(tmp_path / "s"), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=tmp_path)
+    done = sim("server", "--state", tmp_path / "s", *words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 from device_sdk_simulators.process import ServerProcess
@@ -16,15 +14,15 @@ from device_sdk.model.credentials import Credentials
 from device_sdk.model.http import HttpRequest
 from device_sdk.model.secret import Secret
 from device_sdk.transports.srp import SrpTransport
+from tests.simulators.command import sim
 from tests.simulators.server.support import EST
 
 pytestmark = pytest.mark.slow
 
-SIM = [sys.executable, "-m", "device_sdk_simulators.cli.main"]
 
 
-def sim(*words, code=0):
-    done = subprocess.run([*SIM, *map(str, words)], capture_output=True, text=True, timeout=30, check=False)
+def told(*words, code=0):
+    done = sim(*words)
     assert done.returncode == code, done
     if code:
         assert done.stderr.count("\n") == 1, done.stderr
@@ -46,16 +44,16 @@ def test_a_server_of_its_own_process(tmp_path):
         made = (state / "srp-password").read_text().rstrip("\n")
         assert facts["srp_password_file"] == str(state / "srp-password")
         assert ask(str(facts["srp_url"]), "router-7", made) == 200
-        sim("srp", "add", "router-8", "--password-file", password, "--state", state)
+        told("srp", "add", "router-8", "--password-file", password, "--state", state)
         assert ask(str(facts["srp_url"]), "router-8", "another password") == 200
         with pytest.raises(SharedSecretError):
             ask(str(facts["srp_url"]), "router-8", "wrong")
-        listed = json.loads(sim("srp", "list", "--json", "--state", state))
+        listed = json.loads(told("srp", "list", "--json", "--state", state))
         assert listed["users"] == ["router-7", "router-8"]
         assert listed["failures"] == {"address:127.0.0.1": 1, "user:router-8": 1}
-        assert "user:router-8: 1 wrong passwords in a row" in sim("srp", "list", "--state", state)
-        sim("srp", "unlock", "router-8", "--state", state)
-        assert "user:router-8" not in sim("srp", "list", "--state", state)
+        assert "user:router-8: 1 wrong passwords in a row" in told("srp", "list", "--state", state)
+        told("srp", "unlock", "router-8", "--state", state)
+        assert "user:router-8" not in told("srp", "list", "--state", state)
 
 
 @pytest.mark.slow
@@ -70,7 +68,7 @@ def test_a_server_of_its_own_process(tmp_path):
     ],
 )
 def test_options_that_cannot_be(tmp_path, words, said):
-    assert said in sim("server", "--state", tmp_path / "server", *words, code=2)
+    assert said in told("server", "--state", tmp_path / "server", *words, code=2)
     assert not (tmp_path / "server").exists()
 
 
@@ -78,10 +76,10 @@ def test_options_that_cannot_be(tmp_path, words, said):
 def test_users_that_cannot_be(tmp_path):
     state, password = tmp_path / "server", tmp_path / "password"
     password.write_text("x\n")
-    assert "is not the state directory" in sim("srp", "list", "--state", state, code=2)
+    assert "is not the state directory" in told("srp", "list", "--state", state, code=2)
     with ReferenceServer(state, srp=SrpSettings()):
         pass
-    assert "need the name" in sim("srp", "add", "--state", state, code=2)
-    assert "--password-file" in sim("srp", "add", "a", "--state", state, code=2)
-    assert "255 bytes" in sim("srp", "add", "n" * 256, "--password-file", password, "--state", state, code=2)
-    assert "has no wrong passwords" in sim("srp", "unlock", "device", "--state", state, code=2)
+    assert "need the name" in told("srp", "add", "--state", state, code=2)
+    assert "--password-file" in told("srp", "add", "a", "--state", state, code=2)
+    assert "255 bytes" in told("srp", "add", "n" * 256, "--password-file", password, "--state", state, code=2)
+    assert "has no wrong passwords" in told("srp", "unlock", "device", "--state", state, code=2)

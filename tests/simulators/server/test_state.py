@@ -15,6 +15,7 @@ import pytest
 from device_sdk_simulators.process import ServerProcess
 from device_sdk_simulators.server import ReferenceServer, StateInUseError
 
+from tests.simulators.command import sim
 from tests.simulators.server.support import EST, basic, client_context, make_csr, name, post
 from tests.simulators.server.test_http import read_all, status_of
 
@@ -32,11 +33,6 @@ def enrol(server, csr: bytes) -> bytes:
         head = f"POST {EST}simpleenroll HTTP/1.1\r\n{header}: {value}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         sock.sendall(head.encode() + body)
         return read_all(sock)
-
-
-def command(*words: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "device_sdk_simulators.cli.main", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
 
 
 def test_the_command_says_where_it_is_and_ends_with_0_on_sigterm(tmp_path):
@@ -75,7 +71,7 @@ def test_a_restart_keeps_ca_users_and_registrations(tmp_path):
         assert server.ca_file.read_bytes() == ca
         assert status_of(enrol(server, make_csr())) == 200
         assert len(server.log()) == 2
-    listing = json.loads(command("list", "--state", tmp_path / "s", "--json").stdout)
+    listing = json.loads(sim("list", "--state", tmp_path / "s", "--json").stdout)
     assert len(listing["certificates"]) == 2
 
 
@@ -83,7 +79,7 @@ def test_two_servers_do_not_share_a_directory(tmp_path):
     with ReferenceServer(tmp_path / "s"):
         with pytest.raises(StateInUseError):
             ReferenceServer(tmp_path / "s")
-        done = command("server", "--state", tmp_path / "s")
+        done = sim("server", "--state", tmp_path / "s")
         assert (done.returncode, "another server" in done.stderr) == (2, True)
 
 
@@ -117,7 +113,7 @@ def test_kill_9_under_load_loses_no_certificate_that_was_sent(tmp_path):
     with ServerProcess(tmp_path / "s") as server:
         assert status_of(enrol(server, make_csr())) == 200
         assert all(json.dumps(entry) for entry in server.log())
-    listing = json.loads(command("list", "--state", tmp_path / "s", "--json").stdout)
+    listing = json.loads(sim("list", "--state", tmp_path / "s", "--json").stdout)
     assert serials <= {entry["serial"] for entry in listing["certificates"]}
 
 
@@ -128,25 +124,25 @@ def test_approve_deny_and_revoke_from_the_command_line(tmp_path):
         answer = enrol(server, good)
         assert status_of(answer) == 202
         assert b"Retry-After: 9\r\n" in answer
-        assert command("approve", "--state", state).stdout == "1 approved\n"
+        assert sim("approve", "--state", state).stdout == "1 approved\n"
         assert status_of(enrol(server, bad)) == 202
-        assert command("deny", "--state", state).stdout == "1 denied\n"
+        assert sim("deny", "--state", state).stdout == "1 denied\n"
         assert status_of(enrol(server, good)) == 200
         assert status_of(enrol(server, bad)) == 403
         serial = str(server.log()[-2]["issued_serial"])
-        assert command("approve", "--state", state).returncode == 1, "denied stays denied unless it is named"
+        assert sim("approve", "--state", state).returncode == 1, "denied stays denied unless it is named"
         assert status_of(enrol(server, bad)) == 403
-        assert command("approve", "--state", state, "2").stdout == "1 approved\n"
+        assert sim("approve", "--state", state, "2").stdout == "1 approved\n"
         assert status_of(enrol(server, bad)) == 200
-        assert command("revoke", "--state", state, serial).returncode == 0
-        assert command("revoke", "--state", state, serial).returncode == 1
-    assert serial in command("list", "--state", state).stdout
-    assert command("approve", "--state", state).returncode == 1
+        assert sim("revoke", "--state", state, serial).returncode == 0
+        assert sim("revoke", "--state", state, serial).returncode == 1
+    assert serial in sim("list", "--state", state).stdout
+    assert sim("approve", "--state", state).returncode == 1
     for words, said in (((), "no request is waiting"), (("7",), "no request 7"), (("2",), "any more: it is issued")):
-        done = command("approve", "--state", state, *words)
+        done = sim("approve", "--state", state, *words)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
         assert said in done.stderr
-    assert command("list", "--state", tmp_path / "none").returncode == 2
+    assert sim("list", "--state", tmp_path / "none").returncode == 2
 
 
 def test_lists_for_people_have_heads(tmp_path):
@@ -155,7 +151,7 @@ def test_lists_for_people_have_heads(tmp_path):
     with ServerProcess(state, "--require-approval") as server:
         for subject in (name("a"), name("a longer name")):
             assert status_of(enrol(server, make_csr(subject=subject))) == 202
-    requests, head, first, second, certificates, *_ = command("list", "--state", state).stdout.splitlines()
+    requests, head, first, second, certificates, *_ = sim("list", "--state", state).stdout.splitlines()
     assert (requests, certificates) == ("requests: 2", "certificates: 0")
     assert head.split() == ["id", "state", "operation", "identity", "subject", "created_at"]
     for column, value in (("id", "1"), ("state", "waiting"), ("subject", "CN=a "), ("created_at", "20")):
@@ -167,7 +163,7 @@ def test_faults_and_policies_from_the_command_line(tmp_path):
     with ServerProcess(tmp_path / "s", "--fault", "status=503*1@simpleenroll", "--require-binding") as server:
         assert status_of(enrol(server, make_csr())) == 503
         assert status_of(enrol(server, make_csr())) == 400
-    done = command("server", "--state", tmp_path / "s", "--fault", "nonsense")
+    done = sim("server", "--state", tmp_path / "s", "--fault", "nonsense")
     assert (done.returncode, "no fault 'nonsense'" in done.stderr) == (2, True)
 
 
