@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
@@ -80,6 +81,25 @@ def test_b_02_rfc_9579_what_the_reference_server_makes(mac, tmp_path):
         shown = subprocess.run(words, capture_output=True, check=True, timeout=60)
         assert b"BEGIN PRIVATE KEY" in shown.stdout
         assert b"PBES2, PBKDF2, AES-256-CBC" in shown.stderr
+
+
+SAMPLE = (Path(__file__).parents[1] / "vectors" / "pkcs12" / "rfc9579-a1.p12").read_bytes()
+MAC_PARAMETERS = b"\x02\x02\x08\x00\x02\x01\x20"
+
+
+def test_b_05_the_sample_of_rfc_9579():
+    """Appendix A.1; with another iteration count, another salt or a short key, as in A.4 to A.6, it is refused."""
+    found = read_pkcs12(SAMPLE, policy("1234"))
+    assert found.key.public_key() == found.certificates[0].public_key()
+    assert SAMPLE.count(MAC_PARAMETERS) == 1
+    salt = SAMPLE.index(MAC_PARAMETERS) - 1
+    for altered, error, says in (
+        (SAMPLE.replace(MAC_PARAMETERS, b"\x02\x02\x08\x01\x02\x01\x20"), Pkcs12PasswordError, "was altered"),
+        (SAMPLE[:salt] + b"!" + SAMPLE[salt + 1 :], Pkcs12PasswordError, "was altered"),
+        (SAMPLE.replace(MAC_PARAMETERS, b"\x02\x02\x08\x00\x02\x01\x13"), WireError, "length of the key"),
+    ):
+        with pytest.raises(error, match=says):
+            read_pkcs12(altered, policy("1234"))
 
 
 def test_b_05_another_password_or_an_altered_file(tmp_path):

@@ -20,6 +20,7 @@ FOR_KEY, FOR_IV, FOR_MAC = 1, 2, 3
 
 _PBKDF2 = "1.2.840.113549.1.5.12"
 _MAX_SALT_BYTES = 1024
+_MIN_MAC_KEY_BYTES, _MAX_MAC_KEY_BYTES = 20, 256
 _DERIVATIONS = 4
 
 
@@ -56,7 +57,8 @@ class Derivations:
 
         Args:
             algorithm: standing at its object identifier.
-            key_bytes: the length it has to have; None for the one the parameters have to name (RFC 9579 section 4).
+            key_bytes: the length it has to have; None for the one the parameters have to name, 20 bytes or more (RFC 9579
+                sections 4 and 9).
 
         Raises:
             ValueError: other parameters, or too many iterations; nothing was derived then.
@@ -73,9 +75,12 @@ class Derivations:
         if not self.require(hash_name):
             raise ValueError("an unknown pseudorandom function")
         length = named if key_bytes is None else key_bytes
-        if length is None or named not in (None, length) or not 16 <= length <= 64:
+        if length is None or named not in (None, length):
             raise ValueError("a length of the key that does not fit")
-        self._spend(salt, iterations)
+        if key_bytes is None and not _MIN_MAC_KEY_BYTES <= length <= _MAX_MAC_KEY_BYTES:
+            raise ValueError("a length of the key that does not fit")
+        # each block of the key costs all iterations (RFC 8018 section 5.2)
+        self._spend(salt, iterations, -(-length // hashlib.new(hash_name, usedforsecurity=False).digest_size))
         return hashlib.pbkdf2_hmac(hash_name, self.policy.password.reveal(), salt, iterations, length)
 
     def pkcs12(
@@ -100,16 +105,16 @@ class Derivations:
             )
         return found[:length]
 
-    def _spend(self, salt: bytes, iterations: int) -> None:
+    def _spend(self, salt: bytes, iterations: int, blocks: int = 1) -> None:
         if not 1 <= len(salt) <= _MAX_SALT_BYTES:
             raise ValueError("a salt of no bytes, or of too many")
         if iterations < 1:
             raise ValueError("no iterations")
-        if iterations > min(self._left, self.policy.max_iterations):
+        if iterations > self.policy.max_iterations or iterations * blocks > self._left:
             raise CostlyError(
                 f"{iterations} iterations to derive a key, of {self.policy.max_iterations} that are allowed"
             )
-        self._left -= iterations
+        self._left -= iterations * blocks
 
 
 def _stretched(text: bytes, block: int) -> bytes:
