@@ -96,6 +96,18 @@ def test_n_03_a_result_is_checked_as_an_answer_would_be(lost, wrong):
     assert lost.device.state.journal() is not None
 
 
+def test_n_03_with_the_same_key_the_old_certificate_is_no_result(lost):
+    from device_sdk.client.device import RenewalPlan
+
+    lost.device.abandon()
+    with pytest.raises(TransportError):
+        lost.device.renew(RenewalPlan(rekey=False))
+    lost.kept = pkcs7(one_line(certs_only(lost.certificate)))
+    error = lost.result(lost.device.sync(), "0011").error
+    assert isinstance(error, CertificateMismatchError)
+    assert "the certificate that was to be renewed" in error.message
+
+
 def test_where_nothing_is_under_way_nothing_is_fetched(synced):
     synced.entries = [RESULT, ("0008", "simpleenroll", 0), ("0018", "simplereenroll", 0), ("0011", "fullcmc", 0)]
     unsupported = StepState.UNSUPPORTED
