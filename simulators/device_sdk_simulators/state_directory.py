@@ -12,6 +12,8 @@ from device_sdk_simulators.softhsm import SimulatorError
 PUBLIC = ("anchors.pem", "issuer.pem")
 """Files of CAs that are meant for others: `ReferenceServer.ca_file` and `issuer_file`."""
 _OURS = ("lock", "password", "log.jsonl*", "server.sqlite*", "ca", "ca/*", "ca/*/*", "cale", "cale/*")
+_PACKAGES = ("firmware", "firmware/*", "keys-ca", "keys-ca/*", "firmware-ca", "firmware-ca/*", "packages.lock")
+_TAMP = ("tamp-ca", "tamp-ca/*", "tamp-ca/*/*", "tamp-ca/*/*/*")
 _LABELS = ("labels", "labels/*", "labels/*/*", "labels/*/*/*")
 _EVERYBODYS = stat.S_ISVTX | stat.S_IWOTH
 
@@ -51,7 +53,7 @@ def open_directory(state: Path) -> int:
         raise StateInUseError(f"another server works in {state}") from error
     if not state.stat().st_mode & _EVERYBODYS:
         _close(state, 0o700)
-    for pattern in (*_OURS, *_LABELS):
+    for pattern in (*_OURS, *_PACKAGES, *_TAMP, *_LABELS):
         for path in state.glob(pattern):
             public = path.name in PUBLIC and path.parent != state
             _close(path, 0o700 if path.is_dir() else 0o644 if public else 0o600)

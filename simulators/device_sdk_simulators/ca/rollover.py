@@ -7,14 +7,13 @@ retire: the old key is destroyed and what it issued counts for nothing; who slep
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from device_sdk_simulators.alone import alone
 from device_sdk_simulators.ca.authority import load_hierarchy
 from device_sdk_simulators.ca.directory import destroy_keys, place, read_generation, write_generation, write_public
 from device_sdk_simulators.ca.hierarchy import (
@@ -133,14 +132,10 @@ class Rollover:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One rollover of this CA at a time; the lock goes with the process, however it ends."""
-        lock = os.open(self._directory / "rollover.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        """One rollover of this CA at a time."""
+        with alone(self._directory / "rollover.lock"):
             self._settle()
             yield
-        finally:
-            os.close(lock)
 
 
 def _number(stages: dict[int, Stage], wanted: Stage) -> int:

@@ -39,7 +39,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "FILE is the message: " + ", ".join(MESSAGES) + ". ANCHOR is a name that `tamp list` shows, or a file, PEM.",
     )
     add = group.add_argument
-    add("--by", metavar="ANCHOR", help="who signs (default: the apex that the device has after what was published for it)")
+    add(
+        "--by",
+        metavar="ANCHOR",
+        help="who signs (default: the apex that the device has after what was published for it)",
+    )
     add("--by-path", action="store_true", help="with a certificate below it, which goes along")
     add("--contingency", action="store_true", help="apex-update: signed with the second key of the apex")
     add("--terse", action="store_true", help="ask for a short answer")

@@ -12,11 +12,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from device_sdk_simulators.alone import alone
 from device_sdk_simulators.ca.directory import single_authority
 from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.ca.keys import digest_for, pem, write_file
 
-ANCHORS = "anchors.pem"
+ANCHORS, LOCK = "anchors.pem", "packages.lock"
 _LIFETIME = timedelta(days=365)
 
 
@@ -37,10 +38,13 @@ class PackageAuthority:
     def __init__(
         self, directory: Path, name: str, now: datetime, *, extensions: Sequence[x509.ExtensionType] = ()
     ) -> None:
-        self.root: Authority = single_authority(directory, name, "ec-p256", now, extensions=extensions)
         self.directory, self.anchors = directory, directory / ANCHORS
         if not self.anchors.exists():
-            write_file(self.anchors, pem(self.root.certificate), 0o644)
+            # commands may run at the same moment, and beside the server
+            with alone(directory.parent / LOCK):
+                root = single_authority(directory, name, "ec-p256", now, extensions=extensions)
+                write_file(self.anchors, pem(root.certificate), 0o644)
+        self.root: Authority = single_authority(directory, name, "ec-p256", now)
 
     def signer(self, name: str, now: datetime, *, extensions: Sequence[x509.ExtensionType] = ()) -> Authority:
         """A new key with a certificate of this CA: who signs, and issues nothing.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sqlite3
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -238,6 +239,29 @@ def test_t_07_a_message_is_there_with_its_number_or_not_at_all(authority: TampAu
     database.execute("DROP TRIGGER broken")
     assert publish(database, query, signer, Delivery("*", "", NOW))[1] == 1
     database.close()
+
+
+def test_commands_at_the_same_moment(tmp_path: Path) -> None:
+    """One of them makes what is missing; no two get the same number, or the same new apex."""
+
+    def command(_number: int) -> tuple[bytes, str, int]:
+        authority, database = TampAuthority(tmp_path, NOW), Database(tmp_path / "server.sqlite")
+        signer = authority.signer("management", by_path=True)
+        query = Draft(QUERY, messages.status_query, targets.all_modules(), updates=0)
+        try:
+            return (
+                signer.key_identifier,
+                authority.next_apex(),
+                publish(database, query, signer, Delivery("*", "", NOW))[1],
+            )
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        keys, apexes, numbers = zip(*pool.map(command, range(6)), strict=True)
+    assert len(set(keys)) == 1
+    assert sorted(apexes) == [f"apex-{number}" for number in range(2, 8)]
+    assert sorted(numbers) == [1, 2, 3, 4, 5, 6]
 
 
 def test_t_10_messages_of_contingency_keys_have_no_number(authority: TampAuthority, tmp_path: Path) -> None:

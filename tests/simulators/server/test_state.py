@@ -12,6 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from device_sdk_simulators.packages.firmware.authority import firmware_authority
+from device_sdk_simulators.packages.publishing_keys import package_authority
+from device_sdk_simulators.packages.tamp.authority import TampAuthority
 from device_sdk_simulators.process import ServerProcess
 from device_sdk_simulators.server import ReferenceServer, StateInUseError
 
@@ -201,9 +204,14 @@ def test_secrets_on_disk_are_private(tmp_path):
 
 def test_a_directory_that_was_open_is_closed(tmp_path):
     state = tmp_path / "s"
-    with ReferenceServer(state):
-        pass
+    with ReferenceServer(state) as server:
+        now = server.clock()
+    # what commands make beside it
+    TampAuthority(state, now).signer("management", by_path=True)
+    for package_ca in (package_authority(state, now), firmware_authority(state, now)):
+        assert package_ca.anchors.stat().st_mode & 0o777 == 0o644
     expected = modes_below(state)
+    assert {name: mode for name, mode in expected.items() if name.endswith(".key") and mode != 0o600} == {}
     for path in (state, *state.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     with ReferenceServer(state):

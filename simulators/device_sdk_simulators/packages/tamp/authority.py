@@ -15,6 +15,7 @@ from cryptography import x509
 from pyasn1.codec.der.encoder import encode
 from pyasn1_alt_modules import rfc5652, rfc5914
 
+from device_sdk_simulators.alone import alone
 from device_sdk_simulators.ca.directory import single_authority
 from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.ca.keys import load_key, pem, write_file, write_key
@@ -78,6 +79,9 @@ class TampAuthority:
 
     def __init__(self, state: Path, now: datetime) -> None:
         self._directory, self._now = state / DIRECTORY, now
+        self._lock = self._directory / "lock"
+        for directory in (self._directory, self._directory / _CONTINGENCY):
+            directory.mkdir(mode=0o700, exist_ok=True)
         for name in (APEX, MANAGEMENT, IDENTITY):
             self.make(name)
 
@@ -90,6 +94,10 @@ class TampAuthority:
         Raises:
             SimulatorError: a name without a role.
         """
+        with alone(self._lock):
+            return self._make(name)
+
+    def _make(self, name: str) -> PackageAuthority:
         role = role_of(name)
         extensions: Sequence[x509.ExtensionType] = ()
         if role == APEX:
@@ -126,10 +134,11 @@ class TampAuthority:
         if not by_path:
             return Signer(found.root, name=name)
         key, certificate = found.directory / "signer.key", found.directory / "signer.pem"
-        if not certificate.exists() or _over(certificate, self._now):
-            made = found.signer(f"{_words(name)} signer", self._now, extensions=[content_constraints(_MESSAGES)])
-            write_key(key, made.key)
-            write_file(certificate, pem(made.certificate))
+        with alone(self._lock):
+            if not certificate.exists() or _over(certificate, self._now):
+                made = found.signer(f"{_words(name)} signer", self._now, extensions=[content_constraints(_MESSAGES)])
+                write_key(key, made.key)
+                write_file(certificate, pem(made.certificate))
         below = Authority(x509.load_pem_x509_certificate(certificate.read_bytes()), load_key(key))
         return Signer(below, (below.certificate,), name=f"{name} (path)")
 
@@ -141,11 +150,12 @@ class TampAuthority:
 
     def next_apex(self) -> str:
         """Make another apex, for an update; its name."""
-        number = 2
-        while (self._directory / f"{APEX}-{number}").exists():
-            number += 1
-        name = f"{APEX}-{number}"
-        self.make(name)
+        with alone(self._lock):
+            number = 2
+            while (self._directory / f"{APEX}-{number}").exists():
+                number += 1
+            name = f"{APEX}-{number}"
+            self._make(name)
         return name
 
     def export(
