@@ -8,10 +8,11 @@ from typing import TypeAlias
 from cryptography import x509
 
 from device_sdk.protocols.crls import RevocationList, RevocationLists
+from device_sdk.wire.list_scope import list_scope
 from device_sdk.wire.names import shown_name
 from device_sdk.wire.revocation import is_newer
 
-_Authority: TypeAlias = tuple[bytes, bytes | None]
+_Authority: TypeAlias = tuple[bytes, bytes | None, bytes | None]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class MergedLists:
     """What is kept from now on.
 
     Attributes:
-        kept: one list of each authority and key.
+        kept: one list of each authority and key, and of each part of its certificates that has a list of its own.
         notes: what a person should know: what was dropped, and what was not taken.
     """
 
@@ -54,9 +55,10 @@ def merge_lists(held: RevocationLists, found: RevocationLists) -> MergedLists:
 
 
 def _authority(crl: x509.CertificateRevocationList) -> _Authority:
-    """By name and key: in a rollover both keys of a CA have a list."""
+    """By name, key and scope: in a rollover both keys of a CA have a list, and a CA may have lists for parts of its certificates."""
     try:
         key = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
     except x509.ExtensionNotFound:
         key = None
-    return crl.issuer.public_bytes(), key
+    scope = list_scope(crl)
+    return crl.issuer.public_bytes(), key, scope.public_bytes() if scope else None

@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtensionOID
 
 from device_sdk.wire.certificate import CLOCK_ALLOWANCE, name_of
+from device_sdk.wire.list_scope import list_covers
 from device_sdk.wire.relations import Relations
 from device_sdk.wire.same_name import canonical_name
 
 _CRITICAL = bytes.fromhex("0101ff")
-# these say something about all of the list; the issuing distribution point narrows what the list is about
 _PROCESSED = {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.CRL_NUMBER}
 _WEAK = ("md5", "sha1")
 
@@ -103,7 +103,7 @@ class ListsByIssuer:
         for position, one in enumerate(path[:-1]):
             if since := self.revoked(one):
                 return _revoked(one, since, of_a_ca=position > 0)
-            if stale_after is not None and not any(_holds(found, stale_after) for found in self._of(one)):
+            if stale_after is not None and not any(_settles(found, one, stale_after) for found in self._of(one)):
                 return f"nobody says whether {name_of(one)} was revoked: there is no revocation list that holds"
         return None
 
@@ -127,11 +127,12 @@ def _revoked(certificate: x509.Certificate, since: datetime, *, of_a_ca: bool) -
     return f"{whose}revoked on {since:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _holds(found: x509.CertificateRevocationList, stale_after: datetime) -> bool:
-    """Whether a list settles who is not revoked: there is no news elsewhere, overdue or in a delta list."""
+def _settles(found: x509.CertificateRevocationList, certificate: x509.Certificate, stale_after: datetime) -> bool:
+    """Whether a list says that a certificate is not revoked: it is about this one, and there is no news elsewhere."""
     if any(extension.oid == ExtensionOID.FRESHEST_CRL for extension in found.extensions):
         return False
-    return found.next_update_utc is not None and found.next_update_utc >= stale_after
+    holds = found.next_update_utc is not None and found.next_update_utc >= stale_after
+    return holds and list_covers(found, certificate)
 
 
 def _may_sign_lists(issuer: x509.Certificate) -> bool:
@@ -159,8 +160,10 @@ def _extension_problem(found: x509.CertificateRevocationList) -> str | None:
     for extension in found.extensions:
         if extension.oid == ExtensionOID.DELTA_CRL_INDICATOR:
             return "a delta list, whose base is not kept here"
-        if extension.oid == ExtensionOID.ISSUING_DISTRIBUTION_POINT:
-            return "a list for some of its issuer's certificates only, which is not processed here"
+        if isinstance(extension.value, x509.IssuingDistributionPoint):
+            if extension.value.indirect_crl or extension.value.only_contains_attribute_certs:
+                return "a list about other certificates than its issuer's, which is not processed here"
+            continue
         if extension.critical and extension.oid not in _PROCESSED:
             return f"critical extension {extension.oid.dotted_string} that this SDK does not process"
     # most lists have nothing critical, and some have tens of thousands of entries

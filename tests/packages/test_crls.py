@@ -118,22 +118,31 @@ def unknown(critical: bool):
     return (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), critical)
 
 
-PART = x509.IssuingDistributionPoint(
-    full_name=[x509.UniformResourceIdentifier("http://ca.example/part.crl")],
-    relative_name=None,
-    only_contains_user_certs=False,
-    only_contains_ca_certs=False,
-    only_some_reasons=None,
-    indirect_crl=False,
-    only_contains_attribute_certs=False,
-)
+def part(place: str | None = "http://ca.example/part.crl", **options):
+    """What a list is about."""
+    fields = {
+        "full_name": [x509.UniformResourceIdentifier(place)] if place else None,
+        "relative_name": None,
+        "only_contains_user_certs": False,
+        "only_contains_ca_certs": False,
+        "only_some_reasons": None,
+        "indirect_crl": False,
+        "only_contains_attribute_certs": False,
+    }
+    return x509.IssuingDistributionPoint(**(fields | options)), True
+
+
 REFUSED = {
     "another key": ({"key": new_key()}, "signature is not"),
     "from the future": ({"last": NOW + DAY, "until": NOW + 2 * DAY}, "not issued before"),
     "an unknown critical extension": ({"extensions": [unknown(True)]}, "critical extension 1.2.3.4"),
     "a delta list": ({"extensions": [(x509.DeltaCRLIndicator(1), True)]}, "delta list"),
     "a delta list that says so quietly": ({"extensions": [(x509.DeltaCRLIndicator(1), False)]}, "delta list"),
-    "a part of a list": ({"extensions": [(PART, True)]}, "some of its issuer's certificates"),
+    "others' certificates, too": ({"extensions": [part(indirect_crl=True)]}, "other certificates than its issuer's"),
+    "attribute certificates": (
+        {"extensions": [part(None, only_contains_attribute_certs=True)]},
+        "other certificates than its issuer's",
+    ),
     "an entry with a critical extension": (
         {"entry": [(x509.CertificateIssuer([x509.DirectoryName(name("Other"))]), True)]},
         "entry with a critical",
@@ -257,3 +266,15 @@ def test_c_06_of_each_key_of_an_authority_the_newest_is_kept():
     merged = merge_lists(gone, checked())
     assert tuple(one.crl for one in merged.kept) == held[1:]
     assert merged.notes[0].startswith("dropped the revocation list of CN=EST CA: ")
+
+
+def test_c_05_a_list_about_some_of_the_certificates(ca, fetch):
+    """Who is on it is revoked; it is kept beside the lists about the others, and takes the place of its own predecessor."""
+    victim = ca.certify("victim", new_key().public_key())
+    parts = [crl(ca, victim, extensions=[part()]), crl(ca, extensions=[part("http://ca.example/other.crl")])]
+    found = fetch(*parts, crl(ca))
+    assert len(found.accepted) == 3
+    assert problem(ca, victim, found.accepted) == REVOKED
+    kept = merge_lists(found, fetch(crl(ca, number=2, extensions=[part()]))).kept
+    assert [len(one.crl) for one in kept] == [0, 0, 0]
+    assert len(merge_lists(found, fetch(*parts)).kept) == 3
