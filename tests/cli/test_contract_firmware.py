@@ -101,18 +101,21 @@ def device(lab: Lab, tmp_path: Path) -> Device:
     return Device(lab, directory, f"file:{lab.keys}/own.pem")
 
 
-@pytest.mark.parametrize("store", ["file", "pkcs11", "tpm2"])
-def test_fr_01_to_fr_06_from_the_list_to_the_receipt(
-    store: str, lab: Lab, token: SoftHsm, swtpm: Swtpm, tmp_path: Path
+@pytest.mark.parametrize(("store", "kind"), [("file", "ec-p256"), ("pkcs11", "rsa-2048"), ("tpm2", "ec-p256")])
+def test_fr_01_to_fr_06_f_09_from_the_list_to_the_receipt(
+    store: str, kind: str, lab: Lab, token: SoftHsm, swtpm: Swtpm, tmp_path: Path
 ) -> None:
-    """Listed, fetched, verified, written, reported with the key of the module; openssl and pyasn1 read the receipt."""
+    """Listed, fetched, verified, opened with the key of the module (RSA-OAEP, ECDH), written, reported with the same key:
+    a receipt, then an error; openssl and pyasn1 read both. With a TPM the record is bound to a counter of it."""
     directory = tmp_path / "device"
     directory.mkdir()
     uris = {"pkcs11": token.uri_of("key"), "tpm2": f"tpm2:file={directory}/key.pem", "file": f"file:{lab.keys}/k.pem"}
-    device = Device(lab, directory, uris[store])
-    item = device.publish("--package-version", 4, "--compress", "--stale", 2)
+    device = Device(lab, directory, uris[store], kind)
+    item = device.publish("--package-version", 4, "--compress", "--stale", 2, "--encrypt-for", device.certificate)
     assert device.listed() == ["0026"]
-    found = device.load("--receipt", "--place", f"/.well-known/est/firmware/{item}")
+    bound = ("--counter", "tpm2:nv=0x01800100") if store == "tpm2" else ()
+    place = ("--place", f"/.well-known/est/firmware/{item}")
+    found = device.load("--receipt", *place, *bound, "--decrypt-key", device.key)
     assert device.out.read_bytes() == IMAGE
     assert (found["package"], found["size"], found["reported"]) == (f"{PACKAGE} version 4", len(IMAGE), True)
     (row,) = device.reports()
@@ -124,6 +127,12 @@ def test_fr_01_to_fr_06_from_the_list_to_the_receipt(
     assert (encode(receipt), rest) == (report, b"")
     assert (str(receipt["hwType"]), bytes(receipt["hwSerialNum"]).hex()) == (HARDWARE, SERIAL)
     assert int(receipt["fwPkgName"]["preferred"]["verNum"]) == 4
+    assert receipt["decryptKeyID"].isValue
+    device.publish("--package-version", 3)
+    assert device.refused("--receipt", *bound)["load_error"] == 28
+    error, _ = decode(receipt_of(lab, directory), asn1Spec=rfc4108.FirmwarePackageLoadError())
+    assert int(error["errorCode"]) == 28
+    assert [row["report"] for row in device.reports()] == ["loaded", "refused (28)"]
 
 
 def receipt_of(lab: Lab, directory: Path) -> bytes:
@@ -216,28 +225,6 @@ def test_f_09_encrypted_for_the_device_and_with_a_shared_key(device: Device, tmp
     device.publish("--encrypt-key", secret, "--encrypt-id", "0102")
     device.load("--decrypt-secret-file", secret, "--decrypt-id", "0102", "--receipt")
     assert device.out.read_bytes() == IMAGE
-
-
-@pytest.mark.parametrize(("store", "kind"), [("pkcs11", "rsa-2048"), ("tpm2", "ec-p256")])
-def test_f_09_fr_04_a_key_in_hardware_opens_and_reports(
-    store: str, kind: str, lab: Lab, token: SoftHsm, swtpm: Swtpm, tmp_path: Path
-) -> None:
-    """Wrapped for the device's key (ECDH, RSA-OAEP), which opens it and signs the receipt, and then an error; over TLS."""
-    directory = tmp_path / "device"
-    directory.mkdir()
-    key = token.uri_of("key") if store == "pkcs11" else f"tpm2:file={directory}/key.pem"
-    device = Device(lab, directory, key, kind)
-    device.publish("--package-version", 4, "--compress", "--encrypt-for", device.certificate)
-    bound = ("--counter", "tpm2:nv=0x01800100") if store == "tpm2" else ()
-    found = device.load("--decrypt-key", device.key, "--receipt", *bound)
-    assert (device.out.read_bytes(), found["reported"]) == (IMAGE, True)
-    receipt, _ = decode(receipt_of(lab, directory), asn1Spec=rfc4108.FirmwarePackageLoadReceipt())
-    assert receipt["decryptKeyID"].isValue
-    device.publish("--package-version", 3)
-    assert device.refused("--receipt", *bound)["reported"]
-    error, _ = decode(receipt_of(lab, directory), asn1Spec=rfc4108.FirmwarePackageLoadError())
-    assert int(error["errorCode"]) == 28
-    assert [row["report"] for row in device.reports()] == ["loaded", "refused (28)"]
 
 
 def test_f_09_a_symmetric_key_in_hardware_opens(device: Device, swtpm: Swtpm, tmp_path: Path) -> None:

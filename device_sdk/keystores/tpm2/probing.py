@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from device_sdk.errors import KeyStoreError, MechanismUnsupportedError, TokenNotFoundError, TokenRemovedError
 from device_sdk.keystores.tpm2.context import Tpm, loaded_objects
@@ -15,6 +16,7 @@ from device_sdk.keystores.tpm2.inventory import area_in_file, persistent_handles
 from device_sdk.keystores.tpm2.material import FileMaterial
 from device_sdk.keystores.tpm2.rsa_key import TpmRsaKey
 from device_sdk.keystores.tpm2.scope import Scope
+from device_sdk.keystores.tpm2.sealing import decrypts_in_the_tpm
 from device_sdk.keystores.tpm2.srk import SRK_HANDLE, persistent_srk
 from device_sdk.keystores.tpm2.templates import PublicArea
 from device_sdk.keystores.trial import try_key
@@ -55,6 +57,11 @@ def probe_tpm(tpm: Tpm, where: str, deadline_s: float) -> Probe:
             warnings = (*warnings, str(error))
             break
         key_types.append(key_type)
+    if key_types:  # else it has no room, or no parent, for others either
+        for size in (16, 32):
+            operations[f"decrypt-aes-{8 * size}-cbc"] = tpm.run(
+                "try AES", partial(decrypts_in_the_tpm, key_bytes=size), where=where, deadline_s=deadline_s
+            )
     return Probe("tpm2", {"tcti": tpm.tcti} | description, tuple(key_types), operations, limits, warnings)
 
 

@@ -69,6 +69,15 @@ def seal(scope: Scope, key: SymmetricKey, auth: bytes, where: str) -> Tss2Key:
         return making.sealed(value)
 
 
+def decrypts_in_the_tpm(scope: Scope, key_bytes: int) -> bool:
+    """Whether this TPM uses AES keys of that length itself; makes one that goes with the scope."""
+    value = bytearray(secrets.token_bytes(key_bytes))
+    with wiping(value):
+        parent = parent_for_new_key(scope)
+        making = _Making(scope, parent, session_below(scope, parent.handle), b"", "probe")
+        return making.cipher(value, encrypts=False) is not None
+
+
 class _Making:
     def __init__(self, scope: Scope, parent: Parent, session: Handle, auth: bytes, where: str) -> None:
         self._scope, self._parent, self._session, self._auth, self._where = scope, parent, session, auth, where

@@ -9,6 +9,7 @@ from device_sdk_simulators.softhsm import SoftHsm
 from pkcs11.constants import Attribute
 from pkcs11.mechanisms import KeyType as CkKeyType
 
+from device_sdk.cli.main import main
 from device_sdk.errors import (
     ExtractableKeyError,
     KeyAmbiguousError,
@@ -63,7 +64,7 @@ def test_k_11_what_it_is_not_for(token: SoftHsm) -> None:
         opened.unwrap(bytes(24), padded=False)
 
 
-def test_they_are_listed_and_deleted(token: SoftHsm) -> None:
+def test_they_are_listed_and_deleted(token: SoftHsm, capsys: pytest.CaptureFixture[str]) -> None:
     uris = stored(token, key("a", usages=[KeyUsage.UNWRAP]), key("b", is_aes=False, usages=[KeyUsage.INTEGRITY]))
     kinds = token.uri.replace("?", ";type=secret-key?")
     assert holds_secret(kinds)
@@ -76,6 +77,10 @@ def test_they_are_listed_and_deleted(token: SoftHsm) -> None:
     assert list_keys(token.uri) == (), "key pairs are listed alone"
     with pytest.raises(KeyAmbiguousError, match="2 symmetric keys fit"):
         open_secret(kinds)
+    assert main(["keys", "list", kinds]) == 0
+    assert "AES, 128 bits, for Unwrap, non-extractable, hardware" in capsys.readouterr().out
+    assert main(["keys", "show", uris[0]]) == 0
+    assert "CKA_SENSITIVE: True" in capsys.readouterr().out
     assert delete_key(uris[0]).label == "label of a"
     with pytest.raises(KeyNotFoundError):
         open_secret(uris[0])

@@ -21,6 +21,7 @@ def test_probe_tries_everything(swtpm: Swtpm, tools, loaded) -> None:
     assert {"sign-ecdsa-sha256", "sign-pss-sha384", "decrypt-oaep-sha256", "decrypt-pkcs1", "ecdh"} <= set(
         probe.operations
     )
+    assert {"decrypt-aes-128-cbc", "decrypt-aes-256-cbc"} <= set(probe.operations)
     assert probe.limits["transient_slots"] == 3
     assert probe.limits["max_auth_fail"] == 3
     assert probe.limits["persistent_free"] > 0

@@ -294,6 +294,28 @@ def test_the_line_breaks_while_a_session_is_open(wire: Wire, tmp_path: Path, ste
     open_secret(uri).close()
 
 
+KILLED = """
+import os, signal, sys
+from device_sdk.keystores.registry import open_secret
+from device_sdk.keystores.tpm2 import secret_keys
+
+key = open_secret(sys.argv[1])
+secret_keys.decrypted = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+key.decrypt_cbc(bytes(16), bytes(16))
+"""
+
+
+@pytest.mark.slow
+def test_killed_with_a_session_open(swtpm: Swtpm, tmp_path: Path, loaded: Callable[[], str]) -> None:
+    """The next one who uses the TPM flushes the dead one's session, not only its key."""
+    (uri,) = stored(tmp_path, key("k1", VALUE, KeyUsage.DECRYPT))
+    done = subprocess.run([sys.executable, "-c", KILLED, uri], capture_output=True, text=True, check=False)
+    assert done.returncode == -9, done.stderr
+    assert "0x2000000" in loaded().lower()
+    open_secret(uri).close()
+    assert loaded() == ""
+
+
 def test_json_says_it(swtpm: Swtpm, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`keys list` and `keys delete` of such a key, and no value anywhere."""
     from device_sdk.cli.main import main
