@@ -6,8 +6,11 @@ import pytest
 from cryptography import x509
 
 from device_sdk.client.device.sync import StepState
-from device_sdk.errors import CertificateMismatchError, HttpStatusError, TransportError
-from tests.est.answers import csr_of
+from device_sdk.client.est import EstClient
+from device_sdk.client.est.result import LostRequest
+from device_sdk.errors import CertificateMismatchError, ConfigurationError, HttpStatusError, TransportError
+from device_sdk.model.csr import CsrSpec
+from tests.est.answers import bag, csr_of, trusting
 from tests.est.pki import Ca, certs_only, new_key, one_line
 from tests.est.scripted_server import Reply, http, pkcs7
 
@@ -106,6 +109,21 @@ def test_n_03_with_the_same_key_the_old_certificate_is_no_result(lost):
     error = lost.result(lost.device.sync(), "0011").error
     assert isinstance(error, CertificateMismatchError)
     assert "the certificate that was to be renewed" in error.message
+
+
+def test_n_03_a_program_asks_for_the_result_of_a_first_enrolment(ca, serve, clock):
+    """GET /simpleenroll by who was asked for a password, say; a place of another operation is not asked."""
+    key = new_key()
+    issued = ca.certify("device 2", key.public_key())
+    server = serve(cacerts=bag(ca.certificate), simpleenroll=lambda _: pkcs7(one_line(certs_only(issued))))
+    lost = LostRequest(key, CsrSpec(issued.subject), wishes=None)
+    with EstClient(server.url, trusting(ca), clock=clock) as client:
+        found = client.packages.result(lost)
+        assert found is not None
+        assert found.certificate == issued
+        with pytest.raises(ConfigurationError, match="such results are at"):
+            client.packages.result(lost, "/.well-known/est/simplereenroll")
+    assert server.seen[-1].line == "GET /.well-known/est/simpleenroll"
 
 
 def test_where_nothing_is_under_way_nothing_is_fetched(synced):
