@@ -5,18 +5,21 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import requests
 from cryptography import x509
-from device_sdk_simulators.cale.binary_http import BINARY_HTTP
+from device_sdk_simulators.cale.binary_http import BINARY_HTTP, write_response
 from device_sdk_simulators.cale.capabilities import EXTENSION, read_capabilities, without_responses
-from device_sdk_simulators.cale.envelope import DATA, ciphertext_length
+from device_sdk_simulators.cale.ciphers import ContentCipher
+from device_sdk_simulators.cale.envelope import DATA, ciphertext_length, seal
 from device_sdk_simulators.cale.role_server import RoleServer
 from device_sdk_simulators.cale.roles import EdgeSettings, RolePlace, edge_role
 from device_sdk_simulators.cale.rules import CaleRules
+from device_sdk_simulators.cale.stand_ins import stand_in_certificate
 from device_sdk_simulators.policy import Policy
 
 from device_sdk.client.cale import CaleAuth, CaleClient
@@ -28,7 +31,7 @@ from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust
 from device_sdk.wire.csr_capabilities import capabilities_extension
 from tests.cale.parts import SPEC
-from tests.simulators.cale.support import KEYS, STRANGER, Client, basic
+from tests.simulators.cale.support import KEYS, STRANGER, Client, basic, opened
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) + b"\n\n"
 FIELDS = {
@@ -248,6 +251,18 @@ def test_decoys_have_the_type_of_answers_cale_38(edge, rules, register):
             rules.rate = 0
     assert types(seen) == [DATA, BINARY_HTTP, DATA, DATA, BINARY_HTTP, BINARY_HTTP]
     assert len({len(answer.body) for answer in seen[1::4]}) == 1
+
+
+@pytest.mark.parametrize("hardened", [False, True])
+@pytest.mark.parametrize("aead", [False, True])
+@pytest.mark.parametrize("kind", KEYS)
+def test_openssl_opens_whole_responses(tmp_path, kind, aead, hardened):
+    """With AES-GCM also what authenticates their type (RFC 5083 section 2.2)."""
+    message = write_response(200, [("Content-Type", "image/png")], PNG, 512)
+    recipient = stand_in_certificate(KEYS[kind].public_key(), datetime.now(UTC))
+    cipher = ContentCipher(32, aead=aead)
+    envelope = seal(message, recipient, cipher, hardened=hardened, content_type=BINARY_HTTP)
+    assert opened(KEYS[kind], base64.b64encode(envelope), tmp_path) == message
 
 
 def test_the_capability_is_taken_out_and_nothing_else():
