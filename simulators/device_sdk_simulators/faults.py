@@ -74,7 +74,7 @@ FAULTS = {
     "not_http": "bytes that are not HTTP",
 }
 WIRE_FAULTS = tuple(FAULTS)[list(FAULTS).index("truncate") :]
-_SPELLING = re.compile(r"([a-z0-9_-]+)(?:=(.*?))?(?:\*(\d+))?(?:@([a-z]+))?")
+_SPELLING = re.compile(r"([a-z0-9_-]+)(?:=(.*?))?(?:\*(\d+))?(?:@([a-z/]+))?")
 _SECONDS = r"\d{1,6}(\.\d{1,6})?"
 _COUNT = r"\d{1,9}"
 _VALUES = {
@@ -100,6 +100,11 @@ _OPERATIONS = (
     "simplereenroll",
     "serverkeygen",
     "fullcmc",
+    "pal",
+    "eecerts",
+    "crls",
+    *(f"{name}{end}" for name in ("symmetrickeys", "firmware", "tamp") for end in ("", "/return")),
+    "serverkeygen/return",
     "registration",
     "revocation",
     "whoami",
@@ -144,7 +149,7 @@ class Faults:
             name: one of FAULTS.
             value: what the fault's description says; empty for its default.
             times: number of answers to spoil; None for all.
-            operation: spoil answers to this operation only ("cacerts", "simpleenroll", "whoami", ...).
+            operation: spoil answers to this operation only ("cacerts", "simpleenroll", "tamp/return", "whoami", ...).
         """
         name = name.replace("-", "_")
         if name not in FAULTS:

@@ -287,7 +287,7 @@ class ReferenceServer:
     def _spoil(self, response: Response) -> None:
         if self.faults.quiet:
             return
-        operation = str(response.facts.get("operation", ""))
+        operation = str(response.facts.get("place") or response.facts.get("operation", ""))
         for name in WIRE_FAULTS:
             value = self.faults.take(name, operation, DEFAULTS.get(name, "yes"))
             if value is not None:

@@ -80,7 +80,7 @@ class EstApp:
         if request.method not in method.split(", "):
             raise HttpError(405, "wrong method", [("Allow", method)])
         spoiler = route.site.spoiler
-        response = spoiler.instead(route.operation) or handler(request, route)
+        response = spoiler.instead(route.place) or handler(request, route)
         if self._policy.dialect == DRAFT_04:
             # faults of encodings are about those of RFC 7030
             response = dressed(route.operation, response)
@@ -88,7 +88,8 @@ class EstApp:
             response = spoiler.encoding(route.operation, response)
         # EST-18: neither certificates nor what became of a request may come from a cache
         response.headers = [*response.headers, ("Cache-Control", "no-store")]
-        response.facts = {"operation": route.operation, "label": route.label or None} | response.facts
+        place = route.place if route.item else None
+        response.facts = {"operation": route.operation, "place": place, "label": route.label or None} | response.facts
         return response
 
     def serves(self, path: str) -> bool:

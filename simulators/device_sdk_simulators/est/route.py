@@ -22,3 +22,8 @@ class Route:
     label: str
     site: Site
     item: str = ""
+
+    @property
+    def place(self) -> str:
+        """The operation, or what comes back for it: "tamp", "tamp/return"."""
+        return f"{self.operation}/return" if self.item == "return" else self.operation

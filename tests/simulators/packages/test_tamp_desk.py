@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 
 import pytest
@@ -338,6 +339,22 @@ def test_who_signs_after_an_apex_update(server, device, published) -> None:
     kind_oid, media, content = confirm(message, 21)
     assert device.post(device.signed(kind_oid, content), media)[0] == 204
     assert book.apex_of(address) == ""
+
+
+def test_an_answer_whose_204_is_lost(server, device, published) -> None:
+    """It is sent again, and is one answer; faults tell the message from what comes back for it."""
+    published(device, "query")
+    server.faults.parse("status=503*1@tamp/return")
+    kind_oid, media, content = confirm(device.get("tamp")[2])
+    body = device.signed(kind_oid, content)
+    assert device.post(body, media)[0] == 503
+    assert device.types() == ["0028", "0029"]
+    server.faults.parse("reset*1@tamp/return")
+    with pytest.raises((ConnectionError, ssl.SSLError)):
+        device.post(body, media)
+    assert device.types() == []
+    assert device.post(body, media)[0] == 204
+    assert len([one for one in server.est.packages.tamp.overview() if device.serial in one["sent_by"]]) == 1
 
 
 def test_withdrawn_and_still_answered(server, device, published) -> None:
