@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from device_sdk_simulators.packages.publishing_keys import package_authority
 from device_sdk_simulators.policy import Policy
@@ -102,6 +102,15 @@ def test_a_02_amb_02_all_nestings(form: str, bare: bool, bench: Bench) -> None:
         require_good(got)
         assert bench.said() == form
         assert len(got.signers) == 1 + form.startswith("signed")
+
+
+def test_a_06_an_rsa_key_opens_it(bench: Bench) -> None:
+    """By OAEP, which the request lists first; PKCS#1 v1.5 opens no packages (AMB-21)."""
+    key = rsa.generate_private_key(65537, 2048)
+    with EstClient(bench.server.url, anchors_of(bench.server), credentials=bench.credentials) as client:
+        decrypt = DecryptionKey(client.enroll(key, SPEC, wishes=None).certificate, key)
+    bench.server.policy.serverkeygen_form = "signed-ekp"
+    require_good(bench.ask(bench.forms(), decrypt=decrypt))
 
 
 def test_a_01_the_forms_of_rfc_7030_stay(bench: Bench) -> None:

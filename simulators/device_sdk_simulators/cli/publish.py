@@ -166,7 +166,7 @@ def _withdraw(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     from device_sdk_simulators.packages.firmware.shelf import FirmwareShelf
-    from device_sdk_simulators.packages.key_returns import KeyReturns
+    from device_sdk_simulators.packages.key_returns import GENERATED, KeyReturns
     from device_sdk_simulators.packages.shelf import Shelf
     from device_sdk_simulators.packages.tamp.book import TampBook
 
@@ -179,7 +179,14 @@ def _list(options: argparse.Namespace) -> int:
     if options.json:
         returned = [*returns, *answers]
         by_item = {row["item"]: [one for one in returned if one["item"] == row["item"]] for row in rows}
-        say(json.dumps([row | ({"returned": by_item[row["item"]]} if by_item[row["item"]] else {}) for row in rows]))
+        listed = [row | ({"returned": by_item[row["item"]]} if by_item[row["item"]] else {}) for row in rows]
+        # a key that was generated for one request lies on no shelf, and what was said of it counts all the same
+        made = {str(one["item"]): one for one in returns if str(one["item"]).startswith(GENERATED)}
+        listed += [
+            {"operation": "serverkeygen", "item": item, "returned": [one for one in returns if one["item"] == item]}
+            for item in made
+        ]
+        say(json.dumps(listed))
         return 0
     lines = [f"packages: {len(rows)}", *table_of(rows)]
     lines += [f"receipts and errors for keys: {len(returns)}", *table_of(returns)] if returns else []

@@ -29,6 +29,10 @@ CREATE TABLE IF NOT EXISTS generated_keys (package_id BLOB PRIMARY KEY, serial T
 _RECEIPT, _ERROR = str(rfc7191.id_ct_KP_keyPackageReceipt), str(rfc7191.id_ct_KP_keyPackageError)
 
 
+GENERATED = "serverkeygen:"
+"""In front of a serial number: the item of a package with a generated key."""
+
+
 @dataclass(frozen=True)
 class KeyReturn:
     """What a device says of a package.
@@ -112,14 +116,15 @@ class KeyReturns:
         own = f"{client.certificate.serial_number:x}" if client.certificate is not None else ""
         if row is None or (row["address"] not in addresses_of(client)[1:] and row["serial"] != own):
             return None
-        return f"serverkeygen:{row['serial']}"
+        return f"{GENERATED}{row['serial']}"
 
     def generated_is_due(self, client: Client) -> bool:
         """Whether a generated key was sent to this client with a request for a receipt, and nothing came back yet."""
         own = f"{client.certificate.serial_number:x}" if client.certificate is not None else ""
         rows = self._database.rows(
             "SELECT serial, generated_keys.address AS address FROM generated_keys LEFT JOIN key_returns"
-            " ON item = 'serverkeygen:' || serial WHERE key_returns.id IS NULL"
+            " ON item = ? || serial WHERE key_returns.id IS NULL",
+            GENERATED,
         )
         addresses = addresses_of(client)[1:]
         return any(row["address"] in addresses or row["serial"] == own for row in rows)
