@@ -216,7 +216,7 @@ def _is_special(path: Path) -> bool:
 
 
 def _umask() -> int:
-    # it can only be read by setting it; the command line has one thread when it writes files
+    # it can only be read by setting it; the one other thread there may be (`interrupt`) makes no files
     present = os.umask(0o077)
     os.umask(present)
     return present

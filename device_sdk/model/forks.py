@@ -1,4 +1,7 @@
-"""Locks and lock files in a process that forks: what another thread holds at that moment nobody in the child would let go."""
+"""Locks and lock files in a process that forks: what another thread holds at that moment nobody in the child would let go.
+
+In the lowest layer, as keystores, transports, the state directory and CALE's revocations all have such locks.
+"""
 
 from __future__ import annotations
 

@@ -223,3 +223,15 @@ def on_tmpfs(setup: str, directory: Path) -> tuple[str, ...]:
     directory.mkdir(exist_ok=True)
     script = f'mount=$1; shift; {setup}; exec "$@"'
     return (*UNSHARE, "sh", "-ec", script, "sh", str(directory))
+
+
+@pytest.fixture
+def skg(lab: Lab) -> Lab:
+    """A server that gives keys, in TLS alone, encrypted to a secret, and to a certificate."""
+    from tests.cli.generated import IDENTIFIER, SECRET
+
+    lab.server.policy.serverkeygen = {"clear", "secret", "certificate"}
+    lab.server.est.server_keys.secrets.add(bytes.fromhex(IDENTIFIER), SECRET)
+    (lab.directory / "secret").write_text(SECRET.hex() + "\n")
+    (lab.directory / "secret").chmod(0o600)
+    return lab

@@ -16,36 +16,13 @@ from device_sdk_simulators.swtpm import Swtpm
 
 from device_sdk.keystores import registry
 from tests.cli.conftest import COMMAND, Lab, leaf, openssl
+from tests.cli.generated import SECRET, require_pair, shared
 
 pytestmark = pytest.mark.slow
-
-SECRET = bytes(range(32))
-IDENTIFIER = "62656e63682d37"
-
-
-@pytest.fixture
-def skg(lab: Lab) -> Lab:
-    lab.server.policy.serverkeygen = {"clear", "secret", "certificate"}
-    lab.server.est.server_keys.secrets.add(bytes.fromhex(IDENTIFIER), SECRET)
-    (lab.directory / "secret").write_text(SECRET.hex() + "\n")
-    (lab.directory / "secret").chmod(0o600)
-    return lab
 
 
 def words(lab: Lab, *more: object) -> tuple[object, ...]:
     return "est", "serverkeygen", *lab.trust, *lab.login, "--subject", "CN=sensor-7", *more
-
-
-def shared(lab: Lab) -> tuple[str, ...]:
-    return "--decrypt-secret-file", str(lab.directory / "secret"), "--decrypt-id", IDENTIFIER
-
-
-def require_pair(key: Path, certificate: Path, lab: Lab) -> None:
-    """The key file is nobody else's and fits the certificate, which leads to the server's root; openssl is the judge."""
-    assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    assert openssl("pkey", "-in", key, "-pubout") == openssl("x509", "-in", certificate, "-noout", "-pubkey")
-    assert "OK" in openssl("verify", "-CAfile", lab.server.ca_file, "-untrusted", certificate, certificate)
-    assert leaf(certificate).subject.rfc4514_string() == "CN=sensor-7"
 
 
 def test_a_key_encrypted_to_a_shared_secret(skg: Lab, tmp_path: Path) -> None:

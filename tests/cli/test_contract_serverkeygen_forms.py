@@ -14,7 +14,8 @@ from device_sdk_simulators.swtpm import Swtpm
 
 from tests.cli.carrying import carry, login
 from tests.cli.conftest import Lab, leaf
-from tests.cli.test_contract_serverkeygen import IDENTIFIER, SECRET, require_pair, shared, words
+from tests.cli.generated import IDENTIFIER, SECRET, require_pair, shared
+from tests.cli.test_contract_serverkeygen import words
 from tests.keystores.pkcs11.tools import pkcs11_tool
 from tests.simulators.packages.conftest import publish, sim
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import stat
 from pathlib import Path
 
 import pytest
@@ -13,30 +12,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from device_sdk_simulators.softhsm import SoftHsm
 
 from tests.cli.carrying import anchors, carry, login
-from tests.cli.conftest import Lab, leaf, openssl
+from tests.cli.conftest import Lab, leaf
+from tests.cli.generated import SECRET, require_pair, shared
 from tests.est.pki import Ca
 
 pytestmark = pytest.mark.slow
 
-SECRET = bytes(range(32))
-IDENTIFIER = "62656e63682d37"
-
-
-@pytest.fixture
-def skg(lab: Lab) -> Lab:
-    lab.server.policy.serverkeygen = {"clear", "secret", "certificate"}
-    lab.server.est.server_keys.secrets.add(bytes.fromhex(IDENTIFIER), SECRET)
-    (lab.directory / "secret").write_text(SECRET.hex() + "\n")
-    (lab.directory / "secret").chmod(0o600)
-    return lab
-
 
 def words(lab: Lab, *more: object) -> tuple[object, ...]:
     return "est", "serverkeygen", "--url", lab.server.url, "--subject", "CN=sensor-7", *more
-
-
-def shared(lab: Lab) -> tuple[str, ...]:
-    return "--decrypt-secret-file", str(lab.directory / "secret"), "--decrypt-id", IDENTIFIER
 
 
 def carried(lab: Lab, *more: object, curl: tuple[str, ...] = ("-i",)) -> Path:
@@ -50,22 +34,13 @@ def into(lab: Lab, key: object = "key.pem") -> tuple[object, ...]:
     return "--anchors", anchors(lab), "--offline-in", "key.ans", "--key-out", key, "--out", "cert.pem"
 
 
-def require_pair(lab: Lab) -> None:
-    """openssl is the judge."""
-    key, certificate = lab.directory / "key.pem", lab.directory / "cert.pem"
-    assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    assert openssl("pkey", "-in", key, "-pubout") == openssl("x509", "-in", certificate, "-noout", "-pubkey")
-    assert "OK" in openssl("verify", "-CAfile", lab.server.ca_file, "-untrusted", certificate, certificate)
-    assert leaf(certificate).subject.rfc4514_string() == "CN=sensor-7"
-
-
 @pytest.mark.parametrize("curl", [("-i",), ()])
 def test_est_196_encrypted_to_a_shared_secret(curl: tuple[str, ...], skg: Lab, tmp_path: Path) -> None:
     """The whole response, and its body alone, whose first delimiter names the boundary."""
     carried(skg, *shared(skg), curl=curl)
     done = skg.cli.ok(*words(skg, *shared(skg)), *into(skg))
     assert (done.out, done.err) == ("", "")
-    require_pair(skg)
+    require_pair(skg.directory / "key.pem", skg.directory / "cert.pem", skg)
     assert skg.server.log()[-2]["private_key"] == "encrypted"
     request = json.loads((tmp_path / "key.req").read_text())
     assert request["headers"] == {"Content-Type": "application/pkcs10", "Accept": "multipart/mixed"}
@@ -80,7 +55,7 @@ def test_est_196_encrypted_to_a_key_of_ours(kind: str, skg: Lab, tmp_path: Path)
     to_ours = ("--decrypt-key", ours, "--decrypt-cert", skg.certificate(tmp_path / "ours.pem", ours))
     carried(skg, *to_ours, "--type", "ec-p521")
     skg.cli.ok(*words(skg, *to_ours), *into(skg))
-    require_pair(skg)
+    require_pair(skg.directory / "key.pem", skg.directory / "cert.pem", skg)
     assert leaf(tmp_path / "cert.pem").public_key().curve.name == "secp521r1"  # type: ignore[union-attr]
 
 
@@ -94,7 +69,7 @@ def test_est_195_in_the_clear(curl: tuple[str, ...], skg: Lab) -> None:
     assert "key.ans has the private key in the clear, too: delete it" in done.err
     assert sorted(done.json) == ["certificate", "file", "key_file", "notes", "pem"]
     assert "PRIVATE" not in done.out + done.err
-    require_pair(skg)
+    require_pair(skg.directory / "key.pem", skg.directory / "cert.pem", skg)
 
 
 def test_est_197_a_clear_key_where_an_encrypted_one_was_asked_for(skg: Lab, tmp_path: Path) -> None:
