@@ -4,106 +4,26 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
 from pyasn1.type import univ
-from pyasn1_alt_modules import rfc4055, rfc5280, rfc5652
+from pyasn1_alt_modules import rfc5652
 
 from device_sdk.errors import VerificationError, WireError
 from device_sdk.model.keys import PrivateKey
-from device_sdk.wire.cms.reader import Reader
-from device_sdk.wire.cms.signatures import read_scheme
 from device_sdk.wire.cms.signed_data import MAX_SIGNERS, read_signed_data, verify_signed_data
 from tests.cms.messages import run_openssl
+from tests.cms.parties import DAY, NOW, Party, usage
 
 DATA = "1.2.840.113549.1.7.1"
 KEY_PACKAGE = "2.16.840.1.101.2.1.2.78.5"
 CONTENT = b"\x30\x03\x02\x01\x05 what is signed\r\n"
-NOW = datetime.now(UTC)
-DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Party:
-    """A certificate, its key, and both as files for openssl."""
-
-    certificate: x509.Certificate
-    key: PrivateKey
-    pem: Path
-    key_pem: Path
-
-
-def usage(**true: bool) -> x509.KeyUsage:
-    names = (
-        "digital_signature",
-        "content_commitment",
-        "key_encipherment",
-        "data_encipherment",
-        "key_agreement",
-        "key_cert_sign",
-        "crl_sign",
-        "encipher_only",
-        "decipher_only",
-    )
-    return x509.KeyUsage(**{name: true.get(name, False) for name in names})
-
-
-@pytest.fixture(scope="session")
-def party(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Party]:
-    """party(name, key, issuer=..., extensions=...): somebody who signs."""
-    directory = tmp_path_factory.mktemp("parties")
-    count = iter(range(1000))
-
-    def make(
-        name: str,
-        key: PrivateKey | None = None,
-        issuer: Party | None = None,
-        *,
-        ca: bool = False,
-        key_usage: x509.KeyUsage | None = None,
-        ski: bool = True,
-        not_after: datetime = NOW + DAY,
-        digest: hashes.HashAlgorithm | None = None,
-    ) -> Party:
-        key = key or ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name.from_rfc4514_string(f"CN={name}")
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer.certificate.subject if issuer else subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - 2 * DAY)
-            .not_valid_after(not_after)
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        )
-        if ski:
-            builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-        chosen = key_usage or (usage(key_cert_sign=True, crl_sign=True) if ca else None)
-        if chosen:
-            builder = builder.add_extension(chosen, critical=True)
-        certificate = builder.sign(issuer.key if issuer else key, digest or hashes.SHA256())
-        file = directory / f"{next(count)}.pem"
-        file.write_bytes(certificate.public_bytes(Encoding.PEM))
-        key_file = file.with_suffix(".key")
-        key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        return Party(certificate, key, file, key_file)
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def root(party: Callable[..., Party]) -> Party:
-    return party("Root", ca=True)
 
 
 def sign(signer: Party, *options: str, content: bytes = CONTENT, digest: str = "sha256") -> bytes:
@@ -308,54 +228,6 @@ def test_one_good_signer_is_enough(party: Callable[..., Party], root: Party) -> 
         check(both, party("another"))
 
 
-@pytest.mark.parametrize(
-    ("digest_oid", "scheme_oid"),
-    [
-        ("1.3.14.3.2.26", "1.2.840.10045.4.1"),
-        ("2.16.840.1.101.3.4.2.1", "1.2.840.10045.4.1"),
-        ("1.3.14.3.2.26", "1.2.840.10045.4.3.2"),
-        ("2.16.840.1.101.3.4.2.2", "1.2.840.10045.4.3.2"),
-        ("2.16.840.1.101.3.4.2.1", "1.2.840.113549.1.1.11"),
-    ],
-    ids=["sha1", "ecdsa-with-sha1", "sha1 digest", "two hashes", "rsa"],
-)
-def test_algorithms_that_are_not_accepted(
-    digest_oid: str, scheme_oid: str, party: Callable[..., Party], root: Party
-) -> None:
-    with pytest.raises(VerificationError):
-        check(handmade(party("signer", issuer=root), digest_oid=digest_oid, scheme_oid=scheme_oid), root)
-
-
-def test_sha1_by_openssl_is_refused(party: Callable[..., Party], root: Party) -> None:
-    with pytest.raises(VerificationError, match="not accepted"):
-        check(sign(party("signer", KEYS["rsa-2048"](), root), digest="sha1"), root)
-
-
-def test_pss_with_its_defaults_is_refused(party: Callable[..., Party], root: Party) -> None:
-    """RFC 4055 section 3.1: what is not named is SHA-1."""
-    signer = party("signer", KEYS["rsa-2048"](), root)
-    with pytest.raises(VerificationError, match="not accepted"):
-        check(sign(signer, *PSS, "-keyopt", "rsa_mgf1_md:sha1"), root)
-    assert check(sign(signer, *PSS, "-keyopt", "rsa_mgf1_md:sha512", "-keyopt", "rsa_pss_saltlen:0"), root) == CONTENT
-
-
-@pytest.mark.parametrize("named", [False, True])
-def test_pss_parameters_have_to_name_their_hash(named: bool) -> None:
-    """RFC 4055 section 3.1: absent is SHA-1, whatever the signer's digest algorithm says."""
-    sha256 = "2.16.840.1.101.3.4.2.1"
-    parameters = rfc4055.RSASSA_PSS_params()
-    if named:
-        parameters["hashAlgorithm"]["algorithm"] = sha256
-    digest = rfc5280.AlgorithmIdentifier()
-    digest["algorithm"] = sha256
-    parameters["maskGenAlgorithm"]["algorithm"] = rfc4055.id_mgf1
-    parameters["maskGenAlgorithm"]["parameters"] = encode(digest)
-    algorithm = rfc5280.AlgorithmIdentifier()
-    algorithm["algorithm"] = rfc4055.id_RSASSA_PSS
-    algorithm["parameters"] = encode(parameters)
-    assert (read_scheme(Reader(encode(algorithm)).enter(), sha256) is not None) == named
-
-
 def test_bounds(party: Callable[..., Party], root: Party) -> None:
     signer = party("signer", issuer=root)
     assert check(handmade(signer, signers=MAX_SIGNERS), root) == CONTENT
@@ -395,11 +267,3 @@ def test_every_flipped_bit_is_seen(party: Callable[..., Party], root: Party) -> 
         passed += 1
         assert content == CONTENT, place
     assert passed < 40
-
-
-def test_pkcs1_and_pss_are_told_apart(party: Callable[..., Party], root: Party) -> None:
-    signer = party("signer", KEYS["rsa-2048"](), root)
-    message = sign(signer)
-    info = read_signed_data(message).signers[0]
-    assert isinstance(info.scheme.padding, padding.PKCS1v15)
-    assert isinstance(read_signed_data(sign(signer, *PSS)).signers[0].scheme.padding, padding.PSS)
