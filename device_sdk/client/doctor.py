@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MIN_FREE_BYTES = 1024 * 1024
 _ANCHOR_WARNING = timedelta(days=90)
+_OUTBOX_WARNING = timedelta(days=1)
 # the SDK did not exist before this day, so a clock that says so is wrong
 _EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -105,6 +106,7 @@ class Doctor:
             ("certificate", self._certificate),
             ("trust-anchors", self._anchors),
             ("revocation", self._revocation),
+            ("outbox", self._outbox),
             ("hardware", self._hardware),
             ("key", self._key),
             ("server", self._server),
@@ -241,6 +243,19 @@ class Doctor:
             names = ", ".join(shown_name(one.issuer) for one in kept.stale)
             return "warning", f"stale: the revocation list of {names}", "device-sdk sync fetches a newer one"
         return "ok", f"revocation lists: {len(kept.lists)}, peers: {len(kept.peers)}", None
+
+    def _outbox(self) -> Verdict:
+        """What the server should have been told by now."""
+        from device_sdk.state import StateDirectory
+
+        outbox = StateDirectory(self._path).outbox
+        waiting, dropped = outbox.pending(), outbox.dropped()
+        words = f"messages for the server that wait: {len(waiting)}"
+        if dropped:
+            return "warning", f"{words}, given up: {len(dropped)}", "device-sdk outbox list"
+        if waiting and self.now() - waiting[0].made_at > _OUTBOX_WARNING:
+            return "warning", f"{words}, since {_shown(waiting[0].made_at)}", "device-sdk outbox send"
+        return "ok", words, None
 
     def _uri(self) -> str | None:
         """The key in use, else the one of an enrolment that is under way, else the configured one."""

@@ -198,3 +198,21 @@ def test_what_waits_for_the_server_is_listed_and_sent(lab: Lab) -> None:
     left = lab.cli("outbox", "send", *state)
     assert (left.code, left.out.endswith("firmware/return  a receipt: still waits\n")) == (1, True)
     assert "given up" not in left.err
+
+
+def test_doctor_tells_of_messages_that_wait_too_long_or_were_given_up(lab: Lab) -> None:
+    lab.enrolled()
+    outbox = StateDirectory(lab.state).outbox
+
+    def verdict(**moved: float) -> tuple[str, str]:
+        doctor = Doctor(str(lab.state), now=lambda: datetime.now(UTC) + timedelta(**moved))
+        (found,) = [one for one in doctor.run() if one.check == "outbox"]
+        return found.status, found.detail
+
+    assert verdict() == ("ok", "messages for the server that wait: 0")
+    outbox.put("firmware/return", "application/cms", b"0\0", about="a receipt", made_at=datetime.now(UTC))
+    assert verdict() == ("ok", "messages for the server that wait: 1")
+    assert verdict(days=2)[0] == "warning"
+    (message,) = outbox.pending()
+    outbox.drop(message.id, "403")
+    assert verdict() == ("warning", "messages for the server that wait: 0, given up: 1")

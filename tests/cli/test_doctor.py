@@ -22,7 +22,7 @@ from tests.cli.conftest import NO_OVERRIDE, Cli, Lab, on_tmpfs
 
 pytestmark = pytest.mark.slow
 
-CHECKS = ["tls-provider", "state-directory", "state-content", "cale", "clock", "certificate", "trust-anchors", "revocation",
+CHECKS = ["tls-provider", "state-directory", "state-content", "cale", "clock", "certificate", "trust-anchors", "revocation", "outbox",
           "hardware", "key", "server", "tls-client"]  # fmt: skip
 
 

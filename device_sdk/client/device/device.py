@@ -132,7 +132,8 @@ class Device:
         """Ask the server what it has for this device, and do what it asks for, as far as this version can (RFC 8295).
 
         Trust anchors, revocation lists and certificates of peers are fetched, checked and kept; the certificate is renewed
-        if an entry is about it. What fails is in the report and stops nothing but what relies on it. Killed at any moment,
+        if an entry is about it; keys, firmware and messages about trust anchors are dealt with once, and the server is told
+        what became of them. What fails is in the report and stops nothing but what relies on it. Killed at any moment,
         the next run goes on with the steps that were left.
 
         Args:
