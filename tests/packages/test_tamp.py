@@ -172,6 +172,14 @@ def test_cacerts_leaves_managed_anchors_alone(managed: Managed) -> None:
     assert managed.roots() == ["CN=EST root"]
 
 
+def test_an_anchor_that_ended_is_no_reason_to_ask_for_cacerts(managed: Managed) -> None:
+    """It is not /cacerts that would bring another one."""
+    before = managed.device.needs_renewal()
+    old = making.make_authority("Ended", making.new_key("ec-p256"), managed.synced.clock.now() - 40 * 365 * making.DAY)
+    managed.do(managed.apex.update(add(certificate(old))))
+    assert managed.device.needs_renewal() == before
+
+
 def test_an_anchor_of_the_est_service_that_a_message_adopts_stays_as_it_says(managed: Managed) -> None:
     """The same certificate again is a success, and from then on only a message takes it away; another one of the key is none."""
     own = making.Authority(managed.synced.ca.certificate, managed.synced.ca.key)
@@ -210,6 +218,9 @@ def test_no_anchor_for_servers_is_left_at_all(managed: Managed) -> None:
     assert managed.roots() == []
     assert not managed.device.state.anchors_file.exists()
     assert managed.device.state.check() == ()
+    assert not managed.device.needs_renewal().needed
+    with pytest.raises(ConfigurationError):
+        managed.device.refresh_anchors()
 
 
 def test_a_store_that_was_changed_by_others_is_not_believed(managed: Managed) -> None:

@@ -81,7 +81,8 @@ def explained(
     error: ServerNotTrustedError, anchors: Iterable[x509.Certificate], now: datetime
 ) -> ServerNotTrustedError:
     """The same error, and what is left to do where the anchors cannot lead to the server any more (EST-125)."""
-    if all(anchor.not_valid_after_utc < now for anchor in anchors):
+    anchors = tuple(anchors)
+    if anchors and all(anchor.not_valid_after_utc < now for anchor in anchors):
         error.hint = "every trust anchor has expired: enrol anew with the CA's present fingerprint (device-sdk enroll --again --pin)"
     else:
         moved = (

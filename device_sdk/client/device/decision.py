@@ -25,9 +25,9 @@ def anchors_due(state: DeviceState, chain: Sequence[x509.Certificate], anchors: 
     Args:
         state: says when they were fetched; a state written by earlier versions does not, then the certificate does.
         chain: the current certificate, and the intermediates, which count like anchors.
-        anchors: the Explicit trust anchors.
+        anchors: the Explicit trust anchors of the EST service; there are none left where messages removed them all.
     """
-    ends = min(certificate.not_valid_after_utc for certificate in (*chain[1:], *anchors))
+    ends = min((one.not_valid_after_utc for one in (*chain[1:], *anchors)), default=chain[0].not_valid_after_utc)
     since = state.anchors_checked or chain[0].not_valid_before_utc
     return since + (ends - since) * REFRESH_SHARE if ends > since else since
 

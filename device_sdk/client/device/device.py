@@ -249,7 +249,8 @@ class Device:
         enrolled(self._state, state)
         now = now or self._now()
         check_clock(now, state.time_floor)
-        return decide(chain, self.state.journal(), now, threshold, anchors_due(state, chain, anchors))
+        due = anchors_due(state, chain, self.state.managed.unmanaged(anchors))
+        return decide(chain, self.state.journal(), now, threshold, due)
 
     def status(self) -> DeviceStatus:
         """What the state directory says; asks no keystore and no server. Raises StateError if it cannot be read."""
