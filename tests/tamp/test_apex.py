@@ -98,6 +98,16 @@ def test_t_10_by_the_contingency_key(bench: Bench, form) -> None:
     assert bench.statuses(Manager(new).query()) == ["SUCCESS"]
 
 
+def test_t_10_the_same_operational_key_by_the_contingency_key(bench: Bench) -> None:
+    """What was done once with the key that stays is not done again."""
+    contingency, manager = locked(authority("Contingency"))
+    with_key = authority("Apex with contingency", None, contingency.extension())
+    bench.do(bench.apex.apex(certificate(with_key)))
+    assert bench.statuses(Manager(with_key).query(number=40)) == ["SUCCESS"]
+    assert bench.statuses(manager.apex(info(again(with_key)), number=0, first=7)) == ["SUCCESS"]
+    assert bench.number(with_key) == 40
+
+
 def test_t_10_a_contingency_key_signs_nothing_else(bench: Bench) -> None:
     contingency, manager = locked(authority("Contingency"))
     with_key = authority("Apex with contingency", None, contingency.extension())

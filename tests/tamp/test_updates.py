@@ -290,3 +290,36 @@ def test_t_16_the_two_forms_that_are_kept(bench: Bench, form: Any) -> None:
     assert bench.statuses(Manager(new).query()) == ["SUCCESS"]
     below = authority("Below", new, may_sign(making.ANY))
     assert bench.statuses(Manager(below, (below.certificate,)).query()) == ["SUCCESS"]
+
+
+def with_certificate(one: Authority, inner: Authority) -> Any:
+    """A TrustAnchorInfo with the certificate of an anchor in it."""
+    found = info(one)
+    whole = certificate(inner)["certificate"]
+    for name in whole:
+        found["taInfo"]["certPath"]["certificate"][name] = whole[name]
+    return found
+
+
+def test_t_16_a_certificate_within_a_trust_anchor_info(bench: Bench) -> None:
+    """RFC 5914 section 2.5: what the certificate limits holds where the anchor says nothing; it has to be the anchor's."""
+    plain = authority("Plain")
+    limited = again(plain, may_sign(making.QUERY), names("a.example"), policies(POLICY), name="Plain")
+    assert adding(bench, bench.apex, with_certificate(plain, limited)) == ["SUCCESS"]
+    found = bench.find(plain)
+    assert found is not None
+    assert found.role is Role.MANAGEMENT
+    shown = kept(bench, plain)
+    assert shown.extensions.get_extension_for_class(x509.NameConstraints).value == names("a.example")
+    assert shown.extensions.get_extension_for_class(x509.CertificatePolicies).value == policies(POLICY)
+    assert bench.statuses(Manager(plain).query()) == ["SUCCESS"]
+    assert bench.refused(Manager(plain).update(remove(plain)))[0] == "NOT_AUTHORIZED"
+    narrower = again(plain, names("b.example"), name="Plain")
+    bench.do(bench.apex.update(remove(plain), add(with_certificate(narrower, limited))))
+    assert kept(bench, plain).extensions.get_extension_for_class(x509.NameConstraints).value == names("b.example")
+
+
+def test_t_16_the_certificate_of_another_anchor(bench: Bench) -> None:
+    plain = authority("Plain")
+    for other in (authority("Plain"), again(plain, name="Another name")):
+        assert bench.refused(bench.apex.update(add(with_certificate(plain, other))))[0] == "DECODE_FAILURE"
