@@ -29,13 +29,15 @@ from device_sdk.protocols.est.ca_certificates import check_ca_certificates
 from device_sdk.protocols.est.server_key_answer import ServerKeyAnswer
 from device_sdk.protocols.est.server_key_opened import Judgement, open_key
 from device_sdk.protocols.est.server_key_request import DecryptionKey
+from device_sdk.transports.https.authorize import refuse_path
 from device_sdk.wire.cms.signed_data import read_signed_data, verify_signed_data
 from device_sdk.wire.firmware import oids, verify_package
 from device_sdk.wire.firmware.codes import LoadErrorCode
 from device_sdk.wire.path import find_path
+from device_sdk.wire.path_inputs import PathInputs
 from tests.est.answers import SPEC, bag, trusting
 from tests.est.full_cmc_answers import CmcServer
-from tests.est.pki import NOW, Ca, Rollover, new_key
+from tests.est.pki import NOW, Ca, Rollover, der, new_key
 from tests.est.scripted_server import http
 from tests.firmware.making import HARDWARE, IMAGE, Maker
 from tests.packages.sealing import SKP, constraints
@@ -178,6 +180,22 @@ def test_rfc_5280_section_6_1_5_tls_policies(serve, clock):
     ):
         client.cacerts()
     assert caught.value.reason == "certificate policies"
+
+
+def test_rfc_5280_section_6_1_4_tls_name_constraints(root):
+    """As everywhere else: a wildcard that reaches an excluded host (CVE-2025-61727), which OpenSSL lets pass."""
+    limits = x509.NameConstraints(permitted_subtrees=None, excluded_subtrees=[x509.DNSName("bar.example.com")])
+    limited = root.issue_ca("Limited", extensions=[(limits, True)])
+    for host, good in (("foo.example.com", True), ("*.example.com", False)):
+        names = x509.SubjectAlternativeName([x509.DNSName(host)])
+        leaf = limited.certify("server", new_key().public_key(), extensions=[(names, False)])
+        chain = [der(one) for one in (leaf, limited.certificate, root.certificate)]
+        if good:
+            refuse_path(chain, PathInputs())
+            continue
+        with pytest.raises(ServerNotTrustedError, match="must not certify") as caught:
+            refuse_path(chain, PathInputs())
+        assert caught.value.reason == "name constraints"
 
 
 @pytest.mark.parametrize(

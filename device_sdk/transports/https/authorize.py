@@ -9,14 +9,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from device_sdk.errors import ServerNotAuthorizedError, ServerNotTrustedError
 from device_sdk.transports.https.origin import ip_of
+from device_sdk.wire.name_constraints import constraints_problem
 from device_sdk.wire.path_inputs import PathInputs
 from device_sdk.wire.policies import policy_problem
 
 ID_KP_CMC_RA = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")
 
 
-def refuse_revoked(chain: Sequence[bytes], inputs: PathInputs) -> None:
-    """Check what OpenSSL leaves out of path validation: policies and revocation lists (RFC 5280 section 6).
+def refuse_path(chain: Sequence[bytes], inputs: PathInputs) -> None:
+    """Check what OpenSSL leaves out of path validation, or does otherwise than the rest of the SDK (RFC 5280 section 6).
 
     Args:
         chain: the verified path, DER, leaf first, trust anchor last.
@@ -25,19 +26,22 @@ def refuse_revoked(chain: Sequence[bytes], inputs: PathInputs) -> None:
     Raises:
         ServerNotTrustedError: it breaks a rule; nothing may be sent to this server.
     """
-    revoked: str | None
     try:
         path = [x509.load_der_x509_certificate(der) for der in chain]
-        revoked = inputs.by_issuer.problem(path)
-        problem = revoked or policy_problem(path, inputs)
+        problems = {
+            "certificate revoked": inputs.by_issuer.problem(path),
+            "name constraints": constraints_problem(path),
+            "certificate policies": policy_problem(path, inputs),
+        }
     except (ValueError, x509.DuplicateExtension) as exc:
-        problem, revoked = f"it cannot be read: {exc}", None
-    if problem:
-        raise ServerNotTrustedError(
-            f"the server's certificate is not trusted: {problem}",
-            hint="the server needs a new certificate: tell its operator",
-            reason="certificate revoked" if revoked else "certificate policies",
-        )
+        problems = {"unreadable certificate": f"it cannot be read: {exc}"}
+    for reason, problem in problems.items():
+        if problem:
+            raise ServerNotTrustedError(
+                f"the server's certificate is not trusted: {problem}",
+                hint="the server needs a new certificate: tell its operator",
+                reason=reason,
+            )
 
 
 def authorize(chain: Sequence[bytes], host: str, explicit: frozenset[bytes]) -> None:

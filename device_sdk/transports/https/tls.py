@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from device_sdk.errors import ConfigurationError, ServerNotAuthorizedError, TlsKeyUnavailableError
 from device_sdk.model.trust import ServerTrust, TlsIdentity
-from device_sdk.transports.https.authorize import authorize, refuse_revoked
+from device_sdk.transports.https.authorize import authorize, refuse_path
 from device_sdk.transports.https.sessions import Sessions
 from device_sdk.transports.https.timed import TimedTlsSocket
 from device_sdk.transports.openssl_provider import (
@@ -40,7 +40,7 @@ class TrustedSocket(TimedTlsSocket, KeySocket):
 
         Raises:
             ServerNotAuthorizedError: see `authorize`; the connection is closed.
-            ServerNotTrustedError: see `refuse_revoked`; the connection is closed.
+            ServerNotTrustedError: see `refuse_path`; the connection is closed.
             ssl.SSLError: the handshake failed or the server is not trusted.
         """
         port = self.getpeername()[1]  # now: a server that refuses the certificate may be gone after the handshake
@@ -221,7 +221,7 @@ def _authorize(sock: TrustedSocket | TrustedObject) -> None:
         context.sessions.check(host, sock.getpeercert(binary_form=True))
         return
     chain = verified_chain(sock)
-    refuse_revoked(chain, context.path_inputs)
+    refuse_path(chain, context.path_inputs)
     authorize(chain, host, context.explicit_anchors)
     context.sessions.authorized(host, chain[0])
 
