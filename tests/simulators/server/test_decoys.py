@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
 import time
 import uuid
+from contextlib import closing
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from device_sdk_simulators.cale.answer_sizes import AnswerSizes
+from device_sdk_simulators.database import Database
 from device_sdk_simulators.http.messages import TlsFacts
 from device_sdk_simulators.server import ReferenceServer
 from pyasn1.codec.der.decoder import decode
@@ -170,3 +173,20 @@ def test_what_is_learnt_of_an_answer_is_part_of_its_time_cale_38(server, monkeyp
     started = time.monotonic()
     get(server, "/resource", strangers(1)[0])
     assert time.monotonic() - started > 0.1
+
+
+def test_lengths_of_earlier_versions_are_those_of_bare_content(tmp_path):
+    path = tmp_path / "old.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("CREATE TABLE answer_sizes (path TEXT NOT NULL, aead INTEGER NOT NULL, length INTEGER NOT NULL)")
+        old.execute("INSERT INTO answer_sizes VALUES ('/doc', 1, 512)")
+        old.commit()
+    with closing(Database(path)) as database:
+        sizes = AnswerSizes(database)
+        assert sizes.plaintext_length("/doc", b"", aead=True) == 512
+        assert sizes.plaintext_length("/doc", b"", aead=True, whole=True) < 100
+        sizes.learn("/doc", 768, aead=True, whole=True)
+    with closing(Database(path)) as database:
+        again = AnswerSizes(database)
+        assert again.plaintext_length("/doc", b"", aead=True) == 512
+        assert again.plaintext_length("/doc", b"", aead=True, whole=True) == 768
