@@ -106,7 +106,7 @@ def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
 def _openers(
     options: argparse.Namespace, settings: Settings, opened: ExitStack, identity: TlsIdentity | None
 ) -> list[OpeningKey]:
-    from device_sdk.cli.commands.est_serverkeygen import shared_key
+    from device_sdk.cli.server_key_options import shared_key
 
     if bool(options.decrypt_secret_file) != bool(options.decrypt_id):
         raise ConfigurationError("--decrypt-secret-file and --decrypt-id go together")

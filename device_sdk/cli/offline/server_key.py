@@ -6,11 +6,12 @@ import argparse
 from contextlib import ExitStack
 
 from device_sdk.cli import inputs
-from device_sdk.cli.commands.est_serverkeygen import Generated, check, forms, obtained, protection
+from device_sdk.cli.commands.est_serverkeygen import Generated, obtained
 from device_sdk.cli.files import OutputFile
 from device_sdk.cli.key_output import KeyOutput
 from device_sdk.cli.offline.parts import anchors_of, answer_of, deliver_request, est_of, spec_of, wishes_of
 from device_sdk.cli.output import Output
+from device_sdk.cli.server_key_options import check, forms, protection
 from device_sdk.cli.settings import Settings, Source
 from device_sdk.errors import ConfigurationError
 
