@@ -12,6 +12,10 @@ from device_sdk_simulators.faults import Faults, UnknownFaultError
 _LONGEST_S = 10**9
 
 
+KEY_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
+"""Of keys this server makes."""
+
+
 def whole_number(lowest: int, highest: int) -> Callable[[str], int]:
     """A type for whole numbers from `lowest` to `highest`."""
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from device_sdk_simulators.policy import Policy
     from device_sdk_simulators.server import ReferenceServer
 
-_KEY_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
-
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command, and those that work on a server's state directory."""
@@ -71,7 +69,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_policy(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("policy")
     group.add_argument(
-        "--ca-key-type", choices=_KEY_TYPES, default="ec-p256", help="of a new CA (default: %(default)s)"
+        "--ca-key-type", choices=types.KEY_TYPES, default="ec-p256", help="of a new CA (default: %(default)s)"
     )
     group.add_argument("--tls-min", choices=("1.2", "1.3"), default="1.2")
     group.add_argument("--tls-max", choices=("1.2", "1.3"), default="1.3")

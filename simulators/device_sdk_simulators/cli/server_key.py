@@ -7,14 +7,13 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from device_sdk_simulators.cli import option_types as types
 from device_sdk_simulators.cli.option_files import read_password
 from device_sdk_simulators.cli.speaking import UsageError
 from device_sdk_simulators.softhsm import SimulatorError
 
 if TYPE_CHECKING:
     from device_sdk_simulators.server import ReferenceServer
-
-_KEY_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--serverkeygen-type",
-        choices=_KEY_TYPES,
+        choices=types.KEY_TYPES,
         action="append",
         default=[],
         help="what is generated: the type of the request's own key, if it is one of these, else the first",

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from device_sdk_simulators.cli import option_types as types
 from device_sdk_simulators.cli.publish_tamp import FORMS
 from device_sdk_simulators.cli.queue import opened_database, table_of
 from device_sdk_simulators.cli.speaking import say
@@ -21,6 +22,9 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     listing.set_defaults(run=_list)
     making = verbs.add_parser("make", help="make another one")
     making.add_argument("name", help="apex-..., management-... or identity-...")
+    making.add_argument(
+        "--key-type", choices=types.KEY_TYPES, default="ec-p256", help="of its key (default: %(default)s)"
+    )
     making.set_defaults(run=_make)
     export = verbs.add_parser("anchors", help="write what devices have from the factory")
     export.add_argument("--out", type=Path, metavar="DIR", required=True, help="NAME.pem, NAME.der and anchors.der")
@@ -60,7 +64,7 @@ def _make(options: argparse.Namespace) -> int:
     from device_sdk_simulators.packages.tamp.authority import TampAuthority
 
     with opened_database(options):
-        made = TampAuthority(options.state, datetime.now(UTC)).make(options.name)
+        made = TampAuthority(options.state, datetime.now(UTC)).make(options.name, options.key_type)
     say(json.dumps({"name": options.name, "file": str(made.anchors)}) if options.json else f"made {made.anchors}")
     return 0
 

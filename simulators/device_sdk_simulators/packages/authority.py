@@ -29,6 +29,7 @@ class PackageAuthority:
         name: its common name.
         now: the present.
         extensions: of its certificate, beside those of every CA.
+        kind: of its key, "ec-p256" for example; counts when it is made.
 
     Attributes:
         root: the CA.
@@ -36,15 +37,21 @@ class PackageAuthority:
     """
 
     def __init__(
-        self, directory: Path, name: str, now: datetime, *, extensions: Sequence[x509.ExtensionType] = ()
+        self,
+        directory: Path,
+        name: str,
+        now: datetime,
+        *,
+        extensions: Sequence[x509.ExtensionType] = (),
+        kind: str = "ec-p256",
     ) -> None:
         self.directory, self.anchors = directory, directory / ANCHORS
         if not self.anchors.exists():
             # commands may run at the same moment, and beside the server
             with alone(directory.parent / LOCK):
-                root = single_authority(directory, name, "ec-p256", now, extensions=extensions)
+                root = single_authority(directory, name, kind, now, extensions=extensions)
                 write_file(self.anchors, pem(root.certificate), 0o644)
-        self.root: Authority = single_authority(directory, name, "ec-p256", now)
+        self.root: Authority = single_authority(directory, name, kind, now)
 
     def signer(self, name: str, now: datetime, *, extensions: Sequence[x509.ExtensionType] = ()) -> Authority:
         """A new key with a certificate of this CA: who signs, and issues nothing.

@@ -279,51 +279,6 @@ def test_it_goes_on_after_a_restart(tmp_path, capsys) -> None:
         assert by_old == ["apex-update 1 by apex for all modules", "update 3 by apex for all modules"]
 
 
-WRONG = {
-    "hello": "messages about trust anchors are",
-    "update": "--add, --remove or --change",
-    "update --add nobody": "neither a trust anchor",
-    "update --change identity --form certificate": "does not change",
-    "update --add identity --anchor-number identity": "not ANCHOR=N",
-    "update --add identity --anchor-number identity=-1": "not ANCHOR=N",
-    "community-update": "--join, --leave or --leave-all",
-    "community-update --join abc": "not an object identifier",
-    "query --contingency": "signs apex updates only",
-    "query --by nobody": "no trust anchor nobody",
-    "query --number -1": "whole number",
-    "query --number 9223372036854775808": "whole number",
-    "query --other-name 1.2.3": "not OID=HEX",
-    "query --other-name x=00": "not OID=HEX",
-    "query --other-name 1.2.3=zz": "not OID=HEX",
-    "query --hw-type abc": "not an object identifier",
-    "query --hw-type 1.2.3 --hw-serial xx": "not hex digits",
-    "query --uri http://ü.example/": "ASCII",
-    f"update --add identity --title {'x' * 65}": "64 characters",
-}
-
-
-@pytest.mark.parametrize("words", WRONG)
-def test_what_makes_no_message(server: ReferenceServer, capsys: pytest.CaptureFixture[str], words: str) -> None:
-    """Exit code 2, and words that say what to do."""
-    command = [
-        "publish",
-        "tamp",
-        *words.split(),
-        "--to",
-        "*",
-        "--label",
-        "nobody-asks-for-it",
-        "--state",
-        str(server.state),
-    ]
-    try:
-        code = main(command)
-    except SystemExit as ended:
-        code = int(str(ended.code))
-    assert code == 2
-    assert WRONG[words] in capsys.readouterr().err
-
-
 def test_who_signs_after_an_apex_update(server, device, published) -> None:
     """The new one, unless the device refused it, or nobody was sent it."""
     book, address = server.est.packages.tamp, f"cert:{device.serial}"

@@ -158,6 +158,20 @@ def test_t_05_openssl_verifies_messages_of_anchors(authority, constrained, tmp_p
     assert verified(tmp_path, broken, management).returncode != 0
 
 
+@pytest.mark.parametrize("kind", ["ec-p384", "rsa-2048"])
+def test_t_05_anchors_with_other_keys(authority, tmp_path: Path, kind: str) -> None:
+    """RFC 5753, RFC 5754: the digest fits the key."""
+    name = f"management-{kind}"
+    anchor = authority.make(name, kind).root.certificate
+    content = messages.status_query(targets.reference(targets.all_modules(), 1))
+    for by_path, words in ((False, ("-certfile", "anchor.pem")), (True, ())):
+        message = make_message(content, QUERY.content_type, authority.signer(name, by_path=by_path))
+        done = verified(tmp_path, message, anchor, *words)
+        assert done.returncode == 0, done.stderr
+    listed = anchors.anchor(anchor)["taInfo"]
+    assert bytes(encode(listed["pubKey"])) == anchors.public_key(anchor)
+
+
 def check_layout(message: bytes, signer: Signer, content_type: str) -> None:
     """RFC 5934 section 2.2."""
     info = decode(message, asn1Spec=rfc5652.ContentInfo())[0]

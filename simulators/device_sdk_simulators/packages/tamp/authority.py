@@ -85,26 +85,28 @@ class TampAuthority:
         for name in (APEX, MANAGEMENT, IDENTITY):
             self.make(name)
 
-    def make(self, name: str) -> PackageAuthority:
+    def make(self, name: str, kind: str = "ec-p256") -> PackageAuthority:
         """An anchor, made unless it is there.
 
         Args:
             name: "apex", "management" and "identity", or one of these, a hyphen and more, are anchors of that role.
+            kind: of its key.
 
         Raises:
             SimulatorError: a name without a role.
         """
         with alone(self._lock):
-            return self._make(name)
+            return self._make(name, kind)
 
-    def _make(self, name: str) -> PackageAuthority:
+    def _make(self, name: str, kind: str = "ec-p256") -> PackageAuthority:
         role = role_of(name)
         extensions: Sequence[x509.ExtensionType] = ()
         if role == APEX:
             extensions = [self._contingency(name).extension()]
         elif role == MANAGEMENT:
             extensions = [content_constraints([*_MESSAGES, *_MANAGED])]
-        return PackageAuthority(self._directory / name, f"Reference {_words(name)}", self._now, extensions=extensions)
+        title = f"Reference {_words(name)}"
+        return PackageAuthority(self._directory / name, title, self._now, extensions=extensions, kind=kind)
 
     def names(self) -> list[str]:
         """All that were made."""
