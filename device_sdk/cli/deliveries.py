@@ -40,6 +40,7 @@ FIRMWARE = (
     "firmware.out",
     "firmware.directory",
     "firmware.anchors",
+    "firmware.constraints",
     "firmware.hardware_type",
     "firmware.serial",
     "firmware.communities",
@@ -120,6 +121,7 @@ def _firmware(settings: Settings, out: Output) -> FirmwareDelivery:
     rules = FirmwareRules(
         _anchors(settings, "firmware.anchors"),
         FirmwarePolicy(module, allow_downgrade=settings.switch("firmware.allow_downgrade")),
+        constraints=settings.get("firmware.constraints"),
         **limits,
     )
     return FirmwareDelivery(

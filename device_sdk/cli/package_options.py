@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli.files import read_file
 from device_sdk.cli.output import Output
-from device_sdk.cli.pem import add_crls, certificates_from, crls_in
+from device_sdk.cli.pem import add_constraints, add_crls, certificates_from, crls_in
 from device_sdk.errors import ConfigurationError, DeviceSdkError
 
 if TYPE_CHECKING:
@@ -25,12 +25,7 @@ def add_signers(operation: argparse.ArgumentParser) -> None:
     )
     add_crls(operation, " of CAs that vouch for those who sign packages")
     operation.add_argument("--allow-unsigned", action="store_true", help="take a package that nobody signed")
-    operation.add_argument(
-        "--constraints",
-        choices=("required", "if-present", "off"),
-        default="if-present",
-        help="CMS content constraints (RFC 6010) in signers' certificates (default: %(default)s)",
-    )
+    add_constraints(operation)
 
 
 def add_returns(operation: argparse.ArgumentParser) -> None:

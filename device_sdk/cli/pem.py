@@ -50,6 +50,18 @@ def add_crls(operation: argparse.ArgumentParser, whose: str) -> None:
     )
 
 
+def add_constraints(operation: argparse.ArgumentParser) -> None:
+    """The option --constraints."""
+    from device_sdk.cli.settings import CONSTRAINTS
+
+    operation.add_argument(
+        "--constraints",
+        choices=CONSTRAINTS,
+        default="if-present",
+        help="CMS content constraints (RFC 6010) in signers' certificates (default: %(default)s)",
+    )
+
+
 def crls_in(paths: Iterable[str]) -> tuple[x509.CertificateRevocationList, ...]:
     """The revocation lists of the files that --crls names.
 

@@ -118,6 +118,7 @@ SETTINGS = (
     Setting("firmware.out", "text", "--firmware-out", "FILE", "or a file that firmware replaces"),
     Setting("firmware.directory", "text", "--firmware-directory", "DIR", "where packages wait; needs as much room"),
     Setting("firmware.anchors", "text", "--firmware-anchors", "FILE", "PEM file: who vouches for those who sign firmware (default: who manages the device, see `device-sdk anchors`)"),
+    Setting("firmware.constraints", "text", "--firmware-constraints", "MODE", "content constraints of signers (RFC 6010): " + ", ".join(CONSTRAINTS), "if-present", CONSTRAINTS),
     Setting("firmware.hardware_type", "text", "--firmware-hardware-type", "OID", "type of this hardware module"),
     Setting("firmware.serial", "text", "--firmware-serial", "HEX", "its serial number, for packages and reports that name it"),
     Setting("firmware.communities", "list", "--firmware-community", "OID", "a community it is in; repeatable"),

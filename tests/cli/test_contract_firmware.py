@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 from pyasn1.codec.der.decoder import decode
@@ -19,7 +20,9 @@ from device_sdk.keystores.secret_import import store_keys
 from device_sdk.model.secret import Secret
 from device_sdk.model.symmetric_keys import KeyUsage, SymmetricKey
 from tests.cli.conftest import Lab, leaf
+from tests.est.pki import Ca, new_key
 from tests.mounts import UNSHARE
+from tests.packages.test_crls import crl
 from tests.simulators.packages.conftest import curl, sim
 
 pytestmark = pytest.mark.slow
@@ -339,3 +342,18 @@ def test_fr_03_a_report_that_somebody_else_sends(device: Device, lab: Lab, tmp_p
     sent = ("--data-binary", f"@{device.directory / 'report.der'}")
     status, _, said = curl(lab.server, "firmware/return", *pair, *sent)
     assert (status, said) == (403, b"the report is signed by somebody else than who sends it\n")
+
+
+def test_s_02_c_05_what_a_signer_may_sign_and_who_was_revoked(device: Device, tmp_path: Path) -> None:
+    """--constraints and --crls count: a signer without constraints, and a list in the anchor's name that it did not sign."""
+    device.publish()
+    error = device.refused("--constraints", "required")
+    assert "content constraints (RFC 6010), which are demanded" in error["message"]
+    assert error["load_error"] == 11
+    anchor = leaf(device.lab.server.state / "firmware-ca" / "anchors.pem")
+    forged = crl(Ca(new_key(), anchor), anchor)
+    lists = tmp_path / "lists.pem"
+    lists.write_bytes(forged.public_bytes(Encoding.PEM))
+    assert "signature is not its issuer's" in device.refused("--crls", lists)["message"]
+    device.load("--constraints", "if-present")
+    assert device.out.read_bytes() == IMAGE

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from device_sdk.cli import inputs, waiting
 from device_sdk.cli.files import read_file
 from device_sdk.cli.output import Output
-from device_sdk.cli.pem import add_crls, certificates_from, crls_in
+from device_sdk.cli.pem import add_constraints, add_crls, certificates_from, crls_in
 from device_sdk.cli.secrets import pin_provider, secret_in
 from device_sdk.cli.settings import Settings
 from device_sdk.errors import ConfigurationError
@@ -65,6 +65,7 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
         "tpm2:nv=0x01800100",
     )
     add_crls(operation, " of CAs that vouch for those who sign firmware")
+    add_constraints(operation)
     add("--receipt", action="store_true", help="send a receipt, or why it was refused, signed with --key")
     add(
         "--place",
@@ -186,6 +187,7 @@ def _rules(options: argparse.Namespace, settings: Settings, opened: ExitStack) -
         FirmwarePolicy(module_of(options.hw_type, options.hw_serial, options.community), allow_downgrade=options.allow_downgrade),
         keys=_keys(options, settings, opened),
         require_signed=not options.allow_unsigned,
+        constraints=options.constraints,
         revocation_lists=crls_in(options.crls),
         **limits,
     )
