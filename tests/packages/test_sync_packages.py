@@ -308,3 +308,16 @@ def test_f_10_k_11_a_tpm_keeps_the_keys_opens_the_firmware_and_counts(bench, swt
     report = bench.synced.device.sync(deliveries=deliveries)
     assert isinstance(bench.synced.result(report, "0026").error, RolledBackError)
     assert bench.image.read_bytes() == IMAGE[1:]
+
+
+def test_what_the_server_is_not_ready_to_give_is_pending(bench):
+    """202 and Retry-After on a GET: the next run asks again (RFC 7030 section 4.2.3, for every package)."""
+    lists, places = ("0005", "crls", 1), [("0003", "eecerts/p", 1), KEYS, FIRMWARE]
+    for _, place, _ in (lists, *places):
+        bench.synced.server.handlers[place.rpartition("/")[2]] = lambda _: http(202, b"", ("Retry-After", "60"))
+    report = bench.sync(*places)
+    assert [state for _, state in bench.states(report)] == [StepState.PENDING] * 3
+    assert (report.pending, report.failed, bench.told) == (True, False, [])
+    report = bench.sync(lists, *places)
+    blocked = [StepState.BLOCKED] * 3
+    assert [state for _, state in bench.states(report)] == [StepState.PENDING, *blocked], "they rely on the lists"

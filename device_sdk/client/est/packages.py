@@ -89,6 +89,7 @@ class Packages:
             progress: as for `list`.
 
         Raises:
+            EnrolmentPendingError: 202, and `wait_s` is not set or too short.
             HttpStatusError: the server refused.
             RemoteProtocolError: not a crls-only message.
             ConfigurationError: a target that is not of this operation.
@@ -96,7 +97,7 @@ class Packages:
         service, patience = self._service, Patience(self._service.clock, wait_s, progress)
         request = crls_request(self._target(Operation.CRLS, target, "revocation lists"))
         ca = service.ca(patience)
-        response = service.exchanges.send(request, patience)
+        response = service.exchanges.send(request, patience, may_pend=True)
         now = service.clock.now()
         return check_crls(read_crls(response, now), anchors=ca.anchors, intermediates=ca.intermediates, now=now)
 
@@ -118,6 +119,7 @@ class Packages:
 
         Raises:
             AuthenticationRequiredError: 401 without credentials, or they were refused.
+            EnrolmentPendingError: 202, and `wait_s` is not set or too short.
             HttpStatusError: the server refused.
             RemoteProtocolError: not a certs-only message.
             VerificationError: one of `lists` must not be used.
@@ -129,7 +131,7 @@ class Packages:
         held = check_crls(lists, anchors=ca.anchors, intermediates=ca.intermediates, now=service.clock.now())
         for issuer, reason in held.rejected:
             raise VerificationError(f"the revocation list of {issuer}: {reason}", hint="fetch it again (est crls)")
-        response = service.exchanges.send(request, patience)
+        response = service.exchanges.send(request, patience, may_pend=True)
         now = service.clock.now()
         return check_peers(
             read_eecerts(response, now),
@@ -200,6 +202,7 @@ class Packages:
             EnvelopeError: it does not decrypt; one text for every reason.
             WireError: it cannot be read.
             KeyStoreError: the key that should open it cannot be used.
+            EnrolmentPendingError: 202, and `wait_s` is not set or too short.
             AuthenticationRequiredError: 401 without credentials, or they were refused.
             HttpStatusError: the server refused.
             VerificationError: one of the policy's revocation lists must not be used.

@@ -76,7 +76,8 @@ class SymmetricKeyService:
     ) -> KeyPackage | None:
         """See Packages.symmetric_keys."""
         rules = policy.rules(self._service.clock.now())
-        response = self._service.exchanges.send(symmetric_keys_request(self._target), self._patience)
+        request = symmetric_keys_request(self._target)
+        response = self._service.exchanges.send(request, self._patience, may_pend=True)
         now = self._service.clock.now()
         message = read_symmetric_keys(response, now)
         if message is None:

@@ -158,7 +158,7 @@ def refuse(response: HttpResponse, now: datetime) -> NoReturn:
 _NO = "check URL, label and what was asked for; the server's log, or its operator, can say more"
 _FAULT = "the fault is the server's: look into its log, or ask its operator; then try again"
 _HINTS = {
-    202: "only an enrolment may be answered later: ask the server's operator",
+    202: "enrolments and packages may be answered later, and this is neither: ask the server's operator",
     403: "the server knows who asks and does not allow it: ask its operator for the permission",
     404: "this server or label does not have the operation; check URL and label",
     405: "this server does not have the operation; check URL and label",

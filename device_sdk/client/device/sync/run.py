@@ -95,6 +95,7 @@ class Sync:
         try:
             done = keeper.do(task, step)
         except EnrolmentPendingError as error:
+            self._broken = self._broken or step.kind.tier == _FIRST_TIER
             return replace(begun, state=StepState.PENDING, detail=error.message, error=error)
         except DeviceSdkError as error:
             self._broken = self._broken or step.kind.tier == _FIRST_TIER
