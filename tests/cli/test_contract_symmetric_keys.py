@@ -11,6 +11,9 @@ import pytest
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
+from device_sdk.keystores.registry import list_keys, open_secret
+from device_sdk.keystores.tpm2.secret_keys import SealedKey
+from device_sdk.model.symmetric_keys import KeyUsage
 from tests.cli.conftest import Lab, leaf
 from tests.keystores.pkcs11.tools import pkcs11_tool
 from tests.simulators.packages.conftest import publish, sim
@@ -81,14 +84,18 @@ def out_dir(tmp_path: Path) -> Path:
 def test_k_01_kr_01_kr_04_keys_into_a_token_with_the_devices_key_in_hardware(
     store: str, lab: Lab, token: SoftHsm, swtpm: Swtpm, tmp_path: Path
 ) -> None:
-    """Published, listed, fetched, opened by the hardware key, stored; the receipt is signed by the hardware key, too."""
+    """Published, listed, fetched, opened by the hardware key, stored; the receipt is signed by the hardware key, too.
+
+    Into the token, or into files that the TPM alone opens: an AES key that works in there, and a sealed one.
+    """
+    place = token.uri if store == "pkcs11" else f"tpm2:dir={tmp_path}"
     key = token.uri_of("key") if store == "pkcs11" else f"tpm2:file={tmp_path}/key.pem"
     device = Device(lab, key, tmp_path)
     item = device.publish("--receipt")
     pal = ("est", "pal", *lab.trust, "--cert", device.certificate, "--key", key, "--json")
     entry = lab.cli.ok(*pal).json["entries"][-1]
     assert (entry["type"], entry["where"]) == ("0024", f"/.well-known/est/symmetrickeys/{item}")
-    done = lab.cli.ok(*device.words, "--place", entry["where"], "--to", token.uri, "--json")
+    done = lab.cli.ok(*device.words, "--place", entry["where"], "--to", place, "--json")
     assert [(one["key_id"], one["usages"]) for one in done.json["keys"]] == [
         ("door", ["Decrypt"]),
         ("meter/1", ["Integrity", "Verify"]),
@@ -96,9 +103,16 @@ def test_k_01_kr_01_kr_04_keys_into_a_token_with_the_devices_key_in_hardware(
     assert done.json["signers"] == ["CN=Reference Package Signer"]
     assert done.json["receipts"] == done.json["packages"]
     assert [(one["item"], one["kind"], one["code"]) for one in device.returned] == [(item, "receipt", None)]
-    listed = pkcs11_tool(token, "--list-objects", "--type", "secrkey")
-    assert listed.count("Secret Key Object") == 2
-    assert listed.count("never extractable") + listed.count("sensitive") >= 2
+    if store == "pkcs11":
+        listed = pkcs11_tool(token, "--list-objects", "--type", "secrkey")
+        assert listed.count("Secret Key Object") == 2
+        assert listed.count("never extractable") + listed.count("sensitive") >= 2
+    else:
+        with open_secret(done.json["keys"][1]["place"]) as meter:
+            assert isinstance(meter, SealedKey)
+            with meter.value(KeyUsage.INTEGRITY) as value:
+                assert value.hex() == VALUES["meter/1"]
+        assert [info.extractable for info in list_keys(place) if info.key_type is None] == [True, False]
     for value in VALUES.values():
         assert value not in done.out + done.err
 
