@@ -216,6 +216,8 @@ class Doctor:
     def _anchors(self) -> Verdict:
         anchors = self._snapshot()[2]
         if not anchors:
+            if self._snapshot()[0].anchors:
+                return "failed", "none: messages about trust anchors removed them all", "device-sdk enroll --again"
             return "skipped", "none yet", None
         last = max(anchor.not_valid_after_utc for anchor in anchors)
         words = f"{len(anchors)}, the last one ends on {_shown(last)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,17 @@ class ManagedAnchors:
             return anchors
         held = {one.identity for one in self.load().anchors}
         return tuple(one for one in anchors if identity_of_certificate(one) not in held)
+
+    def forgive(self, anchors: Iterable[x509.Certificate]) -> None:
+        """Forget that messages removed these: the device's owner names them anew. Raises as `load` and `save`."""
+        from device_sdk.protocols.tamp.store import digest, identity_of_certificate
+
+        if not self.exists:
+            return
+        store, named = self.load(), {digest(identity_of_certificate(one)) for one in anchors}
+        if named & set(store.removed):
+            removed = tuple(one for one in store.removed if one not in named)
+            self.save(replace(store, removed=removed, generation=store.generation + 1))
 
     def managers(self) -> tuple[x509.Certificate, ...]:
         """Who may sign what is for this device, firmware and keys for example: the apex, and the anchors for management.

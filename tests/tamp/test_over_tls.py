@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class Managed:
 
     server: ReferenceServer
     device: Device
+    plan: EnrolmentPlan
     capsys: pytest.CaptureFixture[str]
 
     def publish(self, message: str, *words: str) -> str:
@@ -73,16 +75,15 @@ def factory(server: ReferenceServer, tmp_path_factory: pytest.TempPathFactory) -
 def managed(server: ReferenceServer, factory: Path, tmp_path: Path, capsys) -> Callable[[str], Managed]:
     def make(uri: str) -> Managed:
         device = Device(tmp_path / "state")
-        device.enroll(
-            EnrolmentPlan(
-                url=server.url,
-                key_uri=uri,
-                spec=CsrSpec(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "router-7")])),
-                anchors=tuple(x509.load_pem_x509_certificates(server.ca_file.read_bytes())),
-                credentials=Credentials(server.user or "", Secret(server.password)),
-            )
+        plan = EnrolmentPlan(
+            url=server.url,
+            key_uri=uri,
+            spec=CsrSpec(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "router-7")])),
+            anchors=tuple(x509.load_pem_x509_certificates(server.ca_file.read_bytes())),
+            credentials=Credentials(server.user or "", Secret(server.password)),
         )
-        found = Managed(server, device, capsys)
+        device.enroll(plan)
+        found = Managed(server, device, plan, capsys)
         found.cli(
             "anchors", "import", str(factory / "apex.der"), "--role", "apex", "--hw-type", HARDWARE, "--hw-serial", "17"
         )
@@ -230,3 +231,18 @@ def test_amb_20_who_manages_the_device_signs_its_firmware(device: Managed, tmp_p
     gone = device.cli("anchors", "list")["anchors"][-2]
     assert [one["key_id"] for one in device.cli("anchors", "remove", gone["key_id"])["removed"]] == [gone["key_id"]]
     assert "no anchor here" in device.cli("anchors", "remove", gone["key_id"], code=2)["error"]["message"]
+
+
+@pytest.mark.slow
+def test_the_owner_enrols_a_device_that_messages_cut_off(device: Managed) -> None:
+    """Whom the owner names is trusted again, although a message removed it."""
+    device.publish("apex-update", "--clear-anchors")
+    noted = device.cli("est", "tamp")["notes"]
+    assert "no trust anchor is left" in noted[0]
+    assert device.device.anchors == ()
+    checks = {one["check"]: one["status"] for one in device.cli("doctor", code=1)["checks"]}
+    assert checks["trust-anchors"] == "failed"
+    plan = device.plan
+    device.device.enroll(dataclasses.replace(plan, again=True, key_uri=plan.key_uri.replace("device.pem", "again.pem")))
+    assert [one.subject.rfc4514_string() for one in device.device.anchors] == ["CN=Reference Root CA"]
+    device.device.refresh_anchors()

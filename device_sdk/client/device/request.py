@@ -14,7 +14,7 @@ from device_sdk.client.est import CaCertificates, Enrolled, EstClient, Pending
 from device_sdk.client.est.patience import Patience, Progress
 from device_sdk.errors import ClockError, CsrAttributesError, EnrolmentPendingError, HttpStatusError
 from device_sdk.model.keys import KeyType
-from device_sdk.state import Journal, Phase
+from device_sdk.state import Journal, Operation, Phase
 from device_sdk.state.pem import encode
 from device_sdk.wire.csrattrs import CsrAttributes
 
@@ -136,6 +136,8 @@ def keep_early(context: Context, journal: Journal, ca: CaCertificates) -> Iterat
 
 
 def _remember(context: Context, journal: Journal, chain: str, ca: CaCertificates) -> Journal:
+    if journal.operation is Operation.ENROLL:  # whom its owner names counts, whatever a message said before
+        context.state.managed.forgive(ca.anchors)
     anchors = context.state.add_anchors(ca.anchors)
     issued = replace(journal, phase=Phase.ISSUED, retry_at=None, chain=chain, anchors=anchors, csr=None)
     context.state.write_journal(issued)
