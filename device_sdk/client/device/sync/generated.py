@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from contextlib import suppress
 from dataclasses import dataclass
+from glob import escape
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 _CLEAR, _PKCS12 = "0020", "0022"
 _UNFINISHED = ".unfinished"
 _PUBLIC = 0o644
+_TEMPORARY = re.compile(r"(\.unfinished)?\.[0-9a-f]{16}\.tmp")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class GeneratedKey:
             KeyExistsError: the place is taken.
             DeviceSdkError: as EstClient.serverkeygen; or key or certificate could not be stored.
         """
+        self._tidy()
         finished = self._finish()
         if finished is not None:
             return finished
@@ -112,7 +116,9 @@ class GeneratedKey:
         if kind == _PKCS12 and wishes.pkcs12 is None:
             raise ConfigurationError("the server offers a PKCS#12 file, and there is no password for it")
         pkcs12 = wishes.pkcs12 if kind == _PKCS12 else None
-        return ServerKeyForms(None if pkcs12 else wishes.policy, pkcs12=pkcs12, target=step.target, report=wishes.returns)
+        return ServerKeyForms(
+            None if pkcs12 else wishes.policy, pkcs12=pkcs12, target=step.target, report=wishes.returns
+        )
 
     def _store(self, private_key: Secret, certificates: bytes) -> None:
         """The private key goes where it cannot leave any more; nothing of it is in a file, but for a place that is one."""
@@ -132,31 +138,52 @@ class GeneratedKey:
             self.wishes.certificate.with_name(self.wishes.certificate.name + _UNFINISHED).unlink()
 
     def _finish(self) -> str | None:
-        """What a power cut left: the key is there, and its certificate waits; None if nothing was begun.
+        """What a power cut left: the key is there, and its certificate as well; None if nothing was begun.
 
         Raises:
             KeyExistsError: another key is there.
         """
         there = registry.list_keys(self.wishes.place, pin=self.context.pin)
         before = self.visit.before
+        begun = before.event if before is not None and before.result == "begun" else ""
         if not there:
-            if before is not None and before.result == "begun" and before.event:
-                self._settle(before.event, happened=False)  # of a key that never arrived, and will not be asked for again
+            if begun:  # the key never arrived, and will not come again
+                self._settle(begun, happened=False)
             return None
-        waiting = self.wishes.certificate.with_name(self.wishes.certificate.name + _UNFINISHED)
-        certificates = waiting.read_bytes() if waiting.is_file() else b""
-        chain = x509.load_pem_x509_certificates(certificates) if certificates else []
-        if not chain or there[0].spki_sha256 != _spki(chain[0]):
+        certificates = self._left(there[0].spki_sha256, begun)
+        if certificates is None:
             raise KeyExistsError(
                 f"{there[0].uri}: there is a key of this name already, so none is asked of the server",
                 hint="name another place, or delete that key",
                 uri=there[0].uri,
             )
+        certificate = x509.load_pem_x509_certificates(certificates)[0]
         self._move(certificates)
-        self.visit.wanted(hashlib.sha256(chain[0].public_bytes(Encoding.DER)).digest())
+        self.visit.wanted(hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest())
         self.visit.done()
-        self._settle(_event(chain[0]), happened=True)
-        return self._said(chain[0])
+        self._settle(_event(certificate), happened=True)
+        return self._said(certificate)
+
+    def _left(self, spki_sha256: str | None, begun: str) -> bytes | None:
+        """The certificates for the key that is there: those that wait, or in their place if only the last note is missing."""
+        place = self.wishes.certificate
+        for path, sure in ((place.with_name(place.name + _UNFINISHED), True), (place, False)):
+            if not path.is_file():
+                continue
+            certificates = path.read_bytes()
+            with suppress(ValueError):  # somebody else's file
+                certificate = x509.load_pem_x509_certificates(certificates)[0]
+                if _spki(certificate) == spki_sha256 and (sure or begun == _event(certificate)):
+                    return certificates
+        return None
+
+    def _tidy(self) -> None:
+        """Certificates that a power cut left under a name that nobody else uses."""
+        place = self.wishes.certificate
+        with suppress(OSError):
+            for path in place.parent.glob(f".{escape(place.name)}*.tmp"):
+                if _TEMPORARY.fullmatch(path.name.removeprefix(f".{place.name}")):
+                    path.unlink()
 
     def _keep_early(self, early: ClockError) -> None:
         """Nobody can ask for this key again: it and its certificate are kept for the time when they count."""
@@ -169,7 +196,9 @@ class GeneratedKey:
 
     def _said(self, certificate: x509.Certificate) -> str:
         until = f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
-        return f"a key of the server's making is stored; its certificate, until {until}, is in {self.wishes.certificate}"
+        return (
+            f"a key of the server's making is stored; its certificate, until {until}, is in {self.wishes.certificate}"
+        )
 
 
 def _event(certificate: x509.Certificate) -> str:
