@@ -14,6 +14,25 @@ for _number in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(_number, signal.SIG_DFL)
 
 
+# Files with tests of half a minute and more: they begin first, so that no worker is alone with one at the end.
+LONG = (
+    "cale_security/test_padding_oracle.py",
+    "device/test_killed_waiting.py",
+    "device/test_killed.py",
+    "fuzz/test_fuzz.py",
+    "cale_security/test_decoys.py",
+    "cale/test_killed.py",
+    "simulators/server/test_killed.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; the others stay in their order. The workers of a run all have the same one."""
+    tests = Path(__file__).parent
+    places = {tests / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A skipped test is a failure in CI: what it needs is missing there."""

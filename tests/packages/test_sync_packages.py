@@ -282,6 +282,7 @@ def test_only_if_a_power_cut_is_known_the_keys_are_stored_over_themselves(bench)
     assert (len(bench.told), state.outbox.held(), list(bench.stored())) == (1, (), ["k1"])
 
 
+@pytest.mark.slow
 def test_f_10_k_11_a_tpm_keeps_the_keys_opens_the_firmware_and_counts(bench, swtpm, tmp_path):
     """Keys go into files of the TPM; one of them opens the firmware of the same list; an old record is refused afterwards."""
     value, there = bytes(range(32)), tmp_path / "sealed"

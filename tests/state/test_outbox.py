@@ -131,6 +131,7 @@ for at in range(1, 16):
 """
 
 
+@pytest.mark.slow
 def test_a_power_cut_at_any_write_leaves_whole_messages(box, enrolled):
     """The process dies at each open, write and fsync of `put`, `release` and `failed`."""
     held = put(box, "held", held=True)

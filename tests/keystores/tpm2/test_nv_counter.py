@@ -84,6 +84,7 @@ def test_f_10_a_restored_record(record: RecordFile, tmp_path: Path) -> None:
     assert version_in(record.load()) == 5
 
 
+@pytest.mark.slow
 def test_f_10_a_changed_record(record: RecordFile, tmp_path: Path, new_tpm: Path) -> None:
     """The generation alone proves nothing: a MAC by a key of this very TPM is over all of it."""
     record.save(named(4))

@@ -56,6 +56,7 @@ def encrypted(value: bytes) -> bytes:
     return cipher.update(CONTENT) + cipher.finalize()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [16, 32])
 def test_k_11_an_aes_key_that_stays_in_the_tpm(swtpm: Swtpm, tmp_path: Path, size: int) -> None:
     """It unwraps and decrypts in there; openssl's AES says what is right, and nothing gives the value out."""
@@ -150,6 +151,7 @@ def pin(directory: Path, value: str = "1234") -> str:
     return f"file:{path}"
 
 
+@pytest.mark.slow
 def test_a_pin(swtpm: Swtpm, tmp_path: Path) -> None:
     """Wanted if one was named, tried once, and not in what is sent to the TPM."""
     for usage, is_aes in ((KeyUsage.UNWRAP, True), (KeyUsage.INTEGRITY, False)):

@@ -1,8 +1,8 @@
 """Runs one step of the reference server after the other, each in a child of its own that dies by SIGKILL at the N-th event.
 
 Reads JSON lines {"step", "state", "kill_at", "csr"} on stdin and answers each with {"killed", "events", "status", "body"}. An
-event is the beginning or the end of a call that changes or synchronises a file, or of a statement of the database. The
-server knows nothing of this: the interpreter's profiling hook counts and kills.
+event is the beginning of a call that changes or synchronises a file, or of a statement of the database: what one has left is
+what is there when the next begins. The server knows nothing of this: the interpreter's profiling hook counts and kills.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Killer:
         self._kill_at = kill_at
 
     def __call__(self, _frame: FrameType, event: str, arg: Any) -> None:
-        if event not in ("c_call", "c_return"):
+        if event != "c_call":
             return
         module = getattr(arg, "__module__", None) or type(arg.__self__).__module__
         if arg.__name__ in (SQLITE if module == "sqlite3" else POSIX if module == "posix" else ()):
