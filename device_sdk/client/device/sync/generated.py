@@ -170,8 +170,8 @@ class GeneratedKey:
         for path, sure in ((place.with_name(place.name + _UNFINISHED), True), (place, False)):
             if not path.is_file():
                 continue
-            certificates = path.read_bytes()
-            with suppress(ValueError):  # somebody else's file
+            with suppress(ValueError, OSError):  # somebody else's file
+                certificates = path.read_bytes()
                 certificate = x509.load_pem_x509_certificates(certificates)[0]
                 if _spki(certificate) == spki_sha256 and (sure or begun == _event(certificate)):
                     return certificates
