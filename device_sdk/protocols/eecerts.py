@@ -12,6 +12,7 @@ from device_sdk.errors import VerificationError, WireError
 from device_sdk.model.http import HttpRequest, HttpResponse
 from device_sdk.protocols.crls import RevocationList
 from device_sdk.protocols.est.responses import refuse, unreadable
+from device_sdk.wire.certificate import name_of
 from device_sdk.wire.certs_only import read_certs_only
 from device_sdk.wire.path import find_path, is_self_issued
 from device_sdk.wire.path_inputs import PathInputs
@@ -108,5 +109,6 @@ def _path_problem(
             certificate, intermediates=intermediates, anchors=anchors, now=now, relations=relations, inputs=inputs
         )
     except VerificationError as error:
-        return error.message
+        # whoever shows it names the certificate himself
+        return error.message.removeprefix(f"{name_of(certificate)}: ")
     return None

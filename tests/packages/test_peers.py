@@ -90,7 +90,7 @@ def test_e_06_a_revoked_peer(ca, fetch):
     good, bad = peer(ca), peer(ca)
     found = fetch(good, bad, lists=[crl(ca, bad)])
     assert found.accepted == (good,)
-    assert "CN=peer: revoked on " in found.rejected[0][1]
+    assert found.rejected[0][1].startswith("revoked on ")
 
 
 def test_e_06_a_peer_below_a_revoked_ca(ca, fetch):
