@@ -12,7 +12,16 @@ from typing import Self
 
 from device_sdk.cli.precious import claim, release
 from device_sdk.errors import ConfigurationError
-from device_sdk.keystores.atomic import PRIVATE, link, name_unnamed, open_unnamed, sweep, sync_directory, temporary_name
+from device_sdk.keystores.atomic import (
+    PRIVATE,
+    discard,
+    link,
+    name_unnamed,
+    open_unnamed,
+    sweep,
+    sync_directory,
+    temporary_name,
+)
 
 _RESERVED_BYTES = 64 * 1024
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -163,13 +172,8 @@ class OutputFile:
         sync_directory(target.parent)
 
     def _discard(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-        if self._temporary is not None:
-            with suppress(OSError):
-                self._temporary.unlink()
-            self._temporary = None
+        discard(self._descriptor, self._temporary)
+        self._descriptor = self._temporary = None
 
     def _failure(self, error: OSError) -> ConfigurationError:
         words = f"cannot write {self.path}: {error.strerror}"

@@ -276,6 +276,15 @@ def sweep(path: Path) -> None:
                 entry.unlink()
 
 
+def discard(descriptor: int | None, temporary: Path | None) -> None:
+    """Close what was to become a file, and remove the name it had meanwhile; a name that cannot be removed is swept later."""
+    if descriptor is not None:
+        os.close(descriptor)
+    if temporary is not None:
+        with suppress(OSError):
+            temporary.unlink()
+
+
 def _failed(what: str, path: Path, error: OSError | ValueError) -> KeyStoreError:
     hint = None
     if isinstance(error, FileNotFoundError):

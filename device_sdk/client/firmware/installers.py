@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from device_sdk.errors import DeviceSdkError, StateNotWritableError
-from device_sdk.keystores.atomic import sweep, sync_directory, temporary_name
+from device_sdk.keystores.atomic import discard, sweep, sync_directory, temporary_name
 from device_sdk.wire.firmware import FirmwareAttributes, LoadErrorCode, refused
 
 _CHUNK_BYTES = 64 * 1024
@@ -103,13 +103,8 @@ class FileInstaller:
 
     def rollback(self) -> None:
         """See Installer."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-        if self._temporary is not None:
-            with suppress(OSError):
-                self._temporary.unlink()
-            self._temporary = None
+        discard(self._descriptor, self._temporary)
+        self._descriptor = self._temporary = None
 
     def is_active(self, sha256: bytes) -> bool:
         """See Installer."""

@@ -8,8 +8,9 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -157,3 +158,19 @@ class Relay:
 
     def __exit__(self, *_details: object) -> None:
         self.end()
+
+
+@contextmanager
+def web_server(handler: type[BaseHTTPRequestHandler], *, quiet: bool = False) -> Iterator[str]:
+    """An HTTP server of this process; its URL. With `quiet` it says nothing of clients that leave."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if quiet:
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -7,7 +7,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from device_sdk_simulators.cale.upstream import Upstream
 from device_sdk_simulators.http.messages import Request, Response, TlsFacts
 from device_sdk_simulators.policy import Policy
 
-from tests.simulators.cale.support import STRANGER, Client, basic
+from tests.simulators.cale.support import STRANGER, Client, basic, web_server
 
 MIB = 1024 * 1024
 SIZE = 2 * MIB
@@ -101,14 +101,8 @@ class Large(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Large)
-    server.handle_error = lambda *_: None  # who finds no room leaves
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with web_server(Large, quiet=True) as url:
+        yield url
 
 
 @pytest.mark.parametrize("path", ["/known", "/chunked"])

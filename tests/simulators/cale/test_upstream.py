@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -26,7 +25,7 @@ from device_sdk_simulators.policy import Policy
 from device_sdk.client.cale import CaleAuth, CaleClient
 from device_sdk.model.trust import ServerTrust
 from device_sdk.transports.https import HardwareTlsAdapter
-from tests.simulators.cale.support import STRANGER, basic, opened
+from tests.simulators.cale.support import STRANGER, basic, opened, web_server
 from tests.simulators.cale.test_upstream_answers import RawServer
 
 
@@ -66,13 +65,8 @@ for _method in ("GET", "HEAD", "POST", "PUT", "DELETE"):
 
 @pytest.fixture
 def echo() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with web_server(Echo) as url:
+        yield url
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,7 @@ from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust
 from device_sdk.wire.csr_capabilities import capabilities_extension
 from tests.cale.parts import SPEC
-from tests.simulators.cale.support import KEYS, STRANGER, Client, basic, opened
+from tests.simulators.cale.support import KEYS, STRANGER, Client, basic, opened, web_server
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) + b"\n\n"
 FIELDS = {
@@ -72,7 +71,9 @@ class Shop(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer(201, {"Location": f"http://{self.headers['Host']}/orders/7", "Content-Type": "text/plain"}, b"made")
+        self._answer(
+            201, {"Location": f"http://{self.headers['Host']}/orders/7", "Content-Type": "text/plain"}, b"made"
+        )
 
     def _answer(self, status: int, fields: dict[str, str], body: bytes = b"") -> None:
         self.send_response(status)
@@ -89,13 +90,8 @@ class Shop(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with web_server(Shop) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
