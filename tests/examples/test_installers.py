@@ -1,6 +1,6 @@
 """examples/installers: each takes firmware by `stage` and `commit`, and after a power cut says truly which one is there.
 
-SWUpdate is the real one, a daemon that installs; of RAUC the bundles and `rauc info` are real, while `rauc install` and `rauc status`,
+SWUpdate is the real one, and installs; of RAUC the bundles and `rauc info` are real, while `rauc install` and `rauc status`,
 which want a system bus and a loop device, are played by a recorder, as is all of opkg, which no Debian package has.
 """
 
@@ -10,12 +10,8 @@ import hashlib
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -108,7 +104,7 @@ class Bench:
     """A device's two copies in a directory, and the update program on its path."""
 
     def __init__(self, directory: Path, ca: Ca, patch: pytest.MonkeyPatch) -> None:
-        self.directory, self.ca, self.patch, self.closing = directory, ca, patch, ExitStack()
+        self.directory, self.ca, self.patch = directory, ca, patch
         self.state = directory / "state"
         self.bin = directory / "bin"
         self.state.mkdir()
@@ -156,6 +152,9 @@ class PlainFile:
         return self.make(number)
 
 
+DONE = b"done"
+
+
 class SwUpdate(PlainFile):
     """An .swu, signed, with one image for the copy that is selected."""
 
@@ -163,44 +162,12 @@ class SwUpdate(PlainFile):
         super().__init__(bench)
         self.certificate, self.key = bench.signer()
         (bench.directory / "swupdate.cfg").write_text("globals: { verbose = false; };\n")
-        words = [
-            "swupdate",
-            "-f",
-            "swupdate.cfg",
-            "-k",
-            "ca.pem",
-            "-H",
-            "board:1.0",
-            "-q",
-            "stable,copy-a",
-            "-q",
-            "stable,copy-b",
-        ]
-        log = bench.closing.enter_context((bench.directory / "swupdate.log").open("wb"))
-        daemon = subprocess.Popen(words, cwd=bench.directory, stdout=log, stderr=log, start_new_session=True)
-        bench.closing.callback(daemon.wait, 30)
-        bench.closing.callback(os.killpg, daemon.pid, signal.SIGKILL)  # with its helper
-        self._wait_for(daemon)
-
-    def _wait_for(self, daemon: subprocess.Popen[bytes]) -> None:
-        """It listens some time before it takes anything: until a dry run goes well."""
-        dry = self.bench.directory / "dry.swu"
-        dry.write_bytes(self.make(0))
-        deadline = time.monotonic() + 60
-        while subprocess.run(
-            ["swupdate-client", "-d", "-e", "stable,copy-a", dry], capture_output=True, check=False
-        ).returncode:
-            assert daemon.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        words = f"-f {bench.directory}/swupdate.cfg -k {bench.directory}/ca.pem -H board:1.0"
+        bench.patch.setenv("SWUPDATE_OPTIONS", words)
 
     def make(self, number: int) -> bytes:
         image = self.shows(number)
-        copies = "\n".join(
-            f'copy-{name}: {{ images: ( {{ filename = "image"; type = "rawfile"; '
-            f'path = "{self.bench.state}/copy-{name}.img"; sha256 = "{hashlib.sha256(image).hexdigest()}"; }} ); }};'
-            for name in "ab"
-        )
+        copies = " ".join(f"copy-{name}: {{ {self._images(name, image)} }};" for name in "ab")
         text = f'software = {{ version = "{number}.0.0"; hardware-compatibility: [ "1.0" ]; stable: {{ {copies} }}; }}'
         described = self.bench.directory / "sw-description"
         described.write_text(text)
@@ -208,7 +175,19 @@ class SwUpdate(PlainFile):
             "openssl", "cms", "-sign", "-in", described, "-signer", self.certificate, "-inkey", self.key,
             "-outform", "DER", "-nosmimecap", "-binary",
         )  # fmt: skip
-        return cpio(("sw-description", text.encode()), ("sw-description.sig", signature), ("image", image))
+        return cpio(
+            ("sw-description", text.encode()), ("sw-description.sig", signature), ("image", image), ("done", DONE)
+        )
+
+    def _images(self, name: str, image: bytes) -> str:
+        """The system first, and last what says that it is there."""
+        parts = (("image", f"copy-{name}.img", image), ("done", f"copy-{name}.done", DONE))
+        described = (
+            f'{{ filename = "{file}"; type = "rawfile"; path = "{self.bench.state}/{path}"; '
+            f'sha256 = "{hashlib.sha256(content).hexdigest()}"; }}'
+            for file, path, content in parts
+        )
+        return f"images: ( {', '.join(described)} );"
 
     def running(self) -> bytes:
         copy = (self.bench.state / "boot-copy").read_text().strip()
@@ -278,10 +257,8 @@ KINDS = {"plain-file": PlainFile, "swupdate": SwUpdate, "rauc": Rauc, "opkg": Op
 
 
 @pytest.fixture
-def bench(tmp_path: Path, update_ca: Ca, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    found = Bench(tmp_path, update_ca, monkeypatch)
-    with found.closing:
-        yield found
+def bench(tmp_path: Path, update_ca: Ca, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, update_ca, monkeypatch)
 
 
 def package(maker: Maker, image: bytes, number: int) -> bytes:
