@@ -40,7 +40,7 @@ BAD = {
     "a signature that is none": Bad(400, body=forged),
     "a text": Bad(415, headers={"Content-Type": "text/plain"}),
     "a renewal by password": Bad(403, path="simplereenroll"),
-    "the wrong method": Bad(405, method="GET", path="fullcmc", body=bytes),
+    "the wrong method": Bad(405, path="cacerts"),
     "no such operation": Bad(404, path="simplerenroll"),
     "no such label": Bad(404, path="nowhere/simpleenroll"),
     "a body that would be too large": Bad(
