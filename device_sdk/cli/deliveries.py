@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from device_sdk.cli.commands import est_firmware
 from device_sdk.cli.files import read_file
 from device_sdk.cli.output import Output
+from device_sdk.cli.package_options import recipient_in
 from device_sdk.cli.pem import certificates_from
 from device_sdk.cli.secrets import secret_in
 from device_sdk.cli.settings import Settings
@@ -27,6 +28,7 @@ KEYS = (
     "keys.constraints",
     "keys.allow_unencrypted",
     "keys.returns",
+    "keys.receipt_recipient",
 )
 GENERATED = (
     "generated.key",
@@ -34,6 +36,7 @@ GENERATED = (
     "generated.anchors",
     "generated.pkcs12_password_file",
     "generated.returns",
+    "generated.receipt_recipient",
 )
 FIRMWARE = (
     "firmware.installer",
@@ -74,6 +77,7 @@ def _keys(settings: Settings) -> KeyDelivery:
         require_encryption=not settings.switch("keys.allow_unencrypted"),
         constraints=settings.get("keys.constraints"),
         device_bindings=settings.list("keys.device_bindings"),
+        receipt_recipient=recipient_in(settings.text("keys.receipt_recipient")),
     )
     return KeyDelivery(
         policy,
@@ -89,11 +93,12 @@ def _generated(settings: Settings) -> GeneratedDelivery:
     from device_sdk.client.est.symmetric_keys import KeyPackagePolicy
     from device_sdk.model.pkcs12 import Pkcs12Policy
 
+    recipient = recipient_in(settings.text("generated.receipt_recipient"))
     anchors, password = settings.text("generated.anchors"), settings.text("generated.pkcs12_password_file")
     return GeneratedDelivery(
         settings.require("generated.key"),
         Path(settings.require("generated.out")).absolute(),
-        KeyPackagePolicy(_anchors(settings, "generated.anchors")) if anchors else None,
+        KeyPackagePolicy(_anchors(settings, "generated.anchors"), receipt_recipient=recipient) if anchors else None,
         Pkcs12Policy(secret_in(password)) if password else None,
         returns=settings.switch("generated.returns"),
     )
@@ -108,7 +113,9 @@ def _firmware(settings: Settings, out: Output) -> FirmwareDelivery:
         raise ConfigurationError("firmware.installer and firmware.out exclude each other")
     installer, directory = est_firmware.installer_of(file, program)
     module = est_firmware.module_of(
-        settings.require("firmware.hardware_type"), settings.text("firmware.serial"), settings.list("firmware.communities")
+        settings.require("firmware.hardware_type"),
+        settings.text("firmware.serial"),
+        settings.list("firmware.communities"),
     )
     returns = settings.switch("firmware.returns")
     if returns and module.serial is None:

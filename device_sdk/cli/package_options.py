@@ -11,6 +11,8 @@ from device_sdk.cli.pem import add_constraints, add_crls, certificates_from, crl
 from device_sdk.errors import ConfigurationError, DeviceSdkError
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from device_sdk.client.est import ServerKey
     from device_sdk.client.est.packages import Packages
     from device_sdk.client.est.symmetric_keys import KeyPackage, KeyPackagePolicy
@@ -33,6 +35,30 @@ def add_returns(operation: argparse.ArgumentParser) -> None:
     operation.add_argument(
         "--no-returns", action="store_true", help="send neither receipts that are asked for nor errors to the server"
     )
+    operation.add_argument(
+        "--receipt-recipient",
+        metavar="FILE",
+        help="certificate, PEM: to whom receipts and errors are encrypted if the package asks for that",
+    )
+
+
+def recipient_in(path: str | None) -> x509.Certificate | None:
+    """The one certificate in a file; None without a file.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ConfigurationError: the file cannot be used, or holds several.
+    """
+    if not path:
+        return None
+    found = certificates_from(read_file(path), path)
+    if len(found) != 1:
+        raise ConfigurationError(
+            f"{path}: {len(found)} certificates, where receipts are encrypted to one", hint="leave one"
+        )
+    return found[0]
 
 
 def signers(options: argparse.Namespace, **further: Any) -> KeyPackagePolicy:
@@ -58,14 +84,17 @@ def signers(options: argparse.Namespace, **further: Any) -> KeyPackagePolicy:
         require_signature=not options.allow_unsigned,
         constraints=options.constraints,
         revocation_lists=crls_in(options.crls),
+        receipt_recipient=recipient_in(options.receipt_recipient),
         **further,
     )
 
 
-def returned(found: KeyPackage | ServerKey, packages: Packages, out: Output) -> dict[str, Any]:
+def returned(
+    found: KeyPackage | ServerKey, packages: Packages, out: Output, recipient: x509.Certificate | None
+) -> dict[str, Any]:
     """Send the receipts that are asked for; what is stored stays, whatever becomes of them."""
     try:
-        done = packages.return_receipts(found)
+        done = packages.return_receipts(found, recipient=recipient)
     except DeviceSdkError as error:
         out.say(f"note: what came is stored, and the server has no receipt: {error.message}")
         return {"receipts": [], "receipts_missing": [one.package_id.hex() for one in found.requests if one.wanted]}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from device_sdk_simulators.packages.publishing_keys import package_authority
+from device_sdk_simulators.packages.sealed_returns import package_authority
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 

@@ -133,6 +133,22 @@ def test_k_11_keys_into_files(device: Device, out_dir: Path) -> None:
     assert device.returned == [], "nobody asked for a receipt; an error of the second try has no package to name"
 
 
+def test_kr_08_kr_11_an_encrypted_receipt(device: Device, out_dir: Path) -> None:
+    """The server asks for encryption and opens what comes; without a recipient nothing is sent; bad ones have one answer."""
+    server = device.lab.server
+    item = device.publish("--encrypted-receipt")
+    words = (*device.words, "--out-dir", out_dir, "--json")
+    assert "nobody says to whom" in device.lab.cli.ok(*words).err
+    assert device.returned == []
+    recipient = server.state / "keys-ca" / "returns.pem"
+    done = device.lab.cli.ok(*words, "--replace", "--receipt-recipient", recipient)
+    assert done.json["receipts"] == done.json["packages"]
+    assert [(one["item"], one["kind"]) for one in device.returned] == [(item, "receipt")]
+    assert server.log()[-1]["encrypted"] is True
+    said = device.lab.cli.fails(7, *words, "--replace", "--receipt-recipient", server.state / "keys-ca" / "root.pem")
+    assert "keyAgreement" in said
+
+
 def test_amb_22_no_keys(device: Device, out_dir: Path) -> None:
     sim("withdraw", device.publish(), "--state", device.lab.server.state)
     assert device.lab.cli.ok(*device.words, "--out-dir", out_dir, "--json").json == {"keys": [], "receipts": []}

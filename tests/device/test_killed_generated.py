@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from cryptography import x509
-from device_sdk_simulators.packages.publishing_keys import package_authority
+from device_sdk_simulators.packages.sealed_returns import package_authority
 
 from device_sdk.client.device import Device
 from device_sdk.keystores import registry

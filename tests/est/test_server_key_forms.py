@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_der_private_key
-from device_sdk_simulators.packages.publishing_keys import package_authority
+from device_sdk_simulators.packages.sealed_returns import package_authority
 from device_sdk_simulators.policy import Policy
 from device_sdk_simulators.server import ReferenceServer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -24,7 +25,11 @@ from device_sdk.errors import (
     VerificationError,
     WireError,
 )
+from device_sdk.model.decryption import EVERYTHING
 from device_sdk.model.trust import TlsIdentity
+from device_sdk.wire import der
+from device_sdk.wire.cms.envelope import open_typed
+from device_sdk.wire.cms.oids import SIGNED_DATA
 from device_sdk.wire.cms.signed_data import read_signed_data, verify_signed_data
 from tests.est.answers import bag, trusting
 from tests.est.pki import name, new_key
@@ -67,7 +72,7 @@ def fetch(ca, serve, clock, sealer):
         with EstClient(server.url, trusting(ca), clock=clock, identity=identity) as client:
             found = client.packages.symmetric_keys(rules, target, decrypt=decrypt)
             if receipts:
-                run.receipts = client.packages.return_receipts(found)
+                run.receipts = client.packages.return_receipts(found, recipient=rules.receipt_recipient)
             return found
 
     run.certificate = certificate
@@ -257,6 +262,47 @@ def test_kr_08_amb_23_no_receipt(fetch, sealer, options, reason):
     assert fetch.returned == []
     assert all(reason in why for _, why in fetch.receipts.withheld)
     assert bool(fetch.receipts.withheld) is (reason is not None)
+
+
+def opened(seen, key):
+    """What is in the envelope, as a message of its own, by our reader: OpenSSL judges the envelope elsewhere."""
+    kind, inside = open_typed(seen.body, key, content_types=(SIGNED_DATA,), policy=EVERYTHING)
+    assert kind == SIGNED_DATA
+    return replace(seen, body=der.sequence(der.oid(SIGNED_DATA), der.tlv(0xA0, inside)))
+
+
+def test_kr_08_kr_11_an_encrypted_receipt(fetch, sealer):
+    """Signed first, then encrypted; what did not ask for it stays readable."""
+    key = new_key()
+    to = sealer.ca.certify("returns", key.public_key())
+    fetch(sealer.seal(request=receipt_request(encrypt=True)), receipts=True, receipt_recipient=to)
+    assert (fetch.receipts.sent, fetch.receipts.withheld) == ((b"pkg-1",), ())
+    (seen,) = fetch.returned
+    encapsulating = 'encapsulatingContent="envelopedData, signedData"'
+    assert seen.header("Content-Type") == f"application/cms; {encapsulating}; innerContent=keyPackageReceipt"
+    assert b"pkg-1" not in seen.body
+    data, judged = said(opened(seen, key), rfc7191.KeyPackageReceipt())
+    assert bytes(judged["receiptOf"]["pkgID"]) == b"pkg-1"
+    verify_signed_data(data, content_type=data.content_type, anchors=[fetch.certificate], now=datetime.now(UTC))
+    fetch(sealer.seal(request=receipt_request()), receipts=True, receipt_recipient=to)
+    assert said(fetch.returned[0], rfc7191.KeyPackageReceipt())
+
+
+@pytest.mark.parametrize("with_recipient", [True, False])
+def test_kr_08_an_error_about_a_package_that_asked_for_encryption(fetch, sealer, with_recipient):
+    key = new_key()
+    to = sealer.ca.certify("returns", key.public_key()) if with_recipient else None
+    package = sealer.seal(package=key_package(written(device_binding="another")), request=receipt_request(encrypt=True))
+    with pytest.raises(KeyPackageRefusedError):
+        fetch(package, receipt_recipient=to)
+    (seen,) = fetch.returned
+    judged = said(opened(seen, key) if to else seen, rfc7191.KeyPackageError())[1]
+    assert bytes(judged["errorOf"]["pkgID"]) == b"pkg-1"
+
+
+def test_kr_08_a_recipient_that_cannot_decrypt(sealer):
+    with pytest.raises(ConfigurationError, match="keyAgreement"):
+        KeyPackagePolicy(sealer.anchors, receipt_recipient=sealer.ca.certificate)
 
 
 def test_kr_08_a_receipt_asked_of_us_by_name(fetch, sealer):

@@ -21,6 +21,8 @@ from device_sdk.cli.settings import Settings, Source
 from device_sdk.errors import ClockError, ConfigurationError, KeyStoreError
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from device_sdk.client.est import ServerKey
     from device_sdk.client.est.packages import Packages
     from device_sdk.model.trust import TlsIdentity
@@ -37,10 +39,12 @@ class Generated:
     Attributes:
         key: it and its certificate, checked.
         packages: takes receipts and errors; None where nothing goes back.
+        recipient: to whom they are encrypted where that is asked for.
     """
 
     key: ServerKey
     packages: Packages | None = None
+    recipient: x509.Certificate | None = None
 
 
 def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
@@ -96,7 +100,8 @@ def _generated(options: argparse.Namespace, settings: Settings, opened: ExitStac
         wait_s=inputs.wait(settings),
         progress=waiting.patience(out),
     )
-    return Generated(key, client.packages if key.requests and not options.no_returns else None)
+    recipient = accepted.packages.receipt_recipient if accepted.packages else None
+    return Generated(key, client.packages if key.requests and not options.no_returns else None, recipient)
 
 
 def _store(come: Generated, place: KeyOutput, half_done: HalfDone, file: OutputFile, out: Output) -> int:
@@ -111,9 +116,9 @@ def _store(come: Generated, place: KeyOutput, half_done: HalfDone, file: OutputF
         data |= place.store(generated.private_key, pem)
     except (KeyStoreError, ConfigurationError) as error:
         if packages is not None:
-            packages.return_key_error(generated)
+            packages.return_key_error(generated, recipient=come.recipient)
         return _not_stored(error, pem, data, half_done, file, out)
-    data |= returned(generated, packages, out) if packages is not None else {}
+    data |= returned(generated, packages, out, come.recipient) if packages is not None else {}
     code = deliver(file, pem, data, out)
     half_done.end()
     return code

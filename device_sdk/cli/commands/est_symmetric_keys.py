@@ -19,7 +19,7 @@ from device_sdk.errors import ConfigurationError, KeyStoreError
 
 if TYPE_CHECKING:
     from device_sdk.client.est.packages import Packages
-    from device_sdk.client.est.symmetric_keys import KeyPackage
+    from device_sdk.client.est.symmetric_keys import KeyPackage, KeyPackagePolicy
     from device_sdk.keystores.secret_import import StoredKeys
     from device_sdk.model.trust import TlsIdentity
     from device_sdk.wire.cms.recipients import OpeningKey
@@ -94,9 +94,9 @@ def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         if found is None:
             out.say("note: the server has no symmetric keys for this client")
             return deliver(file, b"no keys\n", {"keys": [], "receipts": []}, out)
-        stored = _store(found, packages, options, settings)
+        stored = _store(found, packages, policy, options, settings)
         data = _described(found, stored)
-        data |= {} if options.no_returns else returned(found, packages, out)
+        data |= {} if options.no_returns else returned(found, packages, out, policy.receipt_recipient)
         lines = [
             f"{one['key_id']}  {one['algorithm']}  {', '.join(one['usages'])}  {one['place']}" for one in data["keys"]
         ]
@@ -118,7 +118,9 @@ def _openers(
     return found
 
 
-def _store(found: KeyPackage, packages: Packages, options: argparse.Namespace, settings: Settings) -> StoredKeys:
+def _store(
+    found: KeyPackage, packages: Packages, policy: KeyPackagePolicy, options: argparse.Namespace, settings: Settings
+) -> StoredKeys:
     from device_sdk.keystores.secret_import import store_keys
 
     place = Path(options.out_dir) if options.out_dir else options.to
@@ -126,7 +128,7 @@ def _store(found: KeyPackage, packages: Packages, options: argparse.Namespace, s
         return store_keys(found.keys, place, replace=options.replace, pin=pin_provider(settings))
     except (KeyStoreError, ConfigurationError):
         if not options.no_returns:
-            packages.return_key_error(found)
+            packages.return_key_error(found, recipient=policy.receipt_recipient)
         raise
 
 

@@ -916,6 +916,7 @@ _shtab_device_sdk_est_serverkeygen_options=(
   "--announce[say in the request that encrypted key packages are understood\; needs --package-anchors]"
   "--place[\`where\` of an entry of type 0020 to 0022 (default\: the operation\'s own place)]:TARGET:"
   "--no-returns[send neither receipts that are asked for nor errors to the server]"
+  "--receipt-recipient[certificate, PEM\: to whom receipts and errors are encrypted if the package asks for that]:FILE:_files"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -965,6 +966,7 @@ _shtab_device_sdk_est_symmetrickeys_options=(
   "--decrypt-secret-file[or with a key shared with the sender\: hex digits of 16, 24 or 32 bytes]:FILE:_files"
   "--decrypt-id[identifier of --decrypt-secret-file]:HEX:"
   "--no-returns[send neither receipts that are asked for nor errors to the server]"
+  "--receipt-recipient[certificate, PEM\: to whom receipts and errors are encrypted if the package asks for that]:FILE:_files"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -1267,11 +1269,13 @@ _shtab_device_sdk_sync_options=(
   "--keys-constraints[content constraints of signers (RFC 6010)\: required, if-present, off \[DEVICE_SDK_KEYS_CONSTRAINTS\]]:MODE:(required if-present off)"
   {--keys-allow-unencrypted,--no-keys-allow-unencrypted}"[take packages of keys that nothing but TLS protects \[DEVICE_SDK_KEYS_ALLOW_UNENCRYPTED\]]"
   {--keys-returns,--no-keys-returns}"[send receipts that are asked for, and errors, about packages of keys \[DEVICE_SDK_KEYS_RETURNS\]]"
+  "--keys-receipt-recipient[certificate, PEM\: to whom receipts and errors about packages of keys are encrypted if the package asks for that \[DEVICE_SDK_KEYS_RECEIPT_RECIPIENT\]]:FILE:_files"
   "--generated-key[where a private key goes that the server generates\; sync takes none if not given \[DEVICE_SDK_GENERATED_KEY\]]:URI:"
   "--generated-out[where its certificate goes \[DEVICE_SDK_GENERATED_OUT\]]:FILE:_files"
   "--generated-anchors[PEM file\: who vouches for those who sign packages with such keys \[DEVICE_SDK_GENERATED_ANCHORS\]]:FILE:_files"
   "--generated-pkcs12-password-file[file holding the password of PKCS\#12 files with such keys \[DEVICE_SDK_GENERATED_PKCS12_PASSWORD_FILE\]]:FILE:_files"
   {--generated-returns,--no-generated-returns}"[send receipts that are asked for, and errors, about packages with such keys \[DEVICE_SDK_GENERATED_RETURNS\]]"
+  "--generated-receipt-recipient[certificate, PEM\: to whom receipts and errors about packages with such keys are encrypted if the package asks for that \[DEVICE_SDK_GENERATED_RECEIPT_RECIPIENT\]]:FILE:_files"
   "--firmware-installer[what takes firmware\: PROGRAM stage\|commit\|rollback FILE, PROGRAM active SHA256\; sync takes none if not given \[DEVICE_SDK_FIRMWARE_INSTALLER\]]:PROGRAM:"
   "--firmware-out[or a file that firmware replaces \[DEVICE_SDK_FIRMWARE_OUT\]]:FILE:_files"
   "--firmware-directory[where packages wait\; needs as much room \[DEVICE_SDK_FIRMWARE_DIRECTORY\]]:DIR:_files -/"

@@ -10,6 +10,7 @@ from cryptography import x509
 
 from device_sdk.protocols.crls import inputs_with
 from device_sdk.protocols.key_packages.layers import PackageRules
+from device_sdk.wire.cms.enveloping import require_recipient
 from device_sdk.wire.content_constraints import ConstraintsMode
 from device_sdk.wire.key_packages.symmetric import SYMMETRIC_KEY_PACKAGE
 
@@ -26,6 +27,11 @@ class KeyPackagePolicy:
         constraints: CMS content constraints in certificates of signers: "required", "if-present" or "off" (AMB-19).
         device_bindings: identifiers by which keys may be bound to this device; a key bound to another is refused (K-11).
         revocation_lists: lists that are held; those of CAs that have nothing to do with `anchors` mean nothing.
+        receipt_recipient: to whom receipts and errors are encrypted where a package asks for that; without it such a
+            receipt is not sent (KR-08, AMB-23).
+
+    Raises:
+        ConfigurationError: `receipt_recipient` is not for encryption.
     """
 
     anchors: Sequence[x509.Certificate]
@@ -34,6 +40,11 @@ class KeyPackagePolicy:
     constraints: ConstraintsMode = "if-present"
     device_bindings: Sequence[str] = ()
     revocation_lists: Iterable[x509.CertificateRevocationList] = ()
+    receipt_recipient: x509.Certificate | None = None
+
+    def __post_init__(self) -> None:
+        if self.receipt_recipient is not None:
+            require_recipient(self.receipt_recipient)
 
     def rules(self, now: datetime, content_type: str = SYMMETRIC_KEY_PACKAGE) -> PackageRules:
         """What a package is held to.

@@ -209,9 +209,7 @@ class Packages:
             ConfigurationError: a target that is not of this operation.
         """
         patience = Patience(self._service.clock, wait_s, progress)
-        return SymmetricKeyService(self._service, patience, target).fetch(
-            policy, decrypt, report=report, wanted=wanted
-        )
+        return SymmetricKeyService(self._service, patience, target).fetch(policy, decrypt, report=report, wanted=wanted)
 
     def generated_key(
         self,
@@ -249,6 +247,7 @@ class Packages:
         package: KeyPackage | ServerKey,
         *,
         event: str = "",
+        recipient: x509.Certificate | None = None,
         wait_s: float | None = None,
         progress: Progress | None = None,
     ) -> Returned:
@@ -259,6 +258,7 @@ class Packages:
         Args:
             package: as `symmetric_keys` or EstClient.serverkeygen gave it.
             event: with `returning`: names what is still to happen, see Returns.
+            recipient: to whom receipts are encrypted that are to be (KR-08); the policy's `receipt_recipient`.
             wait_s: as for `list`.
             progress: as for `list`.
 
@@ -268,13 +268,14 @@ class Packages:
             KeyStoreError: the key could not sign.
         """
         patience = Patience(self._service.clock, wait_s, progress)
-        return KeyReturns(self._service, patience, _operation_of(package)).receipts(package.requests, event)
+        return KeyReturns(self._service, patience, _operation_of(package), recipient).receipts(package.requests, event)
 
     def return_key_error(
         self,
         package: KeyPackage | ServerKey,
         fault: PackageFault = PackageFault.OTHER,
         *,
+        recipient: x509.Certificate | None = None,
         wait_s: float | None = None,
         progress: Progress | None = None,
     ) -> bool:
@@ -283,12 +284,13 @@ class Packages:
         Args:
             package: as `symmetric_keys` or EstClient.serverkeygen gave it.
             fault: why.
+            recipient: as for `return_receipts`.
             wait_s: as for `list`.
             progress: as for `list`.
         """
         patience = Patience(self._service.clock, wait_s, progress)
-        identifiers = tuple(one.package_id for one in package.requests)
-        return KeyReturns(self._service, patience, _operation_of(package)).report(fault, identifiers)
+        returns = KeyReturns(self._service, patience, _operation_of(package), recipient)
+        return returns.report(fault, package.requests)
 
     def result(
         self,

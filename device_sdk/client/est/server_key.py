@@ -157,7 +157,8 @@ class ServerKeyGeneration:
             return check_server_key(answer, body.csr, self._protection, judgement, trace)
         except _REFUSALS as error:
             if answer.packaged is not None and rules is not None and forms.report:
-                KeyReturns(service, patience, Operation.SERVERKEYGEN).refused(error, trace)
+                to = forms.packages.receipt_recipient if forms.packages else None
+                KeyReturns(service, patience, Operation.SERVERKEYGEN, to).refused(error, trace)
             raise
 
 

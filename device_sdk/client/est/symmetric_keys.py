@@ -95,7 +95,8 @@ class SymmetricKeyService:
             return replace(_package(peeled, found, response), digest=digest.hexdigest())
         except _REFUSALS as error:
             if report:
-                KeyReturns(self._service, self._patience, Operation.SYMMETRIC_KEYS).refused(error, trace)
+                to = policy.receipt_recipient
+                KeyReturns(self._service, self._patience, Operation.SYMMETRIC_KEYS, to).refused(error, trace)
             raise error.at(response.url)  # noqa: B904  # the same error
 
 

@@ -89,6 +89,19 @@ class EncryptedContent:
         return decryptor.update(self.ciphertext) + decryptor.finalize()
 
 
+def encrypt_cbc(key: bytes, vector: bytes, content: bytes) -> bytes:
+    """AES-CBC with the padding of RFC 5652 section 6.3.
+
+    Args:
+        key: 16, 24 or 32 bytes.
+        vector: 16 bytes that nobody can foretell.
+        content: of any length.
+    """
+    padder = PKCS7(128).padder()
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(vector)).encryptor()
+    return encryptor.update(padder.update(content) + padder.finalize()) + encryptor.finalize()
+
+
 def _without_padding(padded: bytes) -> bytes | None:
     unpadder = PKCS7(128).unpadder()
     try:

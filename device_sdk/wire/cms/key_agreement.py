@@ -67,7 +67,7 @@ class KeyAgreement:
             shared = key.exchange(ec.ECDH(), peer)
         except (ValueError, MechanismUnsupportedError):
             return None
-        wrap_key = X963KDF(self.kdf_hash, self.wrap.key_bytes, self.shared_info).derive(shared)
+        wrap_key = wrapping_key(self.kdf_hash, self.wrap, self.shared_info, shared)
         found = [self.wrap.unwrap(wrap_key, wrapped) for wrapped in self.encrypted_keys]
         return next((one for one in found if one is not None and len(one) == key_bytes), None)
 
@@ -98,7 +98,7 @@ def read_key_agreement(info: Reader) -> KeyAgreement | None:
         originator=_read_point(originator.enter(_ORIGINATOR_KEY)),
         kdf_hash=kdf_hash(),
         wrap=wrap,
-        shared_info=_shared_info(key_info, ukm, wrap.key_bytes),
+        shared_info=shared_info(key_info, ukm, wrap.key_bytes),
         encrypted_keys=_read_encrypted_keys(members),
     )
 
@@ -121,8 +121,26 @@ def _read_encrypted_keys(members: Reader) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def _shared_info(key_info: bytes, ukm: bytes | None, wrap_key_bytes: int) -> bytes:
-    """DER of ECC-CMS-SharedInfo (RFC 5753 section 7.2): the wrap algorithm as the message has it, ukm, length in bits."""
+def wrapping_key(kdf_hash: hashes.HashAlgorithm, wrap: KeyWrap, info: bytes, shared: bytes) -> bytes:
+    """The key that wraps content keys, by the X9.63 KDF (RFC 5753 section 7.1.4).
+
+    Args:
+        kdf_hash: its hash.
+        wrap: what the key is for.
+        info: from `shared_info`.
+        shared: what ECDH came to.
+    """
+    return X963KDF(kdf_hash, wrap.key_bytes, info).derive(shared)
+
+
+def shared_info(key_info: bytes, ukm: bytes | None, wrap_key_bytes: int) -> bytes:
+    """DER of ECC-CMS-SharedInfo (RFC 5753 section 7.2): the wrap algorithm as the message has it, ukm, length in bits.
+
+    Args:
+        key_info: DER of the wrap algorithm.
+        ukm: of the message, or None.
+        wrap_key_bytes: length of the key that wraps.
+    """
     entity = encode_element(_ENTITY_U_INFO, encode_element(OCTET_STRING, ukm)) if ukm is not None else b""
     length = encode_element(OCTET_STRING, (wrap_key_bytes * 8).to_bytes(4, "big"))
     return encode_element(SEQUENCE, key_info + entity + encode_element(_SUPP_PUB_INFO, length))

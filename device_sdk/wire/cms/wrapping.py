@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_unwrap_with_padding
+from cryptography.hazmat.primitives.keywrap import (
+    InvalidUnwrap,
+    aes_key_unwrap,
+    aes_key_unwrap_with_padding,
+    aes_key_wrap,
+    aes_key_wrap_with_padding,
+)
 
 from device_sdk.wire.cms import oids
 from device_sdk.wire.cms.reader import Reader
@@ -26,6 +32,10 @@ class KeyWrap:
     def name(self) -> str:
         """As policies have it."""
         return f"aes-{8 * self.key_bytes}-wrap{'-pad' if self.padded else ''}"
+
+    def wrap(self, key: bytes, value: bytes) -> bytes:
+        """Wrap a key with `key`, which has the algorithm's length."""
+        return (aes_key_wrap_with_padding if self.padded else aes_key_wrap)(key, value)
 
     def unwrap(self, key: bytes, wrapped: bytes) -> bytes | None:
         """What was wrapped, or None: key wrap is authenticated, so there is nothing to be learnt from a failure."""

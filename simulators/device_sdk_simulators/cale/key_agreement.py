@@ -25,7 +25,7 @@ _HASHES: dict[str, tuple[type[hashes.HashAlgorithm], str, str]] = {
     "sha512": (hashes.SHA512, "1.3.132.1.11.3", "1.3.132.1.14.3"),
 }
 """Hash of the KDF to dhSinglePass-stdDH and -cofactorDH with it (RFC 5753 section 7.1.4)."""
-_AES_WRAP = {16: "2.16.840.1.101.3.4.1.5", 24: "2.16.840.1.101.3.4.1.25", 32: "2.16.840.1.101.3.4.1.45"}
+AES_WRAP = {16: "2.16.840.1.101.3.4.1.5", 24: "2.16.840.1.101.3.4.1.25", 32: "2.16.840.1.101.3.4.1.45"}
 _AES_WRAP_PAD = {16: "2.16.840.1.101.3.4.1.8", 24: "2.16.840.1.101.3.4.1.28", 32: "2.16.840.1.101.3.4.1.48"}
 
 
@@ -43,8 +43,8 @@ def key_agreement_recipient(
     material = method.user_keying_material
     ephemeral = ec.generate_private_key(public_key.curve)
     shared = ephemeral.exchange(ec.ECDH(), public_key)
-    wrap = (_AES_WRAP_PAD if method.padded else _AES_WRAP)[wrap_bytes]
-    wrapping = X963KDF(algorithm(), wrap_bytes, _shared_info(wrap, wrap_bytes, material)).derive(shared)
+    wrap = (_AES_WRAP_PAD if method.padded else AES_WRAP)[wrap_bytes]
+    wrapping = X963KDF(algorithm(), wrap_bytes, shared_info(wrap, wrap_bytes, material)).derive(shared)
     point = ephemeral.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     info = rfc5652.RecipientInfo()
     agreement = info["kari"]
@@ -74,7 +74,8 @@ def _wrap_algorithm(wrap: str) -> Any:
     return algorithm
 
 
-def _shared_info(wrap: str, wrap_bytes: int, material: bytes | None) -> bytes:
+def shared_info(wrap: str, wrap_bytes: int, material: bytes | None) -> bytes:
+    """DER of ECC-CMS-SharedInfo (RFC 5753 section 7.2)."""
     info = rfc5753.ECC_CMS_SharedInfo()
     info["keyInfo"]["algorithm"] = wrap
     if material is not None:

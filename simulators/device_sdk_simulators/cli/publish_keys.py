@@ -25,6 +25,11 @@ def add_options(publishing: argparse.ArgumentParser) -> None:
         "--key-cipher", choices=_CIPHERS, default="kwp", help="keys: of the encryption (default: %(default)s)"
     )
     publishing.add_argument("--receipt", action="store_true", help="keys: ask for a receipt")
+    publishing.add_argument(
+        "--encrypted-receipt",
+        action="store_true",
+        help="keys: ask for one that is encrypted to keys-ca/returns.pem in the state directory",
+    )
 
 
 def publish(options: argparse.Namespace, database: Database, address: str, now: datetime) -> str:
@@ -45,6 +50,7 @@ def publish(options: argparse.Namespace, database: Database, address: str, now: 
         nesting=options.nesting,
         cipher=options.key_cipher,
         receipt=options.receipt,
+        encrypted_receipt=options.encrypted_receipt,
     )
     item = Shelf(database).publish(
         "symmetrickeys",

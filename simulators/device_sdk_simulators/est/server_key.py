@@ -27,7 +27,8 @@ from device_sdk_simulators.est.site import Surroundings
 from device_sdk_simulators.est.spoil_server_key import ServerKeySpoiler
 from device_sdk_simulators.http.messages import Request, Response
 from device_sdk_simulators.packages.key_returns import KeyReturns
-from device_sdk_simulators.packages.publishing_keys import package_authority, receipt_request
+from device_sdk_simulators.packages.publishing_keys import receipt_request
+from device_sdk_simulators.packages.sealed_returns import package_authority
 
 
 class ServerKeyGeneration(Enrolment):

@@ -53,13 +53,16 @@ class PackageAuthority:
                 write_file(self.anchors, pem(root.certificate), 0o644)
         self.root: Authority = single_authority(directory, name, kind, now)
 
-    def signer(self, name: str, now: datetime, *, extensions: Sequence[x509.ExtensionType] = ()) -> Authority:
+    def signer(
+        self, name: str, now: datetime, *, extensions: Sequence[x509.ExtensionType] = (), decrypts: bool = False
+    ) -> Authority:
         """A new key with a certificate of this CA: who signs, and issues nothing.
 
         Args:
             name: common name.
             now: the beginning.
             extensions: of the certificate, none of them critical.
+            decrypts: for key agreement and not for signatures.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = self.root.certificate
@@ -72,7 +75,7 @@ class PackageAuthority:
             .not_valid_before(now - timedelta(minutes=5))
             .not_valid_after(min(now + _LIFETIME, issuer.not_valid_after_utc))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_SIGNS, critical=True)
+            .add_extension(_usage(decrypts=decrypts), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self.root.key.public_key()), critical=False
@@ -83,14 +86,15 @@ class PackageAuthority:
         return Authority(builder.sign(self.root.key, digest_for(self.root.key)), key)
 
 
-_SIGNS = x509.KeyUsage(
-    digital_signature=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=False,
-    crl_sign=False,
-    encipher_only=False,
-    decipher_only=False,
-)
+def _usage(*, decrypts: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not decrypts,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=decrypts,
+        key_cert_sign=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.est.server_key import ServerKeyGeneration
 from device_sdk_simulators.est.site import Surroundings
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.packages.desk import PackageDesk
 from device_sdk_simulators.packages.key_returns import read_return
+from device_sdk_simulators.packages.sealed_returns import opened
 
 _RETURN = "return"
 
@@ -40,7 +39,7 @@ class KeyDesk:
         return Response(200, [("Content-Type", package.media_type)], package.content, facts=facts)
 
     def _take_back(self, request: Request, route: Route) -> Response:
-        return take_back(self._packages, request, route, self._shared.clock())
+        return take_back(self._packages, request, route, self._shared)
 
 
 class ServerKeyDesk:
@@ -65,7 +64,7 @@ class ServerKeyDesk:
             raise HttpError(404, "no such operation")
         now = self._shared.clock()
         if route.item == _RETURN:
-            return take_back(self._packages, request, route, now)
+            return take_back(self._packages, request, route, self._shared)
         client = self._packages.known(request, route)
         package = self._packages.package("serverkeygen", client, route)
         response = self._generation.answer_as(package.type, request, route)
@@ -74,12 +73,16 @@ class ServerKeyDesk:
         return response
 
 
-def take_back(packages: PackageDesk, request: Request, route: Route, now: datetime) -> Response:
-    """A receipt or error (KR-04, KR-05)."""
+def take_back(packages: PackageDesk, request: Request, route: Route, shared: Surroundings) -> Response:
+    """A receipt or error (KR-04, KR-05), encrypted or not (KR-08)."""
+    now = shared.clock()
     client = packages.known(request, route)
     media_type = (request.header("Content-Type") or "").partition(";")[0].strip().lower()
     if media_type != "application/cms":
         raise HttpError(415, "receipts and errors are application/cms")
-    said = read_return(request.body, client, packages.certificates_of(client))
+    body = opened(request.body, shared.database.path.parent, now)
+    said = read_return(body, client, packages.certificates_of(client))
     packages.key_returns.note(client, said, now, route.operation)
-    return Response(204, facts={"identity": client.identity, "returned": said.kind, "code": said.code})
+    facts: dict[str, object] = {"identity": client.identity, "returned": said.kind, "code": said.code}
+    facts |= {"encrypted": True} if body is not request.body else {}
+    return Response(204, facts=facts)

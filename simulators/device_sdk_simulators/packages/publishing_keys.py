@@ -13,9 +13,9 @@ from pyasn1.codec.der.encoder import encode
 from pyasn1_alt_modules import rfc7191
 
 from device_sdk_simulators.database import Database
-from device_sdk_simulators.packages.authority import PackageAuthority
 from device_sdk_simulators.packages.key_package import keys_from, symmetric_key_package
 from device_sdk_simulators.packages.layers import ContentCipher, Nesting, Protection, protect
+from device_sdk_simulators.packages.sealed_returns import package_authority, returns_authority
 from device_sdk_simulators.softhsm import SimulatorError
 
 _MAX_BYTES = 1024 * 1024
@@ -36,11 +36,6 @@ class SealedKeys:
     package_id: bytes
 
 
-def package_authority(state: Path, now: datetime) -> PackageAuthority:
-    """The CA of those who sign packages of keys: one of its own, in `keys-ca`, that issues nothing to devices."""
-    return PackageAuthority(state / "keys-ca", "Reference Package CA", now)
-
-
 def seal_keys(
     file: Path,
     device: x509.Certificate,
@@ -50,6 +45,7 @@ def seal_keys(
     nesting: Nesting,
     cipher: ContentCipher,
     receipt: bool,
+    encrypted_receipt: bool = False,
 ) -> SealedKeys:
     """Read the file and make the package.
 
@@ -61,13 +57,17 @@ def seal_keys(
         nesting: what protects it.
         cipher: of the encryption.
         receipt: ask for a receipt; only where there is encryption and an inner signature.
+        encrypted_receipt: ask for one that is encrypted.
 
     Raises:
         SimulatorError: a file that others can read, or that holds no keys.
     """
     package = symmetric_key_package(keys_from(_private(file), str(file)))
-    package_id = secrets.token_bytes(16) if receipt else b""
-    by = _protection(device, state, now, cipher, receipt_request(package_id) if receipt else None)
+    package_id = secrets.token_bytes(16) if receipt or encrypted_receipt else b""
+    request = receipt_request(package_id, encrypted=encrypted_receipt) if package_id else None
+    if encrypted_receipt:
+        returns_authority(state, now)
+    by = _protection(device, state, now, cipher, request)
     return SealedKeys(protect(package, nesting, by), _media_type(nesting, cipher), package_id)
 
 
@@ -94,10 +94,12 @@ def _private(file: Path) -> bytes:
         return opened.read(_MAX_BYTES)
 
 
-def receipt_request(package_id: bytes) -> bytes:
+def receipt_request(package_id: bytes, *, encrypted: bool = False) -> bytes:
     """DER of a KeyPkgIdentifierAndReceiptReq that asks every receiver (RFC 7191 section 3)."""
     value = rfc7191.KeyPkgIdentifierAndReceiptReq()
     value["pkgID"] = package_id
+    if encrypted:
+        value["receiptReq"]["encryptReceipt"] = True
     to = value["receiptReq"]["receiptsTo"][0]
     to["sirenType"] = rfc7191.id_dn
     to["sirenValue"] = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Reference Package CA")]).public_bytes()

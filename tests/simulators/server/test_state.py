@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from device_sdk_simulators.packages.firmware.authority import firmware_authority
-from device_sdk_simulators.packages.publishing_keys import package_authority
+from device_sdk_simulators.packages.sealed_returns import package_authority
 from device_sdk_simulators.packages.tamp.authority import TampAuthority
 from device_sdk_simulators.process import ServerProcess
 from device_sdk_simulators.server import ReferenceServer, StateInUseError

@@ -78,19 +78,23 @@ class GeneratedKey:
             raise
         event = _event(key.certificate)
         if self.wishes.returns:
-            packages.return_receipts(key, event=event)
+            packages.return_receipts(key, event=event, recipient=self._recipient)
         self.visit.begin(event)
         try:
             self._store(key.private_key, _pem(key.chain))
         except (KeyStoreError, ConfigurationError):
             self._settle(event, happened=False)
             if self.wishes.returns:
-                packages.return_key_error(key)
+                packages.return_key_error(key, recipient=self._recipient)
             self.visit.refused()
             raise
         self.visit.done()
         self._settle(event, happened=True)
         return self._said(key.certificate)
+
+    @property
+    def _recipient(self) -> x509.Certificate | None:
+        return self.wishes.policy.receipt_recipient if self.wishes.policy else None
 
     def _ask(self, packages: Packages, step: SyncStep) -> ServerKey:
         forms = self._forms(step)

@@ -105,7 +105,9 @@ class PackageKeeper:
             return _known(visit) if visit.came else Done("nothing is there")
         event = package.digest
         if wishes.returns:
-            withheld = packages.return_receipts(package, event=event).withheld
+            withheld = packages.return_receipts(
+                package, event=event, recipient=wishes.policy.receipt_recipient
+            ).withheld
             notes = tuple(f"no receipt for package {number.hex()}: {reason}" for number, reason in withheld)
         else:
             notes = ()
@@ -123,7 +125,7 @@ class PackageKeeper:
         except (KeyStoreError, ConfigurationError):
             visit.settle(path, event, happened=False)
             if wishes.returns:
-                packages.return_key_error(package)
+                packages.return_key_error(package, recipient=wishes.policy.receipt_recipient)
             visit.refused()
             raise
         visit.done()
