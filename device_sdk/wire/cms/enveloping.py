@@ -33,7 +33,7 @@ def envelop(content: bytes, content_type: str, recipient: x509.Certificate, draw
     """Encrypt for the holder of a certificate.
 
     AES-256, or AES-128 where the recipient's key is no stronger than that (P-256, RSA up to 3072 bits); never key wrap
-    around the content, which is for keys and not for what is told about them (RFC 7192 section 2, KR-11).
+    around the content, which is for keys and not for what is told about them (RFC 7192, KR-11).
 
     Args:
         content: contents of the type, without the tag of an OCTET STRING; for a SignedData its DER.

@@ -1,4 +1,4 @@
-"""Who signs packages of keys, and to whom devices encrypt what they say of them (RFC 7191 section 3, RFC 7192 section 2)."""
+"""Who signs packages of keys, and to whom devices encrypt what they say of them (RFC 7191 section 3, RFC 7192)."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _decrypted(encoded: bytes, own: Authority) -> bytes:
     data, rest = decode(encoded, asn1Spec=rfc5652.EnvelopedData())
     part = data["encryptedContentInfo"]
     algorithm = part["contentEncryptionAlgorithm"]
-    # never key wrap, which is for keys (RFC 7192 section 2)
+    # never key wrap, which is for keys (RFC 7192)
     size = _AES_CBC[str(algorithm["algorithm"])]
     if rest or part["contentType"] != rfc5652.id_signedData:
         raise ValueError("not one signed message")
