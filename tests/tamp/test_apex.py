@@ -108,6 +108,22 @@ def test_t_10_the_same_operational_key_by_the_contingency_key(bench: Bench) -> N
     assert bench.number(with_key) == 40
 
 
+def test_t_10_a_contingency_key_signs_once(bench: Bench) -> None:
+    """Its messages have no numbers: an apex with the same key would let everybody send the message again and again."""
+    contingency, manager = locked(authority("Contingency"))
+    with_key = authority("Apex with contingency", None, contingency.extension())
+    bench.do(bench.apex.apex(certificate(with_key)))
+    other = authority("Other apex", None, contingency.extension())
+    for new in (with_key, other):
+        message = manager.apex(certificate(new), number=0, anchors=True)
+        assert bench.statuses(message) == ["IMPROPER_TA_ADDITION"]
+    assert bench.find(bench.people.management) is not None
+    fresh = Contingency(authority("Another contingency"), bytes(range(1, 33)))
+    message = manager.apex(certificate(authority("Third apex", None, fresh.extension())), number=0)
+    assert bench.statuses(message) == ["SUCCESS"]
+    assert bench.refused(message)[0] == "CONTINGENCY_PUBLIC_KEY_DECRYPT"
+
+
 def test_t_10_a_contingency_key_signs_nothing_else(bench: Bench) -> None:
     contingency, manager = locked(authority("Contingency"))
     with_key = authority("Apex with contingency", None, contingency.extension())

@@ -16,7 +16,7 @@ from device_sdk.wire.ber import contents_of
 from device_sdk.wire.tamp import oids
 from device_sdk.wire.tamp.adjust import SequenceAdjust, SequenceAdjustConfirm
 from device_sdk.wire.tamp.answers import StoreContents
-from device_sdk.wire.tamp.apex import ApexUpdate, ApexUpdateConfirm, read_contingency_key
+from device_sdk.wire.tamp.apex import ApexUpdate, ApexUpdateConfirm, ContingencyKey, read_contingency_key
 from device_sdk.wire.tamp.codes import TampStatus, refused, refusing
 from device_sdk.wire.tamp.community import CommunityConfirm, CommunityUpdate
 from device_sdk.wire.tamp.contents import TampRequest
@@ -109,7 +109,7 @@ def _replace_apex(request: ApexUpdate, store: AnchorStore, signer: TampSigner) -
     anchor = request.anchor
     require_storable(anchor)
     with refusing(TampStatus.UNSUPPORTED_TRUST_ANCHOR_FORMAT, "the contingency key of the new apex"):
-        read_contingency_key(anchor.effective[1])
+        _require_used_up(read_contingency_key(anchor.effective[1]), signer)
     old = signer.anchor
     number = request.number
     if identity_of(anchor.public_key) == old.identity:
@@ -123,6 +123,21 @@ def _replace_apex(request: ApexUpdate, store: AnchorStore, signer: TampSigner) -
         raise refused(TampStatus.IMPROPER_TA_ADDITION, "the key of the new apex is that of another anchor")
     store = require_room(store.with_anchor(HeldAnchor(anchor, Role.APEX, number)))
     return replace(store, communities=()) if request.clear_communities else store
+
+
+def _require_used_up(locked: ContingencyKey | None, signer: TampSigner) -> None:
+    """A contingency key signs once: its messages have no numbers, so whoever saw one could send it again and again.
+
+    Only a lock that the disclosed key opens lets the message in a second time.
+
+    Raises:
+        TampRefusedError: the new apex would have it, too.
+    """
+    if signer.contingency and locked is not None and locked.opened(signer.disclosed) is not None:
+        raise refused(
+            TampStatus.IMPROPER_TA_ADDITION,
+            "the new apex has a contingency key that the key disclosed with the message opens; it needs another one",
+        )
 
 
 def _move(request: CommunityUpdate, store: AnchorStore) -> AnchorStore:

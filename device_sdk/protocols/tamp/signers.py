@@ -46,12 +46,14 @@ class TampSigner:
         path: the signer's certificate first, without the anchor; empty if the anchor signed itself.
         contingency: the apex's other key signed.
         key: tells the key from others.
+        disclosed: the symmetric key that opened the contingency key.
     """
 
     anchor: HeldAnchor
     path: tuple[x509.Certificate, ...] = ()
     contingency: bool = False
     key: bytes = field(default=b"", repr=False)
+    disclosed: bytes = field(default=b"", repr=False)
 
     @property
     def is_apex(self) -> bool:
@@ -111,13 +113,13 @@ def _contingency(message: SignedRequest, store: AnchorStore, symmetric: bytes) -
         raise refused(
             TampStatus.UNSUPPORTED_CONTIN_PUB_KEY_DECRYPT_ALG, "the contingency key is locked in a way not known here"
         )
-    public_key = locked.wrap.unwrap(symmetric, locked.wrapped) if len(symmetric) == locked.wrap.key_bytes else None
+    public_key = locked.opened(symmetric)
     if public_key is None:
         raise refused(
             TampStatus.CONTINGENCY_PUBLIC_KEY_DECRYPT, "the key that came with it does not open the contingency key"
         )
     _check_signature(message, public_key)
-    return TampSigner(apex, contingency=True, key=public_key)
+    return TampSigner(apex, contingency=True, key=public_key, disclosed=symmetric)
 
 
 def _candidates(message: SignedRequest, trusting: Trusting) -> list[x509.Certificate]:

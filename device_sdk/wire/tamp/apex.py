@@ -82,6 +82,12 @@ class ContingencyKey:
     wrap: KeyWrap | None
     wrapped: bytes = field(repr=False)
 
+    def opened(self, key: bytes) -> bytes | None:
+        """The SubjectPublicKeyInfo; None if this is not the key, or the algorithm is not supported."""
+        if self.wrap is None or len(key) != self.wrap.key_bytes:
+            return None
+        return self.wrap.unwrap(key, self.wrapped)
+
 
 def read_apex_update(content: bytes) -> ApexUpdate:
     """Read an update of the apex.

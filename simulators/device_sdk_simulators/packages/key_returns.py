@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.http.messages import HttpError
 from device_sdk_simulators.packages.addresses import addresses_of
 from device_sdk_simulators.packages.own_keys import is_signed_by
+from device_sdk_simulators.packages.returned import Return, add_digests, make_room, require_short, was_returned
 from device_sdk_simulators.unreadable import UNREADABLE
 
 _SCHEMA = """
@@ -26,6 +27,7 @@ CREATE TABLE IF NOT EXISTS key_returns (
   id INTEGER PRIMARY KEY, item TEXT, address TEXT NOT NULL, kind TEXT NOT NULL, code INTEGER, at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS generated_keys (package_id BLOB PRIMARY KEY, serial TEXT NOT NULL, address TEXT NOT NULL)
 """
+_RETURNS = "key_returns"
 _RECEIPT, _ERROR = str(rfc7191.id_ct_KP_keyPackageReceipt), str(rfc7191.id_ct_KP_keyPackageError)
 
 
@@ -41,11 +43,13 @@ class KeyReturn:
         kind: "receipt" or "error".
         package_id: of the package; None for an error of a package that could not be read.
         code: of an error, or None.
+        digest: of what was signed.
     """
 
     kind: str
     package_id: bytes | None
     code: int | None = None
+    digest: bytes = field(default=b"", repr=False)
 
 
 class KeyReturns:
@@ -63,6 +67,7 @@ class KeyReturns:
         with database.transaction() as connection:
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
+            add_digests(connection, _RETURNS)
 
     def expect(self, item: str, package_id: bytes) -> None:
         """A package asks for a receipt."""
@@ -75,7 +80,7 @@ class KeyReturns:
         self._database.execute("INSERT INTO generated_keys VALUES (?, ?, ?)", package_id, serial, address)
 
     def note(self, client: Client, said: KeyReturn, now: datetime, operation: str = "symmetrickeys") -> None:
-        """Write it down.
+        """Write it down, unless it came before.
 
         Args:
             client: who sent it.
@@ -93,14 +98,15 @@ class KeyReturns:
             item = find(said.package_id, client)
             if item is None:
                 raise HttpError(404, "no package of this identifier was given to this client")
-        self._database.execute(
-            "INSERT INTO key_returns (item, address, kind, code, at) VALUES (?, ?, ?, ?, ?)",
-            item,
-            addresses[1] if len(addresses) > 1 else client.identity,
-            said.kind,
-            said.code,
-            now.isoformat(),
-        )
+        about = Return(addresses[1] if len(addresses) > 1 else client.identity, item, said.digest)
+        with self._database.transaction() as connection:
+            if was_returned(connection, _RETURNS, about):
+                return
+            make_room(connection, _RETURNS, about)
+            connection.execute(
+                "INSERT INTO key_returns (item, address, kind, code, at, digest) VALUES (?, ?, ?, ?, ?, ?)",
+                (about.item, about.address, said.kind, said.code, now.isoformat(), about.digest),
+            )
 
     def _published(self, package_id: bytes, client: Client) -> str | None:
         row = self._database.row(
@@ -149,8 +155,9 @@ def read_return(body: bytes, client: Client, own: Sequence[x509.Certificate]) ->
         own: certificates of the client, that it shows or had before.
 
     Raises:
-        HttpError: 400 for what is none, 403 for another's signature, or none.
+        HttpError: 400 for what is none, 403 for another's signature, or none; 413 for what is too long.
     """
+    require_short(body)
     if client.certificate is None:
         raise HttpError(403, "receipts and errors come from devices with a certificate")
     try:
@@ -165,7 +172,7 @@ def read_return(body: bytes, client: Client, own: Sequence[x509.Certificate]) ->
         raise HttpError(400, "not a receipt and not an error for a key package") from error
     if name != client.certificate.subject.public_bytes():
         raise HttpError(403, "in the name of somebody else")
-    return said
+    return replace(said, digest=message.digest)
 
 
 def _parse(message: Message) -> tuple[KeyReturn, bytes]:

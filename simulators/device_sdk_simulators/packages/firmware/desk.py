@@ -13,6 +13,7 @@ from device_sdk_simulators.packages.firmware.reports import BadReportError, Repo
 from device_sdk_simulators.packages.firmware.shelf import REPORT_TYPE, FirmwareShelf, entry_of
 from device_sdk_simulators.packages.own_keys import certificates_of, is_signed_by
 from device_sdk_simulators.packages.pal_forms import Entry
+from device_sdk_simulators.packages.returned import Return, require_short
 from device_sdk_simulators.packages.shelf import Package, Shelf
 
 RETURN = "return"
@@ -41,6 +42,7 @@ class FirmwareDesk:
 
     def take(self, request: Request, client: Client, packages: Sequence[Package]) -> Response:
         """A receipt or an error (FR-02, FR-03, FR-07)."""
+        require_short(request.body)
         try:
             report = read_report(request.body)
         except BadReportError as error:
@@ -51,7 +53,8 @@ class FirmwareDesk:
         reported, only = self.firmware.hardware_of(own[0]), self._policy.firmware_registered
         self.modules.check(own[0], shown, reported, report.hardware, registered_only=only)
         item = self._item(report, client, packages)
-        self.firmware.note_report(own[0], item, report.hardware, report.code, request.body, self._clock())
+        about = Return(own[0], item, report.message.digest)
+        self.firmware.note_report(about, report.hardware, report.code, request.body, self._clock())
         facts: dict[str, object] = {"identity": client.identity, "firmware": item, "code": report.code}
         return Response(204, facts=facts)
 

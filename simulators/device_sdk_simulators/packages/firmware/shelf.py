@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from device_sdk_simulators.database import Database
+from device_sdk_simulators.packages.returned import Return, add_digests, make_room
 from device_sdk_simulators.packages.shelf import Package, Shelf
 
 OPERATION, TYPE, REPORT_TYPE = "firmware", "0026", "0027"
-_DIRECTORY = "firmware"
+_DIRECTORY, _REPORTS = "firmware", "firmware_reports"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS firmware_reports (
   id INTEGER PRIMARY KEY, address TEXT NOT NULL, item TEXT NOT NULL, hardware TEXT NOT NULL, code INTEGER NOT NULL,
@@ -49,6 +50,7 @@ class FirmwareShelf:
         self._directory = database.path.parent / _DIRECTORY
         with database.transaction() as connection:
             connection.execute(_SCHEMA)
+            add_digests(connection, _REPORTS)
 
     def publish(
         self, write: Callable[[BinaryIO], None], name: str, *, media_type: str, address: str, label: str, now: datetime
@@ -94,17 +96,15 @@ class FirmwareShelf:
         """Where it is."""
         return self._directory / entry_of(package).file
 
-    def note_report(self, address: str, item: str, hardware: str, code: int, content: bytes, now: datetime) -> None:
-        """A receipt (code 0) or an error came."""
-        self._database.execute(
-            "INSERT INTO firmware_reports (address, item, hardware, code, content, at) VALUES (?, ?, ?, ?, ?, ?)",
-            address,
-            item,
-            hardware,
-            code,
-            content,
-            now.isoformat(),
-        )
+    def note_report(self, about: Return, hardware: str, code: int, content: bytes, now: datetime) -> None:
+        """A receipt (code 0) or an error came; one that came before is the latest from now on."""
+        with self._database.transaction() as connection:
+            make_room(connection, _REPORTS, about)
+            connection.execute(
+                "INSERT INTO firmware_reports (address, item, hardware, code, content, at, digest)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (about.address, about.item, hardware, code, content, now.isoformat(), about.digest),
+            )
 
     def hardware_of(self, address: str) -> str | None:
         """The module that reported from there before."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from device_sdk_simulators.database import Database
+from device_sdk_simulators.packages.returned import Return, make_room, was_returned
 
 OPERATION = "tamp"
 _SCHEMA = """
@@ -166,11 +167,9 @@ class TampBook:
     def note_answer(self, sent: Sent, address: str, answer: Answer, now: datetime) -> None:
         """An answer came; one that came already changes nothing."""
         with self._database.transaction() as connection:
-            known = connection.execute(
-                "SELECT id FROM tamp_returns WHERE item = ? AND address = ? AND digest = ?",
-                (sent.item, address, answer.digest),
-            ).fetchone()
-            if known is None:
+            about = Return(address, sent.item, answer.digest)
+            if not was_returned(connection, "tamp_returns", about):
+                make_room(connection, "tamp_returns", about)
                 connection.execute(
                     "INSERT INTO tamp_returns (item, address, answer, statuses, holds, digest, content, at)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
