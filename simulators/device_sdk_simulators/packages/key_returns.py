@@ -18,7 +18,7 @@ from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.http.messages import HttpError
 from device_sdk_simulators.packages.addresses import addresses_of
 from device_sdk_simulators.packages.own_keys import is_signed_by
-from device_sdk_simulators.packages.returned import Return, add_digests, make_room, require_short, was_returned
+from device_sdk_simulators.packages.returned import Return, add_digests, make_room, require_short
 from device_sdk_simulators.unreadable import UNREADABLE
 
 _SCHEMA = """
@@ -80,7 +80,7 @@ class KeyReturns:
         self._database.execute("INSERT INTO generated_keys VALUES (?, ?, ?)", package_id, serial, address)
 
     def note(self, client: Client, said: KeyReturn, now: datetime, operation: str = "symmetrickeys") -> None:
-        """Write it down, unless it came before.
+        """Write it down; one that came before is the latest from now on.
 
         Args:
             client: who sent it.
@@ -91,17 +91,14 @@ class KeyReturns:
         Raises:
             HttpError: 404 for a package that was not published for this client.
         """
-        addresses = addresses_of(client)
         item = None
         if said.package_id is not None:
             find = self._generated if operation == "serverkeygen" else self._published
             item = find(said.package_id, client)
             if item is None:
                 raise HttpError(404, "no package of this identifier was given to this client")
-        about = Return(addresses[1] if len(addresses) > 1 else client.identity, item, said.digest)
+        about = Return(_sender(client), item, said.digest)
         with self._database.transaction() as connection:
-            if was_returned(connection, _RETURNS, about):
-                return
             make_room(connection, _RETURNS, about)
             connection.execute(
                 "INSERT INTO key_returns (item, address, kind, code, at, digest) VALUES (?, ?, ?, ?, ?, ?)",
@@ -135,10 +132,20 @@ class KeyReturns:
         addresses = addresses_of(client)[1:]
         return any(row["address"] in addresses or row["serial"] == own for row in rows)
 
-    def is_due(self, item: str) -> bool:
-        """Whether a package asked for a receipt and nothing came back for it yet."""
-        asked = self._database.row("SELECT item FROM key_packages WHERE item = ?", item)
-        return asked is not None and self._database.row("SELECT id FROM key_returns WHERE item = ?", item) is None
+    def is_due(self, item: str, client: Client, fetched: datetime) -> bool:
+        """Whether a package asked for a receipt and nothing came back that may be about it.
+
+        Args:
+            item: the package.
+            client: who fetched it.
+            fetched: when; an error about no package (RFC 7191 section 5: it could not be read) that came later counts.
+        """
+        if self._database.row("SELECT item FROM key_packages WHERE item = ?", item) is None:
+            return False
+        if self._database.row("SELECT id FROM key_returns WHERE item = ?", item) is not None:
+            return False
+        rows = self._database.rows("SELECT at FROM key_returns WHERE item IS NULL AND address = ?", _sender(client))
+        return all(datetime.fromisoformat(row["at"]) < fetched for row in rows)
 
     def overview(self) -> list[dict[str, object]]:
         """Everything that came back, oldest first."""
@@ -173,6 +180,11 @@ def read_return(body: bytes, client: Client, own: Sequence[x509.Certificate]) ->
     if name != client.certificate.subject.public_bytes():
         raise HttpError(403, "in the name of somebody else")
     return replace(said, digest=message.digest)
+
+
+def _sender(client: Client) -> str:
+    addresses = addresses_of(client)
+    return addresses[1] if len(addresses) > 1 else client.identity
 
 
 def _parse(message: Message) -> tuple[KeyReturn, bytes]:

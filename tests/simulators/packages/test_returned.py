@@ -10,10 +10,12 @@ from cryptography import x509
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.http.messages import HttpError
-from device_sdk_simulators.packages.firmware.shelf import FirmwareShelf
+from device_sdk_simulators.packages.firmware.shelf import NO_ITEM, FirmwareShelf
 from device_sdk_simulators.packages.key_returns import KeyReturn, KeyReturns, read_return
 from device_sdk_simulators.packages.returned import MAX_REPORT_BYTES, MOST, Return
+from device_sdk_simulators.packages.shelf import Shelf
 from device_sdk_simulators.packages.tamp.book import Answer, Sent, TampBook
+
 from tests.tamp.making import authority
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -90,3 +92,32 @@ def test_a_database_of_an_earlier_version(database: Database) -> None:
     shelf = FirmwareShelf(database)
     shelf.note_report(Return("a", "one", b"digest"), "1.2 00", 28, b"content", NOW)
     assert (count(database, "firmware_reports"), FirmwareShelf(database).hardware_of("a")) == (2, "1.2 00")
+
+
+def fetched(database: Database, item: str, at: datetime) -> None:
+    database.execute("INSERT INTO fetches (place, address, at) VALUES (?, 'a', ?)", f"firmware/{item}", at.isoformat())
+
+
+def test_p_09_what_was_reported_about_is_not_asked_for_again(database: Database) -> None:
+    """Nor what was fetched before an error about nothing that has a name; what is fetched later is."""
+    Shelf(database)
+    shelf = FirmwareShelf(database)
+    for item, hours in (("one", 0), ("two", 0), ("three", 2)):
+        fetched(database, item, NOW + timedelta(hours=hours))
+    shelf.note_report(Return("a", "one", b"refused"), "1.2 00", 28, b"", NOW - timedelta(hours=1))
+    assert shelf.reported("a") == {"one"}
+    shelf.note_report(Return("a", NO_ITEM, b"unknown"), "1.2 00", 99, b"", NOW + timedelta(hours=1))
+    assert shelf.reported("a") == {"one", "two"}
+    assert shelf.reported("b") == set()
+
+
+def test_kr_06_an_error_about_no_package_ends_the_wait(database: Database) -> None:
+    """For what was fetched before it; the same error that comes again does so again."""
+    returns, client = KeyReturns(database), Client("dev-1")
+    returns.expect("one", b"id")
+    assert returns.is_due("one", client, NOW)
+    for hours in (1, 3):
+        returns.note(client, KeyReturn("error", None, 71, b"same"), NOW + timedelta(hours=hours))
+        assert not returns.is_due("one", client, NOW + timedelta(hours=hours))
+        assert returns.is_due("one", client, NOW + timedelta(hours=hours + 1))
+        assert returns.is_due("one", Client("dev-2"), NOW)

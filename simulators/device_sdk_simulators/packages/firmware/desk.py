@@ -10,7 +10,7 @@ from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.packages.addresses import addresses_of
 from device_sdk_simulators.packages.firmware.modules import Modules
 from device_sdk_simulators.packages.firmware.reports import BadReportError, Report, read_report
-from device_sdk_simulators.packages.firmware.shelf import REPORT_TYPE, FirmwareShelf, entry_of
+from device_sdk_simulators.packages.firmware.shelf import NO_ITEM, REPORT_TYPE, FirmwareShelf, entry_of
 from device_sdk_simulators.packages.own_keys import certificates_of, is_signed_by
 from device_sdk_simulators.packages.pal_forms import Entry
 from device_sdk_simulators.packages.returned import Return, require_short
@@ -68,10 +68,14 @@ class FirmwareDesk:
         return [Entry(REPORT_TYPE, 0, f"{base}/firmware/{RETURN}")] if open_ones else []
 
     def _item(self, report: Report, client: Client, packages: Sequence[Package]) -> str:
-        """What it is about: a package this client was sent."""
+        """What it is about: a package this client was sent; without a name the one that nothing was said of, if it is one."""
         seen = self._shelf.fetches_of(client)
         sent = sorted((one for one in packages if one.place in seen), key=lambda one: seen[one.place])
         found = [one for one in sent if not report.name or entry_of(one).name == report.name]
         if not found:
             raise HttpError(400, "the report is about no package that was sent")
-        return found[-1].item
+        if report.name or len(found) == 1:
+            return found[-1].item
+        told = self.firmware.reported(addresses_of(client)[1])
+        silent = [one.item for one in found if one.item not in told]
+        return silent[0] if len(silent) == 1 else NO_ITEM

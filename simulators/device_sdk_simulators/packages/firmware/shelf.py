@@ -16,6 +16,8 @@ from device_sdk_simulators.packages.shelf import Package, Shelf
 
 OPERATION, TYPE, REPORT_TYPE = "firmware", "0026", "0027"
 _DIRECTORY, _REPORTS = "firmware", "firmware_reports"
+NO_ITEM = ""
+"""Of a report that may be about any of several packages."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS firmware_reports (
   id INTEGER PRIMARY KEY, address TEXT NOT NULL, item TEXT NOT NULL, hardware TEXT NOT NULL, code INTEGER NOT NULL,
@@ -112,11 +114,19 @@ class FirmwareShelf:
         return None if row is None else str(row["hardware"])
 
     def reported(self, address: str) -> set[str]:
-        """Items that were reported about after they were last fetched."""
+        """Items that were reported about, and those that were fetched before a report about nothing that has a name.
+
+        What was reported about once is not asked for again, however often it is fetched: a device that refuses a package
+        for good says so once.
+        """
         rows = self._database.rows(
-            "SELECT item FROM firmware_reports AS report JOIN fetches ON place = 'firmware/' || item"
-            " AND fetches.address = report.address WHERE report.address = ? AND report.at >= fetches.at",
+            "SELECT item FROM firmware_reports WHERE address = ? AND item != ?"
+            " UNION SELECT substr(place, 10) FROM fetches JOIN firmware_reports AS report ON report.address = fetches.address"
+            " WHERE fetches.address = ? AND place LIKE 'firmware/%' AND item = ? AND report.at >= fetches.at",
             address,
+            NO_ITEM,
+            address,
+            NO_ITEM,
         )
         return {str(row["item"]) for row in rows}
 
