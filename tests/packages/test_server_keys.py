@@ -37,7 +37,7 @@ from tests.est.pki import name, new_key, pem_key
 from tests.est.scripted_server import ScriptedServer, http
 from tests.packages.generated import FORMS, Generator, alone, in_parts
 from tests.packages.sealing import SKP, Sealer, constraints, flip, key_package, receipt_request
-from tests.packages.test_symmetric_keys import said
+from tests.packages.test_symmetric_keys import opened, said
 
 SPEC = CsrSpec(subject=name("device 1"))
 BASE = "/.well-known/est/serverkeygen"
@@ -63,7 +63,7 @@ class Bench:
         forms = forms or ServerKeyForms(KeyPackagePolicy(**({"anchors": self.maker.anchors} | policy)))
         with EstClient(self.server.url, trusting(self.ca), identity=identity) as client:
             got = client.serverkeygen(SPEC, decrypt=decrypt, forms=forms, key_type=key_type, wishes=None)
-            return (got, client.packages.return_receipts(got)) if receipts else got
+            return (got, client.packages.return_receipts(got, recipient=policy.get("receipt_recipient"))) if receipts else got
 
     def parts(self, message, media_type="application/cms"):
         return in_parts(self.ca, self.maker.key, message, media_type)
@@ -283,6 +283,21 @@ def test_ar_01_a_refusal_names_the_package(bench):
     with pytest.raises(ServerKeyError):
         bench.ask(bench.parts(message))
     assert bytes(bench.error()["errorOf"]["pkgID"]) == b"generated-8"
+
+
+def test_ar_01_kr_08_encrypted_where_that_is_asked_for(bench):
+    """A receipt, and an error; both are readable by the recipient alone."""
+    key = new_key()
+    to = bench.ca.certify("returns", key.public_key())
+    asked = receipt_request(b"generated-9", encrypt=True)
+    good, wrong = bench.maker.pack("signed", request=asked), bench.maker.pack("signed", b"\x30\x00", request=asked)
+    bench.ask(bench.parts(good), receipts=True, receipt_recipient=to)
+    (seen,) = bench.returned
+    assert bytes(said(opened(seen, key), rfc7191.KeyPackageReceipt())[1]["receiptOf"]["pkgID"]) == b"generated-9"
+    with pytest.raises(ServerKeyError):
+        bench.ask(bench.parts(wrong), receipt_recipient=to)
+    (seen,) = bench.returned
+    assert bytes(said(opened(seen, key), rfc7191.KeyPackageError())[1]["errorOf"]["pkgID"]) == b"generated-9"
 
 
 def test_ar_01_what_the_server_does_not_take_back(bench):
