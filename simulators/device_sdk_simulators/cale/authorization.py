@@ -19,8 +19,9 @@ from device_sdk_simulators.cale import headers
 from device_sdk_simulators.cale.capabilities import EXTENSION, extension_in, fit, read_capabilities, without_responses
 from device_sdk_simulators.cale.certificates import Owner, make_certificate
 from device_sdk_simulators.cale.ciphers import ContentCipher, content_cipher
-from device_sdk_simulators.cale.envelope import seal
+from device_sdk_simulators.cale.envelope import seal, unreadable
 from device_sdk_simulators.cale.log_tags import LOG_SECRET, log_tag
+from device_sdk_simulators.cale.models import Models
 from device_sdk_simulators.cale.names import fits_certificate, why_refused
 from device_sdk_simulators.cale.padding import PEM, padded
 from device_sdk_simulators.cale.records import CsrRecord, RecordStore
@@ -77,6 +78,7 @@ class AuthorizationServer:
         self._organization = organization
         self._secret = records.secret("strangers of the authorization server")
         self._log_secret = records.secret(LOG_SECRET)
+        self._models = Models(records, lambda: policy.cale.strangers_like)
 
     def handle(self, request: Request, peer: str) -> Response:
         """Answer one request of an edge device."""
@@ -138,7 +140,7 @@ class AuthorizationServer:
             )
 
     def _validate(self, request: Request) -> Response:
-        """200 and a certificate, or 403 and the useless certificate of a key that nobody has, to make a decoy with."""
+        """200 and a certificate, or 403 and a useless one to make a decoy with: of a key nobody has, or of who was revoked."""
         guid = headers.only(request, headers.GUID).lower()
         registration, known = self._who(guid)
         facts = self._about(guid, registration, known=known)
@@ -155,8 +157,7 @@ class AuthorizationServer:
         registration, known = self._who(guid)
         certificate = self._certificate(registration, None)
         real = padded(certificate.public_bytes(Encoding.PEM), PEM, self._policy.cale.padding)
-        noise = os.urandom(len(real))
-        response = self._sealed(real if known else noise, certificate, cipher, misleading=False)
+        response = self._sealed(real, certificate, cipher, misleading=False, readable=known)
         if not known and self._policy.cale.decoys == "draft":
             # section 4.3: "a random salt large enough to be reasonably mistaken"
             response.body = in_lines(os.urandom(len(base64.b64decode(response.body))))
@@ -195,20 +196,19 @@ class AuthorizationServer:
     def _who(self, guid: str) -> tuple[Registration, bool]:
         """Who is behind a GUID, and whether that counts; if not, somebody like those who are registered (CALE-36).
 
-        A revoked client keeps the kind of its key. Anybody else is like the next registration on a ring of GUIDs: kinds
-        are as frequent as among clients, and a new client changes nobody but its neighbours. The work is the same for all,
-        so that its time says nothing.
+        Who was revoked keeps the key: another one in its place would tell everybody of the revocation (CALE-49). Anybody
+        else is like a registration of long ago (`Models`). The work is the same for all, so that its time says nothing.
         """
         mark = mark_of(self._secret, guid)
-        own, neighbour = self._records.find(guid), self._records.next_to(str(uuid.UUID(bytes=mark[:16])))
-        record = own or neighbour
+        own, model = self._records.find(guid), self._models.of(mark)
+        record = own or model
         like = self._read(record) if record else None
         owner = like.owner if like else self._owner("nobody")
         key = stand_in_key(kind_of(like.public_key) if like else DEFAULT_KIND, mark)
         stranger = Registration(owner, key, like.capabilities if like else None)
-        if like is None or own is None or own.revoked:
+        if like is None or own is None:
             return stranger, False
-        return like, True
+        return like, not own.revoked
 
     def _read_csr(self, der: bytes) -> CertificationRequest:
         """A request, which may say what its key decrypts whatever else is certified."""
@@ -223,10 +223,19 @@ class AuthorizationServer:
         return make_certificate(self._authority, registration.owner, key, begin, end, capabilities)
 
     def _sealed(
-        self, plaintext: bytes, certificate: x509.Certificate, cipher: ContentCipher, *, misleading: bool
+        self,
+        plaintext: bytes,
+        certificate: x509.Certificate,
+        cipher: ContentCipher,
+        *,
+        misleading: bool,
+        readable: bool = True,
     ) -> Response:
-        cipher = fit(cipher, certificate)
-        message = seal(plaintext, certificate, cipher, hardened=self._policy.cale_hardened)
+        cipher, hardened = fit(cipher, certificate), self._policy.cale_hardened
+        if readable:
+            message = seal(plaintext, certificate, cipher, hardened=hardened)
+        else:
+            message = unreadable(len(plaintext), certificate, cipher, hardened=hardened)
         fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=misleading)
         return Response(200, fields, in_lines(message))
 

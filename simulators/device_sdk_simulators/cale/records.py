@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import bisect
 import os
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from sqlite3 import Row
 from typing import Protocol
 
@@ -33,6 +33,9 @@ class CsrRecord:
     revoked: bool = False
 
 
+_COLUMNS = "SELECT guid, identity, created_at, revoked_at, csr FROM registrations "
+
+
 class RecordStore(Protocol):
     """What an authorization server needs to remember. Every method may be called from many threads."""
 
@@ -42,10 +45,11 @@ class RecordStore(Protocol):
     def find(self, guid: str) -> CsrRecord | None:
         """The record of a GUID in lower case, revoked or not."""
 
-    def next_to(self, guid: str) -> CsrRecord | None:
-        """The record with the next GUID in order, the first one after the last; None if there is none at all.
+    def first(self, most: int, identities: tuple[str, ...] = ()) -> list[CsrRecord]:
+        """The records that were added first, revoked or not, in that order; of these identities only, if any are given.
 
-        Best one whose identity makes a certificate: strangers are like this record.
+        Best those whose identity makes a certificate. Strangers are like these, so the list may grow at its end and not
+        change otherwise.
         """
 
     def count(self, identity: str) -> int:
@@ -77,13 +81,16 @@ class DatabaseRecords:
 
     def find(self, guid: str) -> CsrRecord | None:
         """See RecordStore."""
-        return self._first("WHERE guid = ?", guid)
+        row = self._database.row(_COLUMNS + "WHERE guid = ?", guid)
+        return _record(row) if row else None
 
-    def next_to(self, guid: str) -> CsrRecord | None:
+    def first(self, most: int, identities: tuple[str, ...] = ()) -> list[CsrRecord]:
         """See RecordStore."""
         # earlier versions kept records that no certificate could be made of, and that nobody was told of
-        usable = f"length(CAST(identity AS BLOB)) BETWEEN 1 AND {LONGEST} ORDER BY guid LIMIT 1"
-        return self._first(f"WHERE guid >= ? AND {usable}", guid) or self._first(f"WHERE {usable}")
+        usable = f"WHERE length(CAST(identity AS BLOB)) BETWEEN 1 AND {LONGEST}"
+        chosen = f" AND identity IN ({', '.join('?' * len(identities))})" if identities else ""
+        query = f"{_COLUMNS}{usable}{chosen} ORDER BY rowid LIMIT ?"
+        return [_record(row) for row in self._database.rows(query, *identities, most)]
 
     def count(self, identity: str) -> int:
         """See RecordStore."""
@@ -95,11 +102,6 @@ class DatabaseRecords:
         whose, values = ("", ()) if identity is None else (" AND identity = ?", (identity,))
         statement = "UPDATE registrations SET revoked_at = ? WHERE guid = ? AND revoked_at IS NULL"
         return self._database.execute(statement + whose, now.isoformat(), guid, *values) == 1
-
-    def _first(self, condition: str, *values: object) -> CsrRecord | None:
-        query = "SELECT guid, identity, created_at, revoked_at, csr FROM registrations "
-        row = self._database.row(query + condition, *values)
-        return _record(row) if row else None
 
 
 def _record(row: Row) -> CsrRecord:
@@ -113,24 +115,22 @@ class MemoryRecords:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._records: dict[str, CsrRecord] = {}
-        self._order: list[str] = []
         self._secrets: dict[str, bytes] = {}
 
     def add(self, record: CsrRecord) -> None:
         """See RecordStore."""
         with self._lock:
             self._records[record.guid] = record
-            bisect.insort(self._order, record.guid)
 
     def find(self, guid: str) -> CsrRecord | None:
         """See RecordStore."""
         return self._records.get(guid)
 
-    def next_to(self, guid: str) -> CsrRecord | None:
+    def first(self, most: int, identities: tuple[str, ...] = ()) -> list[CsrRecord]:
         """See RecordStore."""
         with self._lock:
-            place = bisect.bisect_left(self._order, guid)
-            return self._records[self._order[place % len(self._order)]] if self._order else None
+            chosen = (one for one in self._records.values() if not identities or one.identity in identities)
+            return list(islice(chosen, most))
 
     def count(self, identity: str) -> int:
         """See RecordStore."""

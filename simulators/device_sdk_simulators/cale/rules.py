@@ -36,6 +36,8 @@ class CaleRules:
             `rate_answer` is "429" requests from one address; 0 for any number (CALE-32).
         rate_answer: what goes to who asks more often: "decoy", or "429", which tells that somebody else uses a GUID.
         registrations: records that one owner may have, revoked ones included; 0 for any number.
+        strangers_like: owners whose registrations strangers are like, from the first one on; none: like the first ones of
+            the site.
         memory: bytes for large answers and decoys that are made at one time; others wait until there is room.
         methods: what may be asked besides GET and HEAD by who also proves its identity (CALE-06).
     """
@@ -57,6 +59,7 @@ class CaleRules:
     rate: int = 0
     rate_answer: str = "decoy"
     registrations: int = 1000
+    strangers_like: tuple[str, ...] = ()
     memory: int = 256 * 1024 * 1024
     methods: tuple[str, ...] = ()
 

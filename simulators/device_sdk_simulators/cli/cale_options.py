@@ -169,6 +169,7 @@ OPTIONS = (
     Option("--grant", ("authz",), _many(grant, "[OWNER=]SCOPE", "a scope of an owner, or of everybody else (default: read)"), inside="--authz"),
     Option("--scope", ("origin",), _many(scope, "PATH=SCOPE", "the scope that paths below PATH need"), inside="--origin"),
     Option("--max-registrations", ("authz", "edge"), {"type": types.whole_number(0, 1 << 30), "default": 1000, "metavar": "N", "help": "registrations of one owner, revoked ones included; 0: any number (default: %(default)s)"}),
+    Option("--strangers-like", ("authz",), _many(str, "OWNER", "GUIDs that nobody has look like the registrations of this owner, and no others change how they look; best one that is there for nothing else, with a registration of every kind of client (default: like the first 64 registrations)"), inside="--authz"),
     Option("--certificate-lifetime", ("authz", "edge"), _seconds(types.duration, 10, "of a certificate for one request")),
     Option("--backdate", ("authz", "edge"), _seconds(types.delay, 5, "how far before now it begins")),
     Option("--clock-skew", _JUDGING, _seconds(types.delay, 0, "how far outside of its validity it counts")),

@@ -279,11 +279,13 @@ def test_stores_of_records(tmp_path, kind):
     store: RecordStore = MemoryRecords() if kind == "memory" else DatabaseRecords(database)
     now = datetime.now(UTC)
     assert store.find("a") is None
-    assert store.next_to("a") is None
+    assert store.first(2) == []
     for guid in ("m", "c"):
         store.add(CsrRecord(guid, f"owner of {guid}", b"csr " + guid.encode(), now))
     assert store.find("c") == CsrRecord("c", "owner of c", b"csr c", now)
-    assert [store.next_to(one).guid for one in ("a", "c", "d", "z")] == ["c", "c", "m", "c"]
+    assert [one.guid for one in store.first(2)] == ["m", "c"]
+    assert [one.guid for one in store.first(1)] == ["m"]
+    assert [one.guid for one in store.first(2, ("owner of c", "somebody"))] == ["c"]
     assert not store.revoke("c", "somebody", now)
     assert not store.revoke("x", None, now)
     assert store.revoke("c", "owner of c", now)
@@ -291,6 +293,7 @@ def test_stores_of_records(tmp_path, kind):
     assert store.find("c").revoked
     assert not store.find("m").revoked
     assert store.revoke("m", None, now)
+    assert [(one.guid, one.revoked) for one in store.first(2)] == [("m", True), ("c", True)]
     assert store.secret("a") == store.secret("a") != store.secret("b")
     assert len(store.secret("a")) == 32
     assert [store.count(one) for one in ("owner of c", "owner of m", "somebody")] == [1, 1, 0]

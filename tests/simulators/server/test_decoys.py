@@ -7,10 +7,13 @@ import sqlite3
 import time
 import uuid
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from device_sdk_simulators.cale.answer_sizes import AnswerSizes
+from device_sdk_simulators.cale.models import LOOKED_AT, Models
+from device_sdk_simulators.cale.records import CsrRecord, MemoryRecords
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.http.messages import TlsFacts
 from device_sdk_simulators.server import ReferenceServer
@@ -37,6 +40,14 @@ def kind_of(body: bytes) -> str:
         return f"rsa-{8 * len(bytes(info['ktri']['encryptedKey']))}"
     point = info["kari"]["originator"]["originatorKey"]["publicKey"].asOctets()
     return {65: "p256", 97: "p384", 133: "p521"}[len(point)]
+
+
+def name_in(body: bytes) -> bytes:
+    """The subject key identifier that names the recipient of a hardened message."""
+    info = recipient_of(body)
+    if info.getName() == "ktri":
+        return bytes(info["ktri"]["rid"]["subjectKeyIdentifier"])
+    return bytes(info["kari"]["recipientEncryptedKeys"][0]["rid"]["rKeyId"]["subjectKeyIdentifier"])
 
 
 def strangers(count: int) -> list[str]:
@@ -82,23 +93,72 @@ def test_strangers_are_as_mixed_as_clients_and_each_is_the_same_everywhere(tmp_p
 
 
 @pytest.mark.slow
-def test_a_new_client_changes_few_strangers(server):
-    """A real client has one key as long as it lives."""
+def test_who_registers_changes_few_strangers_and_later_none_cale_36(tmp_path):
+    """A real client has one key as long as it lives; who registers other kinds must not see who is none."""
+    everybody = strangers(40)
+
+    def kinds() -> list[str]:
+        return [kind_of(get(server, "/resource", guid).body) for guid in everybody]
+
+    with ReferenceServer(tmp_path / "s") as server:
+        for _ in range(20):
+            register(server, KEYS["rsa"])
+        first = kinds()
+        register(server, KEYS["p384"])
+        assert sum(one != other for one, other in zip(first, kinds(), strict=True)) < 20
+        for _ in range(LOOKED_AT - 21):
+            register(server, KEYS["p256"])
+        last = kinds()
+        guid = guid_of(server)
+        for _ in range(40):
+            register(server, KEYS["p384"])
+        assert server.cale.authorization.revoke(guid)
+        assert kinds() == last
+    with ReferenceServer(tmp_path / "s") as server:
+        assert kinds() == last
+
+
+@pytest.mark.slow
+def test_strangers_are_like_the_owners_that_an_operator_names_cale_36(server):
+    """From the first registration on."""
+    server.policy.cale.strangers_like = (server.user,)
+    register(server, KEYS["p256"])
+    server.users.add("other", "secret")
+    other = ("Authorization", "Basic " + base64.b64encode(b"other:secret").decode())
     for _ in range(20):
-        register(server, KEYS["rsa"])
-    everybody = strangers(60)
-    register(server, KEYS["p384"])
-    changed = [guid for guid in everybody if kind_of(get(server, "/resource", guid).body) != "rsa-2048"]
-    assert len(changed) < 45
+        register(server, KEYS["rsa"], headers=[other])
+    assert {kind_of(get(server, path, guid).body) for guid in strangers(10) for path in PATHS} == {"p256"}
 
 
-def test_a_revoked_client_keeps_the_kind_of_its_key(server):
-    for _ in range(10):
-        register(server, KEYS["p256"])
-    register(server, KEYS["rsa"])
+def test_strangers_are_like_many_owners_cale_36():
+    """Who registers most has no larger share than others, as long as there are others."""
+    records = MemoryRecords()
+    now = datetime.now(UTC)
+    for number in range(LOOKED_AT + 10):
+        owner = "one" if 4 <= number < 40 else f"owner {number}"
+        records.add(CsrRecord(str(number), owner, b"", now))
+    models = Models(records)
+    assert len(models.all()) == 32
+    assert sum(one.identity == "one" for one in models.all()) == 4
+    assert all(int(one.guid) < LOOKED_AT for one in models.all())
+    chosen = [models.of(uuid.uuid4().bytes) for _ in range(400)]
+    assert len({one.guid for one in chosen}) > 24
+
+
+@pytest.mark.parametrize("kind", ["rsa", "p256"])
+@pytest.mark.parametrize("aead", [False, True])
+def test_a_revoked_client_keeps_its_key_cale_49(server, kind, aead):
+    """Whoever asks with the GUID before and after must not see that it was revoked."""
+    server.policy.cale_hardened, server.policy.cale_aead = True, aead
+    register(server, KEYS[kind])
     guid = guid_of(server)
+    before = {path: get(server, path, guid, tls=TLS_13) for path in PATHS}
     assert server.cale.authorization.revoke(guid)
-    assert {kind_of(get(server, path, guid).body) for path in PATHS} == {"rsa-2048"}
+    for path, real in before.items():
+        decoy = get(server, path, guid, tls=TLS_13)
+        assert name_in(decoy.body) == name_in(real.body)
+        assert decoy.headers == real.headers
+        assert abs(len(decoy.body) - len(real.body)) <= (24 if path == "/whoami" else 0)
 
 
 @pytest.mark.parametrize("kind", KEYS)
@@ -107,13 +167,7 @@ def test_a_recipient_named_by_its_key_has_one_name(server, kind):
     server.policy.cale_hardened = True
     register(server, KEYS[kind])
     for guid in (guid_of(server), STRANGER):
-        infos = [recipient_of(get(server, path, guid).body) for path in (*PATHS, *PATHS)]
-        if kind == "rsa":
-            names = {bytes(info["ktri"]["rid"]["subjectKeyIdentifier"]) for info in infos}
-        else:
-            entries = [info["kari"]["recipientEncryptedKeys"][0] for info in infos]
-            names = {bytes(entry["rid"]["rKeyId"]["subjectKeyIdentifier"]) for entry in entries}
-        assert len(names) == 1
+        assert len({name_in(get(server, path, guid).body) for path in (*PATHS, *PATHS)}) == 1
 
 
 @pytest.mark.slow
