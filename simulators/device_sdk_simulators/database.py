@@ -33,6 +33,7 @@ CREATE INDEX IF NOT EXISTS registrations_by_identity ON registrations (identity)
 CREATE TABLE IF NOT EXISTS generations (
   ca TEXT NOT NULL, number INTEGER NOT NULL, stage TEXT NOT NULL, changed_at TEXT NOT NULL, PRIMARY KEY (ca, number));
 CREATE TABLE IF NOT EXISTS answer_sizes (path TEXT NOT NULL, aead INTEGER NOT NULL, length INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS answer_lengths (path TEXT NOT NULL, bare INTEGER NOT NULL, whole INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS one_time_passwords (digest TEXT PRIMARY KEY, spki_sha256 TEXT);
 CREATE TABLE IF NOT EXISTS revocation_challenges (serial TEXT PRIMARY KEY, salt BLOB NOT NULL, hash BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS cmc_revocations (serial TEXT PRIMARY KEY, reason INTEGER NOT NULL, asked_by TEXT NOT NULL);

@@ -72,9 +72,7 @@ def read_document(content_type: str, plaintext: bytes, *, encrypted_errors: bool
 
 
 def document_of(head: ResponseHead, content: bytes = b"") -> Document:
-    """The document that a response begins."""
-    fields: dict[str, str] = {}
-    for name, value in head.fields:
-        if name in ABOUT_CONTENT:
-            fields.setdefault(name, value)
-    return Document(content, head.status, tuple(fields.items()), whole=True)
+    """The document that a response begins; a field that is there twice is left out, as nobody knows which one is meant."""
+    names = [name for name, _ in head.fields]
+    fields = tuple((name, value) for name, value in head.fields if name in ABOUT_CONTENT and names.count(name) == 1)
+    return Document(content, head.status, fields, whole=True)

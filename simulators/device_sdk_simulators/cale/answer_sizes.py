@@ -17,16 +17,19 @@ _BLOCK = 16
 _NOTHING = 404
 
 
-class Form(NamedTuple):
-    """What else the length of an answer depends on.
+class Lengths(NamedTuple):
+    """Of one answer, before it is encrypted: in each form that some client gets.
 
-    Attributes:
-        aead: whether it is AES-GCM, which does not pad.
-        whole: whether it is a whole response (`binary_http`).
+    Who asks chooses some of its form (the suite of the connection), so that lengths learnt in one form have to serve for all.
     """
 
-    aead: bool
-    whole: bool = False
+    bare: int
+    whole: int
+
+    def plaintext(self, *, aead: bool, whole: bool) -> int:
+        """Bytes of a plaintext that gives a ciphertext as long as this answer's; with AES-CBC the longest one that does."""
+        length = self.whole if whole else self.bare
+        return length if aead else length // _BLOCK * _BLOCK + _BLOCK - 1
 
 
 class AnswerSizes:
@@ -38,7 +41,7 @@ class AnswerSizes:
     Args:
         database: memory.
         bucket: lengths of texts are multiples of this; 0 if they are not.
-        most_paths: bound of that memory; the path that was learnt first is forgotten first.
+        most_paths: bound of that memory; the path that was not learnt for longest is forgotten first.
         most_queries: bound of the other one; what was not learnt for longest is forgotten first.
     """
 
@@ -54,51 +57,67 @@ class AnswerSizes:
         self._most = most_paths
         self._most_queries = most_queries
         self._lock = threading.Lock()
-        self._windows: dict[tuple[str, Form], deque[int]] = {}
-        self._queries: OrderedDict[bytes, deque[int]] = OrderedDict()
-        for row in database.rows("SELECT path, aead, whole, length FROM answer_sizes ORDER BY rowid"):
-            form = Form(bool(row["aead"]), bool(row["whole"]))
-            self._windows.setdefault((row["path"], form), deque(maxlen=_WINDOW)).append(row["length"])
+        self._windows: OrderedDict[str, deque[Lengths]] = OrderedDict()
+        self._queries: OrderedDict[bytes, deque[Lengths]] = OrderedDict()
+        for row in database.rows("SELECT path, aead, length FROM answer_sizes ORDER BY rowid"):
+            # an earlier version's, of one form
+            self._window(row["path"]).append(self._guessed(row["length"], aead=bool(row["aead"])))
+        for row in database.rows("SELECT path, bare, whole FROM answer_lengths ORDER BY rowid"):
+            self._window(row["path"]).append(Lengths(row["bare"], row["whole"]))
 
-    def learn(self, path: str, length: int, *, aead: bool, whole: bool = False, query: str = "") -> None:
-        """Remember the length in bytes of a real answer's ciphertext; for `aead` and `whole` see `Form`."""
-        form = Form(aead, whole)
-        key = (path, form)
+    def _window(self, path: str) -> deque[Lengths]:
+        return self._windows.setdefault(path, deque(maxlen=_WINDOW))
+
+    def learn(self, path: str, length: int, *, aead: bool, query: str = "", lengths: Lengths | None = None) -> None:
+        """Remember a real answer.
+
+        Args:
+            path: of the request.
+            length: bytes of ciphertext.
+            aead: whether it is AES-GCM, which does not pad.
+            query: of the request.
+            lengths: of the answer in all forms, if whoever made it has said so.
+        """
+        known = lengths or self._guessed(length, aead=aead)
         with self._lock:
             # clients can ask for any number of paths that do not exist; those are what is assumed anyway
-            if length == self._smallest(form) and key not in self._windows:
+            if known == self._smallest() and path not in self._windows:
                 return
-            self._learn_query(_name(path, query, form), length)
-            window = self._windows.setdefault(key, deque(maxlen=_WINDOW))
+            self._learn_query(_name(path, query), known)
+            window = self._window(path)
+            self._windows.move_to_end(path)
             before = set(window)
-            window.append(length)
+            window.append(known)
             if set(window) != before:
-                self._save(key, set(window))
+                self._save(path, set(window))
 
-    def _learn_query(self, name: bytes, length: int) -> None:
-        self._queries.setdefault(name, deque(maxlen=_WINDOW)).append(length)
+    def _learn_query(self, name: bytes, lengths: Lengths) -> None:
+        self._queries.setdefault(name, deque(maxlen=_WINDOW)).append(lengths)
         self._queries.move_to_end(name)
         if len(self._queries) > self._most_queries:
             self._queries.popitem(last=False)
 
-    def _smallest(self, form: Form) -> int:
-        """Ciphertext of the origination server's answer where there is nothing to read."""
-        plaintext = len(encrypted_error(_NOTHING, self._bucket(), whole=form.whole))
-        return plaintext if form.aead else plaintext // _BLOCK * _BLOCK + _BLOCK
+    def _guessed(self, length: int, *, aead: bool) -> Lengths:
+        """What a ciphertext says of the plaintext: of AES-CBC, whether it fills a bucket; how long the other form is, nothing."""
+        bucket = self._bucket()
+        if not aead:
+            filled = bucket > 0 and (length - _BLOCK) % bucket == 0
+            length -= _BLOCK if filled else 1
+        return Lengths(length, length)
 
-    def _save(self, key: tuple[str, Form], lengths: set[int]) -> None:
-        forgotten = []
+    def _smallest(self) -> Lengths:
+        """The origination server's answer where there is nothing to read."""
+        return Lengths(*(len(encrypted_error(_NOTHING, self._bucket(), whole=whole)) for whole in (False, True)))
+
+    def _save(self, path: str, lengths: set[Lengths]) -> None:
+        forgotten = [path]
         while len(self._windows) > self._most:
-            oldest = next(iter(self._windows))
-            del self._windows[oldest]
-            forgotten.append(oldest)
+            forgotten.append(self._windows.popitem(last=False)[0])
         with self._database.transaction() as connection:
-            connection.executemany(
-                "DELETE FROM answer_sizes WHERE path = ? AND aead = ? AND whole = ?",
-                [(name, *form) for name, form in (key, *forgotten)],
-            )
-            rows = [(key[0], *key[1], length) for length in sorted(lengths)]
-            connection.executemany("INSERT INTO answer_sizes (path, aead, whole, length) VALUES (?, ?, ?, ?)", rows)
+            for table in ("answer_lengths", "answer_sizes"):
+                connection.executemany(f"DELETE FROM {table} WHERE path = ?", [(name,) for name in forgotten])
+            rows = [(path, *one) for one in sorted(lengths)]
+            connection.executemany("INSERT INTO answer_lengths (path, bare, whole) VALUES (?, ?, ?)", rows)
 
     def plaintext_length(self, path: str, mark: bytes, *, aead: bool, whole: bool = False, query: str = "") -> int:
         """How long a plaintext gives a ciphertext as real clients get for this request.
@@ -107,19 +126,18 @@ class AnswerSizes:
 
         Args:
             path: of the request.
-            mark: of the client; the same one meets the same length as long as answers have it.
-            aead: see `Form`.
-            whole: see `Form`.
+            mark: of the client; the same one meets the same answer as long as there are such answers, in any form.
+            aead: whether the decoy is AES-GCM.
+            whole: whether it is a whole response (`binary_http`).
             query: of the request.
         """
-        form = Form(aead, whole)
         with self._lock:
-            known = self._queries.get(_name(path, query, form)) or self._windows.get((path, form))
-            lengths = set(known or (self._smallest(form),))
-        length = min(lengths, key=lambda one: hmac.digest(mark, f"{path}\0{query}\0{one}".encode(), "sha256"))
-        return length if aead else length - 1
+            known = self._queries.get(_name(path, query)) or self._windows.get(path)
+            answers = set(known or (self._smallest(),))
+        chosen = min(answers, key=lambda one: hmac.digest(mark, f"{path}\0{query}\0{one}".encode(), "sha256"))
+        return chosen.plaintext(aead=aead, whole=whole)
 
 
-def _name(path: str, query: str, form: Form) -> bytes:
+def _name(path: str, query: str) -> bytes:
     """What stands for a path with its query, however long it is."""
-    return hashlib.sha256(f"{path}\0{query}\0{form}".encode()).digest()[:16]
+    return hashlib.sha256(f"{path}\0{query}".encode()).digest()[:16]

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from cryptography import x509
 
-from device_sdk_simulators.cale.answer_sizes import AnswerSizes
+from device_sdk_simulators.cale.answer_sizes import AnswerSizes, Lengths
 from device_sdk_simulators.cale.binary_http import BINARY_HTTP
 from device_sdk_simulators.cale.capabilities import fit, takes_responses
 from device_sdk_simulators.cale.ciphers import ContentCipher
@@ -62,11 +62,17 @@ class Decoys:
         self._lock = threading.Lock()
         self._durations: OrderedDict[str, deque[tuple[float, float]]] = OrderedDict()
 
-    def learn(self, request: Request, message: bytes) -> None:
-        """Remember how long a real answer to this request is, in bytes; ValueError for what is no envelope."""
-        length, aead, content_type = ciphertext_length(message)
-        whole = content_type == BINARY_HTTP
-        self._sizes.learn(request.path, length, aead=aead, whole=whole, query=_query_of(request))
+    def learn(self, request: Request, message: bytes, lengths: tuple[int, int] | None = None) -> None:
+        """Remember how long a real answer to this request is.
+
+        Args:
+            request: of a client.
+            message: the answer; ValueError for what is no envelope.
+            lengths: what the server that made it says of its length, as bare content and as a whole response.
+        """
+        length, aead, _type = ciphertext_length(message)
+        said = Lengths(*lengths) if lengths else None
+        self._sizes.learn(request.path, length, aead=aead, query=_query_of(request), lengths=said)
 
     def took(self, path: str, validation_s: float, answer_s: float) -> None:
         """Remember how long the validation of a real request took, and then its answer or the failure to get one."""

@@ -277,7 +277,7 @@ class EdgeDevice:
     def _passed_on(self, errand: _Errand, response: Response) -> Response:
         """An answer made inside, as it goes out (CALE-25)."""
         try:
-            self._decoys.learn(errand.request, base64.b64decode(response.body))
+            self._decoys.learn(errand.request, base64.b64decode(response.body), headers.lengths_of(response))
         except (binascii.Error, ValueError):
             # it is passed on as it is (CALE-25), but nothing is like it
             errand.facts["reason"] = "the answer is no envelope"

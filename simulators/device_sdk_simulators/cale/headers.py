@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from device_sdk_simulators.http.messages import Headers, HttpError, Request
+from device_sdk_simulators.http.messages import Headers, HttpError, Request, Response
 
 GUID = "CALE-GUID"
 CERTIFICATE = "CALE-PEM"
@@ -20,6 +20,8 @@ IDENTITY = "CALE-Identity"
 CORRELATION = "CALE-Correlation"
 CIPHER = "Cipher"
 ROLE = "CALE-Role"
+LENGTHS = "CALE-Lengths"
+"""Of an answer made inside: bytes of its plaintext as bare content and as a whole response, for decoys of either form."""
 FORWARDED = ("Accept", "Accept-Language", "User-Agent")
 """What goes inside of a client's own header fields; of these alone nothing depends (CALE-27)."""
 ABOUT_CONTENT = (
@@ -37,6 +39,7 @@ LONGEST_TARGET = 8000
 
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_TWO_LENGTHS = re.compile(r"([0-9]{1,12}) ([0-9]{1,12})", re.ASCII)
 _PLAIN_TEXT = ("Content-Type", "text/plain;charset=UTF-8")
 _ARMOUR = re.compile(r"-----(BEGIN|END) CERTIFICATE-----")
 
@@ -139,6 +142,13 @@ def without_others(fields: Headers) -> Headers:
     """Those fields of an answer that are about its content, as they came; what a server adds of its own would tell."""
     wanted = {name.lower() for name in ABOUT_CONTENT}
     return [(name, value) for name, value in fields if name.lower() in wanted]
+
+
+def lengths_of(response: Response) -> tuple[int, int] | None:
+    """The two lengths of an answer, as bare content and as a whole response; None if it does not say them."""
+    values = [value for name, value in response.headers if name.lower() == LENGTHS.lower()]
+    found = _TWO_LENGTHS.fullmatch(values[0]) if len(values) == 1 else None
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def check_size(request: Request) -> None:

@@ -85,11 +85,15 @@ class OriginationServer:
             response.facts |= facts
             return response
         with self._room.work():
-            plaintext, said = self._answer(request, owner, certificate, whole=whole)
+            # the other form is for its length only, which a decoy of that form has to have (CALE-37)
+            response, said = self._readable(request, owner, certificate)
+            lengths = [len(self._plaintext(request, response, whole=one)) for one in (False, True)]
+            plaintext = self._plaintext(request, response, whole=whole)
             content_type = BINARY_HTTP if whole else DATA
             hardened = self._policy.cale_hardened
             message = seal(plaintext, certificate, cipher, hardened=hardened, content_type=content_type)
             fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=True)
+            fields.append((headers.LENGTHS, "{} {}".format(*lengths)))
             return Response(200, fields, in_lines(message), facts=facts | said)
 
     def _accept(self, certificate: x509.Certificate) -> Owner:
@@ -106,28 +110,31 @@ class OriginationServer:
         if rules.replay != "off" and not self._replay.is_first(certificate, purpose, self._clock(), until):
             raise NotAcceptedError("this certificate was used already")
 
-    def _answer(
-        self, request: Request, owner: Owner, certificate: x509.Certificate, *, whole: bool
-    ) -> tuple[bytes, dict[str, object]]:
-        """The plaintext, filled up, and what the log says about it."""
-        response = self._readable(request, owner, certificate)
-        facts = {"owner": owner.name, "answer": response.status, "reason": response.facts.get("reason")}
+    def _plaintext(self, request: Request, response: Response, *, whole: bool) -> bytes:
+        """What is encrypted of a service's answer, filled up."""
         bucket = self._policy.cale.padding
         if 200 <= response.status < 300:
-            return encrypted_content(response, bucket, whole=whole), facts
+            return encrypted_content(response, bucket, whole=whole)
         if 300 <= response.status < 400:
             if request.method not in ("GET", "HEAD"):
                 # the change was made, or has to be asked for elsewhere: whoever asked has to know which, and where
-                return encrypted_content(_redirect(response), bucket, whole=whole), facts
+                return encrypted_content(_redirect(response), bucket, whole=whole)
             location = _location(response)
             if whole and location:
-                return encrypted_error(response.status, bucket, whole=True, location=location), facts
+                return encrypted_error(response.status, bucket, whole=True, location=location)
         # encrypted like everything else, so that the outside learns nothing from a path that does not exist; what is
         # neither an answer nor an error (a redirect) cannot be passed on as bare content
         status = response.status if 400 <= response.status < 600 else 502
-        return encrypted_error(status, bucket, whole=whole), facts
+        return encrypted_error(status, bucket, whole=whole)
 
-    def _readable(self, request: Request, owner: Owner, certificate: x509.Certificate) -> Response:
+    def _readable(
+        self, request: Request, owner: Owner, certificate: x509.Certificate
+    ) -> tuple[Response, dict[str, object]]:
+        """What a service says, and what the log says about it."""
+        response = self._said(request, owner, certificate)
+        return response, {"owner": owner.name, "answer": response.status, "reason": response.facts.get("reason")}
+
+    def _said(self, request: Request, owner: Owner, certificate: x509.Certificate) -> Response:
         try:
             path = plain_path(request.target)
         except OddPathError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import socket
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from device_sdk_simulators.cale import headers
 from device_sdk_simulators.cale.binary_http import ABOUT_CONTENT, CREATED
@@ -42,6 +42,20 @@ _ABOUT_CONTENT = frozenset(name.lower() for name in ABOUT_CONTENT)
 _COPIES = 5
 """Of an answer at most, while it is encrypted and written in base64: measured 4.4."""
 _BODYLESS = (204, 205, 304)
+_PARTIAL = 206
+_MOST_INTERIM = 16
+
+
+class _FinalResponse(http.client.HTTPResponse):
+    """Passes over interim answers, 103 among them (RFC 9110 section 15.2); http.client does so with 100 alone."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(_MOST_INTERIM):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 102 <= status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException("interim answers without an end")
 
 
 class Upstream:
@@ -97,6 +111,7 @@ class Upstream:
 
     def _exchange(self, request: Request, fields: Headers, allowance: Allowance) -> Response:
         connection = http.client.HTTPConnection(self._host, self._port)
+        connection.response_class = _FinalResponse
         with socket.create_connection((self._host, self._port), allowance.wait()) as made:
             sock = PlainSocket(made.family, made.type, made.proto, made.detach())
         with sock, self._exchanges.under_way(sock, allowance):
@@ -110,6 +125,8 @@ class Upstream:
             connection.endheaders(request.body or None)
             with connection.getresponse() as response:
                 allowance.answer_began()
+                if response.status == _PARTIAL and request.method == "GET":
+                    raise HopProtocolError(f"{self._url}: the answer is a part, and nobody asked for one")
                 return self._read(response, allowance)
 
     def _fields(self, request: Request) -> Headers:
@@ -135,7 +152,8 @@ class Upstream:
         if 300 <= response.status < 400:
             return Response(response.status, self._location(response))
         body = _bounded(response, self._body_bytes, allowance)
-        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        encodings = response.headers.get_all("Content-Encoding") or []
+        if any(one.strip().lower() != "identity" for one in encodings):
             raise HopProtocolError(f"{self._url}: the answer is compressed, and nobody asked for that")
         fields = [(name, value) for name, value in response.headers.items() if name.lower() in _ABOUT_CONTENT]
         if "Content-Type" not in response.headers:
@@ -146,12 +164,25 @@ class Upstream:
 
     def _location(self, response: http.client.HTTPResponse) -> Headers:
         """Where a redirect leads, by the paths that clients know if it stays at this server."""
-        location = response.headers.get("Location", "")
-        for own in (self._url.rstrip("/"), self._base):
-            if own and (location == own or location.startswith(f"{own}/")):
-                location = location.removeprefix(own) or "/"
-                break
-        return [("Location", location)] if location else []
+        values = response.headers.get_all("Location") or []
+        if len(values) > 1:
+            raise HopProtocolError(f"{self._url}: the answer leads to two places")
+        if not values or not values[0]:
+            return []
+        parts = urlsplit(values[0])
+        inside = f"{parts.path}/".startswith(f"{self._base}/")
+        here = self._is_here(parts) if parts.scheme or parts.netloc else bool(self._base)
+        if not here or (self._base and not inside):
+            return [("Location", values[0])]
+        path = parts.path.removeprefix(self._base)
+        if path[:1] == "/" and path[1:2] in ("/", "\\"):
+            # without the part before it, it would be the name of another server
+            raise HopProtocolError(f"{self._url}: the answer leads to a path that begins with two slashes")
+        return [("Location", urlunsplit(("", "", path or "/", parts.query, parts.fragment)))]
+
+    def _is_here(self, parts: SplitResult) -> bool:
+        here = (self._host.lower(), self._port)
+        return parts.scheme == "http" and "@" not in parts.netloc and (parts.hostname, parts.port or 80) == here
 
 
 def _bounded(response: http.client.HTTPResponse, most: int, allowance: Allowance) -> bytes:

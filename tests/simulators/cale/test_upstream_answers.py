@@ -61,6 +61,10 @@ class RawServer:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nabc",
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Encoding: gzip\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Encoding: identity\r\nContent-Encoding: gzip\r\n\r\nab",
+        b"HTTP/1.1 206 Partial Content\r\nContent-Length: 2\r\n\r\nab",
+        b"HTTP/1.1 302 Found\r\nLocation: /a\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20 + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
         b"HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 2\r\n\r\nab",
         b"HTTP/1.1 abc OK\r\n\r\n",
         b"garbage\r\n\r\n",
@@ -81,6 +85,7 @@ def test_answers_that_can_be_read_in_two_ways_are_refused(answer):
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nab",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
         b"HTTP/1.0 200 OK\r\n\r\nab",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
     ],
 )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from device_sdk_simulators.cale.answer_sizes import AnswerSizes
+from device_sdk_simulators.cale.answer_sizes import AnswerSizes, Lengths
 from device_sdk_simulators.cale.models import LOOKED_AT, Models
 from device_sdk_simulators.cale.records import CsrRecord, MemoryRecords
 from device_sdk_simulators.database import Database
@@ -197,14 +197,14 @@ def test_paths_that_do_not_exist_fill_no_memory(server):
     guid = guid_of(server)
     for number in range(50):
         get(server, f"/nowhere/{number}", guid)
-    assert server._database.rows("SELECT * FROM answer_sizes") == []
+    assert server._database.rows("SELECT * FROM answer_lengths") == []
 
 
 def test_memory_of_lengths_is_bounded(server, monkeypatch):
     sizes = AnswerSizes(server._database, most_paths=10, most_queries=10)
     for number in range(30):
         sizes.learn(f"/{number}", 160, aead=False)
-    assert len(server._database.rows("SELECT * FROM answer_sizes")) == 10
+    assert len(server._database.rows("SELECT * FROM answer_lengths")) == 10
     assert sizes.plaintext_length("/29", b"", aead=False) // 16 == 9
     assert sizes.plaintext_length("/0", b"", aead=False) // 16 == 0
 
@@ -229,7 +229,8 @@ def test_what_is_learnt_of_an_answer_is_part_of_its_time_cale_38(server, monkeyp
     assert time.monotonic() - started > 0.1
 
 
-def test_lengths_of_earlier_versions_are_those_of_bare_content(tmp_path):
+def test_lengths_of_earlier_versions_serve_for_every_form_cale_37(tmp_path):
+    """Until the next answer says what it is in each."""
     path = tmp_path / "old.sqlite"
     with closing(sqlite3.connect(path)) as old:
         old.execute("CREATE TABLE answer_sizes (path TEXT NOT NULL, aead INTEGER NOT NULL, length INTEGER NOT NULL)")
@@ -238,9 +239,23 @@ def test_lengths_of_earlier_versions_are_those_of_bare_content(tmp_path):
     with closing(Database(path)) as database:
         sizes = AnswerSizes(database)
         assert sizes.plaintext_length("/doc", b"", aead=True) == 512
-        assert sizes.plaintext_length("/doc", b"", aead=True, whole=True) < 100
-        sizes.learn("/doc", 768, aead=True, whole=True)
+        assert sizes.plaintext_length("/doc", b"", aead=True, whole=True) == 512
+        for _ in range(16):
+            sizes.learn("/doc", 528, aead=False, lengths=Lengths(512, 768))
     with closing(Database(path)) as database:
         again = AnswerSizes(database)
         assert again.plaintext_length("/doc", b"", aead=True) == 512
         assert again.plaintext_length("/doc", b"", aead=True, whole=True) == 768
+
+
+def test_a_length_learnt_in_one_form_serves_for_all_cale_37(tmp_path):
+    """Who asks chooses the suite, and so the form: one that no client uses must not show what nobody has read."""
+    with closing(Database(tmp_path / "sizes.sqlite")) as database:
+        sizes = AnswerSizes(database, lambda: 256)
+        for number, length in enumerate((512, 2048, 4096)):
+            sizes.learn("/doc", length + 16 * (number % 2), aead=number % 2 == 0)
+        for mark in (b"one", b"another", b"third"):
+            length = sizes.plaintext_length("/doc", mark, aead=True)
+            assert length in {512, 2048, 4096}
+            assert sizes.plaintext_length("/doc", mark, aead=False) // 16 * 16 == length
+            assert sizes.plaintext_length("/doc", mark, aead=False, whole=True) // 16 * 16 == length

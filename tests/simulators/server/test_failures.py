@@ -280,6 +280,23 @@ def test_strangers_who_ask_what_clients_ask_cale_37(server):
     assert set(new) == set(real)
 
 
+def test_who_chooses_another_suite_or_form_learns_nothing_cale_37(server):
+    """Clients read a picture as a whole response with AES-GCM; a stranger asks with a CBC suite, or is like a client of old."""
+    server.policy.cale_aead, server.policy.cale.padding = True, 256
+    server.cale.resource.handle = lambda *_: Response(200, [("Content-Type", "image/png")], bytes(9001))
+    clients = [register(server, KEYS["rsa"], (GCM_256, CBC_128, PKCS1, BINARY_HTTP)), register(server, KEYS["rsa"])]
+    get(server, "/png", clients[0], tls=TLS)
+    everybody = [str(uuid.uuid4()) for _ in range(16)]
+    suites = (TlsFacts("TLSv1.2", "ECDHE-RSA-AES256-SHA"), TLS)
+
+    def looks(guids: list[str]) -> set[object]:
+        return {tuple(seen(get(server, "/png", guid, tls=suite)) for suite in suites) for guid in guids}
+
+    strangers = looks(everybody)
+    assert len(strangers) == 2
+    assert strangers == looks(clients)
+
+
 @pytest.mark.parametrize(
     ("target", "fields", "status"),
     [
