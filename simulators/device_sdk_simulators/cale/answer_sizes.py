@@ -114,8 +114,9 @@ class AnswerSizes:
         while len(self._windows) > self._most:
             forgotten.append(self._windows.popitem(last=False)[0])
         with self._database.transaction() as connection:
-            for table in ("answer_lengths", "answer_sizes"):
-                connection.executemany(f"DELETE FROM {table} WHERE path = ?", [(name,) for name in forgotten])
+            names = [(name,) for name in forgotten]
+            connection.executemany("DELETE FROM answer_lengths WHERE path = ?", names)
+            connection.executemany("DELETE FROM answer_sizes WHERE path = ?", names)
             rows = [(path, *one) for one in sorted(lengths)]
             connection.executemany("INSERT INTO answer_lengths (path, bare, whole) VALUES (?, ?, ?)", rows)
 
