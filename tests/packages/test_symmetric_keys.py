@@ -264,11 +264,15 @@ def test_kr_08_amb_23_no_receipt(fetch, sealer, options, reason):
     assert bool(fetch.receipts.withheld) is (reason is not None)
 
 
-def opened(seen, key):
+def unsealed(body, key):
     """What is in the envelope, as a message of its own, by our reader: OpenSSL judges the envelope elsewhere."""
-    kind, inside = open_typed(seen.body, key, content_types=(SIGNED_DATA,), policy=EVERYTHING)
+    kind, inside = open_typed(body, key, content_types=(SIGNED_DATA,), policy=EVERYTHING)
     assert kind == SIGNED_DATA
-    return replace(seen, body=der.sequence(der.oid(SIGNED_DATA), der.tlv(0xA0, inside)))
+    return der.sequence(der.oid(SIGNED_DATA), der.tlv(0xA0, inside))
+
+
+def opened(seen, key):
+    return replace(seen, body=unsealed(seen.body, key))
 
 
 def test_kr_08_kr_11_an_encrypted_receipt(fetch, sealer):

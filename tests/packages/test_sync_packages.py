@@ -23,9 +23,11 @@ from device_sdk.errors import (
     RolledBackError,
 )
 from device_sdk.wire.cms.signed_data import read_signed_data
+from tests.est.pki import new_key
 from tests.est.scripted_server import http
 from tests.firmware.making import HARDWARE, IMAGE, NOTES, Maker
 from tests.packages.sealing import Sealer, key_package, receipt_request, written
+from tests.packages.test_symmetric_keys import unsealed
 
 DONE, EARLIER, FAILED = StepState.DONE, StepState.EARLIER, StepState.FAILED
 KEYS, RECEIPT = ("0024", "symmetrickeys/k-1", 900), ("0025", "symmetrickeys/return", 0)
@@ -61,8 +63,8 @@ class Bench:
         answer = http(200, message, ("Content-Type", "application/cms"))
         self.synced.server.handlers[place] = lambda _: answer
 
-    def deliveries(self, *, replace: bool = False, returns: bool = True) -> Deliveries:
-        policy = KeyPackagePolicy(self.sealer.anchors)
+    def deliveries(self, *, replace: bool = False, returns: bool = True, recipient=None) -> Deliveries:
+        policy = KeyPackagePolicy(self.sealer.anchors, receipt_recipient=recipient)
         rules = FirmwareRules(self.maker.anchors, FirmwarePolicy(HardwareModule(HARDWARE, b"\0\xa1")))
         return Deliveries(
             keys=lambda: KeyDelivery(policy, self.keys, replace=replace, returns=returns),
@@ -106,6 +108,14 @@ def test_kr_06_keys_are_stored_and_confirmed(bench):
     assert [one.about for one in report.delivery.sent] == [f"receipt for package {b'pkg-1'.hex()}"]
     assert bench.synced.device.state.check() == ()
     assert (bench.synced.device.state.outbox.pending(), bench.synced.device.state.outbox.held()) == ((), ())
+
+
+def test_kr_08_an_encrypted_receipt_goes_by_way_of_the_outbox(bench):
+    key = new_key()
+    bench.give("k-1", bench.sealer.seal(request=receipt_request(encrypt=True)))
+    bench.sync(KEYS, recipient=bench.sealer.ca.certify("returns", key.public_key()))
+    (message,) = bench.told
+    assert bytes(content(unsealed(message, key), rfc7191.KeyPackageReceipt())["receiptOf"]["pkgID"]) == b"pkg-1"
 
 
 def test_fr_06_firmware_is_installed_and_confirmed(bench):
