@@ -68,6 +68,11 @@ def refuse_strangers(path: Path) -> None:
             hint="name the directory itself",
             path=str(path),
         )
+    _refuse_owner(path, status, "directory")
+
+
+def _refuse_owner(path: Path, status: os.stat_result, what: str) -> None:
+    """Refuse what belongs to others, or what others may write to; raises as refuse_strangers."""
     if status.st_uid not in (0, os.geteuid()):
         raise StateError(
             f"{path}: belongs to another user (uid {status.st_uid}), who may change what this device trusts",
@@ -77,7 +82,7 @@ def refuse_strangers(path: Path) -> None:
     if status.st_mode & 0o022:
         who = "everybody" if status.st_mode & 0o002 else f"group {status.st_gid}"
         raise StateError(
-            f"{path}: {who} may write to this directory",
+            f"{path}: {who} may write to this {what}",
             hint=f"chmod go-w {path}, then look whether its content is still yours",
             path=str(path),
         )
@@ -190,15 +195,16 @@ def read(path: Path, limit: int = MAX_FILE_BYTES) -> bytes | None:
 
     Raises:
         StateCorruptError: larger than that, or not a file.
-        StateError: it cannot be read, or the path cannot be one.
+        StateError: it cannot be read, others own it or may write to it, or the path cannot be one.
     """
     try:
+        # before it is opened: a FIFO would be waited for
+        _require_regular(path, path.stat())
         with path.open("rb") as file:
+            _refuse_owner(path, os.fstat(file.fileno()), "file")
             data = file.read(limit + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except IsADirectoryError as error:
-        raise StateCorruptError(f"{path}: is a directory, not a file", path=str(path)) from error
     except OSError as error:
         raise StateError(
             f"{path}: cannot be read: {error.strerror or error}", hint=_advice(error.errno, path), path=str(path)
@@ -208,6 +214,12 @@ def read(path: Path, limit: int = MAX_FILE_BYTES) -> bytes | None:
     if len(data) > limit:
         raise StateCorruptError(f"{path}: larger than {limit} bytes", path=str(path))
     return data
+
+
+def _require_regular(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = "a directory, not a file" if stat.S_ISDIR(status.st_mode) else "no regular file"
+        raise StateCorruptError(f"{path}: is {what}", path=str(path))
 
 
 def temporary_files(directory: Path) -> tuple[Path, ...]:

@@ -44,7 +44,7 @@ def test_sync_delivers_what_waits(waiting):
     assert waiting.device.sync().delivery.sent == ()
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 415, 422])
+@pytest.mark.parametrize("status", [400, 409, 415, 422])
 def test_a_final_refusal_gives_a_message_up_and_says_so(waiting, status):
     waiting.answer = lambda one: http(status, b"no", ("Content-Type", "text/plain")) if "tamp" in one.line else http(204)
     report = waiting.device.sync()
@@ -54,6 +54,21 @@ def test_a_final_refusal_gives_a_message_up_and_says_so(waiting, status):
     assert report.delivery.words == (f"given up: a confirm: {dropped.why}",)
     assert waiting.device.state.outbox.pending() == ()
     assert waiting.device.sync().delivery.dropped == (dropped,), "until somebody was told"
+
+
+@pytest.mark.parametrize("status", [403, 404, 405])
+def test_what_is_often_about_something_else_counts_after_a_day(waiting, status):
+    """A clock that is wrong, or an operation that is switched off for an hour, is no reason to lose a receipt."""
+    from device_sdk.protocols.est.returns import PATIENCE
+
+    waiting.answer = lambda one: http(status) if "tamp" in one.line else http(204)
+    (left,) = waiting.device.deliver().waiting
+    box = waiting.device.state.outbox
+    for _ in range(PATIENCE - 2):
+        box.failed(left[0].id)
+    assert [one.tries for one in box.pending()] == [PATIENCE - 1]
+    (dropped,) = waiting.device.deliver().dropped
+    assert (dropped.about, box.pending()) == ("a confirm", ())
 
 
 @pytest.mark.parametrize("status", [302, 401, 408, 429, 500, 503])

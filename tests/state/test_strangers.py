@@ -136,3 +136,34 @@ def test_a_link_of_somebody_elses_is_not_followed(full: StateDirectory, tmp_path
     assert "refused" not in in_private_users(StateDirectory(link), "true")
     words = in_private_users(StateDirectory(link), f'chown -h {NOBODY if os.getuid() == 0 else 1} "$2"')
     assert words.count("symbolic link of another user") == 3
+
+
+@pytest.mark.parametrize("name", ["state.json", "tamp.json"])
+def test_a_file_that_others_may_write_to_is_not_believed(full: StateDirectory, name: str) -> None:
+    """A careless restore: the directory is fine, and the file is not."""
+    from device_sdk.state.files import read
+
+    path = full.path / name
+    if not path.exists():
+        path.write_bytes(b"{}")
+    for mode, who in ((0o620, "group"), (0o602, "everybody")):
+        path.chmod(mode)
+        with pytest.raises(StateError, match=f"{who}.* may write to this file"):
+            read(path)
+    path.chmod(0o600)
+    if os.getuid() == 0:
+        os.chown(path, NOBODY, -1)
+        with pytest.raises(StateError, match="belongs to another user"):
+            read(path)
+        os.chown(path, 0, -1)
+    assert read(path)
+
+
+def test_nothing_waits_for_a_fifo(full: StateDirectory) -> None:
+    from device_sdk.errors import StateCorruptError
+
+    path = full.path / "state.json"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(StateCorruptError, match="no regular file"):
+        full.load()

@@ -53,7 +53,7 @@ def deliver(outbox: Outbox, client: EstClient, **waiting: Any) -> Delivery:
     """Send all that is pending, oldest first; what cannot be delivered now stays (section 13 of the profile).
 
     A message that the server refuses for good, with a status of 400 to 499 that is about the message, is given up, and so is
-    one for another server. After a 2xx it is gone, unless the power fails right then.
+    one for another server; 403, 404 and 405 are often about something else, and count when they were said for a day. After a 2xx it is gone, unless the power fails right then.
 
     Args:
         outbox: of the device.
@@ -74,7 +74,7 @@ def deliver(outbox: Outbox, client: EstClient, **waiting: Any) -> Delivery:
             outbox.delivered(message.id)
             sent.append(message)
             notes += [] if problem is None else [problem.message]
-        elif isinstance(problem, RemoteProtocolError) and is_final(problem):
+        elif isinstance(problem, RemoteProtocolError) and is_final(problem, message.tries):
             outbox.drop(message.id, problem.message)
         else:
             if away is None:

@@ -11,6 +11,10 @@ from device_sdk.protocols.est.urls import EstEndpoint, Operation
 
 _NOT_FINAL = frozenset((401, 407, 408, 421, 423, 425, 429))
 """About who asks, where, and how often; not about the message."""
+_PERHAPS_FINAL = frozenset((403, 404, 405))
+"""Often about who asks or where, too: a clock that is wrong, an operation that is switched off, another label."""
+PATIENCE = 24
+"""How often a message is tried that these statuses are said of: a day of hourly runs."""
 
 
 def return_path(operation: Operation) -> str:
@@ -58,7 +62,14 @@ def is_taken(error: RemoteProtocolError) -> bool:
     return not isinstance(error, HttpStatusError) and error.status_code in (200, 204)
 
 
-def is_final(error: RemoteProtocolError) -> bool:
-    """Whether the server refused a message for good: it would refuse it again."""
+def is_final(error: RemoteProtocolError, tries: int) -> bool:
+    """Whether the server refused a message for good: it would refuse it again.
+
+    Args:
+        error: what it said.
+        tries: how often it was asked before.
+    """
     status = error.status_code or 0
+    if status in _PERHAPS_FINAL and tries + 1 < PATIENCE:
+        return False
     return isinstance(error, HttpStatusError) and 400 <= status < 500 and status not in _NOT_FINAL
