@@ -97,4 +97,4 @@ def require_unbound(binding: Binding | None, path: str) -> None:
         ConfigurationError: it has one.
     """
     if binding is not None:
-        raise ConfigurationError(f"{path} is bound to a counter in hardware", hint="name it (--counter URI)")
+        raise ConfigurationError(f"{path} is bound to a counter in hardware", hint="name it (est firmware --counter URI, sync --firmware-counter URI or firmware.counter in the settings)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -19,6 +20,7 @@ from device_sdk.wire.firmware import FirmwareAttributes, LoadErrorCode, refused
 _CHUNK_BYTES = 64 * 1024
 _TIMEOUT_S = 1800.0
 _PREFIX = "device-sdk-firmware-"
+_TRIES = 8
 
 
 class Installer(Protocol):
@@ -228,10 +230,24 @@ class _Holder:
         place = Path(parent or tempfile.gettempdir())
         for left in place.glob(f"{_PREFIX}*"):
             _sweep_holder(left)
-        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-        self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        self.path.mkdir(0o700, exist_ok=True)  # somebody may have swept it before it was locked
+        for _ in range(_TRIES):
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+            try:
+                self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:  # swept
+                continue
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            if self._is_there():
+                return
+            os.close(self._descriptor)
+        raise FileNotFoundError(errno.ENOENT, "others remove directories that were just made", str(place))
+
+    def _is_there(self) -> bool:
+        """Whether the name still leads to what is locked: another run may have swept it, and somebody else taken the name."""
+        held = os.fstat(self._descriptor)
+        with suppress(OSError):
+            return held.st_uid == os.geteuid() and os.path.samestat(held, self.path.lstat())
+        return False
 
     def close(self) -> None:
         """Remove it."""

@@ -142,7 +142,7 @@ def _preferred(accept: str | None) -> str:
     for part in (accept or "").split(","):
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
         quality = next((one[2:] for one in parameters if one.startswith("q=")), "1")
-        weight = float(quality) if quality.replace(".", "", 1).isdigit() else 0.0
+        weight = float(quality) if quality.isascii() and quality.replace(".", "", 1).isdigit() else 0.0
         if name in (_XML, _JSON) and weight > best:
             best, chosen = weight, name
     return chosen

@@ -33,6 +33,8 @@ def types(body: bytes) -> list[str]:
         ("application/json;q=0.5, application/xml;q=0.9", "application/xml"),
         ("application/json, application/xml;q=0.9", "application/json"),
         ("text/html, application/json;q=0.1", "application/json"),
+        # a byte that is a digit in Latin-1, and no number
+        ("application/json;q=\udcb2", "application/xml"),
     ],
 )
 def test_p_01_p_02_the_client_chooses_the_form(enrol, accept, media):

@@ -99,7 +99,9 @@ class Sync:
             return replace(begun, state=StepState.PENDING, detail=error.message, error=error)
         except DeviceSdkError as error:
             self._broken = self._broken or step.kind.tier == _FIRST_TIER
-            return replace(begun, state=StepState.FAILED, detail=error.message, error=error)
+            # of many packages, which
+            detail = error.message if step.target in error.message else f"{step.target}: {error.message}"
+            return replace(begun, state=StepState.FAILED, detail=detail, error=error)
         progress.note(step)
         return replace(begun, state=done.state, detail=done.detail, notes=done.notes)
 
