@@ -187,6 +187,11 @@ def test_what_waits_for_the_server_is_listed_and_sent(lab: Lab) -> None:
     (waits,) = lab.cli.ok("outbox", "list", *state, "--json").json["waiting"]
     assert (waits["path"], waits["about"], waits["tries"], waits["bytes"]) == ("firmware/return", "a receipt", 0, 2)
     assert "body" not in waits
+    (waiting,) = (lab.state / "outbox").glob("*.json")
+    whole = waiting.read_bytes()
+    waiting.write_bytes(b"{")
+    assert lab.cli("outbox", "send", *state).code == 1, "what cannot be read is left, too"
+    waiting.write_bytes(whole)
     sent = lab.cli("outbox", "send", *state)  # the server cannot read it, and says so for good
     assert (sent.code, sent.out) == (1, "nothing waits\n")
     assert sent.err.startswith("note: given up: a receipt: https://localhost:")

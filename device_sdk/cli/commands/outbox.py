@@ -57,7 +57,7 @@ def _send(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
     lines += [f"{_line(one)}: still waits" for one, _ in delivery.waiting]
     out.data(delivery.to_json(), "\n".join(lines) or "nothing waits")
     device.state.outbox.forget_dropped()
-    return _NOT_ALL if delivery.waiting or delivery.dropped else 0
+    return _NOT_ALL if delivery.waiting or delivery.dropped or device.state.outbox.damage() else 0
 
 
 def _line(message: OutboxMessage) -> str:
