@@ -46,6 +46,7 @@ class _Errand:
     validated: float | None = None
     due: float = 0.0
     owned: bool = False
+    passed_in: bool = False
     facts: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -196,17 +197,33 @@ class EdgeDevice:
 
     def _answer(self, errand: _Errand) -> Response:
         """From here on there is a GUID, and nothing that happens may say what is behind it (CALE-24)."""
-        work = partial(self._who_am_i if errand.is_whoami else self._resource, errand)
-        rules = self._policy.cale
         try:
-            if rules.one_slot and not errand.is_change:
-                end = errand.started + rules.slot_s
-                return self._workers.result(work, end - rules.slot_s * (1 - _FOR_ANSWERS), end)
-            return work()
+            return self._learnt(errand)
         except (HopError, OverdueError) as error:
             return self._failure(errand, str(error))
         except Exception as error:  # noqa: BLE001 - an internal error would be one more answer that strangers never get
             return self._failure(errand, f"{type(error).__name__}: {error}")
+
+    def _learnt(self, errand: _Errand) -> Response:
+        """What there is in time, and only that is learnt: what comes later, often an error for the wait, goes to nobody."""
+        try:
+            response = self._in_time(errand)
+            if errand.passed_in or errand.is_whoami:
+                self._learn(errand, response)
+            return response
+        finally:
+            if errand.passed_in and errand.validated is not None:
+                # a failure takes its time, too, and strangers have to share it; so does what is learnt of an answer
+                now = time.monotonic()
+                self._decoys.took(errand.request.path, errand.validated - errand.started, now - errand.validated)
+
+    def _in_time(self, errand: _Errand) -> Response:
+        work = partial(self._who_am_i if errand.is_whoami else self._resource, errand)
+        rules = self._policy.cale
+        if not rules.one_slot or errand.is_change:
+            return work()
+        end = errand.started + rules.slot_s
+        return self._workers.result(work, end - rules.slot_s * (1 - _FOR_ANSWERS), end)
 
     def _who_am_i(self, errand: _Errand) -> Response:
         if self._policy.cale.rate:
@@ -219,7 +236,7 @@ class EdgeDevice:
         response = self._authorization(Request("GET", "/whoami", inner))
         if response.status != 200:
             raise HopError(f"whoami was answered with {response.status}")
-        return self._passed_on(errand, response)
+        return response
 
     def _resource(self, errand: _Errand) -> Response:
         valid, certificate = self._validate(errand)
@@ -230,16 +247,11 @@ class EdgeDevice:
             return self._decoy(errand, "not registered")
         if not self._may_change(errand, certificate):
             return self._decoy(errand, "the second proof is of somebody else")
-        errand.owned = errand.is_change
-        try:
-            response = self._origination(self._inner(errand, certificate))
-            if response.status != 200:
-                raise HopError(f"the origination server answered with {response.status}")
-            return self._passed_on(errand, response)
-        finally:
-            # a failure takes its time, too, and strangers have to share it; so does what is learnt of an answer
-            now = time.monotonic()
-            self._decoys.took(errand.request.path, errand.validated - errand.started, now - errand.validated)
+        errand.owned, errand.passed_in = errand.is_change, True
+        response = self._origination(self._inner(errand, certificate))
+        if response.status != 200:
+            raise HopError(f"the origination server answered with {response.status}")
+        return response
 
     def _validate(self, errand: _Errand) -> tuple[bool, x509.Certificate | None]:
         """Whether the GUID counts, and the certificate to encrypt to: the client's, or one of nobody's key."""
@@ -274,15 +286,14 @@ class EdgeDevice:
             return Request("GET", request.target, fields)
         return Request(request.method, request.target, fields, request.body)
 
-    def _passed_on(self, errand: _Errand, response: Response) -> Response:
-        """An answer made inside, as it goes out (CALE-25)."""
+    def _learn(self, errand: _Errand, response: Response) -> None:
+        """An answer made inside, as it goes out (CALE-25), and what decoys are like afterwards."""
         try:
             self._decoys.learn(errand.request, base64.b64decode(response.body), headers.lengths_of(response))
         except (binascii.Error, ValueError):
             # it is passed on as it is (CALE-25), but nothing is like it
             errand.facts["reason"] = "the answer is no envelope"
         response.headers = headers.without_others(response.headers)
-        return response
 
     def _failure(self, errand: _Errand, reason: str) -> Response:
         if errand.owned:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -169,6 +170,27 @@ def test_an_answer_that_waits_for_its_slot_is_counted(server):
             time.sleep(0.01)
     assert length in seen
     assert room.used == 0
+
+
+@pytest.mark.slow
+def test_what_came_too_late_for_its_slot_is_not_learnt_cale_37(server):
+    """A server that is slow for a moment ends in an error inside, which no client gets: strangers must not be as long."""
+    guid, edge = register(server, KEYS["p256"]), server.cale.edge
+    server.cale.resource.documents["/late.bin"] = bytes(20_000)
+    length, usual, ended = len(get(server, "/late.bin", guid, tls=TLS).body), edge._origination, threading.Event()
+
+    def late(request: Request) -> Response:
+        time.sleep(0.6)
+        answer = usual(Request(request.method, "/nothing", request.headers))
+        # after the work itself is over, whatever is done with its result
+        threading.Timer(0.3, ended.set).start()
+        return answer
+
+    edge._origination, server.policy.cale.slot_s = late, 0.5
+    assert server.handle(Request("GET", "/late.bin", [("CALE-GUID", guid)], tls=TLS)).facts["decoy"]
+    assert ended.wait(30)
+    edge._origination, server.policy.cale.slot_s = usual, 0.0
+    assert {len(get(server, "/late.bin", str(uuid.uuid4()), tls=TLS).body) for _ in range(16)} == {length}
 
 
 def test_the_proof_of_somebody_else_looks_as_usual_cale_06(server):
