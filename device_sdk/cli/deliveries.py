@@ -17,7 +17,13 @@ from device_sdk.errors import ConfigurationError
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from device_sdk.client.device.sync import Deliveries, FirmwareDelivery, GeneratedDelivery, KeyDelivery
+    from device_sdk.client.device.sync import (
+        Deliveries,
+        FirmwareDelivery,
+        GeneratedDelivery,
+        KeyDelivery,
+        KeyEstablishmentDelivery,
+    )
 
 KEYS = (
     "keys.to",
@@ -38,6 +44,7 @@ GENERATED = (
     "generated.returns",
     "generated.receipt_recipient",
 )
+KEY_ESTABLISHMENT = ("key_establishment.key", "key_establishment.type")
 FIRMWARE = (
     "firmware.installer",
     "firmware.out",
@@ -64,7 +71,16 @@ def deliveries(settings: Settings, out: Output) -> Deliveries:
         keys=(lambda: _keys(settings)) if settings.text("keys.to") else None,
         firmware=(lambda: _firmware(settings, out)) if firmware else None,
         generated=(lambda: _generated(settings)) if settings.text("generated.key") else None,
+        key_establishment=(lambda: _key_establishment(settings)) if settings.text("key_establishment.key") else None,
     )
+
+
+def _key_establishment(settings: Settings) -> KeyEstablishmentDelivery:
+    from device_sdk.client.device.sync import KeyEstablishmentDelivery
+    from device_sdk.model.keys import KeyType
+
+    kind = settings.text("key_establishment.type")
+    return KeyEstablishmentDelivery(settings.require("key_establishment.key"), KeyType(kind) if kind else None)
 
 
 def _keys(settings: Settings) -> KeyDelivery:

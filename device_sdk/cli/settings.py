@@ -19,7 +19,7 @@ from typing import Any
 from device_sdk.errors import ConfigurationError
 
 CONFIG_FILE = Path("/etc/device-sdk/config.toml")
-KEY_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
+ESTABLISHING = KEY_TYPES = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
 BINDINGS = ("auto", "exporter", "finished", "tls-unique", "none")
 AFTER_202 = ("rebuild", "keep-connection", "same-csr")
 DIALECTS = ("rfc7030", "draft-04")
@@ -116,6 +116,8 @@ SETTINGS = (
     Setting("generated.pkcs12_password_file", "text", "--generated-pkcs12-password-file", "FILE", "file holding the password of PKCS#12 files with such keys"),
     Setting("generated.returns", "switch", "--generated-returns", "", "send receipts that are asked for, and errors, about packages with such keys", True),
     Setting("generated.receipt_recipient", "text", "--generated-receipt-recipient", "FILE", "certificate, PEM: to whom receipts and errors about packages with such keys are encrypted if the package asks for that"),
+    Setting("key_establishment.key", "text", "--key-establishment-key", "URI", "key that is made when the server asks for a certificate for key establishment; sync gets none if not given"),
+    Setting("key_establishment.type", "text", "--key-establishment-type", "TYPE", "what to make: " + ", ".join(ESTABLISHING), choices=ESTABLISHING),
     Setting("firmware.installer", "text", "--firmware-installer", "PROGRAM", "what takes firmware: PROGRAM stage|commit|rollback FILE, PROGRAM active SHA256; sync takes none if not given"),
     Setting("firmware.out", "text", "--firmware-out", "FILE", "or a file that firmware replaces"),
     Setting("firmware.directory", "text", "--firmware-directory", "DIR", "where packages wait; needs as much room"),

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 _CALE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _READ_ATTEMPTS = 10
+SECOND = "key-establishment"
 FOLDERS = ("certificates", "trust", "cale", "cale/under-way", "outbox", "processed")
 
 
@@ -39,10 +41,11 @@ class StateDirectory:
 
     Args:
         path: the directory; made (0700) by the first write.
+        anchored: whether it has trust anchors; that of a second certificate has none.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
+    def __init__(self, path: str | os.PathLike[str], *, anchored: bool = True) -> None:
+        self._path, self._anchored = Path(path), anchored
         self._lock = DirectoryLock(self._path / "lock")
 
     @property
@@ -84,6 +87,16 @@ class StateDirectory:
     def managed(self) -> ManagedAnchors:
         """The trust anchors that messages manage (RFC 5934)."""
         return ManagedAnchors(self)
+
+    @cached_property
+    def key_establishment(self) -> StateDirectory:
+        """The second certificate, for key establishment: a directory of its own, without trust anchors."""
+        return StateDirectory(self._path / SECOND, anchored=False)
+
+    @property
+    def anchored(self) -> bool:
+        """Whether there are trust anchors in it."""
+        return self._anchored
 
     @contextmanager
     def exclusive(self, wait_s: float = 0.0) -> Iterator[None]:

@@ -133,7 +133,7 @@ class Journal:
             since=fields.time("since"),
             retry_at=fields.optional_time("retry_at"),
             chain=fields.text("chain") if phase is Phase.ISSUED else None,
-            anchors=fields.digest("anchors") if phase is Phase.ISSUED else None,
+            anchors=fields.optional_digest("anchors") if phase is Phase.ISSUED else None,
             implicit=fields.flag("implicit"),
             replaces=None if replaces is None else IdentityRecord.from_fields(replaces),
             keep_old=fields.flag("keep_old"),

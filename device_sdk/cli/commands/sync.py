@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli import inputs, waiting
 from device_sdk.cli.commands import enroll
-from device_sdk.cli.deliveries import FIRMWARE, GENERATED, KEYS, deliveries
+from device_sdk.cli.deliveries import FIRMWARE, GENERATED, KEY_ESTABLISHMENT, KEYS, deliveries
 from device_sdk.cli.output import Output, one_line
 from device_sdk.cli.pal import entry_data
 from device_sdk.cli.settings import Settings, add_settings
@@ -29,7 +29,7 @@ CONNECTION = (
 def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse.ArgumentParser) -> None:
     """Describe the command."""
     add_settings(parser, *CONNECTION)
-    add_settings(parser, "renewal.rekey", "renewal.keep_old", *KEYS, *GENERATED, *FIRMWARE)
+    add_settings(parser, "renewal.rekey", "renewal.keep_old", *KEYS, *GENERATED, *FIRMWARE, *KEY_ESTABLISHMENT)
     parser.add_argument("--plan", action="store_true", help="only show what would be done")
     parser.set_defaults(run=_run)
 

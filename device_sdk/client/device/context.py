@@ -9,6 +9,7 @@ from typing import Any
 
 from cryptography import x509
 
+from device_sdk.client.device.current import enrolled
 from device_sdk.client.device.generation import absolute
 from device_sdk.client.est import Clock
 from device_sdk.keystores import registry
@@ -19,7 +20,8 @@ from device_sdk.model.held_key import HeldKey
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyInfo, KeyType
 from device_sdk.model.secret import SecretProvider
-from device_sdk.state import StateDirectory
+from device_sdk.model.trust import ServerTrust, TlsIdentity
+from device_sdk.state import Endpoint, StateDirectory
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Context:
         clock: the time.
         given: the key URI of the plan, or None; the journal has it without its PIN, so the run takes the PIN from here.
         allow_imported: whether the device may have a key that was put into its hardware from outside.
+        main: the device whose certificate authenticates this one, which is its second, for key establishment; else None.
     """
 
     state: StateDirectory
@@ -41,11 +44,36 @@ class Context:
     clock: Clock
     given: KeyUri | None = None
     allow_imported: bool = False
+    main: Context | None = None
     _stores: dict[str, KeyStore[Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def lists(self) -> tuple[x509.CertificateRevocationList, ...]:
         """The revocation lists that are kept; raises as KeptPackages.lists."""
-        return self.state.packages.lists()
+        return (self.main or self).state.packages.lists()
+
+    def beside(self, state: StateDirectory, key_uri: str | None = None) -> Context:
+        """The second certificate of this device; the keystores are the same."""
+        given = self.given if key_uri is None else absolute(key_uri)
+        return Context(state, self.pin, self.clock, given, self.allow_imported, self, self._stores)
+
+    def service(self) -> tuple[Endpoint, ServerTrust]:
+        """Where an enrolled device has its certificates from, and what that server is trusted by.
+
+        Raises:
+            StateError: it is not enrolled, or its state cannot be read.
+        """
+        there = (self.main or self).state
+        state = there.load()
+        _, endpoint = enrolled(there, state)
+        return endpoint, ServerTrust(there.anchors(state.anchors or ""), endpoint.implicit)
+
+    @contextmanager
+    def identity(self) -> Iterator[TlsIdentity]:
+        """What an enrolled device shows to servers: always the certificate for signatures. Raises as `service`, and open_key."""
+        holder = self.main or self
+        current, _ = enrolled(holder.state, holder.state.load())
+        with holder.open_key(current.key_uri) as key:
+            yield TlsIdentity(holder.state.chain(current.certificate), key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
 
     @contextmanager
     def running(self) -> Iterator[Context]:

@@ -22,6 +22,7 @@ from device_sdk.client.device.request import (
     wait_for_turn,
 )
 from device_sdk.client.device.undo import undo
+from device_sdk.client.device.use import for_key_establishment
 from device_sdk.client.est import EstClient
 from device_sdk.errors import ConfigurationError, KeyExistsError, ServerNotTrustedError, TlsError
 from device_sdk.keystores.keys import DeviceKey
@@ -162,9 +163,12 @@ class Enrolment:
             ca = client.cacerts(**connection.waiting)
             key, journal, wishes, notes = self._key(journal, state, client.csrattrs(**connection.waiting))
             with key, forget_refused(context, journal), keep_early(context, journal, ca):
+                spec = plan.spec
+                if context.main is not None:
+                    spec, wishes = for_key_establishment(spec, wishes, key)
                 enrolled = client.enroll(
                     key,  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
-                    plan.spec,
+                    spec,
                     wishes=wishes,
                     wait_s=connection.patience.left_s(),
                     progress=remember_pending(context, journal, client, plan.progress),
@@ -204,6 +208,9 @@ class Enrolment:
     def _trusting_client(self) -> tuple[EstClient, ServerTrust]:
         """A client whose first operation shows whether the server is the one that was meant, and what it will be trusted by."""
         plan = self.plan
+        if self.context.main is not None:
+            endpoint, trust = self.context.service()
+            return self._connection.client(endpoint, trust, plan.identity), replace(trust, announce=endpoint.announce)
         if plan.pins or plan.confirm:
             return self._connection.bootstrapped(), ServerTrust()
         known = plan.anchors or plan.srp

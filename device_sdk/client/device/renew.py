@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
@@ -28,6 +29,7 @@ from device_sdk.client.device.request import (
     wait_for_turn,
 )
 from device_sdk.client.device.undo import undo
+from device_sdk.client.device.use import for_key_establishment
 from device_sdk.client.est import Enrolled, EstClient
 from device_sdk.client.est.result import LostRequest
 from device_sdk.errors import HttpStatusError, KeyExistsError, ServerNotTrustedError, StateError, TlsError
@@ -64,6 +66,8 @@ class Renewal:
         current, endpoint = enrolled(context.state, state)
         check_clock(context.clock.now(), state.time_floor)
         journal = self._left_over(state, current)
+        if context.main is not None:
+            endpoint, _ = context.service()
         journal = _trusting(journal or self._begin(state, current, endpoint), self.plan)
         notes: tuple[str, ...] = ()
         if journal.phase is not Phase.ISSUED:
@@ -181,11 +185,17 @@ class Renewal:
     ) -> tuple[Journal, tuple[str, ...]]:
         context, plan, connection = self.context, self.plan, self._connection
         chain = context.state.chain(current.certificate)
-        trust = ServerTrust(context.state.anchors(state.anchors or ""), journal.implicit)
-        with context.open_key(current.key_uri) as old_key:
-            identity = TlsIdentity(chain, old_key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's
+        with ExitStack() as opened:
+            old_key = opened.enter_context(context.open_key(current.key_uri))
+            if context.main is None:
+                endpoint = journal.endpoint
+                trust = ServerTrust(context.state.anchors(state.anchors or ""), journal.implicit)
+                identity = TlsIdentity(chain, old_key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's
+            else:
+                endpoint, trust = context.service()
+                identity = opened.enter_context(context.identity())
             try:
-                with connection.client(journal.endpoint, trust, identity) as client:
+                with connection.client(endpoint, trust, identity) as client:
                     ca = client.cacerts(**connection.waiting)
                     key, journal, wishes, notes = self._key(journal, old_key, client.csrattrs(**connection.waiting))
                     with key, forget_refused(context, journal), keep_early(context, journal, ca):
@@ -197,11 +207,13 @@ class Renewal:
                             otp_challenge=plan.otp_challenge,
                             revocation_challenge=plan.revocation_challenge,
                         )
+                        if context.main is not None:
+                            spec, wishes = for_key_establishment(spec, wishes, key)
                         issued = ask(client, key, spec, wishes, journal)
             except ServerNotTrustedError as error:
                 raise explained(error, trust.explicit, context.clock.now()) from error.__cause__
             except (TlsError, HttpStatusError) as error:
-                if chain[0].not_valid_after_utc < context.clock.now():
+                if identity.chain[0].not_valid_after_utc < context.clock.now():
                     error.hint = "the certificate has expired: enrol again, with credentials"
                 raise
         return remember_issued(context, journal, issued, ca), (*notes, *issued.differences)
@@ -209,9 +221,11 @@ class Renewal:
     def _reenroll(
         self, client: EstClient, key: DeviceKey, spec: CsrSpec, wishes: CsrAttributes, journal: Journal
     ) -> Enrolled:
+        own = journal.replaces if self.context.main is not None else None
         return client.reenroll(
             key,  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
             spec,
+            renews=None if own is None else self.context.state.chain(own.certificate)[0],
             wishes=wishes,
             wait_s=self._connection.patience.left_s(),
             progress=remember_pending(self.context, journal, client, self.plan.progress),

@@ -138,7 +138,8 @@ def keep_early(context: Context, journal: Journal, ca: CaCertificates) -> Iterat
 def _remember(context: Context, journal: Journal, chain: str, ca: CaCertificates) -> Journal:
     if journal.operation is Operation.ENROLL:  # whom its owner names counts, whatever a message said before
         context.state.managed.forgive(ca.anchors)
-    anchors = context.state.add_anchors(ca.anchors)
+    # the second certificate's server is trusted by the device's anchors, of which there is no other copy
+    anchors = context.state.add_anchors(ca.anchors) if context.main is None else None
     issued = replace(journal, phase=Phase.ISSUED, retry_at=None, chain=chain, anchors=anchors, csr=None)
     context.state.write_journal(issued)
     return issued

@@ -207,6 +207,7 @@ class EstClient:
         key: PrivateKey,
         current: CsrSpec | x509.Certificate | None = None,
         *,
+        renews: x509.Certificate | None = None,
         wishes: Wishes = "fetch",
         wait_s: float | None = None,
         progress: Progress | None = None,
@@ -222,6 +223,8 @@ class EstClient:
             current: the certificate to renew, by default the TLS identity's; or a CsrSpec with further wishes, whose
                 subject and names are replaced by those of the TLS identity's certificate. Its `new_name` asks for a
                 certificate of another name (EST-153).
+            renews: with a CsrSpec, the certificate to renew if it is not the TLS identity's: one for key establishment
+                alone shows nothing in TLS.
             wishes: as for `enroll`; what they say about subject and names does not count.
             wait_s: as for `enroll`.
             progress: as for `enroll`.
@@ -232,7 +235,7 @@ class EstClient:
             CertificateMismatchError: as for `enroll`; or the answer is the current certificate again.
             DeviceSdkError: as for `enroll`.
         """
-        certificate = current if isinstance(current, x509.Certificate) else self._own_certificate()
+        certificate = current if isinstance(current, x509.Certificate) else renews or self._own_certificate()
         spec = renewal_spec(certificate, current if isinstance(current, CsrSpec) else None)
         patience = Patience(self._clock, wait_s, progress)
         asked = renewal_wishes(self._wishes(wishes, patience))

@@ -28,6 +28,11 @@ def names(name: CertificateName, certificate: x509.Certificate) -> bool:
     return name == found
 
 
+def is_key_establishment(kind: PackageType) -> bool:
+    """Whether a type is about a certificate for key establishment."""
+    return int(kind.number) in _KEY_ESTABLISHMENT
+
+
 def suits(kind: PackageType, certificate: x509.Certificate) -> bool:
     """Whether a certificate is of the use a type of enrolment is about: for signatures, or for key establishment alone."""
     try:
@@ -35,7 +40,7 @@ def suits(kind: PackageType, certificate: x509.Certificate) -> bool:
         signs = usage.digital_signature or not (usage.key_agreement or usage.key_encipherment)
     except x509.ExtensionNotFound:
         signs = True
-    return signs is (int(kind.number) not in _KEY_ESTABLISHMENT)
+    return signs is not is_key_establishment(kind)
 
 
 def _same(text: str, name: x509.Name) -> bool:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from device_sdk.client.device.sync.deliveries import Deliveries, FirmwareDelivery, GeneratedDelivery, KeyDelivery
+from device_sdk.client.device.sync.deliveries import (
+    Deliveries,
+    FirmwareDelivery,
+    GeneratedDelivery,
+    KeyDelivery,
+    KeyEstablishmentDelivery,
+)
 from device_sdk.client.device.sync.report import StepResult, StepState, SyncReport
 from device_sdk.client.device.sync.run import Sync
 
-__all__ = ["Deliveries", "FirmwareDelivery", "GeneratedDelivery", "KeyDelivery", "StepResult", "StepState", "Sync", "SyncReport"]
+__all__ = [
+    "Deliveries",
+    "FirmwareDelivery",
+    "GeneratedDelivery",
+    "KeyDelivery",
+    "KeyEstablishmentDelivery",
+    "StepResult", "StepState", "Sync", "SyncReport"]

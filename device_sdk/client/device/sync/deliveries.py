@@ -83,6 +83,19 @@ class GeneratedDelivery:
 
 
 @dataclass(frozen=True)
+class KeyEstablishmentDelivery:
+    """A second certificate, for key establishment.
+
+    Attributes:
+        key: URI of the key that is made for the first one, free as yet; the next ones count up from it.
+        key_type: what to make; None lets /csrattrs decide, and takes EC P-256 where it does not.
+    """
+
+    key: str
+    key_type: KeyType | None = None
+
+
+@dataclass(frozen=True)
 class Deliveries:
     """What a sync may do with packages; None is reported as not configured.
 
@@ -93,11 +106,13 @@ class Deliveries:
         keys: for types 0024 and 0025.
         firmware: for types 0026 and 0027.
         generated: for types 0020 to 0023.
+        key_establishment: for types 0013 and 0014.
     """
 
     keys: Callable[[], KeyDelivery] | None = None
     firmware: Callable[[], FirmwareDelivery] | None = None
     generated: Callable[[], GeneratedDelivery] | None = None
+    key_establishment: Callable[[], KeyEstablishmentDelivery] | None = None
 
     def of(self, operation: Operation) -> Callable[[], KeyDelivery | FirmwareDelivery | GeneratedDelivery] | None:
         """What there is for the packages of an operation."""

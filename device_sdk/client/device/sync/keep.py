@@ -8,6 +8,7 @@ from datetime import datetime
 
 from device_sdk.client.device.anchors import AnchorRefresh
 from device_sdk.client.device.context import Context
+from device_sdk.client.device.key_establishment import KeyEstablishment
 from device_sdk.client.device.plan import RenewalPlan
 from device_sdk.client.device.renew import Renewal
 from device_sdk.client.device.sync.packages import Done, PackageKeeper
@@ -34,6 +35,7 @@ class Keeper:
         session: the connection.
         renewed: whether the certificate was renewed since this sync began; once is enough.
         packages: does the steps that change more than files of the state directory.
+        second_renewed: whether that for key establishment was.
         fetched: targets of what was fetched in this run: two types lead to /crls.
     """
 
@@ -42,6 +44,7 @@ class Keeper:
     session: Session
     packages: PackageKeeper
     renewed: bool = False
+    second_renewed: bool = False
     fetched: set[str] = field(default_factory=set)
 
     def do(self, task: Task, step: SyncStep) -> Done:
@@ -50,6 +53,8 @@ class Keeper:
             return self._renew()
         if task is Task.RESULT:
             return self._result(step)
+        if task in (Task.SECOND, Task.SECOND_RESULT):
+            return self._second(task, step)
         if task in self._of_packages:
             return self._of_packages[task](step)
         if step.target in self.fetched:
@@ -119,6 +124,20 @@ class Keeper:
         self.renewed = True
         until = f"{outcome.certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
         return Done(f"renewed until {until}, by the answer that was lost", outcome.notes)
+
+    def _second(self, task: Task, step: SyncStep) -> Done:
+        """The certificate for key establishment, over a connection of its own with the one for signatures (N-01 to N-03)."""
+        if self.second_renewed:
+            return Done("there is a new certificate for key establishment since this run began")
+        self.session.close()
+        wish, wait_s = self.packages.deliveries.key_establishment, self.session.connection.patience.left_s()
+        second = KeyEstablishment(self.context, replace(self.plan, wait_s=wait_s), wish and wish())
+        outcome = second.run() if task is Task.SECOND else second.pick_up(step.target)
+        if outcome is None:
+            return Done("the server has no result of a request that was sent from here", state=StepState.SKIPPED)
+        self.second_renewed = True
+        until = f"{outcome.certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
+        return Done(f"certificate for key establishment until {until}", outcome.notes)
 
     def _held(self) -> RevocationLists:
         ca = self.session.ca

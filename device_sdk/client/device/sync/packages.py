@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from device_sdk.client.device.context import Context
+from device_sdk.client.device.key_establishment import opening_keys
 from device_sdk.client.device.sync.deliveries import Deliveries, FirmwareDelivery, KeyDelivery
 from device_sdk.client.device.sync.report import StepState
 from device_sdk.client.device.sync.session import Session
@@ -231,7 +232,7 @@ class PackageKeeper:
 
     def _openers(self, wishes: KeyDelivery | FirmwareDelivery, opened: ExitStack) -> list[OpeningKey]:
         keys: list[OpeningKey] = [self.session.identity.key]
-        for uri in wishes.open_with:
+        for uri in (*opening_keys(self.context.state), *wishes.open_with):
             keys.append(opened.enter_context(self.context.opening_key(uri)))  # type: ignore[arg-type]  # one of cryptography's
         return keys
 

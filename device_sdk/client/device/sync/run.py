@@ -12,6 +12,7 @@ from device_sdk.client.device.clock import check_clock
 from device_sdk.client.device.context import Context
 from device_sdk.client.device.current import enrolled
 from device_sdk.client.device.finish import is_switched
+from device_sdk.client.device.key_establishment import certificate_of
 from device_sdk.client.device.plan import RenewalPlan
 from device_sdk.client.device.renew import Renewal
 from device_sdk.client.device.sync.deliveries import Deliveries
@@ -107,7 +108,7 @@ class Sync:
 
     def _assignment(self, step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint) -> Assignment:
         managed = self.context.state.managed.exists
-        return assignment(step, certificate, endpoint, self.deliveries, managed=managed)
+        return assignment(step, certificate, endpoint, self.deliveries, managed=managed, second=certificate_of(self.context.state))
 
     def _certificate(self) -> x509.Certificate:
         """The one in use, if the device is enrolled and the clock can be right."""

@@ -11,7 +11,7 @@ from device_sdk.client.device.sync.deliveries import Deliveries
 from device_sdk.client.device.sync.report import StepState
 from device_sdk.protocols.est.urls import EstEndpoint, Operation
 from device_sdk.protocols.pal import Action, SyncStep
-from device_sdk.protocols.pal.concerns import names, suits
+from device_sdk.protocols.pal.concerns import is_key_establishment, names, suits
 
 
 @unique
@@ -23,6 +23,8 @@ class Task(Enum):
     PEERS = "fetch the certificates of peers, and keep them"
     RENEW = "renew the certificate in use"
     RESULT = "fetch what became of the renewal that is under way"
+    SECOND = "get, or renew, the certificate for key establishment"
+    SECOND_RESULT = "fetch what became of the renewal for key establishment that is under way"
     KEYS = "fetch symmetric keys, and store them"
     GENERATED = "get a key that the server generates, and store it"
     FIRMWARE = "fetch firmware, and install it"
@@ -48,9 +50,9 @@ class Assignment:
 _TASKS = {"0002": Task.ANCHORS, "0003": Task.PEERS, "0004": Task.LISTS, "0005": Task.LISTS}
 _GENERATED = {"0020": Task.GENERATED, "0021": Task.GENERATED, "0022": Task.GENERATED, "0023": Task.RETURN}
 _PACKAGES = _GENERATED | {"0024": Task.KEYS, "0025": Task.RETURN, "0026": Task.FIRMWARE, "0027": Task.RETURN}
-_OTHER_USE = (
-    "the certificate in use is for something else, and a device keeps one here; another is had with device-sdk est enroll"
-)
+_OTHER_USE = "the certificate in use is for something else"
+_NO_SECOND = "this device has no certificate for key establishment"
+_NO_PLACE = "say where the key of a certificate for key establishment is to be (key_establishment.key)"
 _BY_CMC = "it leads to Full CMC: device-sdk est fullcmc"
 _MANAGED = {f"{number:04}": Task.RETURN if number % 2 else Task.MANAGE for number in range(28, 38)}
 _NOBODY = "say who may manage trust anchors: device-sdk anchors import FILE --role apex"
@@ -69,6 +71,7 @@ def assignment(
     deliveries: Deliveries,
     *,
     managed: bool = False,
+    second: x509.Certificate | None = None,
 ) -> Assignment:
     """What to do about a step.
 
@@ -78,6 +81,7 @@ def assignment(
         endpoint: the service.
         deliveries: what the device's owner wants of packages.
         managed: whether somebody may manage its trust anchors.
+        second: the one for key establishment, if there is one beside the one in use.
     """
     number = step.kind.number
     if number in _TASKS:
@@ -86,6 +90,8 @@ def assignment(
         return _of_a_package(step, deliveries, endpoint)
     if number in _MANAGED:
         return _planned(_MANAGED[number]) if managed else Assignment(None, StepState.UNCONFIGURED, _NOBODY)
+    if is_key_establishment(step.kind) and not suits(step.kind, certificate):
+        return _of_the_second(step, certificate, second, endpoint, deliveries)
     if step.kind.action is Action.PICK_UP:
         return _result(step, certificate, endpoint)
     if step.kind.action in (Action.ENROL, Action.REENROL):
@@ -100,6 +106,29 @@ def _of_a_package(step: SyncStep, deliveries: Deliveries, endpoint: EstEndpoint)
     if deliveries.of(operation) is None:
         return Assignment(None, StepState.UNCONFIGURED, _MISSING[operation])
     return _planned(_PACKAGES[step.kind.number])
+
+
+def _of_the_second(
+    step: SyncStep,
+    certificate: x509.Certificate,
+    second: x509.Certificate | None,
+    endpoint: EstEndpoint,
+    deliveries: Deliveries,
+) -> Assignment:
+    """What there is to do about the certificate for key establishment, which may not be there yet (N-01, N-03)."""
+    path, name = step.target.partition("?")[0], step.entry.certificate
+    if name is None and f"{path}/".startswith(f"{endpoint.target(Operation.FULLCMC)}/"):
+        return Assignment(None, StepState.UNSUPPORTED, _BY_CMC)
+    if step.kind.action is Action.PICK_UP:
+        ours = second is not None and path == endpoint.target(Operation.SIMPLE_REENROLL)
+        return _planned(Task.SECOND_RESULT) if ours else _skipped(_NO_SECOND)
+    if second is None and step.kind.action is Action.REENROL:
+        return _skipped(_NO_SECOND)
+    if name is not None and not names(name, second or certificate):
+        return _skipped("it names another certificate than the one in use")
+    if second is None and deliveries.key_establishment is None:
+        return Assignment(None, StepState.UNCONFIGURED, _NO_PLACE)
+    return _planned(Task.SECOND)
 
 
 def _renewal(step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint) -> Assignment:
