@@ -110,6 +110,7 @@ class Policy:
         tamp_unsigned: take back answers about trust anchors that nobody signed, from devices that cannot sign.
         pal_limit: largest number of entries of a package list; more come in a further one (RFC 9152 has 32).
         pal_renewal: share of its life after which a certificate is on its owner's package list to be renewed.
+        key_establishment: the package lists of devices ask them to get a certificate for key establishment, too.
         cale_headers: "draft" (duplicate Content-Type, one line), "draft-folded" (as printed, indented), or "plain".
         cale_aead: use AES-GCM (AuthEnvelopedData) where the TLS suite is an AEAD one.
         cale_hardened: RSA-OAEP instead of PKCS#1 v1.5, and recipients named by subject key identifier.
@@ -176,6 +177,7 @@ class Policy:
     tamp_unsigned: bool = False
     pal_limit: int = 32
     pal_renewal: float = 2 / 3
+    key_establishment: bool = False
     copied_extensions: set[str] = field(default_factory=set)
     own_names: frozenset[str] = frozenset()
     cale_headers: str = "draft"

@@ -15,7 +15,7 @@ from device_sdk_simulators.est.change_name import ChangedName, changed_name
 from device_sdk_simulators.est.csr import CertificationRequest, read_csr
 from device_sdk_simulators.est.queue import Again, ApprovalQueue, NotApprovedError
 from device_sdk_simulators.est.requirements import Requirements
-from device_sdk_simulators.est.results import Results
+from device_sdk_simulators.est.results import FOR_KEY_ESTABLISHMENT, KEY_ESTABLISHMENT, SIGNATURE, Results
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.http.messages import HttpError, Request, Response
 from device_sdk_simulators.policy import Policy
@@ -119,13 +119,14 @@ class Enrolment:
         if not client.knows_password and client.certificate is None:
             raise HttpError(401, "")
         now, results = self._clock(), self._results
-        found = None if results is None else results.of(client, route.label, route.operation, now)
+        usage = KEY_ESTABLISHMENT if request.target.partition("?")[2] == FOR_KEY_ESTABLISHMENT else SIGNATURE
+        found = None if results is None else results.of(client, route.label, route.operation, now, usage)
         if found is None or results is None:
             raise HttpError(404, "nothing was asked for, or its result was fetched long ago")
         if found.state == "approved" and found.request is not None:
             csr = self._checked(results.request(found.request) or b"")
             self._deliver(request, route, Granted(client, csr, changed_name(csr.csr), facts))
-            found = results.of(client, route.label, route.operation, now) or found
+            found = results.of(client, route.label, route.operation, now, usage) or found
         if found.state in ("waiting", "approved"):
             return Response.text(
                 202, "the request waits for approval", [("Retry-After", str(self._policy.retry_after_s))]

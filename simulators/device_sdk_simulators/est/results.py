@@ -18,6 +18,9 @@ CREATE TABLE IF NOT EXISTS results (
   at TEXT NOT NULL, fetched_at TEXT, PRIMARY KEY (identity, label, operation, usage))
 """
 SIGNATURE, KEY_ESTABLISHMENT = "DS", "KE"
+FOR_KEY_ESTABLISHMENT = "use=KE"
+"""Query of the place of such a result: a client may have one of each."""
+USAGES = (SIGNATURE, KEY_ESTABLISHMENT)
 OPERATIONS = ("simpleenroll", "simplereenroll")
 
 
@@ -32,6 +35,7 @@ class Result:
         request: number in the queue, or None.
         serial: of the certificate that was issued, or None.
         fetched_at: when it was fetched, or None.
+        at: when it was issued, or None.
     """
 
     operation: str
@@ -40,6 +44,7 @@ class Result:
     request: int | None = None
     serial: str | None = None
     fetched_at: datetime | None = None
+    at: datetime | None = None
 
 
 class Results:
@@ -77,21 +82,23 @@ class Results:
             now.isoformat(),
         )
 
-    def of(self, client: Client, label: str, operation: str, now: datetime) -> Result | None:
+    def of(self, client: Client, label: str, operation: str, now: datetime, usage: str = SIGNATURE) -> Result | None:
         """What there is to say; None if there is nothing, or it was said long ago."""
-        waiting = self._database.row(
-            "SELECT id, state FROM requests WHERE identity = ? AND label = ? AND operation = ?"
+        undecided = self._database.rows(
+            "SELECT id, state, csr FROM requests WHERE identity = ? AND label = ? AND operation = ?"
             " AND state IN ('waiting', 'approved', 'denied') ORDER BY id DESC",
             client.identity,
             label,
             operation,
         )
+        waiting = next((one for one in undecided if usage_of(x509.load_der_x509_csr(bytes(one["csr"]))) == usage), None)
         kept = self._database.row(
             "SELECT results.*, revoked_at FROM results LEFT JOIN certificates USING (serial)"
-            " WHERE identity = ? AND results.label = ? AND operation = ? ORDER BY at DESC",
+            " WHERE identity = ? AND results.label = ? AND operation = ? AND usage = ?",
             client.identity,
             label,
             operation,
+            usage,
         )
         fetched = datetime.fromisoformat(kept["fetched_at"]) if kept is not None and kept["fetched_at"] else None
         over = fetched is not None and now - fetched > self._policy.redelivery
@@ -99,19 +106,28 @@ class Results:
             told = waiting["state"] == "denied" and kept is not None and kept["request"] == waiting["id"]
             if told and over:
                 return None
-            return Result(operation, SIGNATURE, waiting["state"], waiting["id"], None, fetched if told else None)
+            return Result(operation, usage, waiting["state"], waiting["id"], None, fetched if told else None)
         if kept is None or kept["serial"] is None or kept["revoked_at"] is not None or over:
             return None
-        return Result(operation, kept["usage"], "issued", None, kept["serial"], fetched)
+        return Result(
+            operation, kept["usage"], "issued", None, kept["serial"], fetched, datetime.fromisoformat(kept["at"])
+        )
 
     def open(self, client: Client, label: str, now: datetime) -> list[Result]:
-        """What the client does not know yet: decided, not fetched, and not shown by the client itself."""
-        found = (self.of(client, label, operation, now) for operation in OPERATIONS)
+        """What the client does not know yet: decided, not fetched, and not shown by the client itself.
+
+        A certificate for key establishment is never shown: it is told of for as long as `redelivery`.
+        """
+        found = (self.of(client, label, operation, now, usage) for operation in OPERATIONS for usage in USAGES)
         shown = None if client.certificate is None else f"{client.certificate.serial_number:x}"
         return [
             one
             for one in found
-            if one is not None and one.state != "waiting" and one.fetched_at is None and one.serial != shown
+            if one is not None
+            and one.state != "waiting"
+            and one.fetched_at is None
+            and one.serial != shown
+            and not (one.usage == KEY_ESTABLISHMENT and one.at and now - one.at > self._policy.redelivery)
         ]
 
     def request(self, number: int) -> bytes | None:
@@ -125,8 +141,8 @@ class Results:
         return None if row is None else x509.load_der_x509_certificate(row["der"])
 
 
-def usage_of(certificate: x509.Certificate) -> str:
-    """KE for a certificate that is for key establishment alone, else DS (section 2.1.1)."""
+def usage_of(certificate: x509.Certificate | x509.CertificateSigningRequest) -> str:
+    """KE for a certificate or request that is for key establishment alone, else DS (section 2.1.1)."""
     try:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:

@@ -9,7 +9,7 @@ from cryptography import x509
 
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.cms import certs_only
-from device_sdk_simulators.est.results import KEY_ESTABLISHMENT, SIGNATURE, Result
+from device_sdk_simulators.est.results import FOR_KEY_ESTABLISHMENT, KEY_ESTABLISHMENT, SIGNATURE, Result, usage_of
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.packages.firmware.shelf import size_of
 from device_sdk_simulators.packages.key_returns import KeyReturns
@@ -19,6 +19,7 @@ from device_sdk_simulators.packages.tamp.book import OPERATION as TAMP
 from device_sdk_simulators.policy import Policy
 
 _CA_CERTIFICATES, _LISTS, _RENEW, _NEXT = "0002", "0005", "0010", "0001"
+_START_SECOND, _RENEW_SECOND = "0014", "0017"
 _RESULTS = {
     ("simpleenroll", SIGNATURE): ("0008", "0009"),
     ("simplereenroll", SIGNATURE): ("0011", "0012"),
@@ -39,6 +40,7 @@ def entries_for(  # noqa: PLR0913  # what a list is made of
     crls_size: int,
     messages: Sequence[Package] = (),
     results: Sequence[Result] = (),
+    certificates: Sequence[x509.Certificate] = (),
 ) -> list[Entry]:
     """In the order of section 2.3: CA certificates and CRLs, the client's own certificate, the rest, the new before the old.
 
@@ -52,6 +54,7 @@ def entries_for(  # noqa: PLR0913  # what a list is made of
         crls_size: bytes of the revocation lists.
         messages: about trust anchors, that the client did not answer, in the order of their numbers.
         results: of enrolments, that the client does not know yet.
+        certificates: of the client, the newest first.
     """
     seen = shelf.fetches_of(client)
     bag = certs_only(list(route.site.hierarchy.bag))
@@ -61,6 +64,7 @@ def entries_for(  # noqa: PLR0913  # what a list is made of
     ]
     found += [_result(one, base) for one in results if not client.registration_authority]
     found += _renewal(client, policy, now)
+    found += _second(client, certificates, base, policy, now)
     packages = [one for one in shelf.for_client(client, route.label) if one.operation != TAMP] + list(messages)
     # of messages with numbers the first is not overtaken: the later one would be the end of it (RFC 5934 section 6)
     news = any(one.place not in seen for one in messages)
@@ -107,10 +111,28 @@ def _renewal(client: Client, policy: Policy, now: datetime) -> list[Entry]:
     return [Entry(_RENEW, 0, iasn=(certificate.issuer.rfc4514_string(), certificate.serial_number))]
 
 
+def _second(
+    client: Client, certificates: Sequence[x509.Certificate], base: str, policy: Policy, now: datetime
+) -> list[Entry]:
+    """The client's certificate for key establishment if it is due; where policy says so, one to begin with (N-01)."""
+    if client.certificate is None or client.third_party or client.registration_authority:
+        return []
+    if usage_of(client.certificate) == KEY_ESTABLISHMENT:
+        return []
+    own = (one for one in certificates if usage_of(one) == KEY_ESTABLISHMENT and one.not_valid_after_utc > now)
+    newest = next(own, None)
+    if newest is None:
+        return [Entry(_START_SECOND, 0, f"{base}/simpleenroll")] if policy.key_establishment else []
+    if not _is_due(newest, policy, now):
+        return []
+    return [Entry(_RENEW_SECOND, 0, iasn=(newest.issuer.rfc4514_string(), newest.serial_number))]
+
+
 def _result(result: Result, base: str) -> Entry:
     """One entry that leads to what became of an enrolment (N-03)."""
     success, failure = _RESULTS[result.operation, result.usage]
-    return Entry(failure if result.state == "denied" else success, 0, f"{base}/{result.operation}")
+    query = f"?{FOR_KEY_ESTABLISHMENT}" if result.usage == KEY_ESTABLISHMENT else ""
+    return Entry(failure if result.state == "denied" else success, 0, f"{base}/{result.operation}{query}")
 
 
 def _is_due(certificate: x509.Certificate, policy: Policy, now: datetime) -> bool:

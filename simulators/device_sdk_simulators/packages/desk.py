@@ -55,7 +55,16 @@ class PackageDesk:
         messages = open_messages(client, self.published(TAMP, client, route), self.tamp)
         results = self._results.open(client, route.label, now)
         entries = entries_for(
-            client, route, base, self.shelf, policy, now, crls_size=crls_size, messages=messages, results=results
+            client,
+            route,
+            base,
+            self.shelf,
+            policy,
+            now,
+            crls_size=crls_size,
+            messages=messages,
+            results=results,
+            certificates=certificates_of(client, self._shared.database)[1:],
         )
         entries += receipts_wanted(entries, base, self.key_returns, client)
         entries += self._firmware.wanted(client, self.published("firmware", client, route), base)

@@ -79,3 +79,42 @@ def test_n_02_results_are_for_who_proves_to_be_the_client(server, enrol):
     assert curl(server, "simplereenroll")[0] == 401
     server.policy.packages = False
     assert curl(server, "simplereenroll")[0] == 405
+
+
+def establishing(device: Enrolled, operation: str) -> x509.Certificate:
+    """What the device is given that asks for a certificate for key establishment, authenticated by that for signatures."""
+    bits = dict.fromkeys(("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"), False)
+    bits |= dict.fromkeys(("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"), False)
+    usage = x509.KeyUsage(key_agreement=True, **bits)
+    csr = make_csr(None, device.certificate.subject, extensions=[(usage, True)])
+    answer = post(device.server, csr, operation=operation, client=device.certificate)
+    assert answer.status == 200, answer.body
+    return certificates_in(answer)[0]
+
+
+def test_n_01_n_05_the_two_certificates_of_a_device_are_kept_apart(server, enrol):
+    """One for key establishment is offered where policy says so, renewed by itself, and has results of its own."""
+    device = enrol()
+    assert listed(device) == []
+    server.policy.key_establishment = True
+    assert listed(device) == ["0014"]
+    first = establishing(device, "simpleenroll")
+    assert listed(device) == ["0015"], "it has one now; whether it knows is not known"
+    own = device.get("simpleenroll?use=KE")
+    assert certificates(own[2])[0] == first
+    assert listed(device) == []
+    server.policy.pal_renewal = 0.0
+    entries = json.loads(device.get("pal", "-H", "Accept: application/json")[2])
+    due = {one["type"]: one["info"]["iasn"]["serial"] for one in entries if one["type"] in ("0010", "0017")}
+    assert {kind: int(serial) for kind, serial in due.items()} == {
+        "0010": device.certificate.serial_number,
+        "0017": first.serial_number,
+    }
+    server.policy.pal_renewal = 1.0
+    second, (_, after) = establishing(device, "simplereenroll"), renewed(device)
+    assert listed(device) == ["0011", "0018"]
+    assert certificates(device.get("simplereenroll?use=KE")[2])[0] == second
+    assert certificates(device.get("simplereenroll")[2])[0] == after.certificate
+    server.policy.redelivery = timedelta(seconds=-1)
+    establishing(device, "simplereenroll")
+    assert listed(after) == [], "it is never shown, and told of for a while only"
