@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 def findings(directory: StateDirectory) -> tuple[str, ...]:
     """Everything that is not as it should be, in words."""
-    found = list(_modes(directory))
+    found = list(_modes(directory)) if directory.anchored else []
     state = _try(directory.load, found)
     journal = _try(directory.journal, found)
     for errors in (_try(directory.cale_damage, found) or {}).values():
@@ -33,6 +33,9 @@ def findings(directory: StateDirectory) -> tuple[str, ...]:
         found += _named_files(directory, state, journal)
         found += _links(directory, state)
         found += _leftovers(directory, state, journal)
+    second = directory.key_establishment
+    if directory.anchored and second.path.exists():
+        found += findings(second)
     return tuple(found)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from device_sdk.model.csr import NewName
     from device_sdk.model.trust import TlsIdentity
 
+_SIGNATURE, _KEY_ESTABLISHMENT = "signature", "key-establishment"
 _COMMON = ("state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported")
 
 
@@ -64,16 +65,28 @@ def _add_renew(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--if-needed", action="store_true", help="do what is due: renew, fetch the CA certificates again, or nothing"
     )
+    _add_use(parser)
     parser.set_defaults(run=_renew)
 
 
 def _add_abandon(parser: argparse.ArgumentParser) -> None:
+    _add_use(parser)
     parser.set_defaults(run=_abandon)
 
 
 def _add_needs_renewal(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, "renewal.threshold")
+    _add_use(parser)
     parser.set_defaults(run=_needs_renewal)
+
+
+def _add_use(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--use",
+        choices=(_SIGNATURE, _KEY_ESTABLISHMENT),
+        default=_SIGNATURE,
+        help="which certificate of the device: the one for signatures (default), or the one for key establishment that sync got",
+    )
 
 
 def device_of(settings: Settings, out: Output) -> Device:
@@ -88,22 +101,23 @@ def device_of(settings: Settings, out: Output) -> Device:
     )
 
 
-def _report(outcome: Outcome, device: Device, out: Output, *, verb: str) -> int:
+def _report(outcome: Outcome, device: Device, out: Output, *, verb: str, second: bool = False) -> int:
     for note in outcome.notes:
         out.say(f"note: {note}")
     facts = describe(outcome.certificate)
+    file = (device.state.key_establishment if second else device.state).current_file
     data = {
         "changed": outcome.changed,
         "key_uri": outcome.key_uri,
         "certificate": facts,
-        "certificate_file": str(device.state.current_file),
+        "certificate_file": str(file),
         "anchors_file": str(device.state.anchors_file),
         "notes": list(outcome.notes),
     }
     done = verb if outcome.changed else "nothing to do:"
     out.data(
         data,
-        f"{done} {facts['subject']}, serial {facts['serial']}, until {facts['not_after']}\n{device.state.current_file}",
+        f"{done} {facts['subject']}, serial {facts['serial']}, until {facts['not_after']}\n{file}",
     )
     return 0
 
@@ -175,9 +189,11 @@ def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
 
     device = device_of(settings, out)
     require_directory(device)
-    anchors_only = False
+    anchors_only, second = False, options.use == _KEY_ESTABLISHMENT
+    if second and (options.new_key or options.change_name):
+        raise ConfigurationError("--new-key and --change-name are for the certificate for signatures")
     if options.if_needed:
-        decision = device.needs_renewal(threshold=inputs.threshold(settings))
+        decision = device.needs_renewal(threshold=inputs.threshold(settings), key_establishment=second)
         if not decision.needed:
             out.data({"changed": False} | decision.to_json(), decision.reason)
             return 0
@@ -200,7 +216,7 @@ def _renew(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     )
     if anchors_only:
         return _report(device.refresh_anchors(plan), device, out, verb="CA certificates followed, same certificate:")
-    return _report(device.renew(plan), device, out, verb="renewed:")
+    return _report(device.renew(plan, key_establishment=second), device, out, verb="renewed:", second=second)
 
 
 def _new_name(options: argparse.Namespace, settings: Settings, device: Device) -> NewName | None:
@@ -228,17 +244,19 @@ def require_directory(device: Device) -> None:
         )
 
 
-def _abandon(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
+def _abandon(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     device = device_of(settings, out)
-    abandoned = device.state.path.exists() and device.abandon()
+    second = options.use == _KEY_ESTABLISHMENT
+    abandoned = device.state.path.exists() and device.abandon(key_establishment=second)
     out.data({"abandoned": abandoned}, "abandoned" if abandoned else "nothing was under way")
     return 0
 
 
-def _needs_renewal(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
+def _needs_renewal(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     """0 renew now, 1 fine, 2 missing or unreadable: what systemd's ExecCondition expects."""
     try:
-        decision = device_of(settings, out).needs_renewal(threshold=inputs.threshold(settings))
+        second = options.use == _KEY_ESTABLISHMENT
+        decision = device_of(settings, out).needs_renewal(threshold=inputs.threshold(settings), key_establishment=second)
     except DeviceSdkError as error:
         out.error(error)
         return 2

@@ -41,6 +41,7 @@ def _run(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
         "peers": [describe(certificate) for certificate in kept.peers],
         "endpoint": vars(state.endpoint) if state.endpoint else None,
         "renewal": _renewal(device, inputs.threshold(settings)) if chain else None,
+        "key_establishment": _key_establishment(device, inputs.threshold(settings)),
         "under_way": journal
         and {"operation": journal.operation.value, "phase": journal.phase.value, "key_uri": journal.key_uri},
         "previous": [record.key_uri for record in state.previous],
@@ -51,9 +52,26 @@ def _run(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
     return 0
 
 
-def _renewal(device: Device, threshold: float) -> dict[str, object]:
+def _key_establishment(device: Device, threshold: float) -> dict[str, object] | None:
+    """The second certificate; None if there is none."""
+    directory = device.state.key_establishment
+    state, chain, _ = directory.snapshot()
+    if state.current is None:
+        return None
+    journal = directory.journal()
+    return {
+        "key_uri": state.current.key_uri,
+        "certificate": describe(chain[0]),
+        "certificate_file": str(directory.current_file),
+        "renewal": _renewal(device, threshold, key_establishment=True),
+        "under_way": journal and journal.operation.value,
+        "previous": ", ".join(record.key_uri for record in state.previous) or None,
+    }
+
+
+def _renewal(device: Device, threshold: float, *, key_establishment: bool = False) -> dict[str, object]:
     try:
-        return device.needs_renewal(threshold=threshold).to_json()
+        return device.needs_renewal(threshold=threshold, key_establishment=key_establishment).to_json()
     except ClockError as error:
         return {"needed": None, "reason": error.message}
 
@@ -85,4 +103,6 @@ def _item(item: object) -> object:
     if "next_update" in item:
         stale = " (stale: its successor is overdue)" if item["stale"] else ""
         return f"{item['issuer']}, {item['entries']} entries, until {item['next_update']}{stale}"
+    if "reason" in item:
+        return item["reason"]
     return f"{item['subject']} ({item['sha256']})"

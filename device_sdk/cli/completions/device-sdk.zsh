@@ -111,6 +111,7 @@ _shtab_device_sdk_abandon_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--use[which certificate of the device\: the one for signatures (default), or the one for key establishment that sync got]:use:(signature key-establishment)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -1133,6 +1134,7 @@ _shtab_device_sdk_needs_renewal_options=(
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   "--threshold[share of the lifetime after which to renew \[DEVICE_SDK_RENEWAL_THRESHOLD\]]:SHARE:"
+  "--use[which certificate of the device\: the one for signatures (default), or the one for key establishment that sync got]:use:(signature key-establishment)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -1221,6 +1223,7 @@ _shtab_device_sdk_renew_options=(
   "--change-name[ask for a certificate of another name, that of --subject and --san\; what they do not say stays as it is]"
   {--implicit,--no-implicit}"[from now on also trust the operating system\'s anchors for the server, or the device\'s own only, and name those to the server (RFC 7030 section 4.1.3)\; left as it is if not given]"
   "--if-needed[do what is due\: renew, fetch the CA certificates again, or nothing]"
+  "--use[which certificate of the device\: the one for signatures (default), or the one for key establishment that sync got]:use:(signature key-establishment)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -1289,6 +1292,8 @@ _shtab_device_sdk_sync_options=(
   "--firmware-max-bytes[the largest package, and the largest firmware in it \[DEVICE_SDK_FIRMWARE_MAX_BYTES\]]:N:"
   {--firmware-allow-downgrade,--no-firmware-allow-downgrade}"[take an older version than the one installed, unless it is stale \[DEVICE_SDK_FIRMWARE_ALLOW_DOWNGRADE\]]"
   {--firmware-returns,--no-firmware-returns}"[send receipts and errors about firmware \[DEVICE_SDK_FIRMWARE_RETURNS\]]"
+  "--key-establishment-key[key that is made when the server asks for a certificate for key establishment\; sync gets none if not given \[DEVICE_SDK_KEY_ESTABLISHMENT_KEY\]]:URI:"
+  "--key-establishment-type[what to make\: ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096 \[DEVICE_SDK_KEY_ESTABLISHMENT_TYPE\]]:TYPE:(ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096)"
   "--plan[only show what would be done]"
 )
 

@@ -14,6 +14,7 @@ from device_sdk.client.device.current import enrolled
 from device_sdk.client.device.decision import DEFAULT_THRESHOLD, anchors_due, decide
 from device_sdk.client.device.plan import EnrolmentPlan, Outcome, RenewalDecision, RenewalPlan
 from device_sdk.client.device.status import DeviceStatus
+from device_sdk.errors import StateError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.keystores.registry import open_key
 from device_sdk.model.secret import SecretProvider
@@ -86,14 +87,19 @@ class Device:
             with self._context(plan.key_uri).running() as context:
                 return Enrolment(context, plan).run()
 
-    def renew(self, plan: RenewalPlan | None = None) -> Outcome:
+    def renew(self, plan: RenewalPlan | None = None, *, key_establishment: bool = False) -> Outcome:
         """Get the next certificate, by default for a new key, authenticated by TLS with the present one.
 
         Trust anchors are refreshed first (EST-113, EST-122). The new pair is proved by a TLS connection before it
         replaces the old one, and the old one goes only after that (EST-157). See RFC 7030 section 4.2.2.
 
+        Args:
+            plan: how the server is reached, and what the renewal is to be like.
+            key_establishment: renew the second certificate, which `sync` got. The present one authenticates that, too; the
+                replaced key is kept until its certificate ends, as packages on their way are encrypted to it.
+
         Raises:
-            StateError: the device is not enrolled, or an enrolment is under way.
+            StateError: the device is not enrolled, or has no such certificate; or an enrolment is under way.
             DeviceSdkError: as for `enroll`; whatever fails, the old pair stays in use.
         """
         with self.state.exclusive(self._lock_wait_s):
@@ -101,6 +107,11 @@ class Device:
 
             plan = plan or RenewalPlan()
             with self._context(plan.key_uri).running() as context:
+                if key_establishment:
+                    from device_sdk.client.device.key_establishment import KeyEstablishment
+
+                    self._second()
+                    return KeyEstablishment(context, plan).run()
                 return Renewal(context, plan).run()
 
     def refresh_anchors(self, plan: RenewalPlan | None = None) -> Outcome:
@@ -214,23 +225,29 @@ class Device:
             with self._context().running() as context, closing(Session(context, plan or RenewalPlan())) as session:
                 return session.deliver()
 
-    def abandon(self) -> bool:
+    def abandon(self, *, key_establishment: bool = False) -> bool:
         """Give up what is under way: its key is destroyed if it is proved to be made for it. False if nothing was.
+
+        Args:
+            key_establishment: what is under way for the second certificate.
 
         Raises:
             KeyStoreError: the key cannot be destroyed; nothing was changed.
             StateBusyError, StateNotWritableError, StateCorruptError: the state directory.
         """
         with self.state.exclusive(self._lock_wait_s):
-            journal = self.state.journal()
+            state = self.state.key_establishment if key_establishment else self.state
+            journal = state.journal()
             if journal is not None:
                 from device_sdk.client.device.undo import undo
 
-                with self._context().running() as context:
-                    undo(context, journal)
+                with self._context().running() as context, state.exclusive():
+                    undo(context.beside(state) if key_establishment else context, journal)
             return journal is not None
 
-    def needs_renewal(self, now: datetime | None = None, threshold: float = DEFAULT_THRESHOLD) -> RenewalDecision:
+    def needs_renewal(
+        self, now: datetime | None = None, threshold: float = DEFAULT_THRESHOLD, *, key_establishment: bool = False
+    ) -> RenewalDecision:
         """Whether to renew now: after this share of the lifetime, when expired, or when a renewal was interrupted.
 
         Or, with `anchors_only`, whether it is time for `refresh_anchors`: two thirds of the way to the end of the first CA
@@ -239,9 +256,10 @@ class Device:
         Args:
             now: the present, by default the clock's.
             threshold: share of the lifetime, above 0 and at most 1.
+            key_establishment: whether to renew the second certificate; it has no CA certificates of its own.
 
         Raises:
-            StateError: not enrolled, or the state directory cannot be read.
+            StateError: not enrolled, no such certificate, or the state directory cannot be read.
             ClockError: the clock is before the last known good time, so that it cannot say.
             ConfigurationError: a threshold that is none.
         """
@@ -249,6 +267,10 @@ class Device:
         enrolled(self._state, state)
         now = now or self._now()
         check_clock(now, state.time_floor)
+        if key_establishment:
+            self._second()
+            second = self.state.key_establishment
+            return decide(second.snapshot()[1], second.journal(), now, threshold)
         due = anchors_due(state, chain, self.state.managed.unmanaged(anchors))
         return decide(chain, self.state.journal(), now, threshold, due)
 
@@ -294,6 +316,19 @@ class Device:
         from device_sdk.client.device.kept import Kept
 
         return Kept.read(self.state.packages, self._now()).peers
+
+    @property
+    def key_establishment_chain(self) -> tuple[x509.Certificate, ...]:
+        """The second certificate, for key establishment, and its intermediates; empty if there is none. Raises StateError."""
+        return self.state.key_establishment.snapshot()[1]
+
+    def _second(self) -> None:
+        if self.state.key_establishment.load().current is None:
+            raise StateError(
+                f"{self.state.path}: this device has no certificate for key establishment",
+                hint="device-sdk sync gets one when the server asks for it, and key_establishment.key is set",
+                path=str(self.state.path),
+            )
 
     def key(self) -> DeviceKey:
         """Open the current key; the caller closes it.

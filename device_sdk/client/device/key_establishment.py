@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 
@@ -16,11 +17,13 @@ from device_sdk.client.device.enrol import Enrolment
 from device_sdk.client.device.plan import EnrolmentPlan, Outcome, RenewalPlan
 from device_sdk.client.device.provenance import certified_sha256, delete_own
 from device_sdk.client.device.renew import Renewal
-from device_sdk.client.device.sync.deliveries import KeyEstablishmentDelivery
 from device_sdk.client.est.renewal import alternative_names
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.csr import CsrSpec, DeviceAttributes
 from device_sdk.state import IdentityRecord, StateDirectory
+
+if TYPE_CHECKING:
+    from device_sdk.client.device.sync.deliveries import KeyEstablishmentDelivery
 
 
 @dataclass(frozen=True)

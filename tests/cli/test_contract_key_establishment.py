@@ -1,0 +1,48 @@
+"""`device-sdk sync` and the reference server: a second certificate, for key establishment, its key in a token (N-01, P-15)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from device_sdk_simulators.softhsm import SoftHsm
+
+from tests.cli.conftest import Lab, leaf
+
+pytestmark = pytest.mark.slow
+
+USE = ("--use", "key-establishment")
+
+
+def outcomes(data: dict[str, object]) -> dict[str, str]:
+    return {one["type"]: one["outcome"] for one in data["steps"] if "0006" <= one["type"] <= "0019"}  # type: ignore[union-attr]
+
+
+def test_n_01_a_certificate_for_key_establishment_in_a_token(lab: Lab, token: SoftHsm) -> None:
+    """Got when the server asks for it, renewed when it is due, shown, checked, and looked after by the other commands."""
+    policy, state = lab.server.policy, ("--state", lab.state)
+    lab.cli.ok(*lab.enroll_words(token.uri_of("device")))
+    signing = leaf(lab.state / "current.pem")
+    assert lab.cli.run("needs-renewal", *state, *USE).returncode == 2
+    policy.key_establishment = True
+    sync = ("sync", *state, "--json")
+    assert outcomes(lab.cli.ok(*sync).json) == {"0014": "not configured"}
+    (lab.cli.directory / "config.toml").write_text(f'[key_establishment]\nkey = "{token.uri_of("establishing")}"\n')
+    sync = (*sync, "--config", lab.cli.directory / "config.toml")
+    assert outcomes(lab.cli.ok(*sync).json) == {"0014": "done"}
+    file = lab.state / "key-establishment" / "current.pem"
+    first = leaf(file)
+    policy.pal_renewal = 0.0
+    found = outcomes(lab.cli.ok(*sync).json)
+    assert found["0017"] == "done"
+    second = leaf(file)
+    assert second.public_key() != first.public_key()
+    assert leaf(lab.state / "current.pem").subject == second.subject == signing.subject
+    shown = lab.cli.ok("show", *state, "--json").json["key_establishment"]
+    assert shown["certificate"]["serial"] == f"{second.serial_number:x}"
+    assert shown["renewal"]["needed"] is False
+    assert lab.cli.run("needs-renewal", *state, *USE).returncode == 1
+    assert lab.cli.ok("abandon", *state, *USE, "--json").json == {"abandoned": False}
+    renewed = lab.cli.ok("renew", *state, *USE, "--json").json
+    assert Path(renewed["certificate_file"]) == file
+    assert leaf(file) != second
