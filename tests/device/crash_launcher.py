@@ -29,7 +29,13 @@ from cryptography.x509.oid import NameOID
 
 import device_sdk
 from device_sdk.client.device import Device, EnrolmentPlan, RenewalPlan
-from device_sdk.client.device.sync import Deliveries, FirmwareDelivery, GeneratedDelivery, KeyDelivery
+from device_sdk.client.device.sync import (
+    Deliveries,
+    FirmwareDelivery,
+    GeneratedDelivery,
+    KeyDelivery,
+    KeyEstablishmentDelivery,
+)
 from device_sdk.client.est import Clock
 from device_sdk.client.est.symmetric_keys import KeyPackagePolicy
 from device_sdk.client.firmware import FileInstaller, FirmwarePolicy, FirmwareRules, HardwareModule
@@ -105,11 +111,14 @@ def plan_of(spec: dict[str, str]) -> EnrolmentPlan:
 
 
 def deliveries_of(spec: dict[str, str]) -> Deliveries:
-    """Keys into a directory, firmware into a file; or a key that the server generates into one, with its certificate."""
+    """Keys into a directory, firmware into a file; or a key that the server generates into one, with its certificate; or a
+    second certificate."""
 
     def anchors(name: str) -> tuple[x509.Certificate, ...]:
         return tuple(x509.load_pem_x509_certificates(Path(spec[name]).read_bytes()))
 
+    if "establishing" in spec:
+        return Deliveries(key_establishment=lambda: KeyEstablishmentDelivery(spec["establishing"]))
     if "generated" in spec:
         place = Path(spec["generated"])
         made = GeneratedDelivery(f"file:{place}/key.pem", place / "certificate.pem", KeyPackagePolicy(anchors("keys_anchors")))
@@ -156,7 +165,7 @@ def child(command: dict[str, Any], report: int) -> None:
         elif command["operation"] == "manage":
             device.manage_anchors()
         elif command["operation"] == "sync":
-            device.sync(deliveries=deliveries_of(spec) if "keys_anchors" in spec else None)
+            device.sync(deliveries=deliveries_of(spec) if {"keys_anchors", "establishing"} & spec.keys() else None)
         else:
             implicit = {"yes": True, "no": False}.get(spec.get("implicit", ""))
             device.renew(RenewalPlan(implicit=implicit))

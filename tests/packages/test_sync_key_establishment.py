@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from datetime import timedelta
+
 import pytest
 from cryptography import x509
 
-from device_sdk.client.device.sync import Deliveries, KeyEstablishmentDelivery, StepState
+from device_sdk.client.device.sync import Deliveries, KeyDelivery, KeyEstablishmentDelivery, StepState
+from device_sdk.client.est.symmetric_keys import KeyPackagePolicy
 from device_sdk.model.keys import KeyType
 from tests.est.answers import csr_of
 from tests.est.pki import certs_only, one_line
 from tests.est.scripted_server import Reply, http, pkcs7
+from tests.packages.sealing import Sealer
 
 DONE, SKIPPED, UNCONFIGURED = StepState.DONE, StepState.SKIPPED, StepState.UNCONFIGURED
 START, RENEW = ("0014", "simpleenroll"), ("0017", "simplereenroll")
@@ -115,8 +120,6 @@ def test_n_03_an_answer_that_was_lost_is_fetched(second):
 
 
 def test_a_request_that_is_not_decided_goes_on_with_the_same_key(second):
-    from datetime import timedelta
-
     second.entries = [START]
     second.server.handlers["simpleenroll"] = lambda _: http(202, b"", ("Retry-After", "30"))
     report = second.go()
@@ -126,15 +129,48 @@ def test_a_request_that_is_not_decided_goes_on_with_the_same_key(second):
     assert second.outcomes(second.go()) == [("0014", DONE)]
 
 
-def test_a_key_goes_when_the_last_certificate_for_it_ended(second, tmp_path):
-    from datetime import timedelta
-
+def test_a_key_opens_packages_until_its_certificate_ends(second, tmp_path):
+    """What is on its way is encrypted to a certificate that was replaced meanwhile; the key of one that ended goes."""
+    sealer, kept = Sealer(), tmp_path / "kept"
+    kept.mkdir(mode=0o700)
+    policy = KeyPackagePolicy(sealer.anchors)
     second.entries = [START]
     second.go()
-    second.entries = [RENEW]
-    second.go()
+    sealer.device = certificate(second)
+    message = http(200, sealer.seal(), ("Content-Type", "application/cms"))
+    second.server.handlers["k-1"] = lambda _: message
+    second.deliveries = dataclasses.replace(second.deliveries, keys=lambda: KeyDelivery(policy, kept))
+    second.entries = [RENEW, ("0024", "symmetrickeys/k-1", 900)]
+    report = second.go()
+    assert dict(second.outcomes(report)) == {"0017": DONE, "0024": DONE}, report.steps
+    assert len(list(kept.iterdir())) == 1
+
+    directory = second.device.state.key_establishment
+    with directory.exclusive():  # as if it had ended
+        ended = second.ca.certify("device 1", sealer.device.public_key(), not_after=second.clock.now() - timedelta(days=1))
+        record = dataclasses.replace(directory.load().previous[0], certificate=directory.add_certificate([ended]))
+        directory.save(dataclasses.replace(directory.load(), previous=(record,)))
     assert len(list(tmp_path.glob("establishing*.pem"))) == 2
-    second.clock.shift = certificate(second).not_valid_after_utc - second.clock.now() - timedelta(minutes=1)
-    first = second.device.state.key_establishment.load().previous[0]
-    ended = second.device.state.key_establishment.chain(first.certificate)[0].not_valid_after_utc
-    assert ended >= second.clock.now(), "still good: its key is there"
+    second.entries = [RENEW]
+    assert second.outcomes(second.go()) == [("0017", DONE)]
+    assert [path.name for path in sorted(tmp_path.glob("establishing*.pem"))] == ["establishing-2.pem", "establishing-3.pem"]
+    assert len(directory.load().previous) == 1
+    assert directory.check() == ()
+
+
+def test_n_03_the_first_one_whose_answer_was_lost_is_fetched(second):
+    def lose(seen):
+        second.kept = second.issue(seen)
+        return Reply(b"", "close")
+
+    second.server.handlers |= {"simpleenroll": lose, "simpleenroll?use=KE": lambda _: second.kept}
+    second.entries = [START]
+    assert second.outcomes(second.go()) == [("0014", StepState.FAILED)]
+    second.entries = [("0015", "simpleenroll?use=KE", 0)]
+    second.asked()
+    report = second.go()
+    assert second.outcomes(report) == [("0015", DONE)], report.steps[0].detail
+    assert [line for line in second.asked() if "enroll" in line] == ["GET simpleenroll?use=KE"]
+    assert certificate(second).public_key() == second.requests[-1].public_key()
+    assert len(second.requests) == 1
+    assert second.outcomes(second.go()) == [("0015", SKIPPED)]

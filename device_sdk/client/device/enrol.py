@@ -13,6 +13,8 @@ from device_sdk.client.device.generation import absolute
 from device_sdk.client.device.plan import EnrolmentPlan, Outcome
 from device_sdk.client.device.provenance import certified_sha256, foreign, is_unborn, make_key, replaced_sha256
 from device_sdk.client.device.request import (
+    Ask,
+    NothingThereError,
     choose_key_type,
     earlier_request,
     forget_refused,
@@ -23,9 +25,11 @@ from device_sdk.client.device.request import (
 )
 from device_sdk.client.device.undo import undo
 from device_sdk.client.device.use import for_key_establishment
-from device_sdk.client.est import EstClient
+from device_sdk.client.est import Enrolled, EstClient
+from device_sdk.client.est.result import LostRequest
 from device_sdk.errors import ConfigurationError, KeyExistsError, ServerNotTrustedError, TlsError
 from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import KeyType
 from device_sdk.model.trust import ServerTrust
 from device_sdk.state import DeviceState, Journal, Operation, Phase
@@ -63,7 +67,41 @@ class Enrolment:
             journal = self._begin(state)
         notes: tuple[str, ...] = ()
         if journal.phase is not Phase.ISSUED:
-            journal, notes = self._request(journal, state)
+            journal, notes = self._request(journal, state, self._enroll)
+        return finish(context, journal, self._connection, notes=notes)
+
+    def pick_up(self, target: str) -> Outcome | None:
+        """Finish an enrolment whose answer was lost with the result that the server kept (RFC 8295 section 9; N-03).
+
+        A GET is all that is sent, and no key is made.
+
+        Args:
+            target: where the result is.
+
+        Returns:
+            What came of it; None if nothing was sent that could have a result, or the server has none.
+
+        Raises:
+            DeviceSdkError: as `run`; HttpStatusError may be the server's word that the request was refused.
+        """
+        context = self.context
+        state = context.state.load()
+        journal = self._left_over(state)
+        if journal is None or journal.key_sha256 is None:
+            return None
+
+        def ask(
+            client: EstClient, key: DeviceKey, spec: CsrSpec, wishes: CsrAttributes, _journal: Journal
+        ) -> Enrolled | None:
+            lost = LostRequest(key, spec, None, wishes)  # type: ignore[arg-type]  # one of cryptography's
+            return client.packages.result(lost, target, **self._connection.waiting)
+
+        notes: tuple[str, ...] = ()
+        if journal.phase is not Phase.ISSUED:
+            try:
+                journal, notes = self._request(journal, state, ask)
+            except NothingThereError:
+                return None
         return finish(context, journal, self._connection, notes=notes)
 
     @cached_property
@@ -152,9 +190,10 @@ class Enrolment:
             )
         return taken
 
-    def _request(self, journal: Journal, state: DeviceState) -> tuple[Journal, tuple[str, ...]]:
+    def _request(self, journal: Journal, state: DeviceState, ask: Ask) -> tuple[Journal, tuple[str, ...]]:
         context, plan, connection = self.context, self.plan, self._connection
-        wait_for_turn(context, journal, connection.patience)
+        if ask == self._enroll:
+            wait_for_turn(context, journal, connection.patience)
         opened, trust = self._trusting_client()
         journal = replace(
             journal, implicit=trust.implicit, announce=trust.announce, mac_address=plan.spec.device.mac_address
@@ -166,15 +205,22 @@ class Enrolment:
                 spec = plan.spec
                 if context.main is not None:
                     spec, wishes = for_key_establishment(spec, wishes, key)
-                enrolled = client.enroll(
-                    key,  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
-                    spec,
-                    wishes=wishes,
-                    wait_s=connection.patience.left_s(),
-                    progress=remember_pending(context, journal, client, plan.progress),
-                    pending=earlier_request(journal),
-                )
+                enrolled = ask(client, key, spec, wishes, journal)
+                if enrolled is None:
+                    raise NothingThereError
         return remember_issued(context, journal, enrolled, ca), (*notes, *enrolled.differences)
+
+    def _enroll(
+        self, client: EstClient, key: DeviceKey, spec: CsrSpec, wishes: CsrAttributes, journal: Journal
+    ) -> Enrolled:
+        return client.enroll(
+            key,  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
+            spec,
+            wishes=wishes,
+            wait_s=self._connection.patience.left_s(),
+            progress=remember_pending(self.context, journal, client, self.plan.progress),
+            pending=earlier_request(journal),
+        )
 
     def _key(
         self, journal: Journal, state: DeviceState, wishes: CsrAttributes

@@ -6,7 +6,8 @@ the first. Whom to trust, whom to ask and what to show is the device's: a certif
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from device_sdk.client.device.renew import Renewal
 from device_sdk.client.est.renewal import alternative_names
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.csr import CsrSpec, DeviceAttributes
-from device_sdk.state import IdentityRecord, StateDirectory
+from device_sdk.state import IdentityRecord, Operation, StateDirectory
 
 if TYPE_CHECKING:
     from device_sdk.client.device.sync.deliveries import KeyEstablishmentDelivery
@@ -54,16 +55,24 @@ class KeyEstablishment:
         """
         with self.state.exclusive():
             if self.state.load().current is None:
-                return self._first()
+                with self._first() as first:
+                    return first.run()
             second = self.context.beside(self.state)
             outcome = Renewal(second, self._renewal).run()
             return replace(outcome, notes=(*outcome.notes, *self._let_go(second)))
 
     def pick_up(self, target: str) -> Outcome | None:
-        """Finish a renewal by the result that the server kept; see Renewal.pick_up (N-03)."""
+        """Finish what is under way by the result that the server kept; see Enrolment.pick_up and Renewal.pick_up (N-03).
+
+        Raises as `run`.
+        """
         with self.state.exclusive():
-            if self.state.journal() is None or self.state.load().current is None:
+            journal = self.state.journal()
+            if journal is None:
                 return None
+            if journal.operation is Operation.ENROLL:
+                with self._first() as first:
+                    return first.pick_up(target)
             return Renewal(self.context.beside(self.state), self._renewal).pick_up(target)
 
     @property
@@ -71,7 +80,8 @@ class KeyEstablishment:
         # packages on their way are encrypted to the certificate before
         return replace(self.plan, keep_old=True, key_uri=None, key_type=None, new_name=None, mac_address=None)
 
-    def _first(self) -> Outcome:
+    @contextmanager
+    def _first(self) -> Iterator[Enrolment]:
         if self.wish is None:
             raise ConfigurationError(
                 "nothing says where the key of a certificate for key establishment is to be",
@@ -79,8 +89,7 @@ class KeyEstablishment:
             )
         wish, plan, context = self.wish, self.plan, self.context
         endpoint, trust = context.service()
-        with ExitStack() as opened:
-            identity = opened.enter_context(context.identity())
+        with context.identity() as identity:
             own = identity.chain[0]
             enrolment = EnrolmentPlan(
                 url=endpoint.url,
@@ -105,7 +114,7 @@ class KeyEstablishment:
                 progress=plan.progress,
                 compatibility=plan.compatibility,
             )
-            return Enrolment(context.beside(self.state, wish.key), enrolment).run()
+            yield Enrolment(context.beside(self.state, wish.key), enrolment)
 
     def _let_go(self, second: Context) -> tuple[str, ...]:
         """Destroy the keys of certificates that ended: nobody encrypts to them any more."""

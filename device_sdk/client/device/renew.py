@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeAlias
 
 from cryptography import x509
 
@@ -20,6 +18,8 @@ from device_sdk.client.device.generation import absolute, next_key_uri
 from device_sdk.client.device.plan import Outcome, RenewalPlan
 from device_sdk.client.device.provenance import is_unborn, make_key, replaced_sha256
 from device_sdk.client.device.request import (
+    Ask,
+    NothingThereError,
     choose_key_type,
     earlier_request,
     forget_refused,
@@ -39,12 +39,6 @@ from device_sdk.model.keys import KeyType
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.state import DeviceState, Endpoint, IdentityRecord, Journal, Operation, Phase
 from device_sdk.wire.csrattrs import CsrAttributes
-
-_Ask: TypeAlias = Callable[[EstClient, DeviceKey, CsrSpec, CsrAttributes, Journal], Enrolled]
-
-
-class _NothingThereError(Exception):
-    """The server has no result."""
 
 
 @dataclass(frozen=True)
@@ -98,18 +92,15 @@ class Renewal:
 
         def ask(
             client: EstClient, key: DeviceKey, spec: CsrSpec, wishes: CsrAttributes, _journal: Journal
-        ) -> Enrolled:
+        ) -> Enrolled | None:
             lost = LostRequest(key, spec, context.state.chain(current.certificate)[0], wishes)  # type: ignore[arg-type]  # one of cryptography's
-            found = client.packages.result(lost, target, **self._connection.waiting)
-            if found is None:
-                raise _NothingThereError
-            return found
+            return client.packages.result(lost, target, **self._connection.waiting)
 
         notes: tuple[str, ...] = ()
         if journal.phase is not Phase.ISSUED:
             try:
                 journal, notes = self._request(_trusting(journal, self.plan), state, current, ask)
-            except _NothingThereError:
+            except NothingThereError:
                 return None
         return finish(context, journal, self._connection, notes=notes)
 
@@ -181,7 +172,7 @@ class Renewal:
         return str(uri)
 
     def _request(
-        self, journal: Journal, state: DeviceState, current: IdentityRecord, ask: _Ask
+        self, journal: Journal, state: DeviceState, current: IdentityRecord, ask: Ask
     ) -> tuple[Journal, tuple[str, ...]]:
         context, plan, connection = self.context, self.plan, self._connection
         chain = context.state.chain(current.certificate)
@@ -210,6 +201,8 @@ class Renewal:
                         if context.main is not None:
                             spec, wishes = for_key_establishment(spec, wishes, key)
                         issued = ask(client, key, spec, wishes, journal)
+                        if issued is None:
+                            raise NothingThereError
             except ServerNotTrustedError as error:
                 raise explained(error, trust.explicit, context.clock.now()) from error.__cause__
             except (TlsError, HttpStatusError) as error:

@@ -8,15 +8,26 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from math import ceil
+from typing import TypeAlias
 
 from device_sdk.client.device.context import Context
 from device_sdk.client.est import CaCertificates, Enrolled, EstClient, Pending
 from device_sdk.client.est.patience import Patience, Progress
 from device_sdk.errors import ClockError, CsrAttributesError, EnrolmentPendingError, HttpStatusError
+from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import KeyType
 from device_sdk.state import Journal, Operation, Phase
 from device_sdk.state.pem import encode
 from device_sdk.wire.csrattrs import CsrAttributes
+
+
+Ask: TypeAlias = Callable[[EstClient, DeviceKey, CsrSpec, CsrAttributes, Journal], Enrolled | None]
+"""Asks for a certificate, or for what became of an earlier request: None if the server has nothing."""
+
+
+class NothingThereError(Exception):
+    """The server has no result."""
 
 
 def choose_key_type(

@@ -134,7 +134,7 @@ class Keeper:
         second = KeyEstablishment(self.context, replace(self.plan, wait_s=wait_s), wish and wish())
         outcome = second.run() if task is Task.SECOND else second.pick_up(step.target)
         if outcome is None:
-            return Done("the server has no result of a request that was sent from here", state=StepState.SKIPPED)
+            return Done("no request is under way here that the server has a result of", state=StepState.SKIPPED)
         self.second_renewed = True
         until = f"{outcome.certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
         return Done(f"certificate for key establishment until {until}", outcome.notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from device_sdk.client.device.sync.report import StepState
 from device_sdk.client.device.sync.session import Session
 from device_sdk.client.device.sync.visit import Outgoing, Visit, put
 from device_sdk.client.est.key_package_policy import KeyPackagePolicy
-from device_sdk.errors import ConfigurationError, DeviceSdkError, KeysNotStoredError, KeyStoreError
+from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyNotFoundError, KeysNotStoredError, KeyStoreError
 from device_sdk.protocols.crls import kept_for
 from device_sdk.protocols.est.returns import return_path
 from device_sdk.protocols.est.urls import Operation
@@ -232,7 +232,10 @@ class PackageKeeper:
 
     def _openers(self, wishes: KeyDelivery | FirmwareDelivery, opened: ExitStack) -> list[OpeningKey]:
         keys: list[OpeningKey] = [self.session.identity.key]
-        for uri in (*opening_keys(self.context.state), *wishes.open_with):
+        for uri in opening_keys(self.context.state):
+            with suppress(KeyNotFoundError):  # what it opened is lost; that is no reason not to open the rest
+                keys.append(opened.enter_context(self.context.opening_key(uri)))  # type: ignore[arg-type]  # one of cryptography's
+        for uri in wishes.open_with:
             keys.append(opened.enter_context(self.context.opening_key(uri)))  # type: ignore[arg-type]  # one of cryptography's
         return keys
 

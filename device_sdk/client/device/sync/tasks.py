@@ -24,7 +24,7 @@ class Task(Enum):
     RENEW = "renew the certificate in use"
     RESULT = "fetch what became of the renewal that is under way"
     SECOND = "get, or renew, the certificate for key establishment"
-    SECOND_RESULT = "fetch what became of the renewal for key establishment that is under way"
+    SECOND_RESULT = "fetch what became of the request for key establishment that is under way"
     KEYS = "fetch symmetric keys, and store them"
     GENERATED = "get a key that the server generates, and store it"
     FIRMWARE = "fetch firmware, and install it"
@@ -51,6 +51,7 @@ _TASKS = {"0002": Task.ANCHORS, "0003": Task.PEERS, "0004": Task.LISTS, "0005": 
 _GENERATED = {"0020": Task.GENERATED, "0021": Task.GENERATED, "0022": Task.GENERATED, "0023": Task.RETURN}
 _PACKAGES = _GENERATED | {"0024": Task.KEYS, "0025": Task.RETURN, "0026": Task.FIRMWARE, "0027": Task.RETURN}
 _OTHER_USE = "the certificate in use is for something else"
+_NO_RESULT = "this device waits for no such result"
 _NO_SECOND = "this device has no certificate for key establishment"
 _NO_PLACE = "say where the key of a certificate for key establishment is to be (key_establishment.key)"
 _BY_CMC = "it leads to Full CMC: device-sdk est fullcmc"
@@ -120,8 +121,9 @@ def _of_the_second(
     if name is None and f"{path}/".startswith(f"{endpoint.target(Operation.FULLCMC)}/"):
         return Assignment(None, StepState.UNSUPPORTED, _BY_CMC)
     if step.kind.action is Action.PICK_UP:
-        ours = second is not None and path == endpoint.target(Operation.SIMPLE_REENROLL)
-        return _planned(Task.SECOND_RESULT) if ours else _skipped(_NO_SECOND)
+        began = Operation.SIMPLE_ENROLL if second is None else Operation.SIMPLE_REENROLL
+        ours = path == endpoint.target(began) and (second is not None or deliveries.key_establishment is not None)
+        return _planned(Task.SECOND_RESULT) if ours else _skipped(_NO_RESULT)
     if second is None and step.kind.action is Action.REENROL:
         return _skipped(_NO_SECOND)
     if name is not None and not names(name, second or certificate):
