@@ -21,7 +21,6 @@ from device_sdk.state import Journal, Operation, Phase
 from device_sdk.state.pem import encode
 from device_sdk.wire.csrattrs import CsrAttributes
 
-
 Ask: TypeAlias = Callable[[EstClient, DeviceKey, CsrSpec, CsrAttributes, Journal], Enrolled | None]
 """Asks for a certificate, or for what became of an earlier request: None if the server has nothing."""
 
