@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -69,9 +70,11 @@ class Scene:
         firmware = self.server.est.packages.shelf._database.rows("SELECT code FROM firmware_reports")
         assert {one["kind"] for one in keys} <= {"receipt"}
         assert {row["code"] for row in firmware} <= {0}
+        posted = (str(one["path"]) for one in self.server.log() if one["status"] == 204)
+        taken = Counter(path.split("/")[-2] for path in posted if path.endswith("/return"))
         answers = [one for one in self.server.log() if one.get("answer")]
         assert {(str(one["answer"]), *one["statuses"]) for one in answers} <= {("confirm", 0)}  # type: ignore[misc]
-        return len(keys), len(firmware), len(answers)
+        return taken["symmetrickeys"], taken["firmware"], len(answers)
 
     def require_end(self) -> None:
         stored = [json.loads(path.read_text()) for path in Path(self.spec["keys_to"]).iterdir()]
