@@ -62,7 +62,7 @@ class _Errand:
 class EdgeDevice:
     """The public face of CALE.
 
-    Inner requests are made anew, with a few harmless fields of the client's own (CALE-27).
+    Inner requests are made anew, with those few fields of the client's own that the rules name (CALE-27).
 
     Args:
         authorization: hop to the authorization server.
@@ -281,7 +281,8 @@ class EdgeDevice:
         request = errand.request
         fields = [headers.certificate_header(certificate, self._policy.cale.certificate_header)]
         fields += [(headers.CIPHER, request.tls.cipher), (headers.CORRELATION, errand.correlation)]
-        fields += headers.forwarded(request, ("Content-Type",) if errand.second_proof else ())
+        passed_on = (*self._policy.cale.forward, *(("Content-Type",) if errand.second_proof else ()))
+        fields += headers.only_fields(request, passed_on)
         if errand.second_proof is None:
             return Request("GET", request.target, fields)
         return Request(request.method, request.target, fields, request.body)

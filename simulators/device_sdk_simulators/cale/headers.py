@@ -23,7 +23,10 @@ ROLE = "CALE-Role"
 LENGTHS = "CALE-Lengths"
 """Of an answer made inside: bytes of its plaintext as bare content and as a whole response, for decoys of either form."""
 FORWARDED = ("Accept", "Accept-Language", "User-Agent")
-"""What goes inside of a client's own header fields; of these alone nothing depends (CALE-27)."""
+"""What may go inside of a client's own header fields, where the operator wants that (CALE-27).
+
+A service whose answers differ by them lets everybody choose how long a client's are, and decoys do not follow that (CALE-37).
+"""
 ABOUT_CONTENT = (
     "Content-Type",
     "MIME-Version",
@@ -133,8 +136,13 @@ def only(request: Request, name: str) -> str:
 
 
 def forwarded(request: Request, also: Sequence[str] = ()) -> Headers:
-    """Those fields of a request that go inside."""
-    wanted = {name.lower() for name in (*FORWARDED, *also)}
+    """Those fields of a request that may go inside."""
+    return only_fields(request, (*FORWARDED, *also))
+
+
+def only_fields(request: Request, names: Sequence[str]) -> Headers:
+    """The fields of a request that have these names."""
+    wanted = {name.lower() for name in names}
     return [(name, value) for name, value in request.headers if name.lower() in wanted]
 
 

@@ -39,6 +39,8 @@ class CaleRules:
         strangers_like: owners whose registrations strangers are like, from the first one on; none: like the first ones of
             the site.
         memory: bytes for large answers and decoys that are made at one time; others wait until there is room.
+        forward: those of `headers.FORWARDED` that go inside as clients send them; the length of an answer must not depend on
+            them, or it tells who is registered.
         methods: what may be asked besides GET and HEAD by who also proves its identity (CALE-06).
     """
 
@@ -61,6 +63,7 @@ class CaleRules:
     registrations: int = 1000
     strangers_like: tuple[str, ...] = ()
     memory: int = 256 * 1024 * 1024
+    forward: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
 
     @property

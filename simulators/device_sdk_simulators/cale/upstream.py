@@ -61,8 +61,8 @@ class _FinalResponse(http.client.HTTPResponse):
 class Upstream:
     """Fetches from one HTTP/1.1 server.
 
-    The request is made anew: no field of a client goes there that is not in `headers.FORWARDED`, nothing of CALE, no
-    hop-by-hop field, one framing. An answer with both framings, or with two lengths, is refused.
+    The request is made anew: no field of a client goes there that is not in `headers.FORWARDED` and passed on by the
+    edge device, nothing of CALE, no hop-by-hop field, one framing. An answer with both framings, or with two lengths, is refused.
 
     Args:
         url: "http://HOST:PORT" or "http://HOST:PORT/BASE"; ValueError for anything else.

@@ -282,6 +282,7 @@ def _collect(rules: Any, given: Mapping[str, Any]) -> None:
     rules.suites = tuple(given.get("suite") or ()) or rules.suites
     rules.scopes = dict(given.get("scope") or ())
     rules.methods = tuple(given.get("allow_method") or ())
+    rules.forward = tuple(given.get("forward") or ())
     rules.strangers_like = tuple(given.get("strangers_like") or ())
     grants: dict[str, tuple[str, ...]] = {}
     for owner, scope in given.get("grant") or ():

@@ -118,6 +118,15 @@ def method(text: str) -> str:
     return text
 
 
+def field(text: str) -> str:
+    """Accept, Accept-Language or User-Agent."""
+    from device_sdk_simulators.cale.headers import FORWARDED
+
+    if text.lower() not in [name.lower() for name in FORWARDED]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not Accept, Accept-Language or User-Agent")
+    return text
+
+
 def milliseconds(text: str) -> float:
     """Milliseconds, in seconds."""
     return types.whole_number(0, 60_000)(text) / 1000
@@ -191,4 +200,5 @@ OPTIONS = (
     Option("--on-failure", ("edge",), _choice(("decoy", "502"), "what goes to clients where another role fails; 502 tells anybody who is registered, while it fails")),
     Option("--memory", ("edge", "origin"), {"type": types.whole_number(1, 1 << 20), "default": 256, "metavar": "MIB", "help": "for answers and decoys of more than 64 KiB that are made at one time, which takes five times their length; others wait until there is room (default: %(default)s)"}),
     Option("--allow-method", ("edge",), _many(method, "METHOD", "besides GET and HEAD, for who also proves its identity")),
+    Option("--forward", ("edge",), _many(field, "FIELD", "Accept, Accept-Language or User-Agent: goes inside as the client sends it; where lengths of answers depend on it, anybody can ask who is registered")),
 )  # fmt: skip

@@ -58,6 +58,7 @@ def test_pki_for_several_machines(tmp_path):
         ("edge", "--state", "S", "--origin", "o=https://x", "--scope", "/a=b"),
         ("edge", "--state", "S", "--upstream", "http://x", "--scope", "/a%20b=x"),
         ("edge", "--state", "S", "--upstream", "http://x", "--allow-method", "TRACE"),
+        ("edge", "--state", "S", "--upstream", "http://x", "--forward", "Cookie"),
         ("edge", "--state", "S", "--authz", "https://x", "--upstream", "http://x"),
         ("edge", "--state", "S", "--authz", "a=https://x/y", "--upstream", "http://x"),
         ("edge", "--state", "S", "--upstream", "http://x", "--owner-header", "a b"),

@@ -91,8 +91,8 @@ def proxy(tmp_path, make_client):
 
 
 def test_an_upstream_that_knows_nothing_cale_20(proxy, echo):
-    edge, client = proxy(echo + "/base/", settings={"owner_header": "Remote-User"})
-    said = json.loads(client.read("/orders/1?page=2&x=%2F", ("Accept", "application/json"), ("User-Agent", "t/1")))
+    edge, client = proxy(echo + "/base/", settings={"owner_header": "Remote-User"}, forward=("accept", "User-Agent"))
+    said = json.loads(client.read("/orders/1?page=2&x=%2F", ("Accept", "application/json"), ("Accept-Language", "de"), ("User-Agent", "t/1")))
     assert (said["method"], said["path"]) == ("GET", "/base/orders/1?page=2&x=%2F")
     host = echo.removeprefix("http://")
     assert sorted(map(tuple, said["fields"])) == [
@@ -127,6 +127,7 @@ def test_no_field_of_a_client_that_matters_gets_through(proxy, echo):
         ("Proxy-Authorization", "Basic eA=="), ("Remote-User", "admin"), ("remote_user", "admin"), ("Cookie", "a=b"),
         ("X-Forwarded-For", "10.0.0.1"), ("Range", "bytes=0-1"), ("If-None-Match", "x"), ("Accept-Encoding", "gzip"),
         ("Authorization", "Basic eA=="), ("CALE-PEM", "x"), ("Cipher", "x"), ("Content-Type", "text/plain"),
+        ("Accept", "image/x"), ("Accept-Language", "de"), ("User-Agent", "x"),
     ]  # fmt: skip
     said = json.loads(client.read("/a", *extra))
     names = [name for name, _ in said["fields"]]
