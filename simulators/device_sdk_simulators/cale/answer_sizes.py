@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
 from device_sdk_simulators.cale.plaintexts import encrypted_error
+from device_sdk_simulators.cale.shares import Shares
 from device_sdk_simulators.database import Database
 
 _WINDOW = 16
@@ -41,8 +42,8 @@ class AnswerSizes:
     Args:
         database: memory.
         bucket: lengths of texts are multiples of this; 0 if they are not.
-        most_paths: bound of that memory; the path that was not learnt for longest is forgotten first.
-        most_queries: bound of the other one; what was not learnt for longest is forgotten first.
+        most_paths: bound of that memory; who fills it makes room in his own share, see `Shares`.
+        most_queries: bound of the other one, likewise.
     """
 
     def __init__(
@@ -54,21 +55,25 @@ class AnswerSizes:
     ) -> None:
         self._database = database
         self._bucket = bucket
-        self._most = most_paths
-        self._most_queries = most_queries
         self._lock = threading.Lock()
-        self._windows: OrderedDict[str, deque[Lengths]] = OrderedDict()
-        self._queries: OrderedDict[bytes, deque[Lengths]] = OrderedDict()
+        self._windows: dict[str, deque[Lengths]] = {}
+        self._queries: dict[bytes, deque[Lengths]] = {}
+        self._paths_of: Shares[str] = Shares(most_paths)
+        self._queries_of: Shares[bytes] = Shares(most_queries)
         for row in database.rows("SELECT path, aead, length FROM answer_sizes ORDER BY rowid"):
             # an earlier version's, of one form
             self._window(row["path"]).append(self._guessed(row["length"], aead=bool(row["aead"])))
         for row in database.rows("SELECT path, bare, whole FROM answer_lengths ORDER BY rowid"):
             self._window(row["path"]).append(Lengths(row["bare"], row["whole"]))
+        for path in [one for known in tuple(self._windows) for one in self._paths_of.use(known)]:
+            del self._windows[path]
 
     def _window(self, path: str) -> deque[Lengths]:
         return self._windows.setdefault(path, deque(maxlen=_WINDOW))
 
-    def learn(self, path: str, length: int, *, aead: bool, query: str = "", lengths: Lengths | None = None) -> None:
+    def learn(
+        self, path: str, length: int, *, aead: bool, query: str = "", lengths: Lengths | None = None, owner: str = ""
+    ) -> None:
         """Remember a real answer.
 
         Args:
@@ -77,25 +82,25 @@ class AnswerSizes:
             aead: whether it is AES-GCM, which does not pad.
             query: of the request.
             lengths: of the answer in all forms, if whoever made it has said so.
+            owner: whose answer it is, for the room it takes.
         """
         known = lengths or self._guessed(length, aead=aead)
         with self._lock:
             # clients can ask for any number of paths that do not exist; those are what is assumed anyway
             if known == self._smallest() and path not in self._windows:
                 return
-            self._learn_query(_name(path, query), known)
+            name = _name(path, query)
+            self._queries.setdefault(name, deque(maxlen=_WINDOW)).append(known)
+            for forgotten in self._queries_of.use(name, owner):
+                del self._queries[forgotten]
             window = self._window(path)
-            self._windows.move_to_end(path)
             before = set(window)
             window.append(known)
+            gone = self._paths_of.use(path, owner)
+            for one in gone:
+                del self._windows[one]
             if set(window) != before:
-                self._save(path, set(window))
-
-    def _learn_query(self, name: bytes, lengths: Lengths) -> None:
-        self._queries.setdefault(name, deque(maxlen=_WINDOW)).append(lengths)
-        self._queries.move_to_end(name)
-        if len(self._queries) > self._most_queries:
-            self._queries.popitem(last=False)
+                self._save(path, set(window), gone)
 
     def _guessed(self, length: int, *, aead: bool) -> Lengths:
         """What a ciphertext says of the plaintext: of AES-CBC, whether it fills a bucket; how long the other form is, nothing."""
@@ -109,15 +114,12 @@ class AnswerSizes:
         """The origination server's answer where there is nothing to read."""
         return Lengths(*(len(encrypted_error(_NOTHING, self._bucket(), whole=whole)) for whole in (False, True)))
 
-    def _save(self, path: str, lengths: set[Lengths]) -> None:
-        forgotten = [path]
-        while len(self._windows) > self._most:
-            forgotten.append(self._windows.popitem(last=False)[0])
+    def _save(self, path: str, lengths: set[Lengths], gone: list[str]) -> None:
         with self._database.transaction() as connection:
-            names = [(name,) for name in forgotten]
+            names = [(name,) for name in (path, *gone)]
             connection.executemany("DELETE FROM answer_lengths WHERE path = ?", names)
             connection.executemany("DELETE FROM answer_sizes WHERE path = ?", names)
-            rows = [(path, *one) for one in sorted(lengths)]
+            rows = [] if path in gone else [(path, *one) for one in sorted(lengths)]
             connection.executemany("INSERT INTO answer_lengths (path, bare, whole) VALUES (?, ?, ?)", rows)
 
     def plaintext_length(self, path: str, mark: bytes, *, aead: bool, whole: bool = False, query: str = "") -> int:

@@ -62,17 +62,18 @@ class Decoys:
         self._lock = threading.Lock()
         self._durations: OrderedDict[str, deque[tuple[float, float]]] = OrderedDict()
 
-    def learn(self, request: Request, message: bytes, lengths: tuple[int, int] | None = None) -> None:
+    def learn(self, request: Request, message: bytes, lengths: tuple[int, int] | None = None, owner: str = "") -> None:
         """Remember how long a real answer to this request is.
 
         Args:
             request: of a client.
             message: the answer; ValueError for what is no envelope.
             lengths: what the server that made it says of its length, as bare content and as a whole response.
+            owner: whose answer it is, if that is known.
         """
         length, aead, _type = ciphertext_length(message)
         said = Lengths(*lengths) if lengths else None
-        self._sizes.learn(request.path, length, aead=aead, query=_query_of(request), lengths=said)
+        self._sizes.learn(request.path, length, aead=aead, query=_query_of(request), lengths=said, owner=owner)
 
     def took(self, path: str, validation_s: float, answer_s: float) -> None:
         """Remember how long the validation of a real request took, and then its answer or the failure to get one."""

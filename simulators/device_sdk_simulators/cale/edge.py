@@ -54,6 +54,14 @@ class _Errand:
         return self.request.path == WHO_AM_I
 
     @property
+    def owner(self) -> str:
+        """Whose registration it is about; nothing if that is not known."""
+        try:
+            return owner_of(self.certificate).name if self.certificate is not None else ""
+        except NotAcceptedError:
+            return ""
+
+    @property
     def is_change(self) -> bool:
         """Whether it may have effects: who asks has proved an identity, and must not be left in doubt by a slot."""
         return self.second_proof is not None and not self.is_whoami
@@ -290,7 +298,8 @@ class EdgeDevice:
     def _learn(self, errand: _Errand, response: Response) -> None:
         """An answer made inside, as it goes out (CALE-25), and what decoys are like afterwards."""
         try:
-            self._decoys.learn(errand.request, base64.b64decode(response.body), headers.lengths_of(response))
+            message, lengths = base64.b64decode(response.body), headers.lengths_of(response)
+            self._decoys.learn(errand.request, message, lengths, errand.owner)
         except (binascii.Error, ValueError):
             # it is passed on as it is (CALE-25), but nothing is like it
             errand.facts["reason"] = "the answer is no envelope"

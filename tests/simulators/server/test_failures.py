@@ -342,3 +342,34 @@ def test_what_no_server_inside_takes_is_refused_before_the_guid_is_looked_up(ser
             server.cale.edge.handle(Request("GET", target, [("CALE-GUID", guid), *fields], tls=TLS))
         assert caught.value.status == status
     assert asked == []
+
+
+@pytest.mark.slow
+def test_who_fills_the_memory_of_lengths_makes_room_himself_cale_37(server):
+    """Otherwise one registration makes the edge device forget a path, and strangers there are like those of no path."""
+    edge, documents = server.cale.edge, server.cale.resource.documents
+    edge._decoys._sizes = AnswerSizes(server._database, most_paths=8, most_queries=8)
+    register(server, KEYS["p256"])
+    mallory, alice = guid_of(server), register_as(server, "alice", KEYS["p256"])
+    for number in range(20):
+        documents[f"/{number}.bin"] = bytes(3000)
+    lengths = {len(get(server, f"/{number}.bin", alice, tls=TLS).body) for number in range(2)}
+    for number in range(20):
+        get(server, f"/{number}.bin", mallory, tls=TLS)
+    assert len(server._database.rows("SELECT DISTINCT path FROM answer_lengths")) == 8
+    for number in range(2):
+        assert {len(get(server, f"/{number}.bin", str(uuid.uuid4()), tls=TLS).body) for _ in range(4)} == lengths
+    # nor at once after a restart, when nobody knows who asked for what
+    sizes = AnswerSizes(server._database, most_paths=64)
+    for number in range(200):
+        sizes.learn(f"/flood/{number}", 5000, aead=True, owner="mallory")
+    assert sizes.plaintext_length("/1.bin", b"", aead=True) == 3000
+
+
+def register_as(server, name: str, key) -> str:
+    server.users.add(name, "knows this")
+    proof = ("Authorization", "Basic " + base64.b64encode(f"{name}:knows this".encode()).decode())
+    pem = x509.CertificateSigningRequestBuilder().subject_name(SUBJECT).sign(key, hashes.SHA256())
+    request = Request("POST", "/registration", [PKCS10, proof], pem.public_bytes(Encoding.PEM), TLS)
+    assert server.handle(request).status == 200
+    return guid_of(server)
