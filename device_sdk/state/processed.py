@@ -33,12 +33,14 @@ class KeptReturn:
         media_type: value of Content-Type.
         body: DER.
         about: what it says, for people.
+        again: how often it was sent again because the server asked.
     """
 
     path: str
     media_type: str
     body: bytes = field(repr=False)
     about: str
+    again: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class ProcessedPackage:
     at: datetime
     event: str = ""
     returns: tuple[KeptReturn, ...] = ()
+
+    def sent_again(self, most: int) -> Self:
+        """The same, after its returns were sent again; counted up to `most`."""
+        return replace(self, returns=tuple(replace(one, again=min(one.again + 1, most)) for one in self.returns))
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -163,7 +169,12 @@ def _kept(path: Path, fields: Fields) -> KeptReturn:
         body = b64decode(fields.text("body"), validate=True)
     except ValueError:
         raise _corrupt(path, "a message is not base64") from None
-    return KeptReturn(fields.text("path"), fields.text("media_type"), body, fields.text("about"))
+    again = fields.take("again")
+    if again is None:  # by an earlier version
+        again = 0
+    if not isinstance(again, int) or again < 0:
+        raise _corrupt(path, "a message was sent again some odd number of times")
+    return KeptReturn(fields.text("path"), fields.text("media_type"), body, fields.text("about"), again)
 
 
 def _corrupt(path: Path, why: str) -> StateCorruptError:

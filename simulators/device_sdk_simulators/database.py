@@ -49,6 +49,7 @@ _LATER_COLUMNS = {
         "label": "TEXT NOT NULL DEFAULT ''",
         "holder": "TEXT",
         "lineage": "TEXT",
+        "key_made_here": "INTEGER NOT NULL DEFAULT 0",
     },
     "answer_sizes": {"whole": "INTEGER NOT NULL DEFAULT 0"},
     "requests": {"serial": "TEXT", "content": "TEXT NOT NULL DEFAULT ''", "asked_at": "TEXT NOT NULL DEFAULT ''"},

@@ -25,7 +25,7 @@ from device_sdk.errors import (
 from device_sdk.wire.cms.signed_data import read_signed_data
 from tests.est.pki import new_key
 from tests.est.scripted_server import http
-from tests.firmware.making import HARDWARE, IMAGE, NOTES, Maker
+from tests.firmware.making import HARDWARE, IMAGE, NOTES, PACKAGE, Maker
 from tests.packages.sealing import Sealer, key_package, receipt_request, written
 from tests.packages.test_symmetric_keys import unsealed
 
@@ -168,6 +168,19 @@ def test_kr_06_fr_06_a_receipt_is_sent_again_if_the_list_asks(bench, entry, asks
     assert bench.told == [first], "also if the package is not on the list any more"
 
 
+def test_kr_06_fr_06_what_the_server_took_is_not_sent_again_for_ever(bench):
+    """The list does not say which report is missing, and the server may never find it among those of this device."""
+    bench.sync(KEYS, FIRMWARE)
+    sent = []
+    for _ in range(5):
+        report = bench.sync(KEYS, RECEIPT, FIRMWARE, LOADED)
+        sent.append(len(bench.told))
+    assert sent == [2, 2, 2, 0, 0]
+    assert dict(bench.states(report))["0025"] == StepState.SKIPPED
+    bench.give("k-1", bench.sealer.seal(package=key_package(written("k2")), request=receipt_request(b"pkg-2")))
+    assert len(bench.sync(KEYS, FIRMWARE).delivery.sent) == 1, "another package is another matter"
+
+
 def test_kr_06_a_receipt_nobody_asked_for_in_the_package_is_kept_for_the_list(bench):
     bench.give("k-1", bench.sealer.seal(request=receipt_request(wanted=False)))
     bench.sync(KEYS)
@@ -219,6 +232,16 @@ def test_f_08_firmware_that_is_refused_is_told_once(bench):
     bench.sync(FIRMWARE)
     assert bench.told == []
     assert not bench.image.exists()
+
+
+def test_f_10_an_older_version_than_the_installed_one_fails_once_and_is_skipped(bench):
+    bench.give("f-2", bench.maker.make(notes=dataclasses.replace(NOTES, name=(PACKAGE, 3))))
+    second = ("0026", "firmware/f-2", 5000)
+    assert bench.states(bench.sync(FIRMWARE, second)) == [("0026", DONE), ("0026", FAILED)]
+    assert len(bench.told) == 2
+    report = bench.sync(FIRMWARE, second)
+    assert bench.states(report) == [("0026", EARLIER), ("0026", StepState.SKIPPED)]
+    assert (report.failed, bench.told) == (False, [])
 
 
 def test_k_11_keys_that_are_there_are_replaced_only_if_that_is_wanted(bench):

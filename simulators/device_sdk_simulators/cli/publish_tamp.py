@@ -46,6 +46,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--by-path", action="store_true", help="with a certificate below it, which goes along")
     add("--contingency", action="store_true", help="apex-update: signed with the second key of the apex")
+    add(
+        "--contingency-again",
+        action="store_true",
+        help="apex-update --contingency: even if the new apex has the key that signs, so that anybody may repeat the message",
+    )
     add("--terse", action="store_true", help="ask for a short answer")
     for name, what in (("add", "comes"), ("remove", "goes"), ("change", "changes: it is as the certificate says now")):
         add(
@@ -168,6 +173,8 @@ def _apex_draft(options: argparse.Namespace, authority: TampAuthority, target: A
 
     name = options.new_apex or authority.next_apex()
     certificate = _certificate(name, authority)
+    if options.contingency and not options.contingency_again:
+        _require_used_up(certificate, name, authority.authority(options.by).root.certificate)
     brings = name if name in authority.names() else ""
     new = messages.NewApex(
         anchors.anchor(certificate, options.form, title=options.title),
@@ -178,6 +185,17 @@ def _apex_draft(options: argparse.Namespace, authority: TampAuthority, target: A
     return Draft(
         kinds.APEX_UPDATE, lambda ref: messages.apex_update(ref, new, terse=options.terse), target, brings=brings
     )
+
+
+def _require_used_up(new: x509.Certificate, name: str, old: x509.Certificate) -> None:
+    """Messages of a contingency key have no numbers, so it signs one (RFC 5934 section 6)."""
+    from device_sdk_simulators.packages.tamp.contingency import locked_key
+
+    if locked_key(new) is not None and locked_key(new) == locked_key(old):
+        raise SimulatorError(
+            f"--new-apex {name}: it has the contingency key that signs, and whoever saw the message could repeat it:"
+            " another apex, or --contingency-again to see what devices do"
+        )
 
 
 def _change(action: Any, name: str, options: argparse.Namespace, authority: TampAuthority) -> Change:

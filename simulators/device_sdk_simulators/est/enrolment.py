@@ -150,6 +150,7 @@ class Enrolment:
             asked=granted.csr,
             approval=_who(client, route) if self._policy.require_approval else None,
             also=self._requirements.challenges.issued(csr),
+            key_made_here=route.operation == "serverkeygen",
         )
         granted.facts["issued_serial"] = f"{certificate.serial_number:x}"
         return certificate

@@ -44,7 +44,7 @@ class Register:
         self._clock = clock
         self._ca = ca
 
-    def issue(
+    def issue(  # noqa: PLR0913  # what is written down of a certificate
         self,
         request: CertificationRequest,
         identity: str,
@@ -55,6 +55,7 @@ class Register:
         asked: CertificationRequest | None = None,
         approval: tuple[str, str, str] | None = None,
         also: Callable[[x509.Certificate], None] | None = None,
+        key_made_here: bool = False,
     ) -> x509.Certificate:
         """A certificate as asked for; it is in the database before this returns.
 
@@ -67,6 +68,7 @@ class Register:
             asked: what waited in the queue, if that was not `request`.
             approval: identity, label and operation of what waited; one approval, one certificate.
             also: writes down what belongs to the certificate, in the same transaction.
+            key_made_here: the server made the key (/serverkeygen).
 
         Raises:
             NotApprovedError: another thread collected the approval at the same moment; nothing was issued.
@@ -83,7 +85,7 @@ class Register:
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO certificates (serial, subject, spki_sha256, mac_address, issued_to, issued_at, not_after, der,"
-                " ca, label, holder, lineage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " ca, label, holder, lineage, key_made_here) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     f"{certificate.serial_number:x}",
                     certificate.subject.rfc4514_string(),
@@ -97,6 +99,7 @@ class Register:
                     self._ca if label is None else label,
                     holder,
                     inherited(connection, identity, request.csr.subject) or f"{certificate.serial_number:x}",
+                    key_made_here,
                 ),
             )
             if also is not None:

@@ -11,6 +11,7 @@ from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.cms import certs_only
 from device_sdk_simulators.est.results import FOR_KEY_ESTABLISHMENT, KEY_ESTABLISHMENT, SIGNATURE, Result, usage_of
 from device_sdk_simulators.est.route import Route
+from device_sdk_simulators.packages.firmware.shelf import OPERATION as FIRMWARE
 from device_sdk_simulators.packages.firmware.shelf import size_of
 from device_sdk_simulators.packages.key_returns import KeyReturns
 from device_sdk_simulators.packages.pal_forms import Entry
@@ -68,7 +69,10 @@ def entries_for(  # noqa: PLR0913  # what a list is made of
     packages = [one for one in shelf.for_client(client, route.label) if one.operation != TAMP] + list(messages)
     # of messages with numbers the first is not overtaken: the later one would be the end of it (RFC 5934 section 6)
     news = any(one.place not in seen for one in messages)
-    packages.sort(key=lambda one: (one.place in seen and not (news and one.operation == TAMP), one.published_at))
+    # nor is an earlier version of firmware, which would be refused after the later one
+    fresh = any(one.place not in seen for one in packages if one.operation == FIRMWARE)
+    first = {TAMP: news, FIRMWARE: fresh}
+    packages.sort(key=lambda one: (one.place in seen and not first.get(one.operation, False), one.published_at))
     return found + [_entry(one, base, seen.get(one.place)) for one in packages]
 
 

@@ -72,14 +72,17 @@ def seal_keys(
 
 
 def recipient_of(address: str, database: Database) -> x509.Certificate:
-    """The newest certificate of the device that an address names.
+    """The newest certificate of the device that an address names; one for a key of the server's making only if it has no other.
+
+    A device opens packages with the key it enrolled itself.
 
     Raises:
         SimulatorError: the address is none of one device.
     """
     kind, _, lineage = address.partition(":")
     row = database.row(
-        "SELECT der FROM certificates WHERE lineage = ? AND revoked_at IS NULL ORDER BY rowid DESC LIMIT 1", lineage
+        "SELECT der FROM certificates WHERE lineage = ? AND revoked_at IS NULL ORDER BY key_made_here, rowid DESC LIMIT 1",
+        lineage,
     )
     if kind != "cert" or row is None:
         raise SimulatorError("keys are encrypted to one device: give the serial number of its certificate")

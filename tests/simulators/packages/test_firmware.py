@@ -96,3 +96,15 @@ def test_the_signer_is_nobody_who_issues_certificates(server: ReferenceServer, i
     (anchor,) = x509.load_pem_x509_certificates((server.state / "firmware-ca" / "anchors.pem").read_bytes())
     assert anchor not in x509.load_pem_x509_certificates(server.ca_file.read_bytes())
     assert (server.state / "firmware-ca" / "root.key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.slow
+def test_firmware_stays_in_the_order_it_was_published_while_some_was_not_fetched(server, enrol, tmp_path):
+    """The later version would be the end of the earlier one."""
+    (tmp_path / "image").write_bytes(b"image")
+    device = enrol("dev-1")
+    versions = [published(server, tmp_path / "image", device.serial, "--package-version", number) for number in (1, 2)]
+    assert device.get(f"firmware/{versions[0]}")[0] == 200
+    listed = json.loads(device.get("pal", "-H", "Accept: application/json")[2])
+    places = [str(one["info"]) for one in listed if one["type"] == "0026"]
+    assert [item in place for item, place in zip(versions, places, strict=True)] == [True, True]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,15 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from device_sdk_simulators.database import Database
+from device_sdk_simulators.packages.publishing_keys import recipient_of
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
 from pyasn1.type import tag, univ
 from pyasn1_alt_modules import rfc5280, rfc5652, rfc7191
 
 from tests.simulators.packages.conftest import curl, publish, sim
-from tests.simulators.server.support import PKCS10, certificates_in, make_csr, post
+from tests.simulators.server.support import PKCS10, certificates_in, make_csr, name, post
 
 JSON = ("-H", "Accept: application/json")
 RECEIPT, ERROR = rfc7191.id_ct_KP_keyPackageReceipt, rfc7191.id_ct_KP_keyPackageError
@@ -184,3 +187,14 @@ def test_openssl_verifies_the_package(server, enrol, keys, tmp_path):
     command += ["-CAfile", str(server.state / "keys-ca" / "root.pem"), "-out", "inner"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_k_02_keys_are_encrypted_to_the_key_the_device_enrolled_itself(server, enrol):
+    """Its newest certificate is for a key of the server's making, which opens no packages."""
+    device = enrol("dev-1")
+    server.policy.serverkeygen = {"clear"}
+    answer = post(server, make_csr(device.key, name("dev-1")), operation="serverkeygen", client=device.certificate)
+    assert answer.status == 200, answer.body
+    assert len(server.est.register.entries()) == 2
+    with closing(Database(server.state / "server.sqlite")) as database:
+        assert recipient_of(f"cert:{device.serial}", database) == device.certificate

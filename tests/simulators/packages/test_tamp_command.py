@@ -28,6 +28,7 @@ WRONG = {
     "community-update": "--join, --leave or --leave-all",
     "community-update --join abc": "not an object identifier",
     "query --contingency": "signs apex updates only",
+    "apex-update --contingency --new-apex apex": "--contingency-again",
     "query --by nobody": "no trust anchor nobody",
     "query --number -1": "whole number",
     "query --number 9223372036854775808": "whole number",
@@ -61,6 +62,12 @@ def test_what_makes_no_message(server: ReferenceServer, capsys: pytest.CaptureFi
         code = int(str(ended.code))
     assert code == 2
     assert WRONG[words] in capsys.readouterr().err
+
+
+def test_t_07_a_contingency_key_that_signs_twice_has_to_be_asked_for(server: ReferenceServer) -> None:
+    state = ("--state", str(server.state), "--to", "*", "--label", "nobody-asks-for-it")
+    again = ("--contingency", "--new-apex", "apex", "--contingency-again")
+    assert main(["publish", "tamp", "apex-update", *again, *state]) == 0
 
 
 def test_anchors_are_made_listed_and_written(server: ReferenceServer, tmp_path: Path, capsys) -> None:

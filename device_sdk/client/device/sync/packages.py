@@ -16,16 +16,27 @@ from device_sdk.client.device.sync.report import StepState
 from device_sdk.client.device.sync.session import Session
 from device_sdk.client.device.sync.visit import Outgoing, Visit, put
 from device_sdk.client.est.key_package_policy import KeyPackagePolicy
-from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyNotFoundError, KeysNotStoredError, KeyStoreError
+from device_sdk.errors import (
+    ConfigurationError,
+    DeviceSdkError,
+    FirmwareError,
+    KeyNotFoundError,
+    KeysNotStoredError,
+    KeyStoreError,
+)
 from device_sdk.protocols.crls import kept_for
 from device_sdk.protocols.est.returns import return_path
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.pal import SyncStep
 from device_sdk.wire.cms.recipients import OpeningKey
+from device_sdk.wire.firmware import LoadErrorCode
 
 if TYPE_CHECKING:
     from device_sdk.client.firmware import RecordFile
 
+MAX_AGAIN = 3
+"""So often a receipt or error is sent again that the server took and asks for all the same."""
+_STALE = int(LoadErrorCode.STALE_PACKAGE)
 _BEFORE = "the same package was dealt with"
 
 
@@ -172,8 +183,10 @@ class PackageKeeper:
                     transferred=wishes.transferred,
                     **self.session.waiting,
                 )
-            except DeviceSdkError:
+            except DeviceSdkError as error:
                 visit.refused()
+                if visit.was_refused and isinstance(error, FirmwareError) and error.load_error == _STALE:
+                    return Done(f"refused before: {error.message}", state=StepState.SKIPPED)
                 raise
         if found is None:
             return _known(visit) if visit.came else Done("nothing is there")
@@ -201,7 +214,11 @@ class PackageKeeper:
         return Done(detail, outcome.notes, StepState.FAILED if outcome.failed else StepState.DONE)
 
     def send_again(self, step: SyncStep) -> Done:
-        """The server misses a receipt or an error (KR-06, FR-06): what it was told, once more."""
+        """The server misses a receipt or an error (KR-06, FR-06): what it was told, once more.
+
+        The list does not say which, so it may be any, or one of a package that this device never had; each is sent again
+        MAX_AGAIN times.
+        """
         state = self.context.state
         if not self._returns(self._operation(step)):
             return Done("receipts and errors are switched off", state=StepState.SKIPPED)
@@ -210,11 +227,15 @@ class PackageKeeper:
             return Done("what is waiting for it is sent at the end of this run")
         told = [one for one in state.processed.all() if one.returns and one.returns[0].path == path]
         listed = [one for one in told if one.place in self.places] or told[-1:]
-        messages = [message for one in listed for message in one.returns]
+        if not any(one.returns for one in listed):
+            return Done("nothing came that could be confirmed", state=StepState.SKIPPED)
+        messages = [message for one in listed for message in one.returns if message.again < MAX_AGAIN]
+        if not messages:
+            return Done(f"the server took all of it, {MAX_AGAIN} times and more", state=StepState.SKIPPED)
         for message in messages:
             put(self.context, message)
-        if not messages:
-            return Done("nothing came that could be confirmed", state=StepState.SKIPPED)
+        for one in listed:
+            state.processed.save(one.sent_again(MAX_AGAIN))
         return Done(f"sent again at the end of this run: {'; '.join(one.about for one in messages)}")
 
     def _returns(self, operation: Operation) -> bool:

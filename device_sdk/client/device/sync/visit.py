@@ -40,6 +40,12 @@ class Visit:
         return before is not None and before.result == "begun" and before.sha256 == self._sha256
 
     @property
+    def was_refused(self) -> bool:
+        """Whether the very package that came was refused before, too."""
+        before = self.before
+        return before is not None and before.result == "refused" and before.sha256 == self._sha256
+
+    @property
     def came(self) -> bool:
         """Whether there was a package at all."""
         return bool(self._sha256)
@@ -85,13 +91,17 @@ class Visit:
 
     def _was_told(self, message: ReturnMessage) -> bool:
         before = self.before
-        if message.event or before is None or before.result != "refused" or before.sha256 != self._sha256:
+        if message.event or before is None or not self.was_refused:
             return False
         return message.about in (one.about for one in before.returns)
 
     def _note(self, result: str, event: str = "") -> None:
         entry = self._step.entry
-        returns = tuple(KeptReturn(one.path, one.media_type, one.body, one.about) for one in self._given)
+        before = self.before if self.before is not None and self.before.sha256 == self._sha256 else None
+        again = {one.about: one.again for one in before.returns} if before else {}
+        returns = tuple(
+            KeptReturn(one.path, one.media_type, one.body, one.about, again.get(one.about, 0)) for one in self._given
+        )
         now = self._context.clock.now()
         self._context.state.processed.save(
             ProcessedPackage(self._place, entry.type, entry.size, self._sha256, result, now, event, returns)

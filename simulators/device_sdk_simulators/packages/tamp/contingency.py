@@ -23,6 +23,12 @@ def new_wrapping_key() -> bytes:
     return os.urandom(32)
 
 
+def locked_key(apex: x509.Certificate) -> bytes | None:
+    """DER of what an apex says of its contingency key, or None."""
+    name = str(rfc5934.id_pe_wrappedApexContinKey)
+    return next((one.value.public_bytes() for one in apex.extensions if one.oid.dotted_string == name), None)
+
+
 @dataclass(frozen=True)
 class Contingency:
     """One of them.
