@@ -68,6 +68,7 @@ packages = false
 pal_limit = 2
 pal_renewal = 0.5
 firmware_registered = true
+key_establishment = true
 tamp_as_cms = true
 tamp_unsigned = true
 copied_extensions = ["1.2.3"]
