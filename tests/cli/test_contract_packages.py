@@ -51,7 +51,7 @@ def test_pal_and_peers_with_the_key_in_every_keystore(
     lab.server.est.register.revoke(f"{leaf(peer).serial_number:x}")
     lab.cli.ok("est", "crls", *lab.trust, "--out", tmp_path / "crls.pem")
     said = lab.cli.fails(6, *words)
-    assert re.search(rf"{lab.server.url}: no certificate of a peer of the answer can be used: CN=.*: revoked on", said)
+    assert re.search(rf"{lab.server.url}: no certificate of a peer of the answer can be used: revoked on", said)
 
 
 def test_the_list_for_people(lab: Lab, tmp_path: Path) -> None:

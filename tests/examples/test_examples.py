@@ -112,7 +112,7 @@ def test_p_15_driven_by_the_list(softhsm_token: SoftHsm, est_server: ReferenceSe
     est_server.policy.pal_renewal = 0.0
     before = own()
     said = _run("driven_by_list.py", *words).splitlines()
-    assert any(line.startswith("  dropped the peer CN=peer-1: CN=peer-1: revoked on ") for line in said)
+    assert any(line.startswith("  dropped the peer CN=peer-1: revoked on ") for line in said)
     assert any(line.startswith("0010 done: renewed until 20") for line in said)
     assert own() != before
     assert said[-2:] == [f"certificate {own()}", "peers: CN=peer-2"]
