@@ -53,7 +53,9 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
         "--allow-clear", action="store_true", help="take the private key protected by nothing but TLS"
     )
     operation.add_argument(
-        "--pkcs12", action="store_true", help="have it in a PKCS#12 file, protected by a password (RFC 8295 section 8.3)"
+        "--pkcs12",
+        action="store_true",
+        help="have it in a PKCS#12 file, protected by a password (RFC 8295 section 8.3)",
     )
     add_settings(operation, "est.pkcs12_password_file", "est.pkcs12_password_fd")
     operation.add_argument(
@@ -66,7 +68,9 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
         help="say in the request that encrypted key packages are understood; needs --package-anchors",
     )
     operation.add_argument(
-        "--place", metavar="TARGET", help="`where` of an entry of type 0020 to 0022 (default: the operation's own place)"
+        "--place",
+        metavar="TARGET",
+        help="`where` of an entry of type 0020 to 0022 (default: the operation's own place)",
     )
     add_returns(operation)
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from device_sdk.errors import KeyMaterialError, MechanismUnsupportedError, WireError
 from device_sdk.model.keys import KeyType, PrivateKey, PublicKey
 from device_sdk.model.secret import Secret
-from device_sdk.wire.modest import require_modest
+from device_sdk.wire.modest import ASN1CRYPTO_ERRORS, require_modest
 
 MAX_BYTES = 16 * 1024
 """The largest structure that is read; RSA-4096 needs 2.4 KiB, and attributes may come with it."""
@@ -97,7 +97,7 @@ def _version_one(data: bytes, where: str) -> tuple[bytes, bytes | None]:
         # publicKey comes with version 1 only (RFC 5958 section 2)
         fits = version in (0, 1) and (version == 1 or public is None)
         der = _OneAsymmetricKey(content).dump() if version == 1 else data
-    except (WireError, ValueError, TypeError, KeyError, OverflowError):
+    except (WireError, *ASN1CRYPTO_ERRORS):
         fits, der, public = False, b"", None
     if not fits:
         raise _bad("not a DER PrivateKeyInfo", where)

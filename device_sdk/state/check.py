@@ -68,7 +68,9 @@ def _named_files(directory: StateDirectory, state: DeviceState, journal: Journal
                 found.append(f"certificates/{pem.fingerprint((chain or ())[0])}.pem: not in order, leaf first")
     for anchors in {state.anchors, journal.anchors if journal else None} - {None}:
         _try(lambda name=anchors: directory.own_anchors(name), found)  # type: ignore[misc]  # bound at once
-    if (state.current is None) != (state.endpoint is None) or (state.current is not None and directory.anchored) != (state.anchors is not None):
+    if (state.current is None) != (state.endpoint is None) or (state.current is not None and directory.anchored) != (
+        state.anchors is not None
+    ):
         found.append(f"{directory.path / 'state.json'}: a certificate without endpoint and anchors, or the reverse")
     yield from found
 

@@ -77,7 +77,11 @@ class OutboxMessage:
             body = b64decode(fields.text("body"), validate=True)
         except ValueError:
             raise _corrupt(path, "the body is not base64") from None
-        if not isinstance(tries, int) or not _PATH.fullmatch(fields.text("path")) or path.stem[-32:] != fields.text("id"):
+        if (
+            not isinstance(tries, int)
+            or not _PATH.fullmatch(fields.text("path"))
+            or path.stem[-32:] != fields.text("id")
+        ):
             raise _corrupt(path, "tries, path or id is none")
         return cls(
             fields.text("id"),

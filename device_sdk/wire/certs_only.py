@@ -12,7 +12,7 @@ from device_sdk.errors import WireError
 from device_sdk.model.http import MAX_RESPONSE_BYTES
 from device_sdk.wire.ber import children, is_one_sequence
 from device_sdk.wire.cms.definite import make_definite
-from device_sdk.wire.modest import require_modest
+from device_sdk.wire.modest import ASN1CRYPTO_ERRORS, require_modest
 from device_sdk.wire.transfer import LABELS_CERTS_ONLY, decode_blocks
 
 MAX_CERTIFICATES = 100
@@ -59,7 +59,7 @@ def parse_certs_only(der: bytes) -> tuple[x509.Certificate, ...]:
     require_modest(der, "certs-only")
     try:
         encoded = _certificate_set(der)
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
+    except ASN1CRYPTO_ERRORS as error:
         raise WireError("not a CMS SignedData", what="certs-only") from error
     return _distinct(usable_certificates(encoded))
 

@@ -14,6 +14,7 @@ from device_sdk.wire import der
 from device_sdk.wire.ber import contents_of
 from device_sdk.wire.csrattrs_key import clash
 from device_sdk.wire.csrattrs_template import SubjectPart
+from device_sdk.wire.modest import ASN1CRYPTO_ERRORS
 from device_sdk.wire.names import check_name
 
 # The choices of DirectoryString (RFC 5280 section 4.1.2.4), and IA5String.
@@ -97,7 +98,7 @@ def _text_of(part: SubjectPart) -> str | bytes:
         return encoded
     try:
         return str(core.load(encoded, strict=True).native)
-    except (ValueError, TypeError):
+    except ASN1CRYPTO_ERRORS:
         return encoded
 
 

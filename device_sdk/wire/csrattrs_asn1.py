@@ -10,7 +10,7 @@ from asn1crypto import core
 
 from device_sdk.errors import WireError
 from device_sdk.wire.ber import contents_of, is_one_sequence
-from device_sdk.wire.modest import require_modest
+from device_sdk.wire.modest import ASN1CRYPTO_ERRORS, require_modest
 
 MAX_BYTES = 64 * 1024
 MAX_ELEMENTS = 256
@@ -91,7 +91,7 @@ def asn1_errors(what: str) -> Iterator[None]:
     """Everything asn1crypto raises on bad bytes, as a WireError about `what`."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
+    except ASN1CRYPTO_ERRORS as error:
         raise WireError(f"{what} does not follow its ASN.1", what=what) from error
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from asn1crypto import core, x509
 
 from device_sdk.wire.csrattrs import CsrAttributes
+from device_sdk.wire.modest import ASN1CRYPTO_ERRORS
 
 _STRINGS = {0x0C: "utf-8", 0x13: "ascii", 0x14: "latin-1", 0x16: "ascii", 0x1E: "utf-16-be"}
 
@@ -60,7 +61,7 @@ def _of_extension(oid: str, der: bytes) -> str:
         extension = x509.Extension({"extn_id": oid, "extn_value": core.ParsableOctetString(der)})
         found = extension["extn_value"].parsed.native
         return _hex(der) if isinstance(found, bytes) else _words(found) or _hex(der)
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError):
+    except ASN1CRYPTO_ERRORS:
         return _hex(der)
 
 

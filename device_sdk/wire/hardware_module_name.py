@@ -8,6 +8,7 @@ from asn1crypto import core
 from cryptography import x509
 
 from device_sdk.errors import ConfigurationError, WireError
+from device_sdk.wire.modest import ASN1CRYPTO_ERRORS
 
 OID = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.4")
 MAX_SERIAL_BYTES = 256
@@ -50,7 +51,7 @@ def parse_hardware_module_name(name: x509.OtherName) -> tuple[str, bytes]:
         # asn1crypto forgives an OID that is cut off; what was written by its result shows it.
         if _HardwareModuleName({"hw_type": found[0], "hw_serial_num": found[1]}).dump() != name.value:
             raise ValueError("not DER")
-    except (ValueError, TypeError, IndexError) as error:
+    except ASN1CRYPTO_ERRORS as error:
         raise WireError("a hardwareModuleName that does not follow RFC 4108", what="hardwareModuleName") from error
     return found
 

@@ -9,6 +9,21 @@ from __future__ import annotations
 
 from device_sdk.errors import WireError
 
+ASN1CRYPTO_ERRORS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+"""What asn1crypto raises at bytes that are not what it expects.
+
+IndexError comes from an empty BIT STRING, AttributeError from the universal types it has names but no values for (REAL,
+ObjectDescriptor, EXTERNAL), as members that a SEQUENCE should not have.
+"""
+
 MAX_OID_BYTES = 128
 MAX_NUMBER_BYTES = 4096
 MAX_DEPTH = 64

@@ -16,7 +16,7 @@ from asn1crypto import core
 
 from device_sdk.errors import WireError
 from device_sdk.wire.ber import is_one_sequence
-from device_sdk.wire.modest import require_modest
+from device_sdk.wire.modest import ASN1CRYPTO_ERRORS, require_modest
 
 OWNER_HIERARCHY = 0x40000001
 """Parent value of a key below the primary key that the standard template makes in the owner hierarchy."""
@@ -122,7 +122,7 @@ class Tss2Key:
         try:
             structure = _TpmKey.load(der, strict=True)
             values = structure.native
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
+        except ASN1CRYPTO_ERRORS as error:
             raise WireError(f"not a {_WHAT}: {error}".splitlines()[0], what=_WHAT) from error
         kind = values["type"]
         if kind != _LOADABLE and not (sealed and kind == _SEALED):

@@ -49,9 +49,7 @@ def run(key: RsaDeviceKey, form: Form, opening: Open, messages: int, leak_us: di
     return race(opening, makers, -(-messages // len(makers)), leak_us=leak_us)
 
 
-@pytest.mark.parametrize(
-    ("keystore", "form"), [*itertools.product(KEYSTORES, FORMS), ("file", WHOLE)], ids=str
-)
+@pytest.mark.parametrize(("keystore", "form"), [*itertools.product(KEYSTORES, FORMS), ("file", WHOLE)], ids=str)
 @pytest.mark.timeout(600)
 def test_cale_10_cale_70_no_oracle_in_error_output_or_time(
     rsa_key_in: RsaKeyIn, tmp_path: Path, keystore: str, form: Form

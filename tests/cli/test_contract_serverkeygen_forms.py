@@ -46,7 +46,9 @@ def test_a_02_ar_01_into_hardware_by_a_key_in_hardware(
     store: str, forms: Lab, token: SoftHsm, swtpm: Swtpm, tmp_path: Path
 ) -> None:
     """The list offers it; the device's hardware key opens the envelope and signs the receipt; the key goes in, and not out."""
-    place: Callable[[str], str] = token.uri_of if store == "pkcs11" else lambda name: f"tpm2:file={tmp_path}/{name}.tss2"
+    place: Callable[[str], str] = (
+        token.uri_of if store == "pkcs11" else lambda name: f"tpm2:file={tmp_path}/{name}.tss2"
+    )
     own, new, out = place("own"), place("new"), tmp_path / "cert.pem"
     forms.cli.ok("keys", "create", own, "--type", "ec-p256")
     certificate = forms.certificate(tmp_path / "own.pem", own)
@@ -55,7 +57,17 @@ def test_a_02_ar_01_into_hardware_by_a_key_in_hardware(
     pair = ("--cert", certificate, "--key", own)
     pal = ("est", "pal", *forms.trust, *pair, "--json")
     (offer,) = [one for one in forms.cli.ok(*pal).json["entries"] if one["type"] == "0021"]
-    command = ("est", "serverkeygen", *forms.trust, *pair, *signers(forms), "--decrypt-key", own, "--decrypt-cert", certificate)
+    command = (
+        "est",
+        "serverkeygen",
+        *forms.trust,
+        *pair,
+        *signers(forms),
+        "--decrypt-key",
+        own,
+        "--decrypt-cert",
+        certificate,
+    )
     done = forms.cli.ok(*command, "--place", offer["where"], "--announce", "--key-out", new, "--out", out, "--json")
     assert forms.server.log()[-1]["returned"] == "receipt"
     serial = f"{leaf(out).serial_number:x}"

@@ -145,7 +145,9 @@ def test_kr_08_kr_11_an_encrypted_receipt(device: Device, out_dir: Path) -> None
     assert done.json["receipts"] == done.json["packages"]
     assert [(one["item"], one["kind"]) for one in device.returned] == [(item, "receipt")]
     assert server.log()[-1]["encrypted"] is True
-    said = device.lab.cli.fails(2, *words[:-1], "--replace", "--receipt-recipient", server.state / "keys-ca" / "root.pem")
+    said = device.lab.cli.fails(
+        2, *words[:-1], "--replace", "--receipt-recipient", server.state / "keys-ca" / "root.pem"
+    )
     assert "keyAgreement" in said
 
 
@@ -205,7 +207,7 @@ def test_k_11_half_stored_says_which(device: Device, out_dir: Path) -> None:
     blocked.mkdir()
     said = device.lab.cli.fails(3, *device.words, "--out-dir", out_dir, "--replace")
     assert "stored: door; not stored: meter/1" in said
-    assert [(one["kind"], one["code"]) for one in device.returned] == [("error", 127), ("error", 127)]
+    assert [(one["kind"], one["code"]) for one in device.returned] == [("error", 127)], "the same is kept once"
 
 
 def test_k_11_keys_that_no_token_may_take(device: Device, token: SoftHsm) -> None:

@@ -121,7 +121,9 @@ def deliveries_of(spec: dict[str, str]) -> Deliveries:
         return Deliveries(key_establishment=lambda: KeyEstablishmentDelivery(spec["establishing"]))
     if "generated" in spec:
         place = Path(spec["generated"])
-        made = GeneratedDelivery(f"file:{place}/key.pem", place / "certificate.pem", KeyPackagePolicy(anchors("keys_anchors")))
+        made = GeneratedDelivery(
+            f"file:{place}/key.pem", place / "certificate.pem", KeyPackagePolicy(anchors("keys_anchors"))
+        )
         return Deliveries(generated=lambda: made)
     image = Path(spec["image"])
     policy = KeyPackagePolicy(anchors("keys_anchors"))

@@ -7,7 +7,11 @@ import pytest
 from device_sdk.errors import HttpStatusError, TransportError
 from tests.est.scripted_server import http
 
-PLACES = {"firmware/return": "a firmware receipt", "symmetrickeys/return": "a receipt for keys", "tamp/return": "a confirm"}
+PLACES = {
+    "firmware/return": "a firmware receipt",
+    "symmetrickeys/return": "a receipt for keys",
+    "tamp/return": "a confirm",
+}
 
 
 @pytest.fixture
@@ -46,7 +50,9 @@ def test_sync_delivers_what_waits(waiting):
 
 @pytest.mark.parametrize("status", [400, 409, 415, 422])
 def test_a_final_refusal_gives_a_message_up_and_says_so(waiting, status):
-    waiting.answer = lambda one: http(status, b"no", ("Content-Type", "text/plain")) if "tamp" in one.line else http(204)
+    waiting.answer = lambda one: (
+        http(status, b"no", ("Content-Type", "text/plain")) if "tamp" in one.line else http(204)
+    )
     report = waiting.device.sync()
     assert len(report.delivery.sent) == 2
     (dropped,) = report.delivery.dropped

@@ -50,6 +50,8 @@ def test_c_05_the_issuing_ca_was_revoked(ca, serve, clock, operation):
             if good:
                 assert OPERATIONS[operation](client).certificate.issuer == issuing.certificate.subject
                 continue
-            with pytest.raises(CertificateMismatchError, match=r"CN=Issuing, which is not used .*: revoked on ") as caught:
+            with pytest.raises(
+                CertificateMismatchError, match=r"CN=Issuing, which is not used .*: revoked on "
+            ) as caught:
                 OPERATIONS[operation](client)
         assert caught.value.url == f"{server.url}/.well-known/est/{operation}"

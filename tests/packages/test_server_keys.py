@@ -63,7 +63,11 @@ class Bench:
         forms = forms or ServerKeyForms(KeyPackagePolicy(**({"anchors": self.maker.anchors} | policy)))
         with EstClient(self.server.url, trusting(self.ca), identity=identity) as client:
             got = client.serverkeygen(SPEC, decrypt=decrypt, forms=forms, key_type=key_type, wishes=None)
-            return (got, client.packages.return_receipts(got, recipient=policy.get("receipt_recipient"))) if receipts else got
+            return (
+                (got, client.packages.return_receipts(got, recipient=policy.get("receipt_recipient")))
+                if receipts
+                else got
+            )
 
     def parts(self, message, media_type="application/cms"):
         return in_parts(self.ca, self.maker.key, message, media_type)
@@ -342,7 +346,9 @@ def test_a_02_what_openssl_makes(bench, form, tmp_path):
         return subprocess.run(command, input=data, capture_output=True, check=True, cwd=tmp_path, timeout=60).stdout
 
     def sign(content):
-        return openssl("-sign", "-nodetach", "-signer", "signer.pem", "-econtent_type", str(content[0]), data=content[1])
+        return openssl(
+            "-sign", "-nodetach", "-signer", "signer.pem", "-econtent_type", str(content[0]), data=content[1]
+        )
 
     def inside(message):
         return bytes(decode(message, asn1Spec=rfc5652.ContentInfo())[0]["content"])

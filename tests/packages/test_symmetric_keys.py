@@ -51,7 +51,18 @@ def fetch(ca, serve, clock, sealer):
     """Fetch what the server answers with, and keep the client for what goes back."""
     certificate = ca.certify("device 1", sealer.device_key.public_key())
 
-    def run(message=b"", *, status=200, target=None, back=None, anonymous=False, receipts=False, decrypt=None, cipher=None, **policy):
+    def run(
+        message=b"",
+        *,
+        status=200,
+        target=None,
+        back=None,
+        anonymous=False,
+        receipts=False,
+        decrypt=None,
+        cipher=None,
+        **policy,
+    ):
         returned = run.returned = []
 
         def take(seen):
@@ -133,9 +144,7 @@ def test_k_05_what_is_refused_over_tls_and_told(fetch, sealer, wrong, error, fau
     data, judged = said(seen, rfc7191.KeyPackageError())
     assert int(judged["errorCode"]["enum"]) == fault
     assert bytes(judged["errorBy"]["sirenValue"]) == fetch.certificate.subject.public_bytes()
-    verify_signed_data(
-        data, content_type=data.content_type, anchors=[fetch.certificate], now=datetime.now(UTC)
-    )
+    verify_signed_data(data, content_type=data.content_type, anchors=[fetch.certificate], now=datetime.now(UTC))
 
 
 @pytest.mark.parametrize(
@@ -244,9 +253,7 @@ def test_kr_02_kr_07_kr_09_a_receipt(fetch, sealer, clock):
     assert bytes(judged["receivedBy"]["sirenValue"]) == fetch.certificate.subject.public_bytes()
     (time,) = data.signers[0].attributes["1.2.840.113549.1.9.16.2.46"]
     assert abs(int(decode(time, asn1Spec=rfc6019.BinaryTime())[0]) - clock.now().timestamp()) < 60
-    verify_signed_data(
-        data, content_type=data.content_type, anchors=[fetch.certificate], now=datetime.now(UTC)
-    )
+    verify_signed_data(data, content_type=data.content_type, anchors=[fetch.certificate], now=datetime.now(UTC))
 
 
 @pytest.mark.parametrize(

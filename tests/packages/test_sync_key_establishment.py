@@ -86,10 +86,18 @@ def test_p_15_only_the_one_that_an_entry_names(second):
     second.entries = [START]
     second.go()
     first = certificate(second)
-    second.entries = [{"type": "0017", "size": 0, "info": {"iasn": {"issuer": "CN=EST root", "serial": second.certificate.serial_number}}}]
+    second.entries = [
+        {
+            "type": "0017",
+            "size": 0,
+            "info": {"iasn": {"issuer": "CN=EST root", "serial": second.certificate.serial_number}},
+        }
+    ]
     assert second.outcomes(second.go()) == [("0017", SKIPPED)]
     second.entries[0]["info"]["iasn"]["serial"] = first.serial_number
-    second.entries.append({"type": "0010", "size": 0, "info": {"iasn": {"issuer": "CN=EST root", "serial": first.serial_number}}})
+    second.entries.append(
+        {"type": "0010", "size": 0, "info": {"iasn": {"issuer": "CN=EST root", "serial": first.serial_number}}}
+    )
     assert dict(second.outcomes(second.go())) == {"0017": DONE, "0010": SKIPPED}
     assert certificate(second) != first
     assert second.device.certificate == second.certificate
@@ -147,13 +155,18 @@ def test_a_key_opens_packages_until_its_certificate_ends(second, tmp_path):
 
     directory = second.device.state.key_establishment
     with directory.exclusive():  # as if it had ended
-        ended = second.ca.certify("device 1", sealer.device.public_key(), not_after=second.clock.now() - timedelta(days=1))
+        ended = second.ca.certify(
+            "device 1", sealer.device.public_key(), not_after=second.clock.now() - timedelta(days=1)
+        )
         record = dataclasses.replace(directory.load().previous[0], certificate=directory.add_certificate([ended]))
         directory.save(dataclasses.replace(directory.load(), previous=(record,)))
     assert len(list(tmp_path.glob("establishing*.pem"))) == 2
     second.entries = [RENEW]
     assert second.outcomes(second.go()) == [("0017", DONE)]
-    assert [path.name for path in sorted(tmp_path.glob("establishing*.pem"))] == ["establishing-2.pem", "establishing-3.pem"]
+    assert [path.name for path in sorted(tmp_path.glob("establishing*.pem"))] == [
+        "establishing-2.pem",
+        "establishing-3.pem",
+    ]
     assert len(directory.load().previous) == 1
     assert directory.check() == ()
 

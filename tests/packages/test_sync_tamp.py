@@ -110,7 +110,9 @@ def test_t_07_a_message_that_is_refused_is_told_once(managed, apex):
 
 
 def test_t_08_a_message_of_which_a_part_is_not_done_is_a_failure_and_stops_nothing(managed):
-    managed.give("m-1", managed.manager.update(add(certificate(managed.new)), add(certificate(managed.manager.authority))))
+    managed.give(
+        "m-1", managed.manager.update(add(certificate(managed.new)), add(certificate(managed.manager.authority)))
+    )
     managed.give("m-2", managed.manager.query())
     managed.entries = [UPDATE, ("0028", "tamp/m-2", 100)]
     report = managed.device.sync()

@@ -66,7 +66,9 @@ def test_command_line_runs_a_command_with_the_token() -> None:
 
 
 def test_a_command_finds_the_token_and_its_pin_in_its_environment() -> None:
-    script = "import os, sys; print(os.environ['TOKEN_URI']); print(open(os.environ['TOKEN_PIN_FILE']).read().isdigit())"
+    script = (
+        "import os, sys; print(os.environ['TOKEN_URI']); print(open(os.environ['TOKEN_PIN_FILE']).read().isdigit())"
+    )
     words = [*SIM, "softhsm", "--label", "bench", "--", sys.executable, "-c", script]
     uri, has_pin = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
     assert uri.startswith("pkcs11:token=bench?module-path=")

@@ -39,7 +39,12 @@ def test_messages_come_back_as_they_were_put_and_in_order(box, enrolled):
     found = enrolled.outbox.pending()
     assert [one.id for one in found] == names
     first = found[0]
-    assert (first.path, first.media_type, first.body, first.made_at) == ("firmware/return", "application/cms", BODY, NOW)
+    assert (first.path, first.media_type, first.body, first.made_at) == (
+        "firmware/return",
+        "application/cms",
+        BODY,
+        NOW,
+    )
     assert (first.about, first.tries, first.server, first.held) == ("number 0", 0, "https://est.example", False)
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in (enrolled.path / "outbox").iterdir())
     box.failed(names[0])

@@ -56,7 +56,9 @@ def joined(one: bytes, other: bytes) -> bytes:
     return changed(one, add)
 
 
-def usual(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate, *others: x509.Certificate, **options: Any) -> bytes:
+def usual(
+    key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate, *others: x509.Certificate, **options: Any
+) -> bytes:
     """As the reference server makes it."""
     options = {"mac": "hmac-sha256", "rounds": 1000} | options
     return make_pfx(key, certificate, others, PASSWORD.encode(), **options)

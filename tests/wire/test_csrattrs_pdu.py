@@ -22,7 +22,9 @@ from device_sdk.wire.csrattrs import CsrAttributes
 
 PDU = str(rfc2985.pkcs_9_at_pkcs7PDU)
 KEY = ec.generate_private_key(ec.SECP384R1())
-SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "meter-17"), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "X")])
+SUBJECT = x509.Name(
+    [x509.NameAttribute(NameOID.COMMON_NAME, "meter-17"), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "X")]
+)
 
 
 def request(*, emptied: bool = True, subject: x509.Name = SUBJECT) -> rfc6402.CertificationRequest:
@@ -80,7 +82,9 @@ def template(wrap=lambda data: content_info(rfc6402.id_cct_PKIData, data), **opt
 
 
 @pytest.mark.parametrize("emptied", [True, False])
-@pytest.mark.parametrize("wrap", [lambda data: content_info(rfc6402.id_cct_PKIData, data), signed], ids=["plain", "signed"])
+@pytest.mark.parametrize(
+    "wrap", [lambda data: content_info(rfc6402.id_cct_PKIData, data), signed], ids=["plain", "signed"]
+)
 def test_n_06_a_request_that_the_client_completes(wrap, emptied):
     """Subject, key and extensions are the template's; public key and signature are the client's."""
     wishes = CsrAttributes.from_bytes(template(wrap, emptied=emptied))

@@ -29,7 +29,9 @@ def ca() -> Ca:
 
 
 def usage(**allowed: bool) -> x509.KeyUsage:
-    names = "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign"
+    names = (
+        "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign"
+    )
     none = dict.fromkeys((*names.split(), "encipher_only", "decipher_only"), False)
     return x509.KeyUsage(**(none | allowed))
 

@@ -77,7 +77,16 @@ def test_b_02_rfc_9579_what_the_reference_server_makes(mac, tmp_path):
     if mac == "hmac-sha256":
         (tmp_path / "p12").write_bytes(made)
         (tmp_path / "password").write_text(PASSWORD)
-        words = ["openssl", "pkcs12", "-in", tmp_path / "p12", "-passin", f"file:{tmp_path}/password", "-nodes", "-info"]
+        words = [
+            "openssl",
+            "pkcs12",
+            "-in",
+            tmp_path / "p12",
+            "-passin",
+            f"file:{tmp_path}/password",
+            "-nodes",
+            "-info",
+        ]
         shown = subprocess.run(words, capture_output=True, check=True, timeout=60)
         assert b"BEGIN PRIVATE KEY" in shown.stdout
         assert b"PBES2, PBKDF2, AES-256-CBC" in shown.stderr
@@ -162,7 +171,9 @@ REFUSED = {
     "no MAC": (lambda _: without_mac(usual(KEY, CERTIFICATE)), "it has no MAC"),
     "iterations of the MAC": (lambda _: mac_iterations(usual(KEY, CERTIFICATE), 2**31 - 1), "2147483647 iterations"),
     "iterations of PBMAC1": (
-        lambda _: usual(KEY, CERTIFICATE, mac="pbmac1").replace(b"\x02\x02\x03\xe8\x02\x01\x20", b"\x02\x02\x7f\xff\x02\x01\x20"),
+        lambda _: usual(KEY, CERTIFICATE, mac="pbmac1").replace(
+            b"\x02\x02\x03\xe8\x02\x01\x20", b"\x02\x02\x7f\xff\x02\x01\x20"
+        ),
         "32767 iterations",
     ),
     "iterations of the key": (lambda _: key_iterations(usual(KEY, CERTIFICATE)), "2147483647 iterations"),

@@ -111,6 +111,11 @@ def test_optional_fields() -> None:
     assert Tss2Key.parse(der(rsa_parent=True)).rsa_parent is True
 
 
+def longer(encoded: bytes, member: bytes) -> bytes:
+    """A short SEQUENCE with one member more."""
+    return bytes([0x30, encoded[1] + len(member)]) + encoded[2:] + member
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [
@@ -125,6 +130,8 @@ def test_optional_fields() -> None:
         (pem(der(oid="2.23.133.10.1.4")), "a key to import"),
         (pem(der(oid="2.23.133.10.1.5")), "sealed data"),
         (pem(der(oid="1.2.3")), "1.2.3"),
+        (pem(longer(der(), b"\x07\x00")), "not a TSS2 PRIVATE KEY"),
+        (pem(longer(der(), b"\x03\x00")), "not a TSS2 PRIVATE KEY"),
         (pem(der(public=b"\x00\x09publ")), "public area has a wrong length"),
         (pem(der(private=b"")), "private area has a wrong length"),
         (pem(der(parent=0x80000001)), "neither a hierarchy nor"),

@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         if name == "import":
             _add_import(verb)
         elif name == "export":
-            verb.add_argument("--role", choices=ROLES, required=True, help="which; identity: all that are trusted for servers")
+            verb.add_argument(
+                "--role", choices=ROLES, required=True, help="which; identity: all that are trusted for servers"
+            )
             verb.add_argument("--out", metavar="FILE", help="write them here instead of stdout")
         elif name == "remove":
             verb.add_argument("key_id", metavar="KEYID", help="its key identifier, hex, as `list` shows it")

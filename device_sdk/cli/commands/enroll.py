@@ -256,7 +256,9 @@ def _needs_renewal(options: argparse.Namespace, settings: Settings, out: Output)
     """0 renew now, 1 fine, 2 missing or unreadable: what systemd's ExecCondition expects."""
     try:
         second = options.use == _KEY_ESTABLISHMENT
-        decision = device_of(settings, out).needs_renewal(threshold=inputs.threshold(settings), key_establishment=second)
+        decision = device_of(settings, out).needs_renewal(
+            threshold=inputs.threshold(settings), key_establishment=second
+        )
     except DeviceSdkError as error:
         out.error(error)
         return 2

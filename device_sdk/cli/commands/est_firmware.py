@@ -184,7 +184,9 @@ def _rules(options: argparse.Namespace, settings: Settings, opened: ExitStack) -
         limits = {"limit_bytes": options.max_bytes, "image_limit_bytes": options.max_bytes}
     return FirmwareRules(
         certificates_from(read_file(options.firmware_anchors), options.firmware_anchors),
-        FirmwarePolicy(module_of(options.hw_type, options.hw_serial, options.community), allow_downgrade=options.allow_downgrade),
+        FirmwarePolicy(
+            module_of(options.hw_type, options.hw_serial, options.community), allow_downgrade=options.allow_downgrade
+        ),
         keys=_keys(options, settings, opened),
         require_signed=not options.allow_unsigned,
         constraints=options.constraints,

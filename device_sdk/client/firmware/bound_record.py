@@ -97,4 +97,7 @@ def require_unbound(binding: Binding | None, path: str) -> None:
         ConfigurationError: it has one.
     """
     if binding is not None:
-        raise ConfigurationError(f"{path} is bound to a counter in hardware", hint="name it (est firmware --counter URI, sync --firmware-counter URI or firmware.counter in the settings)")
+        raise ConfigurationError(
+            f"{path} is bound to a counter in hardware",
+            hint="name it (est firmware --counter URI, sync --firmware-counter URI or firmware.counter in the settings)",
+        )

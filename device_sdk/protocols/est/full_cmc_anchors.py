@@ -12,6 +12,7 @@ from device_sdk.errors import CmcUntrustedError, ConfigurationError
 from device_sdk.wire.cmc.trust_anchors import PublishedAnchors
 from device_sdk.wire.cms.signed_data import SignedData
 from device_sdk.wire.cms.signing import SIGNING_TIME
+from device_sdk.wire.modest import ASN1CRYPTO_ERRORS
 
 MAX_AGE = timedelta(minutes=15)
 
@@ -21,7 +22,7 @@ def signing_time(data: SignedData) -> datetime | None:
     values = data.signers[0].attributes.get(SIGNING_TIME, ()) if data.signers else ()
     try:
         moment = cms.Time.load(values[0], strict=True).native if len(values) == 1 else None
-    except (ValueError, TypeError):
+    except ASN1CRYPTO_ERRORS:
         return None
     return moment if isinstance(moment, datetime) else None
 

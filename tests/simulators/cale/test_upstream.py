@@ -92,7 +92,11 @@ def proxy(tmp_path, make_client):
 
 def test_an_upstream_that_knows_nothing_cale_20(proxy, echo):
     edge, client = proxy(echo + "/base/", settings={"owner_header": "Remote-User"}, forward=("accept", "User-Agent"))
-    said = json.loads(client.read("/orders/1?page=2&x=%2F", ("Accept", "application/json"), ("Accept-Language", "de"), ("User-Agent", "t/1")))
+    said = json.loads(
+        client.read(
+            "/orders/1?page=2&x=%2F", ("Accept", "application/json"), ("Accept-Language", "de"), ("User-Agent", "t/1")
+        )
+    )
     assert (said["method"], said["path"]) == ("GET", "/base/orders/1?page=2&x=%2F")
     host = echo.removeprefix("http://")
     assert sorted(map(tuple, said["fields"])) == [
@@ -194,7 +198,9 @@ def test_a_redirect_of_a_change_says_what_became_of_it_cale_06(proxy, echo, loca
     assert json.loads(plaintext) == {"status": 303, "location": arrives.format(echo=echo)}
 
 
-@pytest.mark.parametrize("location", ["{echo}/base//other.example/x", "/base//other.example/x", "/base/\\other.example/x"])
+@pytest.mark.parametrize(
+    "location", ["{echo}/base//other.example/x", "/base//other.example/x", "/base/\\other.example/x"]
+)
 def test_a_redirect_to_a_path_becomes_none_to_another_server_cale_06(proxy, echo, location):
     """The rest of the address, without the part that leads to the upstream, would name a server."""
     edge, client = proxy(f"{echo}/base", methods=("POST",))

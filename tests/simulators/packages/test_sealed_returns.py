@@ -47,7 +47,9 @@ def test_kr_11_opened_and_refused(tmp_path: Path) -> None:
     good = envelope(tmp_path, pem)
     info = decode(opened(good, tmp_path, NOW), asn1Spec=rfc5652.ContentInfo())[0]
     assert (info["contentType"], bytes(info["content"])) == (rfc5652.id_signedData, SIGNED)
-    other = package_authority(tmp_path, NOW).signer("Another", NOW, decrypts=True).certificate.public_bytes(Encoding.PEM)
+    other = (
+        package_authority(tmp_path, NOW).signer("Another", NOW, decrypts=True).certificate.public_bytes(Encoding.PEM)
+    )
     data = decode(decode(good, asn1Spec=rfc5652.ContentInfo())[0]["content"], asn1Spec=rfc5652.EnvelopedData())[0]
     data["encryptedContentInfo"]["contentType"] = rfc5652.id_data
     altered = good[:-1] + bytes([good[-1] ^ 1])

@@ -20,7 +20,6 @@ from tests.simulators.command import SIM
 pytestmark = pytest.mark.slow
 
 
-
 @pytest.mark.parametrize("simulator", ["softhsm", "swtpm"])
 def test_paths_of_tokens_and_tpms_are_absolute(tmp_path, simulator):
     words = [*SIM, simulator, "--state", "here", "--json"]

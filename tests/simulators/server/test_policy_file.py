@@ -142,7 +142,19 @@ def test_a_server_goes_by_it(tmp_path):
             assert readable(process.stdout.fileno(), 30)
             facts = json.loads(process.stdout.readline())
             url = f"{facts['url']}/.well-known/est/lab/serverkeygen"
-            asked = ["curl", "-s", "-o", tmp_path / "body", "-w", "%{http_code}", "--cacert", facts["ca_file"], "-d", "", url]
+            asked = [
+                "curl",
+                "-s",
+                "-o",
+                tmp_path / "body",
+                "-w",
+                "%{http_code}",
+                "--cacert",
+                facts["ca_file"],
+                "-d",
+                "",
+                url,
+            ]
             done = subprocess.run([*map(str, asked)], capture_output=True, text=True, timeout=30, check=True)
             assert done.stdout == "401", "it is there"
         finally:

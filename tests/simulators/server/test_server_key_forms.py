@@ -91,7 +91,17 @@ def test_a_02_openssl_takes_every_layer_off(
     wish = octets(ASYMMETRIC_ID, identifier), capabilities(ECDH, AES_WRAP_128)
     (media, message), (_, certificate) = parts_of(ask(server, *wish))
     assert media == MEDIA[form]
-    verify = ("cms", "-verify", "-inform", "DER", "-binary", "-purpose", "any", "-CAfile", server.state / "keys-ca" / "root.pem")
+    verify = (
+        "cms",
+        "-verify",
+        "-inform",
+        "DER",
+        "-binary",
+        "-purpose",
+        "any",
+        "-CAfile",
+        server.state / "keys-ca" / "root.pem",
+    )
     if form.startswith("signed"):
         kind = rfc6032.id_ct_KP_encryptedKeyPkg if form == "signed-ekp" else rfc5652.id_envelopedData
         message = content_info((kind, openssl(*verify, data=message)))
@@ -132,7 +142,10 @@ def test_amb_02_the_package_alone(generating: ReferenceServer) -> None:
     """DER, as application/cms is a binary type (G-07); what is known of it is in the log."""
     generating.policy.serverkeygen_form, generating.policy.serverkeygen_bare = "ekp", True
     response = ask(generating, *SHARED)
-    assert (response.status, response.header("Content-Type")) == (200, MEDIA["ekp"].replace("=encr", '="encr').replace("a; inner", 'a"; inner'))
+    assert (response.status, response.header("Content-Type")) == (
+        200,
+        MEDIA["ekp"].replace("=encr", '="encr').replace("a; inner", 'a"; inner'),
+    )
     assert type_of(response.body) == str(rfc6032.id_ct_KP_encryptedKeyPkg)
     assert generating.log()[-1]["private_key"] == "ekp"
 

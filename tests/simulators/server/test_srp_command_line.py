@@ -20,7 +20,6 @@ from tests.simulators.server.support import EST
 pytestmark = pytest.mark.slow
 
 
-
 def told(*words, code=0):
     done = sim(*words)
     assert done.returncode == code, done

@@ -18,4 +18,8 @@ __all__ = [
     "GeneratedDelivery",
     "KeyDelivery",
     "KeyEstablishmentDelivery",
-    "StepResult", "StepState", "Sync", "SyncReport"]
+    "StepResult",
+    "StepState",
+    "Sync",
+    "SyncReport",
+]

@@ -108,7 +108,9 @@ class Sync:
 
     def _assignment(self, step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint) -> Assignment:
         managed = self.context.state.managed.exists
-        return assignment(step, certificate, endpoint, self.deliveries, managed=managed, second=certificate_of(self.context.state))
+        return assignment(
+            step, certificate, endpoint, self.deliveries, managed=managed, second=certificate_of(self.context.state)
+        )
 
     def _certificate(self) -> x509.Certificate:
         """The one in use, if the device is enrolled and the clock can be right."""
