@@ -49,7 +49,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
         prog="device-sdk",
         description="A device's identity, with a private key that never leaves its hardware.",
         epilog="exit codes: 0 done, 1 no, 2 usage, 3 keystore, 4 PIN, 5 network, 6 server not trusted, 7 server refused, "
-        "8 pending, 9 state directory, 10 cannot decrypt, 11 clock, 130 interrupted, 141 closed pipe, 255 defect",
+        "8 pending, 9 state directory, 10 cannot decrypt, 11 clock, 12 device or line, 13 ledger, 130 interrupted, 141 closed pipe, 255 defect",
         parents=[common],
     )
     parser.add_argument("--version", action="version", version=f"device-sdk {__version__}")

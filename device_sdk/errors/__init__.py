@@ -54,6 +54,12 @@ DeviceSdkError
   StateError                           the state directory
     StateBusyError, StateCorruptError, StateNotWritableError, RolledBackError
   ClockError                           this machine's clock cannot be right
+  BenchError                           a device on a serial line
+    LineError                          the line itself
+      LineInUseError, LineSilentError
+    LoginRefusedError, AgentVersionError, WrongDeviceError
+    DeviceSaysError                    the device refused, and says why
+  LedgerError                          the station's ledger
   NotForUsError                        CALE: an answer that this key does not open (revoked, unknown, or a decoy)
 
 Facts are attributes, declared with their defaults in each class; `facts()` gives them as data for `--json`.
@@ -69,6 +75,17 @@ from device_sdk.errors.base import (
     NotForUsError,
     UriError,
     WireError,
+)
+from device_sdk.errors.bench import (
+    AgentVersionError,
+    BenchError,
+    DeviceSaysError,
+    LedgerError,
+    LineError,
+    LineInUseError,
+    LineSilentError,
+    LoginRefusedError,
+    WrongDeviceError,
 )
 from device_sdk.errors.cmc import (
     CmcIdentityError,
@@ -146,8 +163,10 @@ from device_sdk.errors.verification import (
 )
 
 __all__ = [
+    "AgentVersionError",
     "AuthenticationRequiredError",
     "BehindEdgeError",
+    "BenchError",
     "CertificateMismatchError",
     "ClientCertificateRefusedError",
     "ClockError",
@@ -161,6 +180,7 @@ __all__ = [
     "CmcUntrustedError",
     "ConfigurationError",
     "CsrAttributesError",
+    "DeviceSaysError",
     "DeviceSdkError",
     "EnrolmentPendingError",
     "EnvelopeError",
@@ -178,7 +198,12 @@ __all__ = [
     "KeyStoreError",
     "KeyStoreFailedError",
     "KeysNotStoredError",
+    "LedgerError",
+    "LineError",
+    "LineInUseError",
+    "LineSilentError",
     "LocalProtocolError",
+    "LoginRefusedError",
     "MechanismUnsupportedError",
     "MissingDependencyError",
     "NotExtractableError",
@@ -215,4 +240,5 @@ __all__ = [
     "UriError",
     "VerificationError",
     "WireError",
+    "WrongDeviceError",
 ]
