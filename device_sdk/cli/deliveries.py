@@ -57,6 +57,7 @@ FIRMWARE = (
     "firmware.open_with",
     "firmware.counter",
     "firmware.max_bytes",
+    "firmware.min_rate",
     "firmware.allow_downgrade",
     "firmware.returns",
 )
@@ -145,6 +146,7 @@ def _firmware(settings: Settings, out: Output) -> FirmwareDelivery:
         _anchors(settings, "firmware.anchors"),
         FirmwarePolicy(module, allow_downgrade=settings.switch("firmware.allow_downgrade")),
         constraints=settings.get("firmware.constraints"),
+        min_rate=est_firmware.rate_in(settings.number("firmware.min_rate"), "firmware.min_rate"),
         **limits,
     )
     return FirmwareDelivery(

@@ -62,6 +62,8 @@ class HttpRequest:
         attempt: counted from 1, for the log.
         into: takes the body of a 200; that of the response is empty then.
         total_s: seconds for the whole exchange, where those of the transport are too few.
+        rate: with `total_s`: bytes a second; the exchange ends where it would with those of the transport, put off by one
+            second for every so many bytes that come. None lets an answer that drips have all of `total_s`.
     """
 
     method: str
@@ -73,6 +75,7 @@ class HttpRequest:
     attempt: int = 1
     into: BodySink | None = field(default=None, repr=False)
     total_s: float | None = None
+    rate: float | None = None
 
 
 @dataclass(frozen=True)

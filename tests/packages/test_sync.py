@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from device_sdk.client.device import RenewalPlan
-from device_sdk.client.device.sync import StepState
+from device_sdk.client.device.sync import StepState, peers
 from device_sdk.errors import (
     CertificateMismatchError,
     HttpStatusError,
@@ -17,10 +17,12 @@ from device_sdk.errors import (
     StateCorruptError,
     StateError,
     TransportError,
+    TransportTimeoutError,
     VerificationError,
 )
-from tests.est.pki import DAY, Ca, new_key
-from tests.est.scripted_server import http
+from device_sdk.protocols.eecerts import check_peers
+from tests.est.pki import DAY, Ca, certs_only, new_key, one_line
+from tests.est.scripted_server import http, pkcs7
 from tests.packages.test_crls import crl
 
 DONE, FAILED, SKIPPED = StepState.DONE, StepState.FAILED, StepState.SKIPPED
@@ -282,3 +284,53 @@ def test_amb_22_an_answer_of_which_nothing_can_be_used_failed_and_names_its_url(
     assert isinstance(error, VerificationError)
     assert error.message.startswith(f"{error.url}: no revocation list of the answer can be used: the signature")
     assert error.url.endswith("/.well-known/est/crls")
+
+
+def test_kept_peers_are_judged_once_in_a_run(synced, monkeypatch):
+    """A list may have a thousand entries of peers, and each is kept beside all others."""
+    judged = []
+
+    def counted(found, **options):
+        judged.append(len(found))
+        return check_peers(found, **options)
+
+    monkeypatch.setattr(peers, "check_peers", counted)
+    every = {f"p{number}": synced.peer(f"peer {number}") for number in range(8)}
+    for place, one in every.items():
+        synced.publish(place, one)
+    synced.entries = [("0003", f"eecerts/{place}") for place in every]
+    assert {state for _, state in synced.outcomes()} == {DONE}
+    assert sum(judged) <= len(every)
+    judged.clear()
+    kept = synced.device.state.packages.peers_file
+    before = kept.stat().st_ino
+    assert {state for _, state in synced.outcomes()} == {DONE}
+    assert sum(judged) <= len(every)
+    assert (kept.stat().st_ino, set(synced.device.peers)) == (before, set(every.values()))
+    synced.lists = [crl(synced.ca, every["p1"])]
+    synced.entries = [("0005", "crls"), *(one for one in synced.entries if one[1] != "eecerts/p1")]
+    assert not synced.device.sync().failed
+    assert set(synced.device.peers) == set(every.values()) - {every["p1"]}
+
+
+def test_a_run_that_takes_too_long_begins_nothing_more_and_the_next_one_goes_on(synced):
+    """However many entries a list has and however slowly each is answered: the state's lock is let go at some time."""
+
+    def slow(_):
+        synced.clock.slept.append(40.0)
+        return pkcs7(one_line(certs_only(synced.peer())))
+
+    for number in range(4):
+        synced.server.handlers[f"p{number}"] = slow
+    synced.entries = [("0003", f"eecerts/p{number}") for number in range(4)]
+    report = synced.device.sync(limit_s=60.0)
+    assert synced.outcomes(report) == [("0003", DONE)] * 2 + [("0003", FAILED)] * 2
+    error = report.steps[3].error
+    assert isinstance(error, TransportTimeoutError)
+    assert (error.timeout_s, error.request_sent) == (60.0, False)
+    synced.asked()
+    report = synced.device.sync(limit_s=60.0)
+    assert report.resumed
+    assert synced.outcomes(report) == [("0003", StepState.EARLIER)] * 2 + [("0003", DONE)] * 2
+    assert [line for line in synced.asked() if "eecerts" in line] == ["GET eecerts/p2", "GET eecerts/p3"]
+    assert not synced.device.sync(limit_s=600.0).resumed

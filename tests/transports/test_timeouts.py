@@ -200,3 +200,39 @@ def test_answer_in_time(serve, connect):
         connection.send(OK)
 
     assert connect(serve(script), timeouts=TOTAL).send(get()).body == b"hello"
+
+
+class _Sink:
+    def __init__(self):
+        self.size = 0
+
+    def start(self, length, /):
+        self.size = 0
+
+    def write(self, data, /):
+        self.size += len(data)
+
+
+PACED = Timeouts(connect_s=5, read_s=5, total_s=0.6)
+
+
+@pytest.mark.slow
+def test_a_large_answer_may_take_longer_while_it_gets_on(serve, connect):
+    """Nor does one that drips: what comes has to earn the time beyond that of any exchange."""
+
+    def script(connection):
+        connection.request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n")
+        for _ in range(10):
+            time.sleep(0.15)
+            connection.send(bytes(2000))
+        connection.request()
+
+    sink = _Sink()
+    connect(serve(script), timeouts=PACED).send(get(into=sink, total_s=60.0, rate=500.0))
+    assert sink.size == 20000
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n"
+    error, took = timed(connect(serve(dripping(data)), timeouts=PACED), get(into=sink, total_s=60.0, rate=500.0))
+    assert (error.timeout_s, took < 10) == (0.6, True)
+    error, took = timed(connect(serve(dripping(data)), timeouts=PACED), get(into=sink, total_s=1.0, rate=1.0))
+    assert took < 10

@@ -86,6 +86,12 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
         help="the largest package, and the largest firmware in it (default: 512 MiB, 1 GiB)",
     )
     add(
+        "--min-rate",
+        metavar="N",
+        type=float,
+        help="bytes a second: give up a download that is slower for longer than --timeout (default: 1024)",
+    )
+    add(
         "--allow-downgrade",
         action="store_true",
         help="take an older version than the one installed, unless it is stale",
@@ -191,8 +197,28 @@ def _rules(options: argparse.Namespace, settings: Settings, opened: ExitStack) -
         require_signed=not options.allow_unsigned,
         constraints=options.constraints,
         revocation_lists=crls_in(options.crls),
+        min_rate=rate_in(options.min_rate, "--min-rate"),
         **limits,
     )
+
+
+def rate_in(value: float | None, name: str) -> float:
+    """Bytes a second, 1 at least.
+
+    Args:
+        value: as it was given; None for the usual.
+        name: of the option or setting.
+
+    Raises:
+        ConfigurationError: less than that, or no number.
+    """
+    from device_sdk.client.firmware import MIN_RATE
+
+    if value is None:
+        return MIN_RATE
+    if not value >= 1:
+        raise ConfigurationError(f"{name} must be at least 1 byte a second")
+    return value
 
 
 def module_of(hardware: str, digits: str | None, communities: Sequence[str]) -> HardwareModule:

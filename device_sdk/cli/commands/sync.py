@@ -13,6 +13,7 @@ from device_sdk.cli.deliveries import FIRMWARE, GENERATED, KEY_ESTABLISHMENT, KE
 from device_sdk.cli.output import Output, one_line
 from device_sdk.cli.pal import entry_data
 from device_sdk.cli.settings import Settings, add_settings
+from device_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from device_sdk.client.device import RenewalPlan
@@ -29,7 +30,9 @@ CONNECTION = (
 def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse.ArgumentParser) -> None:
     """Describe the command."""
     add_settings(parser, *CONNECTION)
-    add_settings(parser, "renewal.rekey", "renewal.keep_old", *KEYS, *GENERATED, *FIRMWARE, *KEY_ESTABLISHMENT)
+    add_settings(
+        parser, "renewal.rekey", "renewal.keep_old", "sync.limit_s", *KEYS, *GENERATED, *FIRMWARE, *KEY_ESTABLISHMENT
+    )
     parser.add_argument("--plan", action="store_true", help="only show what would be done")
     parser.set_defaults(run=_run)
 
@@ -43,10 +46,13 @@ def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         keep_old=settings.switch("renewal.keep_old"),
     )
     wanted = deliveries(settings, out)
+    limit_s = settings.number("sync.limit_s")
+    if limit_s is None or not limit_s > 0:
+        raise ConfigurationError("sync.limit_s must be greater than 0")
     if options.plan:
         return _report(device.sync_plan(plan, deliveries=wanted), out, told=False)
     try:
-        report = device.sync(plan, deliveries=wanted, told=None if out.as_json else _Lines(out))
+        report = device.sync(plan, deliveries=wanted, told=None if out.as_json else _Lines(out), limit_s=limit_s)
         code = _report(report, out, told=True)
         device.state.outbox.forget_dropped()  # they were told
         return code

@@ -697,6 +697,7 @@ _shtab_device_sdk_est_firmware_options=(
   "--decrypt-secret-file[AES key that opens packages which name it\: hex digits]:FILE:_files"
   "--decrypt-id[identifier of --decrypt-secret-file]:HEX:"
   "--max-bytes[the largest package, and the largest firmware in it (default\: 512 MiB, 1 GiB)]:N:"
+  "--min-rate[bytes a second\: give up a download that is slower for longer than --timeout (default\: 1024)]:N:"
   "--allow-downgrade[take an older version than the one installed, unless it is stale]"
   "--allow-unsigned[take a package that nobody signed\: nothing about it can be checked]"
 )
@@ -1264,6 +1265,7 @@ _shtab_device_sdk_sync_options=(
   "--dialect[how operations are spelt in paths\: rfc7030, draft-04 \[DEVICE_SDK_EST_DIALECT\]]:NAME:(rfc7030 draft-04)"
   {--rekey,--no-rekey}"[make a new key at each renewal \[DEVICE_SDK_RENEWAL_REKEY\]]"
   {--keep-old,--no-keep-old}"[keep the old key and certificate after a renewal \[DEVICE_SDK_RENEWAL_KEEP_OLD\]]"
+  "--limit[begin nothing more after so long\; the next run goes on \[DEVICE_SDK_SYNC_LIMIT_S\]]:SECONDS:"
   "--keys-to[where symmetric keys from the server go\: a token, or a directory\; sync takes none if not given \[DEVICE_SDK_KEYS_TO\]]:URI|DIR:"
   "--keys-anchors[PEM file\: who vouches for those who sign packages of keys (default\: who manages the device, see \`device-sdk anchors\`) \[DEVICE_SDK_KEYS_ANCHORS\]]:FILE:_files"
   {--keys-replace,--no-keys-replace}"[replace keys that are there under the same identifier \[DEVICE_SDK_KEYS_REPLACE\]]"
@@ -1290,6 +1292,7 @@ _shtab_device_sdk_sync_options=(
   "*--firmware-open-with[further key that opens firmware packages, besides the device\'s\; repeatable \[DEVICE_SDK_FIRMWARE_OPEN_WITH\]]:URI:"
   "--firmware-counter[a monotonic counter of the TPM that the record of installed firmware is bound to\: tpm2\:nv\=0x01800100 \[DEVICE_SDK_FIRMWARE_COUNTER\]]:URI:"
   "--firmware-max-bytes[the largest package, and the largest firmware in it \[DEVICE_SDK_FIRMWARE_MAX_BYTES\]]:N:"
+  "--firmware-min-rate[bytes a second\: give up a download that is slower for longer than --timeout \[DEVICE_SDK_FIRMWARE_MIN_RATE\]]:N:"
   {--firmware-allow-downgrade,--no-firmware-allow-downgrade}"[take an older version than the one installed, unless it is stale \[DEVICE_SDK_FIRMWARE_ALLOW_DOWNGRADE\]]"
   {--firmware-returns,--no-firmware-returns}"[send receipts and errors about firmware \[DEVICE_SDK_FIRMWARE_RETURNS\]]"
   "--key-establishment-key[key that is made when the server asks for a certificate for key establishment\; sync gets none if not given \[DEVICE_SDK_KEY_ESTABLISHMENT_KEY\]]:URI:"

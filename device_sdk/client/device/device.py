@@ -139,6 +139,7 @@ class Device:
         *,
         deliveries: Deliveries | None = None,
         told: Told | None = None,
+        limit_s: float = 3600.0,
     ) -> SyncReport:
         """Ask the server what it has for this device, and do what it asks for, as far as this version can (RFC 8295).
 
@@ -151,6 +152,7 @@ class Device:
             plan: how the server is reached, and what a renewal is to be like.
             deliveries: where symmetric keys and firmware go; what is not in there is reported as not configured.
             told: told of each step when it begins and when it ends.
+            limit_s: seconds after which no further step is begun: each is reported as failed, and the next run goes on with it.
 
         Raises:
             StateError: the device is not enrolled.
@@ -161,7 +163,7 @@ class Device:
 
             plan = plan or RenewalPlan()
             with self._context(plan.key_uri).running() as context:
-                return Sync(context, plan, told, deliveries or Deliveries()).run()
+                return Sync(context, plan, told, deliveries or Deliveries(), limit_s).run()
 
     def sync_plan(self, plan: RenewalPlan | None = None, *, deliveries: Deliveries | None = None) -> SyncReport:
         """What `sync` would do now: only the list is fetched, nothing is changed. Raises as `sync`."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from device_sdk.client.firmware.download import Transferred
 from device_sdk.client.firmware.installers import CommandInstaller, FileInstaller, Installer
-from device_sdk.client.firmware.loading import FirmwareRules, load
+from device_sdk.client.firmware.loading import MIN_RATE, FirmwareRules, load
 from device_sdk.client.firmware.operation import Firmware, InstalledFirmware
 from device_sdk.client.firmware.record_file import RecordFile
 from device_sdk.protocols.firmware import FirmwarePolicy, HardwareModule
 
 __all__ = [
+    "MIN_RATE",
     "CommandInstaller",
     "FileInstaller",
     "Firmware",

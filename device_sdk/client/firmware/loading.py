@@ -27,6 +27,9 @@ from device_sdk.wire.firmware import (
     verify_package,
 )
 
+MIN_RATE = 1024.0
+"""Bytes a second."""
+
 
 @dataclass(frozen=True)
 class FirmwareRules:
@@ -41,6 +44,7 @@ class FirmwareRules:
         revocation_lists: lists that are held; those of CAs that have nothing to do with `anchors` mean nothing.
         limit_bytes: the largest package.
         image_limit_bytes: the largest firmware.
+        min_rate: bytes a second: a download that is slower for longer than the timeout of an exchange is given up.
     """
 
     anchors: Sequence[x509.Certificate]
@@ -51,6 +55,7 @@ class FirmwareRules:
     revocation_lists: Sequence[x509.CertificateRevocationList] = ()
     limit_bytes: int = MAX_PACKAGE_BYTES
     image_limit_bytes: int = MAX_IMAGE_BYTES
+    min_rate: float = MIN_RATE
 
 
 @dataclass

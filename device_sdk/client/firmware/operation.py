@@ -28,6 +28,7 @@ from device_sdk.protocols.firmware import (
 from device_sdk.wire.firmware import FirmwareAttributes, FirmwarePackage, LoadError, LoadReceipt
 
 DOWNLOAD_S = 3600.0
+"""The most that one download takes, however fast it is."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Firmware:
         patience = Patience(self._service.clock, wait_s, progress)
         loading, witness = Loading(), self._witness(rules, reporter)
         with Download(directory, transferred) as download:
-            request = firmware_request(target, download, rules.limit_bytes, DOWNLOAD_S)
+            request = firmware_request(target, download, rules.limit_bytes, DOWNLOAD_S, rules.min_rate)
             try:
                 response = self._service.exchanges.send(request, patience, may_pend=True)
             except StateNotWritableError as error:  # other trouble on the way is no word about the package

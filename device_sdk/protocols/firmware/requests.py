@@ -8,7 +8,7 @@ from device_sdk.model.http import BodySink, HttpRequest, HttpResponse
 from device_sdk.protocols.est.responses import refuse
 
 
-def firmware_request(target: str, into: BodySink, limit_bytes: int, total_s: float) -> HttpRequest:
+def firmware_request(target: str, into: BodySink, limit_bytes: int, total_s: float, rate: float) -> HttpRequest:
     """GET /firmware, or one package of it."""
     return HttpRequest(
         "GET",
@@ -18,6 +18,7 @@ def firmware_request(target: str, into: BodySink, limit_bytes: int, total_s: flo
         operation="firmware",
         into=into,
         total_s=total_s,
+        rate=rate,
     )
 
 

@@ -48,9 +48,30 @@ class Deadline:
             self.expire()
         return min(seconds, remaining)
 
+    def earn(self, size: int) -> None:
+        """So many bytes came; this deadline does not mind."""
+
     def expire(self) -> NoReturn:
         """Raise the error of this deadline."""
         raise TransportTimeoutError(self._words.format(self._total_s), timeout_s=self._total_s)
+
+
+class PacedDeadline(Deadline):
+    """The end of an exchange that may be long if it gets on: every byte that comes puts it off.
+
+    Args:
+        first_s: seconds from now, if nothing comes.
+        rate: bytes a second: that is how many put the end off by one.
+        total_s: seconds from now beyond which nothing puts it off.
+    """
+
+    def __init__(self, first_s: float, rate: float, total_s: float) -> None:
+        super().__init__(first_s, f"the answer came at less than {rate:g} bytes a second, {{:g}} s at first left aside")
+        self._rate, self._last = rate, self._end - first_s + max(first_s, total_s)
+
+    def earn(self, size: int) -> None:
+        """See Deadline."""
+        self._end = min(self._end + size / self._rate, self._last)
 
 
 class Timed(_Base):
@@ -96,6 +117,8 @@ class Timed(_Base):
         with self._armed():
             count = super().recv_into(*args, **options)
         self.received_bytes += count
+        if self._deadline is not None:
+            self._deadline.earn(count)
         return count
 
     def send(self, *args: Any, **options: Any) -> int:

@@ -27,7 +27,7 @@ from device_sdk.transports.https.generations import SIGNATURE_FAILURE, generatio
 from device_sdk.transports.https.log import Entry
 from device_sdk.transports.https.origin import Origin
 from device_sdk.transports.https.proxy import choose_proxy
-from device_sdk.transports.https.timed import Deadline
+from device_sdk.transports.https.timed import Deadline, PacedDeadline
 from device_sdk.transports.https.tls import client_ssl_context, insist_on_close_notify
 
 _TARGET = re.compile(r"/[!-~]*")
@@ -83,7 +83,7 @@ class OriginTransport(Transport):
         """
         _check(request)
         url = self.origin + without_query(request.target)
-        deadline = Deadline(request.total_s or self._timeouts.total_s)
+        deadline = _deadline(request, self._timeouts.total_s)
         with self._lock:
             self._may_have_sent = False
             try:
@@ -293,6 +293,12 @@ class HttpsTransport(OriginTransport):
             return True
         self._context = before
         return False
+
+
+def _deadline(request: HttpRequest, usual_s: float) -> Deadline:
+    if request.total_s is None:
+        return Deadline(usual_s)
+    return PacedDeadline(usual_s, request.rate, request.total_s) if request.rate else Deadline(request.total_s)
 
 
 def _built(builder: BodyBuilder, facts: ConnectionFacts) -> bytes:

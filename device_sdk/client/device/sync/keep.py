@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 
 from device_sdk.client.device.anchors import AnchorRefresh
 from device_sdk.client.device.context import Context
@@ -12,12 +13,11 @@ from device_sdk.client.device.key_establishment import KeyEstablishment
 from device_sdk.client.device.plan import RenewalPlan
 from device_sdk.client.device.renew import Renewal
 from device_sdk.client.device.sync.packages import Done, PackageKeeper
+from device_sdk.client.device.sync.peers import Peers
 from device_sdk.client.device.sync.report import StepState
 from device_sdk.client.device.sync.session import Session
 from device_sdk.client.device.sync.tasks import Task
-from device_sdk.errors import StateCorruptError
 from device_sdk.protocols.crls import RevocationList, RevocationLists, check_crls
-from device_sdk.protocols.eecerts import check_peers
 from device_sdk.protocols.merge_crls import merge_lists
 from device_sdk.protocols.pal import SyncStep
 from device_sdk.protocols.usable import require_usable
@@ -146,24 +146,11 @@ class Keeper:
     def _keep_peers(
         self, lists: Iterable[RevocationList], place: str | None = None, new: Iterable[KeptPeer] = ()
     ) -> tuple[str, ...]:
-        """Keep the peers that still may be trusted, and the new ones instead of those from the same place."""
-        packages, ca = self.context.state.packages, self.session.ca
-        notes: list[str] = []
-        try:
-            before = packages.peers()
-        except StateCorruptError as error:
-            before, notes = (), [error.message]
-        others = [one for one in before if one.place != place]
-        checked = check_peers(
-            [one.certificate for one in others],
-            anchors=ca.anchors,
-            intermediates=ca.intermediates,
-            now=self._now,
-            lists=lists,
-        )
-        dropped = dict(checked.rejected)
-        packages.save_peers([*(one for one in others if one.certificate not in dropped), *new])
-        return (*notes, *(f"dropped the peer {name_of(one)}: {reason}" for one, reason in dropped.items()))
+        return self._peers_kept.keep(self.session.ca, lists, place, new)
+
+    @cached_property
+    def _peers_kept(self) -> Peers:
+        return Peers(self.context)
 
     @property
     def _now(self) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,11 +23,13 @@ from device_sdk.client.device.sync.progress import Progress
 from device_sdk.client.device.sync.report import StepResult, StepState, SyncReport, Told
 from device_sdk.client.device.sync.session import Session
 from device_sdk.client.device.sync.tasks import Assignment, Task, assignment
-from device_sdk.errors import DeviceSdkError, EnrolmentPendingError
+from device_sdk.errors import DeviceSdkError, EnrolmentPendingError, TransportTimeoutError
 from device_sdk.protocols.est.urls import EstEndpoint
 from device_sdk.protocols.pal import SyncPlan, SyncStep
 from device_sdk.state import Operation
 
+LIMIT_S = 3600.0
+"""After that no step is begun any more; the next run goes on."""
 _FIRST_TIER = 1
 _BLOCKED = "the CA certificates or revocation lists that it relies on could not be fetched"
 
@@ -40,13 +43,17 @@ class Sync:
         plan: how the server is reached, and what a renewal is to be like.
         told: told of each step, or None.
         deliveries: where packages go that change the device.
+        limit_s: seconds after which no further step is begun.
     """
 
     context: Context
     plan: RenewalPlan
     told: Told | None = None
     deliveries: Deliveries = field(default_factory=Deliveries)
+    limit_s: float = LIMIT_S
     _broken: bool = field(default=False, init=False)
+    _late: bool = field(default=False, init=False)
+    _until: float = field(default=math.inf, init=False)
 
     def look(self) -> SyncReport:
         """What would be done now; only the list is fetched."""
@@ -62,6 +69,7 @@ class Sync:
 
     def run(self) -> SyncReport:
         """Do it; see Device.sync."""
+        self._until = self.context.clock.monotonic() + self.limit_s
         self._certificate()
         self._finish_renewal()
         certificate = self._certificate()
@@ -84,7 +92,8 @@ class Sync:
                 steps.append(self._tell(self._step(begun, step, found.task, keeper, progress) if found.task else begun))
             steps += [self._tell(replace(one, number=len(steps) + n, total=total)) for n, one in enumerate(rest, 1)]
             delivery = replace(session.deliver(), sent=session.sent)
-            progress.end()
+            if not self._late:
+                progress.end()
         return SyncReport(tuple(steps), progress.resumed, (*session.notes, *notes), delivery)
 
     def _step(self, begun: StepResult, step: SyncStep, task: Task, keeper: Keeper, progress: Progress) -> StepResult:
@@ -92,6 +101,8 @@ class Sync:
             return replace(begun, state=StepState.EARLIER, detail="by the run that was interrupted")
         if self._broken and step.kind.tier > _FIRST_TIER:
             return replace(begun, state=StepState.BLOCKED, detail=_BLOCKED)
+        if self.context.clock.monotonic() >= self._until:
+            return self._too_late(begun)
         self._tell(replace(begun, state=StepState.BEGUN))
         try:
             done = keeper.do(task, step)
@@ -105,6 +116,16 @@ class Sync:
             return replace(begun, state=StepState.FAILED, detail=detail, error=error)
         progress.note(step)
         return replace(begun, state=done.state, detail=done.detail, notes=done.notes)
+
+    def _too_late(self, begun: StepResult) -> StepResult:
+        self._late = True
+        error = TransportTimeoutError(
+            f"not begun: this run has taken {self.limit_s:g} s already; the next one goes on",
+            hint="network or server are slow; look for the steps that took long, or give it more time (sync.limit_s)",
+            timeout_s=self.limit_s,
+            request_sent=False,
+        )
+        return replace(begun, state=StepState.FAILED, detail=error.message, error=error)
 
     def _assignment(self, step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint) -> Assignment:
         managed = self.context.state.managed.exists
