@@ -1,0 +1,8 @@
+"""Serial lines: ttys, ptys and whatever else pyserial reaches by URL."""
+
+from __future__ import annotations
+
+from device_sdk.transports.serial.line import Line, open_line
+from device_sdk.transports.serial.settings import LineSettings
+
+__all__ = ["Line", "LineSettings", "open_line"]

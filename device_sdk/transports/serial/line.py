@@ -1,0 +1,143 @@
+"""One open serial line."""
+
+from __future__ import annotations
+
+import socket
+import time
+from types import TracebackType
+from typing import NoReturn, Self, TypeVar
+
+from device_sdk.errors import BenchError, LineError, LineSilentError
+from device_sdk.model.secret import Secret
+from device_sdk.transports.serial.channel import CancelledError, Channel
+from device_sdk.transports.serial.exclusive import check_lock_file, is_tty_path, reserve
+from device_sdk.transports.serial.settings import LineSettings
+from device_sdk.transports.serial.transcript import Transcript
+
+BenchErrorT = TypeVar("BenchErrorT", bound=BenchError)
+
+
+class Line:
+    """Both drivers, console and agent, sit on this. Deadlines are of `time.monotonic()`.
+
+    One thread reads and writes; any thread may call `excerpt` and `cancel`. Every error names the line and carries the excerpt.
+
+    Attributes:
+        name: what it was opened by.
+    """
+
+    def __init__(self, name: str, channel: Channel, reservation: socket.socket | None = None) -> None:
+        self.name = name
+        self._channel = channel
+        self._reservation = reservation
+        self._transcript = Transcript()
+        self._closed = False
+
+    def read(self, deadline: float) -> bytes:
+        """What has come, at least one byte and at most 64 KiB, or b"" when the deadline passes first.
+
+        Raises:
+            LineError: the far end or the device file has gone, at once; or `cancel` was called.
+        """
+        self._check_open()
+        try:
+            data = self._channel.read(deadline - time.monotonic())
+        except OSError as exc:
+            self._gone(exc)
+        self._transcript.add(data)
+        return data
+
+    def write(self, data: bytes, deadline: float) -> None:
+        """Hand all of it to the system; on a tty that is before it is on the wire.
+
+        Raises:
+            LineSilentError: flow control, or a far end that does not read, held it up until the deadline.
+            LineError: as `read`.
+        """
+        self._check_open()
+        left = data
+        while left:
+            try:
+                taken = self._channel.write(left, deadline - time.monotonic())
+            except OSError as exc:
+                self._gone(exc)
+            left = left[taken:]
+            if left and time.monotonic() >= deadline:
+                raise self.failed(
+                    LineSilentError(
+                        f"{self.name} took {len(data) - len(left)} of {len(data)} bytes and no more",
+                        hint="flow control? a full cable?",
+                    )
+                )
+
+    def hide(self, secret: Secret) -> None:
+        """Take this out of every excerpt from now on; to be called before it is typed."""
+        self._transcript.hide(secret)
+
+    def excerpt(self) -> str:
+        """The end of what the line showed: printable, without secrets, at most 2,000 characters."""
+        return self._transcript.excerpt()
+
+    def failed(self, error: BenchErrorT) -> BenchErrorT:
+        """This error, with the line's name and excerpt where it came without."""
+        error.line = error.line or self.name
+        error.excerpt = error.excerpt or self.excerpt() or None
+        return error
+
+    def cancel(self) -> None:
+        """End a read or write that waits, from any thread; later ones end at once."""
+        self._channel.cancel()
+
+    def close(self) -> None:
+        """Let go of the line; what is not on the wire yet may be dropped. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._channel.close()
+            if self._reservation is not None:
+                self._reservation.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LineError(f"{self.name} has been closed", line=self.name)
+
+    def _gone(self, exc: OSError) -> NoReturn:
+        if isinstance(exc, CancelledError):
+            raise self.failed(LineError(f"{self.name}: stopped")) from None
+        raise self.failed(
+            LineError(f"{self.name} has gone: {exc}", hint="cable, adapter or the device's power")
+        ) from exc
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def open_line(url: str, settings: LineSettings | None = None) -> Line:
+    """Open a line for this process alone.
+
+    Args:
+        url: a device file (`/dev/ttyUSB0`, a pty, a link in `/dev/serial/by-id`) or a URL of pyserial's: `socket://host:port`,
+            `rfc2217://host:port`, `loop://`.
+        settings: baud rate and so on.
+
+    Raises:
+        LineInUseError: somebody else has it; says who, where that can be known.
+        LineError: it cannot be opened.
+        ConfigurationError: that is no URL of a line, or no setting of one.
+        MissingDependencyError: pyserial is not installed.
+    """
+    from device_sdk.transports.serial.port import open_channel
+
+    settings = settings or LineSettings()
+    if is_tty_path(url):
+        check_lock_file(url)
+        return Line(url, open_channel(url, settings))
+    reservation = None if url.startswith("loop://") else reserve(url)
+    try:
+        return Line(url, open_channel(url, settings), reservation)
+    except BaseException:
+        if reservation is not None:
+            reservation.close()
+        raise

@@ -1,0 +1,211 @@
+"""Lines over real ptys, sockets and RFC 2217."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from device_sdk.errors import ConfigurationError, LineError, LineInUseError, LineSilentError
+from device_sdk.model.secret import Secret
+from device_sdk.transports.serial import LineSettings, open_line
+from device_sdk.transports.serial.exclusive import check_lock_file, in_use
+from tests.serial.conftest import FarEnd
+
+
+def soon(seconds: float = 30) -> float:
+    return time.monotonic() + seconds
+
+
+def read_all(line, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        data += line.read(soon()) or pytest.fail("nothing came")
+    return data
+
+
+def test_reads_and_writes_a_pty(far_end: FarEnd) -> None:
+    with open_line(far_end.path) as line:
+        line.write(b"to the device\x00\xff\r", soon())
+        assert far_end.hear() == b"to the device\x00\xff\r"
+        far_end.say(b"to the station\x00\xff\n\r\x11\x13")
+        assert read_all(line, 20) == b"to the station\x00\xff\n\r\x11\x13"
+        assert line.read(time.monotonic() + 0.01) == b""
+
+
+def test_the_far_end_goes_away_while_it_is_waited_for(far_end: FarEnd) -> None:
+    with open_line(far_end.path) as line:
+        far_end.say(b"last words")
+        threading.Timer(0.1, far_end.hang_up).start()
+        began = time.monotonic()
+        assert line.read(soon(200)) == b"last words"
+        with pytest.raises(LineError, match="has gone") as error:
+            line.read(soon(200))
+        assert time.monotonic() - began < 100
+        assert error.value.line == far_end.path
+        assert error.value.excerpt == "last words"
+        with pytest.raises(LineError, match="has gone"):
+            line.write(b"x", soon())
+
+
+def test_a_far_end_that_takes_nothing(far_end: FarEnd) -> None:
+    with open_line(far_end.path) as line, pytest.raises(LineSilentError, match="and no more"):
+        line.write(b"x" * 1_000_000, soon(0.2))
+
+
+def test_a_large_write_arrives_whole(far_end: FarEnd) -> None:
+    data = os.urandom(100_000)
+    got = bytearray()
+
+    def take() -> None:
+        while len(got) < len(data):
+            got.extend(far_end.hear())
+
+    reader = threading.Thread(target=take)
+    with open_line(far_end.path) as line:
+        reader.start()
+        line.write(data, soon(100))
+        reader.join(100)
+    assert bytes(got) == data
+
+
+def test_cancel_ends_a_read_of_another_thread(far_end: FarEnd) -> None:
+    with open_line(far_end.path) as line:
+        threading.Timer(0.1, line.cancel).start()
+        with pytest.raises(LineError, match="stopped"):
+            line.read(soon(200))
+
+
+def test_a_second_opener_in_this_process_is_told(far_end: FarEnd) -> None:
+    with open_line(far_end.path), pytest.raises(LineInUseError, match="this very process"):
+        open_line(far_end.path)
+    open_line(far_end.path).close()
+
+
+def test_another_process_is_named(far_end: FarEnd) -> None:
+    program = f"import serial, sys; p = serial.Serial({far_end.path!r}, exclusive=True); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"open\n"
+        with pytest.raises(LineInUseError, match=rf"process {holder.pid} \(python"):
+            open_line(far_end.path)
+        holder.kill()
+    open_line(far_end.path).close()
+
+
+def test_a_lock_file_of_a_living_program_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("device_sdk.transports.serial.exclusive._LOCK_DIRECTORIES", (str(tmp_path),))
+    lock = tmp_path / "LCK..ttyS99"
+    lock.write_text(f"{os.getppid():10d}\n")
+    with pytest.raises(LineInUseError, match=f"process {os.getppid()} "):
+        check_lock_file("/dev/ttyS99")
+    lock.write_text("4194399\n")  # above any pid that there can be
+    check_lock_file("/dev/ttyS99")
+
+
+def test_nobody_known_is_said_so() -> None:
+    assert "another program" in str(in_use("/dev/no-such-line"))
+
+
+@pytest.mark.parametrize("url", ["nosuch://x", "socket://127.0.0.1", "socket://127.0.0.1:1?x=1"])
+def test_what_is_no_url(url: str) -> None:
+    with pytest.raises((ConfigurationError, LineError)):
+        open_line(url)
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(LineError, match="plugged in"):
+        open_line(str(tmp_path / "ttyUSB0"))
+    plain = tmp_path / "file"
+    plain.write_bytes(b"")
+    with pytest.raises(LineError, match="cannot be opened"):
+        open_line(str(plain))
+
+
+def test_a_baud_rate_that_is_none(far_end: FarEnd) -> None:
+    with pytest.raises((ConfigurationError, LineError)):
+        open_line(far_end.path, LineSettings(baud=-1))
+
+
+def test_a_line_over_tcp() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"socket://127.0.0.1:{server.getsockname()[1]}"
+        with open_line(url) as line:
+            far, _ = server.accept()
+            with far:
+                data = os.urandom(200_000)
+                threading.Thread(target=far.sendall, args=(data,)).start()
+                reads = []
+                while sum(map(len, reads)) < len(data):
+                    reads.append(line.read(soon()))
+                assert b"".join(reads) == data
+                assert len(reads) < len(data) / 100, "not byte by byte"
+                line.write(b"hello", soon())
+                assert far.recv(100) == b"hello"
+                with pytest.raises(LineInUseError, match="this very process"):
+                    open_line(url)
+            with pytest.raises(LineError, match="has gone"):
+                line.read(soon())
+    with pytest.raises(LineError, match="cannot be opened"):
+        open_line(url)
+
+
+def test_loop() -> None:
+    with open_line("loop://") as line:
+        line.write(b"round", soon())
+        assert read_all(line, 5) == b"round"
+        assert line.read(time.monotonic() + 0.01) == b""
+        line.cancel()
+        with pytest.raises(LineError, match="stopped"):
+            line.read(soon())
+    with pytest.raises(LineError, match="closed"):
+        line.read(soon())
+
+
+def test_idle_lines_cost_nothing() -> None:
+    """64 lines that wait take no processor time."""
+    ends, lines = [], []
+    try:
+        for _ in range(64):
+            master, slave = os.openpty()
+            ends += [master, slave]
+            lines.append(open_line(os.ttyname(slave)))
+        threads = [threading.Thread(target=line.read, args=(soon(1.5),)) for line in lines]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+        before = time.process_time()
+        for thread in threads:
+            thread.join()
+        assert time.process_time() - before < 0.2
+    finally:
+        for line in lines:
+            line.close()
+        for end in ends:
+            os.close(end)
+
+
+def test_excerpt_is_printable_bounded_and_without_the_password(far_end: FarEnd) -> None:
+    with open_line(far_end.path) as line:
+        line.hide(Secret("open sesame 42"))
+        shown = (
+            b"\x1b[2J\x1b]0;title\x07login: root\r\nPassword: open\x08 sesame\r\n 42\r\nbad \xe2\x80\xae\x00\xff\r\n"
+        )
+        far_end.say(shown)
+        read_all(line, len(shown))
+        assert line.excerpt() == "login: root\nPassword: ***\nbad \ufffd\n"
+        far_end.say(b"again open ses")
+        read_all(line, 14)
+        assert line.excerpt().endswith("again ***")
+        for _ in range(200):
+            far_end.say(b"<b>x</b>" * 50)
+            read_all(line, 400)
+        assert len(line.excerpt()) <= 2000
+        assert "characters before]" in line.excerpt()
+        assert "sesame" not in line.excerpt()
