@@ -1,0 +1,76 @@
+"""[lines] and [talk]: where devices are, and how they are talked to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from device_sdk.station.profile.secret_source import SecretSource, secret_source
+from device_sdk.station.profile.tables import Table
+
+WAYS = ("console", "agent")
+
+
+@dataclass(frozen=True)
+class LinesTable:
+    """[lines].
+
+    Attributes:
+        urls: lines that are always there: a path, or any URL of pyserial's serial_for_url.
+        globs: patterns of paths; what fits is a line as long as it is there.
+        baud: bits a second.
+        watch: whether to go on with the next device on a line, and to look for new lines, until the station is stopped.
+        poll_s: how often to look, in seconds.
+    """
+
+    urls: tuple[str, ...] = ()
+    globs: tuple[str, ...] = ()
+    baud: int = 115200
+    watch: bool = False
+    poll_s: float = 2.0
+
+
+@dataclass(frozen=True)
+class TalkTable:
+    """[talk].
+
+    Attributes:
+        way: "console" (a shell on the line) or "agent" (`device-sdk agent` on the line).
+        user: whom to log in as, on a console.
+        password: where that user's password is.
+        uboot: whether a boot loader may be met first and is to be asked for its MAC address.
+        verbs: the command that runs the device's verbs, on a console.
+    """
+
+    way: str = "agent"
+    user: str | None = None
+    password: SecretSource | None = None
+    uboot: bool = False
+    verbs: tuple[str, ...] = ("device-sdk", "bench")
+
+
+def lines_table(table: Table) -> LinesTable:
+    """Read [lines]; raises ConfigurationError."""
+    found = LinesTable(
+        urls=table.texts("urls"),
+        globs=table.texts("globs"),
+        baud=table.whole("baud", 115200, least=50, most=20_000_000),
+        watch=table.switch("watch", default=False),
+        poll_s=table.number("poll_s", 2.0, least=0.05, most=60),
+    )
+    table.end()
+    return found
+
+
+def talk_table(table: Table) -> TalkTable:
+    """Read [talk]; raises ConfigurationError."""
+    found = TalkTable(
+        way=table.text("way", "agent", choices=WAYS),
+        user=table.optional("user"),
+        password=secret_source(table, "password"),
+        uboot=table.switch("uboot", default=False),
+        verbs=table.texts("verbs") or TalkTable.verbs,
+    )
+    table.end()
+    if found.way == "agent" and (found.user or found.password or found.uboot):
+        raise table.error("way", 'is "agent": user, password and uboot are for consoles')
+    return found
