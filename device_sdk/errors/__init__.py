@@ -57,7 +57,9 @@ DeviceSdkError
   BenchError                           a device on a serial line
     LineError                          the line itself
       LineInUseError, LineSilentError
-    LoginRefusedError, AgentVersionError, WrongDeviceError
+    LoginRefusedError, AgentVersionError
+    WrongDeviceError
+      DeviceClaimedError, ClaimLostError, DeviceProvisionedError
     DeviceSaysError                    the device refused, and says why
   LedgerError                          the station's ledger
   NotForUsError                        CALE: an answer that this key does not open (revoked, unknown, or a decoy)
@@ -79,6 +81,9 @@ from device_sdk.errors.base import (
 from device_sdk.errors.bench import (
     AgentVersionError,
     BenchError,
+    ClaimLostError,
+    DeviceClaimedError,
+    DeviceProvisionedError,
     DeviceSaysError,
     LedgerError,
     LineError,
@@ -168,6 +173,7 @@ __all__ = [
     "BehindEdgeError",
     "BenchError",
     "CertificateMismatchError",
+    "ClaimLostError",
     "ClientCertificateRefusedError",
     "ClockError",
     "CmcIdentityError",
@@ -180,6 +186,8 @@ __all__ = [
     "CmcUntrustedError",
     "ConfigurationError",
     "CsrAttributesError",
+    "DeviceClaimedError",
+    "DeviceProvisionedError",
     "DeviceSaysError",
     "DeviceSdkError",
     "EnrolmentPendingError",

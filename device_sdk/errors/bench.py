@@ -57,6 +57,27 @@ class WrongDeviceError(BenchError):
     code = "wrong-device"
 
 
+class DeviceClaimedError(WrongDeviceError):
+    """A station has this device; `station` says which, `until` (RFC 3339) how long at least."""
+
+    code = "device-claimed"
+    station: str | None = None
+    until: str | None = None
+
+
+class ClaimLostError(WrongDeviceError):
+    """This station's claim on the device is gone: it ran out and another one took it, or it was released."""
+
+    code = "claim-lost"
+
+
+class DeviceProvisionedError(WrongDeviceError):
+    """The device is provisioned already, in `run`, and nobody said that it is to be once more."""
+
+    code = "device-provisioned"
+    run: str | None = None
+
+
 class DeviceSaysError(BenchError):
     """The device refused; `device_code` is the code of its own error, `device_exit` its exit code."""
 

@@ -1,0 +1,104 @@
+"""The chain of entries: the next one is put behind the last one, in the transaction of whoever appends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+
+from device_sdk.errors import LedgerError
+from device_sdk.station.ledger import content, schema
+from device_sdk.station.ledger.entry import KINDS, Entry, Head, canonical, digest, time_text
+
+_COLUMNS = schema.entries.c
+
+
+def last(connection: Connection, ledger: str, *, lock: bool = False) -> Head:
+    """The head; with `lock`, nobody else appends until the end of the transaction."""
+    query = select(schema.head.c.number, schema.head.c.hash)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise LedgerError(
+            "the ledger has lost its head record", hint="it was tampered with: keep it as it is, and take a copy"
+        )
+    return Head(ledger, int(row.number), str(row.hash))
+
+
+def append(connection: Connection, head: Head, now: float, kind: str, words: Mapping[str, Any]) -> Entry:
+    """Put an entry behind `head`, which is locked.
+
+    Args:
+        connection: a transaction that writes.
+        head: the last entry.
+        now: POSIX seconds.
+        kind: one of KINDS.
+        words: device, line, run, step, outcome, claim, facts; what is not there is None.
+
+    Raises:
+        LedgerError: no such kind, or facts that cannot be.
+        WrongDeviceError: a serial number that cannot be.
+    """
+    if kind not in KINDS:
+        raise LedgerError(f"{kind!r} is no kind of entry", hint="one of " + ", ".join(sorted(KINDS)))
+    device = words.get("device")
+    entry = Entry(
+        number=head.number + 1,
+        time=time_text(now),
+        kind=kind,
+        device=None if device is None else content.serial_number(device),
+        line=content.word(words.get("line")),
+        run=content.word(words.get("run")),
+        step=content.word(words.get("step")),
+        outcome=content.word(words.get("outcome")),
+        claim=words.get("claim"),
+        facts=content.bounded(words.get("facts") or {}),
+        previous=head.hash,
+        hash="",
+    )
+    entry = replace(entry, hash=digest(entry.document()))
+    connection.execute(insert(schema.entries).values({**vars(entry), "facts": canonical(entry.facts)}))
+    connection.execute(update(schema.head).values(number=entry.number, hash=entry.hash))
+    return entry
+
+
+def of_row(row: Row[Any]) -> Entry:
+    """The entry in a row of the table.
+
+    Raises:
+        LedgerError: what is there was not written by a ledger.
+    """
+    values = dict(row._mapping)  # the public name of it in SQLAlchemy
+    try:
+        facts = json.loads(values["facts"])
+        if not isinstance(facts, dict) or canonical(facts) != values["facts"]:
+            raise ValueError("facts")
+    except (ValueError, TypeError, RecursionError):
+        number = int(values["number"])
+        raise LedgerError(
+            f"entry {number}: its facts are not as they were written", hint=TAMPERED, entry=number
+        ) from None
+    return Entry(**(values | {"facts": facts}))
+
+
+TAMPERED = "somebody changed the ledger: keep it as it is, and compare it with an export"
+
+
+def page(connection: Connection, after: int, count: int, *conditions: ColumnElement[bool]) -> list[Entry]:
+    """The next entries behind a number, at most `count`."""
+    query = select(schema.entries).where(_COLUMNS.number > after, *conditions).order_by(_COLUMNS.number).limit(count)
+    return [of_row(row) for row in connection.execute(query)]
+
+
+def newest(connection: Connection, count: int, *conditions: ColumnElement[bool]) -> list[Entry]:
+    """The last entries, the newest first."""
+    query = select(schema.entries).where(*conditions).order_by(_COLUMNS.number.desc()).limit(count)
+    return [of_row(row) for row in connection.execute(query)]
+
+
+def of_device(connection: Connection, device: str) -> Iterator[Entry]:
+    """All entries of a device, the oldest first."""
+    query = select(schema.entries).where(_COLUMNS.device == device).order_by(_COLUMNS.number)
+    return (of_row(row) for row in connection.execute(query))

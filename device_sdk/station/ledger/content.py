@@ -1,0 +1,119 @@
+"""What may stand in an entry. Devices say what they like; nothing of it makes an entry large, unreadable or secret."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+from device_sdk.errors import LedgerError, WrongDeviceError
+from device_sdk.station.ledger.entry import canonical
+
+MAX_SERIAL_CHARS = 64
+MAX_WORD_CHARS = 200
+MAX_FACTS_BYTES = 16 * 1024
+_MAX_DEPTH = 4
+_MAX_NAME_CHARS = 64
+_MAX_INT = 2**53
+_ROUNDS = ((2000, 64), (500, 32), (100, 16), (40, 4))  # characters of a text, items of a list
+_TAKEN_OUT = "***"
+_SECRET_WORDS = {
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "pin",
+    "puk",
+    "secret",
+    "secrets",
+    "private",
+    "psk",
+    "otp",
+}
+_SECRET_WORDS |= {"credential", "credentials", "authvalue"}
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[^-]*-----(?:.*?-----END [A-Z0-9 ]*PRIVATE KEY[^-]*-----|.*)", re.DOTALL
+)
+_KEY_WITHOUT_BEGINNING = re.compile(r"^.*-----END [A-Z0-9 ]*PRIVATE KEY[^-]*-----", re.DOTALL)
+_PIN_VALUE = re.compile(r"(pin-value=)[^&;\s'\"]*", re.IGNORECASE)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what has this name would be a secret: "password", "userPin", "wifi-psk"."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
+    return any(word.lower() in _SECRET_WORDS for word in words)
+
+
+def serial_number(text: str) -> str:
+    """A serial number as the ledger takes it: as it is, or not at all.
+
+    Raises:
+        WrongDeviceError: empty, longer than 64 characters, not printable, or with spaces around it.
+    """
+    if not text or len(text) > MAX_SERIAL_CHARS or not text.isprintable() or text != text.strip():
+        raise WrongDeviceError(
+            f"a device calls itself {text[:MAX_SERIAL_CHARS]!a}, which cannot be a serial number",
+            hint="1 to 64 printable characters: look at what the device or the profile takes it from",
+        )
+    return text
+
+
+def word(text: str | None) -> str | None:
+    """A line, run, step or outcome: one printable line of at most 200 characters."""
+    return None if text is None else _clean(text, MAX_WORD_CHARS).replace("\n", " ").replace("\t", " ")
+
+
+def bounded(facts: Mapping[str, object]) -> dict[str, object]:
+    """Facts as they go into an entry: at most 16 KiB of JSON; what is too long is cut, what looks secret taken out.
+
+    Raises:
+        LedgerError: a name of the outermost level is that of a secret, or a value is no JSON. Both are the caller's doing, never
+            the device's.
+    """
+    for name in facts:
+        if is_secret_name(name):
+            raise LedgerError(
+                f"{name!r} is the name of a secret, and those are not kept", hint="leave it out of the facts"
+            )
+    for characters, items in _ROUNDS:
+        result = {_name(name): _value(value, characters, items, 1) for name, value in list(facts.items())[:items]}
+        if len(canonical(result)) <= MAX_FACTS_BYTES:
+            return result
+    return {"cut": "the facts were too many"}
+
+
+def _name(name: object) -> str:
+    return _clean(str(name), _MAX_NAME_CHARS).replace("\n", " ")
+
+
+def _value(value: object, characters: int, items: int, depth: int) -> object:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return (
+            int(value) if abs(value) <= _MAX_INT else _clean(str(value) if abs(value) < 10**60 else "huge", characters)
+        )
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else str(value)
+    if isinstance(value, str):
+        return _clean(value, characters)
+    if not isinstance(value, Mapping | list | tuple):
+        raise LedgerError(f"a {type(value).__name__} cannot stand in an entry", hint="facts are what JSON has")
+    if depth == _MAX_DEPTH:
+        return "cut: too deep"
+    if isinstance(value, Mapping):
+        return {
+            _name(name): _TAKEN_OUT if is_secret_name(str(name)) else _value(one, characters, items, depth + 1)
+            for name, one in list(value.items())[:items]
+        }
+    return [_value(one, characters, items, depth + 1) for one in value[:items]]
+
+
+def _clean(text: str, limit: int) -> str:
+    """Printable characters, line feeds and tabs; without private keys and PINs; not longer than the limit."""
+    text = text[: 4 * limit + 8192]
+    for pattern in (_PRIVATE_KEY, _KEY_WITHOUT_BEGINNING):
+        text = pattern.sub("(a private key was taken out)", text)
+    text = _PIN_VALUE.sub(rf"\1{_TAKEN_OUT}", text)
+    clean = "".join(char if char.isprintable() or char in "\n\t" else "?" for char in text)
+    return clean if len(clean) <= limit else clean[: limit - 3] + "..."
