@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
+    from device_sdk.identity import IdentitySources
     from device_sdk.model.compatibility import Compatibility
     from device_sdk.model.credentials import Credentials
     from device_sdk.model.csr import CsrSpec, DeviceAttributes, NewName, ValueSource
@@ -85,6 +86,21 @@ def trusted(settings: Settings, *, asking: bool = True) -> tuple[tuple[x509.Cert
             else "give --anchors FILE or --pin sha256:HEX",
         )
     return explicit, pinned, implicit
+
+
+def use_configured_anchors(settings: Settings) -> None:
+    """Where no setting says whom to trust, go on as if --anchors named those that somebody configured for this device.
+
+    Raises:
+        StateError: the state directory is not to be trusted, or cannot be read.
+    """
+    from device_sdk.state import StateDirectory
+    from device_sdk.state.configured import ConfiguredAnchors
+
+    if not any(settings.get(name) for name in TRUST):
+        configured = ConfiguredAnchors(StateDirectory(settings.require("state_dir")))
+        if configured.load():
+            settings.override("est.anchors", str(configured.file))
 
 
 def credentials(settings: Settings, *, needed: bool = True) -> Credentials | None:
@@ -233,15 +249,20 @@ def mac_address(settings: Settings) -> str | None:
 
 def device_attributes(settings: Settings) -> DeviceAttributes:
     """What is known about this device; reads from the machine only what a setting asks for."""
-    from device_sdk.identity import IdentitySources, collect
+    from device_sdk.identity import collect
 
-    return collect(
-        IdentitySources(
-            mac=settings.text("identity.mac"),
-            serial=settings.text("identity.serial"),
-            serial_command=settings.list("identity.serial_command"),
-            hardware_type=settings.text("identity.hardware_type"),
-        )
+    return collect(identity_sources(settings))
+
+
+def identity_sources(settings: Settings) -> IdentitySources:
+    """Where the settings say that the attributes of this device come from; nothing is read."""
+    from device_sdk.identity import IdentitySources
+
+    return IdentitySources(
+        mac=settings.text("identity.mac"),
+        serial=settings.text("identity.serial"),
+        serial_command=settings.list("identity.serial_command"),
+        hardware_type=settings.text("identity.hardware_type"),
     )
 
 

@@ -265,22 +265,40 @@ def _read_files(main: Path, *, must_exist: bool) -> dict[str, Any]:
     except OSError as error:
         raise _unreadable(main.parent, error) from error
     for file in files:
-        values |= _flatten(file, _read_toml(file))
+        values |= _flatten(str(file), _read_toml(file))
     return values
+
+
+def read_config(content: bytes, where: str) -> dict[str, Any]:
+    """The settings that the content of a configuration file makes, by name.
+
+    Args:
+        content: TOML.
+        where: what it is, for messages.
+
+    Raises:
+        ConfigurationError: no TOML, an unknown setting, or a value of the wrong kind.
+    """
+    return _flatten(where, _parsed(content, where))
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as stream:
             raw = stream.read(_MAX_CONFIG_BYTES + 1)
-        if len(raw) > _MAX_CONFIG_BYTES:
-            words = f"{file} is larger than {_MAX_CONFIG_BYTES} bytes"
-            raise ConfigurationError(words, hint="is it the file that was meant (--config)?")
-        return tomllib.loads(raw.decode())
     except OSError as error:
         raise _unreadable(file, error) from error
+    if len(raw) > _MAX_CONFIG_BYTES:
+        words = f"{file} is larger than {_MAX_CONFIG_BYTES} bytes"
+        raise ConfigurationError(words, hint="is it the file that was meant (--config)?")
+    return _parsed(raw, str(file))
+
+
+def _parsed(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        words = f"cannot read configuration {file}: {error}"
+        words = f"cannot read configuration {where}: {error}"
         raise ConfigurationError(words, hint="it has to be TOML; device-sdk config shows what may be in it") from error
 
 
@@ -291,7 +309,7 @@ def _unreadable(place: Path, error: OSError) -> ConfigurationError:
     return ConfigurationError(words, hint=what_to_do(error, place))
 
 
-def _flatten(file: Path, table: dict[str, Any]) -> dict[str, Any]:
+def _flatten(file: str, table: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in table.items():
         inner = {f"{key}.{name}": item for name, item in value.items()} if isinstance(value, dict) else {key: value}
@@ -304,7 +322,7 @@ def _flatten(file: Path, table: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _checked(file: Path, setting: Setting, value: Any) -> Any:
+def _checked(file: str, setting: Setting, value: Any) -> Any:
     fits: dict[str, Callable[[Any], bool]] = {
         "text": lambda v: isinstance(v, str),
         "switch": lambda v: isinstance(v, bool),

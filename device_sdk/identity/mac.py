@@ -63,9 +63,20 @@ def mac_of_interface(name: str = "auto", *, sysfs: str | Path = "/sys") -> str:
     return parse_mac(_address(net / name))
 
 
+def physical_macs(*, sysfs: str | Path = "/sys") -> tuple[str, ...]:
+    """The addresses of all interfaces that "auto" chooses from, its choice first; none where there is no network at all."""
+    net = Path(sysfs) / "class" / "net"
+    found = _fitting([_judge(path) for path in _interfaces(net)]) if net.is_dir() else []
+    return tuple(dict.fromkeys(one.mac for one in found if one.mac))
+
+
+def _fitting(candidates: list[_Candidate]) -> list[_Candidate]:
+    return sorted((found for found in candidates if found.reason is None), key=_Candidate.order)
+
+
 def _auto(net: Path) -> str:
     candidates = [_judge(path) for path in _interfaces(net)]
-    fitting = sorted((found for found in candidates if found.reason is None), key=_Candidate.order)
+    fitting = _fitting(candidates)
     if not fitting or fitting[0].mac is None:
         raise ConfigurationError(
             "no physical network interface with a permanent MAC address", hint=_describe(candidates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
@@ -169,6 +170,11 @@ class KeyStore(ABC, Generic[UriT]):
     @abstractmethod
     def load_certificate(self, uri: UriT) -> x509.Certificate | None:
         """The certificate beside the key, or None."""
+
+    def about(self, uri: UriT) -> dict[str, str | builtins.list[str]]:  # what has no hardware says nothing
+        """What the token or TPM says of itself (manufacturer, model, serial, firmware), by name; nothing is tried."""
+        del uri
+        return {}
 
     @abstractmethod
     def probe(self, uri: UriT) -> Probe:

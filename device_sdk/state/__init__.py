@@ -9,6 +9,7 @@ Files, all of them small and readable, none of them secret (keys live in keystor
     cale/<name>.json            one CALE registration.
     cale/under-way/<name>.json  what is under way for it and not finished, as journal.json. Damage of one application's files
                                 concerns no other, nor the device.
+    configured.pem              the trust anchors somebody configured for the next enrolment; absent if nobody did.
     tamp.json                   the trust anchors that messages manage, with their sequence numbers; absent if none are.
     sync.json                   what a sync that was interrupted had done, digests only; may be lost.
     outbox/<number>-<id>.json   a message the server has not taken yet: a signed receipt, confirm or error, and where it goes.

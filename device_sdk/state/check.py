@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from device_sdk.errors import StateError
 from device_sdk.state import files, pem
+from device_sdk.state.configured import ConfiguredAnchors
 from device_sdk.state.directory import FOLDERS
 
 if TYPE_CHECKING:
@@ -26,7 +27,14 @@ def findings(directory: StateDirectory) -> tuple[str, ...]:
     for errors in (_try(directory.cale_damage, found) or {}).values():
         found += map(str, errors)
     packages = directory.packages
-    for read in (packages.lists, packages.peers, packages.journal, directory.outbox.dropped, directory.managed.load):
+    for read in (
+        ConfiguredAnchors(directory).load,
+        packages.lists,
+        packages.peers,
+        packages.journal,
+        directory.outbox.dropped,
+        directory.managed.load,
+    ):
         _try(read, found)
     found += map(str, _try(directory.outbox.damage, found) or ())
     if state is not None:

@@ -123,6 +123,11 @@ class CsrAttributes:
         """The same without the wish for channel binding and passwords, which no certificate shows."""
         return replace(self, challenges=())
 
+    def without_binding(self) -> Self:
+        """The same without the wish for channel binding, for a request that goes by way of a registration authority."""
+        binding = (oids.CHALLENGE_PASSWORD, oids.EST_IDENTITY_LINKING)
+        return replace(self, challenges=tuple(oid for oid in self.challenges if oid not in binding))
+
     def _key_wish(self) -> KeyWish | None:
         wish, signature = one_key(self.keys), self.signature()
         if signature is None or signature.family is None:

@@ -135,6 +135,16 @@ def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int
         return _report(device.enroll(_plan(options, settings, identity, srp, out)), device, out, verb="enrolled:")
 
 
+def plan_without_questions(settings: Settings, out: Output) -> EnrolmentPlan:
+    """The plan of an enrolment that only the settings say anything about.
+
+    Raises:
+        ConfigurationError: they do not say enough.
+    """
+    options = argparse.Namespace(reuse=False, again=False)
+    return _plan(options, settings, None, srp_credentials(settings, identified=False), out)
+
+
 def _plan(
     options: argparse.Namespace,
     settings: Settings,
@@ -146,6 +156,8 @@ def _plan(
     from device_sdk.model.keys import KeyType
 
     kind = settings.text("key.type")
+    if srp is None:
+        inputs.use_configured_anchors(settings)
     anchors, pins, implicit, confirm = trusted_or_asking(settings, out) if srp is None else _srp_anchors(settings)
     return EnrolmentPlan(
         url=settings.require("est.url"),

@@ -12,6 +12,7 @@ _shtab_device_sdk_commands() {
   local _commands=(
     abandon:'Give up an enrolment or renewal that was interrupted; the key made for it is destroyed.'
     anchors:'Who may manage this device'"'"'s trust anchors, firmware and keys: import, list, export, remove.'
+    bench:'For a provisioning station on a line: facts, configure, create-key, request, install, enrol, prove.'
     cale:'Speak CALE: register, get, whoami, list, forget, decrypt.'
     completion:'Shell completion script for bash or zsh.'
     config:'Every setting, its value and where it can be set.'
@@ -37,6 +38,19 @@ _shtab_device_sdk_anchors_commands() {
     remove:'Take an anchor away by hand; messages do it otherwise.'
   )
   _describe 'device-sdk anchors commands' _commands
+}
+
+_shtab_device_sdk_bench_commands() {
+  local _commands=(
+    configure:'Write the configuration file and the trust anchors of the next enrolment.'
+    create-key:'Make the key, or give the one that was made before.'
+    enrol:'Enrol over this device'"'"'s own network.'
+    facts:'Say who this device is.'
+    install:'Check the issued certificate and take it into use.'
+    prove:'Prove that this device has the key of its certificate.'
+    request:'Make a certificate signing request with that key.'
+  )
+  _describe 'device-sdk bench commands' _commands
 }
 
 _shtab_device_sdk_cale_commands() {
@@ -179,6 +193,124 @@ _shtab_device_sdk_anchors_remove_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_anchors_remove_defaults_added=0
+
+_shtab_device_sdk_bench_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_bench_defaults_added=0
+
+_shtab_device_sdk_bench_configure_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--file[the new configuration file, TOML\; - reads base64 from standard input]:FILE|-:"
+  "--trust[trust anchors, PEM\; - reads base64 from standard input]:FILE|-:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_bench_configure_defaults_added=0
+
+_shtab_device_sdk_bench_create_key_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
+  "--type[what to generate\: ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096 \[DEVICE_SDK_KEY_TYPE\]]:TYPE:(ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096)"
+  "--allow-file[a key file will do, if --key names one]"
+  "--again[enrol anew although there is a certificate of another key or server]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_bench_create_key_defaults_added=0
+
+_shtab_device_sdk_bench_enrol_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_bench_enrol_defaults_added=0
+
+_shtab_device_sdk_bench_facts_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_bench_facts_defaults_added=0
+
+_shtab_device_sdk_bench_install_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--answer[what the server\'s \/simpleenroll answered\; - reads base64 from standard input]:FILE|-:"
+  "--ca-certificates[what its \/cacerts answered\; - reads base64 from standard input]:FILE|-:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_bench_install_defaults_added=0
+
+_shtab_device_sdk_bench_prove_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--nonce[32 bytes of the station\'s choice]:HEX:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_bench_prove_defaults_added=0
+
+_shtab_device_sdk_bench_request_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--csrattrs[what the server\'s \/csrattrs answered\; - reads base64 from standard input]:FILE|-:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_bench_request_defaults_added=0
 
 _shtab_device_sdk_cale_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -1324,6 +1456,7 @@ _shtab_device_sdk() {
       case $line[1] in
         abandon) _arguments -C -s $_shtab_device_sdk_abandon_options ;;
         anchors) _shtab_device_sdk_anchors ;;
+        bench) _shtab_device_sdk_bench ;;
         cale) _shtab_device_sdk_cale ;;
         completion) _arguments -C -s $_shtab_device_sdk_completion_options ;;
         config) _arguments -C -s $_shtab_device_sdk_config_options ;;
@@ -1363,6 +1496,35 @@ _shtab_device_sdk_anchors() {
         import) _arguments -C -s $_shtab_device_sdk_anchors_import_options ;;
         list) _arguments -C -s $_shtab_device_sdk_anchors_list_options ;;
         remove) _arguments -C -s $_shtab_device_sdk_anchors_remove_options ;;
+      esac
+  esac
+}
+
+_shtab_device_sdk_bench() {
+  local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->bench'
+
+  # Add default positional/remainder specs only if none exist, and only once per session
+  if (( ! _shtab_device_sdk_bench_defaults_added )); then
+    if (( ${_shtab_device_sdk_bench_options[(I)${(q)one_or_more}*]} +          ${_shtab_device_sdk_bench_options[(I)${(q)remainder}*]} +          ${_shtab_device_sdk_bench_options[(I)${(q)default}]} == 0 )); then
+      _shtab_device_sdk_bench_options+=(': :_shtab_device_sdk_bench_commands' '*::: :->bench')
+    fi
+    _shtab_device_sdk_bench_defaults_added=1
+  fi
+  _arguments -C -s $_shtab_device_sdk_bench_options
+
+  case $state in
+    bench)
+      words=($line[1] "${words[@]}")
+      (( CURRENT += 1 ))
+      curcontext="${curcontext%:*:*}:_shtab_device_sdk_bench-$line[1]:"
+      case $line[1] in
+        configure) _arguments -C -s $_shtab_device_sdk_bench_configure_options ;;
+        create-key) _arguments -C -s $_shtab_device_sdk_bench_create_key_options ;;
+        enrol) _arguments -C -s $_shtab_device_sdk_bench_enrol_options ;;
+        facts) _arguments -C -s $_shtab_device_sdk_bench_facts_options ;;
+        install) _arguments -C -s $_shtab_device_sdk_bench_install_options ;;
+        prove) _arguments -C -s $_shtab_device_sdk_bench_prove_options ;;
+        request) _arguments -C -s $_shtab_device_sdk_bench_request_options ;;
       esac
   esac
 }

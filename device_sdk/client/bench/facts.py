@@ -40,11 +40,14 @@ class KeyWish:
         uri: key URI, on the device, without a PIN.
         type: algorithm and size.
         file_allowed: whether a file key will do where the URI says so; never chosen by itself.
+        again: whether a device that has a valid certificate of another key or server enrols anew; without it such a device
+            refuses, and one that has a certificate for this key and server gives the key it has.
     """
 
     uri: str
     type: KeyType = KeyType.EC_P256
     file_allowed: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,11 @@ class Context:
         store, parsed = self._store(uri)
         return store.open_secret(parsed) if store.holds_secret(parsed) else self.open_key(parsed)
 
+    def about(self, uri: str | KeyUri) -> dict[str, str | list[str]]:
+        """What the token or TPM of a key says of itself; see KeyStore.about."""
+        store, parsed = self._store(uri)
+        return store.about(parsed)
+
     def counter(self, uri: str | KeyUri) -> MonotonicCounter:
         """The monotonic counter of that name."""
         store, parsed = self._store(uri)

@@ -55,6 +55,24 @@ class Enrolment:
 
     def run(self) -> Outcome:
         """Enrol; see Device.enroll."""
+        begun = self.begin()
+        if isinstance(begun, Outcome):
+            return begun
+        journal, state = begun
+        notes: tuple[str, ...] = ()
+        if journal.phase is not Phase.ISSUED:
+            journal, notes = self._request(journal, state, self._enroll)
+        return finish(self.context, journal, self._connection, notes=notes)
+
+    def begin(self) -> Outcome | tuple[Journal, DeviceState]:
+        """The first step: what an earlier run left to go on with, or a journal that says which key will be made.
+
+        Returns:
+            The journal, which is on disk, and the state it began with; or what a device has that is enrolled already.
+
+        Raises:
+            DeviceSdkError: as `run`; no server is asked.
+        """
         context = self.context
         state = context.state.load()
         check_clock(context.clock.now(), state.time_floor, self.plan.anchors)
@@ -65,10 +83,7 @@ class Enrolment:
             if done:
                 return done
             journal = self._begin(state)
-        notes: tuple[str, ...] = ()
-        if journal.phase is not Phase.ISSUED:
-            journal, notes = self._request(journal, state, self._enroll)
-        return finish(context, journal, self._connection, notes=notes)
+        return journal, state
 
     def pick_up(self, target: str) -> Outcome | None:
         """Finish an enrolment whose answer was lost with the result that the server kept (RFC 8295 section 9; N-03).
@@ -200,7 +215,7 @@ class Enrolment:
         )
         with opened as client:
             ca = client.cacerts(**connection.waiting)
-            key, journal, wishes, notes = self._key(journal, state, client.csrattrs(**connection.waiting))
+            key, journal, wishes, notes = self.key(journal, state, client.csrattrs(**connection.waiting))
             with key, forget_refused(context, journal), keep_early(context, journal, ca):
                 spec = plan.spec
                 if context.main is not None:
@@ -222,10 +237,23 @@ class Enrolment:
             pending=earlier_request(journal),
         )
 
-    def _key(
+    def key(
         self, journal: Journal, state: DeviceState, wishes: CsrAttributes
     ) -> tuple[DeviceKey, Journal, CsrAttributes, tuple[str, ...]]:
-        """The key to certify: made now, made by an earlier run, or there before."""
+        """The key to certify: made now, made by an earlier run, or there before.
+
+        Args:
+            journal: what `begin` gave.
+            state: what it gave with it.
+            wishes: the server's.
+
+        Returns:
+            The key, which the caller closes; the journal, on disk, that knows it; the wishes that are left for the request;
+            what a person should know.
+
+        Raises:
+            DeviceSdkError: as `run`; no server is asked.
+        """
         context, uri = self.context, absolute(self.plan.key_uri)
         in_use = {record.key_uri: record for record in (state.current, *state.previous) if record}
         if journal.created_here and journal.key_uri not in in_use:

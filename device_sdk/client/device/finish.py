@@ -48,11 +48,19 @@ def is_switched(context: Context, state: DeviceState, journal: Journal) -> bool:
     return state.current.certificate == fingerprint(chain_of(context, journal)[0])
 
 
-def finish(context: Context, journal: Journal, connection: Connection, *, notes: tuple[str, ...] = ()) -> Outcome:
+def finish(
+    context: Context, journal: Journal, connection: Connection | None, *, notes: tuple[str, ...] = ()
+) -> Outcome:
     """Prove the new pair if it replaces one, switch to it, keep the certificate beside its key, let the old pair go.
 
-    The old pair is let go only if the server asked for the new certificate and took it; otherwise it is kept, and a note
-    says so.
+    The old pair is let go only if the server asked for the new certificate and took it, or its key is that of the new one;
+    otherwise it is kept, and a note says so.
+
+    Args:
+        context: the device.
+        journal: of phase ISSUED.
+        connection: how the server is reached; None where it cannot be: the answer was carried by hand.
+        notes: what a person should know already.
 
     Raises:
         ClockError: the certificate is not valid yet; the journal keeps it.
@@ -65,14 +73,9 @@ def finish(context: Context, journal: Journal, connection: Connection, *, notes:
     chain = chain_of(context, journal)
     check_not_before(context.clock.now(), chain[0])
     if not is_switched(context, context.state.load(), journal):
-        if context.main is not None:
-            pass  # it is for key establishment, and nothing that TLS could show
-        elif journal.replaces:
-            if not _prove(context, journal, chain, connection):
-                journal, unproved = _keep_unproved(context, journal, journal.replaces)
-                notes += unproved
-        elif journal.renewal_url:
-            notes += _look_home(context, journal, chain, connection)
+        if context.main is None:  # else it is for key establishment, and nothing that TLS could show
+            journal, shown = _shown(context, journal, chain, connection)
+            notes += shown
         _switch(context, journal, chain)
     notes += _keep_beside_key(context, journal, chain[0])
     old = journal.replaces
@@ -81,6 +84,19 @@ def finish(context: Context, journal: Journal, connection: Connection, *, notes:
     context.state.drop_journal()
     notes += _pin_note(context)
     return Outcome(journal.key_uri, chain, notes=notes)
+
+
+def _shown(
+    context: Context, journal: Journal, chain: tuple[x509.Certificate, ...], connection: Connection | None
+) -> tuple[Journal, tuple[str, ...]]:
+    """What the server says to the new pair, where it can be asked and there is something to lose."""
+    if journal.replaces:
+        proved = connection is not None and _prove(context, journal, chain, connection)
+        if not proved and not (connection is None and _is_kept(journal, chain[0], journal.replaces)):
+            return _keep_unproved(context, journal, journal.replaces)
+    elif journal.renewal_url and connection is not None:
+        return journal, _look_home(context, journal, chain, connection)
+    return journal, ()
 
 
 def _is_kept(journal: Journal, certificate: x509.Certificate, old: IdentityRecord) -> bool:

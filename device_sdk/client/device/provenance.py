@@ -27,7 +27,7 @@ from device_sdk.errors import (
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyInfo, KeyType, PublicKey
-from device_sdk.state import CaleJournal, IdentityRecord, Journal, Phase
+from device_sdk.state import CaleJournal, DeviceState, IdentityRecord, Journal, Phase
 
 AnyJournal = TypeVar("AnyJournal", Journal, CaleJournal)
 
@@ -76,6 +76,31 @@ def foreign(uri: str) -> KeyExistsError:
         hint="look whose it is; then delete it, or allow its reuse (--reuse), or give the new key another name (--key)",
         uri=uri,
     )
+
+
+def is_made(journal: Journal, state: DeviceState) -> bool:
+    """Whether the journal's key exists, as far as is written down: made by an earlier run, there before, or in use."""
+    in_use = {record.key_uri for record in (state.current, *state.previous) if record}
+    return journal.key_sha256 is not None or not journal.created_here or journal.key_uri in in_use
+
+
+def open_journaled(context: Context, journal: Journal, state: DeviceState) -> DeviceKey:
+    """Open the key that a journal is about; none is made, and none destroyed. The caller closes it.
+
+    Raises:
+        KeyExistsError: the key of that name is not the one that was made, or that is in use.
+        KeyStoreError: it cannot be opened.
+    """
+    records = {record.key_uri: record for record in (state.current, *state.previous) if record}
+    record, known = records.get(journal.key_uri), journal.key_sha256
+    if known is None and record is not None and journal.created_here:
+        known = certified_sha256(context, record)
+    uri = _exact(context.resolved(journal.key_uri), journal)
+    key = context.open_key(uri, made_here=journal.created_here and record is None)
+    if known not in (None, key.info.spki_sha256):
+        key.close()
+        raise foreign(journal.key_uri)
+    return key
 
 
 def make_key(context: Context, journal: AnyJournal, uri: KeyUri, key_type: KeyType) -> tuple[DeviceKey, AnyJournal]:

@@ -169,18 +169,24 @@ def _mechanisms(worker: Worker) -> set[str]:
     return {item.name if isinstance(item, Mechanism) else f"0x{item:x}" for item in found}
 
 
+def about_token(connection: Connection, pins: PinOnce) -> dict[str, str]:
+    """What a token says of itself; raises as probe_token."""
+    name, firmware = connection.name, connection.status(pins).firmware
+    return {
+        "label": name.label,
+        "manufacturer": name.manufacturer,
+        "model": name.model,
+        "serial": name.serial,
+        "firmware": ".".join(map(str, firmware)),
+    }
+
+
 def _about(
     connection: Connection, pins: PinOnce, mechanisms: set[str]
 ) -> tuple[dict[str, str], dict[str, int], list[str]]:
     library = connection.run(pins, lambda worker: worker.cryptoki.library_info())
     status = connection.status(pins)
-    name = connection.name
-    description = {
-        "label": name.label,
-        "manufacturer": name.manufacturer,
-        "model": name.model,
-        "serial": name.serial,
-        "firmware": ".".join(map(str, status.firmware)),
+    description = about_token(connection, pins) | {
         "module": connection.module.path,
         "library": f"{library.description} {'.'.join(map(str, library.version))}, {library.manufacturer}",
         "mechanisms": " ".join(sorted(mechanisms)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,7 +25,7 @@ from device_sdk.keystores.pkcs11.importing import import_key
 from device_sdk.keystores.pkcs11.keys import Pkcs11EcKey, Pkcs11RsaKey
 from device_sdk.keystores.pkcs11.login import PinOnce
 from device_sdk.keystores.pkcs11.objects import private_keys
-from device_sdk.keystores.pkcs11.probing import probe_token
+from device_sdk.keystores.pkcs11.probing import about_token, probe_token
 from device_sdk.keystores.pkcs11.public import certificate_of, partners, read_public
 from device_sdk.keystores.pkcs11.reading import ReadKey, exactly_one, open_one, read_key, refuse_to_open
 from device_sdk.keystores.pkcs11.secret_keys import require_secret_key_free, store_secret_key
@@ -162,6 +163,11 @@ class Pkcs11KeyStore(KeyStore[Pkcs11Uri]):
             if has_pin and uri.object_type != "cert":
                 return connection.run(pins, load)
             return connection.run(pins, lambda worker: certificates.load_without_login(worker, uri), login=False)
+
+    def about(self, uri: Pkcs11Uri) -> dict[str, str | builtins.list[str]]:
+        """Label, manufacturer, model, serial number and firmware of the token, prefixed "token_". See KeyStore.about."""
+        with self._connected(uri) as (connection, pins):
+            return {f"token_{name}": value for name, value in about_token(connection, pins).items()}
 
     def probe(self, uri: Pkcs11Uri) -> Probe:
         """Try what the token can do with keys that live as long as a session. See KeyStore.probe."""

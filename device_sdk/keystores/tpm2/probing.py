@@ -65,22 +65,28 @@ def probe_tpm(tpm: Tpm, where: str, deadline_s: float) -> Probe:
     return Probe("tpm2", {"tcti": tpm.tcti} | description, tuple(key_types), operations, limits, warnings)
 
 
-def _about(scope: Scope) -> tuple[dict[str, str], dict[str, int], tuple[str, ...]]:
+def about_tpm(scope: Scope) -> dict[str, str]:
+    """What a TPM says of itself: manufacturer, vendor, firmware, specification."""
+
     def number(name: Property) -> int:
         return read_property(scope.esys, name) or 0
 
     vendor = (Property.VENDOR_STRING_1, Property.VENDOR_STRING_2, Property.VENDOR_STRING_3, Property.VENDOR_STRING_4)
     first, second = number(Property.FIRMWARE_VERSION_1), number(Property.FIRMWARE_VERSION_2)
     revision = number(Property.REVISION)
-    description = {
+    return {
         "manufacturer": _text(number(Property.MANUFACTURER)),
         "vendor": "".join(_text(number(name)) for name in vendor).strip(),
         "firmware": f"{first >> 16}.{first & 0xFFFF}.{second >> 16}.{second & 0xFFFF}",
         "specification": f"{_text(number(Property.FAMILY_INDICATOR))} revision {revision // 100}.{revision % 100:02d}",
     }
+
+
+def _about(scope: Scope) -> tuple[dict[str, str], dict[str, int], tuple[str, ...]]:
+    description = about_tpm(scope)
     limits = {name: value for name, item in _LIMITS.items() if (value := read_property(scope.esys, item)) is not None}
     limits["transient_loaded"] = len(loaded_objects(scope.esys))
-    return description, limits, _warnings(scope, limits, number(Property.PERMANENT))
+    return description, limits, _warnings(scope, limits, read_property(scope.esys, Property.PERMANENT) or 0)
 
 
 def _warnings(scope: Scope, limits: dict[str, int], permanent: int) -> tuple[str, ...]:

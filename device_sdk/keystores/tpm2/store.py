@@ -38,6 +38,7 @@ from device_sdk.keystores.tpm2.places import (
     read_key_file,
 )
 from device_sdk.keystores.tpm2.process import shared_tpm
+from device_sdk.keystores.tpm2.scope import Scope
 from device_sdk.keystores.tpm2.secret_keys import (
     SUFFIX,
     directory_of,
@@ -240,6 +241,17 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
         """The certificate from its file beside the key."""
         path, public_key = self._certificate(uri)
         return read_certificate(path, public_key, str(uri))
+
+    def about(self, uri: Tpm2Uri) -> dict[str, str | builtins.list[str]]:
+        """Manufacturer, vendor and firmware of the TPM, and its endorsement certificates. See KeyStore.about."""
+        from device_sdk.keystores.tpm2.endorsement import endorsement_certificates
+        from device_sdk.keystores.tpm2.probing import about_tpm
+
+        def ask(scope: Scope) -> dict[str, str | builtins.list[str]]:
+            said = {f"tpm_{name}": value for name, value in about_tpm(scope).items()}
+            return {**said, "ek_certificate_sha256": endorsement_certificates(scope)}
+
+        return self._tpm(uri).run("tell about itself", ask, where=str(uri), deadline_s=self._deadline_s)
 
     def probe(self, uri: Tpm2Uri) -> Probe:
         """Make and try keys of every type in the TPM; leaves nothing behind."""

@@ -8,12 +8,11 @@ from contextlib import suppress
 from typing import Any
 
 from device_sdk.errors import KeyStoreBusyError, KeyStoreError, TokenNotFoundError, TokenRemovedError, UriError
+from device_sdk.keystores.places import KERNEL_TPM, TCTI_VARIABLES
 from device_sdk.wire.key_uri.tpm2 import Tpm2Uri, checked_tcti
 
-DEFAULT = "device:/dev/tpmrm0"
+DEFAULT = f"device:{KERNEL_TPM}"
 """The kernel's resource manager."""
-
-_VARIABLES = ("DEVICE_SDK_TCTI", "TPM2TOOLS_TCTI", "TPM2OPENSSL_TCTI")
 
 
 def tcti_for(uri: Tpm2Uri) -> str:
@@ -24,7 +23,7 @@ def tcti_for(uri: Tpm2Uri) -> str:
     """
     if uri.tcti is not None:
         return _complete(uri.tcti)
-    for name in _VARIABLES:
+    for name in TCTI_VARIABLES:
         value = os.environ.get(name)
         if value:
             try:
