@@ -144,6 +144,7 @@ SETTINGS = (
     Setting("cale.proof", "text", "--proof", "KIND", "what proves the identity at registration: " + ", ".join(PROOFS), "auto", PROOFS),
     Setting("cale.bearer_file", "text", "--bearer-file", "FILE", "file holding a bearer token that proves the identity"),
     Setting("cale.bearer_fd", "number", "--bearer-fd", "N", "file descriptor to read that token from"),
+    Setting("station.ledger", "text", "--ledger", "FILE|URL", "the station's ledger: an SQLite file, or postgresql://HOST/DATABASE?user=NAME", "/var/lib/device-sdk-station/ledger.sqlite"),
 )  # fmt: skip
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}

@@ -23,6 +23,7 @@ _shtab_device_sdk_commands() {
     keys:'Create, list, show, delete and probe keys.'
     needs-renewal:'Exit 0 if it is time to renew, 1 if not, 2 if missing or unreadable.'
     outbox:'Receipts, confirms and errors that the server has not taken yet: list, send.'
+    provision:'A station with devices on serial lines: ledger.'
     renew:'Renew this device'"'"'s certificate.'
     show:'What this device is: key, certificate, anchors, registrations.'
     sync:'Ask the server what it has for this device, and do what it asks for.'
@@ -103,6 +104,27 @@ _shtab_device_sdk_outbox_commands() {
     send:'Send all of it now, as sync does.'
   )
   _describe 'device-sdk outbox commands' _commands
+}
+
+_shtab_device_sdk_provision_commands() {
+  local _commands=(
+    export:'Print entries for other programs.'
+    head:'Print number and hash of the last entry, to be kept elsewhere.'
+    ledger:'What happened to which device: verify, show, export, head.'
+    show:'Show entries, or what is known of a device.'
+    verify:'Check that no entry was changed, taken out or cut off.'
+  )
+  _describe 'device-sdk provision commands' _commands
+}
+
+_shtab_device_sdk_provision_ledger_commands() {
+  local _commands=(
+    export:'Print entries for other programs.'
+    head:'Print number and hash of the last entry, to be kept elsewhere.'
+    show:'Show entries, or what is known of a device.'
+    verify:'Check that no entry was changed, taken out or cut off.'
+  )
+  _describe 'device-sdk provision ledger commands' _commands
 }
 
 _shtab_device_sdk_options=(
@@ -1320,6 +1342,77 @@ _shtab_device_sdk_outbox_send_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_outbox_send_defaults_added=0
 
+_shtab_device_sdk_provision_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_provision_defaults_added=0
+
+_shtab_device_sdk_provision_ledger_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_provision_ledger_defaults_added=0
+
+_shtab_device_sdk_provision_ledger_export_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--ledger[the station\'s ledger\: an SQLite file, or postgresql\:\/\/HOST\/DATABASE\?user\=NAME \[DEVICE_SDK_STATION_LEDGER\]]:FILE|URL:"
+  "--run[only this run]:ID:"
+  "--device[only this device]:SERIAL:"
+  "--format[default\: jsonl]:format:(csv jsonl)"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_provision_ledger_export_defaults_added=0
+
+_shtab_device_sdk_provision_ledger_head_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--ledger[the station\'s ledger\: an SQLite file, or postgresql\:\/\/HOST\/DATABASE\?user\=NAME \[DEVICE_SDK_STATION_LEDGER\]]:FILE|URL:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_provision_ledger_head_defaults_added=0
+
+_shtab_device_sdk_provision_ledger_show_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--ledger[the station\'s ledger\: an SQLite file, or postgresql\:\/\/HOST\/DATABASE\?user\=NAME \[DEVICE_SDK_STATION_LEDGER\]]:FILE|URL:"
+  "--run[only this run]:ID:"
+  "--device[only this device]:SERIAL:"
+  "--last[so many entries (default\: 50)]:N:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_provision_ledger_show_defaults_added=0
+
+_shtab_device_sdk_provision_ledger_verify_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--ledger[the station\'s ledger\: an SQLite file, or postgresql\:\/\/HOST\/DATABASE\?user\=NAME \[DEVICE_SDK_STATION_LEDGER\]]:FILE|URL:"
+  "--head[what \`head\` printed earlier, or a file that holds it]:HEAD|FILE:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_provision_ledger_verify_defaults_added=0
+
 _shtab_device_sdk_renew_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[data as JSON on stdout]"
@@ -1467,6 +1560,7 @@ _shtab_device_sdk() {
         keys) _shtab_device_sdk_keys ;;
         needs-renewal) _arguments -C -s $_shtab_device_sdk_needs_renewal_options ;;
         outbox) _shtab_device_sdk_outbox ;;
+        provision) _shtab_device_sdk_provision ;;
         renew) _arguments -C -s $_shtab_device_sdk_renew_options ;;
         show) _arguments -C -s $_shtab_device_sdk_show_options ;;
         sync) _arguments -C -s $_shtab_device_sdk_sync_options ;;
@@ -1641,6 +1735,59 @@ _shtab_device_sdk_outbox() {
       case $line[1] in
         list) _arguments -C -s $_shtab_device_sdk_outbox_list_options ;;
         send) _arguments -C -s $_shtab_device_sdk_outbox_send_options ;;
+      esac
+  esac
+}
+
+_shtab_device_sdk_provision() {
+  local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->provision'
+
+  # Add default positional/remainder specs only if none exist, and only once per session
+  if (( ! _shtab_device_sdk_provision_defaults_added )); then
+    if (( ${_shtab_device_sdk_provision_options[(I)${(q)one_or_more}*]} +          ${_shtab_device_sdk_provision_options[(I)${(q)remainder}*]} +          ${_shtab_device_sdk_provision_options[(I)${(q)default}]} == 0 )); then
+      _shtab_device_sdk_provision_options+=(': :_shtab_device_sdk_provision_commands' '*::: :->provision')
+    fi
+    _shtab_device_sdk_provision_defaults_added=1
+  fi
+  _arguments -C -s $_shtab_device_sdk_provision_options
+
+  case $state in
+    provision)
+      words=($line[1] "${words[@]}")
+      (( CURRENT += 1 ))
+      curcontext="${curcontext%:*:*}:_shtab_device_sdk_provision-$line[1]:"
+      case $line[1] in
+        export) _arguments -C -s $_shtab_device_sdk_provision_export_options ;;
+        head) _arguments -C -s $_shtab_device_sdk_provision_head_options ;;
+        ledger) _shtab_device_sdk_provision_ledger ;;
+        show) _arguments -C -s $_shtab_device_sdk_provision_show_options ;;
+        verify) _arguments -C -s $_shtab_device_sdk_provision_verify_options ;;
+      esac
+  esac
+}
+
+_shtab_device_sdk_provision_ledger() {
+  local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->ledger'
+
+  # Add default positional/remainder specs only if none exist, and only once per session
+  if (( ! _shtab_device_sdk_provision_ledger_defaults_added )); then
+    if (( ${_shtab_device_sdk_provision_ledger_options[(I)${(q)one_or_more}*]} +          ${_shtab_device_sdk_provision_ledger_options[(I)${(q)remainder}*]} +          ${_shtab_device_sdk_provision_ledger_options[(I)${(q)default}]} == 0 )); then
+      _shtab_device_sdk_provision_ledger_options+=(': :_shtab_device_sdk_provision_ledger_commands' '*::: :->ledger')
+    fi
+    _shtab_device_sdk_provision_ledger_defaults_added=1
+  fi
+  _arguments -C -s $_shtab_device_sdk_provision_ledger_options
+
+  case $state in
+    ledger)
+      words=($line[1] "${words[@]}")
+      (( CURRENT += 1 ))
+      curcontext="${curcontext%:*:*}:_shtab_device_sdk_provision_ledger-$line[1]:"
+      case $line[1] in
+        export) _arguments -C -s $_shtab_device_sdk_provision_ledger_export_options ;;
+        head) _arguments -C -s $_shtab_device_sdk_provision_ledger_head_options ;;
+        show) _arguments -C -s $_shtab_device_sdk_provision_ledger_show_options ;;
+        verify) _arguments -C -s $_shtab_device_sdk_provision_ledger_verify_options ;;
       esac
   esac
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from typing import TextIO
+from typing import Protocol
 
 from device_sdk.errors import ConfigurationError
 from device_sdk.station.ledger.entry import Entry, canonical
@@ -14,7 +14,14 @@ _COLUMNS = ("number", "time", "kind", "device", "line", "run", "step", "outcome"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")  # noqa: RUF001  # spreadsheets take these, too
 
 
-def export(form: str, entries: Iterable[Entry], stream: TextIO) -> int:
+class Writable(Protocol):
+    """What takes text."""
+
+    def write(self, text: str, /) -> object:
+        """Take some."""
+
+
+def export(form: str, entries: Iterable[Entry], stream: Writable) -> int:
     """Write entries; how many there were.
 
     A line of JSON is the canonical form of the entry with its hash: without the name "hash" it is what was hashed.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Engine, insert, select
 
@@ -17,6 +17,7 @@ from device_sdk.station.ledger.claims import MAX_TTL_S, Claim
 from device_sdk.station.ledger.database import Database
 from device_sdk.station.ledger.devices import DeviceRecord, fold, fold_all
 from device_sdk.station.ledger.entry import VERSION, Entry, Head, genesis, time_text
+from device_sdk.station.ledger.export import Writable
 from device_sdk.station.ledger.place import is_url
 from device_sdk.station.ledger.verify import Verdict
 
@@ -303,7 +304,7 @@ class Ledger:
         """
         return verify.verify(self._database, self.id, head)
 
-    def export(self, form: str, stream: TextIO, *, run: str | None = None, device: str | None = None) -> int:
+    def export(self, form: str, stream: Writable, *, run: str | None = None, device: str | None = None) -> int:
         """Write entries to a stream, as "csv" or "jsonl"; how many there were.
 
         Raises:

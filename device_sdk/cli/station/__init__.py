@@ -1,0 +1,1 @@
+"""What `device-sdk provision` does, a file for each verb."""
