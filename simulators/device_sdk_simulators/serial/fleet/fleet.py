@@ -1,0 +1,171 @@
+"""A fleet of simulated devices on lines, in a thread of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from device_sdk_simulators.serial.agent.device import AgentDevice
+from device_sdk_simulators.serial.board import Board
+from device_sdk_simulators.serial.board_keys import SoftwareKeys
+from device_sdk_simulators.serial.fleet.plan import FleetPlan, device_faults
+from device_sdk_simulators.serial.fleet.rack import Rack
+from device_sdk_simulators.serial.fleet.report import Member, report
+from device_sdk_simulators.serial.line import SerialDevice
+from device_sdk_simulators.serial.self_enrol import enrol_over_network
+
+_T = TypeVar("_T")
+
+
+def make_members(plan: FleetPlan, enrol: Callable[[Board], tuple[bytes, bytes]] | None) -> list[Member]:
+    """The devices of a plan, fresh from the factory, with what is to befall them."""
+    return [_member(plan, number, enrol) for number in range(plan.devices)]
+
+
+def _member(plan: FleetPlan, number: int, enrol: Callable[[Board], tuple[bytes, bytes]] | None) -> Member:
+    misfortune = plan.misfortune(number)
+    other = (number + 1) % plan.devices
+    board = Board(
+        plan.serial_number(number),
+        (plan.mac(other if misfortune == "same-mac" else number),),
+        keys=SoftwareKeys(),
+        said_serial=plan.serial_number(other) if misfortune == "other-serial" else None,
+        password=plan.password,
+        enrol_itself=enrol,
+    )
+    return Member(number, board, misfortune)
+
+
+class Fleet:
+    """Devices that are at their lines when the `with` block begins, and gone when it ends.
+
+    Every method may be called from any thread.
+
+    Args:
+        plan: what there is.
+        enrol: how devices enrol themselves.
+
+    Attributes:
+        members: the devices, by number.
+    """
+
+    def __init__(
+        self, plan: FleetPlan, enrol: Callable[[Board], tuple[bytes, bytes]] | None = enrol_over_network
+    ) -> None:
+        self.plan = plan
+        self.members = make_members(plan, enrol)
+        self._ready: Future[None] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
+        self._stop: asyncio.Event | None = None
+        self._rack: Rack | None = None
+        self.finished = threading.Event()
+
+    def _build(self, member: Member) -> SerialDevice:
+        plan = self.plan
+        faults = device_faults(plan, member.number, member.misfortune)
+        member.happened = faults.happened
+        return AgentDevice(member.board, faults, baud=plan.baud, keepalive=plan.keepalive, operation_s=plan.operation_s)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the start is to know
+            if not self._ready.done():
+                self._ready.set_exception(error)
+        finally:
+            self.finished.set()
+
+    async def _main(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._rack = rack = Rack(self.plan, self.members, self._build)
+        running = asyncio.create_task(rack.run())
+        stopping = asyncio.create_task(self._stop.wait())
+        # the first devices are plugged in before anybody is told
+        await asyncio.sleep(0)
+        if running.done():
+            await running
+        self._ready.set_result(None)
+        try:
+            done, _ = await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if running in done:
+                await running
+                self.finished.set()
+                await stopping
+        finally:
+            running.cancel()
+            rack.clear()
+
+    def _call(self, function: Callable[[], _T]) -> _T:
+        """Do it in the fleet's thread."""
+        if self._loop is None or not self._thread.is_alive():
+            return function()
+
+        async def call() -> _T:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(call(), self._loop).result()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines: name, url for pyserial, and the serial number of the device at it, or None."""
+        rack = self._rack
+        if rack is None:
+            return []
+        return self._call(
+            lambda: [
+                {
+                    "name": place.name,
+                    "url": place.line.port.url,
+                    "device": place.member.board.serial_number if place.member else None,
+                }
+                for place in rack.places
+            ]
+        )
+
+    def report(self) -> dict[str, Any]:
+        """What happened so far; see `report`."""
+        return self._call(lambda: report(self.members))
+
+    def cut(self, line: str) -> None:
+        """Pull the cable of a line, by its name, and put it back."""
+        place = self._place(line)
+        self._call(place.line.cut)
+
+    def swap(self, line: str) -> None:
+        """Take the device of a line away: the station is done with it. The next one comes."""
+        place = self._place(line)
+        self._call(place.swap)
+
+    def _place(self, name: str) -> Any:
+        places = self._rack.places if self._rack else []
+        return next(place for place in places if place.name == name)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until every device was done with; whether that is so."""
+        return self.finished.wait(timeout_s)
+
+    def start(self) -> Self:
+        """The same as entering the `with` block."""
+        self._thread.start()
+        self._ready.result(30)
+        return self
+
+    def stop(self) -> None:
+        """Take the devices away, end the thread."""
+        if self._loop is not None and self._stop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+        for member in self.members:
+            member.board.keys.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.stop()
