@@ -18,6 +18,18 @@ from device_sdk.station.ledger.content import is_secret_name
 from device_sdk.station.ledger.devices import DeviceRecord
 from device_sdk.station.ledger.entry import KINDS, Entry, Head
 from device_sdk.station.ledger.ledger import Ledger
+from device_sdk.station.ledger.reader import LedgerReader
 from device_sdk.station.ledger.verify import Verdict, parse_head
 
-__all__ = ["KINDS", "Claim", "DeviceRecord", "Entry", "Head", "Ledger", "Verdict", "is_secret_name", "parse_head"]
+__all__ = [
+    "KINDS",
+    "Claim",
+    "DeviceRecord",
+    "Entry",
+    "Head",
+    "Ledger",
+    "LedgerReader",
+    "Verdict",
+    "is_secret_name",
+    "parse_head",
+]

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, Engine, insert, select
+from sqlalchemy import Connection
 
 from device_sdk.errors import DeviceProvisionedError, LedgerError, WrongDeviceError
-from device_sdk.station.ledger import chain, claims, content, export, identities, postgresql, schema, sqlite, verify
+from device_sdk.station.ledger import chain, claims, content, identities, opening, postgresql, sqlite
 from device_sdk.station.ledger.claims import MAX_TTL_S, Claim
 from device_sdk.station.ledger.database import Database
-from device_sdk.station.ledger.devices import DeviceRecord, fold, fold_all
-from device_sdk.station.ledger.entry import VERSION, Entry, Head, genesis, time_text
-from device_sdk.station.ledger.export import Writable
+from device_sdk.station.ledger.devices import fold
+from device_sdk.station.ledger.entry import Entry, Head
 from device_sdk.station.ledger.place import is_url
-from device_sdk.station.ledger.verify import Verdict
+from device_sdk.station.ledger.reader import LedgerReader
 
 _FENCED = frozenset({"step", "provisioned", "failed"})
-_PAGE = 500
 _WAIT_S = 60.0
-_E = schema.entries.c
 
 
-class Ledger:
+class Ledger(LedgerReader):
     """What a station writes down before it believes it. Threads may share one; processes open one each.
 
     Every method raises LedgerError where the database cannot be read or written; nothing was appended then.
     """
-
-    def __init__(self, database: Database, ledger: str) -> None:
-        self._database = database
-        self.id = ledger
 
     @classmethod
     def open(
@@ -63,16 +54,16 @@ class Ledger:
         """
         create, name = create and not read_only, str(place)
         if create and not is_url(name):
-            sqlite.make(Path(name), wait_s, lambda engine: _fill_new(engine, clock))
+            sqlite.make(Path(name), wait_s, lambda engine: opening.fill_new(engine, clock))
         database = Database(name, create=create, read_only=read_only, wait_s=wait_s, clock=clock)
         try:
             if create and database.dialect == "postgresql":
                 with database.write() as connection:
                     postgresql.alone(connection)
                     if not postgresql.has_tables(connection):
-                        _fill(connection, database.now(connection))
+                        opening.fill(connection, database.now(connection))
             with database.read() as connection:
-                return cls(database, _checked_id(connection, database))
+                return cls(database, opening.checked_id(connection, database))
         except BaseException:
             database.close()
             raise
@@ -231,101 +222,6 @@ class Ledger:
                 head = Head(self.id, made[-1].number, made[-1].hash)
             return made
 
-    def holder(self, device: str) -> tuple[str, str] | None:
-        """Which station has a device, and in which run; None if nobody has."""
-        with self._database.read() as connection:
-            table = schema.claims
-            row = connection.execute(select(table).where(table.c.device == device)).one_or_none()
-            live = row is not None and row.until_ms > self._database.now(connection) * 1000
-            return (row.station, row.run) if live and row is not None else None
-
-    def entries(
-        self,
-        after: int = 0,
-        *,
-        device: str | None = None,
-        run: str | None = None,
-        kind: str | None = None,
-        limit: int | None = None,
-    ) -> Iterator[Entry]:
-        """Entries behind a number, in their order, read as they are asked for; those appended meanwhile, too.
-
-        Args:
-            after: the number of an entry, 0 for all.
-            device: only those of this device.
-            run: only those of this run.
-            kind: only those of this kind.
-            limit: at most so many.
-        """
-        conditions = _conditions(device=device, run=run, kind=kind)
-        while limit is None or limit > 0:
-            with self._database.read() as connection:
-                found = chain.page(connection, after, min(_PAGE, limit or _PAGE), *conditions)
-            yield from found
-            if not found:
-                return
-            after, limit = found[-1].number, None if limit is None else limit - len(found)
-
-    def newest(
-        self, count: int, *, device: str | None = None, run: str | None = None, kind: str | None = None
-    ) -> list[Entry]:
-        """The last entries, the newest first."""
-        with self._database.read() as connection:
-            return chain.newest(connection, count, *_conditions(device=device, run=run, kind=kind))
-
-    def device(self, serial_number: str) -> DeviceRecord | None:
-        """What is known of a device; None if nothing is."""
-        with self._database.read() as connection:
-            return fold(serial_number, chain.of_device(connection, serial_number))
-
-    def devices(self, *, run: str | None = None) -> Iterator[DeviceRecord]:
-        """What is known of all devices, or of those that were in a run, by serial number; one state of the ledger."""
-        with self._database.read() as connection:
-            in_run = select(_E.device).where(_E.run == run).distinct()
-            query = select(schema.entries).where(_E.device.is_not(None)).order_by(_E.device, _E.number)
-            if run is not None:
-                query = query.where(_E.device.in_(in_run))
-            rows = connection.execution_options(yield_per=_PAGE).execute(query)
-            yield from fold_all(chain.of_row(row) for row in rows)
-
-    def head(self) -> Head:
-        """The last entry's number and hash, to be kept elsewhere."""
-        with self._database.read() as connection:
-            return chain.last(connection, self.id)
-
-    def verify(self, head: Head | None = None) -> Verdict:
-        """Check every entry, the chain, the head record and the triggers.
-
-        Args:
-            head: one that was kept elsewhere: the ledger has to have that very entry still.
-
-        Raises:
-            LedgerError: `entry` is the number of the first bad one.
-        """
-        return verify.verify(self._database, self.id, head)
-
-    def export(self, form: str, stream: Writable, *, run: str | None = None, device: str | None = None) -> int:
-        """Write entries to a stream, as "csv" or "jsonl"; how many there were.
-
-        Raises:
-            ConfigurationError: another form.
-        """
-        return export.export(form, self.entries(run=run, device=device), stream)
-
-    def close(self) -> None:
-        """Let go of the database."""
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
-
-def _conditions(**wanted: str | None) -> list[ColumnElement[bool]]:
-    return [_E[name] == value for name, value in wanted.items() if value is not None]
-
 
 def _check_kind(kind: str, device: str | None, claim: Claim | None) -> None:
     if kind in ("claimed", "released"):
@@ -350,34 +246,3 @@ def _refuse_provisioned(connection: Connection, device: str) -> None:
 def _wrong_device(device: str, wrong: identities.Conflict) -> WrongDeviceError:
     hint = "look whether two devices have one serial number; a device that was repaired has to be provisioned again on purpose"
     return WrongDeviceError(f"{device}: {wrong.reason}", hint=hint, serial_number=device)
-
-
-def _fill_new(engine: Engine, clock: Callable[[], float] | None) -> None:
-    with engine.connect().execution_options(ledger_write=True) as connection, connection.begin():
-        _fill(connection, (clock or sqlite.now)())
-
-
-def _fill(connection: Connection, now: float) -> None:
-    """Make the tables of a new ledger."""
-    ledger = secrets.token_hex(16)
-    schema.metadata.create_all(connection)
-    about = {"id": ledger, "version": str(VERSION), "made": time_text(now)}
-    connection.execute(insert(schema.about), [{"name": name, "value": value} for name, value in about.items()])
-    connection.execute(insert(schema.head).values(only=1, number=0, hash=genesis(ledger)))
-    for line in schema.GUARDS[connection.dialect.name]:
-        connection.exec_driver_sql(line)
-
-
-def _checked_id(connection: Connection, database: Database) -> str:
-    if database.dialect == "postgresql" and not postgresql.has_tables(connection):
-        raise LedgerError(
-            f"{database.name}: there is no ledger in this database", hint="device-sdk provision run makes one"
-        )
-    about = {row.name: row.value for row in connection.execute(select(schema.about))}
-    version = about.get("version")
-    if version != str(VERSION):
-        raise LedgerError(
-            f"{database.name}: the ledger is of version {version}, this program writes version {VERSION}",
-            hint="use the release of the SDK that made it; it was not touched",
-        )
-    return str(about.get("id", ""))

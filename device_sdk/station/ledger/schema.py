@@ -41,7 +41,7 @@ entries = Table(
 head = Table(
     "ledger_head",
     metadata,
-    Column("only", Integer, CheckConstraint("only = 1"), primary_key=True, autoincrement=False),
+    Column("single", Integer, CheckConstraint("single = 1"), primary_key=True, autoincrement=False),
     Column("number", _NUMBER, nullable=False),
     Column("hash", Text, nullable=False),
 )
@@ -78,7 +78,7 @@ def _sqlite(table: str, name: str, when: str) -> str:
 
 
 def _sqlite_guards() -> Iterator[str]:
-    for table, key in (("ledger_entries", "number"), ("ledger_about", "name"), ("ledger_head", "only")):
+    for table, key in (("ledger_entries", "number"), ("ledger_about", "name"), ("ledger_head", "single")):
         yield _sqlite(table, "no_delete", f"DELETE ON {table}")
         # INSERT OR REPLACE deletes without asking the trigger above
         there = f"EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})"  # noqa: S608  # names of ours

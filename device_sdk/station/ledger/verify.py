@@ -118,7 +118,8 @@ def _check_guards(connection: Connection) -> None:
     if dialect == "sqlite":
         query = "SELECT lower(name) FROM sqlite_master WHERE type = 'trigger'"
     else:
-        query = "SELECT lower(tgname) FROM pg_trigger WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')"
+        ours = "to_regclass('ledger_entries'), to_regclass('ledger_about'), to_regclass('ledger_head')"
+        query = f"SELECT lower(tgname) FROM pg_trigger WHERE tgrelid IN ({ours}) AND tgenabled IN ('O', 'A')"  # noqa: S608
     missing = schema.guard_names(dialect) - set(connection.execute(text(query)).scalars())
     if missing:
         raise LedgerError(
