@@ -33,14 +33,14 @@ class KeptReturn:
         media_type: value of Content-Type.
         body: DER.
         about: what it says, for people.
-        again: how often it was sent again because the server asked.
+        delivered: how often the server took it, or refused it for good.
     """
 
     path: str
     media_type: str
     body: bytes = field(repr=False)
     about: str
-    again: int = 0
+    delivered: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,6 @@ class ProcessedPackage:
     at: datetime
     event: str = ""
     returns: tuple[KeptReturn, ...] = ()
-
-    def sent_again(self, most: int) -> Self:
-        """The same, after its returns were sent again; counted up to `most`."""
-        return replace(self, returns=tuple(replace(one, again=min(one.again + 1, most)) for one in self.returns))
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -146,6 +142,18 @@ class ProcessedPackages:
             if one.result == "begun" and one.event in events:
                 self.save(replace(one, result="done", event=""))
 
+    def count(self, path: str, body: bytes) -> None:
+        """The server took a message, or refused it for good; nothing happens if it is about no package that is known. Raises as `save`.
+
+        Args:
+            path: the operation it went to.
+            body: DER.
+        """
+        for one in self.all():
+            returns = tuple(replace(it, delivered=it.delivered + ((it.path, it.body) == (path, body))) for it in one.returns)
+            if returns != one.returns:
+                self.save(replace(one, returns=returns))
+
     @property
     def _folder(self) -> Path:
         return self._directory.path / _FOLDER
@@ -169,12 +177,12 @@ def _kept(path: Path, fields: Fields) -> KeptReturn:
         body = b64decode(fields.text("body"), validate=True)
     except ValueError:
         raise _corrupt(path, "a message is not base64") from None
-    again = fields.take("again")
-    if again is None:  # by an earlier version
-        again = 0
-    if not isinstance(again, int) or again < 0:
-        raise _corrupt(path, "a message was sent again some odd number of times")
-    return KeptReturn(fields.text("path"), fields.text("media_type"), body, fields.text("about"), again)
+    delivered = fields.take("delivered")
+    if delivered is None:  # by an earlier version
+        delivered = 0
+    if not isinstance(delivered, int) or delivered < 0:
+        raise _corrupt(path, "a message was delivered some odd number of times")
+    return KeptReturn(fields.text("path"), fields.text("media_type"), body, fields.text("about"), delivered)
 
 
 def _corrupt(path: Path, why: str) -> StateCorruptError:

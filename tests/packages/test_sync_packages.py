@@ -181,6 +181,23 @@ def test_kr_06_fr_06_what_the_server_took_is_not_sent_again_for_ever(bench):
     assert len(bench.sync(KEYS, FIRMWARE).delivery.sent) == 1, "another package is another matter"
 
 
+@pytest.mark.parametrize(("entry", "asks"), [(KEYS, RECEIPT), (FIRMWARE, LOADED)])
+def test_kr_06_fr_06_what_never_got_to_the_server_does_not_count(bench, entry, asks):
+    """Put into the outbox and lost there is not delivered; what the server had counts, whatever it said."""
+    bench.sync(entry)
+    (first,) = bench.told
+    outbox = bench.synced.device.state.outbox
+    bench.status = 503
+    for _ in range(5):
+        bench.sync(entry, asks)
+        (waits,) = outbox.pending()
+        outbox.drop(waits.id, "newer ones wait, too")
+    for status, sent in ((204, [first]), (400, [first]), (204, [first]), (204, [])):
+        bench.status = status
+        bench.sync(entry, asks)
+        assert bench.told == sent
+
+
 def test_kr_06_a_receipt_nobody_asked_for_in_the_package_is_kept_for_the_list(bench):
     bench.give("k-1", bench.sealer.seal(request=receipt_request(wanted=False)))
     bench.sync(KEYS)

@@ -8,7 +8,7 @@ from typing import Any
 from device_sdk.client.est import EstClient
 from device_sdk.errors import DeviceSdkError, RemoteProtocolError
 from device_sdk.protocols.est.returns import is_final, is_taken
-from device_sdk.state import DroppedMessage, Outbox, OutboxMessage
+from device_sdk.state import DroppedMessage, OutboxMessage, StateDirectory
 
 
 @dataclass(frozen=True)
@@ -49,20 +49,21 @@ def message_data(message: OutboxMessage) -> dict[str, object]:
     }
 
 
-def deliver(outbox: Outbox, client: EstClient, **waiting: Any) -> Delivery:
+def deliver(state: StateDirectory, client: EstClient, **waiting: Any) -> Delivery:
     """Send all that is pending, oldest first; what cannot be delivered now stays (section 13 of the profile).
 
     A message that the server refuses for good, with a status of 400 to 499 that is about the message, is given up, and so is
     one for another server; 403, 404 and 405 are often about something else, and count when they were said for a day. After a 2xx it is gone, unless the power fails right then.
 
     Args:
-        outbox: of the device.
+        state: of the device: its outbox, and its ledger, which counts what the server took.
         client: for the service the device is enrolled at, with the device's certificate.
         waiting: `wait_s` and `progress`, as for the operations of EstClient.
 
     Raises:
         StateError: the outbox cannot be read or changed.
     """
+    outbox = state.outbox
     sent, left, notes = [], [], [error.message for error in outbox.damage()]
     away: DeviceSdkError | None = None
     for message in outbox.pending():
@@ -72,10 +73,12 @@ def deliver(outbox: Outbox, client: EstClient, **waiting: Any) -> Delivery:
         problem = away or _send(client, message, waiting)
         if problem is None or (isinstance(problem, RemoteProtocolError) and is_taken(problem)):
             outbox.delivered(message.id)
+            state.processed.count(message.path, message.body)
             sent.append(message)
             notes += [] if problem is None else [problem.message]
         elif isinstance(problem, RemoteProtocolError) and is_final(problem, message.tries):
             outbox.drop(message.id, problem.message)
+            state.processed.count(message.path, message.body)
         else:
             if away is None:
                 outbox.failed(message.id)

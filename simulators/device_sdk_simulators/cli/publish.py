@@ -165,7 +165,7 @@ def _withdraw(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from device_sdk_simulators.packages.firmware.shelf import FirmwareShelf
+    from device_sdk_simulators.packages.firmware.shelf import NO_ITEM, FirmwareShelf
     from device_sdk_simulators.packages.key_returns import GENERATED, KeyReturns
     from device_sdk_simulators.packages.shelf import Shelf
     from device_sdk_simulators.packages.tamp.book import TampBook
@@ -176,6 +176,8 @@ def _list(options: argparse.Namespace) -> int:
         reports |= TampBook(database).reports()
         none = dict.fromkeys(("report", "report_of", "reported_at"))
         rows = [row | none | reports.get((row["item"], row["sent_to"]), {}) for row in Shelf(database).overview()]
+        # an error that names no package is about one of those that were sent
+        nameless = [{"sent_by": sent_by, **one} for (item, sent_by), one in reports.items() if item == NO_ITEM]
     if options.json:
         returned = [*returns, *answers]
         by_item = {row["item"]: [one for one in returned if one["item"] == row["item"]] for row in rows}
@@ -186,10 +188,12 @@ def _list(options: argparse.Namespace) -> int:
             {"operation": "serverkeygen", "item": item, "returned": [one for one in returns if one["item"] == item]}
             for item in made
         ]
+        listed += [{"operation": "firmware", "item": None, **one} for one in nameless]
         say(json.dumps(listed))
         return 0
     lines = [f"packages: {len(rows)}", *table_of(rows)]
     lines += [f"receipts and errors for keys: {len(returns)}", *table_of(returns)] if returns else []
+    lines += [f"errors about firmware without a name: {len(nameless)}", *table_of(nameless)] if nameless else []
     if answers:
         told = [one | {"statuses": ", ".join(map(str, one["statuses"])), "holds": ""} for one in answers]
         lines += [f"answers about trust anchors: {len(told)}", *table_of(told)]

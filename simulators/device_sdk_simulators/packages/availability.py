@@ -78,9 +78,8 @@ def entries_for(  # noqa: PLR0913  # what a list is made of
 
 def receipts_wanted(entries: Sequence[Entry], base: str, returns: KeyReturns, client: Client) -> list[Entry]:
     """Entries of type 0025 and 0023 if a package of keys that the client was sent waits for its receipt (KR-06, AR-01)."""
-    fetched = (one for one in entries if one.type == _KEYS and one.date is not None and one.uri is not None)
-    due = any(returns.is_due(one.uri.rpartition("/")[2], client, one.date) for one in fetched if one.uri and one.date)
-    found = [Entry(_KEY_RECEIPT, 0, f"{base}/symmetrickeys/return")] if due else []
+    fetched = {one.uri.rpartition("/")[2]: one.date for one in entries if one.type == _KEYS and one.date and one.uri}
+    found = [Entry(_KEY_RECEIPT, 0, f"{base}/symmetrickeys/return")] if returns.due(fetched, client) else []
     if returns.generated_is_due(client):
         found.append(Entry(_GENERATED_RECEIPT, 0, f"{base}/serverkeygen/return"))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.http.messages import HttpError
 from device_sdk_simulators.packages.addresses import addresses_of
 from device_sdk_simulators.packages.own_keys import is_signed_by
-from device_sdk_simulators.packages.returned import Return, add_digests, make_room, require_short
+from device_sdk_simulators.packages.returned import Return, add_digests, make_room, require_short, still_waiting
 from device_sdk_simulators.unreadable import UNREADABLE
 
 _SCHEMA = """
@@ -32,7 +32,7 @@ _RECEIPT, _ERROR = str(rfc7191.id_ct_KP_keyPackageReceipt), str(rfc7191.id_ct_KP
 
 
 GENERATED = "serverkeygen:"
-"""In front of a serial number: the item of a package with a generated key."""
+"""In front of a serial number: the item of a package with a generated key; alone: of one nobody knows which."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class KeyReturns:
         Raises:
             HttpError: 404 for a package that was not published for this client.
         """
-        item = None
+        item = GENERATED if operation == "serverkeygen" else None
         if said.package_id is not None:
             find = self._generated if operation == "serverkeygen" else self._published
             item = find(said.package_id, client)
@@ -122,7 +122,7 @@ class KeyReturns:
         return f"{GENERATED}{row['serial']}"
 
     def generated_is_due(self, client: Client) -> bool:
-        """Whether a generated key was sent to this client with a request for a receipt, and nothing came back yet."""
+        """Whether a generated key was sent to this client with a request for a receipt, and nothing may be about it yet."""
         own = f"{client.certificate.serial_number:x}" if client.certificate is not None else ""
         rows = self._database.rows(
             "SELECT serial, generated_keys.address AS address FROM generated_keys LEFT JOIN key_returns"
@@ -130,22 +130,25 @@ class KeyReturns:
             GENERATED,
         )
         addresses = addresses_of(client)[1:]
-        return any(row["address"] in addresses or row["serial"] == own for row in rows)
+        silent = [row for row in rows if row["address"] in addresses or row["serial"] == own]
+        return len(silent) > len(self._nameless(client, GENERATED))
 
-    def is_due(self, item: str, client: Client, fetched: datetime) -> bool:
-        """Whether a package asked for a receipt and nothing came back that may be about it.
+    def due(self, fetched: Mapping[str, datetime], client: Client) -> set[str]:
+        """Items that asked for a receipt and that nothing came back about, nor may be about.
 
         Args:
-            item: the package.
-            client: who fetched it.
-            fetched: when; an error about no package (RFC 7191 section 5: it could not be read) that came later counts.
+            fetched: when the client fetched each.
+            client: who.
         """
-        if self._database.row("SELECT item FROM key_packages WHERE item = ?", item) is None:
-            return False
-        if self._database.row("SELECT id FROM key_returns WHERE item = ?", item) is not None:
-            return False
-        rows = self._database.rows("SELECT at FROM key_returns WHERE item IS NULL AND address = ?", _sender(client))
-        return all(datetime.fromisoformat(row["at"]) < fetched for row in rows)
+        asked = {row["item"] for row in self._database.rows("SELECT item FROM key_packages")}
+        told = {row["item"] for row in self._database.rows("SELECT DISTINCT item FROM key_returns")}
+        silent = {item: at for item, at in fetched.items() if item in asked - told}
+        return still_waiting(silent, self._nameless(client, None)) if silent else set()
+
+    def _nameless(self, client: Client, item: str | None) -> list[datetime]:
+        """When errors about no package came from this client (RFC 7191 section 5: it could not be read)."""
+        query = "SELECT at FROM key_returns WHERE item IS ? AND address = ?"
+        return [datetime.fromisoformat(row["at"]) for row in self._database.rows(query, item, _sender(client))]
 
     def overview(self) -> list[dict[str, object]]:
         """Everything that came back, oldest first."""

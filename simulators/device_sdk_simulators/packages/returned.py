@@ -6,7 +6,9 @@ Whoever has credentials can send as many messages as he likes; none of them is a
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from device_sdk_simulators.http.messages import HttpError
 
@@ -58,6 +60,24 @@ def make_room(connection: sqlite3.Connection, table: str, one: Return) -> None:
         " ORDER BY id DESC LIMIT -1 OFFSET ?)",
         (one.address, one.item, MOST - 1),
     )
+
+
+def still_waiting(silent: Mapping[str, datetime], errors: Iterable[datetime]) -> set[str]:
+    """Of items that nothing was said about, those that no error without a name can be about.
+
+    RFC 4108 section 4.1.3 and RFC 7191 section 5 leave the name out where the device could not read it. Such an error may be
+    about any item that was sent before it, and about one only: the earliest that no other one was about.
+
+    Args:
+        silent: when each was sent last.
+        errors: when each error came.
+    """
+    left = dict(sorted(silent.items(), key=lambda one: one[1]))
+    for came in sorted(errors):
+        item = next((item for item, sent in left.items() if sent <= came), None)
+        if item is not None:
+            del left[item]
+    return set(left)
 
 
 def add_digests(connection: sqlite3.Connection, table: str) -> None:

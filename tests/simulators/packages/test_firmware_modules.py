@@ -55,6 +55,10 @@ def fetched(server: ReferenceServer, text: str, *extensions: x509.ExtensionType)
     return device
 
 
+def listed(device: Device) -> list[str]:
+    return [one["type"] for one in json.loads(device.get("pal", "application/json")[2])]
+
+
 def modules(server: ReferenceServer, *words: str) -> int:
     return main(["modules", *words, "--state", str(server.state)])
 
@@ -131,3 +135,22 @@ def test_fr_04_what_a_signature_has(server: ReferenceServer) -> None:
     assert report(device, "00e1", odd=Oddities(wrong_digest=True)) == 403
     assert report(device, "00e1", odd=Oddities(signed_type="1.2.3")) == 400
     assert report(device, "00e1", certificates=()) == 204
+
+
+def test_fr_04_an_error_without_a_name_is_booked_on_no_package(
+    server: ReferenceServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 4108 section 4.1.3: it says nothing about which; the list asks for one report less, and a person sees it."""
+    device = fetched(server, "nameless")
+    assert "0027" in listed(device)
+    error = rfc4108.FirmwarePackageLoadError()
+    error["hwType"], error["hwSerialNum"], error["errorCode"] = f"{ARC}.1", bytes.fromhex("00e1"), 3
+    body = device.signed(str(rfc4108.id_ct_firmwareLoadError), bytes(encode(error)))
+    assert device.post(body, MEDIA, "firmware/return")[0] == 204
+    assert "0027" not in listed(device)
+    assert main(["packages", "--state", str(server.state), "--json"]) == 0
+    rows = [row for row in json.loads(capsys.readouterr().out) if row["operation"] == "firmware"]
+    assert [row["report"] for row in rows if row["item"] is None] == ["refused (3)"]
+    assert "refused (3)" not in [row["report"] for row in rows if row["item"] is not None]
+    assert main(["packages", "--state", str(server.state)]) == 0
+    assert "errors about firmware without a name: 1" in capsys.readouterr().out

@@ -12,8 +12,7 @@ from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.http.messages import HttpError
 from device_sdk_simulators.packages.firmware.shelf import NO_ITEM, FirmwareShelf
 from device_sdk_simulators.packages.key_returns import KeyReturn, KeyReturns, read_return
-from device_sdk_simulators.packages.returned import MAX_REPORT_BYTES, MOST, Return
-from device_sdk_simulators.packages.shelf import Shelf
+from device_sdk_simulators.packages.returned import MAX_REPORT_BYTES, MOST, Return, still_waiting
 from device_sdk_simulators.packages.tamp.book import Answer, Sent, TampBook
 
 from tests.tamp.making import authority
@@ -94,30 +93,49 @@ def test_a_database_of_an_earlier_version(database: Database) -> None:
     assert (count(database, "firmware_reports"), FirmwareShelf(database).hardware_of("a")) == (2, "1.2 00")
 
 
-def fetched(database: Database, item: str, at: datetime) -> None:
-    database.execute("INSERT INTO fetches (place, address, at) VALUES (?, 'a', ?)", f"firmware/{item}", at.isoformat())
+def hours(number: int) -> datetime:
+    return NOW + timedelta(hours=number)
+
+
+def test_an_error_without_a_name_is_about_one_package_that_was_sent_before_it() -> None:
+    silent = {"one": hours(1), "two": hours(2), "three": hours(5)}
+    assert still_waiting(silent, []) == set(silent)
+    assert still_waiting(silent, [hours(0)]) == set(silent)
+    assert still_waiting(silent, [hours(3)]) == {"two", "three"}
+    assert still_waiting(silent, [hours(4), hours(3), hours(3)]) == {"three"}
+    assert still_waiting(silent, [hours(6)] * 4) == set()
 
 
 def test_p_09_what_was_reported_about_is_not_asked_for_again(database: Database) -> None:
-    """Nor what was fetched before an error about nothing that has a name; what is fetched later is."""
-    Shelf(database)
     shelf = FirmwareShelf(database)
-    for item, hours in (("one", 0), ("two", 0), ("three", 2)):
-        fetched(database, item, NOW + timedelta(hours=hours))
-    shelf.note_report(Return("a", "one", b"refused"), "1.2 00", 28, b"", NOW - timedelta(hours=1))
-    assert shelf.reported("a") == {"one"}
-    shelf.note_report(Return("a", NO_ITEM, b"unknown"), "1.2 00", 99, b"", NOW + timedelta(hours=1))
-    assert shelf.reported("a") == {"one", "two"}
-    assert shelf.reported("b") == set()
+    fetched = {"one": hours(0), "two": hours(0), "three": hours(2)}
+    shelf.note_report(Return("a", "one", b"refused"), "1.2 00", 28, b"", hours(-1))
+    assert shelf.waiting("a", fetched) == {"two", "three"}
+    shelf.note_report(Return("a", NO_ITEM, b"unknown"), "1.2 00", 99, b"", hours(1))
+    assert shelf.waiting("a", fetched) == {"three"}
+    assert shelf.waiting("b", fetched) == set(fetched)
 
 
-def test_kr_06_an_error_about_no_package_ends_the_wait(database: Database) -> None:
-    """For what was fetched before it; the same error that comes again does so again."""
+def test_kr_06_an_error_about_no_package_ends_one_wait(database: Database) -> None:
+    """The same error that comes again does so for what was fetched meanwhile."""
     returns, client = KeyReturns(database), Client("dev-1")
     returns.expect("one", b"id")
-    assert returns.is_due("one", client, NOW)
-    for hours in (1, 3):
-        returns.note(client, KeyReturn("error", None, 71, b"same"), NOW + timedelta(hours=hours))
-        assert not returns.is_due("one", client, NOW + timedelta(hours=hours))
-        assert returns.is_due("one", client, NOW + timedelta(hours=hours + 1))
-        assert returns.is_due("one", Client("dev-2"), NOW)
+    assert returns.due({"one": NOW, "wants none": NOW}, client) == {"one"}
+    for number in (1, 3):
+        returns.note(client, KeyReturn("error", None, 71, b"same"), hours(number))
+        assert returns.due({"one": hours(number)}, client) == set()
+        assert returns.due({"one": hours(number + 1)}, client) == {"one"}
+        assert returns.due({"one": NOW}, Client("dev-2")) == {"one"}
+    returns.expect("two", b"id 2")
+    assert returns.due({"one": NOW, "two": NOW}, client) == {"two"}
+
+
+def test_kr_06_an_error_about_a_generated_key_is_none_about_symmetric_keys(database: Database) -> None:
+    returns, client = KeyReturns(database), Client("dev-1")
+    returns.expect("one", b"id")
+    returns.expect_of(client, "77", b"generated")
+    returns.note(client, KeyReturn("error", None, 71, b"same"), NOW, "serverkeygen")
+    assert returns.due({"one": NOW}, client) == {"one"}
+    assert not returns.generated_is_due(client)
+    returns.expect_of(client, "78", b"another")
+    assert returns.generated_is_due(client)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from device_sdk.client.firmware import RecordFile
 
 MAX_AGAIN = 3
-"""So often a receipt or error is sent again that the server took and asks for all the same."""
+"""So often a receipt or error is sent again that the server had and asks for all the same."""
 _STALE = int(LoadErrorCode.STALE_PACKAGE)
 _BEFORE = "the same package was dealt with"
 
@@ -217,7 +217,7 @@ class PackageKeeper:
         """The server misses a receipt or an error (KR-06, FR-06): what it was told, once more.
 
         The list does not say which, so it may be any, or one of a package that this device never had; each is sent again
-        MAX_AGAIN times.
+        until the server had it MAX_AGAIN times more; what never got there does not count.
         """
         state = self.context.state
         if not self._returns(self._operation(step)):
@@ -229,13 +229,11 @@ class PackageKeeper:
         listed = [one for one in told if one.place in self.places] or told[-1:]
         if not any(one.returns for one in listed):
             return Done("nothing came that could be confirmed", state=StepState.SKIPPED)
-        messages = [message for one in listed for message in one.returns if message.again < MAX_AGAIN]
+        messages = [message for one in listed for message in one.returns if message.delivered <= MAX_AGAIN]
         if not messages:
-            return Done(f"the server took all of it, {MAX_AGAIN} times and more", state=StepState.SKIPPED)
+            return Done(f"the server had all of it {MAX_AGAIN + 1} times", state=StepState.SKIPPED)
         for message in messages:
             put(self.context, message)
-        for one in listed:
-            state.processed.save(one.sent_again(MAX_AGAIN))
         return Done(f"sent again at the end of this run: {'; '.join(one.about for one in messages)}")
 
     def _returns(self, operation: Operation) -> bool:

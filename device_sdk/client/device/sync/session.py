@@ -95,7 +95,7 @@ class Session:
         outbox = self._context.state.outbox
         if not outbox.pending():
             return Delivery(dropped=outbox.dropped(), notes=tuple(error.message for error in outbox.damage()))
-        delivery = deliver(outbox, self.client, **self.waiting)
+        delivery = deliver(self._context.state, self.client, **self.waiting)
         self._sent += delivery.sent
         return delivery
 

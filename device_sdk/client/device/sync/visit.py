@@ -98,9 +98,10 @@ class Visit:
     def _note(self, result: str, event: str = "") -> None:
         entry = self._step.entry
         before = self.before if self.before is not None and self.before.sha256 == self._sha256 else None
-        again = {one.about: one.again for one in before.returns} if before else {}
+        told = {one.about: one for one in before.returns} if before and self.was_refused else {}
+        # what the server was told is what it is told again: with another signature it would be another message
         returns = tuple(
-            KeptReturn(one.path, one.media_type, one.body, one.about, again.get(one.about, 0)) for one in self._given
+            told.get(one.about) or KeptReturn(one.path, one.media_type, one.body, one.about) for one in self._given
         )
         now = self._context.clock.now()
         self._context.state.processed.save(

@@ -63,19 +63,16 @@ class FirmwareDesk:
         own = addresses_of(client)[1:2]
         if not own:
             return []
-        seen, told = self._shelf.fetches_of(client), self.firmware.reported(own[0])
-        open_ones = [one for one in packages if one.place in seen and one.item not in told]
-        return [Entry(REPORT_TYPE, 0, f"{base}/firmware/{RETURN}")] if open_ones else []
+        seen = self._shelf.fetches_of(client)
+        fetched = {one.item: seen[one.place] for one in packages if one.place in seen}
+        waiting = self.firmware.waiting(own[0], fetched)
+        return [Entry(REPORT_TYPE, 0, f"{base}/firmware/{RETURN}")] if waiting else []
 
     def _item(self, report: Report, client: Client, packages: Sequence[Package]) -> str:
-        """What it is about: a package this client was sent; without a name the one that nothing was said of, if it is one."""
+        """What it is about: a package this client was sent; without a name (RFC 4108 section 4.1.3) nobody knows which."""
         seen = self._shelf.fetches_of(client)
         sent = sorted((one for one in packages if one.place in seen), key=lambda one: seen[one.place])
         found = [one for one in sent if not report.name or entry_of(one).name == report.name]
         if not found:
             raise HttpError(400, "the report is about no package that was sent")
-        if report.name or len(found) == 1:
-            return found[-1].item
-        told = self.firmware.reported(addresses_of(client)[1])
-        silent = [one.item for one in found if one.item not in told]
-        return silent[0] if len(silent) == 1 else NO_ITEM
+        return found[-1].item if report.name else NO_ITEM

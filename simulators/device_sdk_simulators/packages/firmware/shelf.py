@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from device_sdk_simulators.database import Database
-from device_sdk_simulators.packages.returned import Return, add_digests, make_room
+from device_sdk_simulators.packages.returned import Return, add_digests, make_room, still_waiting
 from device_sdk_simulators.packages.shelf import Package, Shelf
 
 OPERATION, TYPE, REPORT_TYPE = "firmware", "0026", "0027"
 _DIRECTORY, _REPORTS = "firmware", "firmware_reports"
 NO_ITEM = ""
-"""Of a report that may be about any of several packages."""
+"""Of a report without the name of a package."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS firmware_reports (
   id INTEGER PRIMARY KEY, address TEXT NOT NULL, item TEXT NOT NULL, hardware TEXT NOT NULL, code INTEGER NOT NULL,
@@ -113,22 +113,20 @@ class FirmwareShelf:
         row = self._database.row("SELECT hardware FROM firmware_reports WHERE address = ? ORDER BY id LIMIT 1", address)
         return None if row is None else str(row["hardware"])
 
-    def reported(self, address: str) -> set[str]:
-        """Items that were reported about, and those that were fetched before a report about nothing that has a name.
+    def waiting(self, address: str, fetched: Mapping[str, datetime]) -> set[str]:
+        """Items that nothing was reported about, nor may have been.
 
-        What was reported about once is not asked for again, however often it is fetched: a device that refuses a package
-        for good says so once.
+        What was reported about once is not asked for again, however often it is fetched: a device that refuses a package for
+        good says so once.
+
+        Args:
+            address: of the device.
+            fetched: when it fetched each item.
         """
-        rows = self._database.rows(
-            "SELECT item FROM firmware_reports WHERE address = ? AND item != ?"
-            " UNION SELECT substr(place, 10) FROM fetches JOIN firmware_reports AS report ON report.address = fetches.address"
-            " WHERE fetches.address = ? AND place LIKE 'firmware/%' AND item = ? AND report.at >= fetches.at",
-            address,
-            NO_ITEM,
-            address,
-            NO_ITEM,
-        )
-        return {str(row["item"]) for row in rows}
+        rows = self._database.rows("SELECT item, at FROM firmware_reports WHERE address = ?", address)
+        told = {str(row["item"]) for row in rows}
+        nameless = [datetime.fromisoformat(row["at"]) for row in rows if row["item"] == NO_ITEM]
+        return still_waiting({item: at for item, at in fetched.items() if item not in told}, nameless)
 
     def overview(self) -> dict[tuple[object, object], dict[str, object]]:
         """The latest report of each device about each item."""
