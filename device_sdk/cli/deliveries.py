@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,14 +64,20 @@ FIRMWARE = (
 )
 
 
-def deliveries(settings: Settings, out: Output) -> Deliveries:
-    """What the settings say; files are read when a package comes."""
+def deliveries(settings: Settings, out: Output, *, again: bool = False) -> Deliveries:
+    """What the settings say; files are read when a package comes.
+
+    Args:
+        settings: they.
+        out: where progress is shown.
+        again: see FirmwareDelivery.
+    """
     from device_sdk.client.device.sync import Deliveries
 
     firmware = settings.text("firmware.installer") or settings.text("firmware.out")
     return Deliveries(
         keys=(lambda: _keys(settings)) if settings.text("keys.to") else None,
-        firmware=(lambda: _firmware(settings, out)) if firmware else None,
+        firmware=(lambda: replace(_firmware(settings, out), again=again)) if firmware else None,
         generated=(lambda: _generated(settings)) if settings.text("generated.key") else None,
         key_establishment=(lambda: _key_establishment(settings)) if settings.text("key_establishment.key") else None,
     )

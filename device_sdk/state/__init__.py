@@ -40,7 +40,7 @@ from device_sdk.state.directory import StateDirectory
 from device_sdk.state.journal import Journal, Operation, Phase
 from device_sdk.state.outbox import DroppedMessage, Outbox, OutboxMessage
 from device_sdk.state.packages import KeptPackages, KeptPeer
-from device_sdk.state.processed import KeptReturn, ProcessedPackage, ProcessedPackages
+from device_sdk.state.processed import KeptReturn, ProcessedPackage, ProcessedPackages, Refusal
 from device_sdk.state.records import CaleRegistration, DeviceState, Endpoint, IdentityRecord
 from device_sdk.state.sync_journal import SyncJournal
 
@@ -61,6 +61,7 @@ __all__ = [
     "Phase",
     "ProcessedPackage",
     "ProcessedPackages",
+    "Refusal",
     "StateDirectory",
     "SyncJournal",
 ]

@@ -44,6 +44,23 @@ class KeptReturn:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why a package is not fetched again.
+
+    Attributes:
+        why: in words.
+        circumstances: SHA-256 of what that depends on besides the package, hex.
+        date: of the entry that led there, "" if it had none.
+        listed: of the entry in the list after that, where servers note the download; None before it.
+    """
+
+    why: str
+    circumstances: str
+    date: str = ""
+    listed: str | None = None
+
+
+@dataclass(frozen=True)
 class ProcessedPackage:
     """One package, and what became of it.
 
@@ -56,6 +73,7 @@ class ProcessedPackage:
         at: when.
         event: with "begun": what is being waited for, as in OutboxMessage.
         returns: what the server was told, or would be if it asked.
+        refusal: with "refused": why, if the same package would be refused again.
     """
 
     place: str
@@ -66,11 +84,13 @@ class ProcessedPackage:
     at: datetime
     event: str = ""
     returns: tuple[KeptReturn, ...] = ()
+    refusal: Refusal | None = None
 
     def to_bytes(self) -> bytes:
         """The file."""
         returns = [vars(one) | {"body": b64encode(one.body).decode()} for one in self.returns]
-        return dump(vars(self) | {"at": format_time(self.at), "returns": returns})
+        refusal = vars(self.refusal) if self.refusal else None
+        return dump(vars(self) | {"at": format_time(self.at), "returns": returns, "refusal": refusal})
 
     @classmethod
     def from_bytes(cls, path: Path, data: bytes) -> Self:
@@ -93,6 +113,7 @@ class ProcessedPackage:
             fields.time("at"),
             fields.text("event"),
             tuple(_kept(path, one) for one in fields.objects("returns")),
+            _refusal(path, fields.take("refusal")),
         )
 
 
@@ -150,7 +171,9 @@ class ProcessedPackages:
             body: DER.
         """
         for one in self.all():
-            returns = tuple(replace(it, delivered=it.delivered + ((it.path, it.body) == (path, body))) for it in one.returns)
+            returns = tuple(
+                replace(it, delivered=it.delivered + ((it.path, it.body) == (path, body))) for it in one.returns
+            )
             if returns != one.returns:
                 self.save(replace(one, returns=returns))
 
@@ -183,6 +206,14 @@ def _kept(path: Path, fields: Fields) -> KeptReturn:
     if not isinstance(delivered, int) or delivered < 0:
         raise _corrupt(path, "a message was delivered some odd number of times")
     return KeptReturn(fields.text("path"), fields.text("media_type"), body, fields.text("about"), delivered)
+
+
+def _refusal(path: Path, content: object) -> Refusal | None:
+    if content is None:
+        return None
+    fields = Fields(path, content, "refusal")
+    listed = fields.optional_text("listed")
+    return Refusal(fields.text("why"), fields.digest("circumstances"), fields.text("date"), listed)
 
 
 def _corrupt(path: Path, why: str) -> StateCorruptError:

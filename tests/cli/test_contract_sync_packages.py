@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from device_sdk_simulators.softhsm import SoftHsm
 
+from device_sdk.client.device.sync import Deliveries
 from tests.cli.conftest import Lab, leaf
 from tests.cli.test_contract_symmetric_keys import key_file
+from tests.est.pki import Ca, new_key
 from tests.keystores.pkcs11.tools import pkcs11_tool
 from tests.simulators.packages.conftest import publish, sim
 
@@ -112,3 +115,64 @@ def test_a_mistake_in_the_settings_is_named(config: str, said: str, tmp_path: Pa
     wanted = deliveries(Settings(Namespace(), {}, str(file)), Output())
     with pytest.raises(ConfigurationError, match=said):
         (wanted.keys or wanted.firmware)()  # type: ignore[misc]  # one of them is set
+
+
+def test_what_the_settings_say_about_downloads_and_returns(tmp_path: Path) -> None:
+    """The rate of a download, what was refused before, and to whom receipts are encrypted (KR-08)."""
+    from argparse import Namespace
+
+    from device_sdk.cli.deliveries import deliveries
+    from device_sdk.cli.output import Output
+    from device_sdk.cli.settings import Settings
+    from device_sdk.errors import ConfigurationError
+
+    ca = Ca.root("anchors")
+    returns = ca.certify("returns", new_key().public_key())
+    for name, some in (
+        ("ca.pem", [ca.certificate]),
+        ("returns.pem", [returns]),
+        ("two.pem", [returns] * 2),
+        ("signs.pem", [ca.certificate]),
+    ):
+        (tmp_path / name).write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in some))
+
+    def wanted(rate: str = "2048", recipient: str = "returns.pem", *, again: bool = False) -> Deliveries:
+        file = tmp_path / "config.toml"
+        file.write_text(
+            f'[firmware]\nout = "{tmp_path}/x"\nanchors = "{tmp_path}/ca.pem"\nhardware_type = "1.2"\nserial = "00"\n'
+            f'min_rate = {rate}\n[keys]\nto = "{tmp_path}"\nanchors = "{tmp_path}/ca.pem"\n'
+            f'receipt_recipient = "{tmp_path}/{recipient}"\n'
+            f'[generated]\nkey = "file:{tmp_path}/g"\nout = "{tmp_path}/g.pem"\nanchors = "{tmp_path}/ca.pem"\n'
+            f'receipt_recipient = "{tmp_path}/{recipient}"\n'
+        )
+        return deliveries(Settings(Namespace(), {}, str(file)), Output(), again=again)
+
+    found = wanted()
+    assert found.firmware
+    assert found.keys
+    assert found.generated
+    assert (found.firmware().rules.min_rate, found.firmware().again) == (2048, False)
+    again = wanted(again=True).firmware
+    assert again
+    assert again().again
+    policy = found.generated().policy
+    assert found.keys().policy.receipt_recipient == returns == (policy and policy.receipt_recipient)
+    for wrong, says in ((wanted("0"), "at least 1"), (wanted(recipient="two.pem"), "2 certificates"),
+                        (wanted(recipient="none.pem"), "none.pem"),
+                        (wanted(recipient="signs.pem"), "not for encryption")):  # fmt: skip
+        assert wrong.firmware
+        assert wrong.keys
+        assert wrong.generated
+        makers = (wrong.firmware,) if "least" in says else (wrong.keys, wrong.generated)
+        for make in makers:
+            # each `wanted` wrote the file anew, and settings are read once
+            with pytest.raises(ConfigurationError, match=says):
+                make()
+
+
+def test_a_run_has_some_time(lab: Lab) -> None:
+    lab.enrolled()
+    assert "greater than 0" in lab.cli.fails(2, "sync", "--state", lab.state, "--limit", "0")
+    late = lab.cli("sync", "--state", lab.state, "--limit", "0.0001", "--json")
+    assert (late.code, {one["error"]["code"] for one in late.json["steps"]}) == (1, {"timeout"})
+    assert lab.cli.ok("sync", "--state", lab.state, "--json").json["resumed"]

@@ -21,6 +21,7 @@ from device_sdk.errors import (
     KeyExistsError,
     KeyPackageUntrustedError,
     RolledBackError,
+    StateNotWritableError,
 )
 from device_sdk.wire.cms.signed_data import read_signed_data
 from tests.est.pki import new_key
@@ -63,12 +64,22 @@ class Bench:
         answer = http(200, message, ("Content-Type", "application/cms"))
         self.synced.server.handlers[place] = lambda _: answer
 
-    def deliveries(self, *, replace: bool = False, returns: bool = True, recipient=None) -> Deliveries:
+    def deliveries(
+        self,
+        *,
+        replace: bool = False,
+        returns: bool = True,
+        recipient=None,
+        again=False,
+        hardware=HARDWARE,
+        installer=None,
+    ) -> Deliveries:
         policy = KeyPackagePolicy(self.sealer.anchors, receipt_recipient=recipient)
-        rules = FirmwareRules(self.maker.anchors, FirmwarePolicy(HardwareModule(HARDWARE, b"\0\xa1")))
+        rules = FirmwareRules(self.maker.anchors, FirmwarePolicy(HardwareModule(hardware, b"\0\xa1")))
+        takes = installer or FileInstaller(self.image)
         return Deliveries(
             keys=lambda: KeyDelivery(policy, self.keys, replace=replace, returns=returns),
-            firmware=lambda: FirmwareDelivery(rules, FileInstaller(self.image), self.image.parent, returns=returns),
+            firmware=lambda: FirmwareDelivery(rules, takes, self.image.parent, returns=returns, again=again),
         )
 
     def sync(self, *entries, **options):
@@ -249,6 +260,44 @@ def test_f_08_firmware_that_is_refused_is_told_once(bench):
     bench.sync(FIRMWARE)
     assert bench.told == []
     assert not bench.image.exists()
+
+
+def test_firmware_that_is_refused_is_not_fetched_again_while_nothing_changes(bench):
+    """Each time it would be as large as the first; servers note the download, which changes the date once."""
+    bench.give("f-1", bench.maker.make(notes=dataclasses.replace(NOTES, hardware=("1.2.3",))))
+    entry = bench.synced.entry(*FIRMWARE)
+    dated, later = (entry | {"date": f"2026-06-0{day}T00:00:00Z"} for day in (1, 2))
+
+    def fetched(entry, **options) -> bool:
+        bench.synced.asked()
+        ((_, state),) = bench.states(bench.sync(entry, **options))
+        found = "GET firmware/f-1" in bench.synced.asked()
+        assert state is (FAILED if found else StepState.SKIPPED)
+        return found
+
+    assert fetched(entry)
+    assert not any(fetched(entry) for _ in range(2))
+    assert [fetched(one) for one in (dated, dated, dated)] == [True, False, False]
+    assert [fetched(one) for one in (later, later, later)] == [True, False, False]
+    assert [fetched(one) for one in (entry, later, later, entry)] == [True, False, False, True]
+    larger = bench.synced.entry(*FIRMWARE[:2], 5001)
+    assert [fetched(one) for one in (larger, larger)] == [True, False]
+    assert [fetched(larger, again=True), fetched(larger)] == [True, False]
+    assert [fetched(larger, hardware="1.2.4") for _ in range(2)] == [True, False]
+    assert "refused before" in bench.sync(larger, hardware="1.2.4").steps[0].detail
+    assert bench.states(bench.sync(larger, hardware="1.2.3")) == [("0026", DONE)]
+
+
+def test_firmware_for_which_there_is_no_room_is_fetched_again(bench):
+    """What passes by itself is no word about the package."""
+
+    class Full(FileInstaller):
+        def stage(self, attributes, /) -> None:
+            raise StateNotWritableError("no room")
+
+    for _ in range(2):
+        assert bench.states(bench.sync(FIRMWARE, installer=Full(bench.image))) == [("0026", FAILED)]
+    assert bench.states(bench.sync(FIRMWARE)) == [("0026", DONE)]
 
 
 def test_f_10_an_older_version_than_the_installed_one_fails_once_and_is_skipped(bench):

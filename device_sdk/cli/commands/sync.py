@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse
         parser, "renewal.rekey", "renewal.keep_old", "sync.limit_s", *KEYS, *GENERATED, *FIRMWARE, *KEY_ESTABLISHMENT
     )
     parser.add_argument("--plan", action="store_true", help="only show what would be done")
+    parser.add_argument(
+        "--again", action="store_true", help="fetch firmware again that was refused, though nothing changed"
+    )
     parser.set_defaults(run=_run)
 
 
@@ -45,7 +48,7 @@ def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         rekey=settings.switch("renewal.rekey"),
         keep_old=settings.switch("renewal.keep_old"),
     )
-    wanted = deliveries(settings, out)
+    wanted = deliveries(settings, out, again=options.again)
     limit_s = settings.number("sync.limit_s")
     if limit_s is None or not limit_s > 0:
         raise ConfigurationError("sync.limit_s must be greater than 0")

@@ -1523,6 +1523,7 @@ _shtab_device_sdk_sync_options=(
   "--key-establishment-key[key that is made when the server asks for a certificate for key establishment\; sync gets none if not given \[DEVICE_SDK_KEY_ESTABLISHMENT_KEY\]]:URI:"
   "--key-establishment-type[what to make\: ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096 \[DEVICE_SDK_KEY_ESTABLISHMENT_TYPE\]]:TYPE:(ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096)"
   "--plan[only show what would be done]"
+  "--again[fetch firmware again that was refused, though nothing changed]"
 )
 
 # guard to ensure default positional specs are added only once per session

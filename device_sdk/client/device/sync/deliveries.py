@@ -48,6 +48,7 @@ class FirmwareDelivery:
         counter: URI of a monotonic counter that the record of installed firmware is bound to; see RecordFile.
         returns: whether the server is sent receipts and errors, signed by the key of the device's certificate.
         transferred: told how much of a package has come.
+        again: fetch packages that were refused before even if nothing has changed since.
     """
 
     rules: FirmwareRules
@@ -57,6 +58,7 @@ class FirmwareDelivery:
     counter: str | None = None
     returns: bool = True
     transferred: Transferred | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from cryptography import x509
 
 from device_sdk.client.device.context import Context
 from device_sdk.client.device.key_establishment import opening_keys
+from device_sdk.client.device.sync.circumstances import circumstances_of, is_lasting
 from device_sdk.client.device.sync.deliveries import Deliveries, FirmwareDelivery, KeyDelivery
 from device_sdk.client.device.sync.report import StepState
 from device_sdk.client.device.sync.session import Session
@@ -164,6 +165,9 @@ class PackageKeeper:
         wishes, visit = self.deliveries.firmware(), self._visit(step)
         if visit.is_known:
             return _known(visit)
+        circumstances = circumstances_of(self.context, wishes)
+        if not wishes.again and (why := visit.still_refused(circumstances)) is not None:
+            return Done(f"refused before, and not fetched again while nothing changes: {why}", state=StepState.SKIPPED)
         identity = self.session.identity
         with ExitStack() as opened:
             rules = replace(
@@ -184,7 +188,7 @@ class PackageKeeper:
                     **self.session.waiting,
                 )
             except DeviceSdkError as error:
-                visit.refused()
+                visit.refused(error.message, circumstances if is_lasting(error) else "")
                 if visit.was_refused and isinstance(error, FirmwareError) and error.load_error == _STALE:
                     return Done(f"refused before: {error.message}", state=StepState.SKIPPED)
                 raise

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from device_sdk.client.device.context import Context
 from device_sdk.client.est.returns import ReturnMessage
 from device_sdk.protocols.pal import SyncStep
-from device_sdk.state import KeptReturn, ProcessedPackage
+from device_sdk.state import KeptReturn, ProcessedPackage, Refusal
+from device_sdk.state.fields import format_time
+
+_MAX_WHY = 300
 
 
 class Visit:
@@ -50,6 +53,23 @@ class Visit:
         """Whether there was a package at all."""
         return bool(self._sha256)
 
+    def still_refused(self, circumstances: str) -> str | None:
+        """Why a package is not fetched again that was refused, if neither the entry nor anything else has changed since.
+
+        Args:
+            circumstances: see circumstances_of.
+        """
+        before, entry = self.before, self._step.entry
+        refusal = before.refusal if before is not None and before.size == entry.size else None
+        if before is None or refusal is None or refusal.circumstances != circumstances:
+            return None
+        date = format_time(entry.date) or ""
+        if refusal.listed is None and (date or not refusal.date):
+            # servers note when it was fetched; one that has no note any more has another package
+            refusal = replace(refusal, listed=date)
+            self._context.state.processed.save(replace(before, refusal=refusal))
+        return refusal.why if refusal.listed == date else None
+
     def wanted(self, sha256: bytes) -> bool:
         """Told the digest of what came; False if it was dealt with."""
         self._sha256 = sha256.hex()
@@ -63,10 +83,16 @@ class Visit:
         """All of it has happened."""
         self._note("done")
 
-    def refused(self) -> None:
-        """Nothing of it has happened, and the server was told if it is to be."""
+    def refused(self, why: str = "", circumstances: str = "") -> None:
+        """Nothing of it has happened, and the server was told if it is to be.
+
+        Args:
+            why: if it is not to be fetched again: why not, in words.
+            circumstances: as long as they are these.
+        """
+        date = format_time(self._step.entry.date) or ""
         if self.came:
-            self._note("refused")
+            self._note("refused", refusal=Refusal(why[:_MAX_WHY], circumstances, date) if circumstances else None)
 
     def give(self, message: ReturnMessage) -> None:
         """See Returns. An error that was told about the same package is not told again."""
@@ -95,7 +121,7 @@ class Visit:
             return False
         return message.about in (one.about for one in before.returns)
 
-    def _note(self, result: str, event: str = "") -> None:
+    def _note(self, result: str, event: str = "", refusal: Refusal | None = None) -> None:
         entry = self._step.entry
         before = self.before if self.before is not None and self.before.sha256 == self._sha256 else None
         told = {one.about: one for one in before.returns} if before and self.was_refused else {}
@@ -105,7 +131,7 @@ class Visit:
         )
         now = self._context.clock.now()
         self._context.state.processed.save(
-            ProcessedPackage(self._place, entry.type, entry.size, self._sha256, result, now, event, returns)
+            ProcessedPackage(self._place, entry.type, entry.size, self._sha256, result, now, event, returns, refusal)
         )
 
 
