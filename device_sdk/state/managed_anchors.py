@@ -146,6 +146,7 @@ def _encoded(store: AnchorStore) -> bytes:
             ],
             "delegates": [{"key": key, "number": number} for key, number in store.delegates.items()],
             "removed": store.removed,
+            "spent": store.spent,
         }
     )
 
@@ -167,6 +168,7 @@ def _decoded(path: Path, data: bytes) -> AnchorStore:
             {one.digest("key"): _number(one, "number") for one in fields.objects("delegates")},
             fields.optional_texts("removed") or (),
             _number(fields, "generation"),
+            fields.optional_texts("spent") or (),
         )
     except ValueError as error:
         raise StateCorruptError(

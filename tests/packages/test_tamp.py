@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import ipaddress
+import json
 import subprocess
 from pathlib import Path
 
@@ -238,6 +240,20 @@ def test_a_store_that_was_changed_by_others_is_not_believed(managed: Managed) ->
         assert managed.device.state.check() != ()
     file.write_text(good)
     assert managed.device.state.check() == ()
+
+
+def test_t_10_which_contingency_keys_signed_is_kept(managed: Managed) -> None:
+    """Also over imports; a store of an earlier version has none."""
+    state = managed.device.state
+    spent = ("ab" * 32, "cd" * 32)
+    with state.exclusive():
+        state.managed.save(dataclasses.replace(state.managed.load(), spent=spent))
+    managed.let("management", certificate(authority("M", None, may_sign(making.ANY))))
+    assert state.managed.load().spent == spent
+    old = json.loads(state.managed.file.read_text())
+    del old["spent"]
+    state.managed.file.write_text(json.dumps(old))
+    assert state.managed.load().spent == ()
 
 
 def test_what_cannot_be_imported(managed: Managed) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
@@ -12,6 +14,7 @@ from pyasn1.codec.der.encoder import encode
 from pyasn1_alt_modules import rfc5934
 
 from device_sdk.protocols.tamp import Role
+from device_sdk.protocols.tamp.store import MAX_SPENT
 from tests.tamp import making
 from tests.tamp.conftest import Bench
 from tests.tamp.making import COMMUNITY, Authority, Manager, again, authority, certificate, info
@@ -116,12 +119,44 @@ def test_t_10_a_contingency_key_signs_once(bench: Bench) -> None:
     other = authority("Other apex", None, contingency.extension())
     for new in (with_key, other):
         message = manager.apex(certificate(new), number=0, anchors=True)
-        assert bench.statuses(message) == ["IMPROPER_TA_ADDITION"]
+        assert bench.statuses(message) == ["SEQ_NUM_FAILURE"]
     assert bench.find(bench.people.management) is not None
     fresh = Contingency(authority("Another contingency"), bytes(range(1, 33)))
     message = manager.apex(certificate(authority("Third apex", None, fresh.extension())), number=0)
     assert bench.statuses(message) == ["SUCCESS"]
     assert bench.refused(message)[0] == "CONTINGENCY_PUBLIC_KEY_DECRYPT"
+
+
+def test_t_10_a_contingency_key_that_is_brought_back_signs_nothing(bench: Bench) -> None:
+    """Locked as before or with another key: the old message would be good once more, as its number says nothing (section 6)."""
+    contingency, manager = locked(authority("Contingency"))
+    with_key = authority("Apex with contingency", None, contingency.extension())
+    bench.do(bench.apex.apex(certificate(with_key)))
+    second = authority("Second apex")
+    message = manager.apex(certificate(second), number=0, anchors=True)
+    assert bench.statuses(message) == ["SUCCESS"]
+    back = authority("Third apex", None, contingency.extension())
+    assert bench.statuses(Manager(second).apex(certificate(back))) == ["SUCCESS"]
+    assert bench.refused(message)[0] == "SEQ_NUM_FAILURE"
+    otherwise = Contingency(contingency.authority, bytes(range(1, 33)))
+    again_back = authority("Fourth apex", None, otherwise.extension())
+    assert bench.statuses(Manager(back).apex(certificate(again_back))) == ["SUCCESS"]
+    new = Manager(contingency.authority, unsigned=[otherwise.disclosed()])
+    assert bench.refused(new.apex(certificate(authority("Fifth apex")), number=0))[0] == "SEQ_NUM_FAILURE"
+    assert len(bench.store.spent) == 1
+
+
+def test_t_10_a_contingency_message_that_was_not_done_spends_nothing(bench: Bench) -> None:
+    contingency, manager = locked(authority("Contingency"))
+    bench.do(bench.apex.apex(certificate(authority("Apex with contingency", None, contingency.extension()))))
+    assert bench.statuses(manager.apex(certificate(bench.people.identity), number=0)) == ["IMPROPER_TA_ADDITION"]
+    assert bench.store.spent == ()
+    full = dataclasses.replace(bench.store, spent=("00" * 32,) * MAX_SPENT)
+    before, bench.store = bench.store, full
+    message = manager.apex(certificate(authority("New apex")), number=0)
+    assert bench.refused(message)[0] == "INSUFFICIENT_MEMORY"
+    bench.store = before
+    assert bench.statuses(message) == ["SUCCESS"]
 
 
 def test_t_10_a_contingency_key_signs_nothing_else(bench: Bench) -> None:

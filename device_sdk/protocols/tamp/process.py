@@ -9,7 +9,7 @@ from device_sdk.errors import TampRefusedError
 from device_sdk.protocols.tamp.authority import require_authority
 from device_sdk.protocols.tamp.sequence import require_next, with_number
 from device_sdk.protocols.tamp.signers import TampSigner, Trusting, find_signer
-from device_sdk.protocols.tamp.store import MAX_COMMUNITIES, AnchorStore, HeldAnchor, Role
+from device_sdk.protocols.tamp.store import MAX_COMMUNITIES, AnchorStore, HeldAnchor, Role, digest
 from device_sdk.protocols.tamp.targets import require_target
 from device_sdk.protocols.tamp.updates import apply_updates, require_room, require_storable
 from device_sdk.wire.ber import contents_of
@@ -118,6 +118,8 @@ def _replace_apex(request: ApexUpdate, store: AnchorStore, signer: TampSigner) -
     others = [one for one in store.anchors if one is not old]
     if request.clear_anchors:
         store = store.without(others)
+    if signer.contingency:
+        store = replace(store, spent=(*store.spent, digest(signer.key)))
     store = replace(store, anchors=tuple(one for one in store.anchors if one.role is not Role.APEX))
     if store.find(identity_of(anchor.public_key)) is not None:
         raise refused(TampStatus.IMPROPER_TA_ADDITION, "the key of the new apex is that of another anchor")
@@ -126,16 +128,17 @@ def _replace_apex(request: ApexUpdate, store: AnchorStore, signer: TampSigner) -
 
 
 def _require_used_up(locked: ContingencyKey | None, signer: TampSigner) -> None:
-    """A contingency key signs once: its messages have no numbers, so whoever saw one could send it again and again.
+    """A contingency key signs once (see AnchorStore.spent): an apex that comes with the one that signed would have none.
 
-    Only a lock that the disclosed key opens lets the message in a second time.
+    Section 4.5 has nothing against it; what section 6 is there for, that no message is taken twice, makes it a failure of
+    the numbers.
 
     Raises:
         TampRefusedError: the new apex would have it, too.
     """
     if signer.contingency and locked is not None and locked.opened(signer.disclosed) is not None:
         raise refused(
-            TampStatus.IMPROPER_TA_ADDITION,
+            TampStatus.SEQ_NUM_FAILURE,
             "the new apex has a contingency key that the key disclosed with the message opens; it needs another one",
         )
 

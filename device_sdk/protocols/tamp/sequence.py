@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from device_sdk.protocols.tamp.signers import TampSigner
-from device_sdk.protocols.tamp.store import MAX_DELEGATES, AnchorStore, Role, digest
+from device_sdk.protocols.tamp.store import MAX_DELEGATES, MAX_SPENT, AnchorStore, Role, digest
 from device_sdk.wire.tamp.codes import TampStatus, refused
 from device_sdk.wire.tamp.reference import SequenceNumber
 
@@ -28,6 +28,7 @@ def require_next(number: int, signer: TampSigner, store: AnchorStore, *, equal: 
     if signer.contingency:
         if number:
             raise refused(TampStatus.SEQ_NUM_FAILURE, f"signed with the contingency key, it has number {number}, not 0")
+        _require_unspent(signer, store)
         return
     last = store.delegates.get(digest(signer.key)) if signer.path else signer.anchor.number
     if last is not None and (number < last or (number == last and not equal)):
@@ -37,6 +38,20 @@ def require_next(number: int, signer: TampSigner, store: AnchorStore, *, equal: 
         )
     if signer.path and last is None and len(store.delegates) >= MAX_DELEGATES:
         raise refused(TampStatus.INSUFFICIENT_MEMORY, "there is no room for the number of one signer more")
+
+
+def _require_unspent(signer: TampSigner, store: AnchorStore) -> None:
+    """A contingency key signs once: as its messages have no numbers, an old one would be good as often as the key is there.
+
+    Raises:
+        TampRefusedError: it has.
+    """
+    if digest(signer.key) in store.spent:
+        raise refused(
+            TampStatus.SEQ_NUM_FAILURE, "the contingency key that signed it signed a message before: it was replayed"
+        )
+    if len(store.spent) >= MAX_SPENT:
+        raise refused(TampStatus.INSUFFICIENT_MEMORY, "there is no room to remember one contingency key more")
 
 
 def with_number(store: AnchorStore, signer: TampSigner, number: int) -> AnchorStore:

@@ -24,6 +24,7 @@ MAX_HELD = 128
 MAX_REMOVED = 1024
 MAX_DELEGATES = 1024
 MAX_COMMUNITIES = 256
+MAX_SPENT = 256
 
 
 @unique
@@ -88,6 +89,7 @@ class AnchorStore:
         delegates: last number of those who signed by way of a certificate, by SHA-256 of their key, hex.
         removed: SHA-256, hex, of keys of identity anchors that a message removed: no /cacerts brings them back.
         generation: counts the messages that changed something.
+        spent: SHA-256, hex, of the contingency keys that signed a message that was done; none signs another.
     """
 
     anchors: tuple[HeldAnchor, ...] = ()
@@ -96,6 +98,7 @@ class AnchorStore:
     delegates: Mapping[str, int] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
     generation: int = 0
+    spent: tuple[str, ...] = ()
 
     @property
     def apex(self) -> HeldAnchor | None:
