@@ -37,6 +37,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--linger", type=_seconds, default=5.0, metavar="SECONDS", help="how long a device that was left unfinished stays (default: %(default)s)")  # fmt: skip
     parser.add_argument("--patience", type=_seconds, default=600.0, metavar="SECONDS", help="how long a device stays at most (default: %(default)s)")  # fmt: skip
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="what devices have from the factory to enrol with")  # fmt: skip
+    parser.add_argument("--shell", choices=("busybox", "sh", "bash"), default="busybox", help="of consoles (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--boot-loader", action="store_true", help="consoles begin with a boot loader")
+    parser.add_argument("--login", default="root", metavar="USER", help="who may log in at consoles (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--login-password-file", type=Path, metavar="FILE", help="with which password (default: none asked)")  # fmt: skip
+    parser.add_argument("--device-sdk", type=Path, metavar="DIR", help="directory of a real device-sdk for consoles (default: simulated verbs)")  # fmt: skip
+    parser.add_argument("--disks", type=Path, metavar="DIR", help="directory for the disks of consoles (default: temporary)")  # fmt: skip
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report here, not to standard output")
     parser.add_argument("--enrol", metavar="URL", help="no lines: the devices enrol at this EST server, and the rate is printed")  # fmt: skip
     parser.add_argument("--anchors", type=Path, metavar="FILE", help="PEM: trust anchors of that server")
@@ -82,6 +88,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> FleetPlan:
+    from device_sdk_simulators.serial.console.device import ConsoleStyle
     from device_sdk_simulators.serial.fleet.plan import FleetPlan
 
     plan = FleetPlan(
@@ -96,6 +103,14 @@ def _plan(options: argparse.Namespace) -> FleetPlan:
         linger_s=options.linger,
         patience_s=options.patience,
         password=read_password(options.password_file) if options.password_file else None,
+        console=ConsoleStyle(
+            options.shell,
+            options.boot_loader,
+            options.login,
+            read_password(options.login_password_file) if options.login_password_file else "",
+            path=options.device_sdk.absolute() if options.device_sdk else None,
+        ),
+        disks=options.disks.absolute() if options.disks else None,
     )
     if options.misfortune:
         try:

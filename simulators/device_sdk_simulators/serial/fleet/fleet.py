@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from device_sdk_simulators.serial.agent.device import AgentDevice
 from device_sdk_simulators.serial.board import Board
 from device_sdk_simulators.serial.board_keys import SoftwareKeys
+from device_sdk_simulators.serial.console.device import ConsoleDevice
 from device_sdk_simulators.serial.fleet.plan import FleetPlan, device_faults
 from device_sdk_simulators.serial.fleet.rack import Rack
 from device_sdk_simulators.serial.fleet.report import Member, report
@@ -58,6 +62,7 @@ class Fleet:
     ) -> None:
         self.plan = plan
         self.members = make_members(plan, enrol)
+        self._disks = plan.disks or Path(tempfile.mkdtemp(prefix="fleet-"))
         self._ready: Future[None] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
@@ -69,6 +74,8 @@ class Fleet:
         plan = self.plan
         faults = device_faults(plan, member.number, member.misfortune)
         member.happened = faults.happened
+        if plan.way == "console":
+            return ConsoleDevice(member.board, self._disks / member.board.serial_number, faults, plan.console)
         return AgentDevice(member.board, faults, baud=plan.baud, keepalive=plan.keepalive, operation_s=plan.operation_s)
 
     def _run(self) -> None:
@@ -161,6 +168,8 @@ class Fleet:
         self._thread.join()
         for member in self.members:
             member.board.keys.close()
+        if self.plan.disks is None:
+            shutil.rmtree(self._disks, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self.start()

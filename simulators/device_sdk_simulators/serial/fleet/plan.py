@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from device_sdk_simulators.serial.console.device import ConsoleStyle
 from device_sdk_simulators.serial.device_faults import HOSTILE, STEP_FAULTS, DeviceFaults
 from device_sdk_simulators.serial.line_faults import LineFaults
 
@@ -57,11 +58,8 @@ class FleetPlan:
         swap_s: how long it takes to put the next device to a line.
         operation_s: how long each operation of a device takes.
         keepalive: seconds between two messages of progress of an agent.
-        boot_loader: consoles: devices begin with a boot loader.
-        user: consoles: who may log in.
-        login_password: consoles: with this password; "" for none asked.
-        bench: consoles: "simulated" for a `device-sdk` of this fleet's own, or the path of a real one.
-        busybox: consoles: a shell like busybox's, with a line editor; else one that leaves echo to the terminal.
+        console: what the consoles are like.
+        disks: directory for the disks of consoles, one below it for each; None for temporary ones.
     """
 
     devices: int = 8
@@ -81,11 +79,8 @@ class FleetPlan:
     swap_s: float = 0.2
     operation_s: float = 0.0
     keepalive: int = 5
-    boot_loader: bool = False
-    user: str = "root"
-    login_password: str = ""
-    bench: str = "simulated"
-    busybox: bool = True
+    console: ConsoleStyle = field(default_factory=ConsoleStyle)
+    disks: Path | None = None
 
     def __post_init__(self) -> None:
         unknown = {*self.misfortunes, *self.only.values()} - MISFORTUNES.keys()
