@@ -29,6 +29,7 @@ _COMMANDS = {
     "needs-renewal": "exit 0 if it is time to renew, 1 if not, 2 if missing or unreadable",
     "show": "what this device is: key, certificate, anchors, registrations",
     "bench": "for a provisioning station on a line: facts, configure, create-key, request, install, enrol, prove",
+    "agent": "serve a provisioning station on a serial line",
     "doctor": "check everything the device needs and say what is wrong",
     "config": "every setting, its value and where it can be set",
     "completion": "shell completion script for bash or zsh",

@@ -133,6 +133,7 @@ SETTINGS = (
     Setting("firmware.min_rate", "number", "--firmware-min-rate", "N", "bytes a second: give up a download that is slower for longer than --timeout", 1024.0),
     Setting("firmware.allow_downgrade", "switch", "--firmware-allow-downgrade", "", "take an older version than the one installed, unless it is stale", False),
     Setting("firmware.returns", "switch", "--firmware-returns", "", "send receipts and errors about firmware", True),
+    Setting("agent.commands", "list", "--allow-command", "COMMAND", "command that a station on the line may have this device run, its words as in a shell; repeatable"),
     Setting("cale.url", "text", "--url", "URL", "CALE edge device, https://HOST:PORT"),
     Setting("cale.application", "text", "--application", "NAME", "whose CALE registration; each application has its own", "default"),
     Setting("cale.key", "text", "--key", "URI", "key that answers are encrypted to; the device's key if not given"),

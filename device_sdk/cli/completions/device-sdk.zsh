@@ -11,6 +11,7 @@
 _shtab_device_sdk_commands() {
   local _commands=(
     abandon:'Give up an enrolment or renewal that was interrupted; the key made for it is destroyed.'
+    agent:'Serve a provisioning station on a serial line.'
     anchors:'Who may manage this device'"'"'s trust anchors, firmware and keys: import, list, export, remove.'
     bench:'For a provisioning station on a line: facts, configure, create-key, request, install, enrol, prove.'
     cale:'Speak CALE: register, get, whoami, list, forget, decrypt.'
@@ -152,6 +153,28 @@ _shtab_device_sdk_abandon_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_abandon_defaults_added=0
+
+_shtab_device_sdk_agent_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--line[serial line\: \/dev\/ttyS1, or a URL of pyserial\'s]:URL:"
+  "--stdio[the terminal this is started in]"
+  "--baud[speed of the line (default\: 115200\; with --stdio as it is)]:N:"
+  "--once[end when the station says goodbye\; so does --stdio]"
+  "--idle[end when no station was heard for so long (default\: never\; with --stdio 60)]:SECONDS:"
+  "--receive[the largest payload of a frame that is taken\; less for hardware that loses octets (default\: 256)]:N:"
+  "--allow-enrolled[let a station provision this device again although it is enrolled]"
+  "--state[the device\'s state directory \[DEVICE_SDK_STATE_DIR\]]:DIR:_files -/"
+  "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
+  "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "*--allow-command[command that a station on the line may have this device run, its words as in a shell\; repeatable \[DEVICE_SDK_AGENT_COMMANDS\]]:COMMAND:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_agent_defaults_added=0
 
 _shtab_device_sdk_anchors_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -1549,6 +1572,7 @@ _shtab_device_sdk() {
       curcontext="${curcontext%:*:*}:_shtab_device_sdk-$line[1]:"
       case $line[1] in
         abandon) _arguments -C -s $_shtab_device_sdk_abandon_options ;;
+        agent) _arguments -C -s $_shtab_device_sdk_agent_options ;;
         anchors) _shtab_device_sdk_anchors ;;
         bench) _shtab_device_sdk_bench ;;
         cale) _shtab_device_sdk_cale ;;

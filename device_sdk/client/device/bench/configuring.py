@@ -18,7 +18,7 @@ MAX_CONFIG_BYTES = 64 * 1024
 MAX_ANCHORS_BYTES = 256 * 1024
 _MAX_ANCHORS = 200
 _TRUST = ("est.anchors", "est.pins", "est.implicit")
-_PROGRAMS = ("identity.serial_command", "firmware.installer")
+_PROGRAMS = ("identity.serial_command", "firmware.installer", "agent.commands")
 _SECRETS = ("pin_file", "password_file", "secret_file", "otp_file", "passphrase_file", "bearer_file")
 
 

@@ -1,0 +1,137 @@
+"""`device-sdk agent` as a process on a real terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import termios
+import time
+from collections.abc import Callable
+
+import pytest
+
+from device_sdk.client.bench import KeyWish
+from device_sdk.client.bench.agent import AgentDevice
+from device_sdk.errors import DeviceSaysError
+from tests.agent.conftest import Device
+from tests.agent.wires import Cable, Harm
+
+Station = Callable[..., AgentDevice]
+
+
+def config(device: Device, words: str = "") -> bytes:
+    return f'state_dir = "{device.home}/state"\n{words}\n[identity]\nserial = "SN-2"\n'.encode()
+
+
+def test_a_conversation(device: Device, cable: Callable[..., Cable], station: Station) -> None:
+    """Facts, a configuration, an error of the device with its own code, and goodbye, which ends an agent of a shell."""
+    line = cable()
+    agent = device.start(line)
+    said = station(line)
+    assert said.facts().serial_number == "SN-1"
+    said.configure(config(device), b"")
+    assert said.facts().serial_number == "SN-2"
+    with pytest.raises(DeviceSaysError, match="the device refused create-key: ") as caught:
+        said.create_key(KeyWish(f"file:{device.home}/key.pem", file_allowed=True))
+    assert (caught.value.device_code, caught.value.device_exit) == ("configuration", 2)
+    assert caught.value.line == line.station_path
+    with pytest.raises(DeviceSaysError, match="does not allow that command") as caught:
+        said.run(("true",), 5)
+    assert caught.value.device_code == "command-not-allowed"
+    said.close()
+    assert agent.wait(60) == 0
+
+
+def test_on_a_terminal_that_others_write_to(device: Device, cable: Callable[..., Cable], station: Station) -> None:
+    """A login prompt before, kernel messages meanwhile, octets that flip; a serial line by name; it stays after goodbye."""
+    line = cable(Harm(flipped=1e-3))
+    line.type(b"\r\nWelcome ~ to router-7 ttyS0\r\n\r\nrouter-7 login: ")
+    agent = device.start(line, "--line", line.device_path)
+    for _ in range(2):
+        said = station(line)
+        assert said.facts().serial_number.startswith("SN-")
+        line.type(b"[  812.220143] br-lan: port 2(eth1) entered blocking state }~\r\n")
+        said.configure(config(device, "#" * 1500), b"")
+        assert said.facts().serial_number == "SN-2"
+        said.close()
+        said._line.close()
+    assert agent.poll() is None
+
+
+def test_the_terminal_is_left_as_it_was_found(device: Device, cable: Callable[..., Cable], station: Station) -> None:
+    """After goodbye, and when it is told to end."""
+    line = cable()
+    settings = termios.tcgetattr(line.device)
+    settings[3] |= termios.ECHO | termios.ICANON | termios.ISIG
+    termios.tcsetattr(line.device, termios.TCSANOW, settings)
+    settings = termios.tcgetattr(line.device)
+    for ended_by in (None, signal.SIGTERM):
+        agent = device.start(line)
+        said = station(line)
+        said.facts()
+        assert not termios.tcgetattr(line.device)[3] & termios.ECHO
+        if ended_by is None:
+            said.close()
+        else:
+            agent.send_signal(ended_by)
+        assert agent.wait(60) == (0 if ended_by is None else 128 + ended_by)
+        assert termios.tcgetattr(line.device) == settings
+        said._line.close()
+
+
+def test_nobody_comes(device: Device, cable: Callable[..., Cable]) -> None:
+    """The shell comes back by itself."""
+    line = cable()
+    begun = time.monotonic()
+    assert device.start(line, "--stdio", "--idle", "1").wait(60) == 0
+    assert time.monotonic() - begun >= 1
+
+
+def test_the_device_loses_its_power(device: Device, cable: Callable[..., Cable], station: Station) -> None:
+    """The station notices that the agent was started anew, and asks again what had no answer."""
+    line = cable()
+    sessions: list[str] = []
+    device.start(line)
+    said = station(line, on_event=sessions.append)
+    said.facts()
+    device.stop()
+    device.start(line)
+    assert said.facts().serial_number == "SN-1"
+    assert sum(words.startswith("session ") for words in sessions) == 2
+    assert len({words.split()[-1] for words in sessions if words.startswith("session ")}) == 2
+
+
+@pytest.mark.slow
+def test_a_long_operation_shows_that_it_lives(device: Device, cable: Callable[..., Cable], station: Station) -> None:
+    """And a station that was cut off meanwhile gets the answer of the one run there was."""
+    line = cable()
+    count = device.home / "count"
+    command = ("sh", "-c", f"echo x >> {count}; sleep 7; cat {count}")
+    device.config.write_text(f'[agent]\ncommands = ["sh -c \'{command[2]}\'"]\n[identity]\nserial = "SN-1"\n')
+    device.start(line)
+    progress: list[tuple[str, int]] = []
+    said = station(line, on_progress=lambda name, seconds: progress.append((name, seconds)))
+    assert said.run(command, 60) == (0, "x\n")
+    assert progress
+    assert progress[0][0] == "run"
+    assert progress[0][1] >= 5
+
+
+def test_a_flood_of_rubbish(device: Device, cable: Callable[..., Cable], station: Station) -> None:
+    """16 MiB without a frame in it: the agent's memory stays, and it answers afterwards."""
+    line = cable()
+    agent = device.start(line)
+    said = station(line)
+    said.facts()
+    before = resident(agent.pid)
+    piece = b"A" * 65536
+    for _ in range(256):
+        said._line.write(piece, time.monotonic() + 60)
+    said.facts()
+    assert resident(agent.pid) - before < 8 * 1024 * 1024
+
+
+def resident(pid: int) -> int:
+    """Octets of memory that are in use."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
