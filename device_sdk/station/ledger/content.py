@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from itertools import islice
 
 from device_sdk.errors import LedgerError, WrongDeviceError
 from device_sdk.station.ledger.entry import canonical
@@ -40,7 +41,7 @@ _PIN_VALUE = re.compile(r"(pin-value=)[^&;\s'\"]*", re.IGNORECASE)
 
 def is_secret_name(name: str) -> bool:
     """Whether what has this name would be a secret: "password", "userPin", "wifi-psk"."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name[:_MAX_NAME_CHARS])
     return any(word.lower() in _SECRET_WORDS for word in words)
 
 
@@ -76,37 +77,53 @@ def bounded(facts: Mapping[str, object]) -> dict[str, object]:
                 f"{name!r} is the name of a secret, and those are not kept", hint="leave it out of the facts"
             )
     for characters, items in _ROUNDS:
-        result = {_name(name): _value(value, characters, items, 1) for name, value in list(facts.items())[:items]}
+        result = _Cutter(characters, items).mapping(facts, 0)
         if len(canonical(result)) <= MAX_FACTS_BYTES:
             return result
     return {"cut": "the facts were too many"}
 
 
-def _name(name: object) -> str:
-    return _clean(str(name), _MAX_NAME_CHARS).replace("\n", " ")
+class _Cutter:
+    """Makes values small; what it looks at is bounded, too."""
+
+    def __init__(self, characters: int, items: int) -> None:
+        self._characters, self._items = characters, items
+        self._left = 4 * MAX_FACTS_BYTES
+
+    def mapping(self, value: Mapping[str, object], depth: int) -> dict[str, object]:
+        """Names and values; what has the name of a secret loses its value."""
+        return {
+            _clean(str(name), _MAX_NAME_CHARS): _TAKEN_OUT if is_secret_name(str(name)) else self._value(one, depth + 1)
+            for name, one in islice(value.items(), self._items)
+        }
+
+    def _value(self, value: object, depth: int) -> object:
+        self._left -= 8
+        if self._left < 0:
+            return "cut"
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int | float):
+            return _number(value)
+        if isinstance(value, str):
+            self._left -= min(len(value), self._characters)
+            return _clean(value, self._characters)
+        return self._several(value, depth)
+
+    def _several(self, value: object, depth: int) -> object:
+        if not isinstance(value, Mapping | list | tuple):
+            raise LedgerError(f"a {type(value).__name__} cannot stand in an entry", hint="facts are what JSON has")
+        if depth == _MAX_DEPTH:
+            return "cut"
+        if isinstance(value, Mapping):
+            return self.mapping(value, depth)
+        return [self._value(one, depth + 1) for one in islice(value, self._items)]
 
 
-def _value(value: object, characters: int, items: int, depth: int) -> object:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return (
-            int(value) if abs(value) <= _MAX_INT else _clean(str(value) if abs(value) < 10**60 else "huge", characters)
-        )
+def _number(value: float) -> object:
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else str(value)
-    if isinstance(value, str):
-        return _clean(value, characters)
-    if not isinstance(value, Mapping | list | tuple):
-        raise LedgerError(f"a {type(value).__name__} cannot stand in an entry", hint="facts are what JSON has")
-    if depth == _MAX_DEPTH:
-        return "cut: too deep"
-    if isinstance(value, Mapping):
-        return {
-            _name(name): _TAKEN_OUT if is_secret_name(str(name)) else _value(one, characters, items, depth + 1)
-            for name, one in list(value.items())[:items]
-        }
-    return [_value(one, characters, items, depth + 1) for one in value[:items]]
+    return int(value) if abs(value) <= _MAX_INT else "a huge number"
 
 
 def _clean(text: str, limit: int) -> str:

@@ -90,7 +90,14 @@ class Database:
         try:
             yield
         except (exc.SQLAlchemyError, OSError) as error:
+            forget_connection(getattr(error, "orig", None))
             raise failure(self.name, verb, error) from error
+
+
+def forget_connection(error: BaseException | None) -> None:
+    """Take from an error of psycopg what it knows of its connection: the password is part of that, and some log all they find."""
+    if getattr(error, "pgconn", None) is not None:
+        setattr(error, "_pgconn", None)  # noqa: B010  # `pgconn` itself cannot be set
 
 
 def failure(name: str, verb: str, error: Exception) -> LedgerError:

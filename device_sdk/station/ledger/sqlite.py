@@ -91,10 +91,10 @@ def make(path: Path, wait_s: float, fill: Callable[[Engine], None]) -> None:
     Raises:
         LedgerError: it cannot be made.
     """
-    if path.exists():
-        return
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp") if path.name else path
     try:
+        if path.exists():
+            return
         os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         with closing(sqlite3.connect(temporary, isolation_level=None)) as plain:
             plain.execute(f"PRAGMA application_id={APPLICATION_ID}")
@@ -107,12 +107,12 @@ def make(path: Path, wait_s: float, fill: Callable[[Engine], None]) -> None:
         with suppress(FileExistsError):
             os.link(temporary, path)
         sync_directory(path.parent)
-    except (OSError, exc.SQLAlchemyError, sqlite3.Error) as error:
+    except (OSError, ValueError, exc.SQLAlchemyError, sqlite3.Error) as error:
         words = getattr(error, "strerror", None) or getattr(error, "orig", None) or error
         raise LedgerError(
             f"{path}: the ledger cannot be made: {words}", hint="check its directory and the room there"
         ) from error
     finally:
         for suffix in ("", "-wal", "-shm"):
-            with suppress(OSError):
+            with suppress(OSError, ValueError):
                 Path(f"{temporary}{suffix}").unlink(missing_ok=True)

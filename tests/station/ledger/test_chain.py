@@ -1,0 +1,198 @@
+"""What was written stays as it is, and any change to it shows."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from device_sdk.errors import LedgerError
+from device_sdk.station.ledger import Head, Ledger
+from tests.station.ledger.postgres import PostgresServer
+
+
+def fill(ledger: Ledger, count: int = 4) -> None:
+    ledger.append("run-started", run="run-1", facts={"operator": "Ana Ruß", "profile": "router"})
+    claim = ledger.claim("SN1", "bench-a", "run-1", 60, line="/dev/ttyUSB0")
+    for number in range(count - 2):
+        ledger.append("step", claim=claim, step=f"s{number}", outcome="done", facts={"elapsed_s": 0.25, "n": number})
+
+
+def tamper(place: str, *statements: str) -> None:
+    """What somebody does who has the database, but none of our code."""
+    if "://" in place:
+        with psycopg.connect(place, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+    else:
+        with sqlite3.connect(place) as file:
+            for statement in statements:
+                file.execute(statement)
+        file.close()
+
+
+def off(place: str) -> tuple[str, ...]:
+    """Statements that take the triggers of the entries and the head away."""
+    if "://" in place:
+        return tuple(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in ("ledger_entries", "ledger_head"))
+    with sqlite3.connect(place) as file:
+        names = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")]
+    file.close()
+    return tuple(f"DROP TRIGGER {name}" for name in names)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE ledger_entries SET outcome = 'done' WHERE number = 2",
+        "DELETE FROM ledger_entries WHERE number = 4",
+        "DELETE FROM ledger_entries",
+        "UPDATE ledger_head SET number = 1",
+        "DELETE FROM ledger_head",
+        "UPDATE ledger_about SET value = 'x' WHERE name = 'id'",
+        "DELETE FROM ledger_about",
+    ],
+)
+def test_the_database_itself_refuses_changes(ledger: Ledger, place: str, statement: str) -> None:
+    fill(ledger)
+    before = list(ledger.entries())
+    with pytest.raises((sqlite3.DatabaseError, psycopg.Error), match="append-only"):
+        tamper(place, statement)
+    assert list(ledger.entries()) == before
+    ledger.verify()
+
+
+def test_neither_replacing_nor_truncating_gets_round_that(tmp_path: Path, postgres: PostgresServer) -> None:
+    path, url = str(tmp_path / "ledger.sqlite"), postgres.place()
+    for place, statement in (
+        (path, "REPLACE INTO ledger_entries SELECT 2, time, kind, 'X', line, run, step, outcome, 1, '', hash, hash FROM ledger_entries"),
+        (path, "REPLACE INTO ledger_head VALUES (1, 2, 'x')"),
+        (url, "TRUNCATE ledger_entries"),
+        (url, "TRUNCATE ledger_head"),
+    ):  # fmt: skip
+        with Ledger.open(place) as ledger:
+            ledger.append("note")
+            ledger.append("note")
+            with pytest.raises((sqlite3.DatabaseError, psycopg.Error), match="append-only"):
+                tamper(place, statement)
+            ledger.verify()
+
+
+@pytest.mark.parametrize(
+    ("statement", "number", "words"),
+    [
+        ("UPDATE ledger_entries SET outcome = 'done' WHERE number = 2", 2, "not as it was written"),
+        ("UPDATE ledger_entries SET facts = '{\"n\":7}' WHERE number = 3", 3, "not as it was written"),
+        (
+            'UPDATE ledger_entries SET facts = \'{"elapsed_s":0.25, "n":0}\' WHERE number = 3',
+            3,
+            "facts are not as they were",
+        ),
+        ("UPDATE ledger_entries SET facts = 'x' WHERE number = 3", 3, "facts are not as they were"),
+        ("UPDATE ledger_entries SET time = '2026-01-01T00:00:00.000Z' WHERE number = 1", 1, "not as it was written"),
+        ("UPDATE ledger_entries SET previous = hash WHERE number = 3", 3, "does not follow"),
+        ("UPDATE ledger_entries SET hash = previous WHERE number = 3", 3, "not as it was written"),
+        ("UPDATE ledger_entries SET number = 9 WHERE number = 4", 4, "is missing"),
+        ("DELETE FROM ledger_entries WHERE number = 2", 2, "is missing"),
+        ("DELETE FROM ledger_entries WHERE number = 4", 4, "was cut off"),
+        ("DELETE FROM ledger_entries", 1, "was cut off"),
+        ("UPDATE ledger_head SET number = 3", 4, "not that of the head"),
+        ("UPDATE ledger_head SET hash = 'x'", 4, "not that of the head"),
+    ],
+)
+def test_verify_names_the_first_bad_entry(place: str, statement: str, number: int, words: str) -> None:
+    with Ledger.open(place) as ledger:
+        fill(ledger)
+        tamper(place, *off(place), statement)
+        with pytest.raises(LedgerError, match=words) as caught:
+            ledger.verify()
+    assert caught.value.entry == number
+
+
+def test_verify_notices_that_the_triggers_are_gone(ledger: Ledger, place: str) -> None:
+    fill(ledger)
+    tamper(place, *off(place))
+    with pytest.raises(LedgerError, match="ledger_entries"):
+        ledger.verify()
+
+
+def test_a_head_kept_elsewhere_shows_what_the_ledger_itself_cannot(ledger: Ledger, place: str) -> None:
+    fill(ledger)
+    kept = ledger.head()
+    ledger.append("note")
+    assert ledger.verify(kept).head.number == 5
+    with pytest.raises(LedgerError, match=f"is of ledger {'0' * 32}"):
+        ledger.verify(Head("0" * 32, kept.number, kept.hash))
+    with pytest.raises(LedgerError, match="written anew"):
+        ledger.verify(Head(kept.ledger, 4, "0" * 64))
+    with pytest.raises(LedgerError, match="cut off") as caught:
+        ledger.verify(Head(kept.ledger, 9, "0" * 64))
+    assert caught.value.entry == 6
+    (third,) = [entry for entry in ledger.entries() if entry.number == 3]
+    tamper(place, *off(place), "DELETE FROM ledger_entries WHERE number > 3",
+           f"UPDATE ledger_head SET number = 3, hash = '{third.hash}'")  # fmt: skip # noqa: S608
+    with pytest.raises(LedgerError, match="cut off") as caught:
+        ledger.verify(kept)
+    assert caught.value.entry == 4
+
+
+def foreign_check(lines: list[str], ledger: str) -> int:
+    """Verify an export as docs/provisioning.md says it can be done, with nothing of ours."""
+    previous = hashlib.sha256(b"device-sdk ledger 1\0" + ledger.encode()).hexdigest()
+    for line in lines:
+        entry = json.loads(line)
+        claimed = entry.pop("hash")
+        text = json.dumps(entry, sort_keys=True, separators=(",", ":"))
+        assert entry["previous"] == previous
+        assert hashlib.sha256(text.encode()).hexdigest() == claimed
+        previous = claimed
+    return len(lines)
+
+
+def exported(ledger: Ledger) -> list[str]:
+    stream = io.StringIO()
+    ledger.export("jsonl", stream)
+    return stream.getvalue().splitlines()
+
+
+def test_an_export_is_verified_without_us(ledger: Ledger) -> None:
+    fill(ledger)
+    assert foreign_check(exported(ledger), ledger.id) == 4
+
+
+@pytest.mark.parametrize("count", [0, 1, 1001])
+def test_pages_of_any_number(tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than two pages of entries, and none; SQLite's writes need not reach the disk for that."""
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        with ledger._database.write() as connection:
+            from device_sdk.station.ledger import chain
+
+            head = chain.last(connection, ledger.id, lock=True)
+            for number in range(count):
+                entry = chain.append(connection, head, 1e9 + number, "note", {"run": f"run-{number % 2}"})
+                head = Head(ledger.id, entry.number, entry.hash)
+        assert ledger.verify().head.number == count
+        assert [entry.number for entry in ledger.entries()] == list(range(1, count + 1))
+        assert sum(1 for _ in ledger.entries(run="run-1")) == count // 2
+        assert sum(1 for _ in ledger.entries(limit=700)) == min(count, 700)
+        assert [entry.number for entry in ledger.newest(2)] == list(range(count, max(count - 2, 0), -1))
+
+
+def test_the_hash_covers_every_field(ledger: Ledger) -> None:
+    entry = ledger.append("note", device="SN1", line="l", run="r", step="s", outcome="o", facts={"a": 1})
+    assert set(entry.document()) == set(vars(entry)) - {"hash"}
+    changes: list[Callable[[dict[str, object]], object]] = []
+    for name in entry.document():
+        changes.append(lambda one, name=name: one.update({name: "other"}))  # type: ignore[misc]
+    from device_sdk.station.ledger.entry import digest
+
+    for change in changes:
+        document = entry.document()
+        change(document)
+        assert digest(document) != entry.hash

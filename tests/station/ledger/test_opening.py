@@ -1,0 +1,194 @@
+"""Ledgers that are not there, are somebody else's, of another version, or cannot be written."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from device_sdk.errors import ConfigurationError, LedgerError
+from device_sdk.station.ledger import Ledger
+from tests.mounts import UNSHARE
+from tests.station.ledger.postgres import PASSWORD, PostgresServer
+from tests.station.ledger.test_chain import off, tamper
+
+
+def test_a_new_ledger_is_of_this_user_alone_and_durable(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    before = os.umask(0)
+    try:
+        with Ledger.open(path) as ledger:
+            ledger.append("note")
+            modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+            with ledger._database.write() as connection:
+                pragmas = [
+                    connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")
+                ]
+    finally:
+        os.umask(before)
+    assert modes == {"ledger.sqlite": 0o600, "ledger.sqlite-wal": 0o600, "ledger.sqlite-shm": 0o600}
+    assert pragmas == ["wal", 2]
+    assert [file.name for file in tmp_path.iterdir()] == ["ledger.sqlite"]
+
+
+def test_it_is_the_same_ledger_the_next_time(place: str) -> None:
+    with Ledger.open(place) as ledger:
+        ledger.append("note", run="run-1")
+        first = ledger.id
+    with Ledger.open(place) as ledger:
+        assert (ledger.id, ledger.append("note").number) == (first, 2)
+    with Ledger.open(place, read_only=True) as ledger:
+        assert ledger.head().number == 2
+        with pytest.raises(LedgerError, match="cannot be written"):
+            ledger.append("note")
+        ledger.verify()
+
+
+def test_who_only_looks_makes_none(tmp_path: Path, postgres: PostgresServer) -> None:
+    with pytest.raises(LedgerError, match="there is no such ledger"):
+        Ledger.open(tmp_path / "ledger.sqlite", read_only=True)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(LedgerError, match="no ledger in this database"):
+        Ledger.open(postgres.place(), create=False)
+
+
+def test_another_version_is_refused_and_not_touched(place: str) -> None:
+    Ledger.open(place).close()
+    tamper(place, *off(place))
+    drop = "ALTER TABLE ledger_about DISABLE TRIGGER ALL" if "://" in place else "SELECT 1"
+    tamper(place, drop, "UPDATE ledger_about SET value = '7' WHERE name = 'version'")
+    with pytest.raises(LedgerError, match=r"of version 7, this program writes version 1 \(use the release"):
+        Ledger.open(place)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database" * 100, "sqlite"])
+def test_a_file_that_is_no_ledger(tmp_path: Path, content: bytes | str) -> None:
+    path = tmp_path / "ledger.sqlite"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        with sqlite3.connect(path) as file:
+            file.execute("CREATE TABLE ledger_about (name, value)")
+        file.close()
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match="is not a ledger"):
+        Ledger.open(path)
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger.open(path) as ledger:
+        for _ in range(50):
+            ledger.append("note", facts={"x": "y" * 500})
+    content = bytearray(path.read_bytes())
+    content[5000 : len(content) - 4000] = os.urandom(len(content) - 9000)
+    path.write_bytes(content)
+    with pytest.raises(LedgerError), Ledger.open(path) as ledger:
+        ledger.verify()
+
+
+def test_a_place_where_others_may_write(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    Ledger.open(path).close()
+    path.chmod(0o620)
+    with pytest.raises(LedgerError, match="others may write"):
+        Ledger.open(path)
+    path.chmod(0o600)
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    with pytest.raises(LedgerError, match="may write to this directory"):
+        Ledger.open(tmp_path / "shared" / "ledger.sqlite")
+
+
+@pytest.mark.parametrize("place", ["/proc/none/ledger", "\0", "/dev/null", "/", "/root/" + "x" * 300])
+def test_places_that_cannot_be(place: str) -> None:
+    with pytest.raises(LedgerError):
+        Ledger.open(place)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "postgresql://lab:hunter2@/x",
+        "postgresql:///x?user=lab&password=hunter2",
+        "postgresql:///x?sslpassword=hunter2",
+        "postgresql://lab:hunter2@[::1/x",
+        "mysql://lab:hunter2@host/x",
+        "postgresql:///x?options=-c%20hunter2",
+        "postgresql://host:hunter2/x",
+    ],
+)
+def test_urls_with_passwords_and_worse(place: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Ledger.open(place)
+    assert "hunter2" not in str(caught.value).replace("-c hunter2", "")
+    assert caught.value.__cause__ is None
+
+
+def test_the_password_is_nowhere(postgres: PostgresServer, tmp_path: Path) -> None:
+    """Neither in the message, nor in the exceptions behind it, nor in what those hold."""
+    wrong = tmp_path / "passfile"
+    wrong.write_text("*:*:*:*:hunter2-hunter2\n")
+    wrong.chmod(0o600)
+    url = re.sub("passfile=.*", f"passfile={wrong}", postgres.url("lab"))
+    with pytest.raises(LedgerError, match="password authentication failed") as caught:
+        Ledger.open(url)
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert "hunter2" not in f"{error!r} {error} {vars(error)}"
+        assert PASSWORD not in f"{error!r} {error}"
+        error = error.__cause__ or error.__context__
+
+
+def test_a_database_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="No such file"):
+        Ledger.open(f"postgresql:///x?host={tmp_path}&user=lab", wait_s=1)
+
+
+def test_another_writer_does_not_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    Ledger.open(path).close()
+    with sqlite3.connect(path, isolation_level=None) as other, Ledger.open(path, wait_s=0.2) as ledger:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerError, match="another process keeps the ledger"):
+            ledger.append("note")
+        assert ledger.head().number == 0  # looking is possible all the time
+        other.execute("ROLLBACK")
+        ledger.append("note")
+    other.close()
+
+
+FULL = """
+import sys
+from device_sdk.errors import LedgerError
+from device_sdk.station.ledger import Ledger
+ledger = Ledger.open(sys.argv[1] + "/ledger.sqlite")
+number = 0
+try:
+    while number < 10000:
+        number = ledger.append("note", facts={"x": "y" * 2000}).number
+except LedgerError as error:
+    print(error)
+assert ledger.verify().head.number == number, "what was acknowledged is there, and nothing else"
+open(sys.argv[1] + "/ballast", "w").close()
+assert ledger.append("note").number == number + 1
+ledger.verify()
+"""
+
+
+@pytest.mark.slow
+def test_a_full_disk(tmp_path: Path) -> None:
+    script = (
+        'mount -t tmpfs -o size=1m,mode=700 none "$2"; head -c 300000 /dev/zero > "$2/ballast"; exec "$0" -c "$1" "$2"'
+    )
+    run = [*UNSHARE, "sh", "-ec", script, sys.executable, FULL, str(tmp_path)]
+    done = subprocess.run(run, capture_output=True, check=False, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "full" in done.stdout
+    assert "make room on the disk of the ledger" in done.stdout

@@ -1,0 +1,97 @@
+"""Several stations at once, and stations and databases that are killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from device_sdk.station.ledger import Ledger
+from tests.station.ledger.postgres import PostgresServer
+
+WORKER = Path(__file__).with_name("worker.py")
+
+
+def started(stack: ExitStack, place: str, *words: object) -> subprocess.Popen[str]:
+    """A worker that is ready to begin; it is gone when the test is over."""
+    command = [sys.executable, str(WORKER), place, *map(str, words)]
+    pipe = subprocess.PIPE
+    process = stack.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True))
+    stack.callback(process.kill)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n", process.communicate()[1]
+    return process
+
+
+def begin(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
+@pytest.mark.slow
+def test_stations_share_a_ledger_and_every_device_is_provisioned_once(place: str) -> None:
+    count = 12
+    with ExitStack() as stack:
+        stations = [started(stack, place, f"bench-{number}", "crowd", count) for number in range(3)]
+        for station in stations:
+            begin(station)
+        said = [station.communicate(timeout=200) for station in stations]
+        assert [station.returncode for station in stations] == [0, 0, 0], said
+    done = [device for out, _ in said for device in out.split()]
+    assert sorted(done) == sorted(f"SN{number}" for number in range(count))
+    with Ledger.open(place, create=False) as ledger:
+        assert ledger.verify().head.number == 4 * count
+        records = list(ledger.devices(run="run-1"))
+        assert [(record.state, record.claims) for record in records] == [("provisioned", 1)] * count
+
+
+@pytest.mark.slow
+def test_a_station_is_killed_while_it_writes(place: str) -> None:
+    with ExitStack() as stack:
+        station = started(stack, place, "bench-1", "append")
+        begin(station)
+        assert station.stdout is not None
+        written = [int(station.stdout.readline()) for _ in range(20)]
+        station.kill()
+        written += [int(line) for line in station.communicate(timeout=100)[0].split()]
+    with Ledger.open(place, create=False) as ledger:
+        last = ledger.verify().head.number
+        # one more may be there that nobody was told of
+        assert last in (written[-1], written[-1] + 1)
+        assert ledger.append("note").number == last + 1
+        ledger.verify()
+
+
+@pytest.mark.slow
+def test_the_database_is_killed_while_a_station_writes(postgres: PostgresServer) -> None:
+    place = postgres.place()
+    with ExitStack() as stack:
+        station = started(stack, place, "bench-1", "append")
+        begin(station)
+        assert station.stdout is not None
+        written = [int(station.stdout.readline()) for _ in range(20)]
+        postgres.kill()
+        try:
+            out, err = station.communicate(timeout=100)
+        finally:
+            postgres.start()
+    assert station.returncode == 13, err
+    assert "the ledger cannot be written" in err
+    written += [int(line) for line in out.split()]
+    with Ledger.open(place, create=False) as ledger:
+        last = ledger.verify().head.number
+        assert last in (written[-1], written[-1] + 1)
+        assert ledger.append("note").number == last + 1
+
+
+def test_a_ledger_that_was_open_goes_on_after_its_database_came_back(postgres: PostgresServer) -> None:
+    with Ledger.open(postgres.place()) as ledger:
+        ledger.append("note")
+        postgres.kill()
+        postgres.start()
+        assert ledger.append("note").number == 2
+        ledger.verify()
