@@ -12,7 +12,7 @@ from device_sdk_simulators.cli.speaking import Parser, complain
 from device_sdk_simulators.cli.stopping import Stop
 from device_sdk_simulators.softhsm import SimulatorError
 
-_COMMANDS = ("server", "cale", "softhsm", "swtpm", "fleet")
+_COMMANDS = ("server", "cale", "softhsm", "swtpm", "fleet", "virtual")
 
 
 def _parser() -> argparse.ArgumentParser:

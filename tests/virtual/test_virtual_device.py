@@ -1,0 +1,117 @@
+"""From power-on to a certificate and its renewal on a machine with a kernel, a TPM driver and a console of its own."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from device_sdk_simulators.command_process import CommandProcess
+from device_sdk_simulators.server import ReferenceServer
+from device_sdk_simulators.virtual import VirtualDevice
+
+from tests.virtual.console import Console
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+ENROL = (
+    "enroll --key tpm2:file=/data/device.tss2 --url https://server.bench:8443 --anchors /data/anchors.pem "
+    "--user device --password-file /data/password --subject CN={name} --serial {name} --mac eth0 --json"
+)
+CUT_AT = Path(__file__).with_name("cut_at.py").read_bytes()
+
+
+def switched_on(device: VirtualDevice) -> Console:
+    console = Console(device.power_on())
+    console.log_in()
+    return console
+
+
+def prepared(device: VirtualDevice, server: ReferenceServer) -> Console:
+    """Switched on for the first time, with what enrolment needs on its disk."""
+    console = switched_on(device)
+    console.put(server.ca_file.read_bytes(), "/data/anchors.pem")
+    console.put(server.password.encode(), "/data/password")
+    console.ok("chmod 600 /data/password; sync")
+    return console
+
+
+def issued(server: ReferenceServer, name: str) -> list[dict[str, object]]:
+    """What the server's register has for a subject, the oldest first."""
+    return [one for one in server.est.register.entries() if f"CN={name}" in str(one["subject"])]
+
+
+def shown(console: Console) -> dict[str, object]:
+    said: dict[str, object] = json.loads(console.ok("device-sdk show --json"))
+    return said
+
+
+@pytest.mark.parametrize("name", ["VD0001", "VD0002"])
+def test_from_power_on_to_a_certificate_and_its_renewal_after_a_power_cut(
+    new_device: Callable[..., VirtualDevice], server: ReferenceServer, name: str
+) -> None:
+    with new_device(name) as device:
+        console = prepared(device, server)
+        assert "/dev/tpmrm0" in console.ok("ls /dev/tpmrm0")
+        console.ok(f"device-sdk {ENROL.format(name=name)}")
+        (first,) = issued(server, name)
+        assert "TSS2 PRIVATE KEY" in console.ok("cat /data/device.tss2")
+        device.power_cut()
+        console.close()
+
+        console = switched_on(device)
+        assert str(first["serial"]) in json.dumps(shown(console))
+        console.ok("device-sdk renew --json")
+        _, second = issued(server, name)
+        assert str(second["serial"]) in json.dumps(shown(console))
+        assert second["spki_sha256"] != first["spki_sha256"]
+        # the TPM and its key, by tools that are not ours
+        console.ok("openssl version && tpm2_getrandom --hex 8")
+        console.send("poweroff\n")
+        device.wait_off(120)
+
+
+@pytest.mark.parametrize("moment", ["key-made", "csr-sent", "certificate-received", "state-written"])
+def test_power_cut(new_device: Callable[..., VirtualDevice], server: ReferenceServer, moment: str) -> None:
+    """Whenever the power goes, the same command ends with a certificate for the one key that the device has."""
+    name = f"VD-{moment}"
+    with new_device(name) as device:
+        console = prepared(device, server)
+        console.put(CUT_AT, "/data/cut_at.py")
+        console.send(f"python3 /data/cut_at.py {moment} {ENROL.format(name=name)} < /dev/null\n")
+        console.wait_for(b"CUT HERE")
+        device.power_cut()
+        console.close()
+        before = issued(server, name)
+        assert len(before) == (0 if moment == "key-made" else 1) or moment == "csr-sent"
+
+        console = switched_on(device)
+        said = console.ok(f"device-sdk {ENROL.format(name=name)}")
+        after = issued(server, name)
+        assert str(after[-1]["serial"]) in said
+        assert len(after) == (1 if moment in {"key-made", "state-written"} else 2) or moment == "csr-sent"
+        assert len({one["spki_sha256"] for one in after}) == 1, "one key, however often it was asked for"
+        console.close()
+
+
+@pytest.mark.usefixtures("image")
+def test_a_clock_at_1970_and_no_tpm(images: Path, wheel: Path, server: ReferenceServer) -> None:
+    """By the command: a board without a battery is told what is wrong with it, and the server nothing."""
+    words = ["virtual", "--images", str(images), "--wheel", str(wheel), "--serial-number", "VD1970", "--epoch", "86400"]
+    with tempfile.TemporaryDirectory(prefix="vd-", dir="/tmp") as place:
+        words += ["--state", place, "--no-tpm", "--server-port", str(server.port)]
+        with CommandProcess("the virtual device", words) as device:
+            console = Console(str(device.facts["console"]))
+            console.log_in()
+            console.put(server.ca_file.read_bytes(), "/data/anchors.pem")
+            console.put(server.password.encode(), "/data/password")
+            console.ok("chmod 600 /data/password")
+            enrol = f"device-sdk {ENROL.format(name='VD1970')}"
+            status, said = console.run(enrol)
+            assert (status, "no TPM answers" in said) == (3, True), said
+            status, said = console.run(enrol.replace("tpm2:file=/data/device.tss2", "file:/data/device.pem"))
+            assert status == 11, said
+            assert issued(server, "VD1970") == []
+            console.close()
