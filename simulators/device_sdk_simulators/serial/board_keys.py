@@ -51,13 +51,18 @@ class KeyMaker(ABC):
 
     Attributes:
         keystores: the URIs the device names, the best first.
+        blocks: whether signing takes a while.
     """
 
     keystores: tuple[str, ...] = ()
+    blocks: bool = False
 
     @abstractmethod
     def make(self, uri: str, key_type: str, number: int) -> MadeKey:
         """Make the device's key with this number; KeyRefusedError, or SimulatorError if the keystore fails."""
+
+    def rest(self) -> None:  # noqa: B027 - most have nothing to stop
+        """Stop what need not run while the device is not used."""
 
     def close(self) -> None:  # noqa: B027 - most have started nothing
         """End what was started for the keys."""

@@ -31,6 +31,11 @@ def changes(operation: str) -> bool:
     return operation in _CHANGING
 
 
+def takes_long(board: Board, operation: str) -> bool:
+    """Whether it blocks for a network, for big numbers or for tools."""
+    return operation in ("enrol", "create-key") or (board.keys.blocks and operation in ("request", "prove"))
+
+
 def read_params(operation: str, params: dict[str, object]) -> dict[str, Any]:
     """Checked params, binary ones as bytes; RefusalError bad-message or unknown-operation."""
     wanted = _PARAMS.get(operation)
@@ -89,7 +94,7 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
 
 
 def perform(board: Board, operation: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Do it; RefusalError. `enrol` blocks until the server has answered, everything else is quick."""
+    """Do it; RefusalError."""
     return _DOING[operation](board, params)
 
 

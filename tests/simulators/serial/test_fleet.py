@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from device_sdk_simulators.serial.fleet.fleet import Fleet
 from device_sdk_simulators.serial.fleet.plan import FleetPlan
+from device_sdk_simulators.serial.refusal import RefusalError
 
+from tests.simulators.serial.conftest import Issue
 from tests.simulators.serial.station import Station
 
 Provision = Callable[[Station], dict[str, Any]]
@@ -33,3 +38,25 @@ def test_devices_follow_each_other_on_a_line(listen: str, tmp_path: Path, provis
     assert report["provisioned_twice"] == []
     assert {one["serial_number"]: one["certificates"][-1] for one in report["members"]} == seen
     assert len(seen) == 3
+
+
+@pytest.mark.parametrize("keys", ["softhsm", "swtpm"])
+def test_keys_in_tokens_and_tpms(keys: str, tmp_path: Path, issue: Issue) -> None:
+    with Fleet(FleetPlan(devices=1, keys=keys, disks=tmp_path), enrol=None) as fleet:
+        board = fleet.members[0].board
+        assert board.facts()["keystores"] == list(board.keys.keystores)
+        made = board.create_key(board.keys.keystores[0], "ec-p256", file_allowed=False)
+        assert made.attestation["simulated"] == keys
+        board.configure(b"", b"")
+        answer, chain = issue(board.request(b""))
+        board.install(answer, chain)
+        board.keys.rest()
+        der, signature = board.prove(b"n" * 32)
+        certificate = x509.load_der_x509_certificate(der)
+        public = certificate.public_key()
+        assert isinstance(public, ec.EllipticCurvePublicKey)
+        signed = b"device-sdk bench proof 1\0" + b"n" * 32 + certificate.fingerprint(hashes.SHA256())
+        public.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
+        assert fleet.report()["states"] == {"proved": 1}
+        with pytest.raises(RefusalError, match="no rsa-2048 at"):
+            board.create_key(board.keys.keystores[0], "rsa-2048", file_allowed=False)

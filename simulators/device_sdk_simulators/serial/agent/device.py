@@ -13,7 +13,7 @@ from device_sdk_simulators.serial.board import Board
 from device_sdk_simulators.serial.device_faults import DeviceFaults
 from device_sdk_simulators.serial.hostile import ESCAPES, Endless, spoil_result
 from device_sdk_simulators.serial.line import SerialDevice
-from device_sdk_simulators.serial.operations import perform
+from device_sdk_simulators.serial.operations import perform, takes_long
 from device_sdk_simulators.serial.refusal import RefusalError
 
 _BOOT_MESSAGES = b"".join(
@@ -162,7 +162,7 @@ class AgentDevice(SerialDevice):
         try:
             if self.faults.take(operation, "refuse"):
                 raise RefusalError("keystore", "the simulated keystore is out of order", 3)
-            if operation in ("enrol", "create-key"):
+            if takes_long(self.board, operation):
                 result = await asyncio.to_thread(perform, self.board, operation, params)
             else:
                 result = perform(self.board, operation, params)

@@ -17,6 +17,7 @@ from device_sdk_simulators.serial.console.shell import Shell
 from device_sdk_simulators.serial.device_faults import DeviceFaults
 from device_sdk_simulators.serial.hostile import ESCAPES, Endless, spoil_result
 from device_sdk_simulators.serial.line import SerialDevice
+from device_sdk_simulators.serial.operations import takes_long
 
 _BOOT = b"".join(
     b"[    %d.%06d] %b\r\n" % (number // 2, number * 104729 % 1000000, text)
@@ -203,7 +204,7 @@ class ConsoleDevice(SerialDevice):
                 '{"error": {"code": "keystore", "message": "out of order", "hint": null}}\n',
                 "device-sdk: out of order\n",
             )
-        performed = await asyncio.to_thread(do) if verb in ("enrol", "create-key") else do()
+        performed = await asyncio.to_thread(do) if takes_long(self.board, verb) else do()
         if faults.take(verb, "reset-after"):
             loop.call_soon(self.reset)
             return None

@@ -14,8 +14,8 @@ from typing import Any, Self, TypeVar
 
 from device_sdk_simulators.serial.agent.device import AgentDevice
 from device_sdk_simulators.serial.board import Board
-from device_sdk_simulators.serial.board_keys import SoftwareKeys
 from device_sdk_simulators.serial.console.device import ConsoleDevice
+from device_sdk_simulators.serial.fleet.members import make_members
 from device_sdk_simulators.serial.fleet.plan import FleetPlan, device_faults
 from device_sdk_simulators.serial.fleet.rack import Rack
 from device_sdk_simulators.serial.fleet.report import Member, report
@@ -23,25 +23,6 @@ from device_sdk_simulators.serial.line import SerialDevice
 from device_sdk_simulators.serial.self_enrol import enrol_over_network
 
 _T = TypeVar("_T")
-
-
-def make_members(plan: FleetPlan, enrol: Callable[[Board], tuple[bytes, bytes]] | None) -> list[Member]:
-    """The devices of a plan, fresh from the factory, with what is to befall them."""
-    return [_member(plan, number, enrol) for number in range(plan.devices)]
-
-
-def _member(plan: FleetPlan, number: int, enrol: Callable[[Board], tuple[bytes, bytes]] | None) -> Member:
-    misfortune = plan.misfortune(number)
-    other = (number + 1) % plan.devices
-    board = Board(
-        plan.serial_number(number),
-        (plan.mac(other if misfortune == "same-mac" else number),),
-        keys=SoftwareKeys(),
-        said_serial=plan.serial_number(other) if misfortune == "other-serial" else None,
-        password=plan.password,
-        enrol_itself=enrol,
-    )
-    return Member(number, board, misfortune)
 
 
 class Fleet:
@@ -61,8 +42,8 @@ class Fleet:
         self, plan: FleetPlan, enrol: Callable[[Board], tuple[bytes, bytes]] | None = enrol_over_network
     ) -> None:
         self.plan = plan
-        self.members = make_members(plan, enrol)
         self._disks = plan.disks or Path(tempfile.mkdtemp(prefix="fleet-"))
+        self.members = make_members(plan, enrol, self._disks)
         self._ready: Future[None] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)

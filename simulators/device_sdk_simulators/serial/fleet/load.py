@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from device_sdk_simulators.serial.board import Board
-from device_sdk_simulators.serial.fleet.fleet import make_members
+from device_sdk_simulators.serial.fleet.members import make_members
 from device_sdk_simulators.serial.fleet.plan import FleetPlan
-from device_sdk_simulators.serial.fleet.report import report
+from device_sdk_simulators.serial.fleet.report import Member, report
 from device_sdk_simulators.serial.refusal import RefusalError
 from device_sdk_simulators.serial.self_enrol import enrol_over_network
 
@@ -30,7 +32,12 @@ def load_server(plan: FleetPlan, url: str, anchors: bytes, user: str, at_once: i
         The report of the fleet, with `enrolled`, `failed`, `seconds`, `per_second`, the slowest and the median time of a
         device in milliseconds, and some of the `errors`.
     """
-    members = make_members(plan, enrol_over_network)
+    with tempfile.TemporaryDirectory(prefix="fleet-") as disks:
+        members = make_members(plan, enrol_over_network, Path(disks))
+        return _enrol_all(members, url, anchors, user, at_once)
+
+
+def _enrol_all(members: list[Member], url: str, anchors: bytes, user: str, at_once: int) -> dict[str, Any]:
     config = f"[est]\nurl = {_quoted(url)}\nuser = {_quoted(user)}\n".encode()
     begin = time.monotonic()
     with ThreadPoolExecutor(at_once) as workers:

@@ -51,6 +51,8 @@ class Place:
         """Pull it out."""
         self._swapping = False
         self.line.unplug()
+        if self.member is not None:
+            self.member.board.keys.rest()
         self.member = self.device = None
 
     def is_done(self, plan: FleetPlan, now: float) -> bool:
