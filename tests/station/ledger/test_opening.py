@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from device_sdk.errors import ConfigurationError, LedgerError
@@ -192,3 +193,33 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "full" in done.stdout
     assert "make room on the disk of the ledger" in done.stdout
+
+
+def test_a_station_needs_no_more_rights_than_documented(postgres: PostgresServer) -> None:
+    """The grants of docs/provisioning.md are enough for everything, and not for taking triggers away."""
+    text = (Path(__file__).parents[3] / "docs" / "provisioning.md").read_text()
+    grants = re.search(r"```sql\n(.*?)```", text, re.DOTALL)
+    assert grants is not None
+    owner, station = postgres.place(), postgres.place()
+    owner_name, name = (re.search(r"user=(\w+)", url).group(1) for url in (owner, station))  # type: ignore[union-attr]
+    Ledger.open(owner).close()
+    tamper(
+        owner, f"GRANT USAGE ON SCHEMA {owner_name} TO {name}", *grants[1].replace("bench", name).strip().split(";\n")
+    )
+    postgres.sql(f"ALTER ROLE {name} SET search_path = {owner_name}")
+    with Ledger.open(station) as ledger:
+        claim = ledger.claim("SN1", "bench-a", "run-1", 60, facts={"macs": ["02:00:5e:10:00:01"]}, again=True)
+        ledger.renew(claim)
+        ledger.append("provisioned", claim=claim)
+        ledger.release(claim)
+        ledger.claim("SN2", "bench-a", "run-1", 60, facts={"macs": ["02:00:5e:10:00:01"]}, again=True)
+        ledger.release_all("bench-a", "run-1")
+        assert ledger.verify().head.number == 5
+    for statement in (
+        *off(station),
+        "DROP TABLE ledger_entries",
+        "DELETE FROM ledger_entries",
+        "UPDATE ledger_about SET value = 'x'",
+    ):
+        with pytest.raises(psycopg.Error, match=r"must be owner|permission denied"):
+            tamper(station, statement)
