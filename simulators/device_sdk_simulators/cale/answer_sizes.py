@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
 from device_sdk_simulators.cale.plaintexts import encrypted_error
+from device_sdk_simulators.cale.recent import Recent
 from device_sdk_simulators.cale.shares import Shares
 from device_sdk_simulators.database import Database
 
-_WINDOW = 16
 _BLOCK = 16
 _NOTHING = 404
 
@@ -34,7 +33,7 @@ class Lengths(NamedTuple):
 
 
 class AnswerSizes:
-    """The lengths of the last answers to each path, and to each path with its query.
+    """The lengths of the last answers to each path, and of every owner's last one to each path with its query.
 
     Those of paths are kept in the database, for the first decoy after a restart; those of queries, which clients can make up
     without end, only in the process.
@@ -56,20 +55,20 @@ class AnswerSizes:
         self._database = database
         self._bucket = bucket
         self._lock = threading.Lock()
-        self._windows: dict[str, deque[Lengths]] = {}
-        self._queries: dict[bytes, deque[Lengths]] = {}
+        self._windows: dict[str, Recent[Lengths]] = {}
+        self._queries: dict[bytes, Recent[Lengths]] = {}
         self._paths_of: Shares[str] = Shares(most_paths)
         self._queries_of: Shares[bytes] = Shares(most_queries)
         for row in database.rows("SELECT path, aead, length FROM answer_sizes ORDER BY rowid"):
             # an earlier version's, of one form
-            self._window(row["path"]).append(self._guessed(row["length"], aead=bool(row["aead"])))
+            self._window(row["path"]).add("", self._guessed(row["length"], aead=bool(row["aead"])))
         for row in database.rows("SELECT path, bare, whole FROM answer_lengths ORDER BY rowid"):
-            self._window(row["path"]).append(Lengths(row["bare"], row["whole"]))
+            self._window(row["path"]).add("", Lengths(row["bare"], row["whole"]))
         for path in [one for known in tuple(self._windows) for one in self._paths_of.use(known)]:
             del self._windows[path]
 
-    def _window(self, path: str) -> deque[Lengths]:
-        return self._windows.setdefault(path, deque(maxlen=_WINDOW))
+    def _window(self, path: str) -> Recent[Lengths]:
+        return self._windows.setdefault(path, Recent())
 
     def learn(
         self, path: str, length: int, *, aead: bool, query: str = "", lengths: Lengths | None = None, owner: str = ""
@@ -90,17 +89,17 @@ class AnswerSizes:
             if known == self._smallest() and path not in self._windows:
                 return
             name = _name(path, query)
-            self._queries.setdefault(name, deque(maxlen=_WINDOW)).append(known)
+            self._queries.setdefault(name, Recent(one_each=True)).add(owner, known)
             for forgotten in self._queries_of.use(name, owner):
                 del self._queries[forgotten]
             window = self._window(path)
-            before = set(window)
-            window.append(known)
+            before = window.all()
+            window.add(owner, known)
             gone = self._paths_of.use(path, owner)
             for one in gone:
                 del self._windows[one]
-            if set(window) != before:
-                self._save(path, set(window), gone)
+            if window.all() != before:
+                self._save(path, window.all(), gone)
 
     def _guessed(self, length: int, *, aead: bool) -> Lengths:
         """What a ciphertext says of the plaintext: of AES-CBC, whether it fills a bucket; how long the other form is, nothing."""
@@ -125,20 +124,29 @@ class AnswerSizes:
     def plaintext_length(self, path: str, mark: bytes, *, aead: bool, whole: bool = False, query: str = "") -> int:
         """How long a plaintext gives a ciphertext as real clients get for this request.
 
+        Args:
+            path: of the request.
+            mark: as for `of`.
+            aead: whether the decoy is AES-GCM.
+            whole: whether it is a whole response (`binary_http`).
+            query: of the request.
+        """
+        return self.of(path, mark, query).plaintext(aead=aead, whole=whole)
+
+    def of(self, path: str, mark: bytes, query: str = "") -> Lengths:
+        """The lengths of an answer that real clients got for this request.
+
         A query that no client asked gets one of the lengths of its path: another query, perhaps another length.
 
         Args:
             path: of the request.
             mark: of the client; the same one meets the same answer as long as there are such answers, in any form.
-            aead: whether the decoy is AES-GCM.
-            whole: whether it is a whole response (`binary_http`).
             query: of the request.
         """
         with self._lock:
             known = self._queries.get(_name(path, query)) or self._windows.get(path)
-            answers = set(known or (self._smallest(),))
-        chosen = min(answers, key=lambda one: hmac.digest(mark, f"{path}\0{query}\0{one}".encode(), "sha256"))
-        return chosen.plaintext(aead=aead, whole=whole)
+            answers = known.all() if known else {self._smallest()}
+        return min(answers, key=lambda one: hmac.digest(mark, f"{path}\0{query}\0{one}".encode(), "sha256"))
 
 
 def _name(path: str, query: str) -> bytes:

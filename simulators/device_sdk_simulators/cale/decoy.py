@@ -75,6 +75,10 @@ class Decoys:
         said = Lengths(*lengths) if lengths else None
         self._sizes.learn(request.path, length, aead=aead, query=_query_of(request), lengths=said, owner=owner)
 
+    def lengths(self, request: Request, guid: str) -> tuple[int, int]:
+        """How long a decoy to this request is before it is encrypted, as bare content and as a whole response."""
+        return self._sizes.of(request.path, self._recipients.mark(guid), _query_of(request))
+
     def took(self, path: str, validation_s: float, answer_s: float) -> None:
         """Remember how long the validation of a real request took, and then its answer or the failure to get one."""
         with self._lock:

@@ -291,6 +291,9 @@ class EdgeDevice:
         fields += [(headers.CIPHER, request.tls.cipher), (headers.CORRELATION, errand.correlation)]
         passed_on = (*self._policy.cale.forward, *(("Content-Type",) if errand.second_proof else ()))
         fields += headers.only_fields(request, passed_on)
+        if self._policy.cale.decoys != "draft":
+            # an error inside is for clients only, and as long as what strangers get
+            fields.append(headers.lengths(self._decoys.lengths(request, errand.guid)))
         if errand.second_proof is None:
             return Request("GET", request.target, fields)
         return Request(request.method, request.target, fields, request.body)

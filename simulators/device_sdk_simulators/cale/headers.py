@@ -21,7 +21,8 @@ CORRELATION = "CALE-Correlation"
 CIPHER = "Cipher"
 ROLE = "CALE-Role"
 LENGTHS = "CALE-Lengths"
-"""Of an answer made inside: bytes of its plaintext as bare content and as a whole response, for decoys of either form."""
+"""Bytes of a plaintext as bare content and as a whole response. Of an answer made inside: for decoys of either form. Of a
+request: how long a decoy to it is, and so an error."""
 FORWARDED = ("Accept", "Accept-Language", "User-Agent")
 """What may go inside of a client's own header fields, where the operator wants that (CALE-27).
 
@@ -152,9 +153,14 @@ def without_others(fields: Headers) -> Headers:
     return [(name, value) for name, value in fields if name.lower() in wanted]
 
 
-def lengths_of(response: Response) -> tuple[int, int] | None:
-    """The two lengths of an answer, as bare content and as a whole response; None if it does not say them."""
-    values = [value for name, value in response.headers if name.lower() == LENGTHS.lower()]
+def lengths(of: tuple[int, int]) -> tuple[str, str]:
+    """CALE-Lengths."""
+    return LENGTHS, "{} {}".format(*of)
+
+
+def lengths_of(message: Request | Response) -> tuple[int, int] | None:
+    """The two lengths in CALE-Lengths; None if there is none such, or more than one."""
+    values = [value for name, value in message.headers if name.lower() == LENGTHS.lower()]
     found = _TWO_LENGTHS.fullmatch(values[0]) if len(values) == 1 else None
     return (int(found[1]), int(found[2])) if found else None
 

@@ -15,11 +15,12 @@ from device_sdk_simulators.cale.binary_http import BINARY_HTTP
 from device_sdk_simulators.cale.capabilities import fit, takes_responses
 from device_sdk_simulators.cale.certificates import NotAcceptedError, Owner, accept_certificate
 from device_sdk_simulators.cale.envelope import DATA, seal
+from device_sdk_simulators.cale.exchanges import end_of_work
 from device_sdk_simulators.cale.hops import Hop, HopError, HopTimeoutError
 from device_sdk_simulators.cale.padding import JSON
-from device_sdk_simulators.cale.plaintexts import encrypted_content, encrypted_error
+from device_sdk_simulators.cale.plaintexts import as_long_as, encrypted_content, encrypted_error
 from device_sdk_simulators.cale.replay import ReplayWindow
-from device_sdk_simulators.cale.room import Room
+from device_sdk_simulators.cale.room import Room, take
 from device_sdk_simulators.cale.scopes import OddPathError, needed_scopes, plain_path
 from device_sdk_simulators.est.bodies import in_lines
 from device_sdk_simulators.http.messages import Headers, Request, Response
@@ -27,6 +28,11 @@ from device_sdk_simulators.policy import Policy
 
 SAMPLE_PATHS = {"/resource": "/aggregate"}
 """Sections B.2.4 and B.2.5 of the draft: one path outside, another one inside."""
+_ERROR = 400
+_GONE = (404, 410)
+"""That is so for everybody: what strangers get becomes short, too, in a while."""
+_COPIES = 5
+"""Of an error at most, while it is filled up, encrypted and written in base64."""
 
 
 class OriginationServer:
@@ -89,11 +95,15 @@ class OriginationServer:
             response, said = self._readable(request, owner, certificate)
             lengths = [len(self._plaintext(request, response, whole=one)) for one in (False, True)]
             plaintext = self._plaintext(request, response, whole=whole)
+            if response.status >= _ERROR:
+                filled = [max(*one) for one in zip(lengths, self._named(request), strict=True)]
+                plaintext = as_long_as(filled[whole], plaintext, whole=whole)
+                lengths = lengths if response.status in _GONE else filled
             content_type = BINARY_HTTP if whole else DATA
             hardened = self._policy.cale_hardened
             message = seal(plaintext, certificate, cipher, hardened=hardened, content_type=content_type)
             fields = headers.encrypted_answer(self._policy.cale_headers, cipher.smime_type, misleading=True)
-            fields.append((headers.LENGTHS, "{} {}".format(*lengths)))
+            fields.append(headers.lengths((lengths[0], lengths[1])))
             return Response(200, fields, in_lines(message), facts=facts | said)
 
     def _accept(self, certificate: x509.Certificate) -> Owner:
@@ -126,6 +136,19 @@ class OriginationServer:
         # neither an answer nor an error (a redirect) cannot be passed on as bare content
         status = response.status if 400 <= response.status < 600 else 502
         return encrypted_error(status, bucket, whole=whole)
+
+    def _named(self, request: Request) -> tuple[int, int]:
+        """How long a decoy to this request is, and so an error, as bare content and as a whole response.
+
+        An error is for clients, and for some of them: were it shorter, everybody could see who gets it, and it would be
+        learnt from it that others get it, too.
+        """
+        named = headers.lengths_of(request) or (0, 0)
+        longest = max(named)
+        if longest * _COPIES > self._policy.cale.memory:
+            return 0, 0
+        take(longest, _COPIES, end_of_work())
+        return named
 
     def _readable(
         self, request: Request, owner: Owner, certificate: x509.Certificate

@@ -39,3 +39,8 @@ def encrypted_error(status: int, bucket: int, *, whole: bool, location: str = ""
         return padded(content, JSON, bucket)
     fields: Headers = [("Content-Type", JSON)]
     return write_response(status, [*fields, ("Location", location)] if location else fields, content, bucket)
+
+
+def as_long_as(length: int, plaintext: bytes, *, whole: bool) -> bytes:
+    """An error, filled up to at least this length: with what is no part of a response, or of JSON."""
+    return plaintext + (b"\0" if whole else b"\n") * (length - len(plaintext))

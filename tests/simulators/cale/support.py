@@ -25,7 +25,7 @@ from device_sdk.wire.csr_capabilities import capabilities_extension
 
 KEYS = {"rsa": rsa.generate_private_key(65537, 2048), "p256": ec.generate_private_key(ec.SECP256R1())}
 STRANGER = "00000000-1111-4222-8333-444444444444"
-OUR_HEADERS = ("cale-correlation", "cale-pem", "cale-identity", "cipher", "cale-guid", "client-cert")
+OUR_HEADERS = ("cale-correlation", "cale-pem", "cale-identity", "cipher", "cale-guid", "client-cert", "cale-lengths")
 
 
 def csr_pem(key, common_name: str = "whatever", *, whole: bool = False) -> bytes:

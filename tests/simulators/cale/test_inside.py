@@ -100,6 +100,7 @@ def test_only_fields_of_the_edge_s_own_go_inside_cale_23_cale_27_cale_31(site, m
     spoofed = [
         ("CALE-PEM", '"AAAA"'), ("Client-Cert", ":AAAA:"), ("Cipher", "NULL-SHA"), ("CALE-Identity", "eve"),
         ("CALE-Correlation", "forged"), ("Content-Transfer-Encoding", "8bit"), ("Cookie", "a=b"), ("X-Y", "z"),
+        ("CALE-Lengths", "9 9"),
     ]  # fmt: skip
     client = make_client(site)
     csr = csr_pem(client.key)
@@ -113,7 +114,7 @@ def test_only_fields_of_the_edge_s_own_go_inside_cale_23_cale_27_cale_31(site, m
     assert found == {
         ("authz", "/registration"): {"content-type", "cipher", "cale-identity", "cale-correlation"},
         ("authz", "/validate"): {"cale-guid", "cale-correlation"},
-        ("origin", "/resource"): {"cale-pem", "cipher", "cale-correlation"},
+        ("origin", "/resource"): {"cale-pem", "cipher", "cale-correlation", "cale-lengths"},
         ("resource", "/aggregate"): {"cale-pem", "cale-correlation"},
         ("authz", "/whoami"): {"cale-guid", "cipher", "cale-correlation"},
     }
