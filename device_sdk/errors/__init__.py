@@ -60,6 +60,7 @@ DeviceSdkError
     LoginRefusedError, AgentVersionError
     WrongDeviceError
       DeviceClaimedError, ClaimLostError, DeviceProvisionedError
+    DeviceRequestError                 a device's certificate request that is not vouched for
     DeviceSaysError                    the device refused, and says why
   LedgerError                          the station's ledger
   NotForUsError                        CALE: an answer that this key does not open (revoked, unknown, or a decoy)
@@ -84,6 +85,7 @@ from device_sdk.errors.bench import (
     ClaimLostError,
     DeviceClaimedError,
     DeviceProvisionedError,
+    DeviceRequestError,
     DeviceSaysError,
     LedgerError,
     LineError,
@@ -188,6 +190,7 @@ __all__ = [
     "CsrAttributesError",
     "DeviceClaimedError",
     "DeviceProvisionedError",
+    "DeviceRequestError",
     "DeviceSaysError",
     "DeviceSdkError",
     "EnrolmentPendingError",

@@ -78,6 +78,12 @@ class DeviceProvisionedError(WrongDeviceError):
     run: str | None = None
 
 
+class DeviceRequestError(BenchError):
+    """A device's certificate request cannot be read, or asks for what this device may not have; it was not sent."""
+
+    code = "device-request"
+
+
 class DeviceSaysError(BenchError):
     """The device refused; `device_code` is the code of its own error, `device_exit` its exit code."""
 

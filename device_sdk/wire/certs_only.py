@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from asn1crypto import cms, core
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk.errors import WireError
 from device_sdk.model.http import MAX_RESPONSE_BYTES
 from device_sdk.wire.ber import children, is_one_sequence
 from device_sdk.wire.cms.definite import make_definite
+from device_sdk.wire.der import integer, oid, sequence, set_of, tlv
 from device_sdk.wire.modest import ASN1CRYPTO_ERRORS, require_modest
 from device_sdk.wire.transfer import LABELS_CERTS_ONLY, decode_blocks
 
@@ -38,6 +40,15 @@ def read_certs_only(body: bytes, *, limit: int = MAX_RESPONSE_BYTES) -> tuple[x5
         else:
             found.extend(parse_certs_only(block.der))
     return _distinct(found)
+
+
+def write_certs_only(certificates: Iterable[x509.Certificate]) -> bytes:
+    """DER of a ContentInfo with a SignedData that has these certificates, in DER's order, and nothing else (RFC 5272 section 4.1)."""
+    encoded = set_of((one.public_bytes(Encoding.DER) for one in certificates), tag=0xA0)
+    empty = set_of(())
+    data = sequence(oid("1.2.840.113549.1.7.1"))
+    signed = sequence(integer(1), empty, data, encoded, empty)
+    return sequence(oid("1.2.840.113549.1.7.2"), tlv(0xA0, signed))
 
 
 def parse_certs_only(der: bytes) -> tuple[x509.Certificate, ...]:

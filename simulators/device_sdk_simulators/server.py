@@ -16,12 +16,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk_simulators.audit import AuditLog
 from device_sdk_simulators.ca.directory import single_authority
 from device_sdk_simulators.ca.hierarchy import Hierarchy
 from device_sdk_simulators.ca.keys import write_file
+from device_sdk_simulators.ca.registration_authority import issue_registration_authority
 from device_sdk_simulators.ca.rollover import Rollover
 from device_sdk_simulators.ca.tls import LOCAL_NAMES, TlsProfile, tls_settings
 from device_sdk_simulators.cale.certificates import AUTHORITY_NAME
@@ -182,6 +185,10 @@ class ReferenceServer:
     def hierarchy(self) -> Hierarchy:
         """The main CA as it is now."""
         return self.sites.main.hierarchy
+
+    def registration_authority(self, name: str, public_key: CertificatePublicKeyTypes) -> x509.Certificate:
+        """Issue a certificate with which its holder enrols others, if the policy lets such ones (RFC 7030 section 3.7)."""
+        return issue_registration_authority(self.hierarchy, self._database, name, public_key, self._now())
 
     def rollover(self, label: str = "") -> Rollover:
         """The rollover of the main CA, or of a label's own: `server.rollover().publish("ec-p256")`."""

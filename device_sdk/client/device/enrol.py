@@ -208,7 +208,7 @@ class Enrolment:
     def _request(self, journal: Journal, state: DeviceState, ask: Ask) -> tuple[Journal, tuple[str, ...]]:
         context, plan, connection = self.context, self.plan, self._connection
         if ask == self._enroll:
-            wait_for_turn(context, journal, connection.patience)
+            wait_for_turn(journal, connection.patience)
         opened, trust = self._trusting_client()
         journal = replace(
             journal, implicit=trust.implicit, announce=trust.announce, mac_address=plan.spec.device.mac_address

@@ -65,7 +65,7 @@ class Renewal:
         journal = _trusting(journal or self._begin(state, current, endpoint), self.plan)
         notes: tuple[str, ...] = ()
         if journal.phase is not Phase.ISSUED:
-            wait_for_turn(context, journal, self._connection.patience)
+            wait_for_turn(journal, self._connection.patience)
             journal, notes = self._request(journal, state, current, self._reenroll)
         return finish(context, journal, self._connection, notes=notes)
 

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from math import ceil
 from typing import TypeAlias
 
 from device_sdk.client.device.context import Context
 from device_sdk.client.est import CaCertificates, Enrolled, EstClient, Pending
 from device_sdk.client.est.patience import Patience, Progress
-from device_sdk.errors import ClockError, CsrAttributesError, EnrolmentPendingError, HttpStatusError
+from device_sdk.errors import ClockError, CsrAttributesError, HttpStatusError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import KeyType
@@ -54,7 +53,7 @@ def choose_key_type(
     return explicit, wishes.without_key_wishes(), (note,)
 
 
-def wait_for_turn(context: Context, journal: Journal, patience: Patience) -> None:
+def wait_for_turn(journal: Journal, patience: Patience) -> None:
     """Keep to what the server's Retry-After said in an earlier run (RFC 7030 section 4.2.3).
 
     Raises:
@@ -62,21 +61,7 @@ def wait_for_turn(context: Context, journal: Journal, patience: Patience) -> Non
     """
     if journal.phase is not Phase.PENDING or journal.retry_at is None:
         return
-    now = context.clock.now()
-    # A clock that was set back must not turn a minute into a year.
-    rest_s = 0.0 if now < journal.since else (journal.retry_at - now).total_seconds()
-    if rest_s <= 0:
-        return
-    if rest_s <= patience.left_s():
-        patience.tell(Pending(rest_s, None))
-    if not patience.wait(rest_s):
-        raise EnrolmentPendingError(
-            f"{journal.url}: the request was accepted and is not decided yet; the server wants to be left alone "
-            f"for another {max(1, ceil(rest_s))} s",
-            hint=f"run the same command again in {max(1, ceil(rest_s))} s; it goes on with the same key",
-            url=journal.url,
-            retry_after_s=rest_s,
-        )
+    patience.wait_for_turn(journal.retry_at, journal.since, journal.url)
 
 
 def remember_pending(

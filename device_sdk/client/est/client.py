@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from device_sdk.client.est.full_cmc import FullCmc
     from device_sdk.client.est.full_cmc_transaction import Service
     from device_sdk.client.est.packages import Packages
+    from device_sdk.client.est.relay import Relay
     from device_sdk.client.est.server_key import ProtectionKey, ServerKey, ServerKeyForms
 
 Wishes: TypeAlias = CsrAttributes | Literal["fetch"] | None
@@ -315,6 +316,13 @@ class EstClient:
         from device_sdk.client.est.packages import Packages
 
         return Packages(self._service())
+
+    @property
+    def relay(self) -> Relay:
+        """The requests of others, which this client vouches for as a registration authority (RFC 7030 section 3.7)."""
+        from device_sdk.client.est.relay import Relay
+
+        return Relay(self._service())
 
     @property
     def pending_request(self) -> bytes | None:

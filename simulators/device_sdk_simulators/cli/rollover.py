@@ -47,7 +47,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 @contextmanager
-def _ca(options: argparse.Namespace) -> Iterator[tuple[Path, Database]]:
+def in_state(options: argparse.Namespace) -> Iterator[tuple[Path, Database]]:
+    """The directory of the CA that `--state` and `--label` name, and the server's database; SimulatorError if there is none."""
     from device_sdk_simulators.database import Database
     from device_sdk_simulators.est.sites import directory_of
 
@@ -65,15 +66,16 @@ def _ca(options: argparse.Namespace) -> Iterator[tuple[Path, Database]]:
         database.close()
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """The present."""
     return datetime.now(UTC)
 
 
 def _roll(options: argparse.Namespace) -> int:
     from device_sdk_simulators.ca.rollover import Rollover
 
-    with _ca(options) as (directory, database):
-        rollover = Rollover(directory, options.label or "", database, _now)
+    with in_state(options) as (directory, database):
+        rollover = Rollover(directory, options.label or "", database, now)
         if options.stage == "publish":
             rollover.publish(options.key_type)
         elif options.stage == "switch":
@@ -95,8 +97,8 @@ def _crl(options: argparse.Namespace) -> int:
     from device_sdk_simulators.ca.crl import revocation_lists
     from device_sdk_simulators.ca.stages import stages_of
 
-    with _ca(options) as (directory, database):
+    with in_state(options) as (directory, database):
         hierarchy = load_hierarchy(directory, stages_of(database, options.label or ""))
-        lists = revocation_lists(hierarchy, database, options.label or "", _now())
+        lists = revocation_lists(hierarchy, database, options.label or "", now())
     say("".join(one.public_bytes(Encoding.PEM).decode() for one in lists).rstrip("\n"))
     return 0

@@ -16,6 +16,7 @@ from device_sdk_simulators.cli import (
     policy_file,
     publish,
     queue,
+    registration_authority,
     rollover,
     server_key,
     srp,
@@ -57,6 +58,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run)
     queue.add_parsers(commands)
     rollover.add_parsers(commands)
+    registration_authority.add_parsers(commands)
     srp.add_parsers(commands)
     demands.add_parsers(commands)
     publish.add_parsers(commands)
