@@ -30,7 +30,7 @@ from tests.device.benched import Benched, authority, station
 from tests.est.answers import bag, trusting
 from tests.est.conftest import QuickClock
 from tests.est.pki import Ca, new_key
-from tests.est.scripted_server import Reply, ScriptedServer
+from tests.est.scripted_server import ScriptedServer, http
 
 
 @pytest.fixture
@@ -130,14 +130,14 @@ def test_a_record_is_for_its_server_device_and_key(benched: Benched, tmp_path: P
     with station(benched.server) as client:
         with pytest.raises(WrongDeviceError, match="not of SN-4712"):
             client.relay.enroll(other.bench.request(), others, record=record)
+        swapped = dataclasses.replace(record, csr=other.bench.request())
         with pytest.raises(WrongDeviceError, match="another key"):
-            identity = dataclasses.replace(benched.identity(key), serial_number="SN-4711")
-            client.relay.enroll(request, identity, record=dataclasses.replace(record, csr=other.bench.request()))
+            client.relay.enroll(request, benched.identity(key), record=swapped)
+        elsewhere = dataclasses.replace(record, url="https://elsewhere/simpleenroll")
         with pytest.raises(ConfigurationError, match=r"was sent to https://elsewhere"):
-            elsewhere = dataclasses.replace(record, url="https://elsewhere/simpleenroll")
             client.relay.enroll(request, benched.identity(key), record=elsewhere)
     for broken in ({}, record.to_json() | {"since": "2026-11-21"}, record.to_json() | {"csr": "%"}):
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(ConfigurationError, match="pending request"):
             RelayRecord.from_json(broken)
 
 
@@ -154,7 +154,7 @@ def test_an_answer_for_another_key_does_not_reach_the_device(
     assert bench.facts().enrolled is None
     server = serve(
         cacerts=bag(ca.certificate),
-        csrattrs=lambda _: Reply(204),
+        csrattrs=lambda _: http(204),
         simpleenroll=bag(ca.certify("router", new_key().public_key())),
     )
     with EstClient(server.url, trusting(ca), identity=authority(benched.server)) as client:

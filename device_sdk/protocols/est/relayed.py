@@ -20,6 +20,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from device_sdk.errors import DeviceRequestError, WireError, WrongDeviceError
 from device_sdk.model.keys import KeyType
 from device_sdk.wire import csrattrs_oids as oids
+from device_sdk.wire import der
+from device_sdk.wire.ber import children, contents_of
 from device_sdk.wire.hardware_module_name import OID as HARDWARE_MODULE_NAME
 from device_sdk.wire.hardware_module_name import parse_hardware_module_name
 from device_sdk.wire.names import shown_name
@@ -180,8 +182,32 @@ def _check_extensions(extensions: x509.Extensions, identity: RelayedIdentity) ->
                 raise _not_its_own(identity, "a key usage of a CA")
         elif isinstance(value, x509.ExtendedKeyUsage):
             _check_usages(value, identity)
+        elif extension.oid.dotted_string == oids.SUBJECT_DIRECTORY_ATTRIBUTES:
+            _check_directory(value.public_bytes(), identity)
         elif extension.oid.dotted_string not in identity.also and not isinstance(value, x509.SubjectKeyIdentifier):
             raise _not_its_own(identity, f"the extension {extension.oid.dotted_string}")
+
+
+def _check_directory(value: bytes, identity: RelayedIdentity) -> None:
+    """One of the device's MAC addresses; beside it what the server asked for."""
+    own = [der.attribute(oids.MAC_ADDRESS, der.ia5_string(mac)) for mac in identity.macs]
+    try:
+        found = [(element, contents) for _, element, contents in children(contents_of(value))]
+    except WireError as error:
+        raise DeviceRequestError(f"attributes of the request's subject cannot be read: {error.message}") from error
+    for element, contents in found:
+        if contents.startswith(der.oid(oids.MAC_ADDRESS)):
+            if element not in own:
+                raise _foreign_mac(identity, contents[-17:].decode("ascii", errors="replace"))
+        elif oids.SUBJECT_DIRECTORY_ATTRIBUTES not in identity.also:
+            raise _not_its_own(identity, "further attributes of its subject")
+
+
+def _foreign_mac(identity: RelayedIdentity, mac: str) -> WrongDeviceError:
+    return WrongDeviceError(
+        f"the request of {identity.serial_number} has the MAC address {mac!r:.40}, which is none of the device's",
+        serial_number=identity.serial_number,
+    )
 
 
 def _check_usages(value: x509.ExtendedKeyUsage, identity: RelayedIdentity) -> None:
@@ -219,10 +245,7 @@ def _check_attributes(csr: x509.CertificateSigningRequest, identity: RelayedIden
         if oid == oids.MAC_ADDRESS:
             mac = attribute.value.decode("ascii", errors="replace").lower()
             if mac not in identity.macs:
-                raise WrongDeviceError(
-                    f"the request of {identity.serial_number} has the MAC address {mac!r:.40}, which is none of the device's",
-                    serial_number=identity.serial_number,
-                )
+                raise _foreign_mac(identity, mac)
         elif oid not in _ATTRIBUTES and oid not in identity.also:
             raise _not_its_own(identity, f"the attribute {oid}")
 
