@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from device_sdk_simulators.database import Database
+from device_sdk_simulators.packages.addresses import address_for
+from device_sdk_simulators.packages.publishing_keys import recipient_of
 from device_sdk_simulators.softhsm import SoftHsm
 
 from tests.cli.conftest import Lab, leaf
+from tests.cli.test_contract_symmetric_keys import key_file
+from tests.simulators.packages.conftest import publish
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +25,7 @@ def outcomes(data: dict[str, object]) -> dict[str, str]:
     return {one["type"]: one["outcome"] for one in data["steps"] if "0006" <= one["type"] <= "0019"}  # type: ignore[union-attr]
 
 
-def test_n_01_a_certificate_for_key_establishment_in_a_token(lab: Lab, token: SoftHsm) -> None:
+def test_n_01_a_certificate_for_key_establishment_in_a_token(lab: Lab, token: SoftHsm, tmp_path: Path) -> None:
     """Got when the server asks for it, renewed when it is due, shown, checked, and looked after by the other commands."""
     policy, state = lab.server.policy, ("--state", lab.state)
     lab.cli.ok(*lab.enroll_words(token.uri_of("device")))
@@ -46,3 +53,23 @@ def test_n_01_a_certificate_for_key_establishment_in_a_token(lab: Lab, token: So
     renewed = lab.cli.ok("renew", *state, *USE, "--json").json
     assert Path(renewed["certificate_file"]) == file
     assert leaf(file) != second
+    takes_keys(lab, token, state, tmp_path)
+
+
+def takes_keys(lab: Lab, token: SoftHsm, state: tuple[object, ...], directory: Path) -> None:
+    """Packages are encrypted to the newest certificate for key establishment, whatever was issued after it, and opened
+    after the next renewal, too (K-03, KR-06)."""
+    lab.server.policy.pal_renewal = 1.0
+    lab.cli.ok("renew", *state)
+    serial = f"{leaf(lab.state / 'current.pem').serial_number:x}"
+    target, keys = directory / "symmetric", lab.server.state / "keys-ca" / "root.pem"
+    target.mkdir(mode=0o700)
+    publish(lab.server, "keys", key_file(directory), serial, "--receipt")
+    with closing(Database(lab.server.state / "server.sqlite")) as database:
+        recipient = recipient_of(address_for(serial, database), database, datetime.now(UTC))
+    assert recipient == leaf(lab.state / "key-establishment" / "current.pem")
+    lab.cli.ok("renew", *state, *USE)
+    done = lab.cli.ok("sync", *state, "--json", "--keys-to", target, "--keys-anchors", keys).json
+    assert [one["outcome"] for one in done["steps"] if one["type"] == "0024"] == ["done"]
+    assert [one["about"][:7] for one in done["outbox"]["sent"]] == ["receipt"]
+    assert list(target.iterdir())

@@ -44,7 +44,7 @@ def publish(options: argparse.Namespace, database: Database, address: str, now: 
 
     sealed = seal_keys(
         options.file,
-        recipient_of(address, database),
+        recipient_of(address, database, now),
         options.state,
         now,
         nesting=options.nesting,

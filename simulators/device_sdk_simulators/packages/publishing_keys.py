@@ -13,6 +13,7 @@ from pyasn1.codec.der.encoder import encode
 from pyasn1_alt_modules import rfc7191
 
 from device_sdk_simulators.database import Database
+from device_sdk_simulators.est.results import KEY_ESTABLISHMENT, usage_of
 from device_sdk_simulators.packages.key_package import keys_from, symmetric_key_package
 from device_sdk_simulators.packages.layers import ContentCipher, Nesting, Protection, protect
 from device_sdk_simulators.packages.sealed_returns import package_authority, returns_authority
@@ -71,22 +72,31 @@ def seal_keys(
     return SealedKeys(protect(package, nesting, by), _media_type(nesting, cipher), package_id)
 
 
-def recipient_of(address: str, database: Database) -> x509.Certificate:
-    """The newest certificate of the device that an address names; one for a key of the server's making only if it has no other.
+def recipient_of(address: str, database: Database, now: datetime) -> x509.Certificate:
+    """The certificate to encrypt to of the device that an address names.
 
-    A device opens packages with the key it enrolled itself.
+    The newest for key establishment, if it has one: that is what it is for. Else the newest; one for a key of the server's
+    making only if there is no other, as a device opens packages with the keys it enrolled itself. Those that have ended count
+    where there are no others.
 
     Raises:
         SimulatorError: the address is none of one device.
     """
     kind, _, lineage = address.partition(":")
-    row = database.row(
-        "SELECT der FROM certificates WHERE lineage = ? AND revoked_at IS NULL ORDER BY key_made_here, rowid DESC LIMIT 1",
+    rows = database.rows(
+        "SELECT der, key_made_here FROM certificates WHERE coalesce(lineage, serial) = ? AND revoked_at IS NULL ORDER BY rowid",
         lineage,
     )
-    if kind != "cert" or row is None:
+    if kind != "cert" or not rows:
         raise SimulatorError("keys are encrypted to one device: give the serial number of its certificate")
-    return x509.load_der_x509_certificate(bytes(row["der"]))
+    found = [(x509.load_der_x509_certificate(bytes(row["der"])), bool(row["key_made_here"])) for row in rows]
+
+    def fitness(number: int) -> tuple[bool, bool, bool, int]:
+        certificate, made_here = found[number]
+        valid = certificate.not_valid_after_utc > now
+        return valid, not made_here, usage_of(certificate) == KEY_ESTABLISHMENT, number
+
+    return found[max(range(len(found)), key=fitness)][0]
 
 
 def _private(file: Path) -> bytes:
