@@ -203,3 +203,26 @@ def test_show_of_nothing_and_of_a_clock_that_was_set_back(lab: Lab, cli: Cli) ->
     assert "last known good time is 2099-01-01" in shown.out
     assert "set the clock" in cli.fails(11, "renew", "--state", lab.state)
     assert "set the clock" in cli.fails(2, "needs-renewal", "--state", lab.state)
+
+
+def test_n_02_n_03_the_result_of_a_first_enrolment(lab: Lab, tmp_path: Path) -> None:
+    """Approved, denied, or nothing there (types 0008 and 0009): a GET with the credentials of the request."""
+    words = lab.enroll_words(f"file:{lab.keys}/result.pem")
+    assert "no such state directory" in lab.cli.fails(9, *words, "--result")
+    lab.server.policy.require_approval = True
+    lab.cli.fails(8, *words)
+    lab.cli.fails(8, *words, "--result")
+    lab.server.est.queue.decide(None, approve=False)
+    listed = lab.cli.ok("est", "pal", *lab.trust, *lab.login, "--json").json["entries"]
+    assert "0009" in [one["type"] for one in listed]
+    assert "403" in lab.cli.fails(7, *words, "--result")
+    lab.cli.ok("abandon", "--state", lab.state)
+    lab.cli.fails(8, *words)
+    lab.server.est.queue.decide(None, approve=True)
+    before = len(lab.server.log())
+    done = lab.cli.ok(*words, "--result", "--json").json
+    assert done["changed"]
+    asked = [(one["method"], one["operation"]) for one in lab.server.log()[before:] if "enroll" in one["operation"]]
+    assert set(asked) == {("GET", "simpleenroll")}, "challenged, and with the password"
+    assert leaf(lab.state / "current.pem").serial_number == int(done["certificate"]["serial"], 16)
+    assert lab.cli.run(*words, "--result", "--json").returncode == 1

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from device_sdk.model.csr import NewName
     from device_sdk.model.trust import TlsIdentity
 
+_NOTHING = 1
 _SIGNATURE, _KEY_ESTABLISHMENT = "signature", "key-establishment"
 _COMMON = ("state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported")
 
@@ -38,6 +39,11 @@ def _add_enroll(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, *inputs.COMPATIBILITY, *inputs.CHALLENGES, *SRP, "renewal.url")
     parser.add_argument("--reuse", action="store_true", help="certify a key that was there before")
     parser.add_argument("--again", action="store_true", help="enrol anew although there is a valid certificate")
+    parser.add_argument(
+        "--result",
+        action="store_true",
+        help="only fetch what became of the request of an earlier run (RFC 8295 section 9); nothing is asked again",
+    )
     parser.add_argument("--tls-cert", metavar="FILE", help="certificate for TLS, the one of the factory for example")
     parser.add_argument("--tls-key", metavar="URI", help="the key of --tls-cert")
     parser.set_defaults(run=_enroll)
@@ -132,7 +138,15 @@ def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int
         identity = None
         if options.tls_cert:
             identity = inputs.tls_identity(options.tls_cert, options.tls_key, settings, opened)
-        return _report(device.enroll(_plan(options, settings, identity, srp, out)), device, out, verb="enrolled:")
+        plan = _plan(options, settings, identity, srp, out)
+        if not options.result:
+            return _report(device.enroll(plan), device, out, verb="enrolled:")
+        require_directory(device)
+        outcome = device.enrolment_result(plan)
+        if outcome is None:
+            out.data({"changed": False}, "the server has no result of a request that was sent from here: enrol again")
+            return _NOTHING
+        return _report(outcome, device, out, verb="enrolled:")
 
 
 def plan_without_questions(settings: Settings, out: Output) -> EnrolmentPlan:

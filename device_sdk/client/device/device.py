@@ -87,6 +87,29 @@ class Device:
             with self._context(plan.key_uri).running() as context:
                 return Enrolment(context, plan).run()
 
+    def enrolment_result(self, plan: EnrolmentPlan, target: str | None = None) -> Outcome | None:
+        """Finish an enrolment whose answer was lost, or that was not decided, with what the server kept (RFC 8295 section 9).
+
+        Whoever was asked for credentials then shows them again (N-02); a GET is all that is sent, no key is made. `enroll`
+        finishes it, too, by asking again.
+
+        Args:
+            plan: that of the enrolment.
+            target: where the result is, from an entry 0008 or 0009 of a package list; None for /simpleenroll.
+
+        Returns:
+            What came of it; None if nothing was sent from here that could have a result, or the server has none.
+
+        Raises:
+            HttpStatusError: the request was refused, among others.
+            DeviceSdkError: as for `enroll`.
+        """
+        with self.state.exclusive(self._lock_wait_s):
+            from device_sdk.client.device.enrol import Enrolment
+
+            with self._context(plan.key_uri).running() as context:
+                return Enrolment(context, plan).pick_up(target)
+
     def renew(self, plan: RenewalPlan | None = None, *, key_establishment: bool = False) -> Outcome:
         """Get the next certificate, by default for a new key, authenticated by TLS with the present one.
 

@@ -85,13 +85,13 @@ class Enrolment:
             journal = self._begin(state)
         return journal, state
 
-    def pick_up(self, target: str) -> Outcome | None:
+    def pick_up(self, target: str | None = None) -> Outcome | None:
         """Finish an enrolment whose answer was lost with the result that the server kept (RFC 8295 section 9; N-03).
 
         A GET is all that is sent, and no key is made.
 
         Args:
-            target: where the result is.
+            target: where the result is; None for /simpleenroll itself.
 
         Returns:
             What came of it; None if nothing was sent that could have a result, or the server has none.

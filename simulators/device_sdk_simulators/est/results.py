@@ -85,7 +85,7 @@ class Results:
     def of(self, client: Client, label: str, operation: str, now: datetime, usage: str = SIGNATURE) -> Result | None:
         """What there is to say; None if there is nothing, or it was said long ago."""
         undecided = self._database.rows(
-            "SELECT id, state, csr FROM requests WHERE identity = ? AND label = ? AND operation = ?"
+            "SELECT id, state, csr, created_at FROM requests WHERE identity = ? AND label = ? AND operation = ?"
             " AND state IN ('waiting', 'approved', 'denied') ORDER BY id DESC",
             client.identity,
             label,
@@ -102,7 +102,8 @@ class Results:
         )
         fetched = datetime.fromisoformat(kept["fetched_at"]) if kept is not None and kept["fetched_at"] else None
         over = fetched is not None and now - fetched > self._policy.redelivery
-        if waiting is not None:
+        later = waiting is not None and kept is not None and kept["serial"] and kept["at"] > waiting["created_at"]
+        if waiting is not None and not (waiting["state"] == "denied" and later):
             told = waiting["state"] == "denied" and kept is not None and kept["request"] == waiting["id"]
             if told and over:
                 return None
@@ -126,7 +127,7 @@ class Results:
             if one is not None
             and one.state != "waiting"
             and one.fetched_at is None
-            and one.serial != shown
+            and (shown is None or one.serial != shown)
             and not (one.usage == KEY_ESTABLISHMENT and one.at and now - one.at > self._policy.redelivery)
         ]
 

@@ -157,7 +157,9 @@ def _result(step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint
         return _planned(Task.RESULT)
     if step.target.partition("?")[0] == endpoint.target(Operation.FULLCMC):
         return Assignment(None, StepState.UNSUPPORTED, _BY_CMC)
-    return _skipped("this device has its certificate; an enrolment anew is finished by the command that began it")
+    return _skipped(
+        "this device has its certificate; an enrolment anew is finished by the command that began it, or by its result (enroll --result)"
+    )
 
 
 def _planned(task: Task) -> Assignment:
