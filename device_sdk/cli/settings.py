@@ -146,6 +146,9 @@ SETTINGS = (
     Setting("cale.bearer_file", "text", "--bearer-file", "FILE", "file holding a bearer token that proves the identity"),
     Setting("cale.bearer_fd", "number", "--bearer-fd", "N", "file descriptor to read that token from"),
     Setting("station.ledger", "text", "--ledger", "FILE|URL", "the station's ledger: an SQLite file, or postgresql://HOST/DATABASE?user=NAME", "/var/lib/device-sdk-station/ledger.sqlite"),
+    Setting("station.directory", "text", "--directory", "DIR", "where the station keeps what is under way", "/var/lib/device-sdk-station"),
+    Setting("station.name", "text", "--station", "NAME", "the station's name in the ledger (default: this machine's)"),
+    Setting("station.operator", "text", "--operator", "NAME", "who is at the station, for the ledger (default: the user)"),
 )  # fmt: skip
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}

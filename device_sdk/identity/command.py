@@ -8,7 +8,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
 from device_sdk.errors import ConfigurationError
@@ -46,7 +46,9 @@ def command_output(argv: Sequence[str], *, timeout_s: float = 10.0, limit_bytes:
     return one_line(output, f"the output of {name}")
 
 
-def run_bounded(argv: Sequence[str], *, timeout_s: float, keep_bytes: int) -> tuple[int, bytes]:
+def run_bounded(
+    argv: Sequence[str], *, timeout_s: float, keep_bytes: int, environment: Mapping[str, str] | None = None
+) -> tuple[int, bytes]:
     """Run a command to its end, and keep the end of what it prints, errors included.
 
     No shell is involved; standard input is empty. When the time runs over, it is killed with everything it started. What
@@ -56,6 +58,7 @@ def run_bounded(argv: Sequence[str], *, timeout_s: float, keep_bytes: int) -> tu
         argv: the program and its arguments.
         timeout_s: until the command has ended, in seconds.
         keep_bytes: of the output, counted from its end.
+        environment: its environment, whole; None for this process's own.
 
     Returns:
         The exit status, negative for a signal, and the output.
@@ -65,7 +68,7 @@ def run_bounded(argv: Sequence[str], *, timeout_s: float, keep_bytes: int) -> tu
         TimeoutError: it took longer.
     """
     deadline = time.monotonic() + timeout_s
-    process = _started(argv, stderr=subprocess.STDOUT)
+    process = _started(argv, stderr=subprocess.STDOUT, environment=environment)
     kept = bytearray()
     try:
         for chunk in _chunks(process.stdout, deadline, keep_bytes):
@@ -78,10 +81,17 @@ def run_bounded(argv: Sequence[str], *, timeout_s: float, keep_bytes: int) -> tu
         _stop(process)
 
 
-def _started(argv: Sequence[str], *, stderr: int | None = None) -> subprocess.Popen[bytes]:
+def _started(
+    argv: Sequence[str], *, stderr: int | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
-            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=environment,
+            start_new_session=True,
         )
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"cannot start {argv[0]}: {error}") from error

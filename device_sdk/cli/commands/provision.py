@@ -6,6 +6,7 @@ import argparse
 from importlib import import_module
 
 _VERBS = {
+    "run": "take the devices on serial lines through the steps of a profile",
     "ledger": "what happened to which device: verify, show, export, head",
 }
 """Each is a module of `cli.station` with `add_arguments(parser, common)`."""

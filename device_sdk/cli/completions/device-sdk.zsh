@@ -112,6 +112,7 @@ _shtab_device_sdk_provision_commands() {
     export:'Print entries for other programs.'
     head:'Print number and hash of the last entry, to be kept elsewhere.'
     ledger:'What happened to which device: verify, show, export, head.'
+    run:'Take the devices on serial lines through the steps of a profile.'
     show:'Show entries, or what is known of a device.'
     verify:'Check that no entry was changed, taken out or cut off.'
   )
@@ -1437,6 +1438,25 @@ _shtab_device_sdk_provision_ledger_verify_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_provision_ledger_verify_defaults_added=0
 
+_shtab_device_sdk_provision_run_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--ledger[the station\'s ledger\: an SQLite file, or postgresql\:\/\/HOST\/DATABASE\?user\=NAME \[DEVICE_SDK_STATION_LEDGER\]]:FILE|URL:"
+  "--directory[where the station keeps what is under way \[DEVICE_SDK_STATION_DIRECTORY\]]:DIR:_files -/"
+  "--station[the station\'s name in the ledger (default\: this machine\'s) \[DEVICE_SDK_STATION_NAME\]]:NAME:"
+  "--operator[who is at the station, for the ledger (default\: the user) \[DEVICE_SDK_STATION_OPERATOR\]]:NAME:"
+  "--once[one device on each line that is there now, then end]"
+  "--devices[end after so many devices]:N:"
+  "--lines[these lines instead of the profile\'s\: paths or URLs]:LINE:"
+  {--plan,--dry-run}"[say what would be done, and do nothing]"
+  ":what is done to which devices, TOML (docs\/provisioning.md):"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_provision_run_defaults_added=0
+
 _shtab_device_sdk_renew_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[data as JSON on stdout]"
@@ -1786,6 +1806,7 @@ _shtab_device_sdk_provision() {
         export) _arguments -C -s $_shtab_device_sdk_provision_export_options ;;
         head) _arguments -C -s $_shtab_device_sdk_provision_head_options ;;
         ledger) _shtab_device_sdk_provision_ledger ;;
+        run) _arguments -C -s $_shtab_device_sdk_provision_run_options ;;
         show) _arguments -C -s $_shtab_device_sdk_provision_show_options ;;
         verify) _arguments -C -s $_shtab_device_sdk_provision_verify_options ;;
       esac

@@ -12,8 +12,7 @@ from device_sdk.station.profile.template import MAX_BYTES, Template
 KNOWN = ("skip", "refuse", "again")
 IN_CERTIFICATE = ("serial-number", "common-name", "any")
 _OUI = re.compile(r"[0-9a-f]{2}:[0-9a-f]{2}:[0-9a-f]{2}")
-_MAX_ANCHORS = 256 * 1024
-_MAX_ALLOWED = 4 * 1024 * 1024
+MAX_ALLOWED_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ class DeviceTable:
     """[device].
 
     Attributes:
-        config: what its configuration is made from; None leaves the one it has.
-        anchors: PEM file with the trust anchors it gets; None for those of [est].
+        config: what its configuration is made from; None leaves the one it has, and there is no step "configure".
+        anchors: PEM file with the trust anchors it gets with that; None for those of [est].
     """
 
     config: Template | None = None

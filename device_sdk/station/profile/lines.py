@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from device_sdk.station.profile.secret_source import SecretSource, secret_source
 from device_sdk.station.profile.tables import Table
 
 WAYS = ("console", "agent")
+_MAX_VARIABLE = 1024
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class LinesTable:
         globs: patterns of paths; what fits is a line as long as it is there.
         baud: bits a second.
         watch: whether to go on with the next device on a line, and to look for new lines, until the station is stopped.
-        poll_s: how often to look, in seconds.
+        poll_s: how often to look for lines that come and go, in seconds.
+        ask_s: how often to ask on a line whose device is done whether another one is there.
     """
 
     urls: tuple[str, ...] = ()
@@ -27,6 +29,7 @@ class LinesTable:
     baud: int = 115200
     watch: bool = False
     poll_s: float = 2.0
+    ask_s: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class TalkTable:
         way: "console" (a shell on the line) or "agent" (`device-sdk agent` on the line).
         user: whom to log in as, on a console.
         password: where that user's password is.
-        uboot: whether a boot loader may be met first and is to be asked for its MAC address.
+        uboot: whether a boot loader is interrupted when the device starts, and asked for its MAC address.
+        uboot_variables: what is set there, [talk.uboot_variables].
         verbs: the command that runs the device's verbs, on a console.
     """
 
@@ -45,6 +49,7 @@ class TalkTable:
     user: str | None = None
     password: SecretSource | None = None
     uboot: bool = False
+    uboot_variables: dict[str, str] = field(default_factory=dict)
     verbs: tuple[str, ...] = ("device-sdk", "bench")
 
 
@@ -56,6 +61,7 @@ def lines_table(table: Table) -> LinesTable:
         baud=table.whole("baud", 115200, least=50, most=20_000_000),
         watch=table.switch("watch", default=False),
         poll_s=table.number("poll_s", 2.0, least=0.05, most=60),
+        ask_s=table.number("ask_s", 10.0, least=0.05, most=3600),
     )
     table.end()
     return found
@@ -63,11 +69,16 @@ def lines_table(table: Table) -> LinesTable:
 
 def talk_table(table: Table) -> TalkTable:
     """Read [talk]; raises ConfigurationError."""
+    variables = table.table("uboot_variables").rest()
+    for name, value in variables.items():
+        if not isinstance(value, str) or not value.isprintable() or len(value) > _MAX_VARIABLE:
+            raise table.error(f"uboot_variables.{name}", f"has to be a text of at most {_MAX_VARIABLE} characters")
     found = TalkTable(
         way=table.text("way", "agent", choices=WAYS),
         user=table.optional("user"),
         password=secret_source(table, "password"),
         uboot=table.switch("uboot", default=False),
+        uboot_variables=variables,
         verbs=table.texts("verbs") or TalkTable.verbs,
     )
     table.end()

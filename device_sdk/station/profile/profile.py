@@ -11,7 +11,13 @@ from pathlib import Path
 from cryptography import x509
 
 from device_sdk.errors import ConfigurationError
-from device_sdk.station.profile.identity import DeviceTable, IdentityTable, device_table, identity_table
+from device_sdk.station.profile.identity import (
+    MAX_ALLOWED_BYTES,
+    DeviceTable,
+    IdentityTable,
+    device_table,
+    identity_table,
+)
 from device_sdk.station.profile.lines import LinesTable, TalkTable, lines_table, talk_table
 from device_sdk.station.profile.security import EstTable, KeyTable, est_table, key_table
 from device_sdk.station.profile.steps import Hook, LimitsTable, StepsTable, limits_table, steps_table
@@ -24,7 +30,7 @@ _MAX_ANCHORS = 256 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 
 _OF_MODE: dict[str, tuple[Step, ...]] = {
-    "self": (Step.CONFIGURE, Step.ENROL, Step.PROVE),
+    "self": (Step.CONFIGURE, Step.KEY, Step.ENROL, Step.PROVE),
     "relay": (Step.CONFIGURE, Step.KEY, Step.REQUEST, Step.ISSUE, Step.INSTALL, Step.PROVE),
     "configure": (Step.CONFIGURE,),
 }
@@ -67,7 +73,7 @@ class Profile:
             Step.IDENTIFY,
             Step.CLAIM,
             *(f"before:{one.name}" for one in self.steps.before),
-            *_OF_MODE[self.mode],
+            *(step for step in _OF_MODE[self.mode] if step != Step.CONFIGURE or self.device.config),
             *(f"after:{one.name}" for one in self.steps.after),
             *last,
         )
@@ -93,6 +99,10 @@ class Profile:
         """
         return _certificates(self.est.anchors) if self.est.anchors else ()
 
+    def ra_chain(self) -> tuple[x509.Certificate, ...]:
+        """The station's own certificate with its chain; none where the profile names no file. Raises ConfigurationError."""
+        return _certificates(self.est.ra_certificate) if self.est.ra_certificate else ()
+
     def device_anchors(self) -> bytes:
         """The anchors that devices get, PEM; b"" leaves those they have.
 
@@ -104,6 +114,28 @@ class Profile:
             return b""
         _certificates(file)
         return _read(file, _MAX_ANCHORS)
+
+    def check_secrets(self) -> None:
+        """Read every secret once, and forget it: what is missing is better said before the first device.
+
+        Raises:
+            ConfigurationError: one is not there.
+        """
+        for source in (self.talk.password, self.est.ra_pin):
+            if source is not None:
+                source.read()
+
+    def allowed(self) -> frozenset[str] | None:
+        """The serial numbers that are expected, None for any; empty lines and those that begin with # do not count.
+
+        Raises:
+            ConfigurationError: the list cannot be read.
+        """
+        file = self.identity.allowed
+        if file is None:
+            return None
+        lines = (line.strip() for line in _read(file, MAX_ALLOWED_BYTES).decode("utf-8", "replace").splitlines())
+        return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
 def load_profile(file: Path) -> Profile:
@@ -144,15 +176,15 @@ def load_profile(file: Path) -> Profile:
 def _require_parts(profile: Profile, whole: Table) -> None:
     """What a mode cannot do without."""
     if profile.mode == "configure":
-        if profile.device.config is None and not (profile.device.anchors or profile.est.anchors):
-            raise whole.error("device", 'needs config or anchors in mode "configure"')
+        if profile.device.config is None:
+            raise whole.error("device", 'needs config in mode "configure"')
         return
     if not profile.key.uri:
         raise whole.error("key", f'needs uri in mode "{profile.mode}"', hint='for example uri = "tpm2:"')
     if not (profile.est.anchors or profile.est.pins):
         raise whole.error("est", "needs anchors: the station checks every certificate against them")
-    if profile.mode == "self" and profile.est.pins:
-        raise whole.error("est", 'needs anchors, not pins, in mode "self": the station does not speak to the server')
+    if profile.est.pins and not profile.est.url:
+        raise whole.error("est", "needs url: pins are compared with what the server shows")
     if profile.mode == "relay":
         for name in ("url", "ra_certificate", "ra_key"):
             if not getattr(profile.est, name):

@@ -1,0 +1,308 @@
+"""One device, taken from its first word to a certificate it proved, or to a reason why not."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+
+from device_sdk.client.bench import DeviceFacts
+from device_sdk.errors import ClaimLostError, DeviceProvisionedError, DeviceSdkError, WrongDeviceError
+from device_sdk.station.ledger import Claim
+from device_sdk.station.run.checks import check_facts, check_same
+from device_sdk.station.run.desk import Desk, about_error
+from device_sdk.station.run.events import (
+    DeviceChanged,
+    DeviceFailed,
+    DeviceProvisioned,
+    DeviceReleased,
+    Note,
+    StepEnded,
+    StepStarted,
+)
+from device_sdk.station.run.failures import may_pass
+from device_sdk.station.run.kept import Job
+from device_sdk.station.run.session import Session
+from device_sdk.station.run.states import STATE_AFTER, DeviceState, Step
+from device_sdk.station.run.work import Work
+
+_FIRST = 3  # "open", "identify" and "claim" are not done by Work
+
+
+class Taking:
+    """A device on a line. Made when it has said who it is; ends with `through`, `failed` or `released`.
+
+    Args:
+        desk: what the run has.
+        line: where it is.
+        facts: what it says.
+
+    Attributes:
+        step: what is being done.
+        done: how many of the profile's steps are.
+    """
+
+    def __init__(self, desk: Desk, line: str, facts: DeviceFacts) -> None:
+        self._desk, self._line, self._facts = desk, line, facts
+        self.serial_number = facts.serial_number
+        self.step: str = Step.IDENTIFY
+        self.done = 0
+        self.attempt = 1
+        self._begun = time.monotonic()
+        self._in_hooks_s = 0.0
+        self._claim: Claim | None = None
+        self._refused = False
+        self._work: Work | None = None
+        self._held = ExitStack()
+
+    def begin(self) -> bool:
+        """Write down that it was seen, judge it, and claim it; whether there is anything to be done.
+
+        Raises:
+            WrongDeviceError: it is no device for this profile, or not the one it says.
+            DeviceClaimedError: another station, or another line of this one, has it.
+            DeviceProvisionedError: it is provisioned already, and the profile refuses those.
+            StateCorruptError: what is kept of it cannot be read.
+            LedgerError: nothing can be written down.
+        """
+        desk, facts = self._desk, self._facts
+        said = {
+            "macs": list(facts.macs),
+            "model": facts.model,
+            "sdk_version": facts.sdk_version,
+            "enrolled": facts.enrolled,
+        }
+        try:
+            desk.ledger.append("seen", device=self.serial_number, line=self._line, run=desk.run, facts=said)
+        except WrongDeviceError:  # not even a serial number: there is no device to write this down of
+            self.serial_number = ascii(self.serial_number[:64])
+            raise
+        self._changed(DeviceState.SEEN)
+        check_facts(facts, desk.profile.identity, desk.allowed)
+        self._changed(DeviceState.IDENTIFIED)
+        self.step = Step.CLAIM
+        job = self._job()
+        try:
+            self._claim = self._held.enter_context(desk.claimed(facts, self._line, again=job.again))
+        except DeviceProvisionedError as error:
+            if desk.profile.identity.known == "refuse":
+                raise
+            if desk.profile.identity.known == "skip":
+                self._known(error)
+                return False
+            job = replace(job, again=True)
+            desk.kept.save(job)
+            self._claim = self._held.enter_context(desk.claimed(facts, self._line, again=True))
+        self._work = Work(desk, self._line, facts, job)
+        self._changed(DeviceState.CLAIMED)
+        return True
+
+    def _job(self) -> Job:
+        """What is kept of it from an earlier run by the same profile, or a new one."""
+        profile = self._desk.profile
+        name = f"{profile.name} {profile.version} {profile.mode}"
+        job = self._desk.kept.load(self.serial_number)
+        if job is not None and job.profile == name:
+            return job
+        if job is not None:
+            self._note(f"it was begun by profile {job.profile}, and begins anew by {name}")
+        return Job(self.serial_number, name, enrolled_before=self._facts.enrolled)
+
+    def go_on(self, facts: DeviceFacts) -> None:
+        """The line was opened again; raises WrongDeviceError if another device is on it."""
+        check_same(self._facts.serial_number, facts)
+        self._facts = facts
+        self.attempt += 1
+
+    def through(self, session: Session) -> None:
+        """All steps that are left; the device is provisioned when this returns.
+
+        Raises:
+            StoppedError: the run is being stopped.
+            DeviceSdkError: a step failed.
+        """
+        desk, work = self._desk, self._taken
+        steps = desk.profile.plan[_FIRST:]
+        for number, step in enumerate(steps, 1):
+            desk.check_stop()
+            self.step, self.done = step, number - 1
+            if work.holds(step, self._facts):
+                self._append(step, "kept", {})
+                self._tell_end(step, "kept", 0.0)
+            else:
+                self._do(step, session)
+            self._changed(STATE_AFTER.get(step) or self._hooked(step), number)
+        self.step, self.done = "end", len(steps)
+        facts = desk.about | {"macs": list(self._facts.macs), "model": self._facts.model} | work.about
+        self._refused = True  # from here on the ledger writes down itself what it does not take
+        desk.ledger.append(
+            "provisioned", outcome="done", facts=facts | {"elapsed_s": self.elapsed_s}, claim=self._claim
+        )
+        desk.kept.forget(self.serial_number)
+        self._let_go("done")
+        sha256 = work.about.get("certificate_sha256")
+        desk.events.emit(
+            DeviceProvisioned(
+                line=self._line,
+                serial_number=self.serial_number,
+                elapsed_s=self.elapsed_s,
+                certificate_sha256=str(sha256) if sha256 else None,
+            )
+        )
+        desk.count("provisioned")
+
+    def _do(self, step: str, session: Session) -> None:
+        desk, begun = self._desk, time.monotonic()
+        hook = desk.profile.hook(step)
+        limit_s = desk.profile.limit_s(step)
+        if hook is None:
+            limit_s = max(0.1, min(limit_s, self.left_s))
+        self._append(step, "begun", {"attempt": self.attempt})
+        desk.events.emit(
+            StepStarted(
+                line=self._line, serial_number=self.serial_number, step=step, attempt=self.attempt, limit_s=limit_s
+            )
+        )
+        try:
+            # a command on the device has its limit from the driver; this one is for a line on which nothing comes back
+            with session.within(step, limit_s if hook is None else limit_s + 30):
+                found = self._taken.do(step, session.device)
+        except DeviceSdkError as error:
+            self._append(step, "failed", about_error(error))
+            self._tell_end(step, "failed", time.monotonic() - begun, str(error))
+            raise
+        finally:
+            if hook is not None:
+                self._in_hooks_s += time.monotonic() - begun
+        elapsed_s = time.monotonic() - begun
+        self._append(step, "done", found | {"elapsed_s": round(elapsed_s, 3)})
+        self._tell_end(step, "done", elapsed_s)
+
+    @property
+    def left_s(self) -> float:
+        """How much of the device's time is left; what commands took does not count."""
+        return self._desk.profile.limits.device_s - (time.monotonic() - self._begun - self._in_hooks_s)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since it was met."""
+        return round(time.monotonic() - self._begun, 3)
+
+    def failed(self, error: DeviceSdkError) -> None:
+        """Give it up; raises LedgerError."""
+        self._write_failure(error)
+        self._desk.events.emit(
+            DeviceFailed(
+                line=self._line,
+                serial_number=self.serial_number,
+                step=self.step,
+                code=error.code,
+                reason=str(error),
+                excerpt=getattr(error, "excerpt", None),
+                elapsed_s=self.elapsed_s,
+            )
+        )
+        self._desk.count("failed")
+
+    def _write_failure(self, error: DeviceSdkError) -> None:
+        desk = self._desk
+        facts = desk.about | about_error(error) | {"step": self.step, "elapsed_s": self.elapsed_s}
+        if self._claim is None:
+            self._claim = self._claim_to_fail()
+        try:
+            if self._claim is None:
+                raise ClaimLostError("there is no claim to write this down by")
+            if not self._refused or isinstance(error, ClaimLostError):
+                desk.ledger.append("failed", step=self.step, outcome=error.code, facts=facts, claim=self._claim)
+            self._again_next_time(error)
+            self._let_go("failed")
+        except ClaimLostError:
+            self._claim = None
+            self._held.close()
+            desk.refused(self._line, self.step, error, {"serial_number": self.serial_number})
+
+    def _claim_to_fail(self) -> Claim | None:
+        """A claim for the one entry that says why; None where the device is somebody else's, or provisioned, or has no name."""
+        bare = replace(self._facts, macs=())
+        try:
+            return self._held.enter_context(self._desk.claimed(bare, self._line, again=False))
+        except (WrongDeviceError, DeviceProvisionedError):
+            return None
+
+    def _again_next_time(self, error: DeviceSdkError) -> None:
+        """What was asked for and came stays, so that no certificate is asked for twice; commands are run again.
+
+        A device that could not prove what it has begins anew altogether.
+        """
+        if self._work is None:
+            return
+        if self.step == Step.PROVE and not may_pass(error):
+            self._desk.kept.forget(self.serial_number)
+        elif self._work.job.done:
+            self._desk.kept.save(replace(self._work.job, done=()))
+
+    def released(self) -> None:
+        """Let it go in the middle; the next run goes on with it. Raises LedgerError."""
+        if self._claim is None:
+            return
+        self._let_go("interrupted")
+        self._desk.events.emit(DeviceReleased(line=self._line, serial_number=self.serial_number, step=self.step))
+
+    def abandon(self) -> None:
+        """Nothing can be written down any more; the claim runs out by itself."""
+        self._held.close()
+
+    def _let_go(self, outcome: str) -> None:
+        if self._claim is not None:
+            self._desk.ledger.release(self._claim, outcome=outcome, facts={"step": self.step})
+        self._claim = None
+        self._held.close()
+
+    def _known(self, error: DeviceProvisionedError) -> None:
+        desk = self._desk
+        desk.kept.forget(self.serial_number)  # a station that was killed right after the last entry
+        self._note(error.message)
+        desk.events.emit(
+            DeviceProvisioned(line=self._line, serial_number=self.serial_number, elapsed_s=self.elapsed_s, known=True)
+        )
+        desk.count("known")
+
+    def _note(self, words: str) -> None:
+        desk = self._desk
+        desk.ledger.append("note", device=self.serial_number, line=self._line, run=desk.run, facts={"note": words})
+        desk.events.emit(Note(words=words, line=self._line, serial_number=self.serial_number))
+
+    @property
+    def _taken(self) -> Work:
+        if self._work is None:
+            raise RuntimeError("a device is claimed before anything is done to it")
+        return self._work
+
+    def _append(self, step: str, outcome: str, facts: dict[str, object]) -> None:
+        self._desk.ledger.append("step", step=step, outcome=outcome, facts=facts, claim=self._claim)
+
+    def _tell_end(self, step: str, outcome: str, elapsed_s: float, words: str | None = None) -> None:
+        self._desk.events.emit(
+            StepEnded(
+                line=self._line,
+                serial_number=self.serial_number,
+                step=step,
+                outcome=outcome,
+                elapsed_s=elapsed_s,
+                words=words,
+            )
+        )
+
+    def _hooked(self, step: str) -> DeviceState:
+        return DeviceState.SELF_TESTED if step.startswith("after:") else DeviceState.CLAIMED
+
+    def _changed(self, state: DeviceState, done: int = 0) -> None:
+        self._desk.events.emit(
+            DeviceChanged(
+                line=self._line,
+                serial_number=self.serial_number,
+                state=state,
+                done=done and done + _FIRST,
+                attempt=self.attempt,
+            )
+        )
