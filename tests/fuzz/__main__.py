@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
@@ -31,21 +32,54 @@ def main() -> None:
 
         sys.stdout.write("\n".join(TARGETS) + "\n")
         return
+    if options.serve:
+        _serve(options)
+        return
+    status = _fuzz(options)
+    if status:
+        sys.exit(abs(status))
+
+
+def _serve(options: argparse.Namespace) -> None:
+    """Reads lines of a target, seconds and a directory for crashes; the readers are instrumented once for all of them.
+
+    A line with the exit code ends what each says.
+    """
+    if _has_atheris(options):
+        _targets()
+    for line in sys.stdin:
+        options.target, seconds, crashes = line.split()
+        options.seconds, options.crashes = int(seconds), Path(crashes)
+        status = _fuzz(options)
+        sys.stdout.write(f"exit {status}\n")
+        sys.stdout.flush()
+
+
+def _has_atheris(options: argparse.Namespace) -> bool:
+    return importlib.util.find_spec("atheris") is not None and options.engine != "mutation"
+
+
+def _fuzz(options: argparse.Namespace) -> int:
     crashes = options.crashes / options.target
     crashes.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="device-sdk-fuzz-") as thrown_away:
         corpus = options.corpus or Path(thrown_away)
         corpus.mkdir(parents=True, exist_ok=True)
-        if importlib.util.find_spec("atheris") is None or options.engine == "mutation":
+        if not _has_atheris(options):
             _mutate(options, crashes)
-        else:
-            # libFuzzer ends its process without a word to Python: a parent is left to clean up
-            child = os.fork()
-            if child == 0:
-                _atheris(options, corpus, crashes)
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            if status:
-                sys.exit(abs(status))
+            return 0
+        # libFuzzer ends its process without a word to Python: a parent is left to clean up
+        child = os.fork()
+        if child == 0:
+            _atheris(options, corpus, crashes)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _targets() -> Any:
+    import atheris
+
+    with atheris.instrument_imports(include=["device_sdk", "http", "email"], enable_loader_override=False):
+        return importlib.import_module("targets")
 
 
 def _mutate(options: argparse.Namespace, crashes: Path) -> None:
@@ -60,9 +94,7 @@ def _mutate(options: argparse.Namespace, crashes: Path) -> None:
 def _atheris(options: argparse.Namespace, corpus: Path, crashes: Path) -> None:
     import atheris
 
-    with atheris.instrument_imports(include=["device_sdk", "http", "email"], enable_loader_override=False):
-        targets = importlib.import_module("targets")
-    target = targets.TARGETS[options.target]
+    target = _targets().TARGETS[options.target]
     words = [
         sys.argv[0],
         f"-max_total_time={options.seconds}",
@@ -83,6 +115,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("target", nargs="?", default="envelope", choices=_names(), metavar="TARGET")
     parser.add_argument("seconds", nargs="?", type=int, default=60, metavar="SECONDS", help="60 by default")
     parser.add_argument("--list", action="store_true", help="show the targets")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--corpus", type=Path, help="directory that keeps new inputs; by default they are not kept")
     parser.add_argument("--crashes", type=Path, default=CRASHES, help="directory for what was found")
     parser.add_argument(

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,14 @@ SEEDS = sorted(path.relative_to(HERE / "corpus") for path in (HERE / "corpus").r
 
 
 def fuzz(target: str, *options: object, seconds: int = FEW_SECONDS) -> subprocess.CompletedProcess[str]:
-    """The command, in a process that nobody measures the coverage of."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    """The command."""
     words = [sys.executable, str(HERE), target, str(seconds), *map(str, options)]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=200, env=environment)
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=200, env=environment())
+
+
+def environment() -> dict[str, str]:
+    """Of a process that nobody measures the coverage of."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COV")}
 
 
 def test_every_target_has_seeds() -> None:
@@ -49,15 +54,52 @@ def test_the_seeds_of_the_envelope_reader_reach_its_end() -> None:
     assert opened >= 15
 
 
+class Fuzzer:
+    """The command as a process that goes on from target to target: half of a few seconds' run would be its start."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE), "--serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(),
+        )
+
+    def run(self, target: str, seconds: int, crashes: Path) -> tuple[int, str]:
+        """The exit code, and what was said."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{target} {seconds} {crashes}\n")
+        self._process.stdin.flush()
+        said: list[str] = []
+        for line in self._process.stdout:
+            if line.startswith("exit "):
+                return int(line.split()[1]), "".join(said)
+            said.append(line)
+        raise AssertionError(f"the fuzzer ended: {''.join(said)[-3000:]}")
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def fuzzer() -> Iterator[Fuzzer]:
+    started = Fuzzer()
+    yield started
+    started.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
-def test_nothing_but_a_device_sdk_error_escapes(tmp_path: Path, target: str) -> None:
+def test_nothing_but_a_device_sdk_error_escapes(fuzzer: Fuzzer, tmp_path: Path, target: str) -> None:
     """Memory and the time of each input are bounded, too: see MEMORY_MIB and INPUT_S of the command."""
     seconds = SECONDS.get(target, FEW_SECONDS)
-    done = fuzz(target, "--crashes", tmp_path, seconds=seconds)
-    assert done.returncode == 0, done.stderr[-3000:]
+    status, said = fuzzer.run(target, seconds, tmp_path)
+    assert status == 0, said[-3000:]
     assert list((tmp_path / target).iterdir()) == []
-    runs = re.search(r"Done (\d+) runs(?: in (\d+) second)?", done.stdout + done.stderr)
+    runs = re.search(r"Done (\d+) runs(?: in (\d+) second)?", said)
     assert runs is not None
     assert int(runs[1]) > 50 * seconds
     assert runs[2] is None or int(runs[2]) >= seconds, "the engine without coverage does not say it"
