@@ -109,6 +109,7 @@ class Doctor:
             ("outbox", self._outbox),
             ("hardware", self._hardware),
             ("key", self._key),
+            ("key-establishment", self._second),
             ("server", self._server),
             ("tls-client", self._client),
         )
@@ -280,31 +281,28 @@ class Doctor:
         return check_hardware(uri) if uri else ("skipped", "no key is named", "give --key, or set key.uri")
 
     def _key(self) -> Verdict:
-        from device_sdk.keystores.registry import open_key
+        from device_sdk.client.doctor_keys import check_key
 
         uri = self._uri()
         if uri is None or "hardware" in self._bad:
             return "skipped", "its hardware cannot be reached" if uri else "no key is named", None
+        chain = () if "state-content" in self._bad else self._snapshot()[1]
         try:
-            opened = open_key(uri, pin=self.pin, allow_imported=self.allow_imported)
+            return check_key(
+                uri, chain, pin=self.pin, allow_imported=self.allow_imported, anew="device-sdk enroll --again"
+            )
         except KeyNotFoundError:
             if uri == self._first_key():
                 return "skipped", f"it is not made yet: {uri}", None
             raise
-        with opened as key:
-            info = key.info
-            chain = () if "state-content" in self._bad else self._snapshot()[1]
-            if chain and _spki(key) != _spki(chain[0]):
-                return "failed", f"{info.uri} is not the key of the certificate", "device-sdk enroll --again"
-        if not info.hardware:
-            words = f"a file, and whoever reads it is this device: {info.uri}"
-            return "warning", words, "use a token or TPM where there is one"
-        if info.extractable:
-            return "failed", f"{info.uri} can leave its hardware", "make a new one: device-sdk keys create"
-        if info.imported:
-            words = f"in hardware, not extractable, but made outside of it: {info.uri}"
-            return "warning", words, "whoever made it may have kept it; device-sdk keys create makes one in hardware"
-        return "ok", f"in hardware, not extractable: {info.uri}", None
+
+    def _second(self) -> Verdict:
+        from device_sdk.client.doctor_keys import check_second
+
+        for name in ("clock", "state-content"):
+            if name in self._bad:
+                return "skipped", f"the {name} is not in order", None
+        return check_second(self._path, self.now(), pin=self.pin, allow_imported=self.allow_imported)
 
     def _server(self) -> Verdict:
         if not self.online:
@@ -358,13 +356,6 @@ class Doctor:
         return EstClient(
             url, trust, label=label, identity=identity, timeouts=self.server.timeouts, proxy=self.server.proxy
         )
-
-
-def _spki(holder: Any) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    public: bytes = holder.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return public
 
 
 def _shown(moment: datetime) -> str:

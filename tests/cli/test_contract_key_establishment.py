@@ -53,10 +53,29 @@ def test_n_01_a_certificate_for_key_establishment_in_a_token(lab: Lab, token: So
     renewed = lab.cli.ok("renew", *state, *USE, "--json").json
     assert Path(renewed["certificate_file"]) == file
     assert leaf(file) != second
-    takes_keys(lab, token, state, tmp_path)
+    takes_keys(lab, state, tmp_path)
+    is_looked_at(lab, state)
 
 
-def takes_keys(lab: Lab, token: SoftHsm, state: tuple[object, ...], directory: Path) -> None:
+def is_looked_at(lab: Lab, state: tuple[object, ...]) -> None:
+    """`doctor` opens its key, too."""
+
+    def found() -> dict[str, str]:
+        (one,) = [
+            one for one in lab.cli("doctor", *state, "--json").json["checks"] if one["check"] == "key-establishment"
+        ]
+        return dict(one)
+
+    assert found()["status"] == "ok"
+    assert "in hardware, not extractable" in found()["detail"]
+    uri = lab.cli.ok("show", *state, "--json").json["key_establishment"]["key_uri"]
+    lab.cli.ok("keys", "delete", uri)
+    assert (found()["status"], "renew --use key-establishment" in found()["hint"]) == ("failed", True)
+    lab.cli.ok("keys", "create", uri, "--type", "ec-p256")
+    assert (found()["status"], "not the key of the certificate" in found()["detail"]) == ("failed", True)
+
+
+def takes_keys(lab: Lab, state: tuple[object, ...], directory: Path) -> None:
     """Packages are encrypted to the newest certificate for key establishment, whatever was issued after it, and opened
     after the next renewal, too (K-03, KR-06)."""
     lab.server.policy.pal_renewal = 1.0

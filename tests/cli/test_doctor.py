@@ -23,7 +23,7 @@ from tests.cli.conftest import NO_OVERRIDE, Cli, Lab, on_tmpfs
 pytestmark = pytest.mark.slow
 
 CHECKS = ["tls-provider", "state-directory", "state-content", "cale", "clock", "certificate", "trust-anchors", "revocation", "outbox",
-          "hardware", "key", "server", "tls-client"]  # fmt: skip
+          "hardware", "key", "key-establishment", "server", "tls-client"]  # fmt: skip
 
 
 def _checks(cli: Cli, *words: object, code: int = 0, **options: Any) -> dict[str, dict[str, str]]:

@@ -1,0 +1,35 @@
+"""The units in hw/systemd: device-sdk understands the commands in them."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from device_sdk.cli.main import build_parser
+
+UNITS = Path(__file__).parents[2] / "hw" / "systemd"
+SERVICES = sorted(path.stem for path in UNITS.glob("*.service"))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_commands_of_a_unit_are_there(name: str) -> None:
+    lines = (UNITS / f"{name}.service").read_text().splitlines()
+    commands = [line.partition("=")[2] for line in lines if re.match(r"Exec\w+=", line)]
+    assert commands
+    for command in commands:
+        program, *words = shlex.split(command)
+        assert program == "/usr/bin/device-sdk"
+        build_parser(words[0]).parse_args(words)
+
+
+def test_every_service_has_a_timer_that_says_when() -> None:
+    assert sorted(path.stem for path in UNITS.glob("*.timer")) == SERVICES
+    for name in SERVICES:
+        timer = configparser.ConfigParser(interpolation=None)
+        timer.read(UNITS / f"{name}.timer")
+        assert timer["Timer"]["OnCalendar"] in ("daily", "hourly")
+        assert timer["Install"]["WantedBy"] == "timers.target"
