@@ -9,6 +9,7 @@ The product knows nothing of this: the interpreter's profiling hook counts and k
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import os
@@ -28,7 +29,11 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 import device_sdk
+from device_sdk.cli.bench_configuration import FileConfiguration
+from device_sdk.cli.output import Output
+from device_sdk.client.bench.facts import KeyWish
 from device_sdk.client.device import Device, EnrolmentPlan, RenewalPlan
+from device_sdk.client.device.bench import DeviceBench
 from device_sdk.client.device.sync import (
     Deliveries,
     FirmwareDelivery,
@@ -148,11 +153,26 @@ class MovedClock(Clock):
         self._offset += timedelta(seconds=seconds)
 
 
+def step_of_a_bench(spec: dict[str, str]) -> None:
+    """One operation of a device on a bench; what it is given is in files."""
+    options = argparse.Namespace(config=spec["config"], state_dir=spec["state"])
+    bench = DeviceBench(FileConfiguration(options, Output()))
+    match spec["step"]:
+        case "configure":
+            bench.configure(Path(spec["new_config"]).read_bytes(), Path(spec["anchors"]).read_bytes())
+        case "create-key":
+            bench.create_key(KeyWish(spec["key_uri"], file_allowed=True))
+        case "request":
+            Path(spec["csr"]).write_bytes(bench.request())
+        case "install":
+            bench.install(Path(spec["answer"]).read_bytes(), Path(spec["cacerts"]).read_bytes())
+
+
 def child(command: dict[str, Any], report: int) -> None:
     spec = command["spec"]
     clock = MovedClock(float(spec["offset_s"])) if "offset_s" in spec else None
     device = Device(spec["state"], clock=clock, lock_wait_s=float(spec.get("lock_wait_s", 0)))
-    plan = plan_of(spec)
+    plan = plan_of(spec) if "url" in spec else None
     if "file_size" in spec:
         limit = int(spec["file_size"])
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -160,7 +180,9 @@ def child(command: dict[str, Any], report: int) -> None:
     error = None
     killer.watch()
     try:
-        if command["operation"] == "enroll":
+        if command["operation"] == "bench":
+            step_of_a_bench(spec)
+        elif command["operation"] == "enroll" and plan is not None:
             device.enroll(plan)
         elif command["operation"] == "refresh":
             device.refresh_anchors()

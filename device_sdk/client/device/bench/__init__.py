@@ -4,7 +4,7 @@
 results: `facts()`, `configure(config, anchors)`, `create_key(wish)`, `request(csrattrs)`, `install(answer,
 ca_certificates)`, `enrol()`, `prove(nonce)`, `run(command, timeout_s)`. They raise DeviceSdkError; what carries them over a
 line says so to the station (DeviceSaysError). `Configuration` is the device's configuration file as the command line reads
-it: `device_sdk.cli.bench_configuration.file_configuration(settings, out)` makes one. JSON forms of arguments and results
+it: `device_sdk.cli.bench_configuration.FileConfiguration(options, out)` is one. JSON forms of arguments and results
 are in `device_sdk.client.bench.plain`.
 
 `create_key`, `request` and `install` are an ordinary enrolment (`client/device/enrol.py`), cut where the server is asked.
