@@ -134,10 +134,19 @@ class Board:
         except ConfigurationRefusedError as error:
             raise RefusalError("configuration", str(error), 2) from error
 
-    def create_key(self, uri: str, key_type: str, *, file_allowed: bool) -> MadeKey:
-        """Make the key, or give the one that has no certificate yet; RefusalError."""
+    def create_key(self, uri: str, key_type: str, *, file_allowed: bool, again: bool = False) -> MadeKey:
+        """Make the key, or give the one that has no certificate yet; RefusalError.
+
+        Args:
+            uri: where.
+            key_type: one of KEY_TYPES.
+            file_allowed: whether a key file will do.
+            again: whether a device that has a certificate is to make another key.
+        """
         try:
             check_wish(uri, key_type, file_allowed)
+            if self.current is not None and self.pending is None and not again:
+                raise RefusalError("state", "this device is enrolled", 9)
             if self.pending is None or self.pending.type != key_type:
                 self.pending = self.keys.make(uri, key_type, len(self.made))
                 self.made.append(self.pending)

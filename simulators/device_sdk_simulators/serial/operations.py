@@ -12,10 +12,11 @@ from device_sdk_simulators.serial.refusal import RefusalError
 
 _CHANGING = ("configure", "create-key", "request", "install", "enrol")
 _TEXT, _BOOLEAN, _BINARY, _WORDS, _SECONDS = "text", "boolean", "binary", "words", "seconds"
+_OPTIONAL: dict[str, dict[str, object]] = {"create-key": {"again": False}}
 _PARAMS: dict[str, dict[str, str]] = {
     "facts": {},
     "configure": {"config": _BINARY, "anchors": _BINARY},
-    "create-key": {"uri": _TEXT, "type": _TEXT, "file_allowed": _BOOLEAN},
+    "create-key": {"uri": _TEXT, "type": _TEXT, "file_allowed": _BOOLEAN, "again": _BOOLEAN},
     "request": {"csrattrs": _BINARY},
     "install": {"answer": _BINARY, "ca_certificates": _BINARY},
     "enrol": {},
@@ -41,6 +42,7 @@ def read_params(operation: str, params: dict[str, object]) -> dict[str, Any]:
     wanted = _PARAMS.get(operation)
     if wanted is None:
         raise RefusalError("unknown-operation", f"no operation {operation[:40]}", 12)
+    params = _OPTIONAL.get(operation, {}) | params
     if params.keys() != wanted.keys():
         raise _bad(f"{operation} takes {', '.join(wanted) or 'no params'}")
     return {name: _READERS[kind](name, params[name]) for name, kind in wanted.items()}
@@ -108,7 +110,7 @@ def _configure(board: Board, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _create_key(board: Board, params: dict[str, Any]) -> dict[str, Any]:
-    made = board.create_key(params["uri"], params["type"], file_allowed=params["file_allowed"])
+    made = board.create_key(params["uri"], params["type"], file_allowed=params["file_allowed"], again=params["again"])
     return {
         "uri": made.uri,
         "type": made.type,

@@ -32,7 +32,7 @@ def enrol_over_network(board: Board) -> tuple[bytes, bytes]:
     config = read_configuration(board.config or b"")
     est, key = section(config, "est"), section(config, "key")
     uri = str(key.get("uri", "")) or board.keys.keystores[0]
-    board.create_key(uri, str(key.get("type", "")) or "ec-p256", file_allowed=uri.startswith("file:"))
+    board.create_key(uri, str(key.get("type", "")) or "ec-p256", file_allowed=uri.startswith("file:"), again=True)
     path = "/.well-known/est" + (f"/{est['label']}" if est.get("label") else "")
     try:
         with _connection(str(est.get("url", "")), board.anchors) as connection:

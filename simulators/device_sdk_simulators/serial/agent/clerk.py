@@ -32,7 +32,11 @@ class Clerk:
         self._board, self._begin, self._answer = board, begin, answer
         self._kept: OrderedDict[str, tuple[str, Answer]] = OrderedDict()
         self.running: tuple[Request, str] | None = None
-        self.enrolled_here = False
+        self._found_enrolled = False
+
+    def session_begun(self) -> None:
+        """Another session: whether it finds the device with a certificate decides what it may do."""
+        self._found_enrolled = self._board.enrolled is not None
 
     def take(self, message: bytes) -> None:
         """A message of the station."""
@@ -70,7 +74,7 @@ class Clerk:
     def _new(self, request: Request) -> None:
         params = read_params(request.operation, request.params)
         begun_before = request.id in self._board.done_ids
-        allowed = self._board.allow_enrolled or begun_before or self.enrolled_here
+        allowed = self._board.allow_enrolled or begun_before or not self._found_enrolled
         if changes(request.operation) and self._board.enrolled and not allowed:
             raise RefusalError("device-enrolled", "this device has a certificate", 12)
         digest = digest_of(request)
@@ -83,14 +87,13 @@ class Clerk:
         """The operation is done: what has to outlive a reset is written down, before anything is said."""
         if request.operation in _WRITTEN_DOWN:
             self._board.done_ids[request.id] = (digest_of(request), result)
-        if request.operation in ("install", "enrol"):
-            self.enrolled_here = True
 
     def finish(self, request: Request, answer: Answer) -> None:
         """The operation is over; its answer is kept and said."""
         digest = digest_of(request)
         self.running = None
-        self._kept[request.id] = (digest, answer)
+        if "result" in answer:
+            self._kept[request.id] = (digest, answer)
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         self._answer(answer)

@@ -92,7 +92,7 @@ class AgentDevice(SerialDevice):
         link.feed(data, self._now())
         if link.session != self._session:
             self._session = link.session
-            self._clerk.enrolled_here = False
+            self._clerk.session_begun()
         self.let_go = link.ended
         while link.messages and self._link is link:
             self._asked_in = link.session

@@ -120,8 +120,9 @@ class AgentLink:
             self._hello(frame)
         elif frame.type == "B":
             self._send(Frame("b", frame.session))
-            self._begin_session(None)
-            self.ended = True
+            if self.session in (None, frame.session):
+                self._begin_session(None)
+                self.ended = True
         elif frame.session != self.session:
             if now - self._reset_at >= _LEAST_PAUSE_S:
                 self._reset_at = now
@@ -135,7 +136,7 @@ class AgentLink:
 
     def _hello(self, frame: Frame) -> None:
         try:
-            if len(frame.payload) > _USUAL_PAYLOAD:
+            if len(frame.payload) > _USUAL_PAYLOAD or frame.session == _NOBODY:
                 return
             hello = read_object(frame.payload)
         except BadMessageError:
@@ -194,6 +195,7 @@ class AgentLink:
         if self._kept is not None and (self._kept.length, self._kept.digest) == (length, digest):
             incoming.data, self._kept = self._kept.data, None
         else:
+            self._kept = None
             incoming.data += data
         self._incoming = incoming
         return True

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 MOST_MESSAGE = 524_288
 _MOST_DEPTH = 8
+_MOST_COMMAS = 10_000
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_HALF = re.compile("[\ud800-\udfff]")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -47,6 +50,8 @@ def read_object(message: bytes) -> dict[str, object]:
         text = message.decode("ascii")
         if not text.isprintable():
             raise BadMessageError("characters that are not printable")
+        if _STRING.sub("", text).count(",") > _MOST_COMMAS:
+            raise BadMessageError("too many values")
         value = json.loads(
             text, object_pairs_hook=_unique, parse_int=_integer, parse_float=_no_number, parse_constant=_no_number
         )
@@ -56,6 +61,8 @@ def read_object(message: bytes) -> dict[str, object]:
         raise BadMessageError("not JSON") from error
     if not isinstance(value, dict):
         raise BadMessageError("not an object")
+    if _HALF.search(json.dumps(value, ensure_ascii=False)):
+        raise BadMessageError("half a surrogate pair")
     if _depth(value) > _MOST_DEPTH:
         raise BadMessageError("too deep")
     return value

@@ -210,6 +210,7 @@ def _create_key(given: dict[str, str], _inputs: list[str], _where: Path) -> dict
         "uri": given.get("--key", "tpm2:"),
         "type": given.get("--type", "ec-p256"),
         "file_allowed": "--allow-file" in given,
+        "again": "--again" in given,
     }
 
 
