@@ -1,14 +1,15 @@
 """Fixtures for any project: a token, a TPM and servers, each private to one test.
 
-`softhsm_token`, `swtpm`, `est_server` and `cale_server` start real programs on Unix sockets or free ports in the test's
+`softhsm_token`, `swtpm`, `est_server`, `cale_server` and `fleet_of` start real programs on Unix sockets or free ports in the test's
 own directory, so that tests run side by side, and end them when the test ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
 if TYPE_CHECKING:
+    from device_sdk_simulators.serial.fleet.fleet import Fleet
     from device_sdk_simulators.server import ReferenceServer
 
 
@@ -50,3 +52,20 @@ def est_server(tmp_path: Path) -> Iterator[ReferenceServer]:
 def cale_server(est_server: ReferenceServer) -> ReferenceServer:
     """The same server, for tests that only speak CALE (`cale_url`)."""
     return est_server
+
+
+@pytest.fixture
+def fleet_of(tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
+    """A function that starts fleets of simulated devices: its arguments are those of `FleetPlan`.
+
+    Lines are ptys in `lines` of the test's directory, if nothing else is said.
+    """
+    from device_sdk_simulators.serial.fleet.fleet import Fleet
+    from device_sdk_simulators.serial.fleet.plan import FleetPlan
+
+    with ExitStack() as running:
+
+        def start(**plan: Any) -> Fleet:
+            return running.enter_context(Fleet(FleetPlan(**{"listen": tmp_path / "lines"} | plan)))
+
+        yield start

@@ -16,9 +16,10 @@ STEP_FAULTS = {
 }
 """What can happen at a step."""
 HOSTILE = {
-    "endless": "output without an end",
-    "long-line": "1 GiB without the end of a line or of a frame",
-    "escapes": "escape sequences in what it says, and around it",
+    "endless": "output without an end, and no answer in it",
+    "long-line": "1 GiB without the end of a line or of a frame, and no answer in it",
+    "escapes": "escape sequences around what it says",
+    "controls": "escape sequences in its attributes",
     "html": "HTML, paths and spreadsheet formulas in its attributes",
     "other-serial": "another device's serial number",
     "other-csr": "a request for a key that it did not show",

@@ -42,7 +42,7 @@ def spoil_facts(facts: dict[str, Any], hostile: frozenset[str]) -> dict[str, Any
     """The facts as such a device states them."""
     if "html" in hostile:
         facts = facts | {"model": HTML, "extra": {"batch": _PATHS, HTML: _FORMULA, "note": "{{7*7}}%n%s"}}
-    if "escapes" in hostile:
+    if "controls" in hostile:
         facts = facts | {"model": f"Board{ESCAPES}", "extra": {"banner": ESCAPES * 4}}
     return facts
 

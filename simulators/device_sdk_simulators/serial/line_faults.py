@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+# after the end of a line, and between two frames
+_ENDS = re.compile(rb"(?<=\n)|(?<=~)(?=~)|(?<=~)$")
 KERNEL_LINES = (
     "usb 1-1: new high-speed USB device number 4 using xhci_hcd",
     "random: crng init done",
@@ -27,7 +30,7 @@ class LineFaults:
         flip_rate: share of bytes, in both directions, in which one bit is turned round.
         drop_rate: share of bytes that get lost, as in an overrun.
         double_rate: share of bytes that come twice.
-        noise_rate: share of lines of output after which a kernel message comes in between.
+        noise_rate: share of lines and frames of output after which a kernel message comes in between.
         cuts: numbers of bytes of output after which the cable is pulled; it is put back `back_after_s` later.
         stuck_at: number of bytes of output after which nothing comes any more, and nothing is heard; None for never.
         back_after_s: how long a cable stays out.
@@ -120,10 +123,10 @@ class KernelNoise:
 
     def apply(self, data: bytes) -> bytes:
         """The output with what the kernel says in it."""
-        if not self._rate or b"\n" not in data:
+        if not self._rate:
             return data
-        *lines, rest = data.split(b"\n")
-        return b"".join(line + b"\n" + self._message() for line in lines) + rest
+        pieces = _ENDS.split(data)
+        return b"".join(piece + self._message() for piece in pieces[:-1]) + pieces[-1]
 
     def _message(self) -> bytes:
         if self._random.random() >= self._rate:

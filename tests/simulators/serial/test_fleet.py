@@ -59,4 +59,4 @@ def test_keys_in_tokens_and_tpms(keys: str, tmp_path: Path, issue: Issue) -> Non
         public.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
         assert fleet.report()["states"] == {"proved": 1}
         with pytest.raises(RefusalError, match="no rsa-2048 at"):
-            board.create_key(board.keys.keystores[0], "rsa-2048", file_allowed=False)
+            board.create_key(board.keys.keystores[0], "rsa-2048", file_allowed=False, again=True)

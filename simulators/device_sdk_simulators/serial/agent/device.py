@@ -186,6 +186,8 @@ class AgentDevice(SerialDevice):
         # a session that never asked gets no answer: the station there asks again, with the same id
         if link is None or link.session is None or self._asked_in != link.session:
             return
+        if self.faults.hostile & {"endless", "long-line"}:
+            return
         for message in self._spoilt(answer):
             link.send(message, self._now())
 

@@ -28,11 +28,11 @@ MISFORTUNES = _LINE_MISFORTUNES | STEP_FAULTS | _NAMES | HOSTILE
 """Everything that can befall a device, and what it is."""
 FATAL = frozenset(
     {"stuck", "wrong-baud", "same-mac", "endless", "long-line", "other-serial", "other-csr", "bad-proof", "progress",
-     "long-message", "version", "bad-json"}
+     "long-message", "version", "bad-json", "controls"}
 )  # fmt: skip
 """Those that a device must not get through as provisioned, or cannot."""
 _USUAL = ("noise", "overrun", "kernel", "cut-anywhere", "stuck", *STEP_FAULTS, *_NAMES, "other-serial", "other-csr",
-          "bad-proof", "escapes", "html", "endless")  # fmt: skip
+          "bad-proof", "escapes", "controls", "html", "endless")  # fmt: skip
 
 
 @dataclass
@@ -57,6 +57,7 @@ class FleetPlan:
         patience_s: how long a device that the station began with stays at most.
         swap_s: how long it takes to put the next device to a line.
         operation_s: how long each operation of a device takes.
+        slow_s: how long one takes that is slow.
         keepalive: seconds between two messages of progress of an agent.
         console: what the consoles are like.
         disks: directory for the disks of consoles, one below it for each; None for temporary ones.
@@ -78,6 +79,7 @@ class FleetPlan:
     patience_s: float = 600.0
     swap_s: float = 0.2
     operation_s: float = 0.0
+    slow_s: float = 3.0
     keepalive: int = 5
     console: ConsoleStyle = field(default_factory=ConsoleStyle)
     disks: Path | None = None
@@ -124,7 +126,7 @@ def line_faults(plan: FleetPlan, number: int, misfortune: str | None) -> LineFau
     elif misfortune == "cut-anywhere":
         faults.cuts = (chance.randrange(400, 3000),)
     elif misfortune == "stuck":
-        faults.stuck_at = chance.randrange(400, 3000)
+        faults.stuck_at = chance.randrange(400, 1500)
     elif misfortune == "wrong-baud":
         faults.baud = 9600 if plan.baud != 9600 else 115200
     return faults
@@ -134,5 +136,5 @@ def device_faults(plan: FleetPlan, number: int, misfortune: str | None) -> Devic
     """What a misfortune means for the device."""
     chance = random.Random(f"{plan.seed}/{number}/device")  # noqa: S311 - chance that can be repeated
     if misfortune in STEP_FAULTS:
-        return DeviceFaults([(chance.choice(_STEPS), misfortune)])
+        return DeviceFaults([(chance.choice(_STEPS), misfortune)], slow_s=plan.slow_s)
     return DeviceFaults(hostile=frozenset({misfortune} & HOSTILE.keys()) if misfortune else frozenset())
