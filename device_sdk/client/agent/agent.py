@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from typing import Protocol
 
 from device_sdk._version import __version__
@@ -54,7 +53,6 @@ class Agent:
         keepalive: seconds between two signs of life while an operation runs.
         once: whether to end when the station has said goodbye.
         idle_s: after how many seconds without a station to end; None for never.
-        clock: seconds that do not jump.
     """
 
     def __init__(
@@ -67,9 +65,8 @@ class Agent:
         keepalive: int = DEFAULT_KEEPALIVE_S,
         once: bool = False,
         idle_s: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._line, self._desk, self._clock = line, desk, clock
+        self._line, self._desk = line, desk
         self._baud, self._keepalive, self._once, self._idle_s = baud, keepalive, once, idle_s
         self._link = AgentLink(baud, receive, keepalive=keepalive, sdk=__version__)
         self._work: _Work | None = None
@@ -81,21 +78,21 @@ class Agent:
         Raises:
             LineError: the line has gone.
         """
-        begun = self._clock()
+        begun = time.monotonic()
         while not (self._over and self._work is None):
-            now = self._clock()
+            now = time.monotonic()
             self._write(now)
             if self._is_idle(now, begun):
                 return
             data = self._line.read(now + self._patience(now))
-            for event in self._link.receive(data, self._clock()):
+            for event in self._link.receive(data, time.monotonic()):
                 self._happened(event)
             self._look_after_work()
-        self._write(self._clock())
+        self._write(time.monotonic())
 
     def _write(self, now: float) -> None:
         try:
-            write_frames(self._line, self._link, now, self._baud, clock=self._clock)
+            write_frames(self._line, self._link, now, self._baud)
         except LineSilentError:
             # nobody reads there: what was lost is sent again when somebody does
             return
@@ -126,7 +123,7 @@ class Agent:
             self._link.send(Refusal("", BAD_MESSAGE, error.message).to_bytes())
             return
         if self._work is None:
-            self._work = _Work(self._desk, request, self._link.session or "", self._clock())
+            self._work = _Work(self._desk, request, self._link.session or "", time.monotonic())
             self._work.start()
         elif self._work.request.id != request.id:
             self._link.send(Refusal(request.id, BUSY, f"{self._work.request.op} is under way").to_bytes())
@@ -134,7 +131,7 @@ class Agent:
             self._link.send(Refusal(request.id, "id-reused", "that id is the running request's").to_bytes())
 
     def _look_after_work(self) -> None:
-        work, now = self._work, self._clock()
+        work, now = self._work, time.monotonic()
         if work is None:
             return
         if not work.is_alive():

@@ -7,19 +7,18 @@ import binascii
 import hashlib
 import re
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from device_sdk.client.bench.base import BenchDevice
 from device_sdk.client.bench.facts import BenchKey, DeviceFacts, KeyWish, Proof
 from device_sdk.client.bench.plain import facts_from_json, key_from_json, proof_from_json, wish_to_json
-from device_sdk.client.bench.writing import write_frames
+from device_sdk.client.bench.writing import REAL, Passing, write_frames
 from device_sdk.errors import BenchError, DeviceSaysError, LineError, LineSilentError, WireError
 from device_sdk.protocols.agent import Arrived, Closed, Event, Lost, Opened, StationLink
 from device_sdk.protocols.agent.timing import DEFAULT_BAUD
 from device_sdk.transports.serial import Line
-from device_sdk.wire.agent.hello import DEFAULT_RECEIVE, AgentHello
+from device_sdk.wire.agent.hello import AgentHello
 from device_sdk.wire.agent.messages import BUSY, Progress, Refusal, Request, Result, read_from_agent
 
 T = TypeVar("T")
@@ -40,13 +39,13 @@ class AgentDevice(BenchDevice):
     Args:
         line: open; it stays so.
         baud: of the line, for the times that are waited.
-        receive: the largest payload to be sent here, 96 to 1024.
         run: name of the provisioning of this device, 1 to 64 of A-Z a-z 0-9 . _ -; the same one after a restart of the
             station makes the device go on where it was. A random one if not given.
         timeout_s: for one operation, besides the time its data take on the line.
         silence_s: how long the device may say nothing at all; it may be starting.
         on_progress: told what runs on the device, and for how many seconds by now.
         on_event: told of sessions that begin and end, in words.
+        passing: of time; the line's deadlines go by it.
 
     Raises:
         BenchError: the name of the run is none.
@@ -57,18 +56,19 @@ class AgentDevice(BenchDevice):
         line: Line,
         *,
         baud: int = DEFAULT_BAUD,
-        receive: int = DEFAULT_RECEIVE,
         run: str | None = None,
         timeout_s: float = 600.0,
         silence_s: float = 90.0,
         on_progress: Callable[[str, int], None] | None = None,
         on_event: Callable[[str], None] | None = None,
+        passing: Passing = REAL,
     ) -> None:
+        self._passing, self._clock = passing, passing.clock
         self._line, self._baud, self._run = line, baud, run or secrets.token_hex(8)
         self._timeout_s, self._silence_s = timeout_s, silence_s
         self._on_progress = on_progress or (lambda _name, _seconds: None)
         self._on_event = on_event or (lambda _words: None)
-        self._link = StationLink(baud, receive)
+        self._link = StationLink(baud)
         # the request that has no answer yet, and when it is to be sent again; None if it is on its way
         self._asked: Request | None = None
         self._ask_at: float | None = None
@@ -92,7 +92,10 @@ class AgentDevice(BenchDevice):
 
     def create_key(self, wish: KeyWish) -> BenchKey:
         """See BenchDevice.create_key."""
-        return self._read(key_from_json, self._ask("create-key", wish_to_json(wish)))
+        params = wish_to_json(wish)
+        if not wish.again:
+            del params["again"]  # optional, and newer than the rest
+        return self._read(key_from_json, self._ask("create-key", params))
 
     def request(self, csrattrs: bytes = b"") -> bytes:
         """See BenchDevice.request."""
@@ -126,9 +129,9 @@ class AgentDevice(BenchDevice):
             return
         self._left = True
         self._link.leave()
-        deadline = time.monotonic() + _GOODBYE_S
+        deadline = self._clock() + _GOODBYE_S
         try:
-            while not self._closed and time.monotonic() < deadline:
+            while not self._closed and self._clock() < deadline:
                 self._turn(deadline)
         except BenchError:
             # a line that has gone needs no goodbye
@@ -142,7 +145,7 @@ class AgentDevice(BenchDevice):
             octets = len(request.to_bytes())
         except WireError as error:
             raise self._line.failed(BenchError(f"{self._line.name}: {name}: {error.message}")) from error
-        now = time.monotonic()
+        now = self._clock()
         # each octet may be on the line four times
         deadline = now + (self._timeout_s if timeout_s is None else timeout_s) + 40 * octets / self._baud
         self._asked, self._ask_at, self._answer = request, now, None
@@ -155,16 +158,16 @@ class AgentDevice(BenchDevice):
 
     def _turn(self, deadline: float) -> float:
         """Write, read, and see what happens; the time."""
-        now = time.monotonic()
+        now = self._clock()
         if self._ask_at is not None and now >= self._ask_at and self._link.session and self._asked:
             self._link.send(self._asked.to_bytes())
             self._ask_at = None
         if self._asked:
             self._link.expect(now)
-        write_frames(self._line, self._link, now, self._baud)
+        write_frames(self._line, self._link, now, self._baud, passing=self._passing)
         times = [now + _LONGEST_READ_S, deadline, self._link.wake_at(), self._ask_at if self._link.session else None]
         data = self._line.read(max(now, min(at for at in times if at is not None)))
-        now = time.monotonic()
+        now = self._clock()
         try:
             happened = self._link.receive(data, now)
         except BenchError as error:

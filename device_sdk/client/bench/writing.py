@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from device_sdk.protocols.agent.link import Link
 from device_sdk.protocols.agent.timing import PAUSE_S, PIECE
 
 _GRACE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Passing:
+    """How time passes.
+
+    Attributes:
+        clock: seconds, as in the deadlines of a line.
+        sleep: waits so many of them.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+REAL = Passing()
 
 
 class Writable(Protocol):
@@ -20,27 +37,32 @@ class Writable(Protocol):
 
 
 def write_frames(
-    line: Writable, link: Link, now: float, baud: int, *, clock: Callable[[], float] = time.monotonic
+    line: Writable,
+    link: Link,
+    now: float,
+    baud: int,
+    *,
+    passing: Passing = REAL,
 ) -> None:
     """Write what the link has to say now.
 
     Args:
         line: where to.
         link: one end; says whether to write in pieces.
-        now: the time, of `clock`.
+        now: the time.
         baud: of the line.
-        clock: that of the line's deadlines.
+        passing: of time.
 
     Raises:
         LineSilentError: the line takes no more.
         LineError: it has gone.
     """
     for frame in link.outgoing(now):
-        deadline = clock() + _GRACE_S + 100 * len(frame) / baud
+        deadline = passing.clock() + _GRACE_S + 100 * len(frame) / baud
         if not link.paced:
             line.write(frame, deadline)
             continue
         for at in range(0, len(frame), PIECE):
             line.write(frame[at : at + PIECE], deadline)
             # what is on the wire, and the pause
-            time.sleep(PAUSE_S + 10 * PIECE / baud)
+            passing.sleep(PAUSE_S + 10 * PIECE / baud)
