@@ -12,6 +12,8 @@ EXCERPT_CHARACTERS = 2000
 _SHOWN = EXCERPT_CHARACTERS - 40  # the rest is for the note on what is left out
 _KEPT = 4 * EXCERPT_CHARACTERS
 _MASK = "***"
+# What was transferred: nobody reads it, and a console that cannot stop its echo shows files that may hold secrets.
+_DATA = re.compile(r"[A-Za-z0-9+/=]{64,}")
 
 
 class Transcript:
@@ -47,6 +49,7 @@ class Transcript:
         """The last of it, at most 2,000 characters; says how much is left out before."""
         with self._lock:
             text = self._redacted(self._text)
+            text = _DATA.sub("[data]", text)
             for secret in self._secrets:
                 text = _without_beginning_of(secret, text)
             left_out = self._dropped + max(0, len(text) - _SHOWN)
