@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from device_sdk_simulators.cale.binary_http import BINARY_HTTP, write_response
+from device_sdk_simulators.cale.ciphers import content_cipher
+from device_sdk_simulators.cale.envelope import seal
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
@@ -273,6 +276,30 @@ def test_decrypted_to_standard_output(cli: Cli, tmp_path: Path) -> None:
     assert (data["text"].encode(), data["size_bytes"], data["file"]) == (PLAIN, len(PLAIN), None)
     (tmp_path / "message").write_bytes(b"noise")
     assert cli.run(*words).stdout == b""
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (206, 0), (302, 7), (404, 7), (502, 7)])
+def test_decrypting_a_response_with_an_error_says_so(status: int, code: int, cli: Cli, tmp_path: Path) -> None:
+    """What is in it is written all the same; who looks at the exit code does not take it for the document."""
+    key, plain = f"file:{tmp_path}/key.pem", tmp_path / "plain"
+    cli.ok("keys", "create", key, "--type", "ec-p256")
+    fields = [("Content-Type", "text/plain"), ("ETag", '"1"')]
+    cipher = content_cipher("TLS_AES_256_GCM_SHA384", aead=True, allowed=("TLS_AES_256_GCM_SHA384",))
+    certificate = x509.load_pem_x509_certificate(_certificate(cli, key, tmp_path).read_bytes())
+    response = write_response(status, fields, PLAIN, 256)
+    message = seal(response, certificate, cipher, hardened=False, content_type=BINARY_HTTP)
+    (tmp_path / "message").write_bytes(message)
+    words = ("cale", "decrypt", "--key", key, "--in", tmp_path / "message")
+    done = cli.run(*words)
+    assert (done.returncode, done.stdout) == (code, PLAIN)
+    assert (b"answered %d" % status in done.stderr) is (code != 0)
+    assert cli.run(*words, "--out", plain).returncode == code
+    assert plain.read_bytes() == PLAIN
+    data = json.loads(cli.run(*words, "--json").stdout)
+    assert (data["text"].encode(), data["status"], data["media_type"], data["headers"]["etag"]) == (
+        PLAIN, status, "text/plain", '"1"',
+    )  # fmt: skip
+    assert ("error" in data) is (code != 0)
 
 
 def test_an_answer_that_is_larger_than_we_take(lab: Lab, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         ("whoami", _whoami, "the certificate the authorization server has for this registration"),
         ("list", list_registrations, "the registrations of this device, and what was interrupted"),
         ("forget", forget, "give a registration up; a key that was made for it is destroyed"),
-        ("decrypt", _decrypt, "decrypt one message, PEM, DER or base64; nothing is written on failure"),
+        ("decrypt", _decrypt, "decrypt one message, PEM, DER or base64; nothing is written if it does not open"),
     ):
         description = words[:1].upper() + words[1:] + "."
         operation = operations.add_parser(name, help=words, description=description, parents=[common])
@@ -120,18 +120,27 @@ def _whoami(options: argparse.Namespace, settings: Settings, out: Output) -> int
 
 
 def _decrypt(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    from device_sdk.client.cale import decrypt
-    from device_sdk.client.cale.files import MAX_FILE_BYTES
+    from device_sdk.client.cale.files import MAX_FILE_BYTES, decrypt_document
+    from device_sdk.protocols.cale.behind import behind_edge
 
     uri, message = settings.require("cale.key"), read_file(options.message, limit_bytes=MAX_FILE_BYTES)
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out, mode=0o600))
         key = inputs.open_key(uri, settings, opened)
-        content = decrypt(message, key, check=_check(options), policy=policy(settings))
-        file.write(content)
+        found = decrypt_document(message, key, check=_check(options), policy=policy(settings))
+        file.write(found.content)
+    if not options.out and not out.as_json:
+        out.content(found.content)
+    in_file = {"file": options.out, "size_bytes": len(found.content)}
+    data = in_file if options.out else _as_data(found.content) | in_file
+    if found.whole:
+        headers = dict(found.headers)
+        data = data | {"status": found.status, "media_type": headers.get("content-type"), "headers": headers}
+    if found.is_error:
+        # it is written all the same: whoever decrypts a message wants to see what is in it
+        error = behind_edge(found.status, options.message, dict(found.headers).get("location"))
+        out.error(error, data)
+        return error.exit_code
     if out.as_json:
-        in_file = {"file": options.out, "size_bytes": len(content)}
-        out.data(in_file if options.out else _as_data(content) | in_file, "")
-    elif not options.out:
-        out.content(content)
+        out.data(data, "")
     return 0

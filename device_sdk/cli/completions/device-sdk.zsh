@@ -57,7 +57,7 @@ _shtab_device_sdk_bench_commands() {
 
 _shtab_device_sdk_cale_commands() {
   local _commands=(
-    decrypt:'Decrypt one message, PEM, DER or base64; nothing is written on failure.'
+    decrypt:'Decrypt one message, PEM, DER or base64; nothing is written if it does not open.'
     forget:'Give a registration up; a key that was made for it is destroyed.'
     get:'Read one resource and decrypt the answer.'
     list:'The registrations of this device, and what was interrupted.'

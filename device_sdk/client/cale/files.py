@@ -8,7 +8,7 @@ from device_sdk.errors import EnvelopeError
 from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
 from device_sdk.model.keys import PrivateKey
 from device_sdk.protocols.cale.answers import ContentCheck
-from device_sdk.protocols.cale.documents import CONTENT_TYPES, read_document
+from device_sdk.protocols.cale.documents import CONTENT_TYPES, Document, read_document
 from device_sdk.wire.cms import CANNOT_OPEN
 from device_sdk.wire.cms.envelope import open_typed
 
@@ -23,9 +23,22 @@ def decrypt(
     limit_bytes: int = MAX_FILE_BYTES,
     policy: DecryptionPolicy = EVERYTHING,
 ) -> bytes:
-    """The plaintext of a message in PEM, DER, BER or base64; see open_envelope.
+    """The plaintext of a message in PEM, DER, BER or base64; see `decrypt_document`, whose content it is."""
+    return decrypt_document(message, key, check=check, limit_bytes=limit_bytes, policy=policy).content
 
-    Nothing is written anywhere, so a failure leaves nothing behind.
+
+def decrypt_document(
+    message: bytes,
+    key: PrivateKey | Sequence[PrivateKey],
+    *,
+    check: ContentCheck | None = None,
+    limit_bytes: int = MAX_FILE_BYTES,
+    policy: DecryptionPolicy = EVERYTHING,
+) -> Document:
+    """What is in a message in PEM, DER, BER or base64; see open_envelope.
+
+    Nothing is written anywhere, so a failure leaves nothing behind. Bare content is never taken for an error, whatever it
+    says: the message may be of anybody. A whole response has a status, and may be one.
 
     Args:
         message: the message.
@@ -39,19 +52,19 @@ def decrypt(
         KeyStoreError: the key could not be used.
     """
     opened = open_typed(message, key, limit_bytes=limit_bytes, content_types=CONTENT_TYPES, policy=policy)
-    content = _checked(opened, check)
+    document = _checked(opened, check)
     del opened  # a traceback keeps the variables of its frames
-    if content is None:
+    if document is None:
         raise EnvelopeError(CANNOT_OPEN)
-    return content
+    return document
 
 
-def _checked(opened: tuple[str, bytes], check: ContentCheck | None) -> bytes | None:
-    """The content; None if it is not what it is said to be, or `check` refuses it."""
+def _checked(opened: tuple[str, bytes], check: ContentCheck | None) -> Document | None:
+    """The document; None if it is not what it is said to be, or `check` refuses its content."""
     try:
-        content = read_document(*opened, encrypted_errors=False).content
+        document = read_document(*opened, encrypted_errors=False)
         if check is not None:
-            check(content)
+            check(document.content)
     except Exception:  # noqa: BLE001  # it may quote the plaintext, and tells it from one that did not open
         return None
-    return content
+    return document

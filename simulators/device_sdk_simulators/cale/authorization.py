@@ -122,6 +122,9 @@ class AuthorizationServer:
         # what cannot be answered is not kept: strangers are like records, and must not be like one that does not work
         self._records.add(CsrRecord(guid, identity, csr.csr.public_bytes(Encoding.DER), self._clock()))
         response.facts = {"registration": self._tag(guid), "owner": identity, "key": csr.spki_sha256[:16]}
+        if _shape(registration) not in [_shape(one) for one in map(self._read, self._models.all()) if one]:
+            # its kind tells everybody that it is somebody's; --strangers-like is the remedy
+            response.facts["strangers"] = "no stranger is like this client"
         return response
 
     def _capabilities(self, csr: CertificationRequest) -> x509.UnrecognizedExtension | None:
@@ -274,6 +277,12 @@ def _capabilities(csr: CertificationRequest) -> x509.UnrecognizedExtension | Non
         if not able.contents or not (able.rsa if isinstance(csr.public_key, rsa.RSAPublicKey) else able.ec):
             raise HttpError(400, "nothing that the client decrypts is written here")
     return extension
+
+
+def _shape(registration: Registration) -> tuple[object, ...]:
+    """What anybody can see of a client in its answers."""
+    key, able = registration.public_key, registration.capabilities
+    return type(key), kind_of(key) if isinstance(key, rsa.RSAPublicKey) else key.curve.name, able and able.value
 
 
 def _encryption_key(csr: CertificationRequest) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:

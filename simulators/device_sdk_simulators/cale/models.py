@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
 
 from device_sdk_simulators.cale.records import CsrRecord, RecordStore
@@ -44,10 +45,23 @@ class Models:
             if owners in self._final:
                 return self._final[owners]
             oldest = self._records.first(LOOKED_AT, owners)
-            models = _in_turn(oldest)[:MOST]
+            models = _in_turn(_at_most_half(oldest))[:MOST]
             if len(oldest) == LOOKED_AT:
                 self._final = {owners: models}
             return models
+
+
+def _at_most_half(records: Iterable[CsrRecord]) -> Iterator[CsrRecord]:
+    """Leaves out those of an owner who has as many already as all others before, but not of who was there first.
+
+    Otherwise one who comes to a young site with many keys makes nearly all strangers like himself.
+    """
+    first, kept = None, Counter[str]()
+    for record in records:
+        first = first or record.identity
+        if record.identity == first or kept[record.identity] < kept.total() / 2:
+            kept[record.identity] += 1
+            yield record
 
 
 def _in_turn(records: Iterable[CsrRecord]) -> list[CsrRecord]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from device_sdk_simulators.policy import Policy
 
 _ORGANIZATION = "reference.example"
+_COPIES = 5
+"""Of an answer while it is made, at most."""
+_MIB = 1024 * 1024
 _WORDS = {
     "edge": "the edge device: open to everybody, ends TLS",
     "authz": "the authorization server: keeps CSRs, makes a certificate for each request",
@@ -188,8 +191,16 @@ def _edge(options: argparse.Namespace) -> RoleServer:
         elsewhere = option.inside.removeprefix("--")
         if elsewhere and getattr(options, elsewhere) and getattr(options, option.name):
             raise UsageError(f"{option.flag} is for the server that {option.inside} names: give it there")
+    policy = _policy(options)
+    needed = options.max_body * _COPIES
+    if options.upstream and needed > policy.cale.memory:
+        # it would wait for a moment in which nobody else has an answer, and that may never come
+        raise UsageError(
+            f"--max-body {options.max_body}: an answer takes {_COPIES} times its length while it is made; take --memory "
+            f"{-(-needed // _MIB)} or more, several times that for several of them at one time"
+        )
     try:
-        return edge_role(_place(options), _policy(options), _edge_settings(options))
+        return edge_role(_place(options), policy, _edge_settings(options))
     except ValueError as error:
         raise UsageError(str(error)) from error
 
@@ -252,7 +263,7 @@ def _policy(options: argparse.Namespace) -> Policy:
     for name, attribute in (("backdate", "backdate"), ("clock_skew", "clock_skew")):
         if name in given:
             setattr(rules, attribute, timedelta(seconds=given[name]))
-    rules.memory = given.get("memory", 256) * 1024 * 1024
+    rules.memory = given.get("memory", 256) * _MIB
     policy.cale_certificate_lifetime = timedelta(seconds=given.get("certificate_lifetime", 10))
     rules.max_lifetime = max(rules.max_lifetime, policy.cale_certificate_lifetime + rules.backdate)
     _collect(rules, given)

@@ -57,6 +57,8 @@ ANOTHER_KEY = "edge/hop/certificate.pem is for another key than that in"
         (f"{EDGE} --certificate nonsense --key origin/hop/key.pem", "nonsense holds no certificates"),
         (f"{EDGE} --client-anchors nonsense", "--client-anchors nonsense holds no certificates"),
         (f"{EDGE} --token-file nonsense", "--token-file nonsense"),
+        (f"{EDGE} --max-body 53687092", "take --memory 257 or more"),
+        (f"{EDGE} --memory 4", "take --memory 5 or more"),
     ],
 )  # fmt: skip
 def test_the_file_is_named(place: Path, words: str, named: str) -> None:

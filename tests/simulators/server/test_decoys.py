@@ -145,6 +145,32 @@ def test_strangers_are_like_many_owners_cale_36():
     assert len({one.guid for one in chosen}) > 24
 
 
+@pytest.mark.parametrize("others", [1, 5, 20])
+def test_who_registers_many_on_a_young_site_changes_half_of_the_strangers_at_most_cale_36(others):
+    """More of an owner than of all others together count only if nobody was there before."""
+    records, now = MemoryRecords(), datetime.now(UTC)
+    for number in range(others):
+        records.add(CsrRecord(f"a{number}", "alice", b"", now))
+    models, marks = Models(records), [uuid.uuid4().bytes for _ in range(400)]
+    before = [models.of(mark) for mark in marks]
+    assert len(set(before)) == others
+    for number in range(24):
+        records.add(CsrRecord(f"m{number}", "mallory", b"", now))
+    assert 0 < sum(one is not models.of(mark) for one, mark in zip(before, marks, strict=True)) < 260
+
+
+def test_the_log_says_whom_no_stranger_is_like_cale_36(server):
+    """What the operator can do about it takes somebody who registers all kinds, and here is the word that it is needed."""
+    register(server, KEYS["p256"])
+    server.policy.cale.strangers_like = (server.user,)
+    server.users.add("other", "secret")
+    other = ("Authorization", "Basic " + base64.b64encode(b"other:secret").decode())
+    for kind, said in (("p256", None), ("rsa", "no stranger is like this client")):
+        register(server, KEYS[kind], headers=[other])
+        lines = [one for one in server.log() if one.get("operation") == "registration"]
+        assert lines[-1].get("strangers") == said
+
+
 @pytest.mark.parametrize("kind", ["rsa", "p256"])
 @pytest.mark.parametrize("aead", [False, True])
 def test_a_revoked_client_keeps_its_key_cale_49(server, kind, aead):
