@@ -55,9 +55,13 @@ class CertificateMismatchError(RemoteProtocolError):
 
 
 class ServerKeyError(RemoteProtocolError):
-    """A key the server generated, or the way it is protected, is not what was asked for; the key was not kept."""
+    """A key the server generated, or the way it is protected, is not what was asked for; the key was not kept.
+
+    `certificate_missing`: all that is wrong is that no certificate came with it.
+    """
 
     code = "server-key"
+    certificate_missing: bool = False
 
 
 class CsrAttributesError(RemoteProtocolError):

@@ -33,8 +33,8 @@ from device_sdk.model.keys import KeyType
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import TlsIdentity
 from tests.est.answers import bag, trusting
-from tests.est.pki import name, new_key, pem_key
-from tests.est.scripted_server import ScriptedServer, http
+from tests.est.pki import certs_only, name, new_key, one_line, pem_key
+from tests.est.scripted_server import ScriptedServer, http, pkcs7
 from tests.packages.generated import FORMS, Generator, alone, in_parts
 from tests.packages.sealing import SKP, Sealer, constraints, flip, key_package, receipt_request
 from tests.packages.test_symmetric_keys import opened, said
@@ -118,6 +118,42 @@ def test_amb_02_one_message_with_the_certificate_inside(bench, form):
     require_good(bench.ask(alone(beside)), bench)
     with pytest.raises(ServerKeyError, match="no certificate of the answer"):
         bench.ask(alone(bench.maker.pack(form)))
+
+
+def test_amb_02_a_key_that_comes_without_its_certificate(bench):
+    """It is fetched, as the result of an enrolment is, and has to be for that key; anything else is the answer's fault."""
+    certificate = bench.ca.certify("device 1", bench.maker.key.public_key())
+    stranger = bench.ca.certify("device 1", new_key().public_key())
+    message = alone(bench.maker.pack("ekp"))
+    for answer, good in (
+        (pkcs7(one_line(certs_only(certificate))), True),
+        (pkcs7(one_line(certs_only(stranger))), False),
+        (http(202, b"", ("Retry-After", "60")), False),
+        (http(500, b"no"), False),
+        (http(404), False),
+    ):
+        bench.server.handlers["simpleenroll"] = lambda _, answer=answer: answer
+        if good:
+            require_good(bench.ask(message), bench)
+            continue
+        with pytest.raises(ServerKeyError, match="no certificate of the answer"):
+            bench.ask(message)
+        assert bench.server.seen[-2].line == "GET /.well-known/est/simpleenroll"
+
+
+def test_amb_02_who_signed_is_found_by_way_of_known_certificates(bench):
+    """A signature without the certificate of the CA between signer and anchor, which /cacerts has."""
+    below = bench.ca.issue_ca("Issuing")
+    signer = below.certify("package signer", bench.maker.signer_key.public_key())
+    message = bench.parts(bench.maker.pack("ekp", signer=signer))
+    with pytest.raises(KeyPackageUntrustedError):
+        bench.ask(message, anchors=[bench.ca.certificate])
+    before = bench.server.handlers["cacerts"]
+    bench.server.handlers["cacerts"] = bag(bench.ca.certificate, below.certificate)
+    try:
+        assert bench.ask(message, anchors=[bench.ca.certificate]).signers == (signer,)
+    finally:
+        bench.server.handlers["cacerts"] = before
 
 
 def test_a_02_encrypted_data_with_a_shared_key(bench):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from device_sdk.client.est.csr_body import CsrBody
@@ -17,6 +19,7 @@ from device_sdk.errors import (
     CertificateMismatchError,
     ConfigurationError,
     CsrAttributesError,
+    DeviceSdkError,
     KeyPackageRefusedError,
     ServerKeyError,
     VerificationError,
@@ -25,6 +28,7 @@ from device_sdk.errors import (
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import KeyType, PrivateKey
 from device_sdk.model.pkcs12 import Pkcs12Policy
+from device_sdk.protocols.est.requests import result_request
 from device_sdk.protocols.est.server_key import (
     DecryptionKey,
     Judgement,
@@ -38,6 +42,7 @@ from device_sdk.protocols.est.server_key_answer import CMS, PKCS12, read_server_
 from device_sdk.protocols.est.server_key_request import TAKES_ENCRYPTED_KEY_PACKAGES, protection_attributes
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.key_packages.layers import PackageRules, Trace
+from device_sdk.wire.certs_only import read_certs_only
 from device_sdk.wire.csrattrs import CsrAttributes
 from device_sdk.wire.key_packages.asymmetric import ASYMMETRIC_KEY_PACKAGE
 
@@ -149,17 +154,34 @@ class ServerKeyGeneration:
             url,
             service.lists,
             ca.ignored,
-            packages=replace(rules, now=now) if rules else None,
+            # they may lead from a signer to an anchor, and vouch for nobody
+            packages=replace(rules, now=now, intermediates=ca.intermediates) if rules else None,
             pkcs12=forms.pkcs12,
             key_type=key_type,
         )
         try:
-            return check_server_key(answer, body.csr, self._protection, judgement, trace)
+            try:
+                return check_server_key(answer, body.csr, self._protection, judgement, trace)
+            except ServerKeyError as error:
+                known = self._issued(patience) if error.certificate_missing else ()
+                if not known:
+                    raise
+                return check_server_key(answer, body.csr, self._protection, replace(judgement, known=known), Trace())
         except _REFUSALS as error:
             if answer.packaged is not None and rules is not None and forms.report:
                 to = forms.packages.receipt_recipient if forms.packages else None
                 KeyReturns(service, patience, Operation.SERVERKEYGEN, to).refused(error, trace)
             raise
+
+    def _issued(self, patience: Patience) -> tuple[x509.Certificate, ...]:
+        """What the server issued to this client last (RFC 8295 section 9), for a key that came without certificate (AMB-02)."""
+        service = self._service
+        target = service.endpoint.target(Operation.SIMPLE_ENROLL)
+        with suppress(DeviceSdkError):  # the answer that came is what is wrong
+            response = service.exchanges.send(result_request(target), patience)
+            if response.status_code == 200:
+                return read_certs_only(response.body)
+        return ()
 
 
 def keyless(

@@ -89,11 +89,13 @@ def check_server_key(
         KeyStoreError: the protection key cannot be used.
     """
     opened = open_key(answer, protection, judgement, trace)
-    key, certificates = opened.key, answer.certificates or opened.certificates
+    key, certificates = opened.key, (*(answer.certificates or opened.certificates), *judgement.known)
     _require_type(key, judgement)
     if not any(one.public_key() == key.public_key() for one in certificates):
         raise ServerKeyError(
-            f"{judgement.url}: no certificate of the answer is for the private key beside it", url=judgement.url
+            f"{judgement.url}: no certificate of the answer is for the private key beside it",
+            url=judgement.url,
+            certificate_missing=answer.pkcs12 is None and not answer.certificates,
         )
     try:
         enrolled = check_issued(

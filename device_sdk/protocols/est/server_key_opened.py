@@ -63,6 +63,7 @@ class Judgement:
         packages: what the messages of RFC 8295 section 8.1 are held to; None takes none of them.
         pkcs12: the password of the PKCS#12 file that was asked for; None takes none.
         key_type: what was asked for in so many words (A-08); None takes what comes.
+        known: certificates that the client had otherwise, where none came with the key (AMB-02).
     """
 
     anchors: Sequence[x509.Certificate]
@@ -75,6 +76,7 @@ class Judgement:
     packages: PackageRules | None = None
     pkcs12: Pkcs12Policy | None = None
     key_type: KeyType | None = None
+    known: Sequence[x509.Certificate] = ()
 
 
 @dataclass(frozen=True)
