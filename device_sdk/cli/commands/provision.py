@@ -8,6 +8,7 @@ from importlib import import_module
 _VERBS = {
     "run": "take the devices on serial lines through the steps of a profile",
     "ledger": "what happened to which device: verify, show, export, head",
+    "label": "labels with serial number and certificate, for people and as QR code",
 }
 """Each is a module of `cli.station` with `add_arguments(parser, common)`."""
 

@@ -24,7 +24,7 @@ _shtab_device_sdk_commands() {
     keys:'Create, list, show, delete and probe keys.'
     needs-renewal:'Exit 0 if it is time to renew, 1 if not, 2 if missing or unreadable.'
     outbox:'Receipts, confirms and errors that the server has not taken yet: list, send.'
-    provision:'A station with devices on serial lines: ledger.'
+    provision:'A station with devices on serial lines: ledger, label.'
     renew:'Renew this device'"'"'s certificate.'
     show:'What this device is: key, certificate, anchors, registrations.'
     sync:'Ask the server what it has for this device, and do what it asks for.'
@@ -111,6 +111,7 @@ _shtab_device_sdk_provision_commands() {
   local _commands=(
     export:'Print entries for other programs.'
     head:'Print number and hash of the last entry, to be kept elsewhere.'
+    label:'Labels with serial number and certificate, for people and as QR code.'
     ledger:'What happened to which device: verify, show, export, head.'
     run:'Take the devices on serial lines through the steps of a profile.'
     show:'Show entries, or what is known of a device.'
@@ -1377,6 +1378,21 @@ _shtab_device_sdk_provision_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_provision_defaults_added=0
 
+_shtab_device_sdk_provision_label_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--ledger[the station\'s ledger\: an SQLite file, or postgresql\:\/\/HOST\/DATABASE\?user\=NAME \[DEVICE_SDK_STATION_LEDGER\]]:FILE|URL:"
+  "--run[all devices that were provisioned in this run]:ID:"
+  "--format[svg\: a label\; png\: its QR code\; html\: a sheet of labels\; zpl\: for Zebra printers (default\: svg)]:format:(svg png html zpl)"
+  "--out[write it here instead of stdout]:FILE:_files"
+  "(*)::of the devices:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_provision_label_defaults_added=0
+
 _shtab_device_sdk_provision_ledger_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[data as JSON on stdout]"
@@ -1805,6 +1821,7 @@ _shtab_device_sdk_provision() {
       case $line[1] in
         export) _arguments -C -s $_shtab_device_sdk_provision_export_options ;;
         head) _arguments -C -s $_shtab_device_sdk_provision_head_options ;;
+        label) _arguments -C -s $_shtab_device_sdk_provision_label_options ;;
         ledger) _shtab_device_sdk_provision_ledger ;;
         run) _arguments -C -s $_shtab_device_sdk_provision_run_options ;;
         show) _arguments -C -s $_shtab_device_sdk_provision_show_options ;;
