@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import io
+import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -14,12 +16,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from device_sdk.client.bench.plain import facts_from_json, key_from_json, proof_from_json, wish_from_json
 from device_sdk.client.device.importing import read_trust_anchor
 from device_sdk.errors import (
+    BenchError,
     ConfigurationError,
     DeviceSdkError,
     EnvelopeError,
     FirmwareError,
+    LineError,
     TampRefusedError,
     WireError,
 )
@@ -30,7 +35,9 @@ from device_sdk.model.secret import Secret
 from device_sdk.model.shared_key import SharedKey
 from device_sdk.protocols.cale.answers import read_registration, read_resource, read_whoami
 from device_sdk.protocols.cale.documents import Document, read_document
+from device_sdk.protocols.est.ca_certificates import spki
 from device_sdk.protocols.est.full_cmc import Sent, Trusted, read_fullcmc
+from device_sdk.protocols.est.relayed import RelayedIdentity, check_content, check_relayed
 from device_sdk.protocols.est.responses import read_cacerts, read_csrattrs, read_enrolment
 from device_sdk.protocols.est.saved_answer import as_multipart, read_saved_answer
 from device_sdk.protocols.est.server_key_answer import CMS, PKCS12, read_server_key
@@ -87,6 +94,9 @@ from device_sdk.wire.tpm_secret import read_tpm_secret
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 URL = "https://edge.example/resource"
 LIMIT = 64 * 1024
+
+EXPECTED = RelayedIdentity("SN-4711", b"", macs=("00:00:5e:00:53:01",), also=("2.5.29.9", "2.5.4.3", "1.2.3.4"))
+"""What the station knows of the device whose request is fuzzed."""
 
 _VECTORS = Path(__file__).parents[1] / "vectors" / "cale"
 _CONNECTION = ConnectionFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384")
@@ -260,6 +270,24 @@ def kept_file(data: bytes) -> None:
             read(data)
 
 
+def device_answer(data: bytes) -> None:
+    """What a device on a line says to its station: facts, keys and proofs; and its request for a certificate, as if it were signed."""
+    with suppress(ValueError, RecursionError):
+        value = json.loads(data)
+        for read in (facts_from_json, key_from_json, proof_from_json, wish_from_json):
+            with suppress(LineError):
+                read(value)
+    with suppress(BenchError):
+        check_relayed(data, EXPECTED)
+    try:
+        csr = x509.load_der_x509_csr(data)
+        _ = csr.subject, csr.extensions, list(csr.attributes), csr.public_key()
+    except Exception:  # noqa: BLE001  # cryptography's own, which check_relayed has seen, too
+        return
+    with suppress(BenchError):
+        check_content(csr, replace(EXPECTED, public_key=spki(csr)))
+
+
 def path(data: bytes) -> None:
     """Certificates, the one in question first: the search of a path to the last one, and the rules on all of them as if their
     signatures were good."""
@@ -322,6 +350,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         firmware,
         path,
         kept_file,
+        device_answer,
         tamp,
     )
 }
