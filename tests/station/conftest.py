@@ -132,6 +132,7 @@ class Lab:
     talk: str = ""
     real_lines: bool = False
     numbers: int = 0
+    running: Station | None = None
 
     @property
     def ledger_file(self) -> Path:
@@ -171,7 +172,7 @@ class Lab:
     def run(self, **named: object):
         """One run with one device on each line; its tally."""
         with Ledger.open(self.ledger_file) as ledger:
-            station = self.station(ledger, **named)
+            station = self.running = self.station(ledger, **named)
             try:
                 return station.run()
             finally:

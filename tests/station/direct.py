@@ -105,8 +105,8 @@ class Rack:
         self.sockets: dict[str, Socket] = {}
 
     def plug(self, line: str, board: Board | None) -> Socket:
-        self.sockets[line] = Socket(board)
-        return self.sockets[line]
+        socket = self.sockets[f"direct://{line}"] = Socket(board)
+        return socket
 
     def open(self, line: str, _run: str) -> Session:
         device = DirectDevice(line, self.sockets[line])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from device_sdk.client.bench import BenchDevice
-from device_sdk.errors import ConfigurationError
+from device_sdk.model.secret import Secret
 from device_sdk.station.profile import Profile
 from device_sdk.station.run.session import Opener, Session
 from device_sdk.station.run.states import Step
@@ -35,9 +35,26 @@ def _agent(profile: Profile, line: Line, run: str) -> BenchDevice:
     )
 
 
-def _console(_profile: Profile, line: Line) -> BenchDevice:
-    line.close()
-    raise ConfigurationError("consoles are not talked to yet")
+def _console(profile: Profile, line: Line) -> BenchDevice:
+    from device_sdk.client.bench.console import ConsoleDevice, ConsoleSettings
+
+    talk, open_s = profile.talk, profile.limits.of(Step.OPEN)
+
+    def password() -> Secret | None:
+        return talk.password.read() if talk.password else None
+
+    settings = ConsoleSettings(
+        user=talk.user,
+        password=password if talk.password else None,
+        verbs=talk.verbs,
+        boot_loader=talk.uboot,
+        boot_variables=talk.uboot_variables,
+        silence_s=min(10.0, open_s),
+        login_s=open_s,
+        boot_s=max(open_s, ConsoleSettings.boot_s) if talk.uboot else open_s,
+        verb_s=_longest(profile),
+    )
+    return ConsoleDevice(line, settings)
 
 
 def _longest(profile: Profile) -> float:
