@@ -42,6 +42,7 @@ def test_a_conversation(device: Device, cable: Callable[..., Cable], station: St
     assert agent.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_on_a_terminal_that_others_write_to(device: Device, cable: Callable[..., Cable], station: Station) -> None:
     """A login prompt before, kernel messages meanwhile, octets that flip; a serial line by name; it stays after goodbye."""
     line = cable(Harm(flipped=1e-3))
@@ -58,6 +59,7 @@ def test_on_a_terminal_that_others_write_to(device: Device, cable: Callable[...,
     assert agent.poll() is None
 
 
+@pytest.mark.slow
 def test_the_terminal_is_left_as_it_was_found(device: Device, cable: Callable[..., Cable], station: Station) -> None:
     """After goodbye, and when it is told to end."""
     line = cable()
@@ -117,6 +119,7 @@ def test_a_long_operation_shows_that_it_lives(device: Device, cable: Callable[..
     assert progress[0][1] >= 5
 
 
+@pytest.mark.slow
 def test_a_flood_of_rubbish(device: Device, cable: Callable[..., Cable], station: Station) -> None:
     """16 MiB without a frame in it: the agent's memory stays, and it answers afterwards."""
     line = cable()

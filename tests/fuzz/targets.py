@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +17,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from device_sdk.client.agent.operations import prepare
 from device_sdk.client.bench.plain import facts_from_json, key_from_json, proof_from_json, wish_from_json
+from device_sdk.client.device.bench import DeviceBench
 from device_sdk.client.device.importing import read_trust_anchor
 from device_sdk.errors import (
     BenchError,
@@ -33,6 +36,7 @@ from device_sdk.model.keys import PrivateKey
 from device_sdk.model.pkcs12 import Pkcs12Policy
 from device_sdk.model.secret import Secret
 from device_sdk.model.shared_key import SharedKey
+from device_sdk.protocols.agent import AgentLink, Arrived, StationLink
 from device_sdk.protocols.cale.answers import read_registration, read_resource, read_whoami
 from device_sdk.protocols.cale.documents import Document, read_document
 from device_sdk.protocols.est.ca_certificates import spki
@@ -49,6 +53,10 @@ from device_sdk.protocols.tamp.signers import TampSigner
 from device_sdk.protocols.tamp.updates import apply_updates
 from device_sdk.transports.https.faults import FOREIGN
 from device_sdk.transports.https.head import Response
+from device_sdk.wire.agent.frames import Frame
+from device_sdk.wire.agent.hello import AgentHello, StationHello
+from device_sdk.wire.agent.messages import Request, read_from_agent
+from device_sdk.wire.agent.text import read_object, write_object
 from device_sdk.wire.ber import children
 from device_sdk.wire.binary_http import BINARY_HTTP, MAX_HEAD_BYTES, check_pieces, read_head
 from device_sdk.wire.cale import parse_certificate, parse_guid, says_encrypted, split_content_types
@@ -325,6 +333,58 @@ def tamp(data: bytes) -> None:
             read_status_response(one)
 
 
+def serial_line(data: bytes) -> None:
+    """What comes over a serial line, to both ends of the link: as it is, and with the sums put right so that more gets in."""
+    summed = b"~".join(_summed(piece) for piece in data.split(b"~"))
+    for link in (AgentLink(token=_token), StationLink(token=_token)):
+        _greet(link)
+        for number, line in enumerate((data, summed, data[:7], summed[3:])):
+            with suppress(DeviceSdkError):
+                for event in link.receive(line, number):
+                    if isinstance(event, Arrived) and len(event.data) > len(data):
+                        raise AssertionError("more than was sent")
+            if sum(map(len, link.outgoing(number))) > 10_000 + 40 * len(data):
+                raise AssertionError("it answers more than it is asked")
+
+
+def serial_message(data: bytes) -> None:
+    """A message of a station or an agent, and what is made of it."""
+    for read in (StationHello.from_bytes, AgentHello.from_bytes, read_from_agent):
+        with suppress(WireError):
+            read(data)
+    with suppress(WireError):
+        request = Request.from_bytes(data)
+        prepare(DeviceBench(None), request.op, request.params)  # type: ignore[arg-type]  # nothing of it is called
+    with suppress(WireError):
+        content = read_object(data)
+        write_object(content)
+        for understand in (facts_from_json, key_from_json, proof_from_json, wish_from_json):
+            for value in (content, content.get("result")):
+                with suppress(LineError):
+                    understand(value)
+
+
+def _summed(piece: bytes) -> bytes:
+    body = piece.replace(b"}^", b"~").replace(b"}]", b"}")[:-8]
+    return (body + b"%08x" % zlib.crc32(body)).replace(b"}", b"}]").replace(b"~", b"}^")
+
+
+def _token(size: int) -> str:
+    return "0123456789abcdef"[: 2 * size]
+
+
+def _greet(link: AgentLink | StationLink) -> None:
+    """A session, of this name, whoever the other end is."""
+    said = (
+        Frame("H", _token(4), payload=StationHello((1,)).to_bytes())
+        if isinstance(link, AgentLink)
+        else Frame("h", _token(4), payload=AgentHello((1,), 1, _token(4), _token(8)).to_bytes())
+    )
+    link.outgoing(0)
+    link.receive(said.to_bytes(), 0)
+    link.send(b"x" * 300)
+
+
 @cache
 def _apex() -> HeldAnchor:
     certificate = x509.load_pem_x509_certificate((_VECTORS / "validation-response.cert.pem").read_bytes())
@@ -352,6 +412,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         kept_file,
         device_answer,
         tamp,
+        serial_line,
+        serial_message,
     )
 }
 

@@ -67,7 +67,8 @@ class Desk:
         except DeviceSdkError as error:
             return Refusal.of(request.id, error)
         except Exception as error:  # noqa: BLE001  # a defect ends one operation, not the agent
-            return Refusal(request.id, "defect", f"defect: {type(error).__name__}: {error}", 255)
+            # without its text: nobody has looked whether it holds a secret
+            return Refusal(request.id, "defect", f"defect: {type(error).__name__}", 255)
         return answer
 
     def _refused(self, request: Request, session: str, *, begun: bool) -> Refusal | None:
