@@ -7,6 +7,7 @@ from importlib import import_module
 
 _VERBS = {
     "run": "take the devices on serial lines through the steps of a profile",
+    "web": "the station page: benches live, history, failures",
     "ledger": "what happened to which device: verify, show, export, head",
     "label": "labels with serial number and certificate, for people and as QR code",
 }

@@ -116,6 +116,7 @@ _shtab_device_sdk_provision_commands() {
     run:'Take the devices on serial lines through the steps of a profile.'
     show:'Show entries, or what is known of a device.'
     verify:'Check that no entry was changed, taken out or cut off.'
+    web:'The station page: benches live, history, failures.'
   )
   _describe 'device-sdk provision commands' _commands
 }
@@ -1466,12 +1467,30 @@ _shtab_device_sdk_provision_run_options=(
   "--once[one device on each line that is there now, then end]"
   "--devices[end after so many devices]:N:"
   "--lines[these lines instead of the profile\'s\: paths or URLs]:LINE:"
+  "--plain[lines of text, as when the output is no terminal]"
   {--plan,--dry-run}"[say what would be done, and do nothing]"
   ":what is done to which devices, TOML (docs\/provisioning.md):"
 )
 
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_provision_run_defaults_added=0
+
+_shtab_device_sdk_provision_web_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--ledger[the station\'s ledger\: an SQLite file, or postgresql\:\/\/HOST\/DATABASE\?user\=NAME \[DEVICE_SDK_STATION_LEDGER\]]:FILE|URL:"
+  "--listen[address to listen on \[127.0.0.1\]]:ADDRESS:"
+  "--port[port\; 0 picks a free one \[8080\]]:port:"
+  "*--host-name[further name browsers use for it\; repeatable]:NAME:"
+  "--password-file[file holding the page\'s password\; the user is called station]:FILE:_files"
+  "--tls-cert[PEM with the page\'s certificate and its chain]:FILE:_files"
+  "--tls-key[PEM with its key]:FILE:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_provision_web_defaults_added=0
 
 _shtab_device_sdk_renew_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -1826,6 +1845,7 @@ _shtab_device_sdk_provision() {
         run) _arguments -C -s $_shtab_device_sdk_provision_run_options ;;
         show) _arguments -C -s $_shtab_device_sdk_provision_show_options ;;
         verify) _arguments -C -s $_shtab_device_sdk_provision_verify_options ;;
+        web) _arguments -C -s $_shtab_device_sdk_provision_web_options ;;
       esac
   esac
 }

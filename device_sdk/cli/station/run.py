@@ -6,6 +6,7 @@ import argparse
 import getpass
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from device_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from device_sdk.station.profile import Profile
-    from device_sdk.station.run.events import Event, EventStream
+    from device_sdk.station.run.events import Event, EventStream, Observer
     from device_sdk.station.run.station import Station
 
 _SOME_FAILED = 1
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser, _common: argparse.ArgumentPar
     parser.add_argument(
         "--lines", metavar="LINE", nargs="+", help="these lines instead of the profile's: paths or URLs"
     )
+    parser.add_argument("--plain", action="store_true", help="lines of text, as when the output is no terminal")
     parser.add_argument("--plan", "--dry-run", action="store_true", help="say what would be done, and do nothing")
     parser.set_defaults(run=_run)
 
@@ -50,7 +52,21 @@ def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         return _plan(profile, options, out)
     from device_sdk.station.run.events import EventStream
 
-    return _station(profile, options, settings, out, EventStream(_printer(out)))
+    with _observer(options, out) as observer:
+        return _station(profile, options, settings, out, EventStream(observer))
+
+
+@contextmanager
+def _observer(options: argparse.Namespace, out: Output) -> Iterator[Observer]:
+    """Who tells the person: a picture of all lines in a terminal, lines of text or JSON elsewhere."""
+    if out.as_json or options.plain or sys.stdout is None or not sys.stdout.isatty():
+        yield _printer(out)
+        return
+    from device_sdk.station.progress import Board, LiveProgress
+
+    board = Board()
+    with LiveProgress(board, sys.stdout):
+        yield board
 
 
 def _station(
