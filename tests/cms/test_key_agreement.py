@@ -15,6 +15,7 @@ from pyasn1.type import univ
 from pyasn1_alt_modules import rfc5652, rfc5753
 
 from device_sdk.wire.cms import open_envelope
+from device_sdk.wire.cms.key_agreement import _read_scheme
 from tests.cms.handmade import enveloped
 from tests.cms.messages import failure_of
 
@@ -115,3 +116,20 @@ def test_points_that_are_none_never_reach_the_key(key: ec.EllipticCurvePrivateKe
 def test_other_algorithms_are_refused(key: ec.EllipticCurvePrivateKey, scheme: str, wrap: str) -> None:
     recipient = key_agreement(key.public_key(), scheme=scheme, wrap=wrap)
     assert failure_of(enveloped(CONTENT_KEY, PLAINTEXT, recipient), key)
+
+
+def test_an_algorithm_that_is_kept_is_a_short_one(key: ec.EllipticCurvePrivateKey) -> None:
+    """Messages are of anybody: megabytes behind an algorithm must not stay, and one that is kept serves for its bytes alone."""
+    _read_scheme.cache_clear()
+    for wrap in (AES_256_WRAP, "2.16.840.1.101.3.4.1.5", AES_256_WRAP):
+        message = enveloped(CONTENT_KEY, PLAINTEXT, key_agreement(key.public_key(), wrap=wrap))
+        # the wrap of 128 bits gets a key of 256 here, so it does not open, whatever was kept of the other one
+        assert bool(failure_of(message, key)) is (wrap != AES_256_WRAP)
+    assert _read_scheme.cache_info().currsize == 2
+    recipient = key_agreement(key.public_key())
+    inner = bytes(recipient["kari"]["keyEncryptionAlgorithm"]["parameters"])
+    recipient["kari"]["keyEncryptionAlgorithm"]["parameters"] = (
+        inner[:1] + bytes([len(inner) + 48]) + inner[2:] + b"\x04\x30" + bytes(48)
+    )
+    failure_of(enveloped(CONTENT_KEY, PLAINTEXT, recipient), key)
+    assert _read_scheme.cache_info().currsize == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,6 +19,8 @@ _ORIGINATOR = 0xA0
 _ORIGINATOR_KEY = 0xA1
 _UKM = 0xA1
 _ENTITY_U_INFO, _SUPP_PUB_INFO = 0xA0, 0xA2
+_KEPT_BYTES = 64
+"""Of an algorithm at most that is kept: what writers have is half as long."""
 
 
 @dataclass(frozen=True)
@@ -84,23 +87,48 @@ def read_key_agreement(info: Reader) -> KeyAgreement | None:
     info.integer()
     originator = info.enter(_ORIGINATOR)
     ukm = info.enter(_UKM).octets() if info.next_tag == _UKM else None
-    algorithm = info.enter()
-    kdf_hash = oids.ECDH_KDF.get(algorithm.oid())
+    encoded = info.element(SEQUENCE)
     members = info.enter()
     info.finish()
-    if kdf_hash is None or originator.next_tag != _ORIGINATOR_KEY:
-        return None
-    key_info = algorithm.element(SEQUENCE)
-    wrap = read_key_wrap(Reader(key_info).enter())
-    if wrap is None:
+    scheme = (_read_scheme if len(encoded) <= _KEPT_BYTES else _read_scheme.__wrapped__)(encoded)
+    if scheme is None or originator.next_tag != _ORIGINATOR_KEY:
         return None
     return KeyAgreement(
         originator=_read_point(originator.enter(_ORIGINATOR_KEY)),
-        kdf_hash=kdf_hash(),
-        wrap=wrap,
-        shared_info=shared_info(key_info, ukm, wrap.key_bytes),
+        kdf_hash=scheme.kdf_hash,
+        wrap=scheme.wrap,
+        shared_info=scheme.info if ukm is None else shared_info(scheme.key_info, ukm, scheme.wrap.key_bytes),
         encrypted_keys=_read_encrypted_keys(members),
     )
+
+
+@dataclass(frozen=True)
+class _Scheme:
+    """What a KeyEncryptionAlgorithmIdentifier says.
+
+    Attributes:
+        kdf_hash: hash of the X9.63 KDF.
+        wrap: how the key-encryption key wraps.
+        key_info: DER of the wrap algorithm.
+        info: DER of ECC-CMS-SharedInfo without ukm.
+    """
+
+    kdf_hash: hashes.HashAlgorithm
+    wrap: KeyWrap
+    key_info: bytes
+    info: bytes
+
+
+@lru_cache(maxsize=32)
+def _read_scheme(encoded: bytes) -> _Scheme | None:
+    """Read one; None for algorithms that are not supported. A server writes the same one in all its messages."""
+    algorithm = Reader(encoded).enter()
+    kdf_hash = oids.ECDH_KDF.get(algorithm.oid())
+    if kdf_hash is None:
+        return None
+    key_info = algorithm.element(SEQUENCE)
+    wrap = read_key_wrap(Reader(key_info).enter())
+    return _Scheme(kdf_hash(), wrap, key_info, shared_info(key_info, None, wrap.key_bytes)) if wrap else None
 
 
 def _read_point(public_key: Reader) -> bytes:
