@@ -99,6 +99,7 @@ class Policy:
         serverkeygen_label_forms: the same for a label, whatever the request says.
         serverkeygen_bare: answer with the package of RFC 8295 alone, the certificate inside, instead of in two parts (AMB-02).
         serverkeygen_receipts: ask for receipts for packages of RFC 8295 (RFC 7191).
+        serverkeygen_encrypted_receipts: ask for encrypted ones; where they are asked for at all.
         serverkeygen_pkcs12_mac: of PKCS#12 files: "hmac-sha256", or "pbmac1" (RFC 9579).
         fullcmc: whether /fullcmc is served (EST-204).
         fullcmc_confirm: answer it with confirmRequired: the client has to accept its certificate (RFC 5272 section 6.14).
@@ -167,6 +168,7 @@ class Policy:
     serverkeygen_label_forms: dict[str, str] = field(default_factory=dict)
     serverkeygen_bare: bool = False
     serverkeygen_receipts: bool = False
+    serverkeygen_encrypted_receipts: bool = False
     serverkeygen_pkcs12_mac: str = "hmac-sha256"
     fullcmc: bool = False
     fullcmc_confirm: bool = False

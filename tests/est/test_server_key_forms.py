@@ -167,6 +167,24 @@ def test_ar_01_the_server_asks_and_is_told(bench: Bench) -> None:
     assert "0023" not in [kind for kind, _ in bench.listed()]
 
 
+def test_ar_01_kr_08_the_server_asks_for_an_encrypted_receipt(bench: Bench) -> None:
+    """Without its certificate nothing is said in the clear; with it the server opens what comes."""
+    policy = bench.server.policy
+    policy.serverkeygen_form, policy.serverkeygen_receipts, policy.serverkeygen_encrypted_receipts = "ekp", True, True
+    try:
+        got = bench.ask(bench.forms())
+    finally:
+        policy.serverkeygen_encrypted_receipts = False
+    (recipient,) = x509.load_pem_x509_certificates((bench.server.state / "keys-ca" / "returns.pem").read_bytes())
+    with EstClient(bench.server.url, anchors_of(bench.server), identity=bench.identity) as client:
+        kept = client.packages.return_receipts(got)
+        assert (kept.sent, len(kept.withheld)) == ((), 1)
+        assert "0023" in [kind for kind, _ in bench.listed()]
+        assert client.packages.return_receipts(got, recipient=recipient).sent == (got.requests[0].package_id,)
+    assert "0023" not in [kind for kind, _ in bench.listed()]
+    assert [one.get("encrypted") for one in bench.server.log() if one.get("returned") == "receipt"][-1]
+
+
 def test_ar_01_kr_05_what_is_not_taken_back(bench: Bench) -> None:
     """About a package that another device of the same user was given, and what is no message at all."""
     bench.server.policy.serverkeygen_form, bench.server.policy.serverkeygen_receipts = "ekp", True

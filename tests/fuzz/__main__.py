@@ -78,7 +78,9 @@ def _fuzz(options: argparse.Namespace) -> int:
 def _targets() -> Any:
     import atheris
 
-    with atheris.instrument_imports(include=["device_sdk", "http", "email"], enable_loader_override=False):
+    with atheris.instrument_imports(
+        include=["device_sdk", "device_sdk_simulators", "http", "email"], enable_loader_override=False
+    ):
         return importlib.import_module("targets")
 
 

@@ -1,4 +1,5 @@
-"""What is fuzzed: one function a reader of what comes from outside. Whatever it is given, nothing but DeviceSdkError may escape."""
+"""What is fuzzed: one function a reader of what comes from outside. Whatever it is given, nothing but DeviceSdkError may escape;
+of the reference server, nothing but its refusals."""
 
 from __future__ import annotations
 
@@ -9,13 +10,20 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from device_sdk_simulators.ca.hierarchy import Authority
+from device_sdk_simulators.cmc.message import read_message
+from device_sdk_simulators.cmc.refusal import CmcRefusedError
+from device_sdk_simulators.http.messages import HttpError
+from device_sdk_simulators.packages.sealed_returns import opened_by
+from pyasn1_alt_modules import rfc7191
 
 from device_sdk.client.agent.operations import prepare
 from device_sdk.client.bench.plain import facts_from_json, key_from_json, proof_from_json, wish_from_json
@@ -385,6 +393,23 @@ def _greet(link: AgentLink | StationLink) -> None:
     link.send(b"x" * 300)
 
 
+def sealed_return(data: bytes) -> None:
+    """A receipt or an error as the reference server takes it, encrypted or not."""
+    with suppress(HttpError, CmcRefusedError):
+        message = opened_by(data, sealed_returns_key)
+        content_types = (str(rfc7191.id_ct_KP_keyPackageReceipt), str(rfc7191.id_ct_KP_keyPackageError))
+        read_message(message, content_types=content_types)
+
+
+@cache
+def sealed_returns_key() -> Authority:
+    """To whom they are encrypted here: the elliptic curve key that everybody knows, and a certificate of it."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Returns")])
+    key = keys()[1]
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW + timedelta(days=3650))  # type: ignore[arg-type]  # as above
+    return Authority(builder.sign(key, hashes.SHA256()), key)  # type: ignore[arg-type]  # as above
+
+
 @cache
 def _apex() -> HeldAnchor:
     certificate = x509.load_pem_x509_certificate((_VECTORS / "validation-response.cert.pem").read_bytes())
@@ -414,6 +439,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         tamp,
         serial_line,
         serial_message,
+        sealed_return,
     )
 }
 

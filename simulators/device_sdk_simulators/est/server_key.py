@@ -28,7 +28,7 @@ from device_sdk_simulators.est.spoil_server_key import ServerKeySpoiler
 from device_sdk_simulators.http.messages import Request, Response
 from device_sdk_simulators.packages.key_returns import KeyReturns
 from device_sdk_simulators.packages.publishing_keys import receipt_request
-from device_sdk_simulators.packages.sealed_returns import package_authority
+from device_sdk_simulators.packages.sealed_returns import package_authority, returns_authority
 
 
 class ServerKeyGeneration(Enrolment):
@@ -106,9 +106,12 @@ class ServerKeyGeneration(Enrolment):
         """A package of RFC 8295 section 8.1, beside the certificate or around it (AMB-02)."""
         certificate = self._issue(route, granted, granted.csr)
         now, package_id = self._clock(), secrets.token_bytes(16)
-        receipt = receipt_request(package_id) if self._policy.serverkeygen_receipts else None
+        encrypted = self._policy.serverkeygen_encrypted_receipts
+        receipt = receipt_request(package_id, encrypted=encrypted) if self._policy.serverkeygen_receipts else None
+        if receipt is not None and encrypted:
+            returns_authority(self._state, now)
         if receipt is not None:
-            self.returns.expect_of(granted.client, f"{certificate.serial_number:x}", package_id)
+            self.returns.expect_of(granted.client, f"{certificate.serial_number:x}", package_id, now)
         if self._signer is None or self._signer.certificate.not_valid_after_utc <= now:
             self._signer = package_authority(self._state, now).signer("Reference Package Signer", now)
         bare = self._policy.serverkeygen_bare

@@ -18,7 +18,14 @@ from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.http.messages import HttpError
 from device_sdk_simulators.packages.addresses import addresses_of
 from device_sdk_simulators.packages.own_keys import is_signed_by
-from device_sdk_simulators.packages.returned import Return, add_digests, make_room, require_short, still_waiting
+from device_sdk_simulators.packages.returned import (
+    Return,
+    add_column,
+    add_digests,
+    make_room,
+    require_short,
+    still_waiting,
+)
 from device_sdk_simulators.unreadable import UNREADABLE
 
 _SCHEMA = """
@@ -68,16 +75,18 @@ class KeyReturns:
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
             add_digests(connection, _RETURNS)
+            add_column(connection, "generated_keys", "at", "TEXT NOT NULL DEFAULT '1970-01-01T00:00:00+00:00'")
 
     def expect(self, item: str, package_id: bytes) -> None:
         """A package asks for a receipt."""
         self._database.execute("INSERT INTO key_packages VALUES (?, ?)", item, package_id)
 
-    def expect_of(self, client: Client, serial: str, package_id: bytes) -> None:
+    def expect_of(self, client: Client, serial: str, package_id: bytes, now: datetime) -> None:
         """A package with a generated key, whose certificate has this serial number, asks the client for a receipt."""
         # the narrowest: another device of the same user is another one
         address = addresses_of(client)[1]
-        self._database.execute("INSERT INTO generated_keys VALUES (?, ?, ?)", package_id, serial, address)
+        statement = "INSERT INTO generated_keys (package_id, serial, address, at) VALUES (?, ?, ?, ?)"
+        self._database.execute(statement, package_id, serial, address, now.isoformat())
 
     def note(self, client: Client, said: KeyReturn, now: datetime, operation: str = "symmetrickeys") -> None:
         """Write it down; one that came before is the latest from now on.
@@ -125,13 +134,17 @@ class KeyReturns:
         """Whether a generated key was sent to this client with a request for a receipt, and nothing may be about it yet."""
         own = f"{client.certificate.serial_number:x}" if client.certificate is not None else ""
         rows = self._database.rows(
-            "SELECT serial, generated_keys.address AS address FROM generated_keys LEFT JOIN key_returns"
+            "SELECT serial, generated_keys.address AS address, generated_keys.at AS at FROM generated_keys LEFT JOIN key_returns"
             " ON item = ? || serial WHERE key_returns.id IS NULL",
             GENERATED,
         )
         addresses = addresses_of(client)[1:]
-        silent = [row for row in rows if row["address"] in addresses or row["serial"] == own]
-        return len(silent) > len(self._nameless(client, GENERATED))
+        silent = {
+            row["serial"]: datetime.fromisoformat(row["at"])
+            for row in rows
+            if row["address"] in addresses or row["serial"] == own
+        }
+        return bool(still_waiting(silent, self._nameless(client, GENERATED)))
 
     def due(self, fetched: Mapping[str, datetime], client: Client) -> set[str]:
         """Items that asked for a receipt and that nothing came back about, nor may be about.

@@ -82,5 +82,10 @@ def still_waiting(silent: Mapping[str, datetime], errors: Iterable[datetime]) ->
 
 def add_digests(connection: sqlite3.Connection, table: str) -> None:
     """The column of a table that databases of earlier versions have without it."""
-    if "digest" not in {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}:
-        connection.execute(f"ALTER TABLE {table} ADD COLUMN digest BLOB NOT NULL DEFAULT x''")
+    add_column(connection, table, "digest", "BLOB NOT NULL DEFAULT x''")
+
+
+def add_column(connection: sqlite3.Connection, table: str, name: str, kind: str) -> None:
+    """The same for any column, of any type."""
+    if name not in {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}:
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")

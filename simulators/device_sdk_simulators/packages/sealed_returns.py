@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -64,14 +65,26 @@ def opened(body: bytes, state: Path, now: datetime) -> bytes:
     Raises:
         HttpError: 400 with one text, whatever does not open: nobody learns from it how far it got.
     """
+    return opened_by(body, lambda: returns_authority(state, now))
+
+
+def opened_by(body: bytes, own_of: Callable[[], Authority]) -> bytes:
+    """The same for any key.
+
+    Args:
+        body: as it came.
+        own_of: gives it and its certificate, where there is an envelope.
+
+    Raises:
+        HttpError: see `opened`.
+    """
     try:
         info = decode(body, asn1Spec=rfc5652.ContentInfo())[0]
     except UNREADABLE:
         return body  # whoever reads signatures refuses it
     if info["contentType"] != rfc5652.id_envelopedData:
         return body
-    own = returns_authority(state, now)
-    content = None
+    own, content = own_of(), None
     with suppress(*UNREADABLE, InvalidUnwrap):
         content = _decrypted(bytes(info["content"]), own)
     if content is None:

@@ -133,9 +133,9 @@ def test_kr_06_an_error_about_no_package_ends_one_wait(database: Database) -> No
 def test_kr_06_an_error_about_a_generated_key_is_none_about_symmetric_keys(database: Database) -> None:
     returns, client = KeyReturns(database), Client("dev-1")
     returns.expect("one", b"id")
-    returns.expect_of(client, "77", b"generated")
+    returns.expect_of(client, "77", b"generated", NOW)
     returns.note(client, KeyReturn("error", None, 71, b"same"), NOW, "serverkeygen")
     assert returns.due({"one": NOW}, client) == {"one"}
     assert not returns.generated_is_due(client)
-    returns.expect_of(client, "78", b"another")
+    returns.expect_of(client, "78", b"another", hours(1))
     assert returns.generated_is_due(client)

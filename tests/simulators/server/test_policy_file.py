@@ -60,6 +60,7 @@ serverkeygen_announced_form = "signed-ekp"
 serverkeygen_label_forms = {"lab" = "pkcs12"}
 serverkeygen_bare = true
 serverkeygen_receipts = true
+serverkeygen_encrypted_receipts = true
 serverkeygen_pkcs12_mac = "pbmac1"
 fullcmc = true
 fullcmc_confirm = true
