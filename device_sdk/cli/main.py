@@ -23,7 +23,7 @@ _COMMANDS = {
     "renew": "renew this device's certificate",
     "sync": "ask the server what it has for this device, and do what it asks for",
     "outbox": "receipts, confirms and errors that the server has not taken yet: list, send",
-    "provision": "a station with devices on serial lines: ledger, label",
+    "provision": "a station with devices on serial lines: run, ledger, label, report",
     "anchors": "who may manage this device's trust anchors, firmware and keys: import, list, export, remove",
     "abandon": "give up an enrolment or renewal that was interrupted; the key made for it is destroyed",
     "needs-renewal": "exit 0 if it is time to renew, 1 if not, 2 if missing or unreadable",

@@ -10,6 +10,7 @@ _VERBS = {
     "web": "the station page: benches live, history, failures",
     "ledger": "what happened to which device: verify, show, export, head",
     "label": "labels with serial number and certificate, for people and as QR code",
+    "report": "what became of a run: devices, rates, failures; as page and PDF",
 }
 """Each is a module of `cli.station` with `add_arguments(parser, common)`."""
 

@@ -24,7 +24,7 @@ _shtab_device_sdk_commands() {
     keys:'Create, list, show, delete and probe keys.'
     needs-renewal:'Exit 0 if it is time to renew, 1 if not, 2 if missing or unreadable.'
     outbox:'Receipts, confirms and errors that the server has not taken yet: list, send.'
-    provision:'A station with devices on serial lines: ledger, label.'
+    provision:'A station with devices on serial lines: run, ledger, label, report.'
     renew:'Renew this device'"'"'s certificate.'
     show:'What this device is: key, certificate, anchors, registrations.'
     sync:'Ask the server what it has for this device, and do what it asks for.'
@@ -113,6 +113,7 @@ _shtab_device_sdk_provision_commands() {
     head:'Print number and hash of the last entry, to be kept elsewhere.'
     label:'Labels with serial number and certificate, for people and as QR code.'
     ledger:'What happened to which device: verify, show, export, head.'
+    report:'What became of a run: devices, rates, failures; as page and PDF.'
     run:'Take the devices on serial lines through the steps of a profile.'
     show:'Show entries, or what is known of a device.'
     verify:'Check that no entry was changed, taken out or cut off.'
@@ -1455,6 +1456,20 @@ _shtab_device_sdk_provision_ledger_verify_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_provision_ledger_verify_defaults_added=0
 
+_shtab_device_sdk_provision_report_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--ledger[the station\'s ledger\: an SQLite file, or postgresql\:\/\/HOST\/DATABASE\?user\=NAME \[DEVICE_SDK_STATION_LEDGER\]]:FILE|URL:"
+  "--run[which run (default\: the one that started last)]:ID:"
+  "--html[write it as a page]:FILE:_files"
+  "--pdf[write it as PDF]:FILE:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_provision_report_defaults_added=0
+
 _shtab_device_sdk_provision_run_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[data as JSON on stdout]"
@@ -1842,6 +1857,7 @@ _shtab_device_sdk_provision() {
         head) _arguments -C -s $_shtab_device_sdk_provision_head_options ;;
         label) _arguments -C -s $_shtab_device_sdk_provision_label_options ;;
         ledger) _shtab_device_sdk_provision_ledger ;;
+        report) _arguments -C -s $_shtab_device_sdk_provision_report_options ;;
         run) _arguments -C -s $_shtab_device_sdk_provision_run_options ;;
         show) _arguments -C -s $_shtab_device_sdk_provision_show_options ;;
         verify) _arguments -C -s $_shtab_device_sdk_provision_verify_options ;;

@@ -65,10 +65,7 @@ def _engine(path: Path, wait_s: float, *, read_only: bool) -> Engine:
 
 
 def _check(path: Path, *, create: bool) -> None:
-    try:
-        refuse_strangers(path.parent)
-    except StateError as error:
-        raise LedgerError(f"the ledger's directory: {error.message}", hint=error.hint) from error
+    _check_directory(path)
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -85,6 +82,14 @@ def _check(path: Path, *, create: bool) -> None:
         raise LedgerError(f"{path}: is not a ledger", hint="name another file; it was not touched")
 
 
+def _check_directory(path: Path) -> None:
+    try:
+        refuse_strangers(path.parent)
+    except StateError as error:
+        hint = "name a directory that only its owner may write to: who else can, can put another ledger there"
+        raise LedgerError(f"the ledger's directory: {error.message}", hint=hint) from error
+
+
 def make(path: Path, wait_s: float, fill: Callable[[Engine], None]) -> None:
     """Make the file under another name, and give it its own when it is complete; one that is there is left alone.
 
@@ -95,6 +100,7 @@ def make(path: Path, wait_s: float, fill: Callable[[Engine], None]) -> None:
     try:
         if path.exists():
             return
+        _check_directory(path)
         os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         with closing(sqlite3.connect(temporary, isolation_level=None)) as plain:
             plain.execute(f"PRAGMA application_id={APPLICATION_ID}")

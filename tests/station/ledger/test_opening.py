@@ -105,6 +105,7 @@ def test_a_place_where_others_may_write(tmp_path: Path) -> None:
     (tmp_path / "shared").chmod(0o777)
     with pytest.raises(LedgerError, match="may write to this directory"):
         Ledger.open(tmp_path / "shared" / "ledger.sqlite")
+    assert list((tmp_path / "shared").iterdir()) == []
 
 
 @pytest.mark.parametrize("place", ["/proc/none/ledger", "\0", "/dev/null", "/", "/root/" + "x" * 300])
