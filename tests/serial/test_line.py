@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -209,3 +210,17 @@ def test_excerpt_is_printable_bounded_and_without_the_password(far_end: FarEnd) 
         assert len(line.excerpt()) <= 2000
         assert "characters before]" in line.excerpt()
         assert "sesame" not in line.excerpt()
+
+
+def test_a_connection_that_was_reset_leaves_nothing_open() -> None:
+    """pyserial forgets such a socket; a station that opens its lines for weeks would run out of them."""
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        line = open_line(f"socket://127.0.0.1:{server.getsockname()[1]}")
+        there, _ = server.accept()
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        there.close()
+        with pytest.raises(LineError, match="has gone"):
+            line.read(soon())
+        line.close()
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

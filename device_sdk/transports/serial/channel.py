@@ -107,8 +107,12 @@ class DescriptorChannel(Channel):
         set_exclusive(self._descriptor, on=False)
         with contextlib.suppress(OSError, AttributeError, termios.error):
             self._drain()
+        # pyserial forgets a socket whose far end has gone, and does not close it
+        connection = getattr(self._port, "_socket", None)
         with contextlib.suppress(OSError):
             self._port.close()
+        if connection is not None:
+            connection.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
 
