@@ -57,6 +57,9 @@ def spoil_result(operation: str, result: dict[str, Any], board: Board, hostile: 
         csr = build_request(other, read_configuration(board.config or b""), board.serial_number, mac, b"")
         return {"csr": base64.b64encode(csr).decode()}
     if operation == "prove" and "bad-proof" in hostile:
+        # what the board wrote down is not what the station gets
+        board.history.pop()
+        board.note("false-proof")
         signature = sign(ec.generate_private_key(ec.SECP256R1()), b"something else")
         return result | {"signature": base64.b64encode(signature).decode()}
     return result
