@@ -61,7 +61,7 @@ class ConsoleDevice(BenchDevice):
 
     def create_key(self, wish: KeyWish) -> BenchKey:
         """See BenchDevice."""
-        words = ["--key", wish.uri, "--key-type", wish.type.value]
+        words = ["--key", wish.uri, "--type", wish.type.value]
         words += ["--allow-file"] if wish.file_allowed else []
         words += ["--again"] if wish.again else []
         return key_from_json(self._verb("create-key", *words))
