@@ -11,6 +11,7 @@ from device_sdk_simulators.database import Database
 from device_sdk_simulators.packages.addresses import address_for
 from device_sdk_simulators.packages.publishing_keys import recipient_of
 from device_sdk_simulators.softhsm import SoftHsm
+from device_sdk_simulators.swtpm import Swtpm
 
 from tests.cli.conftest import Lab, leaf
 from tests.cli.test_contract_symmetric_keys import key_file
@@ -55,6 +56,21 @@ def test_n_01_a_certificate_for_key_establishment_in_a_token(lab: Lab, token: So
     assert leaf(file) != second
     takes_keys(lab, state, tmp_path)
     is_looked_at(lab, state)
+
+
+def test_n_01_its_key_in_a_tpm_opens_packages(lab: Lab, swtpm: Swtpm, tmp_path: Path) -> None:
+    """K-03: ECDH in there; the certificate for signatures authenticates, and signs the receipt."""
+    (tmp_path / "tpm").mkdir(mode=0o700)
+    device, second = (f"tpm2:file={tmp_path}/tpm/{name}.tss2" for name in ("device", "establishing"))
+    state, keys = ("--state", lab.state), lab.server.state / "keys-ca" / "root.pem"
+    lab.server.policy.key_establishment = True
+    lab.cli.ok(*lab.enroll_words(device))
+    sync = ("sync", *state, "--json", "--key-establishment-key", second)
+    assert outcomes(lab.cli.ok(*sync).json) == {"0014": "done"}
+    publish(lab.server, "keys", key_file(tmp_path), f"{leaf(lab.state / 'current.pem').serial_number:x}", "--receipt")
+    done = lab.cli.ok(*sync, "--keys-to", f"tpm2:dir={tmp_path}/tpm", "--keys-anchors", keys).json
+    assert [one["outcome"] for one in done["steps"] if one["type"] == "0024"] == ["done"]
+    assert [one["about"][:7] for one in done["outbox"]["sent"]] == ["receipt"]
 
 
 def is_looked_at(lab: Lab, state: tuple[object, ...]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from device_sdk_simulators.softhsm import SoftHsm
+from device_sdk_simulators.swtpm import Swtpm
 
 from device_sdk.client.device.sync import Deliveries
 from tests.cli.conftest import Lab, leaf
@@ -29,6 +31,7 @@ out = "{image}"
 anchors = "{server}/firmware-ca/anchors.pem"
 hardware_type = "{hardware}"
 serial = "00a1"
+{counter}
 [generated]
 key = "{second}"
 out = "{second_certificate}"
@@ -40,14 +43,23 @@ def outcomes(data: dict[str, object]) -> list[tuple[str, str]]:
     return [(one["type"], one["outcome"]) for one in data["steps"] if one["type"] > "0010"]  # type: ignore[union-attr]
 
 
-def test_kr_06_fr_06_ar_01_keys_and_firmware_by_the_list_with_the_key_in_a_token(
-    lab: Lab, token: SoftHsm, tmp_path: Path
+@pytest.mark.parametrize("store", ["pkcs11", "tpm2"])
+def test_kr_06_fr_06_ar_01_keys_and_firmware_by_the_list_with_the_key_in_hardware(
+    store: str, lab: Lab, token: SoftHsm, swtpm: Swtpm, tmp_path: Path
 ) -> None:
-    """Not configured, nothing happens; configured, all of it comes once, and the server has every receipt."""
+    """Not configured, nothing happens; configured, all of it comes once, and the server has every receipt.
+
+    The device's key, the one of the server's making and the symmetric keys are in a token or in a TPM, whose counter then
+    binds the record of firmware.
+    """
+    in_token = store == "pkcs11"
+    uri_of: Callable[[str], str] = token.uri_of if in_token else lambda name: f"tpm2:file={tmp_path}/{name}.tss2"
+    (tmp_path / "keys-of-tpm").mkdir(mode=0o700)
+    place = token.uri if in_token else f"tpm2:dir={tmp_path}/keys-of-tpm"
     policy = lab.server.policy
     policy.serverkeygen, policy.serverkeygen_form, policy.serverkeygen_receipts = {"certificate"}, "signed", True
     sync = ("sync", "--state", lab.state, "--json")
-    lab.cli.ok(*lab.enroll_words(token.uri_of("device")))
+    lab.cli.ok(*lab.enroll_words(uri_of("device")))
     serial = f"{leaf(lab.state / 'current.pem').serial_number:x}"
     image, package = tmp_path / "image", tmp_path / "new"
     package.write_bytes(IMAGE)
@@ -60,12 +72,13 @@ def test_kr_06_fr_06_ar_01_keys_and_firmware_by_the_list_with_the_key_in_a_token
     server = lab.server.state
     (lab.cli.directory / "config.toml").write_text(
         CONFIGURATION.format(
-            token=token.uri,
+            token=place,
             server=server,
             image=image,
             hardware=HARDWARE,
-            second=token.uri_of("second"),
+            second=uri_of("second"),
             second_certificate=tmp_path / "second.pem",
+            counter="" if in_token else 'counter = "tpm2:nv=0x01800100"',
         )
     )
     planned = lab.cli.ok(*sync, "--plan").json
@@ -75,12 +88,16 @@ def test_kr_06_fr_06_ar_01_keys_and_firmware_by_the_list_with_the_key_in_a_token
     assert outcomes(done) == [(number, "done") for number in ("0021", "0024", "0026")]
     sent = [one["path"] for one in done["outbox"]["sent"]]
     assert sent == ["serverkeygen/return", "symmetrickeys/return", "firmware/return"]
-    second = lab.cli.ok("keys", "list", token.uri_of("second"), "--json").json["keys"][0]
+    second = lab.cli.ok("keys", "list", uri_of("second"), "--json").json["keys"][0]
     assert (second["extractable"], second["imported"]) == (False, True)
     (returned,) = [one for one in lab.server.est.server_keys.returns.overview() if str(one["item"])[:6] == "server"]
     assert returned["item"] == f"serverkeygen:{leaf(tmp_path / 'second.pem').serial_number:x}"
     assert image.read_bytes() == IMAGE
-    assert pkcs11_tool(token, "--list-objects", "--type", "secrkey").count("Secret Key Object") == 2
+    assert in_token or '"bound"' in (lab.state / "firmware.json").read_text()
+    if in_token:
+        assert pkcs11_tool(token, "--list-objects", "--type", "secrkey").count("Secret Key Object") == 2
+    else:
+        assert len(list((tmp_path / "keys-of-tpm").iterdir())) == 2
     rows = json.loads(sim("packages", "--state", server, "--json").stdout)
     made = [row for row in rows if row["operation"] == "serverkeygen"]
     assert [row.get("returned", [{}])[0].get("kind") for row in made] == [None, "receipt"]
