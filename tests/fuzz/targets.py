@@ -59,6 +59,8 @@ from device_sdk.protocols.symmetric_keys import KeyRules, PackageRules, peel, us
 from device_sdk.protocols.tamp import AnchorStore, HeldAnchor, Role, Trusting, process
 from device_sdk.protocols.tamp.signers import TampSigner
 from device_sdk.protocols.tamp.updates import apply_updates
+from device_sdk.station.ledger.content import MAX_FACTS_BYTES, bounded
+from device_sdk.station.ledger.entry import canonical
 from device_sdk.transports.https.faults import FOREIGN
 from device_sdk.transports.https.head import Response
 from device_sdk.wire.agent.frames import Frame
@@ -287,12 +289,16 @@ def kept_file(data: bytes) -> None:
 
 
 def device_answer(data: bytes) -> None:
-    """What a device on a line says to its station: facts, keys and proofs; and its request for a certificate, as if it were signed."""
+    """What a device on a line says to its station: facts, keys and proofs, which go into the ledger as well; and its request
+    for a certificate, as if it were signed."""
     with suppress(ValueError, RecursionError):
         value = json.loads(data)
         for read in (facts_from_json, key_from_json, proof_from_json, wish_from_json):
             with suppress(LineError):
                 read(value)
+        text = canonical(bounded({"said": value, "text": data.decode("latin-1")}))
+        if len(text) > MAX_FACTS_BYTES or not text.isprintable():
+            raise AssertionError("a device makes an entry of the ledger large or unreadable")
     with suppress(BenchError):
         check_relayed(data, EXPECTED)
     try:

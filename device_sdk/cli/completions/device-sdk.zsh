@@ -566,6 +566,9 @@ _shtab_device_sdk_doctor_options=(
   "--online[also talk to the server]"
   "--stream[with --json\: one line per check, as soon as it is done]"
   "--warnings-as-errors[exit 1 for a warning, too]"
+  "--hardware[check this board, and the token or TPM of --key, instead of the device\'s state]"
+  "--thorough[with --hardware\: RSA keys, too\; minutes on a real TPM]"
+  "--report[with --hardware\: write all findings there as JSON, without PINs and serial numbers]:FILE:_files"
 )
 
 # guard to ensure default positional specs are added only once per session

@@ -166,6 +166,18 @@ def test_another_writer_does_not_let_go(tmp_path: Path) -> None:
     other.close()
 
 
+def test_another_writer_does_not_let_go_of_postgresql(postgres: PostgresServer) -> None:
+    place = postgres.place()
+    Ledger.open(place).close()
+    with psycopg.connect(place) as other, Ledger.open(place, wait_s=0.2) as ledger:
+        other.execute("SELECT * FROM ledger_head FOR UPDATE")
+        with pytest.raises(LedgerError, match="another process keeps the ledger"):
+            ledger.append("note")
+        assert ledger.head().number == 0
+        other.rollback()
+        ledger.append("note")
+
+
 FULL = """
 import sys
 from device_sdk.errors import LedgerError

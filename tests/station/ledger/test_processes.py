@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from device_sdk.errors import DeviceClaimedError
 from device_sdk.station.ledger import Ledger
 from tests.station.ledger.postgres import PostgresServer
 
@@ -86,6 +88,23 @@ def test_the_database_is_killed_while_a_station_writes(postgres: PostgresServer)
         last = ledger.verify().head.number
         assert last in (written[-1], written[-1] + 1)
         assert ledger.append("note").number == last + 1
+
+
+def test_64_threads_share_a_ledger(place: str) -> None:
+    """As the lines of a station do; each has one device, and all want one more."""
+    with Ledger.open(place) as ledger, ThreadPoolExecutor(64) as threads:
+
+        def work(number: int) -> bool:
+            claim = ledger.claim(f"SN{number}", "bench-a", "run-1", 600)
+            ledger.append("provisioned", claim=claim)
+            try:
+                ledger.claim("the one", "bench-a", "run-1", 600)
+            except DeviceClaimedError:
+                return False
+            return True
+
+        assert sum(threads.map(work, range(64))) == 1
+        assert ledger.verify().head.number == 2 * 64 + 1
 
 
 def test_a_ledger_that_was_open_goes_on_after_its_database_came_back(postgres: PostgresServer) -> None:
