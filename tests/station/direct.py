@@ -76,7 +76,7 @@ class DirectDevice(BenchDevice):
         self._ask("configure", config, anchors)
 
     def create_key(self, wish: KeyWish) -> BenchKey:
-        made = self._ask("create_key", wish.uri, wish.type.value, file_allowed=wish.file_allowed)
+        made = self._ask("create_key", wish.uri, wish.type.value, file_allowed=wish.file_allowed, again=wish.again)
         return BenchKey(made.uri, KeyType(made.type), made.public_key, made.attestation)
 
     def request(self, csrattrs: bytes = b"") -> bytes:

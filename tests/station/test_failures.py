@@ -1,0 +1,308 @@
+"""What goes wrong ends in an entry of the ledger that a person understands, and never in a device that is called done."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from device_sdk.errors import ConfigurationError, LineError, StateBusyError
+from device_sdk.station.ledger import Ledger
+
+
+def _fails(lab, board, words, *, state="failed", issued=0):
+    """One run; the device fails, the ledger says why."""
+    tally = lab.run()
+    assert (tally.provisioned, tally.failed) == (0, 1)
+    facts = lab.failure()
+    assert words in facts["reason"]
+    assert facts["operator"] == "eva"
+    assert lab.told("device-failed")[0].reason == facts["reason"]
+    if board is not None:
+        assert lab.record(board).state == state
+        assert lab.issued(board) == issued
+    return facts
+
+
+def test_nobody_answers(lab):
+    lab.plug("line")
+    lab.rack.sockets["direct://line"].board = None
+    facts = _fails(lab, None, "nobody answers")
+    assert (facts["excerpt"], facts["baud"], facts["way"]) == ("garbage at the wrong rate", 115200, "agent")
+    assert [one.attempt for one in lab.told("retrying")] == [2, 3]
+
+
+def test_no_line_is_there(lab):
+    with pytest.raises(LineError, match="no line is there"):
+        lab.run()
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ('serial_number = "X-[0-9]+"', "not of the form that the profile takes"),
+        ('allowed = "serials.txt"', "is not on the list"),
+        ('oui = ["00:00:01"]', "not of this maker"),
+        ("macs = 2", "names 1 MAC addresses, and 2 are needed"),
+    ],
+)
+def test_a_device_that_the_profile_is_not_for(lab, rules, words):
+    (lab.directory / "serials.txt").write_text("# expected\nSN-1\n")
+    lab.more = f"[identity]\n{rules}"
+    board = lab.board()
+    socket = lab.plug("line", board)
+    _fails(lab, board, words)
+    assert board.config is None
+    assert "configure" not in socket.asked
+
+
+@pytest.mark.parametrize("serial", ["", " SN", "S\x1b[2JN", "S" * 65, "\N{RIGHT-TO-LEFT OVERRIDE}NS"])
+def test_a_serial_number_that_cannot_be_one(lab, serial):
+    lab.plug("line", lab.board(said_serial=serial or " "))
+    facts = _fails(lab, None, "cannot be a serial number")
+    assert facts["serial_number"].isprintable()
+
+
+def test_the_same_mac_address_twice(lab):
+    first, second = lab.board(macs=("02:00:5e:00:00:01",)), lab.board(macs=("02:00:5e:00:00:01",))
+    lab.plug("line", first)
+    assert lab.run().provisioned == 1
+    lab.events.clear()
+    lab.plug("line", second)
+    assert lab.run().failed == 1
+    record = lab.record(second)
+    assert record.state == "failed"
+    assert record.reason == lab.told("device-failed")[0].reason
+    assert f"MAC address 02:00:5e:00:00:01 is that of device {first.serial_number} already" in record.reason
+    assert second.config is None
+    assert lab.record(first).state == "provisioned"
+
+
+def test_two_devices_say_the_same_serial_number_at_the_same_time(lab):
+    first = lab.board()
+    second = lab.board(said_serial=first.serial_number)
+    both = threading.Barrier(2, timeout=30)
+    for name, board in (("a", first), ("b", second)):
+        socket = lab.plug(name, board)
+        socket.on = lambda name: both.wait() if name == "facts" and both.n_waiting < 2 and not both.broken else None
+
+    def once(socket):
+        def wait(name):
+            if name == "facts":
+                socket.on = lambda _name: None
+                both.wait()
+
+        return wait
+
+    for socket in lab.rack.sockets.values():
+        socket.on = once(socket)
+    tally = lab.run()
+    assert (tally.provisioned, tally.failed) in ((1, 1), (0, 2))
+    assert "has this device" in " ".join(event.reason for event in lab.told("device-failed"))
+    assert len(first.certificates) + len(second.certificates) <= 1
+
+
+def test_another_device_answers_in_the_middle(lab):
+    first, second = lab.board(), lab.board()
+    socket = lab.plug("line", first)
+
+    def swap(name: str) -> None:
+        if name == "+create_key":
+            socket.board = second
+            socket.cuts = ["request"]
+
+    socket.on = swap
+    facts = _fails(lab, first, f"the line was {first.serial_number}'s, and now '{second.serial_number}' answers")
+    assert facts["step"] == "request"
+    assert (first.certificate, second.certificate, second.config) == (None, None, None)
+
+
+def test_another_device_is_put_there_without_the_line_being_cut(lab):
+    """Quickly, between two steps: the request is then another one's, and is not vouched for."""
+    first, second = lab.board(), lab.board()
+    second.configure(b"", b"")
+    second.create_key("tpm2:", "ec-p256", file_allowed=False)
+    socket = lab.plug("line", first)
+
+    def swap(name: str) -> None:
+        if name == "+create_key":
+            socket.board = second
+
+    socket.on = swap
+    facts = _fails(lab, first, "for another key than the one that the device made")
+    assert facts["step"] == "issue"
+    assert lab.issued(second) == 0
+
+
+def test_a_device_that_cannot_use_the_key_of_its_certificate_is_not_done(lab):
+    board = lab.board()
+    socket = lab.plug("line", board)
+
+    def other_key(name: str) -> None:
+        if name == "prove":
+            from dataclasses import replace
+
+            board.current = replace(board.current, key=ec.generate_private_key(ec.SECP256R1()))
+
+    socket.on = other_key
+    _fails(lab, board, "could not use the key of the certificate", issued=1)
+    assert not list((lab.directory / "bench-1").glob("SN*"))
+
+
+def test_a_certificate_of_somebody_elses_ca_is_no_proof(lab, tmp_path):
+    """In mode "self" the device says where its certificate is from; the station believes its anchors only."""
+    from device_sdk_simulators.serial.self_enrol import enrol_over_network
+    from device_sdk_simulators.server import ReferenceServer
+
+    with ReferenceServer(tmp_path / "other") as other:
+        board = lab.board(enrol_itself=enrol_over_network)
+        board.password = other.password
+
+        def elsewhere(one):
+            one.config = one.config.replace(lab.shop.server.url.encode(), other.url.encode())
+            one.anchors = other.ca_file.read_bytes()
+            return enrol_over_network(one)
+
+        board.enrol_itself = elsewhere
+        lab.mode = "self"
+        lab.plug("line", board)
+        facts = _fails(lab, board, "no path to a trust anchor")
+    assert facts["step"] == "prove"
+
+
+def test_a_key_that_is_not_attested_as_the_profile_wants(lab):
+    board = lab.board()
+    lab.plug("line", board)
+    make = board.keys.make
+
+    def soft(*words):
+        from dataclasses import replace
+
+        made = make(*words)
+        return replace(made, attestation={"keystore": "tpm2", "fixed_tpm": "yes"})
+
+    board.keys.make = soft
+    facts = _fails(lab, board, "the profile wants fixed_tpm = True, and the device says 'yes'")
+    assert facts["step"] == "key"
+
+
+def test_the_device_refuses(lab):
+    board = lab.board()
+    lab.plug("line", board)
+    lab.more = '[[steps.after]]\nname = "test"\non = "device"\ncommand = ["not-there"]'
+    facts = _fails(lab, board, "this device does not allow it", issued=1)
+    assert (facts["device_code"], facts["step"]) == ("command-not-allowed", "after:test")
+
+
+def test_a_self_test_that_fails(lab):
+    board = lab.board(allowed_commands={("self-test",): (3, "fan: 0 rpm\n\x1b[31m<b>")})
+    lab.plug("line", board)
+    lab.more = '[[steps.after]]\nname = "fan"\non = "device"\ncommand = ["self-test"]'
+    facts = _fails(lab, board, "fan: self-test failed with exit status 3", issued=1)
+    assert facts["excerpt"] == "fan: 0 rpm\n?[31m<b>"
+
+
+def test_the_station_is_no_registration_authority(lab):
+    board = lab.board()
+    lab.plug("line", board)
+    lab.shop.server.policy.registration_authorities = False
+    try:
+        facts = _fails(lab, board, "the server answered 403")
+    finally:
+        lab.shop.server.policy.registration_authorities = True
+    assert facts["step"] == "issue"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("--delete-all", "would be an option"),
+        ("/etc/passwd", "looks like a path"),
+        ("..", "looks like a path"),
+        ("a/../../b", "looks like a path"),
+    ],
+)
+def test_a_devices_words_are_no_options_and_no_paths_of_commands(lab, said, words):
+    board = lab.board(model=said)
+    lab.plug("line", board)
+    lab.more = '[[steps.before]]\nname = "flash"\ncommand = ["true", "${model}"]'
+    _fails(lab, board, words)
+
+
+def test_a_command_takes_too_long_or_is_not_there(lab):
+    board = lab.board()
+    lab.plug("line", board)
+    lab.more = '[[steps.before]]\nname = "flash"\ncommand = ["sleep", "60"]\ntimeout_s = 0.2'
+    _fails(lab, board, "flash: sleep took longer than 0.2 s and was stopped")
+
+
+def test_a_device_that_is_known(lab):
+    board = lab.board()
+    socket = lab.plug("line", board)
+    assert lab.run().provisioned == 1
+    socket.asked.clear()
+    tally = lab.run()
+    assert (tally.provisioned, tally.failed, tally.known) == (0, 0, 1)
+    assert socket.asked == ["facts"]
+    assert lab.record(board).state == "provisioned"
+    lab.more = '[identity]\nknown = "refuse"'
+    lab.events.clear()
+    assert lab.run().failed == 1
+    assert "was provisioned at" in lab.told("device-failed")[0].reason
+    assert lab.record(board).state == "provisioned"
+    lab.more = '[identity]\nknown = "again"'
+    assert lab.run().provisioned == 1
+    assert (lab.issued(board), len(board.certificates)) == (2, 2)
+    assert lab.record(board).facts["certificate_sha256"] == board.enrolled
+
+
+def test_a_device_that_another_station_has(lab):
+    board = lab.board()
+    lab.plug("line", board)
+    with Ledger.open(lab.ledger_file) as ledger:
+        ledger.claim(board.serial_number, "bench-9", "their-run", 600)
+    _fails(lab, None, "station bench-9 has this device")
+    assert board.config is None
+
+
+def test_a_station_that_lost_its_claim_leaves_the_device_alone(lab):
+    board = lab.board()
+    socket = lab.plug("line", board)
+
+    def take(name: str) -> None:
+        if name == "+create_key":
+            with Ledger.open(lab.ledger_file) as ledger:
+                (claimed,) = ledger.entries(kind="claimed")
+                ledger.release_all("bench-1", claimed.run)
+                ledger.claim(board.serial_number, "bench-9", "their-run", 600)
+
+    socket.on = take
+    tally = lab.run()
+    assert tally.failed == 1
+    assert "has lost its claim" in lab.failure()["reason"]
+    assert "request" not in socket.asked
+    assert lab.record(board).state == "claimed"
+
+
+def test_two_stations_in_one_directory(lab):
+    board = lab.board()
+    socket = lab.plug("line", board)
+    refused = []
+
+    def second(name: str) -> None:
+        if name == "configure":
+            with Ledger.open(lab.ledger_file) as ledger, pytest.raises(StateBusyError) as error:
+                lab.station(ledger).run()
+            refused.append(error.value)
+
+    socket.on = second
+    assert lab.run().provisioned == 1
+    assert refused
+
+
+def test_anchors_that_cannot_be_read_are_told_before_the_first_device(lab):
+    lab.plug("line")
+    lab.mode = "self"
+    text = lab.shop.profile("self").replace(str(lab.shop.server.ca_file), "/nonexistent/ca.pem")
+    with Ledger.open(lab.ledger_file) as ledger, pytest.raises(ConfigurationError, match=r"cannot read /nonexistent/ca.pem"):
+        lab.station(ledger, profile=text)
