@@ -196,6 +196,9 @@ class Lab:
         with Ledger.open(self.ledger_file) as ledger:
             return list(ledger.entries(**wanted))
 
+    def ledger_text(self) -> str:
+        return "".join(str(one.to_json()) for one in self.entries())
+
     def failure(self) -> dict:
         """Facts of the one entry "failed"."""
         (entry,) = self.entries(kind="failed")

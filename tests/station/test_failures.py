@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+
 from device_sdk.errors import ConfigurationError, LineError, StateBusyError
 from device_sdk.station.ledger import Ledger
 
@@ -304,5 +305,8 @@ def test_anchors_that_cannot_be_read_are_told_before_the_first_device(lab):
     lab.plug("line")
     lab.mode = "self"
     text = lab.shop.profile("self").replace(str(lab.shop.server.ca_file), "/nonexistent/ca.pem")
-    with Ledger.open(lab.ledger_file) as ledger, pytest.raises(ConfigurationError, match=r"cannot read /nonexistent/ca.pem"):
+    with (
+        Ledger.open(lab.ledger_file) as ledger,
+        pytest.raises(ConfigurationError, match=r"cannot read /nonexistent/ca.pem"),
+    ):
         lab.station(ledger, profile=text)

@@ -25,6 +25,7 @@ from device_sdk.station.run.states import Step
 from device_sdk.wire.certs_only import parse_certs_only
 
 _NONCE_BYTES = 32
+_BEFORE_PROOF = (Step.CONFIGURE, Step.KEY, Step.INSTALL, Step.ENROL)
 
 
 class Work:
@@ -70,7 +71,7 @@ class Work:
             return job.csr is not None
         if step == Step.ISSUE:
             return job.answer is not None
-        return step in (Step.KEY, Step.INSTALL, Step.ENROL) and self._has_its_certificate(facts)
+        return step in _BEFORE_PROOF and self._has_its_certificate(facts)
 
     def _has_its_certificate(self, facts: DeviceFacts) -> bool:
         """The device has what it was issued; it only did not come to be written down."""
