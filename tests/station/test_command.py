@@ -1,0 +1,208 @@
+"""`device-sdk provision run` as a process: what it prints, its exit codes, signals, a full disk, and kill -9."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from device_sdk_simulators.serial.fleet.fleet import Fleet
+from device_sdk_simulators.serial.fleet.plan import FleetPlan
+
+from tests import warm
+
+
+@dataclass
+class Bench:
+    """A lab with lines, and the command line of its station."""
+
+    lab: object
+    directory: Path
+
+    def words(self, *more: object) -> list[object]:
+        file = self.directory / "profile.toml"
+        file.write_text(
+            self.lab.shop.profile(
+                self.lab.mode,
+                self.lab.more,
+                lines=f'globs = ["{self.directory}/lines/tty*"]\n{self.lab.lines_text}',
+                limits=self.lab.limits,
+            )
+        )
+        place = ("--ledger", self.lab.ledger_file, "--directory", self.directory / "station")
+        return [
+            "-m",
+            "device_sdk.cli.main",
+            "provision",
+            "run",
+            file,
+            *place,
+            "--station",
+            "b1",
+            "--operator",
+            "eva",
+            *more,
+        ]
+
+    def run(self, *more: object, **options: object) -> subprocess.CompletedProcess[str]:
+        return warm.run(self.words(*more), text=True, **options)
+
+    def start(self, *more: object, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """A process whose events are read as they come."""
+        words = [*prefix, sys.executable, *map(str, self.words("--json", *more))]
+        return subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+
+def _until(process: subprocess.Popen[str], wanted: Callable[[dict], bool]) -> list[dict]:
+    """Events up to the one that is wanted."""
+    seen = []
+    for line in process.stdout:
+        seen.append(json.loads(line))
+        if wanted(seen[-1]):
+            return seen
+    raise AssertionError((seen, process.stderr.read()))
+
+
+def _seed() -> int:
+    """Serial numbers that no other test of this server has."""
+    return secrets.randbelow(10000)
+
+
+@pytest.fixture
+def bench(lab, tmp_path) -> Bench:
+    return Bench(lab, tmp_path)
+
+
+@pytest.fixture
+def fleet(bench) -> Iterator[Fleet]:
+    plan = FleetPlan(devices=2, listen=bench.directory / "lines", seed=_seed(), linger_s=600)
+    with Fleet(plan) as started:
+        yield started
+
+
+@pytest.mark.slow
+def test_lines_of_text_for_people_and_exit_code_0(bench, fleet):
+    done = bench.run("--once")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert done.stdout.count("PROVISIONED") == 2
+    assert "done: 2 provisioned, 0 failed" in done.stdout
+
+
+@pytest.mark.slow
+def test_exit_code_1_says_that_a_device_failed(bench):
+    plan = FleetPlan(devices=2, listen=bench.directory / "lines", seed=_seed(), only={1: "bad-proof"}, linger_s=600)
+    with Fleet(plan):
+        done = bench.run("--json", "--devices", "2")
+    assert done.returncode == 1, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    (failed,) = [one for one in events if one["event"] == "device-failed"]
+    assert failed["code"] == "wrong-device"
+    assert events[-1] | {"at": 0, "elapsed_s": 0} == events[-1] | {
+        "provisioned": 1,
+        "failed": 1,
+        "at": 0,
+        "elapsed_s": 0,
+    }
+
+
+def test_a_plan_opens_nothing(bench, lab):
+    lab.more = '[[steps.before]]\nname = "flash"\ncommand = ["./flash", "${line}"]'
+    (bench.directory / "lines").mkdir()
+    (bench.directory / "lines" / "tty0").touch()
+    done = bench.run("--plan")
+    assert done.returncode == 0, done.stderr
+    assert "before:flash (at most 60 s): ./flash ${line} (on the station)" in done.stdout
+    assert "lines/tty0" in done.stdout
+    assert not lab.ledger_file.exists()
+    assert not (bench.directory / "station").exists()
+    assert lab.shop.server.url in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--once", "--devices", "3"), 2, "do not go together"),
+        (("--devices", "0"), 2, "--devices has to be 1"),
+        (("--once",), 12, "no line is there"),
+        (("--ledger", "mysql://x"), 2, "a ledger is a file or a postgresql: URL"),
+    ],
+)
+def test_what_cannot_be(bench, words, code, says):
+    done = bench.run(*words)
+    assert (done.returncode, says in done.stderr) == (code, True), done
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.slow
+def test_kill_9_at_every_step_changes_nothing_in_the_result(bench, fleet, lab):
+    places = ["claimed", "configure", "key", "request", "issue", "install", "prove"]
+    for place in places:
+        with bench.start() as process:
+            reached = _until(
+                process,
+                lambda one, place=place: (
+                    (place in (one.get("step"), one.get("state"))
+                    and one["event"] != "step-started")
+                    or one["event"] == "run-ended"
+                ),
+            )
+            process.kill()
+        if reached[-1]["event"] == "run-ended":
+            break
+    done = bench.run()
+    assert done.returncode == 0, done.stdout
+    report = fleet.report()
+    assert report["provisioned_twice"] == []
+    for member in report["members"]:
+        record = lab.record_of(member["serial_number"])
+        assert (record.state, record.claims >= 2) == ("provisioned", True)
+        assert record.facts["certificate_sha256"] == member["certificates"][-1]
+        assert lab.issued_to(member["serial_number"]) == 1
+        assert member["configured"] >= 1
+    starts = [(one.run, one.outcome) for one in lab.entries(kind="run-started")]
+    assert (None, "resumed") in {(None, outcome) for _, outcome in starts}
+    with_devices = {run for run, _ in starts}
+    assert len(with_devices) <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_devices_go_and_the_next_run_goes_on(bench, fleet, lab, number):
+    with bench.start() as process:
+        _until(process, lambda one: one["event"] == "step-ended" and one["step"] == "configure")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    events = [json.loads(line) for line in out.splitlines()]
+    (ended,) = [one for one in events if one.get("event") == "run-ended"]
+    assert ended["reason"] in ("interrupted", "terminated")
+    states = {lab.record_of(member["serial_number"]).state for member in fleet.report()["members"]}
+    assert states <= {"released", "provisioned", "seen"}
+    assert bench.run().returncode == 0
+    assert {member["state"] for member in fleet.report()["members"]} == {"proved"}
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_the_run_cleanly_and_it_can_be_resumed(bench, fleet, lab):
+    """Files cannot grow beyond what a ledger needs for a few entries."""
+    small = ("prlimit", "--fsize=110000")
+    with bench.start(prefix=small) as process:
+        _out, err = process.communicate(timeout=60)
+    assert process.returncode in (9, 13), err
+    assert "room" in err or "space" in err
+    for member in fleet.report()["members"]:
+        record = lab.record_of(member["serial_number"])
+        assert record is None or record.state != "provisioned" or member["state"] == "proved"
+    done = bench.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {member["state"] for member in fleet.report()["members"]} == {"proved"}
+    assert fleet.report()["provisioned_twice"] == []
+    lab.entries()
