@@ -98,7 +98,7 @@ def test_what_has_the_right_sum_and_is_no_frame(body: bytes) -> None:
 
 
 def test_an_escape_of_something_else_is_no_frame() -> None:
-    body = b"1M9f3a0c2100010000000001}a"
+    body = b"1M9f3a0c2100010000000002}a"
     assert frames(b"~" + body + b"%08x" % zlib.crc32(body) + b"~") == []
 
 

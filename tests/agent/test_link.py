@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 
 import pytest
 
 from device_sdk.errors import AgentVersionError
 from device_sdk.protocols.agent import AgentLink, Closed, Lost, Opened, StationLink
+from device_sdk.protocols.agent.receiver import Receiver
+from device_sdk.protocols.agent.sender import Sender
+from device_sdk.protocols.agent.timing import Timing
 from device_sdk.wire.agent.frames import Frame
 from tests.agent.channel import Bench, Faults
 
@@ -211,3 +215,70 @@ def test_a_frame_too_large_for_the_other_side_is_never_sent() -> None:
             station.receive(data, now)
     assert station.idle
     assert agent.idle
+
+
+def test_a_message_whose_digest_is_wrong_is_begun_again() -> None:
+    """What the sums of its frames did not find."""
+    receiver, good = Receiver(), b"a" * 300
+    head = b"%06x" % len(good) + hashlib.sha256(good).hexdigest().encode()
+    for data, outcome in ((b"a" * 299 + b"b", (0, None)), (good, (300, good))):
+        assert receiver.take(Frame("M", "9f3a0c21", 1, 0, head + data[:100])) == (100, None)
+        assert receiver.take(Frame("D", "9f3a0c21", 1, 100, data[100:])) == outcome
+    assert receiver.take(Frame("D", "9f3a0c21", 1, 100, good[100:])) == (300, None)
+    assert receiver.take(Frame("D", "9f3a0c21", 2, 100, good[100:])) == (0, None)
+    assert receiver.take(Frame("D", "9f3a0c21", 3, 100, good[100:])) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"000001" + b"0" * 64, b"000000" + b"0" * 64 + b"a", b"080001" + b"0" * 64 + b"a",
+                b"000001" + b"0" * 64 + b"ab", b"00000A" + b"0" * 64 + b"a", b"000001" + b"g" * 64 + b"a"]
+)  # fmt: skip
+def test_what_begins_no_message(payload: bytes) -> None:
+    assert Receiver().take(Frame("M", "9f3a0c21", 1, 0, payload)) == (None, None)
+
+
+def test_an_acknowledgement_that_comes_late_moves_nothing_back() -> None:
+    sender = Sender("9f3a0c21", Timing(9600, 256), station=True)
+    sender.push(b"x" * 400)
+    assert sender.due(0.0)
+    sender.on_acknowledgement(1, 186, 0.5)
+    assert sender.due(0.5)
+    for number, offset in ((1, 186), (1, 100), (1, 401), (2, 400), (0, 400)):
+        sender.on_acknowledgement(number, offset, 0.6)
+        assert sender.due(0.6) is None
+    sender.on_acknowledgement(1, 400, 0.7)
+    assert sender.idle
+
+
+def test_a_frame_is_sent_again_ever_later_and_smaller() -> None:
+    """Pauses double up to 8 s; frames shrink to 96 octets of payload, and grow again when all is well."""
+    timing = Timing(9600, 1024)
+    sender = Sender("9f3a0c21", timing, station=True)
+    sender.push(b"x" * 30_000)
+    sizes, times = [], [0.0]
+    for _ in range(8):
+        sizes.append(len(sender.due(times[-1]) or b""))
+        times.append(sender.wake_at() or 0.0)
+    pauses = [later - sooner for sooner, later in zip(times, times[1:], strict=False)]
+    assert sizes == [1058, 1058, 546, 290, 162, 130, 130, 130]
+    assert pauses[0] == pytest.approx(1 + 2 * 1058 / 960 + 34 / 960)
+    assert all(8 <= pause < 9.5 for pause in pauses[4:])
+    assert timing.paced
+    at = 26
+    for _ in range(200):
+        sender.on_acknowledgement(1, at, times[-1])
+        at += len(sender.due(times[-1]) or b"") - 34
+    assert timing.payload == 1024
+    assert not timing.paced
+
+
+def test_a_damaged_frame_is_sent_again_at_once_and_once() -> None:
+    """Whoever complains without end makes nobody send without end."""
+    sender = Sender("9f3a0c21", Timing(9600, 256), station=True)
+    assert sender.on_damage(0.0) is None
+    sender.push(b"x" * 100)
+    first = sender.due(0.0)
+    assert sender.on_damage(0.1) == first
+    assert sender.on_damage(0.2) is None
+    assert sender.due(sender.wake_at() or 0.0) == first
+    assert sender.on_damage(9.0)

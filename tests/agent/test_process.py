@@ -7,14 +7,24 @@ import signal
 import termios
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from device_sdk_simulators.server import ReferenceServer
+from device_sdk_simulators.softhsm import SoftHsm
 
 from device_sdk.client.bench import KeyWish
 from device_sdk.client.bench.agent import AgentDevice
-from device_sdk.errors import DeviceSaysError
+from device_sdk.client.bench.facts import PROOF_CONTEXT
+from device_sdk.errors import DeviceSaysError, LineSilentError
 from tests.agent.conftest import Device
 from tests.agent.wires import Cable, Harm
+from tests.simulators.serial.conftest import issue, issuer
+
+__all__ = ["issue", "issuer"]
 
 Station = Callable[..., AgentDevice]
 
@@ -132,6 +142,70 @@ def test_a_flood_of_rubbish(device: Device, cable: Callable[..., Cable], station
         said._line.write(piece, time.monotonic() + 60)
     said.facts()
     assert resident(agent.pid) - before < 8 * 1024 * 1024
+
+
+def test_another_station_while_something_runs(device: Device, cable: Callable[..., Cable], station: Station) -> None:
+    """One gives up; the next one waits until the device has time for it, and is not answered with what the first one asked."""
+    line = cable()
+    device.config.write_text('[agent]\ncommands = ["sleep 3"]\n[identity]\nserial = "SN-1"\n')
+    device.start(line)
+    first = station(line)
+    first.facts()
+    first._timeout_s = -29
+    with pytest.raises(LineSilentError, match="run was not done in"):
+        first.run(("sleep", "3"), 30)
+    first._timeout_s = 60
+    assert first.facts().serial_number == "SN-1"
+    first._line.close()
+    assert station(line).facts().serial_number == "SN-1"
+
+
+def test_what_was_given_up_is_not_sent_first(device: Device, cable: Callable[..., Cable], station: Station) -> None:
+    """The cable is out while a configuration is sent; what is asked when it is back does not wait for that."""
+    line = cable()
+    device.start(line)
+    said = station(line, timeout_s=2, silence_s=60)
+    said.facts()
+    line.harm.cut = True
+    with pytest.raises(LineSilentError, match="configure was not done"):
+        said.configure(config(device, "#" * 2000), b"")
+    line.harm.cut = False
+    said._timeout_s = 60
+    assert said.facts().serial_number == "SN-1"
+
+
+@pytest.mark.slow
+def test_a_device_with_a_token(
+    device: Device,
+    cable: Callable[..., Cable],
+    station: Station,
+    softhsm_token: SoftHsm,
+    issuer: ReferenceServer,
+    issue: Callable[[bytes], tuple[bytes, bytes]],
+) -> None:
+    """All of it: the key in a token, its PIN in a file of the device, the certificate from a server that only the station reaches."""
+    line = cable(Harm(flipped=3e-4))
+    key = f"{softhsm_token.uri_of('device')}"
+    device.start(line)
+    with station(line, run="batch-7") as said:
+        said.configure(
+            f'state_dir = "{device.home}/state"\n[est]\nurl = "{issuer.url}"\n[identity]\nsubject = "CN=SN-1"\n'
+            f'serial = "SN-1"\n'.encode(),
+            Path(issuer.ca_file).read_bytes(),
+        )
+        made = said.create_key(KeyWish(key))
+        assert made.attestation["keystore"] == "pkcs11"
+        assert said.create_key(KeyWish(key)) == made
+        answer, chain = issue(said.request())
+        digest = said.install(answer, chain)
+        assert said.facts().enrolled == digest.hex()
+        proof = said.prove(b"n" * 32)
+        assert said.install(answer, chain) == digest
+    public = x509.load_der_x509_certificate(proof.certificate).public_key()
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    public.verify(proof.signature, PROOF_CONTEXT + b"n" * 32 + digest, ec.ECDSA(hashes.SHA256()))
+    assert device.agent is not None
+    assert device.agent.wait(60) == 0
 
 
 def resident(pid: int) -> int:

@@ -6,9 +6,7 @@ import os
 import random
 import select
 import threading
-import time
 import tty
-from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -18,10 +16,6 @@ class Harm:
 
     flipped: float = 0.0
     cut: bool = False
-    baud: int = 0
-    """Octets take their time, ten bits each; 0 for none."""
-    fifo: int = 0
-    """How many octets the device's end takes in a burst without a pause of a millisecond; 0 for all."""
 
 
 class Cable:
@@ -35,13 +29,10 @@ class Cable:
         for terminal in (self.device, self._station):
             tty.setraw(terminal)
         self._ends = {device_end: station_end, station_end: device_end}
-        self._to_device = station_end
         self.device_path, self.station_path = os.ttyname(self.device), os.ttyname(self._station)
         self._stop_read, self._stop_write = os.pipe()
         self._thread = threading.Thread(target=self._carry)
         self._thread.start()
-        self.carried = 0
-        self.on_octets: Callable[[bytes], None] | None = None
 
     def type(self, data: bytes) -> None:
         """Something else writes on the device's terminal: the kernel, a login."""
@@ -58,27 +49,14 @@ class Cable:
         poll = select.poll()
         for end in (*self._ends, self._stop_read):
             poll.register(end, select.POLLIN)
-        last = 0.0
         while True:
             ready = [descriptor for descriptor, _ in poll.poll()]
             if self._stop_read in ready:
                 return
             for end in ready:
-                data = os.read(end, 65536)
-                now = time.monotonic()
-                if end == self._to_device and self.harm.fifo and now - last < 0.001:
-                    data = b""
-                elif end == self._to_device and self.harm.fifo:
-                    data = data[: self.harm.fifo]
-                last = now if end == self._to_device else last
-                self._pass_on(self._ends[end], data)
+                self._pass_on(self._ends[end], os.read(end, 65536))
 
     def _pass_on(self, end: int, data: bytes) -> None:
-        self.carried += len(data)
-        if self.on_octets is not None:
-            self.on_octets(data)
-        if self.harm.baud:
-            time.sleep(10 * len(data) / self.harm.baud)
         if self.harm.flipped:
             draw = self._random
             data = bytes(one ^ 1 << draw.randrange(8) if draw.random() < self.harm.flipped else one for one in data)

@@ -150,10 +150,15 @@ class AgentDevice(BenchDevice):
         deadline = now + (self._timeout_s if timeout_s is None else timeout_s) + 40 * octets / self._baud
         self._asked, self._ask_at, self._answer = request, now, None
         begun = now
-        while self._answer is None:
-            now = self._turn(deadline)
-            self._check_times(name, now, begun, deadline)
-        self._asked = None
+        try:
+            while self._answer is None:
+                now = self._turn(deadline)
+                self._check_times(name, now, begun, deadline)
+        finally:
+            self._asked = None
+            if not self._link.idle:
+                # nothing of this request goes before the next one
+                self._link.start_anew()
         return self._answer
 
     def _turn(self, deadline: float) -> float:

@@ -49,6 +49,11 @@ class StationLink(Link):
         """What the agent of the present session said of itself."""
         return self._hello
 
+    def start_anew(self) -> None:
+        """Give up what is on its way: a session of its own for what comes next."""
+        if self._hello is not None and self._byes is None:
+            self._begin_anew()
+
     def leave(self) -> None:
         """Say goodbye; Closed happens when the agent has agreed, or has not answered three times."""
         if self._byes is None:
