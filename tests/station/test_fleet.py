@@ -27,7 +27,7 @@ def _one_story(lab, fleet, *, mode="relay"):
 @pytest.mark.timeout(120)
 @pytest.mark.timeout(120)
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["relay", "self", "configure"])
+@pytest.mark.parametrize("mode", ["relay", "self"])
 def test_twelve_devices_on_four_lines_by_their_agents(lab, tmp_path, mode):
     plan = FleetPlan(
         devices=12,
