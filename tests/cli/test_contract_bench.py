@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from device_sdk_simulators.swtpm import Swtpm
 
 from device_sdk.client.bench.facts import PROOF_CONTEXT
 from tests.cli.conftest import Lab, leaf
+from tests.cli.terminal import Terminal
 
 NONCE = bytes(range(32))
 
@@ -80,7 +83,8 @@ def test_from_facts_to_a_proved_certificate(store: str, lab: Lab, token: SoftHsm
     places = facts["keystores"]
     assert isinstance(places, list)
     assert [place.partition(":")[0] for place in places] == ["pkcs11", "tpm2", "file"][store == "tpm2" :]
-    made = line.bench("create-key")
+    # a station knows of the key what the device says, and of no PIN
+    made = line.bench("create-key", "--key", key.partition("&pin-source")[0])
     said = made["attestation"]
     assert isinstance(said, dict)
     assert (said["keystore"], said["extractable"], said["hardware"]) == (store, False, True)
@@ -88,7 +92,8 @@ def test_from_facts_to_a_proved_certificate(store: str, lab: Lab, token: SoftHsm
         store
     ]
     assert all(said[name] is True for name in names), said
-    sha256 = line.enrolled()
+    sha256 = line.enrolled("--key", key.partition("&pin-source")[0])
+    assert lab.cli.ok("show", "--state", lab.state, "--json").json["key_uri"] == key
     assert line.bench("facts")["enrolled"] == sha256
     certificate = leaf(lab.state / "current.pem")
     public = certificate.public_key()
@@ -117,3 +122,43 @@ def test_a_configured_device_enrols_by_itself(lab: Lab) -> None:
     assert sha256 == leaf(lab.state / "current.pem").fingerprint(hashes.SHA256()).hex()
     assert line.bench("enrol")["certificate_sha256"] == sha256
     assert line.lab.cli.ok("enroll", "--json").json["changed"] is False
+
+
+def test_nobody_is_asked_for_a_pin(lab: Lab, token: SoftHsm, terminal: Callable[..., Terminal]) -> None:
+    """The terminal is the station's line: a question there would be waited for until the station gives up."""
+    line = Line(lab, token.uri_of("device-key").partition("&pin-source")[0])
+    line.configure()
+    asked = terminal("bench", "create-key", "--json")
+    asked.until('"pin-required"')
+    assert asked.process.wait(60) == 4
+    assert "PIN for" not in asked.seen
+
+
+def test_bad_input_is_one_line_of_json(lab: Lab) -> None:
+    Line(lab, f"file:{lab.keys}/device.pem").configure()
+    for words, given, code in (
+        (("configure", "--file", "-"), b"%%%\n", 2),
+        (("configure", "--file", "-"), base64.b64encode(b"[est]\nurll = 1"), 2),
+        (("request", "--csrattrs", "-"), b"", 9),
+        (("install", "--answer", "/nonexistent", "--ca-certificates", "-"), b"", 2),
+        (("prove", "--nonce", "xyz"), b"", 2),
+        (("prove", "--nonce", "00"), b"", 2),
+        (("create-key", "--key", "file:/x/y"), b"", 2),
+        (("enrol",), b"", 7),
+    ):
+        done = lab.cli("bench", *words, "--json", input=given)
+        assert (done.code, done.out.count("\n")) == (code, 1), done
+        assert done.error["message"]
+    assert lab.cli("bench", "configure", "--file", "-", "--json", input=b"A" * 3_000_000).code == 2
+
+
+def test_a_device_loads_nothing_of_the_station() -> None:
+    """Libraries of the station are not there on a device."""
+    program = """
+import sys
+from device_sdk.cli.main import main
+assert main(["bench", "facts", "--json"]) in (0, 2)
+loaded = {name for name in sys.modules if name.startswith(("device_sdk.station", "sqlalchemy", "serial", "rich", "flask"))}
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=60)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from device_sdk_simulators.server import ReferenceServer
 
@@ -243,3 +243,19 @@ def test_new_anchors_do_not_change_what_an_enrolled_device_trusts(benched: Bench
     benched.configured()
     assert (benched.directory / "state/anchors.pem").read_bytes() == trusted
     assert benched.device.renew().changed
+
+
+def test_a_fingerprint_in_the_place_of_anchors_and_an_rsa_key(benched: Benched) -> None:
+    pinned = benched.config.replace(b"[identity]", f'pins = ["sha256:{benched.server.ca_sha256}"]\n[identity]'.encode())
+    benched.bench.configure(pinned, b"")
+    key = benched.bench.create_key(dataclasses.replace(benched.wish, type=KeyType.RSA_2048))
+    with station(benched.server) as client:
+        relayed = client.relay.enroll(benched.bench.request(), benched.identity(key))
+    strange = Ca.root("Strange CA")
+    with pytest.raises(VerificationError, match="no CA certificate has a pinned fingerprint"):
+        benched.bench.install(relayed.answer, certs_only(strange.certificate))
+    benched.bench.install(relayed.answer, relayed.ca_certificates)
+    public = relayed.certificate.public_key()
+    assert isinstance(public, rsa.RSAPublicKey)
+    signed = PROOF_CONTEXT + NONCE + relayed.certificate.fingerprint(hashes.SHA256())
+    public.verify(benched.bench.prove(NONCE).signature, signed, padding.PKCS1v15(), hashes.SHA256())

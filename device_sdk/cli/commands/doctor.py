@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from device_sdk.cli.files import write_file
 from device_sdk.cli.output import Output, one_line
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import Settings, add_settings
-from device_sdk.errors import ConfigurationError
+from device_sdk.errors import ConfigurationError, StateError
 
 if TYPE_CHECKING:
     from device_sdk.client.board import BoardDoctor
@@ -75,6 +76,8 @@ def _doctor(options: argparse.Namespace, settings: Settings) -> Doctor:
     from device_sdk.client.doctor import Doctor, ServerToCheck
     from device_sdk.model.trust import ServerTrust
 
+    with suppress(StateError):  # which is a finding
+        inputs.use_configured_anchors(settings)
     anchors, implicit = inputs.anchors(settings), settings.switch("est.implicit")
     server = ServerToCheck(
         url=settings.text("est.url"),

@@ -143,15 +143,15 @@ class Context:
         parsed, given = absolute(uri), self.given
         if given is None or given.pin_value is None or parsed.pin_value is not None or parsed.pin_source is not None:
             return parsed
-        if _locked_by(parsed) != _locked_by(given):
+        if locked_by(parsed) != locked_by(given):
             return parsed
         return replace(parsed, pin_value=given.pin_value)  # type: ignore[type-var]  # every KeyUri is a dataclass
 
 
-def _locked_by(uri: KeyUri) -> str:
-    """What the PIN of a URI unlocks: the token, or the key itself."""
+def locked_by(uri: KeyUri) -> str:
+    """What the PIN of a URI unlocks, wherever the PIN is: the token, or the key itself."""
     from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 
     if isinstance(uri, Pkcs11Uri):
         uri = replace(uri, label=None, key_id=None, object_type=None)
-    return str(uri)
+    return str(replace(uri, pin_source=None))  # type: ignore[type-var]  # every KeyUri is a dataclass

@@ -158,10 +158,12 @@ class DeviceBench:
     def _enrolment(self) -> BenchEnrolment:
         from device_sdk.client.device.bench.enrolment import BenchEnrolment
         from device_sdk.client.device.context import Context
+        from device_sdk.client.device.generation import absolute
         from device_sdk.client.est import Clock
 
         settings: BenchSettings = self._configuration.read()
         state = StateDirectory(Path(settings.state_dir))
-        return BenchEnrolment(
-            Context(state, settings.pin, self._clock or Clock(), allow_imported=settings.allow_imported), settings
-        )
+        # a PIN in the configuration's URI is kept nowhere else, and needed for every step
+        given = absolute(settings.key_uri) if settings.key_uri else None
+        context = Context(state, settings.pin, self._clock or Clock(), given, settings.allow_imported)
+        return BenchEnrolment(context, settings)

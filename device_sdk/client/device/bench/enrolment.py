@@ -12,7 +12,7 @@ from device_sdk.client.bench.facts import BenchKey, KeyWish
 from device_sdk.client.device.bench.attestation import describe_key
 from device_sdk.client.device.bench.bench import LOCK_WAIT_S
 from device_sdk.client.device.bench.configuration import BenchSettings
-from device_sdk.client.device.context import Context
+from device_sdk.client.device.context import Context, locked_by
 from device_sdk.client.device.enrol import Enrolment
 from device_sdk.client.device.finish import finish, is_switched
 from device_sdk.client.device.plan import EnrolmentPlan, Outcome
@@ -22,6 +22,7 @@ from device_sdk.client.est import OfflineEst
 from device_sdk.client.est.offline_parts import roots_of, saved, unbound_csr
 from device_sdk.errors import ConfigurationError, StateError
 from device_sdk.keystores.keys import DeviceKey
+from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.keys import KeyType
 from device_sdk.protocols.est.responses import read_enrolment
 from device_sdk.protocols.est.urls import Operation as EstOperation
@@ -61,7 +62,7 @@ class BenchEnrolment:
                 hint="name a TPM or token (tpm2:, pkcs11:), or allow key files",
             )
         with self._running():
-            enrolment = self._enrolment(wish.uri, wish.type, again=wish.again)
+            enrolment = self._enrolment(str(self._reachable(uri)), wish.type, again=wish.again)
             begun = self._begun(enrolment)
             if isinstance(begun, Outcome):
                 key = self.context.open_key(begun.key_uri)
@@ -111,6 +112,13 @@ class BenchEnrolment:
     def _running(self) -> Iterator[None]:
         with self.context.state.exclusive(LOCK_WAIT_S), self.context.running():
             yield
+
+    def _reachable(self, uri: KeyUri) -> KeyUri:
+        """The same key, with the place of its PIN where only the configuration says it: a station knows of none."""
+        configured = parse_key_uri(self.settings.key_uri) if self.settings.key_uri else None
+        if configured is None or uri.pin_source is not None or locked_by(uri) != locked_by(configured):
+            return uri
+        return replace(uri, pin_source=configured.pin_source)  # type: ignore[type-var]  # every KeyUri is a dataclass
 
     def _enrolment(self, key_uri: str, key_type: KeyType | None, *, again: bool) -> Enrolment:
         return Enrolment(self.context, self.settings.relayed_plan(key_uri, key_type, again=again))
