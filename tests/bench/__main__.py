@@ -15,6 +15,7 @@ import enrolment
 import firmware
 import latency
 import load
+import provision
 import rates
 from measure import processes
 
@@ -97,6 +98,14 @@ def _firmware(directory: Path) -> None:
         )
 
 
+def _provision(directory: Path) -> None:
+    _heading("Devices that a station provisions (mode relay, agents on ptys); fleet and server share the cores with it")
+    print(f"{'lines':>5} {'devices':>8} {'a minute':>9} {'each':>9} {'station busy':>13}")
+    for row in provision.measure(directory):
+        minute, each = row.devices * 60 / row.wall_s, row.busy_s * 1000 / row.devices
+        print(f"{row.lines:5} {row.devices:8} {minute:9.0f} {each:6.0f} ms {row.busy_s / row.wall_s:12.0%}")
+
+
 PARTS: dict[str, Callable[[Path], None]] = {
     "start-up": lambda _directory: _start_up(),
     "enrolment": _enrolment,
@@ -104,6 +113,7 @@ PARTS: dict[str, Callable[[Path], None]] = {
     "load": _load,
     "keystores": _keystores,
     "firmware": _firmware,
+    "provision": _provision,
     "messages": lambda directory: _messages(*rates.compile_probes(directory), directory),
 }
 
