@@ -63,6 +63,17 @@ def test_the_device_is_reset_in_the_middle(seed: int) -> None:
     assert one.sessions >= 2
 
 
+@pytest.mark.parametrize("down", [True, False])
+def test_a_device_begins_to_lose_what_comes_in_bursts(down: bool) -> None:
+    """The station learns it when its messages are lost, and, sending none, when it is asked for acknowledgements again."""
+    lost = messages(7)
+    one = Bench(7, Faults(), lost if down else [], [] if down else lost)
+    assert one.run(limit_s=60, until=lambda: one.sessions == 1)
+    one.faults.fifo = 16
+    assert one.run(limit_s=300)
+    assert one.sessions == 1
+
+
 def test_the_line_is_cut_at_every_frame() -> None:
     """For half a minute, at each frame of a whole conversation; both sides go on by themselves."""
     whole = bench(3, number=2, longest=700)
@@ -283,3 +294,41 @@ def test_a_damaged_frame_is_sent_again_at_once_and_once() -> None:
     assert sender.on_damage(0.2) is None
     assert sender.due(sender.wake_at() or 0.0)
     assert sender.on_damage(9.0)
+
+
+def test_a_line_that_is_silent() -> None:
+    """After eight repetitions the agent forgets the session; the station asks whether somebody is there, for ever."""
+    station, agent = StationLink(), AgentLink()
+    greet(station, agent)
+    agent.send(b"answer")
+    station.send(b"question")
+    seen: dict[bool, list[bytes]] = {True: [], False: []}
+    happened: list[object] = []
+    for now in range(90):
+        for link in (agent, station):
+            happened += link.receive(b"", now)
+            seen[link is agent] += [frame[2:3] for frame in link.outgoing(now)]
+    assert seen[True] == [b"m"] * 9
+    assert [type(one) for one in happened] == [Lost]
+    assert agent.session is None
+    assert seen[False][:9] == [b"M"] * 9
+    assert seen[False].count(b"H") > 5
+
+
+def test_a_hello_again_is_the_same_session_and_another_one_ends_it() -> None:
+    station, agent = StationLink(), AgentLink()
+    greet(station, agent)
+    before = agent.session
+    station.heard_at = None
+    station.expect(60.0)
+    (hello,) = station.outgoing(60.0)
+    assert agent.receive(hello + hello, 60.0) == []
+    assert agent.session == before
+    assert agent.receive(Frame("H", "00000000", payload=b'{"versions":[1]}').to_bytes(), 60.0) == []
+    assert agent.receive(Frame("H", "11111111", payload=b'{"versions":"1"}').to_bytes(), 60.0) == []
+    assert agent.receive(Frame("B", "11111111").to_bytes(), 60.0) == []
+    assert agent.session == before
+    other = Frame("H", "11111111", payload=b'{"versions":[1]}').to_bytes()
+    assert [type(one) for one in agent.receive(other, 60.0)] == [Opened]
+    assert agent.session not in {before, None}
+    assert len(agent.outgoing(60.0)) == 4

@@ -60,7 +60,7 @@ class AgentLink(Link):
             yield from self._in_session(frame, now)
 
     def _passed(self, now: float) -> Iterable[Event]:
-        if self._is_silent():
+        if self._is_silent(now):
             self._forget()
             yield Lost("the station does not answer any more")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from device_sdk.protocols.agent.events import Arrived, Event
 from device_sdk.protocols.agent.receiver import Receiver, Unfinished
-from device_sdk.protocols.agent.sender import MOST_REPEATS, Sender
+from device_sdk.protocols.agent.sender import Sender
 from device_sdk.protocols.agent.timing import Timing
 from device_sdk.wire.agent.frames import ACK, BEGIN, DAMAGED, DATA, NO_SESSION, Frame, FrameReader, Noise
 
@@ -133,8 +133,8 @@ class Link:
         kept: Unfinished | None = self._receiver.unfinished
         self._session, self._sender, self._receiver = NO_SESSION, None, Receiver(kept)
 
-    def _is_silent(self) -> bool:
-        return self._sender is not None and (self._sender.unheard > MOST_REPEATS or self._sender.hopeless)
+    def _is_silent(self, now: float) -> bool:
+        return self._sender is not None and (self._sender.is_silent(now) or self._sender.hopeless)
 
     def _complain(self, noise: Noise, now: float) -> None:
         if noise.resembles and self._sender is not None and self._seldom(now):

@@ -44,6 +44,10 @@ class Sender:
         """Whether everything has been acknowledged."""
         return not self._data and not self._waiting
 
+    def is_silent(self, now: float) -> bool:
+        """Whether eight repetitions, and the pause after the last one, have passed without a word of the other side."""
+        return self.unheard >= MOST_REPEATS and self._again_at is not None and now >= self._again_at
+
     def push(self, message: bytes) -> None:
         """Send this after what is waiting.
 

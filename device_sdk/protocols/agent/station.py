@@ -98,7 +98,7 @@ class StationLink(Link):
         if self._byes is not None:
             if self._byes > MOST_BYES:
                 yield Closed()
-        elif self._is_silent() and self._sender is not None:
+        elif self._is_silent(now) and self._sender is not None:
             if self._sender.hopeless:
                 self._begin_anew()
                 yield Lost("the agent takes a message that arrives damaged each time")
