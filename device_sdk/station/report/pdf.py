@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from device_sdk.errors import ConfigurationError, MissingDependencyError
 
-_INSTALL = "pip install 'device-sdk[report]', and apt-get install libpango-1.0-0 libpangoft2-1.0-0"
+_INSTALL = "pip install 'device-sdk[report]' 'weasyprint>=68', and apt-get install libpango-1.0-0 libpangoft2-1.0-0"
 
 
 def pdf(page: str) -> bytes:

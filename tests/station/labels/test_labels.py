@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from PIL import Image, ImageChops
 
 from device_sdk.errors import LedgerError
 from device_sdk.station.labels import Label, html, png, svg, zpl
@@ -24,6 +25,11 @@ NAMES = ["SN-0042", HOSTILE, "x" * 64, "Gerät 7 ½", "]]>--><!--"]
 def test_the_code_is_read_by_a_foreign_decoder(tmp_path: Path, name: str, sha256: str | None) -> None:
     (tmp_path / "code.png").write_bytes(png(Label(name, sha256)))
     assert scan(tmp_path / "code.png") == [f"{name}\nsha256:{PRINT}" if sha256 else name]
+    with Image.open(tmp_path / "code.png") as picture:
+        dark = ImageChops.invert(picture.convert("L")).getbbox()
+        assert dark == (40, 40, picture.width - 40, picture.height - 40), (
+            "four modules of white around it (ISO/IEC 18004)"
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)

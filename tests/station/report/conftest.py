@@ -34,7 +34,7 @@ def bad_day(place: Path) -> None:
                 name, "bench-a", "run-1", 600, line=f"/dev/ttyUSB{number % 8}", facts={"model": "Router 7"}
             )
             if number in (3, 11, 12):
-                step = "after:$\\frac{" if number == 3 else "install"
+                step = "after:$\\frac{$" if number == 3 else "install"
                 facts = {"reason": "nothing came in 30 s", "excerpt": EXCERPT, "elapsed_s": 31.0}
                 ledger.append("failed", claim=claim, step=step, outcome="line-silent", facts=facts)
             elif number != 20:

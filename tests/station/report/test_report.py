@@ -26,7 +26,7 @@ LOOKS = Path(__file__).parents[3] / "build" / "looks"
 def test_what_it_says(report: Report) -> None:
     assert [report.count(outcome) for outcome in ("provisioned", "failed", "left")] == [37, 2, 1]
     assert (report.known, report.reason, report.ended is not None) == (2, "done", True)
-    assert report.failed_steps() == [("install", 2), ("after:$\\frac{", 1), ("open", 1)]
+    assert report.failed_steps() == [("install", 2), ("after:$\\frac{$", 1), ("open", 1)]
     assert [one.serial_number for one in report.failures if one.mended] == ["SN-0012"]
     assert report.failures[-1].serial_number == "SN-0099"
     assert report.about["Station"] == "bench-a"
@@ -36,11 +36,14 @@ def test_what_it_says(report: Report) -> None:
     assert (mended.outcome, mended.claims, mended.certificate_sha256) == ("provisioned", 2, "c" * 64)
 
 
-def test_a_run_that_was_killed_has_not_ended(tmp_path: Path) -> None:
+def test_a_run_that_was_resumed_and_killed_has_not_ended(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
         with pytest.raises(LedgerError, match="knows no run"):
             collect(ledger, None, MADE)
         ledger.append("run-started", run="run-1")
+        ledger.append("run-ended", run="run-1", outcome="interrupted")
+        assert collect(ledger, None, MADE).reason == "interrupted"
+        ledger.append("run-started", run="run-1", outcome="resumed")
         report = collect(ledger, None, MADE)
         with pytest.raises(LedgerError, match="knows no run run-2"):
             collect(ledger, "run-2", MADE)
