@@ -219,6 +219,8 @@ def test_n_02_n_03_the_result_of_a_first_enrolment(lab: Lab, tmp_path: Path) -> 
     lab.cli.ok("abandon", "--state", lab.state)
     lab.cli.fails(8, *words)
     lab.server.est.queue.decide(None, approve=True)
+    assert "such results are at" in lab.cli.fails(2, *words, "--result", "/.well-known/est/pal")
+    assert lab.cli.run(*words, "--result", "/.well-known/est/fullcmc").returncode == 1
     before = len(lab.server.log())
     done = lab.cli.ok(*words, "--result", "--json").json
     assert done["changed"]

@@ -41,8 +41,11 @@ def _add_enroll(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--again", action="store_true", help="enrol anew although there is a valid certificate")
     parser.add_argument(
         "--result",
-        action="store_true",
-        help="only fetch what became of the request of an earlier run (RFC 8295 section 9); nothing is asked again",
+        nargs="?",
+        const="",
+        metavar="TARGET",
+        help="only fetch what became of the request of an earlier run (RFC 8295 section 9); nothing is asked again. TARGET: "
+        "`where` of the entry of type 0008 or 0009, if it is not /simpleenroll",
     )
     parser.add_argument("--tls-cert", metavar="FILE", help="certificate for TLS, the one of the factory for example")
     parser.add_argument("--tls-key", metavar="URI", help="the key of --tls-cert")
@@ -139,10 +142,10 @@ def _enroll(options: argparse.Namespace, settings: Settings, out: Output) -> int
         if options.tls_cert:
             identity = inputs.tls_identity(options.tls_cert, options.tls_key, settings, opened)
         plan = _plan(options, settings, identity, srp, out)
-        if not options.result:
+        if options.result is None:
             return _report(device.enroll(plan), device, out, verb="enrolled:")
         require_directory(device)
-        outcome = device.enrolment_result(plan)
+        outcome = device.enrolment_result(plan, options.result or None)
         if outcome is None:
             out.data({"changed": False}, "the server has no result of a request that was sent from here: enrol again")
             return _NOTHING

@@ -619,7 +619,7 @@ _shtab_device_sdk_enroll_options=(
   "--renew-url[EST server for renewals, if it is not --url\; needed with --srp-user \[DEVICE_SDK_RENEWAL_URL\]]:URL:"
   "--reuse[certify a key that was there before]"
   "--again[enrol anew although there is a valid certificate]"
-  "--result[only fetch what became of the request of an earlier run (RFC 8295 section 9)\; nothing is asked again]"
+  "--result[only fetch what became of the request of an earlier run (RFC 8295 section 9)\; nothing is asked again. TARGET\: \`where\` of the entry of type 0008 or 0009, if it is not \/simpleenroll]:TARGET:"
   "--tls-cert[certificate for TLS, the one of the factory for example]:FILE:_files"
   "--tls-key[the key of --tls-cert]:URI:"
 )

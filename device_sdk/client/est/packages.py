@@ -306,7 +306,8 @@ class Packages:
 
         Args:
             asked: what was asked for.
-            target: the request target a step of `list` has; by default /simpleenroll, or /simplereenroll.
+            target: the request target a step of `list` has; by default /simpleenroll, or /simplereenroll; or that of
+                /fullcmc, where the answer may be a PKI Response, signed as those to requests are.
             wait_s: as for `list`.
             progress: as for `list`.
 

@@ -78,7 +78,7 @@ def fullcmc_request(endpoint: EstEndpoint, body: bytes | BodyBuilder) -> HttpReq
     return HttpRequest("POST", endpoint.target(Operation.FULLCMC), FULLCMC_HEADERS, body)
 
 
-def read_fullcmc(response: HttpResponse, sent: Sent, trusted: Trusted, now: datetime) -> FullCmcAnswer:
+def read_fullcmc(response: HttpResponse, sent: Sent | None, trusted: Trusted, now: datetime) -> FullCmcAnswer:
     """Read the answer to a Full PKI Request, verify it, and raise what it refuses.
 
     A Simple PKI Response says nothing but "here are certificates"; they are not checked here. A Full PKI Response has to
@@ -87,7 +87,8 @@ def read_fullcmc(response: HttpResponse, sent: Sent, trusted: Trusted, now: date
 
     Args:
         response: 200, or 4xx and 5xx with or without a CMC body (EST-206).
-        sent: what the request said.
+        sent: what the request said; None for the result of a request that nobody has any more (RFC 8295 section 9), of which
+            the certificate has to be for the key of then.
         trusted: who may vouch for the answer.
         now: the present, with a time zone.
 
@@ -108,7 +109,7 @@ def read_fullcmc(response: HttpResponse, sent: Sent, trusted: Trusted, now: date
         raise refused_unread(response, now, why=error.message) from error
     bad = next((info for info in answer.statuses if info.status not in _GOOD), None)
     if bad is not None:
-        raise refused(response, bad, sent.transaction_id, now)
+        raise refused(response, bad, sent.transaction_id if sent else 0, now)
     if not success:
         raise refused_unread(response, now)
     return answer
@@ -119,7 +120,7 @@ def _carries_cmc(response: HttpResponse) -> bool:
     return media.name in PKCS7 and bool(response.body.strip())
 
 
-def _read(response: HttpResponse, sent: Sent, trusted: Trusted, now: datetime) -> FullCmcAnswer:
+def _read(response: HttpResponse, sent: Sent | None, trusted: Trusted, now: datetime) -> FullCmcAnswer:
     media = parse_media_type(response.header("Content-Type"))
     if media.name and media.name not in PKCS7:
         raise _broken(response, f"Content-Type {printable(media.name, 100)!r}, expected 'application/pkcs7-mime'")
@@ -141,7 +142,9 @@ def _simple(response: HttpResponse, certificates: tuple[x509.Certificate, ...]) 
     return FullCmcAnswer(certificates)
 
 
-def _full(response: HttpResponse, data: SignedData, sent: Sent, trusted: Trusted, now: datetime) -> FullCmcAnswer:
+def _full(
+    response: HttpResponse, data: SignedData, sent: Sent | None, trusted: Trusted, now: datetime
+) -> FullCmcAnswer:
     try:
         verify_signed_data(
             data,
@@ -155,7 +158,8 @@ def _full(response: HttpResponse, data: SignedData, sent: Sent, trusted: Trusted
     except VerificationError as error:
         raise _untrusted(response, "signature", error.message) from error
     said = read_pki_response(data.content)
-    _require_ours(response, said, sent)
+    if sent is not None:
+        _require_ours(response, said, sent)
     named = said.trusted_anchors
     published = None if named is None else read_published_anchors(named, data.certificates)
     return FullCmcAnswer(data.certificates, said.statuses, said.sender_nonce, published, data)

@@ -27,6 +27,7 @@ from device_sdk_simulators.est.change_name import changed_name
 from device_sdk_simulators.est.csr import PARSE_ERRORS, CertificationRequest, read_csr
 from device_sdk_simulators.est.queue import ApprovalQueue, NotApprovedError
 from device_sdk_simulators.est.requirements import Requirements
+from device_sdk_simulators.est.results import Results
 from device_sdk_simulators.est.site import Surroundings
 from device_sdk_simulators.http.messages import HttpError
 
@@ -47,6 +48,7 @@ class Enrolments(Desk):
         super().__init__(shared, store)
         self._queue = queue
         self._requirements = requirements
+        self._results = Results(shared.database, shared.policy)
 
     def enrol(self, case: Case) -> None:
         """A PKCS#10 request in a Full PKI Request; CmcRefusedError."""
@@ -194,6 +196,8 @@ class Enrolments(Desk):
             also=self._requirements.challenges.issued(csr),
         )
         case.facts["issued_serial"] = f"{certificate.serial_number:x}"
+        if not self.policy.fullcmc_confirm:  # else the certificate is not to be used before another message
+            self._results.note(identity, case.route, certificate, self.shared.clock())
         self._give(case, site.spoiler.issued("fullcmc", certificate), part)
 
     def _give(self, case: Case, certificates: list[x509.Certificate], part: int) -> None:

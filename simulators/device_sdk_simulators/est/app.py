@@ -52,7 +52,7 @@ class EstApp:
         self.gatekeeper, self.register = sites.main.gatekeeper, sites.main.register
         self.requirements = Requirements(shared.database, policy)
         self.results = Results(shared.database, policy)
-        enrolment = Enrolment(self.queue, self.requirements, policy, shared.clock, self.results)
+        self._enrolment = enrolment = Enrolment(self.queue, self.requirements, policy, shared.clock, self.results)
         self.full_cmc = FullCmc(self.queue, self.requirements, shared)
         self.server_keys = ServerKeyGeneration(self.queue, self.requirements, shared)
         self.packages = packages = PackageDesk(shared, self.results)
@@ -62,7 +62,7 @@ class EstApp:
             "simpleenroll": (_BOTH_WAYS, enrolment.answer),
             "simplereenroll": (_BOTH_WAYS, enrolment.answer),
             "serverkeygen": ("POST", ServerKeyDesk(self.server_keys, packages, shared).answer),
-            "fullcmc": ("POST", self.full_cmc.answer),
+            "fullcmc": (_BOTH_WAYS, self._full_cmc),
             "pal": ("GET", packages.pal),
             "crls": ("GET", packages.crls),
             "eecerts": ("GET", packages.eecerts),
@@ -126,6 +126,14 @@ class EstApp:
         except LabelError:
             return None
         return self.sites.at(label)
+
+    def _full_cmc(self, request: Request, route: Route) -> Response:
+        """Results are those of any enrolment, given as a Simple PKI Response; none before the client has confirmed."""
+        if request.method != "GET":
+            return self.full_cmc.answer(request, route)
+        if self._policy.fullcmc_confirm:
+            raise HttpError(404, "certificates are confirmed here, by messages of the transaction")
+        return self._enrolment.answer(request, route)
 
     def _cacerts(self, request: Request, route: Route) -> Response:
         body = encode_body(certs_only(route.site.spoiler.bag("cacerts")), user_agent=request.header("User-Agent"))

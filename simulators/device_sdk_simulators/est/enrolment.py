@@ -111,7 +111,7 @@ class Enrolment:
         """Issue, and answer 200."""
         certificate = self._issue(route, granted, granted.csr)
         if self._results is not None:
-            self._results.note(granted.client, route, certificate, self._clock())
+            self._results.note(granted.client.identity, route, certificate, self._clock())
         return issued(request, route.site.spoiler.issued(route.operation, certificate), granted.facts)
 
     def _result(self, request: Request, route: Route, client: Client, facts: dict[str, object]) -> Response:

@@ -21,7 +21,7 @@ SIGNATURE, KEY_ESTABLISHMENT = "DS", "KE"
 FOR_KEY_ESTABLISHMENT = "use=KE"
 """Query of the place of such a result: a client may have one of each."""
 USAGES = (SIGNATURE, KEY_ESTABLISHMENT)
-OPERATIONS = ("simpleenroll", "simplereenroll")
+OPERATIONS = ("simpleenroll", "simplereenroll", "fullcmc")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Result:
     """What there is for one client.
 
     Attributes:
-        operation: "simpleenroll" or "simplereenroll".
+        operation: "simpleenroll", "simplereenroll" or "fullcmc".
         usage: DS or KE: what the certificate is for.
         state: "waiting", "approved", "denied" or "issued".
         request: number in the queue, or None.
@@ -59,12 +59,12 @@ class Results:
         self._database, self._policy = database, policy
         database.execute(_SCHEMA)
 
-    def note(self, client: Client, route: Route, certificate: x509.Certificate, now: datetime) -> None:
+    def note(self, identity: str, route: Route, certificate: x509.Certificate, now: datetime) -> None:
         """A certificate was issued; whether the client got it is not known."""
         statement = (
             "INSERT OR REPLACE INTO results (identity, label, operation, usage, serial, at) VALUES (?, ?, ?, ?, ?, ?)"
         )
-        key = (client.identity, route.label, route.operation, usage_of(certificate))
+        key = (identity, route.label, route.operation, usage_of(certificate))
         self._database.execute(statement, *key, f"{certificate.serial_number:x}", now.isoformat())
 
     def note_fetched(self, client: Client, label: str, result: Result, now: datetime) -> None:

@@ -63,7 +63,8 @@ def entries_for(  # noqa: PLR0913  # what a list is made of
         Entry(_CA_CERTIFICATES, len(bag), f"{base}/cacerts", date=seen.get("cacerts")),
         Entry(_LISTS, crls_size, f"{base}/crls", date=seen.get("crls")),
     ]
-    found += [_result(one, base) for one in results if not client.registration_authority]
+    renews = client.certificate is not None and not client.third_party
+    found += [_result(one, base, renews=renews) for one in results if not client.registration_authority]
     found += _renewal(client, policy, now)
     found += _second(client, certificates, base, policy, now)
     packages = [one for one in shelf.for_client(client, route.label) if one.operation != TAMP] + list(messages)
@@ -131,9 +132,10 @@ def _second(
     return [Entry(_RENEW_SECOND, 0, iasn=(newest.issuer.rfc4514_string(), newest.serial_number))]
 
 
-def _result(result: Result, base: str) -> Entry:
-    """One entry that leads to what became of an enrolment (N-03)."""
-    success, failure = _RESULTS[result.operation, result.usage]
+def _result(result: Result, base: str, *, renews: bool) -> Entry:
+    """One entry that leads to what became of an enrolment (N-03); by Full CMC, whoever has a certificate renews it."""
+    plain = "simplereenroll" if renews else "simpleenroll"
+    success, failure = _RESULTS[plain if result.operation == "fullcmc" else result.operation, result.usage]
     query = f"?{FOR_KEY_ESTABLISHMENT}" if result.usage == KEY_ESTABLISHMENT else ""
     return Entry(failure if result.state == "denied" else success, 0, f"{base}/{result.operation}{query}")
 

@@ -7,8 +7,11 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
 
+from device_sdk.client.est import EstClient
+from device_sdk.model.trust import ServerTrust, TlsIdentity
 from tests.simulators.packages.conftest import Enrolled
 from tests.simulators.server.support import certificates_in, make_csr, name, post
 
@@ -118,3 +121,23 @@ def test_n_01_n_05_the_two_certificates_of_a_device_are_kept_apart(server, enrol
     server.policy.redelivery = timedelta(seconds=-1)
     establishing(device, "simplereenroll")
     assert listed(after) == [], "it is never shown, and told of for a while only"
+
+
+def test_n_03_results_of_full_cmc(server, enrol):
+    """By GET as a Simple PKI Response, to who signed the request; not where certificates are confirmed."""
+    device = enrol()
+    server.policy.fullcmc = True
+    assert device.get("fullcmc")[0] == 404
+    assert listed(device) == []
+    roots = tuple(x509.load_pem_x509_certificates(server.ca_file.read_bytes()))
+    identity = TlsIdentity((device.certificate,), device.key)
+    with EstClient(server.url, ServerTrust(explicit=roots), identity=identity) as client:
+        found = client.fullcmc.renew(ec.generate_private_key(ec.SECP256R1())).enrolled
+    assert found is not None
+    issued = found.certificate
+    assert listed(device) == ["0011"]
+    status, _, body = device.get("fullcmc")
+    assert (status, certificates(body)[0]) == (200, issued)
+    assert listed(device) == []
+    server.policy.fullcmc_confirm = True
+    assert device.get("fullcmc")[0] == 404

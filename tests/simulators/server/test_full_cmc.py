@@ -121,7 +121,7 @@ def test_est_206_media_type_and_method(cmc):
         == 200
     )
     assert send(cmc, Draft().message(), headers=[]).status == 200
-    assert cmc.handle(Request("GET", f"{EST}fullcmc", tls=TLS)).status == 405
+    assert cmc.handle(Request("PUT", f"{EST}fullcmc", tls=TLS)).status == 405
 
 
 WRONG = {

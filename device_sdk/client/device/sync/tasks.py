@@ -56,6 +56,7 @@ _NO_SECOND = "this device has no certificate for key establishment"
 _NO_PLACE = "say where the key of a certificate for key establishment is to be (key_establishment.key)"
 _BY_CMC = "it leads to Full CMC: device-sdk est fullcmc"
 _MANAGED = {f"{number:04}": Task.RETURN if number % 2 else Task.MANAGE for number in range(28, 38)}
+_RENEWED = ("0011", "0012")
 _NOBODY = "say who may manage trust anchors: device-sdk anchors import FILE --role apex"
 _MISSING = {
     Operation.SERVERKEYGEN: "say where a key of the server's making goes (generated.key) and its certificate (generated.out)",
@@ -118,12 +119,14 @@ def _of_the_second(
 ) -> Assignment:
     """What there is to do about the certificate for key establishment, which may not be there yet (N-01, N-03)."""
     path, name = step.target.partition("?")[0], step.entry.certificate
-    if name is None and f"{path}/".startswith(f"{endpoint.target(Operation.FULLCMC)}/"):
-        return Assignment(None, StepState.UNSUPPORTED, _BY_CMC)
+    by_cmc = endpoint.target(Operation.FULLCMC)
     if step.kind.action is Action.PICK_UP:
         began = Operation.SIMPLE_ENROLL if second is None else Operation.SIMPLE_REENROLL
-        ours = path == endpoint.target(began) and (second is not None or deliveries.key_establishment is not None)
+        configured = second is not None or deliveries.key_establishment is not None
+        ours = path in (endpoint.target(began), by_cmc) and configured
         return _planned(Task.SECOND_RESULT) if ours else _skipped(_NO_RESULT)
+    if name is None and f"{path}/".startswith(f"{by_cmc}/"):
+        return Assignment(None, StepState.UNSUPPORTED, _BY_CMC)
     if second is None and step.kind.action is Action.REENROL:
         return _skipped(_NO_SECOND)
     if name is not None and not names(name, second or certificate):
@@ -153,10 +156,10 @@ def _result(step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint
     """The journal decides whether anything is under way; here it is about renewals of the certificate in use."""
     if not suits(step.kind, certificate):
         return _skipped(_OTHER_USE)
-    if step.target.partition("?")[0] == endpoint.target(Operation.SIMPLE_REENROLL):
+    path = step.target.partition("?")[0]
+    renewal = path == endpoint.target(Operation.FULLCMC) and step.kind.number in _RENEWED
+    if renewal or path == endpoint.target(Operation.SIMPLE_REENROLL):
         return _planned(Task.RESULT)
-    if step.target.partition("?")[0] == endpoint.target(Operation.FULLCMC):
-        return Assignment(None, StepState.UNSUPPORTED, _BY_CMC)
     return _skipped(
         "this device has its certificate; an enrolment anew is finished by the command that began it, or by its result (enroll --result)"
     )
