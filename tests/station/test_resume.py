@@ -72,7 +72,7 @@ name = "test"
 on = "device"
 command = ["self-test"]
 [steps.label]
-command = ["sh", "-c", 'echo "$DEVICE_SDK_BENCH_SERIAL_NUMBER $DEVICE_SDK_BENCH_CERTIFICATE_SHA256" >> {label}']
+command = ["sh", "-c", 'echo "$BENCH_SERIAL_NUMBER $BENCH_CERTIFICATE_SHA256" >> {label}']
 """
     board = lab.board()
     socket = lab.plug("line", board)

@@ -12,7 +12,7 @@ from device_sdk.station.profile import Hook
 from device_sdk.station.profile.words import filled
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME")
-_PREFIX = "DEVICE_SDK_BENCH_"
+_PREFIX = "BENCH_"
 _MAX_VALUE = 256
 _KEPT_BYTES = 64 * 1024
 _EXCERPT = 2000
