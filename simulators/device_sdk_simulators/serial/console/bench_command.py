@@ -49,6 +49,8 @@ _VALUES = ("--config", "--state", "--key", "--type", "--file", "--trust", "--csr
            "--nonce", "--key-pin-file", "--key-pin-fd")  # fmt: skip
 _FLAGS = ("--json", "--allow-file", "--again", "--allow-imported", "--no-allow-imported", "-v", "--verbose")
 _RETRY_S = 0.002
+# what verbs call otherwise than the serial protocol does
+_NAMES = {("install", "certificate"): "certificate_sha256", ("enrol", "certificate"): "certificate_sha256"}
 Performed = tuple[int, str, str]
 """Exit code, output, errors."""
 
@@ -143,7 +145,7 @@ class BenchCommand:
                 json.dumps({"error": {"code": error.code, "message": text, "hint": None}}) + "\n" if as_json else ""
             )
             return error.exit_code, output, f"device-sdk: {text}\n"
-        result = result or {"configured": True}
+        result = {_NAMES.get((verb, name), name): value for name, value in result.items()} or {"configured": True}
         if as_json:
             return 0, json.dumps(result) + "\n", ""
         return 0, "".join(f"{name}: {value}\n" for name, value in result.items()), ""

@@ -31,6 +31,7 @@ class BootLoader:
         self._saved, self._environment = environment, dict(environment)
         self._say, self._boot, self._reset = say, boot, reset
         self._counting = True
+        self._left = False
         self._line = bytearray()
 
     def begin(self) -> None:
@@ -61,7 +62,9 @@ class BootLoader:
             self._say(b"\r\n" + PROMPT)
             data = data[1:]
         for byte in data:
-            self._key(byte)
+            # what is typed while the system starts is lost
+            if not self._left:
+                self._key(byte)
 
     def _key(self, byte: int) -> None:
         if byte in b"\r\n":
@@ -96,9 +99,11 @@ class BootLoader:
         """Do one; whether it ends the prompt."""
         name, *rest = words
         if name in ("boot", "bootd") or words == ["run", "bootcmd"]:
+            self._left = True
             self._boot()
             return True
         if name == "reset":
+            self._left = True
             self._say(b"resetting ...\r\n")
             self._reset()
             return True
