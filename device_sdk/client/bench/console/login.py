@@ -106,12 +106,13 @@ class Login:
             self._settings.login_s, end, lambda text: _asks(text.partition("\n")[2]) or says_incorrect(text)
         )
         echo, _, rest = self._talk.text.partition("\n")
-        if shown(rest) is Shown.PASSWORD:
+        asked = shown(rest) is Shown.PASSWORD
+        if asked:
             if user not in echo:  # damaged on its way: the password is not for that one
                 self._talk.type(b"\x03")
                 return False
             self._type_password()
-        return self._logged_in(end)
+        return self._logged_in(end, typed=asked)
 
     def _type_password(self) -> None:
         secret = self._settings.password() if self._settings.password else None
@@ -123,12 +124,15 @@ class Login:
         self._talk.forget()
         self._talk.type(secret.reveal() + b"\r")
 
-    def _logged_in(self, end: float) -> bool:
+    def _logged_in(self, end: float, *, typed: bool) -> bool:
         while time.monotonic() < end:
             self._talk.until_quiet(1.0, end, _asks)
             kind = shown(self._talk.text)
             if kind is Shown.NEW_PASSWORD:
                 raise self._refuse("wants a new password to be set first")
+            if kind is Shown.LOGIN and not typed and not says_incorrect(self._talk.text):
+                # the answer to what was typed before the name: nothing was refused, the name is typed again
+                return False
             if says_incorrect(self._talk.text) or kind in {Shown.LOGIN, Shown.PASSWORD}:
                 raise self._refuse("refused the login", "user or password of the profile; it is not tried again")
             if self._talk.text.strip() and self._prompt.is_there(_PROBE_S):
