@@ -39,7 +39,7 @@ def conflict(connection: Connection, device: str, facts: Mapping[str, object], *
         facts: of the entry; MACS and KEY are looked at.
         again: the device is provisioned anew on purpose: another key, or an address of another device, is meant.
     """
-    for kind, value in _named(facts):
+    for kind, value in named(facts):
         owner = _owner(connection, kind, value)
         if owner not in (None, device) and not (again and kind == "mac"):
             what = f"MAC address {value}" if kind == "mac" else f"public key {value[:16]}..."
@@ -56,7 +56,7 @@ def conflict(connection: Connection, device: str, facts: Mapping[str, object], *
 
 def remember(connection: Connection, device: str, facts: Mapping[str, object], entry: int) -> None:
     """Note whose these are from now on; of the device's keys only the last one counts."""
-    for kind, value in _named(facts):
+    for kind, value in named(facts):
         if _owner(connection, kind, value) == device:
             continue
         stale = (
@@ -73,7 +73,8 @@ def _owner(connection: Connection, kind: str, value: str) -> str | None:
     return connection.execute(query).scalar_one_or_none()
 
 
-def _named(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+def named(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """What in these facts tells a device from others: "mac" or "key", and its value; what is malformed is left out."""
     macs = facts.get(MACS)
     for mac in macs[:_MAX_MACS] if isinstance(macs, list | tuple) else ():
         if isinstance(mac, str) and re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", mac.lower()):

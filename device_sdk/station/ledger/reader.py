@@ -90,8 +90,8 @@ class LedgerReader:
             query = select(schema.entries).where(_E.device.is_not(None)).order_by(_E.device, _E.number)
             if run is not None:
                 query = query.where(_E.device.in_(in_run))
-            rows = connection.execution_options(yield_per=_PAGE).execute(query)
-            yield from fold_all(chain.of_row(row) for row in rows)
+            with connection.execution_options(yield_per=_PAGE).execute(query) as rows:
+                yield from fold_all(chain.of_row(row) for row in rows)
 
     def head(self) -> Head:
         """The last entry's number and hash, to be kept elsewhere."""

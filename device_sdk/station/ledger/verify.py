@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select, text
 
 from device_sdk.errors import ConfigurationError, LedgerError
-from device_sdk.station.ledger import chain, schema
+from device_sdk.station.ledger import chain, derived, schema
 from device_sdk.station.ledger.chain import TAMPERED
 from device_sdk.station.ledger.database import Database
 from device_sdk.station.ledger.entry import Entry, Head, digest, genesis
@@ -54,11 +54,12 @@ def verify(database: Database, ledger: str, kept: Head | None) -> Verdict:
     while True:
         with database.read() as connection:
             found = chain.page(connection, walk.number, _PAGE)
+            for entry in found:
+                walk.take(entry)
+            derived.check_kept(connection, found)
             if not found:
                 walk.end(connection)
                 return Verdict(Head(ledger, walk.number, walk.hash), walk.first, walk.last)
-        for entry in found:
-            walk.take(entry)
 
 
 class _Walk:
@@ -101,6 +102,7 @@ class _Walk:
         if self._kept is not None and self._kept.number > self.number:
             raise _bad(self.number + 1, f"was cut off: there were {self._kept.number} when the head was taken")
         _check_guards(connection)
+        derived.check_rows(connection)
 
     def _compare(self) -> None:
         kept = self._kept

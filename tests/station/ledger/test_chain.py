@@ -142,6 +142,32 @@ def test_a_head_kept_elsewhere_shows_what_the_ledger_itself_cannot(ledger: Ledge
     assert caught.value.entry == 4
 
 
+@pytest.mark.parametrize(
+    ("statement", "number"),
+    [
+        ("DELETE FROM ledger_identities WHERE kind = 'mac'", 1),
+        ("DELETE FROM ledger_identities WHERE kind = 'key'", 1),
+        ("UPDATE ledger_identities SET device = 'SN2' WHERE kind = 'mac'", 1),
+        ("UPDATE ledger_identities SET entry = 99", 99),
+        ("INSERT INTO ledger_identities VALUES ('mac', '02:00:5e:10:00:09', 'SN1', 1)", 1),
+    ],
+)
+def test_what_devices_are_told_apart_by_is_verified(ledger: Ledger, place: str, statement: str, number: int) -> None:
+    facts = {"macs": ["02:00:5e:10:00:01"], "public_key_sha256": "aa" * 32}
+    claim = ledger.claim("SN1", "bench-a", "run-1", 60, facts=facts)
+    ledger.append("failed", claim=claim, facts=facts)
+    ledger.release(claim)
+    again = ledger.claim("SN1", "bench-a", "run-2", 60, facts=facts | {"public_key_sha256": "bb" * 32}, again=True)
+    ledger.release(again)
+    other = ledger.claim("SN2", "bench-a", "run-2", 60)
+    ledger.release(other)
+    assert ledger.verify().head.number == 7
+    tamper(place, statement)
+    with pytest.raises(LedgerError, match="MAC addresses and keys") as caught:
+        ledger.verify()
+    assert caught.value.entry == number
+
+
 def foreign_check(lines: list[str], ledger: str) -> int:
     """Verify an export as docs/provisioning.md says it can be done, with nothing of ours."""
     previous = hashlib.sha256(b"device-sdk ledger 1\0" + ledger.encode()).hexdigest()

@@ -163,3 +163,12 @@ def test_serial_numbers_that_cannot_be(ledger: Ledger, name: str) -> None:
     with pytest.raises(WrongDeviceError, match="cannot be a serial number"):
         ledger.append("seen", device=name)
     assert ledger.head().number == 0
+
+
+def test_who_looks_at_the_first_devices_only(ledger: Ledger) -> None:
+    for number in range(3):
+        ledger.append("seen", device=f"SN{number}")
+    devices = ledger.devices()
+    assert next(devices).serial_number == "SN0"
+    devices.close()  # type: ignore[attr-defined]  # a generator
+    assert [record.serial_number for record in ledger.devices()] == ["SN0", "SN1", "SN2"]
