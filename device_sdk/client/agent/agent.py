@@ -13,9 +13,10 @@ from device_sdk.errors import LineSilentError, WireError
 from device_sdk.protocols.agent import AgentLink, Arrived, Closed, Event
 from device_sdk.protocols.agent.timing import DEFAULT_BAUD
 from device_sdk.wire.agent.hello import DEFAULT_KEEPALIVE_S, DEFAULT_RECEIVE
-from device_sdk.wire.agent.messages import BAD_MESSAGE, BUSY, Progress, Refusal, Request, Result
+from device_sdk.wire.agent.messages import BAD_MESSAGE, BUSY, REUSED, Progress, Refusal, Request, Result
 
 _LOOK_S = 0.05
+_MOST_REFUSALS = 8
 _LONGEST_READ_S = 60.0
 
 
@@ -120,15 +121,20 @@ class Agent:
         try:
             request = Request.from_bytes(data)
         except WireError as error:
-            self._link.send(Refusal("", BAD_MESSAGE, error.message).to_bytes())
+            self._refuse("", BAD_MESSAGE, error.message)
             return
         if self._work is None:
             self._work = _Work(self._desk, request, self._link.session or "", time.monotonic())
             self._work.start()
         elif self._work.request.id != request.id:
-            self._link.send(Refusal(request.id, BUSY, f"{self._work.request.op} is under way").to_bytes())
+            self._refuse(request.id, BUSY, f"{self._work.request.op} is under way")
         elif self._work.request != request:
-            self._link.send(Refusal(request.id, "id-reused", "that id is the running request's").to_bytes())
+            self._refuse(request.id, REUSED, f"the id {request.id} is the running request's")
+
+    def _refuse(self, request: str, code: str, message: str) -> None:
+        # who asks and asks, and takes no answer, would fill the memory
+        if self._link.waiting < _MOST_REFUSALS:
+            self._link.send(Refusal(request, code, message).to_bytes())
 
     def _look_after_work(self) -> None:
         work, now = self._work, time.monotonic()

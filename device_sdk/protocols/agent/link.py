@@ -51,6 +51,11 @@ class Link:
         """Whether all that was sent has been acknowledged."""
         return self._sender is None or self._sender.idle
 
+    @property
+    def waiting(self) -> int:
+        """How many messages have not been begun yet: the other side does not take them."""
+        return self._sender.waiting if self._sender is not None else 0
+
     def send(self, message: bytes) -> None:
         """Send a message; nothing happens without a session.
 

@@ -44,6 +44,11 @@ class Sender:
         """Whether everything has been acknowledged."""
         return not self._data and not self._waiting
 
+    @property
+    def waiting(self) -> int:
+        """How many messages have not been begun yet."""
+        return len(self._waiting)
+
     def is_silent(self, now: float) -> bool:
         """Whether eight repetitions, and the pause after the last one, have passed without a word of the other side."""
         return self.unheard >= MOST_REPEATS and self._again_at is not None and now >= self._again_at
