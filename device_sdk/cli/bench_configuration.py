@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_sdk.cli import inputs
+from device_sdk.cli.files import read_file
 from device_sdk.cli.output import Output
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import CONFIG_FILE, Settings, Source, read_config
@@ -50,20 +51,21 @@ class FileConfiguration(Configuration):
 
     def state_dir(self, said: Mapping[str, object]) -> Path:
         """See Configuration.state_dir."""
-        settings = self._settings()
-        if settings.source("state_dir") <= Source.FILE and said.get("state_dir"):
-            return Path(str(said["state_dir"]))
-        default = Settings(argparse.Namespace(), {}, os.devnull).require("state_dir")
-        return Path(default if settings.source("state_dir") <= Source.FILE else settings.require("state_dir"))
+        settings, values = self._settings(file=False), dict(said)
+        if settings.source("state_dir") > Source.FILE:
+            return Path(settings.require("state_dir"))
+        for extra in sorted((self.file.parent / "config.d").glob("*.toml")):
+            values |= read_config(read_file(str(extra)), str(extra))
+        return Path(str(values.get("state_dir") or settings.require("state_dir")))
 
-    def read(self) -> BenchSettings:
+    def read(self, *, file: bool = True) -> BenchSettings:
         """See Configuration.read."""
-        return _read(self._settings(), self.out)
+        return _read(self._settings(file=file), self.out)
 
-    def _settings(self) -> Settings:
+    def _settings(self, *, file: bool) -> Settings:
         given = {name: value for name, value in vars(self.options).items() if name in FLAGS}
-        named = str(self.file) if self.file.exists() else None
-        return Settings(argparse.Namespace(**given), config=named)
+        there = file and self.file.exists()
+        return Settings(argparse.Namespace(**given), config=str(self.file) if there else os.devnull)
 
 
 @dataclass(frozen=True)

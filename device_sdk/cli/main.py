@@ -111,7 +111,10 @@ def _run(words: list[str], out: Output) -> int:
         from device_sdk.cli.settings import Settings
 
         refuse_secrets(options)
-        return int(options.run(options, Settings(options, config=getattr(options, "config", None)), out) or 0)
+        config = getattr(options, "config", None)
+        if getattr(options, "mends_config", False):  # a broken file is no reason for such a command to fail
+            config = "/dev/null"
+        return int(options.run(options, Settings(options, config=config), out) or 0)
     except DeviceSdkError as error:
         out.error(error)
         return error.exit_code

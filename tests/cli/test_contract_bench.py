@@ -110,6 +110,7 @@ def test_from_facts_to_a_proved_certificate(store: str, lab: Lab, token: SoftHsm
     assert line.bench("facts")["enrolled"] != sha256
 
 
+@pytest.mark.slow
 def test_a_configured_device_enrols_by_itself(lab: Lab) -> None:
     """`enrol` asks over the device's own network what the configuration names, and is `device-sdk enroll`."""
     line = Line(lab, f"file:{lab.keys}/device.pem")
@@ -124,6 +125,7 @@ def test_a_configured_device_enrols_by_itself(lab: Lab) -> None:
     assert line.lab.cli.ok("enroll", "--json").json["changed"] is False
 
 
+@pytest.mark.slow
 def test_nobody_is_asked_for_a_pin(lab: Lab, token: SoftHsm, terminal: Callable[..., Terminal]) -> None:
     """The terminal is the station's line: a question there would be waited for until the station gives up."""
     line = Line(lab, token.uri_of("device-key").partition("&pin-source")[0])
@@ -134,6 +136,17 @@ def test_nobody_is_asked_for_a_pin(lab: Lab, token: SoftHsm, terminal: Callable[
     assert "PIN for" not in asked.seen
 
 
+def test_a_broken_configuration_is_mended_over_the_line(lab: Lab) -> None:
+    line = Line(lab, f"file:{lab.keys}/device.pem")
+    (lab.directory / "config.toml").write_text("[est")
+    facts = line.bench("facts")
+    assert "cannot read configuration" in str(facts["extra"])
+    assert lab.cli("show").code == 2
+    line.configure()
+    assert line.bench("facts")["serial_number"] == "4711"
+
+
+@pytest.mark.slow
 def test_bad_input_is_one_line_of_json(lab: Lab) -> None:
     Line(lab, f"file:{lab.keys}/device.pem").configure()
     for words, given, code in (

@@ -48,6 +48,7 @@ def csr_key(request: bytes) -> object:
     return x509.load_der_x509_csr(request).public_key()
 
 
+@pytest.mark.slow
 def test_every_step_may_be_repeated(benched: Benched) -> None:
     bench = benched.configured()
     key = bench.create_key(benched.wish)
@@ -91,6 +92,7 @@ def bench_key(certificate: x509.Certificate) -> bytes:
     return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
+@pytest.mark.slow
 def test_another_certificate_for_the_same_key_and_for_another_one(benched: Benched) -> None:
     """No server can be asked about a pair that replaces one: the old one stays, unless the key is the same."""
     first = benched.enrolled()
@@ -150,6 +152,7 @@ def test_nothing_is_done_out_of_turn(benched: Benched) -> None:
         bench.prove(NONCE)
 
 
+@pytest.mark.slow
 def test_answers_that_are_not_this_devices(benched: Benched, tmp_path: Path) -> None:
     """Another device's certificate, another CA's, a CA's, noise: nothing is kept, and the right answer still counts."""
     other = Benched(benched.server, tmp_path / "other", serial="SN-4712")
@@ -245,6 +248,7 @@ def test_new_anchors_do_not_change_what_an_enrolled_device_trusts(benched: Bench
     assert benched.device.renew().changed
 
 
+@pytest.mark.slow
 def test_a_fingerprint_in_the_place_of_anchors_and_an_rsa_key(benched: Benched) -> None:
     pinned = benched.config.replace(b"[identity]", f'pins = ["sha256:{benched.server.ca_sha256}"]\n[identity]'.encode())
     benched.bench.configure(pinned, b"")

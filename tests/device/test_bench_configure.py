@@ -142,3 +142,25 @@ def test_a_command_of_the_station(benched: Benched) -> None:
     for command, timeout_s in ((), 5), (("no-such-program",), 5), (("a\0b",), 5), (("true",), 0), (("x",) * 65, 5):
         with pytest.raises(ConfigurationError):
             bench.run(command, timeout_s)
+
+
+def test_a_broken_configuration_is_written_anew(benched: Benched) -> None:
+    """By a person, or a disk: the station still learns who this is, and why, and can put it right."""
+    bench = benched.configured()
+    assert bench.facts().serial_number == benched.serial
+    (benched.directory / "config.toml").write_text('[est]\nurl = "a\x07')
+    facts = bench.facts()
+    assert facts.serial_number != benched.serial
+    assert "cannot read configuration" in facts.extra["configuration"]
+    assert all(value.isprintable() and len(value) <= 256 for value in facts.extra.values())
+    bench.configure(benched.config, b"")
+    assert bench.facts().serial_number == benched.serial
+    assert "configuration" not in bench.facts().extra
+
+
+def test_what_else_configures_the_device_counts_for_the_place_of_the_anchors(benched: Benched, tmp_path: Path) -> None:
+    del benched.configuration.options.state_dir
+    (benched.directory / "config.d").mkdir()
+    (benched.directory / "config.d/10-state.toml").write_text(f'state_dir = "{tmp_path}/by-drop-in"\n')
+    benched.bench.configure(f'state_dir = "{tmp_path}/by-station"\n'.encode(), benched.anchors)
+    assert ConfiguredAnchors(StateDirectory(tmp_path / "by-drop-in")).load() == (ANCHORS,)

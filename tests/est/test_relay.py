@@ -38,6 +38,7 @@ def benched(est_server: ReferenceServer, tmp_path: Path) -> Benched:
     return Benched(est_server, tmp_path / "device")
 
 
+@pytest.mark.slow
 def test_a_station_relays_and_the_device_is_enrolled(benched: Benched) -> None:
     """The device's key signs, the station authenticates, and afterwards the device renews by itself."""
     relayed = benched.enrolled()
@@ -141,6 +142,7 @@ def test_a_record_is_for_its_server_device_and_key(benched: Benched, tmp_path: P
             RelayRecord.from_json(broken)
 
 
+@pytest.mark.slow
 def test_an_answer_for_another_key_does_not_reach_the_device(
     benched: Benched, ca: Ca, serve: Callable[..., ScriptedServer], tmp_path: Path
 ) -> None:

@@ -14,13 +14,14 @@ from device_sdk.wire.key_uri import parse_key_uri
 _MAX_SERIAL, _MAX_MODEL, _MAX_EXTRA, _MAX_MACS = 64, 256, 256, 64
 
 
-def facts_of(settings: BenchSettings, now: int, roots: Roots) -> DeviceFacts:
+def facts_of(settings: BenchSettings, now: int, roots: Roots, damage: str | None = None) -> DeviceFacts:
     """The facts; see DeviceBench.facts.
 
     Args:
         settings: the configuration.
         now: what the clock says, POSIX seconds.
         roots: where the machine describes itself.
+        damage: why the configuration file does not count.
     """
     state_directory = StateDirectory(settings.state_dir)
     state, journal = state_directory.load(), state_directory.journal()
@@ -29,6 +30,8 @@ def facts_of(settings: BenchSettings, now: int, roots: Roots) -> DeviceFacts:
         extra["key"] = str(parse_key_uri(settings.key_uri))
     if journal is not None:
         extra["under_way"] = f"{journal.operation.value} {journal.phase.value}"
+    if damage is not None:
+        extra["configuration"] = "".join(char if char.isprintable() else " " for char in damage)
     return DeviceFacts(
         serial_number=_serial(settings.identity, roots),
         macs=physical_macs(sysfs=roots.sys)[:_MAX_MACS],

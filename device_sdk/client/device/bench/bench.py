@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from device_sdk.client.bench.facts import BenchKey, DeviceFacts, KeyWish, Proof
 from device_sdk.client.device.bench.configuration import BenchSettings, Configuration
+from device_sdk.errors import ConfigurationError
 from device_sdk.identity import Roots
 from device_sdk.state import StateDirectory
 
@@ -46,16 +47,20 @@ class DeviceBench:
         self._roots = roots or Roots()
 
     def facts(self) -> DeviceFacts:
-        """Who this device is.
+        """Who this device is. A configuration that cannot be read does not count, so that a station can write another one.
 
         Raises:
-            ConfigurationError: the configuration cannot be read, or there is nothing that tells this device from others.
+            ConfigurationError: there is nothing that tells this device from others.
             StateError: its state cannot be read.
         """
         from device_sdk.client.device.bench.about import facts_of
 
         now = time.time() if self._clock is None else self._clock.now().timestamp()
-        return facts_of(self._configuration.read(), int(now), self._roots)
+        try:
+            settings, damage = self._configuration.read(), None
+        except ConfigurationError as error:
+            settings, damage = self._configuration.read(file=False), error.message
+        return facts_of(settings, int(now), self._roots, damage)
 
     def configure(self, config: bytes, anchors: bytes) -> None:
         """Write the configuration file (0600) and the trust anchors of the next enrolment; see BenchDevice.configure.

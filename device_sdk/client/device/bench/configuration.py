@@ -76,8 +76,11 @@ class Configuration(ABC):
         """The state directory once these settings are in the file: flags and the environment count more."""
 
     @abstractmethod
-    def read(self) -> BenchSettings:
+    def read(self, *, file: bool = True) -> BenchSettings:
         """The settings as they are now.
+
+        Args:
+            file: whether what is in the file counts; without it flags and the environment do.
 
         Raises:
             ConfigurationError: they cannot be read.
