@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from device_sdk_simulators.serial.agent.device import AgentDevice
-from device_sdk_simulators.serial.board import Board
 from device_sdk_simulators.serial.fleet.fleet import Fleet
 from device_sdk_simulators.serial.fleet.plan import FleetPlan
-from device_sdk_simulators.serial.line import SimulatedLine
-from device_sdk_simulators.serial.line_faults import LineFaults
-from device_sdk_simulators.serial.ports import PtyPort
 
 from tests import warm
+from tests.station.staying import staying
 
 
 @dataclass
@@ -148,38 +141,12 @@ def test_what_cannot_be(bench, words, code, says):
     assert (done.returncode, says in done.stderr) == (code, True), done
 
 
-@contextmanager
-def _staying(board: Board, link: Path) -> Iterator[None]:
-    """A board that stays at its line, whatever the station does."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    link.parent.mkdir()
-
-    async def plug() -> SimulatedLine:
-        line = SimulatedLine(PtyPort(link))
-        line.plug(AgentDevice(board), LineFaults())
-        return line
-
-    async def unplug(line: SimulatedLine) -> None:
-        line.unplug()
-
-    line = asyncio.run_coroutine_threadsafe(plug(), loop).result(30)
-    try:
-        yield
-    finally:
-        asyncio.run_coroutine_threadsafe(unplug(line), loop).result(30)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
 @pytest.mark.timeout(180)
 @pytest.mark.slow
 def test_kill_9_at_every_step_changes_nothing_in_the_result(bench, lab):
     board = lab.board()
     places = ["claimed", "key", "issue", "install"]
-    with _staying(board, bench.directory / "lines" / "tty0"):
+    with staying({bench.directory / "lines" / "tty0": board}):
         for place in places:
             with bench.start() as process:
                 _until(process, lambda one, place=place: _is_at(one, place))
