@@ -32,7 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--faults", type=_share, default=0.0, metavar="SHARE", help="share of devices that a misfortune befalls, 0 to 1")  # fmt: skip
     parser.add_argument("--misfortune", action="append", metavar="NAME", help="draw from these only; `help` lists them")
     parser.add_argument("--seed", type=int, default=0, help="what chance is made from (default: %(default)s)")
-    parser.add_argument("--listen", default="tcp", metavar="DIR|tcp", help="ptys with names in this directory, or TCP ports (default)")  # fmt: skip
+    parser.add_argument("--listen", default="tcp", metavar="DIR|tcp|rfc2217", help="ptys with names in this directory, TCP ports (default), or TCP ports as of terminal servers")  # fmt: skip
     parser.add_argument("--baud", type=_number, default=0, help="rate of the lines; 0: as fast as it goes (default)")
     parser.add_argument("--linger", type=_seconds, default=5.0, metavar="SECONDS", help="how long a device that was left unfinished stays (default: %(default)s)")  # fmt: skip
     parser.add_argument("--patience", type=_seconds, default=600.0, metavar="SECONDS", help="how long a device stays at most (default: %(default)s)")  # fmt: skip
@@ -98,7 +98,7 @@ def _plan(options: argparse.Namespace) -> FleetPlan:
         keys=options.keys,
         faults=options.faults,
         seed=options.seed,
-        listen="tcp" if options.listen == "tcp" else Path(options.listen),
+        listen=options.listen if options.listen in ("tcp", "rfc2217") else Path(options.listen),
         baud=options.baud,
         linger_s=options.linger,
         patience_s=options.patience,

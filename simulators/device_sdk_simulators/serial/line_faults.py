@@ -26,7 +26,7 @@ class LineFaults:
 
     Attributes:
         baud: bytes are paced as at this rate, 10 bits each; 0 for as fast as it goes. A station that opened the line at
-            another rate reads garbage, and so does the device (ptys only, as a socket has no rate).
+            another rate reads garbage, and so does the device (ptys and RFC 2217; a bare socket has no rate).
         flip_rate: share of bytes, in both directions, in which one bit is turned round.
         drop_rate: share of bytes that get lost, as in an overrun.
         double_rate: share of bytes that come twice.

@@ -193,6 +193,8 @@ class TcpPort(Port):
         self._listener: socket.socket | None = None
         self._peer: socket.socket | None = None
         self._paused = False
+        # what the server itself says, before anything of the device; and what of it there was no room for
+        self._control = bytearray()
 
     @property
     def url(self) -> str:
@@ -219,6 +221,8 @@ class TcpPort(Port):
         peer.setblocking(False)
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._peer, self.present = peer, True
+        self._control.clear()
+        self._met()
         self._watch()
         self.came()
 
@@ -236,7 +240,10 @@ class TcpPort(Port):
         except OSError:
             data = b""
         if data:
-            self.heard(data)
+            plain = self._understand(data)
+            self._say_control()
+            if plain:
+                self.heard(plain)
         else:
             self._hang_up()
             self.left()
@@ -251,12 +258,37 @@ class TcpPort(Port):
         """To the station; what is said to nobody is lost."""
         if self._peer is None:
             return len(data)
+        self._say_control()
+        if self._control:
+            return 0
+        wrapped = self._wrap(data)
+        sent = self._send(wrapped)
+        # what is wrapped is not sent by halves
+        self._control += wrapped[sent:] if sent and len(wrapped) != len(data) else b""
+        return len(data) if sent and len(wrapped) != len(data) else sent
+
+    def _send(self, data: bytes) -> int:
         try:
-            return self._peer.send(data)
+            return self._peer.send(data) if self._peer is not None else len(data)
         except BlockingIOError:
             return 0
         except OSError:
             return len(data)
+
+    def _say_control(self) -> None:
+        if self._control:
+            del self._control[: self._send(bytes(self._control))]
+
+    def _met(self) -> None:
+        """A station has come."""
+
+    def _understand(self, data: bytes) -> bytes:
+        """What of this is for the device."""
+        return data
+
+    def _wrap(self, data: bytes) -> bytes:
+        """What the device says, as it goes over the network."""
+        return data
 
     def pause(self, paused: bool) -> None:
         """Stop or go on hearing."""

@@ -7,10 +7,10 @@ import http.client
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from device_sdk_simulators.serial.board_request import read_configuration, section
+from device_sdk_simulators.serial.board_request import ConfigurationRefusedError, read_configuration, section
 from device_sdk_simulators.serial.refusal import RefusalError
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def enrol_over_network(board: Board) -> tuple[bytes, bytes]:
     Raises:
         RefusalError: the configuration will not do, or the server refused or cannot be reached.
     """
-    config = read_configuration(board.config or b"")
-    est, key = section(config, "est"), section(config, "key")
+    est, key = _sections(board)
     uri = str(key.get("uri", "")) or board.keys.keystores[0]
     board.create_key(uri, str(key.get("type", "")) or "ec-p256", file_allowed=uri.startswith("file:"), again=True)
     path = "/.well-known/est" + (f"/{est['label']}" if est.get("label") else "")
@@ -45,6 +44,18 @@ def enrol_over_network(board: Board) -> tuple[bytes, bytes]:
             return _ask(connection, f"{path}/simpleenroll", base64.b64encode(csr), headers), chain
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise RefusalError("transport", f"{type(error).__name__}: {str(error)[:300]}", 5) from error
+
+
+def _sections(board: Board) -> tuple[dict[str, Any], dict[str, Any]]:
+    """[est] and [key] of its configuration."""
+    try:
+        config = read_configuration(board.config or b"")
+        est, key = section(config, "est"), section(config, "key")
+    except ConfigurationRefusedError as error:
+        raise RefusalError("configuration", str(error), 2) from error
+    if not est.get("url"):
+        raise RefusalError("configuration", "no server: est.url is not set", 2)
+    return est, key
 
 
 @contextmanager

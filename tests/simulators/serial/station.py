@@ -7,6 +7,7 @@ import hashlib
 import json
 import secrets
 import time
+import warnings
 import zlib
 from types import TracebackType
 from typing import Any, Self
@@ -35,7 +36,10 @@ class Station:
 
     def __init__(self, url: str, baud: int = 115200, patience_s: float = PATIENCE_S, resend_s: float = 1.0) -> None:
         self.patience_s, self.resend_s = patience_s, resend_s
-        self.port = serial.serial_for_url(url, baud, timeout=0.05)
+        with warnings.catch_warnings():
+            # pyserial sets its thread for RFC 2217 up in an old way
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.port = serial.serial_for_url(url, baud, timeout=0.05)
         self.seen = bytearray()
         self._rest = bytearray()
         self.session = ""

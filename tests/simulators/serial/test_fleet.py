@@ -13,16 +13,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from device_sdk_simulators.serial.fleet.fleet import Fleet
 from device_sdk_simulators.serial.fleet.plan import FleetPlan
 from device_sdk_simulators.serial.refusal import RefusalError
+from device_sdk_simulators.server import ReferenceServer
 
 from tests.simulators.serial.conftest import Issue
-from tests.simulators.serial.station import Station
+from tests.simulators.serial.station import RefusedError, Station
 
 Provision = Callable[[Station], dict[str, Any]]
 
 
-@pytest.mark.parametrize("listen", ["pty", "tcp"])
+@pytest.mark.parametrize("listen", ["pty", "tcp", "rfc2217"])
 def test_devices_follow_each_other_on_a_line(listen: str, tmp_path: Path, provision: Provision) -> None:
-    plan = FleetPlan(devices=3, lines=1, listen=tmp_path / "lines" if listen == "pty" else "tcp", swap_s=0.05, seed=7)
+    where = tmp_path / "lines" if listen == "pty" else listen
+    plan = FleetPlan(devices=3, lines=1, listen=where, swap_s=0.05, seed=7)
     seen = {}
     with Fleet(plan) as fleet:
         for number in range(3):
@@ -60,3 +62,21 @@ def test_keys_in_tokens_and_tpms(keys: str, tmp_path: Path, issue: Issue) -> Non
         assert fleet.report()["states"] == {"proved": 1}
         with pytest.raises(RefusalError, match="no rsa-2048 at"):
             board.create_key(board.keys.keystores[0], "rsa-2048", file_allowed=False, again=True)
+
+
+def test_a_device_enrols_itself(issuer: ReferenceServer, tmp_path: Path) -> None:
+    config = f'[est]\nurl = "{issuer.url}"\nuser = "{issuer.user}"\n[key]\nuri = "tpm2:"\n'.encode()
+    with Fleet(FleetPlan(1, password=issuer.password)) as fleet, Station(fleet.lines()[0]["url"]) as station:
+        station.hello()
+        with pytest.raises(RefusedError, match="configuration"):
+            station.ask("enrol")
+        station.ask("configure", config=config, anchors=issuer.ca_file.read_bytes())
+        mine = station.ask("enrol", "first")["certificate"]
+        assert station.ask("enrol", "first")["certificate"] == mine
+        with pytest.raises(RefusedError, match="id-reused"):
+            station.ask("create-key", "first", uri="tpm2:", type="ec-p256", file_allowed=False)
+        station.hello()
+        with pytest.raises(RefusedError, match="device-enrolled"):
+            station.ask("configure", config=config, anchors=b"")
+        assert station.ask("facts")["enrolled"] == mine
+        assert fleet.report()["members"][0]["provisioned"] == 1

@@ -11,6 +11,7 @@ import pytest
 import serial
 from device_sdk_simulators.serial.fleet.fleet import Fleet
 from device_sdk_simulators.serial.line_faults import Counts, Disturbance, KernelNoise, LineFaults
+from device_sdk_simulators.serial.rfc2217 import TelnetReader
 
 from tests.simulators.serial.station import SilentError, Station
 
@@ -56,8 +57,10 @@ def test_a_line_is_as_fast_as_its_rate(fleet_of: Callable[..., Fleet]) -> None:
         assert time.monotonic() - begin > 1600 * 10 / 9600
 
 
-def test_another_rate_is_garbage(fleet_of: Callable[..., Fleet]) -> None:
-    fleet = fleet_of(devices=1, baud=115200, linger_s=PATIENCE_S)
+@pytest.mark.parametrize("listen", ["pty", "rfc2217"])
+def test_another_rate_is_garbage(listen: str, fleet_of: Callable[..., Fleet]) -> None:
+    where = {} if listen == "pty" else {"listen": listen}
+    fleet = fleet_of(devices=1, baud=115200, linger_s=PATIENCE_S, **where)
     line = fleet.lines()[0]
     with Station(line["url"], 9600, patience_s=0.5, resend_s=0.2) as station:
         with pytest.raises(SilentError):
@@ -111,3 +114,20 @@ def test_a_second_station_on_a_port_is_hung_up_on(fleet_of: Callable[..., Fleet]
         with socket.create_connection((host, int(port)), PATIENCE_S) as second:
             assert second.recv(1) == b""
         assert first.ask("facts")["model"] == "Simulated board"
+
+
+def test_a_terminal_server_takes_every_octet_and_its_own_words_apart() -> None:
+    said, rates, everything = bytearray(), [], bytes(range(256))
+    words = b"\xff\xfd\x2c\xff\xfb\x63\xff\xfa\x2c\x01\x00\x00\x25\x80\xff\xf0\xff\xfa\x2c\x02\x08\xff\xf0"
+    for size in (1, 5, 4096):
+        reader = TelnetReader(said.extend, rates.append)
+        said.clear()
+        data = everything.replace(b"\xff", b"\xff\xff") + words + b"end"
+        found = b"".join(reader.feed(data[begin : begin + size]) for begin in range(0, len(data), size))
+        assert found == everything + b"end"
+        assert said == (
+            b"\xff\xfb\x2c\xff\xfe\x63\xff\xfa\x2c\x65\x00\x00\x25\x80\xff\xf0\xff\xfa\x2c\x6b\xb0\xff\xf0"
+            b"\xff\xfa\x2c\x66\x08\xff\xf0"
+        )
+    assert rates == [9600] * 3
+    assert TelnetReader(said.extend, rates.append).feed(b"\xff\xfa" + b"x" * 100_000) == b"x" * (100_000 - 254)

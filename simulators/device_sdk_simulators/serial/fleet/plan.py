@@ -49,7 +49,7 @@ class FleetPlan:
         misfortunes: which ones; one is drawn for each such device.
         only: misfortunes by number of the device, instead of drawing any.
         seed: what chance is made from.
-        listen: directory for the names of ptys, or "tcp".
+        listen: directory for the names of ptys, "tcp", or "rfc2217".
         baud: rate of the lines; 0 for as fast as it goes.
         password: what devices that enrol themselves have for their user.
         prefix: what serial numbers begin with.

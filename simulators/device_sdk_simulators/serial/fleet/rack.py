@@ -11,6 +11,7 @@ from device_sdk_simulators.serial.fleet.plan import FleetPlan, line_faults
 from device_sdk_simulators.serial.fleet.report import Member
 from device_sdk_simulators.serial.line import SerialDevice, SimulatedLine
 from device_sdk_simulators.serial.ports import Port, PtyPort, TcpPort
+from device_sdk_simulators.serial.rfc2217 import Rfc2217Port
 
 _LOOK_S = 0.05
 _HANDS_S = 1.0
@@ -129,7 +130,8 @@ class Rack:
 def _ports(plan: FleetPlan) -> list[tuple[str, Port]]:
     count = plan.line_count
     if not isinstance(plan.listen, Path):
-        return [(f"line{number}", TcpPort()) for number in range(count)]
+        kind = Rfc2217Port if plan.listen == "rfc2217" else TcpPort
+        return [(f"line{number}", kind()) for number in range(count)]
     plan.listen.mkdir(parents=True, exist_ok=True)
     names = [f"ttySIM{number}" for number in range(count)]
     return [(name, PtyPort(plan.listen.absolute() / name)) for name in names]
