@@ -197,4 +197,4 @@ def test_k_02_keys_are_encrypted_to_the_key_the_device_enrolled_itself(server, e
     assert answer.status == 200, answer.body
     assert len(server.est.register.entries()) == 2
     with closing(Database(server.state / "server.sqlite")) as database:
-        assert recipient_of(f"cert:{device.serial}", database) == device.certificate
+        assert recipient_of(f"cert:{device.serial}", database, server.clock()) == device.certificate
