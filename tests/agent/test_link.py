@@ -183,6 +183,17 @@ def test_a_session_that_the_agent_does_not_know() -> None:
     assert station.receive(stranger, 0.0) == []
 
 
+def test_an_agent_that_has_just_started_says_so() -> None:
+    """The station does not wait until its next frame is refused."""
+    station, agent = StationLink(), AgentLink()
+    greet(station, agent)
+    (started,) = AgentLink().outgoing(0.0)
+    assert started == Frame("r", "00000000").to_bytes()
+    assert [type(one) for one in station.receive(started, 5.0)] == [Lost]
+    assert station.session is None
+    assert station.outgoing(5.0)[0].startswith(b"~0H")
+
+
 def test_endless_rubbish_gets_few_answers() -> None:
     """Ten seconds of frames that are nearly right, and of sessions that are not known."""
     station, agent = StationLink(), AgentLink()

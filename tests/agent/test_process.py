@@ -91,6 +91,7 @@ def test_the_terminal_is_left_as_it_was_found(device: Device, cable: Callable[..
         said._line.close()
 
 
+@pytest.mark.slow
 def test_nobody_comes(device: Device, cable: Callable[..., Cable]) -> None:
     """The shell comes back by itself."""
     line = cable()
@@ -99,6 +100,7 @@ def test_nobody_comes(device: Device, cable: Callable[..., Cable]) -> None:
     assert time.monotonic() - begun >= 1
 
 
+@pytest.mark.slow
 def test_the_device_loses_its_power(device: Device, cable: Callable[..., Cable], station: Station) -> None:
     """The station notices that the agent was started anew, and asks again what had no answer."""
     line = cable()
@@ -144,6 +146,7 @@ def test_a_flood_of_rubbish(device: Device, cable: Callable[..., Cable], station
     assert resident(agent.pid) - before < 8 * 1024 * 1024
 
 
+@pytest.mark.slow
 def test_another_station_while_something_runs(device: Device, cable: Callable[..., Cable], station: Station) -> None:
     """One gives up; the next one waits until the device has time for it, and is not answered with what the first one asked."""
     line = cable()
@@ -160,12 +163,14 @@ def test_another_station_while_something_runs(device: Device, cable: Callable[..
     assert station(line).facts().serial_number == "SN-1"
 
 
+@pytest.mark.slow
 def test_what_was_given_up_is_not_sent_first(device: Device, cable: Callable[..., Cable], station: Station) -> None:
     """The cable is out while a configuration is sent; what is asked when it is back does not wait for that."""
     line = cable()
     device.start(line)
-    said = station(line, timeout_s=2, silence_s=60)
+    said = station(line, silence_s=60)
     said.facts()
+    said._timeout_s = 2
     line.harm.cut = True
     with pytest.raises(LineSilentError, match="configure was not done"):
         said.configure(config(device, "#" * 2000), b"")

@@ -21,7 +21,7 @@ from device_sdk.client.bench import KeyWish
 from device_sdk.client.bench.agent import AgentDevice
 from device_sdk.client.bench.facts import PROOF_CONTEXT
 from device_sdk.client.bench.writing import Passing
-from device_sdk.errors import BenchError, DeviceSaysError, LineSilentError
+from device_sdk.errors import BenchError, DeviceSaysError, LineSilentError, StateError
 from device_sdk.protocols.agent import AgentLink, Arrived
 from device_sdk.state import StateDirectory
 from device_sdk.wire.agent.messages import Request
@@ -135,7 +135,7 @@ class Lab:
 
     def __init__(self, device: Device, issuer: ReferenceServer, issue: Callable[[bytes], tuple[bytes, bytes]]) -> None:
         self.device, self.line = device, VirtualLine(device)
-        self._server, self._issue = issuer, issue
+        self._server, self.issue = issuer, issue
         self.events: list[str] = []
 
     def station(self, run: str = "batch-7", **options: float) -> AgentDevice:
@@ -166,7 +166,7 @@ class Lab:
         assert station.facts().enrolled is None
         self.configure(station)
         station.create_key(self.wish())
-        answer, chain = self._issue(station.request())
+        answer, chain = self.issue(station.request())
         digest = station.install(answer, chain)
         self.check(station, digest)
         return digest
@@ -213,6 +213,27 @@ def test_the_device_is_reset_when_it_has_done_each_step(lab: Lab) -> None:
     assert lab.device.done == [one for step in STEPS for one in (step, step)]
     assert lab.device.reset_after == set()
     assert sum(words.startswith("session ") for words in lab.events) == 1 + len(STEPS)
+
+
+def test_the_power_is_cut_before_the_answer_is_written_down(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the certificate, and does not know whether it said so: the same question is answered, though it is enrolled."""
+
+    def no_power(_book: AnswerBook, request: Request, _result: object) -> None:
+        if request.op == "install":
+            raise StateError("no power")
+
+    with lab.station() as station:
+        lab.configure(station)
+        station.create_key(lab.wish())
+        answer, chain = lab.issue(station.request())
+        with monkeypatch.context() as cut:
+            cut.setattr(AnswerBook, "ended", no_power)
+            with pytest.raises(DeviceSaysError, match="no power"):
+                station.install(answer, chain)
+        lab.device.reset()
+        lab.check(station, station.install(answer, chain))
+        with pytest.raises(DeviceSaysError, match="enrolled already"):
+            station.install(answer, chain + b"x")
 
 
 def test_a_station_that_was_started_anew_goes_on(lab: Lab) -> None:
