@@ -251,6 +251,7 @@ def test_a_device_that_is_enrolled_is_left_alone(lab: Lab) -> None:
     """Another run, another session: facts and proofs, and nothing that changes it."""
     with lab.station() as station:
         digest = lab.provision(station)
+        lab.configure(station)
     with lab.station("another") as station:
         assert station.facts().enrolled == digest.hex()
         lab.check(station, digest)
