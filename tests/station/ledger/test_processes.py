@@ -7,11 +7,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 
 from device_sdk.errors import DeviceClaimedError
 from device_sdk.station.ledger import Ledger
+from tests import warm
 from tests.station.ledger.postgres import PostgresServer
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -37,13 +40,16 @@ def begin(process: subprocess.Popen[str]) -> None:
 @pytest.mark.slow
 def test_stations_share_a_ledger_and_every_device_is_provisioned_once(place: str) -> None:
     count = 12
-    with ExitStack() as stack:
-        stations = [started(stack, place, f"bench-{number}", "crowd", count) for number in range(3)]
-        for station in stations:
-            begin(station)
-        said = [station.communicate(timeout=200) for station in stations]
-        assert [station.returncode for station in stations] == [0, 0, 0], said
-    done = [device for out, _ in said for device in out.split()]
+    Ledger.open(place).close()
+
+    def station(number: int) -> CompletedProcess[Any]:
+        return warm.run([WORKER, place, f"bench-{number}", "crowd", count], input=b"go\n", text=True)
+
+    warm.run(["-c", ""])  # what forks them is there before they all want it
+    with ThreadPoolExecutor(3) as threads:
+        said = list(threads.map(station, range(3)))
+    assert [one.returncode for one in said] == [0, 0, 0], said
+    done = [line for one in said for line in one.stdout.splitlines() if line != "ready"]
     assert sorted(done) == sorted(f"SN{number}" for number in range(count))
     with Ledger.open(place, create=False) as ledger:
         assert ledger.verify().head.number == 4 * count
