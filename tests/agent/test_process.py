@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable
@@ -16,10 +18,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from device_sdk_simulators.server import ReferenceServer
 from device_sdk_simulators.softhsm import SoftHsm
 
+from device_sdk.cli.main import main
 from device_sdk.client.bench import KeyWish
 from device_sdk.client.bench.agent import AgentDevice
 from device_sdk.client.bench.facts import PROOF_CONTEXT
 from device_sdk.errors import DeviceSaysError, LineSilentError
+from device_sdk.wire.agent.frames import Frame
 from tests.agent.conftest import Device
 from tests.agent.wires import Cable, Harm
 from tests.simulators.serial.conftest import issue, issuer
@@ -89,6 +93,68 @@ def test_the_terminal_is_left_as_it_was_found(device: Device, cable: Callable[..
         assert agent.wait(60) == (0 if ended_by is None else 128 + ended_by)
         assert termios.tcgetattr(line.device) == settings
         said._line.close()
+
+
+@pytest.mark.slow
+def test_from_a_shell_and_back(device: Device, cable: Callable[..., Cable], station: Station) -> None:
+    """Typed at a prompt, with echo and all; when the station has said goodbye the line is the shell's again."""
+    line = cable()
+    settings = termios.tcgetattr(line.device)
+    settings[0] |= termios.ICRNL
+    settings[1] |= termios.OPOST | termios.ONLCR
+    settings[3] |= termios.ECHO | termios.ICANON | termios.ISIG
+    termios.tcsetattr(line.device, termios.TCSANOW, settings)
+    shell = subprocess.Popen(["sh"], stdin=line.device, stdout=line.device, stderr=line.device)
+    try:
+        said = station(line)
+        typed = f"{sys.executable} -m device_sdk.cli.main --config {device.config} agent --stdio; echo back=$?\r"
+        said._line.write(typed.encode(), time.monotonic() + 60)
+        assert said.facts().serial_number == "SN-1"
+        said.close()
+        seen, deadline = b"", time.monotonic() + 60
+        while b"back=0\r\n" not in seen:
+            assert time.monotonic() < deadline
+            seen += said._line.read(deadline)
+    finally:
+        shell.kill()
+        shell.wait()
+
+
+def test_without_pyserial(device: Device) -> None:
+    """A device needs nothing for the terminal it is started in; and nobody comes."""
+    script = (
+        "import sys; sys.modules['serial'] = None; from device_sdk.cli.main import main; "
+        f"sys.exit(main(['--config', {str(device.config)!r}, 'agent', '--stdio', '--idle', '1']))"
+    )
+    read, write = os.pipe()
+    with os.fdopen(read), os.fdopen(write):
+        done = subprocess.run([sys.executable, "-c", script], stdin=read, capture_output=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == (Frame("r", "00000000").to_bytes(), b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--line", "/dev/does-not-exist"], 12, "cannot be opened"),
+        (["--line", "nosuch://x"], 2, "nosuch"),
+        (["--stdio", "--line", "/dev/ttyS9"], 2, "not allowed with"),
+        ([], 2, "required"),
+        (["--stdio", "--baud", "1"], 2, "--baud: 1 is not from 50"),
+        (["--stdio", "--receive", "95"], 2, "--receive"),
+        (["--stdio", "--idle", "0"], 2, "--idle"),
+        (["--stdio", "--allow-command", "sh -c 'x"], 2, "agent.commands"),
+    ],
+)
+def test_what_it_is_not_started_with(
+    device: Device, words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+    try:
+        assert main(["--config", str(device.config), "agent", *words]) == code
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGHUP), before, strict=True):
+            signal.signal(number, handler)
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.slow
