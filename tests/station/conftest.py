@@ -63,7 +63,9 @@ class Shop:
     server: ReferenceServer
     directory: Path
 
-    def profile(self, mode: str, more: str = "", *, lines: str = "", limits: str = "", talk: str = "") -> str:
+    def profile(  # the parts of a profile
+        self, mode: str, more: str = "", *, lines: str = "", limits: str = "", talk: str = "", asks: float = 3600
+    ) -> str:
         """The text of a profile for this server."""
         relay = f'ra_certificate = "{self.directory}/station.pem"\nra_key = "file:{self.directory}/station.key"\n'
         return f"""
@@ -73,7 +75,7 @@ version = "1"
 mode = "{mode}"
 [lines]
 poll_s = 0.05
-ask_s = 3600
+ask_s = {asks}
 {lines}
 [talk]
 {talk}
@@ -131,6 +133,8 @@ class Lab:
     limits: str = ""
     talk: str = ""
     real_lines: bool = False
+    asks: float = 3600
+    observer: list[Event] | None = None
     numbers: int = 0
     running: Station | None = None
 
@@ -154,14 +158,16 @@ class Lab:
         file = self.directory / "profile.toml"
         file.write_text(
             profile
-            or self.shop.profile(self.mode, self.more, lines=self.lines_text, limits=self.limits, talk=self.talk)
+            or self.shop.profile(
+                self.mode, self.more, lines=self.lines_text, limits=self.limits, talk=self.talk, asks=self.asks
+            )
         )
         loaded = load_profile(file)
         return Station(
             loaded,
             ledger=ledger,
             directory=self.directory / name,
-            events=EventStream(self.events.append),
+            events=EventStream((self.events if self.observer is None else self.observer).append),
             opener=opener(loaded) if self.real_lines else self.rack.open,
             server=open_server(loaded),
             name=name,

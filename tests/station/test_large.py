@@ -58,7 +58,7 @@ def test_two_hundred_devices_and_ten_kills(lab, tmp_path):
         "eva",
         "--json",
     ]
-    chance = random.Random(7)  # noqa: S311
+    chance = random.Random(7)  # noqa: S311  # chance that can be repeated
     with Fleet(plan) as fleet:
         kills = sum(_killed_after(words, chance.randrange(40, 260)) for _ in range(KILLS))
         with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:

@@ -73,7 +73,7 @@ class Desk:
     fault: BaseException | None = None
 
     def __post_init__(self) -> None:
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()  # a signal may find the main thread in it
         self._sessions: dict[str, Session] = {}
         self._claims: dict[str, Claim] = {}
         self._room = threading.BoundedSemaphore(self.profile.limits.parallel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,17 +79,26 @@ class Station:
         self._limits = limits
         self._workers: dict[str, LineWorker] = {}
         self._reason = "done"
+        self._asked = 0
         self._desk: Desk | None = None
 
     def stop(self, reason: str = "interrupted") -> None:
-        """Begin nothing new; the step that each device is in is finished. The second time: end that, too. From any thread or signal."""
-        desk = self._desk
-        if desk is None:
-            return
-        if desk.stopping.is_set() and self._reason == reason:
-            desk.cancel()
+        """Begin nothing new; the step that each device is in is finished. The second time: end that, too.
+
+        From any thread, or from a signal's handler; that interrupts the main thread wherever it is, so there it is only noted.
+        """
         self._reason = reason
+        self._asked += 1
+        if threading.current_thread() is not threading.main_thread():
+            self._heed()
+
+    def _heed(self) -> None:
+        desk, asked = self._desk, self._asked
+        if desk is None or not asked:
+            return
         desk.stopping.set()
+        if asked > 1:
+            desk.cancel()
 
     def run(self) -> Tally:
         """Run until every device is done, or somebody stops it.
@@ -212,6 +222,7 @@ class Station:
             except KeyboardInterrupt:
                 interrupted = True
                 self.stop()
+                self._heed()
 
     def _start_workers(self, desk: Desk) -> None:
         """Returns when every line has ended, or the run is being stopped."""
@@ -229,12 +240,14 @@ class Station:
                 return
             renewed = self._renew(desk, renewed)
             desk.pause(_TICK_S)
+            self._heed()
 
     def _wait_for_workers(self, desk: Desk) -> None:
         renewed = time.monotonic()
         for worker in tuple(self._workers.values()):
             while worker.is_alive():
                 worker.join(_TICK_S)
+                self._heed()
                 renewed = self._renew(desk, renewed)
 
     def _renew(self, desk: Desk, renewed: float) -> float:

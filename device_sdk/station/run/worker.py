@@ -7,9 +7,9 @@ import time
 from contextlib import suppress
 
 from device_sdk.client.bench import DeviceFacts
-from device_sdk.errors import BenchError, DeviceSdkError, LineError
-from device_sdk.station.run.desk import Desk
-from device_sdk.station.run.events import DeviceFailed, LineEnded, LineFound, LineLost, Retrying, Waiting
+from device_sdk.errors import BenchError, DeviceSdkError, LineError, LineSilentError
+from device_sdk.station.run.desk import Desk, about_error
+from device_sdk.station.run.events import DeviceFailed, LineEnded, LineFound, LineLost, Note, Retrying, Waiting
 from device_sdk.station.run.failures import StoppedError, ends_the_run, may_pass
 from device_sdk.station.run.lines import Signature, signature
 from device_sdk.station.run.session import Session
@@ -119,7 +119,7 @@ class LineWorker(threading.Thread):
             )
         self._desk.pause(wait_s)
         # a cable that is out does not use up the attempts, but the device's time
-        end = time.monotonic() + (taking.left_s if taking is not None else self._limits.device_s)
+        end = time.monotonic() + (taking.left_s if taking is not None else self._limits.of(Step.OPEN))
         while signature(self.line) is None and time.monotonic() < end and not self._desk.stopping.is_set():
             self._desk.pause(self._lines.poll_s)
 
@@ -129,7 +129,11 @@ class LineWorker(threading.Thread):
         if self._quiet:
             return
         self._quiet = True
-        self._desk.refused(self.line, Step.OPEN, error, {"baud": self._lines.baud, "way": self._desk.profile.talk.way})
+        said = {"baud": self._lines.baud, "way": self._desk.profile.talk.way}
+        if isinstance(error, LineSilentError) and not self._once:
+            self._silent(error, said)
+            return
+        self._desk.refused(self.line, Step.OPEN, error, said)
         excerpt = getattr(error, "excerpt", None)
         self._desk.events.emit(
             DeviceFailed(
@@ -139,6 +143,13 @@ class LineWorker(threading.Thread):
         self._desk.count("failed")
         # a password that was refused is not tried again on the same line: it would lock the account
         self._refused = not isinstance(error, LineError)
+
+    def _silent(self, error: LineSilentError, said: dict[str, object]) -> None:
+        """A station that watches has lines without a device: that is no failure, but may be the wrong rate."""
+        desk = self._desk
+        facts = desk.about | about_error(error) | said
+        desk.ledger.append("note", line=self.line, run=desk.run, step=Step.OPEN, outcome=error.code, facts=facts)
+        desk.events.emit(Note(words=str(error), line=self.line))
 
     def _another(self) -> bool:
         """Wait for another device on this line; False if the line is gone.
