@@ -88,6 +88,15 @@ def test_the_key_of_the_first_step_is_the_one_that_enroll_goes_on_with(benched: 
     assert bench_key(certificate) == key.public_key
 
 
+def test_what_was_begun_can_be_abandoned(benched: Benched) -> None:
+    key = benched.configured().create_key(benched.wish)
+    assert benched.device.abandon() is True
+    assert registry.list_keys(benched.wish.uri) == ()
+    with pytest.raises(StateError, match="no key was made"):
+        benched.bench.request()
+    assert benched.bench.create_key(benched.wish).public_key != key.public_key
+
+
 def bench_key(certificate: x509.Certificate) -> bytes:
     return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 

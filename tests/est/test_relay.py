@@ -97,6 +97,14 @@ def test_a_binding_that_the_server_lists_is_not_made_up(benched: Benched) -> Non
             one for one in x509.load_der_x509_csr(request).attributes if one.oid.dotted_string == CHALLENGE_PASSWORD
         ]
         assert client.relay.enroll(request, identity).certificate
+    benched.server.policy.require_binding = True
+    with station(benched.server) as client:
+        request = bench.request(client.relay.csrattrs())
+        relay = client.relay
+        relay.csrattrs()
+        with pytest.raises(HttpStatusError, match="400") as caught:
+            relay.enroll(request, identity)
+    assert "for devices that have no connection" in (caught.value.hint or "")
     with pytest.raises(LocalProtocolError, match="one-time password"):
         bench.request(der.sequence(der.oid(OTP_CHALLENGE)))
 
@@ -105,6 +113,7 @@ def test_a_pending_request_is_posted_again_as_it_is(benched: Benched) -> None:
     """EST-164: after a 202 the same bytes, although the device would make others; with the record of the station before."""
     server, clock = benched.server, QuickClock()
     server.policy.require_approval = server.policy.pending_by_bytes = True
+    server.policy.retry_after_s = 600
     bench, ra, kept = benched.configured(), authority(benched.server), []
     identity = benched.identity(bench.create_key(benched.wish))
     with station(server, ra, clock) as client, pytest.raises(EnrolmentPendingError):

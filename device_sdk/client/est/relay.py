@@ -41,6 +41,11 @@ _NOT_LET = (
     "id-kp-cmcRA, and its policy has to let such a one enrol others"
 )
 
+_UNBOUND = (
+    "the server lists a binding to the TLS connection: if it demands that of registration authorities, too, it cannot be asked "
+    "for devices that have no connection"
+)
+
 
 @dataclass(frozen=True)
 class RelayRecord:
@@ -232,12 +237,20 @@ class Relay:
             response = service.exchanges.send(request, patience, may_pend=True)
             answer = read_enrolment(response, service.clock.now())
         except HttpStatusError as error:
-            if error.status_code in (401, 403):
-                error.hint = f"{error.hint}; {_NOT_LET}" if error.hint else _NOT_LET
+            reason = self._reason(error.status_code)
+            if reason:
+                error.hint = f"{error.hint}; {reason}" if error.hint else reason
             raise
         if isinstance(answer, Pending):  # not reached: `may_pend` waits or raises
             raise LocalProtocolError("a pending answer was not waited for")
         return answer
+
+    def _reason(self, status_code: int) -> str | None:
+        """What a refusal may be about, as far as it is this side's affair."""
+        if status_code in (401, 403):
+            return _NOT_LET
+        bound = self._wishes is not None and self._wishes.wants_binding
+        return _UNBOUND if status_code == 400 and bound else None
 
 
 def _require_authority(service: Service) -> None:
