@@ -245,7 +245,7 @@ class Relay:
             raise LocalProtocolError("a pending answer was not waited for")
         return answer
 
-    def _reason(self, status_code: int) -> str | None:
+    def _reason(self, status_code: int | None) -> str | None:
         """What a refusal may be about, as far as it is this side's affair."""
         if status_code in (401, 403):
             return _NOT_LET
