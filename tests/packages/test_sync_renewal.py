@@ -66,7 +66,7 @@ USES = [
     ("0014", "simpleenroll", StepState.UNCONFIGURED),
     ("0017", "simplereenroll", SKIPPED),
     ("0008", "simpleenroll", SKIPPED),
-    ("0011", "fullcmc", UNSUPPORTED),
+    ("0011", "fullcmc", SKIPPED),
 ]
 
 
