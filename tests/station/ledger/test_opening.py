@@ -7,12 +7,13 @@ import re
 import sqlite3
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from device_sdk.errors import ConfigurationError, LedgerError
+from device_sdk.errors import ConfigurationError, LedgerError, MissingDependencyError
 from device_sdk.station.ledger import Ledger
 from tests.mounts import UNSHARE
 from tests.station.ledger.postgres import PASSWORD, PostgresServer
@@ -236,3 +237,23 @@ def test_a_station_needs_no_more_rights_than_documented(postgres: PostgresServer
     ):
         with pytest.raises(psycopg.Error, match=r"must be owner|permission denied"):
             tamper(station, statement)
+
+
+@pytest.mark.parametrize("how", ["PGPASSFILE", "PGPASSWORD"])
+def test_the_password_comes_from_the_environment(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setenv(how, str(postgres.passfile) if how == "PGPASSFILE" else PASSWORD)
+    with Ledger.open(re.sub("&passfile=.*", "", postgres.place())) as ledger:
+        assert ledger.append("note").number == 1
+
+
+@pytest.mark.parametrize(("missing", "extra"), [("sqlalchemy", "station"), ("psycopg", "postgresql")])
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, missing: str, extra: str) -> None:
+    gone = {missing} | ({"device_sdk.station.ledger"} if missing == "sqlalchemy" else set())
+    for name in [name for name in sys.modules if any(name == one or name.startswith(f"{one}.") for one in gone)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingDependencyError, match=missing) as caught:
+        import_module("device_sdk.station.ledger").Ledger.open("postgresql:///x")
+    assert caught.value.extra == extra
