@@ -27,8 +27,7 @@ def write_object(content: dict[str, Any]) -> bytes:
         WireError: longer than a message may be, or of something that JSON cannot say.
     """
     try:
-        # DEL is the one character that json takes for printable and a line does not
-        data = json.dumps(content, separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f").encode()
+        data = json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as exc:
         raise WireError(f"this cannot be said in JSON: {exc}", what="message") from exc
     if len(data) > MAX_MESSAGE:
