@@ -16,6 +16,7 @@ from device_sdk_simulators.serial.fleet.fleet import Fleet
 from device_sdk_simulators.serial.fleet.plan import FleetPlan
 
 from tests import warm
+from tests.station.scanner import scan
 from tests.station.staying import staying
 
 
@@ -112,6 +113,32 @@ def test_exit_code_1_says_that_a_device_failed(bench):
         "at": 0,
         "elapsed_s": 0,
     }
+    (good,) = [one for one in events if one["event"] == "device-provisioned"]
+    _report_and_label(bench, failed, good)
+
+
+def _report_and_label(bench: Bench, failed: dict, good: dict) -> None:
+    """They take from the ledger what the run wrote there."""
+    words = ("-m", "device_sdk.cli.main", "provision")
+    place = ("--ledger", bench.lab.ledger_file)
+    report = json.loads(warm.run([*words, "report", "--json", *place], text=True).stdout)
+    assert report["counts"] == {"provisioned": 1, "failed": 1, "left": 0, "known": 0}
+    (failure,) = report["failures"]
+    assert [failure[name] for name in ("serial_number", "line", "step", "reason")] == [
+        failed[name] for name in ("serial_number", "line", "step", "reason")
+    ]
+    device = next(one for one in report["devices"] if one["outcome"] == "provisioned")
+    assert (device["serial_number"], device["certificate_sha256"]) == (
+        good["serial_number"],
+        good["certificate_sha256"],
+    )
+    assert device["elapsed_s"] > 0
+    assert device["model"]
+    assert report["about"] | {"Station": "b1", "Operator": "eva"} == report["about"]
+    code = bench.directory / "code.png"
+    done = warm.run([*words, "label", good["serial_number"], "--format", "png", "--out", code, *place], text=True)
+    assert done.returncode == 0, done.stderr
+    assert scan(code) == [f"{good['serial_number']}\nsha256:{good['certificate_sha256']}"]
 
 
 def test_a_plan_opens_nothing(bench, lab):
