@@ -175,3 +175,15 @@ loaded = {name for name in sys.modules if name.startswith(("device_sdk.station",
 assert not loaded, loaded
 """
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=60)
+
+
+def test_the_configuration_may_be_yet_to_come(lab: Lab, tmp_path: Path) -> None:
+    """The file that a factory image names is written by the station; other commands want it to be there."""
+    named = {"DEVICE_SDK_CONFIG": str(tmp_path / "to-come.toml")}
+    state = ("--state", tmp_path / "state")
+    assert json.loads(lab.cli.ok("bench", "facts", "--json", *state, env=named).out)["serial_number"]
+    config = tmp_path / "given.toml"
+    config.write_text(f'state_dir = "{tmp_path}/state"\n[identity]\nserial = "value:4712"\n')
+    lab.cli.ok("bench", "configure", "--file", config, *state, env=named)
+    assert json.loads(lab.cli.ok("bench", "facts", "--json", env=named).out)["serial_number"] == "4712"
+    assert "cannot read configuration" in lab.cli.fails(2, "show", env={"DEVICE_SDK_CONFIG": str(tmp_path / "no.toml")})

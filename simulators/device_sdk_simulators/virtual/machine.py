@@ -30,7 +30,7 @@ class VirtualDevice:
     Args:
         directory: made if it is not there; its path is short enough for Unix sockets, or a SimulatorError says so.
         image: what it starts from.
-        serial_number: its host name, and what the kernel's command line says as vd.serial.
+        serial_number: its host name, and what its DMI says; letters, digits and hyphens.
         mac: of its network card; it has one only if there is a server.
         server_port: port of the loopback address here that the device reaches as SERVER_NAME; nothing else is reachable.
         settings: further words for the device's start, as vd.NAME=VALUE (epoch: POSIX seconds of its clock).
@@ -49,6 +49,8 @@ class VirtualDevice:
 
     def __post_init__(self) -> None:
         self.directory = self.directory.absolute()
+        if not re.fullmatch(r"[A-Za-z0-9-]{1,63}", self.serial_number):
+            raise SimulatorError("a serial number here is of letters, digits and hyphens")
         if len(str(self.directory / "tpm.sock")) > 100:
             raise SimulatorError(f"{self.directory}: too long a path for the sockets in it")
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -146,8 +148,9 @@ class VirtualDevice:
             words["ip"] = "10.0.2.15/24"
         told = " ".join(f"vd.{name}={value}" for name, value in words.items())
         # never the machine's own acceleration: one that hangs is worse than none
-        command = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,tb-size=64", "-m", str(self.memory_mebibytes),
+        command = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,tb-size=256", "-m", str(self.memory_mebibytes),
                    "-nodefaults", "-no-user-config", "-display", "none",
+                   "-smbios", f"type=1,manufacturer=Example,product=Virtual device,serial={self.serial_number}",
                    "-chardev", f"pty,id=console,logfile={here}/console.log,logappend=on", "-serial", "chardev:console",
                    "-qmp", f"unix:{here}/qmp.sock,server=on,wait=off",
                    *self._drive("root", self.image.root, 10, "readonly=on,file.locking=off"),
