@@ -1,0 +1,46 @@
+"""A station's run with real agents on its lines, from the factory to a proof: the station asks the server, or the device does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from device_sdk_simulators.softhsm import SoftHsm
+
+from device_sdk.state import StateDirectory
+from tests.agent.conftest import Device
+from tests.agent.wires import Cable, Harm
+from tests.station.conftest import Lab, Shop, shop
+
+__all__ = ["shop"]
+
+
+def profile(lab: Lab, device: Device, line: Cable, mode: str, key: str) -> str:
+    """That of the shop, with this device's places."""
+    text = lab.shop.profile(mode, lines=f'urls = ["{line.station_path}"]', talk='way = "agent"')
+    text = text.replace('[key]\nuri = "tpm2:"\n[key.attested]\nfixed_tpm = true', f'[key]\nuri = "{key}"')
+    return text.replace(
+        '[identity]\nsubject = "CN=${serial_number}"',
+        f'state_dir = "{device.home}/state"\n[identity]\nserial = "${{serial_number}}"\nsubject = "CN=${{serial_number}}"',
+    ).replace("user = ", f'password_file = "{device.home}/password"\nuser = ')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["relay", "self"])
+def test_a_run(
+    mode: str, device: Device, cable: Callable[..., Cable], shop: Shop, tmp_path: Path, softhsm_token: SoftHsm
+) -> None:
+    line = cable(Harm(flipped=3e-4))
+    lab = Lab(shop, tmp_path, real_lines=True)
+    password = device.home / "password"
+    password.write_text(shop.server.password)
+    password.chmod(0o600)
+    agent = device.start(line, "--line", line.device_path)
+    tally = lab.run(profile=profile(lab, device, line, mode, softhsm_token.uri_of("device")))
+    assert agent.poll() is None
+    record = lab.record_of("SN-1")
+    current = StateDirectory(device.home / "state").load().current
+    assert current is not None, (tally, lab.events)
+    assert record.state == "provisioned", (tally, lab.events)
+    assert current.certificate in repr(record)
