@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -18,6 +19,7 @@ from device_sdk.client.bench.plain import (
     wish_from_json,
     wish_to_json,
 )
+from device_sdk.client.device.bench.attestation import presentable
 from device_sdk.errors import LineError
 from device_sdk.keystores.places import places_for_keys
 from device_sdk.model.keys import KeyType
@@ -99,6 +101,13 @@ def test_what_is_no_object() -> None:
                 read(value)
     with pytest.raises(LineError):
         wish_from_json({"uri": "tpm2:", "type": "ec-p256", "file_allowed": "yes"})
+
+
+def test_what_makers_write_into_their_tokens_is_made_presentable() -> None:
+    """Else the station would refuse the device for its token's label."""
+    said = presentable({"token_label": "a\x1b[2J\n" + "b" * 300, "list": ["\0"], "sensitive": True, "size": 256})
+    assert said == {"token_label": "a?[2J?" + "b" * 250, "list": ["?"], "sensitive": True, "size": 256}
+    assert key_from_json(carried(key_to_json(dataclasses.replace(KEY, attestation=said)))).attestation == said
 
 
 def test_where_keys_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -41,8 +42,22 @@ def _attestation(context: Context, key: DeviceKey) -> dict[str, object]:
     try:
         said |= context.about(info.uri)
     except DeviceSdkError as error:  # the key is good, and its maker says nothing of itself
-        said["unknown"] = error.message[:_MAX_TEXT]
-    return said
+        said["unknown"] = error.message
+    return presentable(said)
+
+
+def presentable(said: Mapping[str, object]) -> dict[str, object]:
+    """The same as a station takes it: what makers write into their tokens may be too long, or no text for a terminal."""
+    return {
+        name: [_clean(one) for one in value] if isinstance(value, list) else _clean(value)
+        for name, value in said.items()
+    }
+
+
+def _clean(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return "".join(char if char.isprintable() else "?" for char in value[:_MAX_TEXT])
 
 
 def _snake(name: str) -> str:
