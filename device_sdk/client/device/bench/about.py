@@ -31,7 +31,7 @@ def facts_of(settings: BenchSettings, now: int, roots: Roots, damage: str | None
     if journal is not None:
         extra["under_way"] = f"{journal.operation.value} {journal.phase.value}"
     if damage is not None:
-        extra["configuration"] = "".join(char if char.isprintable() else " " for char in damage)
+        extra["configuration"] = damage
     return DeviceFacts(
         serial_number=_serial(settings.identity, roots),
         macs=physical_macs(sysfs=roots.sys)[:_MAX_MACS],
@@ -40,7 +40,9 @@ def facts_of(settings: BenchSettings, now: int, roots: Roots, damage: str | None
         clock=now,
         keystores=places_for_keys(settings.key_uri),
         enrolled=state.current.certificate if state.current else None,
-        extra={name: value[:_MAX_EXTRA] for name, value in extra.items()},
+        extra={
+            name: "".join(c if c.isprintable() else "?" for c in value[:_MAX_EXTRA]) for name, value in extra.items()
+        },
     )
 
 
