@@ -132,12 +132,11 @@ def test_a_signal_in_the_middle_ends_everything(number: signal.Signals, tmp_path
     assert demo.data == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_was_kept_ends_by_a_signal(number: signal.Signals, tmp_path: Path) -> None:
+def test_what_was_kept_ends_by_a_signal(tmp_path: Path) -> None:
     demo = Demo(tmp_path / "tmp", "--keep")
     demo.wait_for("-noout -verify\n", stream="data")
     (socket,) = set(re.findall(r"swtpm:path=(\S+)", demo.data))
-    demo.process.send_signal(number)
+    demo.process.send_signal(signal.SIGTERM)
     assert demo.end() == 0
     assert "Traceback" not in demo.words
     assert demo.left_behind() == []

@@ -19,7 +19,7 @@ from tests.fuzz.targets import TARGETS, keys
 HERE = Path(__file__).parent
 SECONDS = {"envelope": 60, "cale-answer": 60}
 """For the readers of envelopes and of answers with their headers, which anybody on the way can write: a minute each."""
-FEW_SECONDS = 4
+FEW_SECONDS = 2
 SEEDS = sorted(path.relative_to(HERE / "corpus") for path in (HERE / "corpus").rglob("*") if path.is_file())
 
 

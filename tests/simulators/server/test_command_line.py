@@ -212,7 +212,7 @@ def _ended(process, signal_number):
         process.kill()
 
 
-@pytest.mark.parametrize(("signal_number", "steps"), [(signal.SIGTERM, 10), (signal.SIGINT, 4), (signal.SIGHUP, 4)])
+@pytest.mark.parametrize(("signal_number", "steps"), [(signal.SIGTERM, 6), (signal.SIGINT, 3), (signal.SIGHUP, 3)])
 def test_a_signal_at_any_moment_of_the_start(tmp_path, signal_number, steps):
     """It ends without a word, nothing half made stays, and the next server starts in the same directory."""
     for step in range(steps):
