@@ -7,6 +7,7 @@ import re
 from device_sdk.errors import ConfigurationError
 
 _NAME = re.compile(r"[A-Za-z0-9_.#-]{1,64}")
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/,=+@ -]*")
 _VALUE = re.compile(r"[\x20-\x7e]{0,256}")
 
 
@@ -31,7 +32,8 @@ def set_command(name: str, value: str) -> str:
         raise ConfigurationError(
             f"{name}: {value!r} cannot be a value in U-Boot: printable characters, no quote, at most 256"
         )
-    return f"setenv {_checked(name)} '{value}'"
+    quote = "" if _PLAIN.fullmatch(value) else "'"
+    return f"setenv {_checked(name)} {quote}{value}{quote}".rstrip()
 
 
 def _checked(name: str) -> str:

@@ -30,6 +30,7 @@ class Login:
         self._prompt = prompt
         self._refused: LoginRefusedError | None = None
         self.boot_variables: dict[str, str] = {}
+        self._starting = False
 
     def enter(self) -> None:
         """Get to a shell.
@@ -41,6 +42,7 @@ class Login:
         """
         if self._refused is not None:
             raise self._refused
+        self._starting = False
         began = time.monotonic()
         self._talk.begin()
         self._talk.until_quiet(0.2, began + 2, _recognised)
@@ -53,10 +55,11 @@ class Login:
             limit = self._settings.boot_s if talking else self._settings.silence_s
             if time.monotonic() > began + limit or self._talk.total > received + _MOST_BYTES:
                 self._talk.silent("login prompt and no shell", limit)
-            nudge = _RETURN if nudge != _RETURN else _INTERRUPT
-            if shown(self._talk.text) is not Shown.AUTOBOOT:
+            if not self._starting:
+                nudge = _RETURN if nudge != _RETURN else _INTERRUPT
                 self._talk.forget()
                 self._talk.type(nudge)
+            self._starting = False
             self._talk.until_quiet(0.5, time.monotonic() + 2, _recognised)
 
     def leave(self) -> None:
@@ -75,6 +78,7 @@ class Login:
             return self._log_in()
         if kind in {Shown.AUTOBOOT, Shown.BOOT_PROMPT}:
             self._boot(kind)
+            self._starting = True  # what is typed now would be an answer to the login prompt that comes
         elif kind is Shown.PASSWORD:  # somebody's half a login
             self._talk.type(b"\x03")
         elif kind is Shown.LEFT_OVER:  # of a session that was cut
@@ -99,6 +103,8 @@ class Login:
         user = self._settings.user
         if user is None:
             raise self._refuse("asks who logs in, and the profile names no user")
+        # answers to what was typed before may still come, and would look like this one's
+        self._talk.until_quiet(_BEFORE_PASSWORD_S, time.monotonic() + 4 * _BEFORE_PASSWORD_S)
         self._talk.forget()
         self._talk.type(user.encode() + b"\r")
         end = time.monotonic() + self._settings.login_s

@@ -54,7 +54,7 @@ class Prompt:
             LineSilentError: it does not start, or the shell has too little to run it with.
         """
         # The first line makes the echo stop, and busybox's line editor with it, which wraps and cuts long lines.
-        self._settled(f"stty_was=$(stty -g);{_QUIET};unset HISTFILE;")
+        self._settled(f": ${{stty_was:=$(stty -g)}};{_QUIET};unset HISTFILE;")
         tools = self._tools()
         text, hashing, decoding = program(tools), hash_command(tools), decode_command(tools)
         if text is None or hashing is None or decoding is None:
