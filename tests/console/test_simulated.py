@@ -29,18 +29,16 @@ __all__ = ["issue", "issuer"]
 Issue = Callable[[bytes], tuple[bytes, bytes]]
 PASSWORD = "only once"
 SETTINGS = ConsoleSettings(
-    user="root", password=lambda: Secret(PASSWORD), silence_s=8, boot_s=8, login_s=20, answer_s=20, verb_s=15, boot_loader=True
+    user="root", password=lambda: Secret(PASSWORD), silence_s=8, boot_s=20, login_s=30, answer_s=12, verb_s=12, boot_loader=True
 )
 NOT_ITS_OWN = {"same-mac", "other-serial", "other-csr", "bad-proof"}
 """What a console cannot know: the station finds these out by comparing."""
 EXPECTED = {
     "refuse": DeviceSaysError,
-    "bad-json": LineError,
-    "stuck": LineError,
+    "controls": LineError,
+    "stuck": LineSilentError,
     "wrong-baud": LineSilentError,
     "silent": LineSilentError,
-    "endless": LineSilentError,
-    "long-line": LineSilentError,
 }
 
 

@@ -33,7 +33,7 @@ class BootLoader:
         Raises:
             LineError: it went on all the same.
         """
-        for _ in range(4 * _TRIES):
+        for _ in range(2 * _TRIES):
             self._talk.type(self._settings.boot_key)
             self._talk.until_quiet(0.25, time.monotonic() + 1, _at_prompt)
             if _at_prompt(self._talk.text):
@@ -84,6 +84,8 @@ class BootLoader:
             self._talk.until_quiet(timeout_s, deadline, lambda text: command in text and _at_prompt(text))
             if command in self._talk.text and _at_prompt(self._talk.text):
                 return self._talk.text.split(command, 1)[1]
+            if not self._talk.text:
+                break
             self._talk.type(b"\x03")
             self._talk.until_quiet(0.3, time.monotonic() + 1)
         raise self._failed("its boot loader does not answer")

@@ -13,7 +13,8 @@ from device_sdk.protocols.console.prompts import is_garbage
 from device_sdk.protocols.console.terminal import TerminalText
 
 MAX_TEXT = 32 * 1024
-_WRITE_S = 30.0
+_WRITE_S = 10.0
+_SHORT_S = 5.0
 
 BenchErrorT = TypeVar("BenchErrorT", bound=BenchError)
 
@@ -109,6 +110,17 @@ class Conversation:
             if time.monotonic() >= deadline:
                 return None
             self.listen(deadline)
+
+    def answer(self, pattern: re.Pattern[str], timeout_s: float) -> re.Match[str] | None:
+        """What fits, None after a short while in which only other things came; raises LineSilentError when nothing came."""
+        before, now = self.total, time.monotonic()
+        found = self.wait_for(pattern, deadline=now + min(_SHORT_S, timeout_s))
+        if found is None and self.total == before:
+            found = self.wait_for(pattern, deadline=now + timeout_s)
+            if found is None and self.total == before:
+                self.begin()
+                self.silent("answer", timeout_s)
+        return found[1] if found else None
 
     def silent(self, what: str, timeout_s: float) -> NoReturn:
         """Raise the LineSilentError that says best what is wrong with the line."""

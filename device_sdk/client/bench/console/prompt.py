@@ -29,6 +29,7 @@ class Prompt:
     def __init__(self, talk: Conversation, settings: ConsoleSettings) -> None:
         self._talk = talk
         self._settings = settings
+        self._end = 0.0
 
     def is_there(self, timeout_s: float) -> bool:
         """Whether what is typed is executed: the only proof of a shell."""
@@ -44,8 +45,8 @@ class Prompt:
         command = f" {before}printf '\\n%s%s:%s:%s%s\\n' {first} {second} {expression} {second} {first}\r"
         self._talk.type(command.encode())
         pattern = re.compile(f"{first}{second}:([^\n]*):{second}{first}")
-        found = self._talk.wait_for(pattern, deadline=time.monotonic() + self._settings.answer_s)
-        return found[1][1] if found else None
+        found = self._talk.answer(pattern, self._settings.answer_s)
+        return found[1] if found else None
 
     def start(self) -> Answers:
         """Have the program run; it answers with the mark of what this returns.
@@ -53,6 +54,7 @@ class Prompt:
         Raises:
             LineSilentError: it does not start, or the shell has too little to run it with.
         """
+        self._end = time.monotonic() + 2 * self._settings.login_s
         # The first line makes the echo stop, and busybox's line editor with it, which wraps and cuts long lines.
         self._settled(f": ${{stty_was:=$(stty -g)}};{_QUIET};unset HISTFILE;")
         tools = self._tools()
@@ -79,6 +81,8 @@ class Prompt:
         for attempt in range(_TRIES):
             if self.ask("ok", before) == "ok":
                 return
+            if time.monotonic() > self._end:
+                break
             self.interrupt()
             self._talk.type(b"\r")
             if attempt:
@@ -105,7 +109,7 @@ class Prompt:
                 encoded = encoded[size:]
                 continue
             failures += 1
-            if failures > 4 * _TRIES:
+            if failures > 4 * _TRIES or time.monotonic() > self._end:
                 raise self._failed("what is typed arrives damaged every time")
             size = max(_LEAST_PIECE, size // 2)
             self._settled("")
