@@ -78,7 +78,14 @@ class Cable(threading.Thread):
 class Console:
     """A device's console; `path` is what a line opens."""
 
-    def __init__(self, directory: Path, shell: list[str], user: str = USER, password: str | None = PASSWORD) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        shell: list[str],
+        user: str = USER,
+        password: str | None = PASSWORD,
+        env: dict[str, str] | None = None,
+    ) -> None:
         self.password_file = directory / "password"
         if password is not None:
             self.password_file.write_text(password, encoding="utf-8")
@@ -103,7 +110,13 @@ class Console:
             stdout=device,
             stderr=device,
             cwd=directory,
-            env={"PATH": os.environ["PATH"], "TERM": "vt100", "PS1": "\\u@vd0001:~# ", "HOME": str(directory)},
+            env={
+                "PATH": os.environ["PATH"],
+                "TERM": "vt100",
+                "PS1": "\\u@vd0001:~# ",
+                "HOME": str(directory),
+                **(env or {}),
+            },
             start_new_session=True,
         )
         os.close(device)

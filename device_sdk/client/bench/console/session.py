@@ -11,7 +11,7 @@ from device_sdk.client.bench.console.login import Login
 from device_sdk.client.bench.console.prompt import Prompt
 from device_sdk.client.bench.console.settings import ConsoleSettings
 from device_sdk.client.bench.console.shell import Shell, ShellLostError
-from device_sdk.errors import BenchError
+from device_sdk.errors import BenchError, LineSilentError
 
 _STARTS = 4
 _PROBES, _PROBE_S = 3, 3.0
@@ -48,6 +48,11 @@ class Session:
                 self._shell = None
                 if attempt == _STARTS - 1:
                     raise
+            except LineSilentError:
+                # Whatever holds the shell is ended, and the program with it; what comes next begins anew.
+                self._shell = None
+                self._prompt.interrupt()
+                raise
         raise AssertionError("unreachable")
 
     def shell(self) -> Shell:

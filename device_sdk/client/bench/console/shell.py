@@ -8,7 +8,7 @@ import time
 
 from device_sdk.client.bench.console.conversation import Conversation
 from device_sdk.client.bench.console.settings import ConsoleSettings
-from device_sdk.errors import LineError
+from device_sdk.errors import LineError, LineSilentError
 from device_sdk.protocols.console.program import BLOCK, Answers, Request, read_piece
 from device_sdk.protocols.console.prompts import Shown, shown
 
@@ -135,7 +135,7 @@ class Shell:
             if match is not None and match[0] == 0:
                 self._grow(tries)
                 return int(match[1][1])
-            self._check(match is not None, end, timeout_s)
+            self._check(match is not None, taken, end, timeout_s)
             if not taken and tries:
                 self._shrink()
             words, patience = (request.poll(), min(30.0, 1.5 * patience)) if taken else (line, patience)
@@ -151,13 +151,17 @@ class Shell:
             self._talk.text = self.answers.refused.sub("", self._talk.text)
         return found
 
-    def _check(self, refused: bool, end: float, timeout_s: float) -> None:
+    def _check(self, refused: bool, taken: bool, end: float, timeout_s: float) -> None:
+        """What no answer means. Raises ShellLostError, LineSilentError."""
         if refused:
             return
         if shown(self._talk.text) not in {Shown.NOTHING, Shown.LEFT_OVER}:
             raise self._failed("the shell has ended in the middle", ShellLostError)
+        if time.monotonic() >= end and taken:
+            words = f"{self._talk.line.name}: a command did not end within {timeout_s:g} s"
+            raise self._talk.line.failed(LineSilentError(words, timeout_s=timeout_s))
         if time.monotonic() >= end:
-            self._talk.silent("end of a command", timeout_s)
+            self._talk.silent("answer to a command", timeout_s)
 
     def _shrink(self) -> None:
         self._size = max(_LEAST_SIZE, self._size // 2 // BLOCK * BLOCK)
