@@ -26,12 +26,15 @@ from device_sdk_simulators.packages.sealed_returns import opened_by
 from pyasn1_alt_modules import rfc7191
 
 from device_sdk.client.agent.operations import prepare
+from device_sdk.client.bench.console.plain_facts import parse_plain_facts
 from device_sdk.client.bench.plain import facts_from_json, key_from_json, proof_from_json, wish_from_json
+from device_sdk.client.bench.refusal import refusal
 from device_sdk.client.device.bench import DeviceBench
 from device_sdk.client.device.importing import read_trust_anchor
 from device_sdk.errors import (
     BenchError,
     ConfigurationError,
+    DeviceSaysError,
     DeviceSdkError,
     EnvelopeError,
     FirmwareError,
@@ -47,6 +50,10 @@ from device_sdk.model.shared_key import SharedKey
 from device_sdk.protocols.agent import AgentLink, Arrived, StationLink
 from device_sdk.protocols.cale.answers import read_registration, read_resource, read_whoami
 from device_sdk.protocols.cale.documents import Document, read_document
+from device_sdk.protocols.console.boot_loader import variable
+from device_sdk.protocols.console.program import Answers, read_piece
+from device_sdk.protocols.console.prompts import is_garbage, says_incorrect, shown
+from device_sdk.protocols.console.terminal import TerminalText
 from device_sdk.protocols.est.ca_certificates import spki
 from device_sdk.protocols.est.full_cmc import Sent, Trusted, read_fullcmc
 from device_sdk.protocols.est.relayed import RelayedIdentity, check_content, check_relayed
@@ -422,6 +429,22 @@ def _apex() -> HeldAnchor:
     return HeldAnchor(read_anchor(PlainReader(certificate.public_bytes(Encoding.DER))), Role.APEX)
 
 
+def console(data: bytes) -> None:
+    """What a console shows, from its bytes to what is taken for an answer."""
+    terminal, answers = TerminalText(), Answers("0123456789abcdef")
+    text = "".join(terminal.feed(data[at : at + 7]) for at in range(0, len(data), 7))
+    assert all(one.isprintable() or one in "\n\t" for one in text)
+    shown(text)
+    says_incorrect(text)
+    is_garbage(data)
+    variable(text, "ethaddr")
+    for found in answers.piece().finditer(text):
+        read_piece(found, 1, 0)
+    with suppress(DeviceSaysError):
+        parse_plain_facts(text)
+    refusal({"message": text, "code": text, "hint": None}, "fuzz")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     function.__name__.replace("_", "-"): function
     for function in (
@@ -446,6 +469,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         serial_line,
         serial_message,
         sealed_return,
+        console,
     )
 }
 
