@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +125,10 @@ def outcomes(issue: Issue, tmp_path_factory: pytest.TempPathFactory) -> dict[str
             thread.start()
         for thread in threads:
             thread.join()
+    with warnings.catch_warnings():
+        # a simulated device that was reset does not wait for the end of its shell
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
     return found
 
 
