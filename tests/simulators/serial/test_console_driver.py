@@ -67,6 +67,7 @@ def test_a_boot_loader_is_asked_first(fleet_of: Callable[..., Fleet]) -> None:
     assert facts.extra["boot-loader.serial#"] == fleet.plan.serial_number(0) == facts.serial_number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("misfortune", ["kernel", "cut", "reset-before", "reset-after", "refuse", "cut-anywhere"])
 def test_trouble(misfortune: str, fleet_of: Callable[..., Fleet], issue: Issue, issuer: ReferenceServer) -> None:
     fleet = fleet_of(devices=1, way="console", only={0: misfortune}, seed=2, linger_s=600)
