@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import random
 
@@ -129,6 +130,21 @@ def test_a_transfer_goes_on_in_the_next_session_where_it_was() -> None:
         assert line.now < PATIENCE_S
     assert line.at_agent == [message]
     assert line.now - begin < 20_000 * 10 / 9600, "it began again at the beginning"
+
+
+def test_what_is_repeated_is_acknowledged_again_and_delivered_once() -> None:
+    link, message = AgentLink(), b"x"
+    link.feed(Frame("H", "00000001", payload=b'{"versions":[1]}').to_bytes(), 0.0)
+    session = link.session or ""
+    begin = Frame("M", session, 1, 0, b"000001" + hashlib.sha256(message).hexdigest().encode() + message).to_bytes()
+    link.out.clear()
+    link.feed(begin * 3, 0.0)
+    assert bytes(link.out) == Frame("a", session, 1, 1).to_bytes() * 3
+    assert list(link.messages) == [message]
+    link.feed(Frame("B", "12345678").to_bytes(), 0.0)
+    assert link.session == session
+    link.feed(Frame("B", session).to_bytes(), 0.0)
+    assert link.ended
 
 
 def test_an_agent_of_another_version_is_named() -> None:

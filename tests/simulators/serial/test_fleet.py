@@ -70,6 +70,10 @@ def test_a_device_enrols_itself(issuer: ReferenceServer, tmp_path: Path) -> None
         station.hello()
         with pytest.raises(RefusedError, match="configuration"):
             station.ask("enrol")
+        station.ask("configure", config=config, anchors=(issuer.state / "cale" / "root.pem").read_bytes())
+        with pytest.raises(RefusedError, match="transport"):
+            station.ask("enrol")
+        assert fleet.report()["members"][0]["provisioned"] == 0
         station.ask("configure", config=config, anchors=issuer.ca_file.read_bytes())
         mine = station.ask("enrol", "first")["certificate"]
         assert station.ask("enrol", "first")["certificate"] == mine

@@ -11,7 +11,7 @@ import pytest
 import serial
 from device_sdk_simulators.serial.fleet.fleet import Fleet
 from device_sdk_simulators.serial.line_faults import Counts, Disturbance, KernelNoise, LineFaults
-from device_sdk_simulators.serial.rfc2217 import TelnetReader
+from device_sdk_simulators.serial.rfc2217 import Rfc2217Port, TelnetReader
 
 from tests.simulators.serial.station import SilentError, Station
 
@@ -55,6 +55,10 @@ def test_a_line_is_as_fast_as_its_rate(fleet_of: Callable[..., Fleet]) -> None:
         begin = time.monotonic()
         station.ask("configure", config=b"# " + b"x" * 1200, anchors=b"")
         assert time.monotonic() - begin > 1600 * 10 / 9600
+        station.seen.clear()
+        begin = time.monotonic()
+        station.ask("facts")
+        assert time.monotonic() - begin > len(station.seen) * 10 / 9600
 
 
 @pytest.mark.parametrize("listen", ["pty", "rfc2217"])
@@ -130,4 +134,5 @@ def test_a_terminal_server_takes_every_octet_and_its_own_words_apart() -> None:
             b"\xff\xfa\x2c\x66\x08\xff\xf0"
         )
     assert rates == [9600] * 3
+    assert Rfc2217Port()._wrap(everything) == everything + b"\xff"
     assert TelnetReader(said.extend, rates.append).feed(b"\xff\xfa" + b"x" * 100_000) == b"x" * (100_000 - 254)

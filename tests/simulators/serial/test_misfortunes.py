@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from device_sdk_simulators.serial.fleet.fleet import Fleet
 from device_sdk_simulators.serial.fleet.plan import FATAL, MISFORTUNES, FleetPlan
 from device_sdk_simulators.server import ReferenceServer
@@ -107,6 +111,22 @@ def test_devices_that_are_not_who_they_say(fleet: Fleet, bench: Callable[[int], 
     found = bench(double).provision(2, 20)
     assert found is not None
     assert found["facts"].macs == (plan.mac(double + 1),)
+
+
+def test_devices_that_show_another_key(fleet: Fleet, bench: Callable[[int], Bench]) -> None:
+    false, other = NAMES.index("bad-proof"), NAMES.index("other-csr")
+    found = bench(false).provision(2, 20)
+    assert found is not None
+    certificate = x509.load_der_x509_certificate(found["proof"].certificate)
+    public = certificate.public_key()
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    signed = b"device-sdk bench proof 1\0" + b"p" * 32 + certificate.fingerprint(hashes.SHA256())
+    with pytest.raises(InvalidSignature):
+        public.verify(found["proof"].signature, signed, ec.ECDSA(hashes.SHA256()))
+    assert fleet.report()["members"][false]["state"] == "installed"
+    station = bench(other)
+    assert station.provision(1, 20) is None
+    assert "no certificate for the key" in station.errors[0]
 
 
 def test_a_device_without_any(fleet: Fleet, bench: Callable[[int], Bench]) -> None:
