@@ -154,11 +154,13 @@ class AgentDevice(BenchDevice):
             while self._answer is None:
                 now = self._turn(deadline)
                 self._check_times(name, now, begun, deadline)
-        finally:
-            self._asked = None
+        except LineSilentError:
             if not self._link.idle:
                 # nothing of this request goes before the next one
                 self._link.start_anew()
+            raise
+        finally:
+            self._asked = None
         return self._answer
 
     def _turn(self, deadline: float) -> float:
