@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from device_sdk.errors import LedgerError
 from device_sdk.station.ledger import content, schema
 from device_sdk.station.ledger.entry import KINDS, Entry, Head, canonical, digest, time_text
 
+_TIME = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])(:[0-5][0-9]){2}\.[0-9]{3}Z")
 _COLUMNS = schema.entries.c
 
 
@@ -20,7 +22,7 @@ def last(connection: Connection, ledger: str, *, lock: bool = False) -> Head:
     """The head; with `lock`, nobody else appends until the end of the transaction."""
     query = select(schema.head.c.number, schema.head.c.hash)
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-    if row is None:
+    if row is None or not isinstance(row.number, int):
         raise LedgerError(
             "the ledger has lost its head record", hint="it was tampered with: keep it as it is, and take a copy"
         )
@@ -71,16 +73,24 @@ def of_row(row: Row[Any]) -> Entry:
         LedgerError: what is there was not written by a ledger.
     """
     values = dict(row._mapping)  # the public name of it in SQLAlchemy
+    number = int(values["number"])
+    if not _is_entry(values):
+        raise LedgerError(f"entry {number}: is not as it was written", hint=TAMPERED, entry=number)
     try:
         facts = json.loads(values["facts"])
         if not isinstance(facts, dict) or canonical(facts) != values["facts"]:
             raise ValueError("facts")
-    except (ValueError, TypeError, RecursionError):
-        number = int(values["number"])
-        raise LedgerError(
-            f"entry {number}: its facts are not as they were written", hint=TAMPERED, entry=number
-        ) from None
+    except (ValueError, RecursionError):
+        words = f"entry {number}: its facts are not as they were written"
+        raise LedgerError(words, hint=TAMPERED, entry=number) from None
     return Entry(**(values | {"facts": facts}))
+
+
+def _is_entry(values: Mapping[str, Any]) -> bool:
+    """Whether the columns hold what they are for; SQLite takes anything anywhere."""
+    texts = all(isinstance(values[name], str) for name in ("time", "kind", "facts", "previous", "hash"))
+    words = all(isinstance(values[name], str | None) for name in ("device", "line", "run", "step", "outcome"))
+    return texts and words and isinstance(values["claim"], int | None) and _TIME.fullmatch(values["time"]) is not None
 
 
 TAMPERED = "somebody changed the ledger: keep it as it is, and compare it with an export"

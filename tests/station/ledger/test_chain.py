@@ -115,6 +115,33 @@ def test_verify_names_the_first_bad_entry(place: str, statement: str, number: in
     assert caught.value.entry == number
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE ledger_entries SET outcome = x'00ff' WHERE number = 2",
+        "UPDATE ledger_entries SET facts = x'7b7d' WHERE number = 2",
+        "UPDATE ledger_entries SET facts = '{\"n\":NaN}' WHERE number = 2",
+        "UPDATE ledger_entries SET time = 7 WHERE number = 2",
+        "UPDATE ledger_entries SET time = '2026-13-01T00:00:00.000Z' WHERE number = 2",
+        "UPDATE ledger_entries SET claim = 'x' WHERE number = 2",
+        "UPDATE ledger_entries SET device = x'01' WHERE number = 2",
+        "UPDATE ledger_head SET number = 'x'",
+        "DELETE FROM ledger_head",
+    ],
+)
+def test_what_was_never_written_by_a_ledger(tmp_path: Path, statement: str) -> None:
+    """SQLite keeps anything in any column. Nothing but a LedgerError comes of it, however the ledger is looked at."""
+    place = str(tmp_path / "ledger.sqlite")
+    with Ledger.open(place) as ledger:
+        fill(ledger)
+        tamper(place, *off(place), statement)
+        with pytest.raises(LedgerError):
+            ledger.verify()
+        if "head" not in statement:
+            with pytest.raises(LedgerError, match="entry 2"):
+                exported(ledger)
+
+
 def test_verify_notices_that_the_triggers_are_gone(ledger: Ledger, place: str) -> None:
     fill(ledger)
     tamper(place, *off(place))
