@@ -16,6 +16,7 @@ from device_sdk_simulators.serial.console.device import ConsoleStyle
 from device_sdk_simulators.serial.console.editor import ASK_CURSOR
 from device_sdk_simulators.serial.fleet.fleet import Fleet
 from device_sdk_simulators.serial.fleet.plan import FleetPlan
+from device_sdk_simulators.softhsm import SimulatorError
 
 PATIENCE_S = 60.0
 
@@ -159,3 +160,23 @@ def test_a_device_that_is_reset_while_it_works_comes_back_with_its_disk(tmp_path
         assert "kept" in at.run("cat note")
         assert [fault.partition("@")[0] for fault in member.happened] == ["reset-after"]
         assert fleet.report()["members"][0]["resets"] == 1
+
+
+def test_nothing_of_a_shell_is_left_when_the_power_is_off(tmp_path: Path) -> None:
+    with console(tmp_path) as (_, at):
+        at.login()
+        at.type("sleep 1000 & echo pid=$!=\n")
+        at.until("pid=$!=")
+        at.until("pid=")
+        number = at.until("=").removesuffix("=")
+        assert Path(f"/proc/{number}").exists()
+    deadline = time.monotonic() + PATIENCE_S
+    while Path(f"/proc/{number}/cmdline").exists() and b"sleep" in Path(f"/proc/{number}/cmdline").read_bytes():
+        assert time.monotonic() < deadline
+
+
+def test_a_fleet_that_fails_says_so(tmp_path: Path) -> None:
+    (tmp_path / "disks").write_text("in the way")
+    plan = FleetPlan(2, lines=1, way="console", listen=tmp_path / "lines", disks=tmp_path / "disks")
+    with pytest.raises((SimulatorError, OSError)), Fleet(plan) as fleet:
+        fleet.wait(PATIENCE_S)

@@ -163,10 +163,22 @@ class Shell:
         loop.remove_writer(self._master)
         os.close(self._master)
         self._master = -1
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.kill()
+        for process in [*_session(self._process.pid), self._process.pid]:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGKILL)
         self._process.wait()
+
+
+def _session(leader: int) -> list[int]:
+    """The processes of a session, also those in the background, which no signal of the terminal reaches."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):
+            # the name in brackets may have spaces in it
+            fields = place.read_text(errors="replace").rpartition(")")[2].split()
+            if int(fields[3]) == leader:
+                found.append(int(place.parent.name))
+    return found
 
 
 def _command(kind: str) -> tuple[list[str], dict[str, str]]:

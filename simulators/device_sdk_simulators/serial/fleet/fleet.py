@@ -21,6 +21,7 @@ from device_sdk_simulators.serial.fleet.rack import Rack
 from device_sdk_simulators.serial.fleet.report import Member, report
 from device_sdk_simulators.serial.line import SerialDevice
 from device_sdk_simulators.serial.self_enrol import enrol_over_network
+from device_sdk_simulators.softhsm import SimulatorError
 
 _T = TypeVar("_T")
 
@@ -28,7 +29,7 @@ _T = TypeVar("_T")
 class Fleet:
     """Devices that are at their lines when the `with` block begins, and gone when it ends.
 
-    Every method may be called from any thread.
+    Every method may be called from any thread. SimulatorError at the end of the block if something of the fleet itself failed.
 
     Args:
         plan: what there is.
@@ -49,6 +50,7 @@ class Fleet:
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
         self._stop: asyncio.Event | None = None
         self._rack: Rack | None = None
+        self._error: BaseException | None = None
         self.finished = threading.Event()
 
     def _build(self, member: Member) -> SerialDevice:
@@ -65,6 +67,8 @@ class Fleet:
         except BaseException as error:  # noqa: BLE001 - whoever waits for the start is to know
             if not self._ready.done():
                 self._ready.set_exception(error)
+            else:
+                self._error = error
         finally:
             self.finished.set()
 
@@ -156,6 +160,8 @@ class Fleet:
         return self.start()
 
     def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.stop()
+        if kind is None and self._error is not None:
+            raise SimulatorError(f"the fleet ended early: {self._error}") from self._error
