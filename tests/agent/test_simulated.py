@@ -23,11 +23,11 @@ EXPECTED = {
 }
 
 
-def ask(url: str, found: list[BenchError]) -> None:
+def ask(url: str, found: list[BenchError], patience_s: float) -> None:
     try:
         with (
             open_line(url, LineSettings(baud=115200)) as line,
-            AgentDevice(line, baud=115200, timeout_s=8, silence_s=4) as device,
+            AgentDevice(line, baud=115200, timeout_s=2 * patience_s, silence_s=patience_s) as device,
         ):
             device.facts()
             device.configure(b"# nothing\n", b"")
@@ -44,8 +44,8 @@ def test_each_has_an_error_of_its_own(tmp_path: Path) -> None:
     found: dict[str, list[BenchError]] = {name: [] for name in EXPECTED}
     with Fleet(plan) as fleet:
         threads = [
-            threading.Thread(target=ask, args=(line["url"], found[name]))
-            for name, line in zip(EXPECTED, fleet.lines(), strict=True)
+            threading.Thread(target=ask, args=(line["url"], found[name], 4 if kind is LineSilentError else 60))
+            for (name, kind), line in zip(EXPECTED.items(), fleet.lines(), strict=True)
         ]
         for thread in threads:
             thread.start()
