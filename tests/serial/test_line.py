@@ -18,6 +18,7 @@ from device_sdk.model.secret import Secret
 from device_sdk.transports.serial import LineSettings, open_line
 from device_sdk.transports.serial.exclusive import check_lock_file, in_use
 from tests.serial.conftest import FarEnd
+from tests.serial.rfc2217_server import Rfc2217Server
 
 
 def soon(seconds: float = 30) -> float:
@@ -224,3 +225,18 @@ def test_a_connection_that_was_reset_leaves_nothing_open() -> None:
             line.read(soon())
         line.close()
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")  # pyserial's own
+def test_a_line_of_a_console_server() -> None:
+    server = Rfc2217Server()
+    with open_line(server.url, LineSettings(baud=57600)) as line:
+        data = bytes(range(256)) * 4
+        line.write(data, soon())
+        assert read_all(line, len(data)) == data
+        assert server.baud == 57600
+        assert line.read(time.monotonic() + 0.01) == b""
+        server.hang_up()
+        with pytest.raises(LineError, match="has gone"):
+            line.read(soon())

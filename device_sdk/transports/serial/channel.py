@@ -107,12 +107,7 @@ class DescriptorChannel(Channel):
         set_exclusive(self._descriptor, on=False)
         with contextlib.suppress(OSError, AttributeError, termios.error):
             self._drain()
-        # pyserial forgets a socket whose far end has gone, and does not close it
-        connection = getattr(self._port, "_socket", None)
-        with contextlib.suppress(OSError):
-            self._port.close()
-        if connection is not None:
-            connection.close()
+        _close(self._port)
         os.close(self._wake_read)
         os.close(self._wake_write)
 
@@ -158,5 +153,13 @@ class PortChannel(Channel):
 
     def close(self) -> None:
         """See Channel."""
-        with contextlib.suppress(OSError):
-            self._port.close()
+        _close(self._port)
+
+
+def _close(port: Any) -> None:
+    # pyserial forgets a socket whose far end has gone, and does not close it
+    connection = getattr(port, "_socket", None)
+    with contextlib.suppress(OSError):
+        port.close()
+    if connection is not None:
+        connection.close()

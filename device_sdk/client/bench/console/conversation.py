@@ -14,7 +14,7 @@ from device_sdk.protocols.console.terminal import TerminalText
 
 MAX_TEXT = 32 * 1024
 _WRITE_S = 10.0
-_SHORT_S = 5.0
+_SHORT_S = 3.0
 
 BenchErrorT = TypeVar("BenchErrorT", bound=BenchError)
 
