@@ -169,10 +169,19 @@ def test_nothing_of_a_shell_is_left_when_the_power_is_off(tmp_path: Path) -> Non
         at.until("pid=$!=")
         at.until("pid=")
         number = at.until("=").removesuffix("=")
-        assert Path(f"/proc/{number}").exists()
+        assert number.isdecimal()
+        assert runs(number)
     deadline = time.monotonic() + PATIENCE_S
-    while Path(f"/proc/{number}/cmdline").exists() and b"sleep" in Path(f"/proc/{number}/cmdline").read_bytes():
+    while runs(number):
         assert time.monotonic() < deadline
+
+
+def runs(number: str) -> bool:
+    try:
+        # an orphan that nobody has taken in yet is none that runs
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_fleet_that_fails_says_so(tmp_path: Path) -> None:
