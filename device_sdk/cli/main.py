@@ -114,7 +114,9 @@ def _run(words: list[str], out: Output) -> int:
         config = getattr(options, "config", None)
         if getattr(options, "mends_config", False):  # a broken file is no reason for such a command to fail
             config = "/dev/null"
-        return int(options.run(options, Settings(options, config=config), out) or 0)
+        # a station writes the file that is named only when the agent runs
+        settings = Settings(options, config=config, may_be_missing=getattr(options, "config_may_be_missing", False))
+        return int(options.run(options, settings, out) or 0)
     except DeviceSdkError as error:
         out.error(error)
         return error.exit_code

@@ -187,16 +187,23 @@ class Settings:
         options: parsed flags; destinations are setting names.
         environment: normally os.environ.
         config: the configuration file; a missing one is an error only if it was named by flag or environment.
+        may_be_missing: not even then.
 
     Raises:
         ConfigurationError: a file that cannot be read, an unknown key, or a value of the wrong kind.
     """
 
     def __init__(
-        self, options: argparse.Namespace, environment: Mapping[str, str] = os.environ, config: str | None = None
+        self,
+        options: argparse.Namespace,
+        environment: Mapping[str, str] = os.environ,
+        config: str | None = None,
+        *,
+        may_be_missing: bool = False,
     ) -> None:
         named = config or environment.get("DEVICE_SDK_CONFIG")
-        self._files = _read_files(Path(named) if named else CONFIG_FILE, must_exist=named is not None)
+        must_exist = named is not None and not may_be_missing
+        self._files = _read_files(Path(named) if named else CONFIG_FILE, must_exist=must_exist)
         self._environment = environment
         self._options = dict(vars(options))
 

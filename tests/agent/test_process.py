@@ -57,6 +57,19 @@ def test_a_conversation(device: Device, cable: Callable[..., Cable], station: St
 
 
 @pytest.mark.slow
+def test_the_configuration_that_is_named_may_be_yet_to_come(
+    device: Device, cable: Callable[..., Cable], station: Station
+) -> None:
+    device.config.unlink()
+    line = cable()
+    device.start(line)
+    said = station(line)
+    said.configure(config(device), b"")
+    assert said.facts().serial_number == "SN-2"
+    said.close()
+
+
+@pytest.mark.slow
 def test_on_a_terminal_that_others_write_to(device: Device, cable: Callable[..., Cable], station: Station) -> None:
     """A login prompt before, kernel messages meanwhile, octets that flip; a serial line by name; it stays after goodbye."""
     line = cable(Harm(flipped=1e-3))

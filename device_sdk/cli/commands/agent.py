@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse
         help="let a station provision this device again although it is enrolled",
     )
     add_settings(parser, "state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported", "agent.commands")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, config_may_be_missing=True)
 
 
 def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
