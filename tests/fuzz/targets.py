@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import tomllib
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
@@ -27,6 +29,7 @@ from pyasn1_alt_modules import rfc7191
 
 from device_sdk.client.agent.operations import prepare
 from device_sdk.client.bench.console.plain_facts import parse_plain_facts
+from device_sdk.client.bench import Proof
 from device_sdk.client.bench.plain import facts_from_json, key_from_json, proof_from_json, wish_from_json
 from device_sdk.client.bench.refusal import refusal
 from device_sdk.client.device.bench import DeviceBench
@@ -41,6 +44,7 @@ from device_sdk.errors import (
     LineError,
     TampRefusedError,
     WireError,
+    WrongDeviceError,
 )
 from device_sdk.model.http import ConnectionFacts, HttpResponse
 from device_sdk.model.keys import PrivateKey
@@ -68,6 +72,10 @@ from device_sdk.protocols.tamp.signers import TampSigner
 from device_sdk.protocols.tamp.updates import apply_updates
 from device_sdk.station.ledger.content import MAX_FACTS_BYTES, bounded
 from device_sdk.station.ledger.entry import canonical
+from device_sdk.station.profile.identity import IdentityTable
+from device_sdk.station.profile.template import Template
+from device_sdk.station.run.checks import check_certificate
+from device_sdk.station.run.proof import Trust, check_proof
 from device_sdk.transports.https.faults import FOREIGN
 from device_sdk.transports.https.head import Response
 from device_sdk.wire.agent.frames import Frame
@@ -117,6 +125,7 @@ from device_sdk.wire.tamp.update import Update
 from device_sdk.wire.tpm_secret import read_tpm_secret
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+_TEMPLATE = Template.parse('subject = "CN=${serial_number}"\nlast = true', "fuzz")
 URL = "https://edge.example/resource"
 LIMIT = 64 * 1024
 
@@ -308,6 +317,8 @@ def device_answer(data: bytes) -> None:
             raise AssertionError("a device makes an entry of the ledger large or unreadable")
     with suppress(BenchError):
         check_relayed(data, EXPECTED)
+    _device_words(data.decode("utf-8", "replace"))
+    _device_certificate(data)
     try:
         csr = x509.load_der_x509_csr(data)
         _ = csr.subject, csr.extensions, list(csr.attributes), csr.public_key()
@@ -315,6 +326,23 @@ def device_answer(data: bytes) -> None:
         return
     with suppress(BenchError):
         check_content(csr, replace(EXPECTED, public_key=spki(csr)))
+
+
+def _device_words(said: str) -> None:
+    """What a device says becomes a part of a string in its configuration, or nothing."""
+    with suppress(WrongDeviceError):
+        if tomllib.loads(_TEMPLATE.render({"serial_number": said}).decode()) != {"subject": f"CN={said}", "last": True}:
+            raise AssertionError("a device's words became more than a part of a string")
+
+
+def _device_certificate(data: bytes) -> None:
+    """What it proves itself with: the proof, and the names as if the proof were good."""
+    with suppress(BenchError, DeviceSdkError):
+        check_proof(Proof(data, b""), bytes(32), Trust(()), NOW)
+    with suppress(ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
+        certificate = x509.load_der_x509_certificate(data)
+        with suppress(WrongDeviceError):
+            check_certificate(certificate, "SN-1", IdentityTable())
 
 
 def path(data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -222,4 +223,7 @@ class Lab:
 def lab(shop: Shop, tmp_path: Path) -> Iterator[Lab]:
     before = threading.active_count()
     yield Lab(shop, tmp_path)
+    end = time.monotonic() + 30  # timers that were cancelled end by themselves
+    while threading.active_count() > before and time.monotonic() < end:
+        time.sleep(0.01)
     assert threading.active_count() <= before, [one.name for one in threading.enumerate()]

@@ -310,3 +310,49 @@ def test_anchors_that_cannot_be_read_are_told_before_the_first_device(lab):
         pytest.raises(ConfigurationError, match=r"cannot read /nonexistent/ca.pem"),
     ):
         lab.station(ledger, profile=text)
+
+
+def _self_enrolling(lab, change):
+    """A board that enrols itself, and not as the station told it."""
+    from device_sdk_simulators.serial.self_enrol import enrol_over_network
+
+    def enrol(one):
+        change(one)
+        return enrol_over_network(one)
+
+    lab.mode = "self"
+    board = lab.board(enrol_itself=enrol)
+    lab.plug("line", board)
+    return board
+
+
+def test_a_certificate_for_another_key_than_the_one_it_made_and_described(lab):
+    def other_key(one):
+        one.pending = one.keys.make("tpm2:", "ec-p256", 99)
+
+    board = _self_enrolling(lab, other_key)
+    facts = _fails(lab, board, "for another key than the one it made", issued=1)
+    assert facts["step"] == "prove"
+
+
+def test_a_certificate_that_names_another_device(lab):
+    def other_name(one):
+        one.config = one.config.replace(one.serial_number.encode(), b"somebody")
+        one.serial_number, one.said_serial = "OTHER-1", one.serial_number
+
+    board = _self_enrolling(lab, other_name)
+    tally = lab.run()
+    assert (tally.provisioned, tally.failed) == (0, 1)
+    assert "its certificate does not name that (but 'OTHER-1'" in lab.failure()["reason"]
+    assert lab.record_of(board.said_serial).state == "failed"
+
+
+def test_an_answer_that_was_lost_is_asked_for_again_with_the_same_request(lab):
+    board = lab.board()
+    socket = lab.plug("line", board)
+    faults = lab.shop.server.faults
+    faults.set("truncate", times=1, operation="simpleenroll")
+    tally = lab.run()
+    assert tally.provisioned == 1, lab.told("device-failed")
+    assert [one.step for one in lab.told("retrying")] == ["issue"]
+    assert (socket.asked.count("create_key"), socket.asked.count("request")) == (2, 1)
