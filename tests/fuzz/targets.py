@@ -28,8 +28,8 @@ from device_sdk_simulators.packages.sealed_returns import opened_by
 from pyasn1_alt_modules import rfc7191
 
 from device_sdk.client.agent.operations import prepare
-from device_sdk.client.bench.console.plain_facts import parse_plain_facts
 from device_sdk.client.bench import Proof
+from device_sdk.client.bench.console.plain_facts import parse_plain_facts
 from device_sdk.client.bench.plain import facts_from_json, key_from_json, proof_from_json, wish_from_json
 from device_sdk.client.bench.refusal import refusal
 from device_sdk.client.device.bench import DeviceBench
