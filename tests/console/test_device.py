@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from device_sdk_simulators.server import ReferenceServer
 from device_sdk_simulators.softhsm import SoftHsm
 
 from device_sdk.client.bench import BenchDevice, KeyWish
+from device_sdk.client.bench.agent import AgentDevice
 from device_sdk.client.bench.console import ConsoleDevice, ConsoleSettings
 from device_sdk.client.bench.console.plain_facts import parse_plain_facts
 from device_sdk.client.bench.facts import PROOF_CONTEXT
@@ -143,6 +145,21 @@ def test_a_device_without_device_sdk(make_console: MakeConsole) -> None:
             device.configure(b"x" * 65537, b"")
 
     at(console, tried, settings)
+
+
+@pytest.mark.slow
+def test_the_line_is_handed_to_an_agent(make_console: MakeConsole, tmp_path: Path) -> None:
+    """A console starts `device-sdk agent --stdio`; the agent's driver has the line, and after it the next person a login prompt."""
+    (tmp_path / "config.toml").write_text(f'state_dir = "{tmp_path}/state"\n[identity]\nserial = "value:4711"\n')
+    (tmp_path / "config.toml").chmod(0o600)
+    console = make_console("dash", env={"DEVICE_SDK_CONFIG": str(tmp_path / "config.toml")})
+    with open_line(console.path) as line:
+        device = ConsoleDevice(line, SETTINGS)
+        device.hand_over(shlex.join([*VERBS[:-1], "agent", "--stdio"]))
+        with AgentDevice(line, baud=115200, run="handed-over", timeout_s=100, silence_s=60) as agent:
+            assert agent.facts().serial_number == "4711"
+        device.close()
+        assert line.excerpt().endswith("login: ")
 
 
 def test_what_a_kernel_says() -> None:

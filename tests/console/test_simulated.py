@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,10 +123,6 @@ def outcomes(issue: Issue, tmp_path_factory: pytest.TempPathFactory) -> dict[str
             thread.start()
         for thread in threads:
             thread.join()
-    with warnings.catch_warnings():
-        # a simulated device that was reset does not wait for the end of its shell
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
     return found
 
 

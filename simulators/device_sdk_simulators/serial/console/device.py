@@ -95,7 +95,7 @@ class ConsoleDevice(SerialDevice):
 
     def station_came(self) -> None:
         """A board with a boot loader is switched on when somebody is there to see it."""
-        if self._on and self._style.boot_loader and not (self._loader or self._login or self._timer):
+        if self._on and self._style.boot_loader and not (self._loader or self._login or self._shell or self._timer):
             self._load()
 
     def _load(self) -> None:
