@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -152,3 +154,10 @@ def test_secrets_are_read_where_the_profile_says(load, tmp_path, monkeypatch):
         load(text + 'password_env = "NOT_THERE"').talk.password.read()
     with pytest.raises(ConfigurationError, match="does not go together"):
         load(text + 'password_env = "A"\npassword_file = "pw"')
+
+
+def test_the_profile_of_the_documentation_is_one(load):
+    document = (Path(__file__).parents[2] / "docs" / "provisioning.md").read_text()
+    (text,) = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
+    profile = load(text)
+    assert (profile.name, profile.talk.way, profile.steps.after[0].on) == ("router", "console", "device")
