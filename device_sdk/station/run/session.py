@@ -50,7 +50,7 @@ class Session:
         except BenchError as error:
             if late.is_set():
                 raise LineSilentError(
-                    f"{self.line}: {step!r} took longer than {seconds:g} s",
+                    f"{self.line}: {step} took longer than {seconds:g} s",
                     hint="power, cable and baud rate? or more time for it in the profile ([limits])",
                     line=self.line,
                     excerpt=error.excerpt,
