@@ -32,10 +32,10 @@ SETTINGS = ConsoleSettings(
     user="root",
     password=lambda: Secret(PASSWORD),
     silence_s=8,
-    boot_s=20,
-    login_s=30,
-    answer_s=12,
-    verb_s=12,
+    boot_s=40,
+    login_s=60,
+    answer_s=20,
+    verb_s=20,
     boot_loader=True,
 )
 CHOSEN = (
@@ -133,6 +133,7 @@ def test_ends_provisioned_or_with_an_error_of_its_own(name: str, outcomes: dict[
     assert PASSWORD not in outcome.excerpt
     if name in EXPECTED:
         assert isinstance(outcome.error, EXPECTED[name]), outcome
+        assert (outcome.error.line or "").rpartition("/")[2].startswith("ttySIM")
     elif outcome.error is not None:
         assert isinstance(outcome.error, BenchError), outcome
         assert name in FATAL or name == "cut-anywhere", outcome

@@ -7,8 +7,9 @@ import binascii
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from device_sdk.client.bench.base import BenchDevice
 from device_sdk.client.bench.console.conversation import ConsoleLine
@@ -27,6 +28,8 @@ _MAX_COMMAND = 2000
 _NOT_FOUND = (126, 127)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
+ToldT = TypeVar("ToldT")
+
 
 class ConsoleDevice(BenchDevice):
     """One device at its console. Nothing is typed before the first operation; `close` logs out.
@@ -44,7 +47,7 @@ class ConsoleDevice(BenchDevice):
     def facts(self) -> DeviceFacts:
         """See BenchDevice. A device without device-sdk is asked by the files of its kernel."""
         try:
-            facts = facts_from_json(self._verb("facts"))
+            facts = self._told(facts_from_json, self._verb("facts"))
         except DeviceSaysError as error:
             if error.device_exit not in _NOT_FOUND:
                 raise
@@ -64,7 +67,7 @@ class ConsoleDevice(BenchDevice):
         words = ["--key", wish.uri, "--type", wish.type.value]
         words += ["--allow-file"] if wish.file_allowed else []
         words += ["--again"] if wish.again else []
-        return key_from_json(self._verb("create-key", *words))
+        return self._told(key_from_json, self._verb("create-key", *words))
 
     def request(self, csrattrs: bytes = b"") -> bytes:
         """See BenchDevice."""
@@ -85,7 +88,7 @@ class ConsoleDevice(BenchDevice):
 
     def prove(self, nonce: bytes) -> Proof:
         """See BenchDevice."""
-        return proof_from_json(self._verb("prove", "--nonce", nonce.hex()))
+        return self._told(proof_from_json, self._verb("prove", "--nonce", nonce.hex()))
 
     def run(self, command: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
         """See BenchDevice."""
@@ -136,9 +139,7 @@ class ConsoleDevice(BenchDevice):
         try:
             return self._session.do(work)
         except BenchError as error:
-            error.line = error.line or self._line.name
-            error.excerpt = error.excerpt or self._line.excerpt() or None
-            raise
+            raise self._line.failed(error) from error.__cause__
 
     def _read(self, verb: str, status: int, output: bytes, said: bytes) -> dict[str, object]:
         value: object = None
@@ -155,6 +156,12 @@ class ConsoleDevice(BenchDevice):
             raise LineError(f"{self._line.name}: what {verb} printed is not JSON")
         return value
 
+    def _told(self, read: Callable[[object], ToldT], answer: object) -> ToldT:
+        try:
+            return read(answer)
+        except BenchError as error:
+            raise self._line.failed(error) from None
+
     def _sha256(self, answer: Mapping[str, object]) -> bytes:
         value = answer.get("certificate_sha256")
         if not isinstance(value, str) or not _SHA256.fullmatch(value):
@@ -162,7 +169,7 @@ class ConsoleDevice(BenchDevice):
         return bytes.fromhex(value)
 
     def _wrong(self, name: str) -> bytes:
-        raise LineError(f"{self._line.name}: the device's answer has no {name} that could be one", line=self._line.name)
+        raise self._line.failed(LineError(f"{self._line.name}: the device's answer has no {name} that could be one"))
 
 
 def _check_size(data: bytes, limit: int, what: str) -> None:
