@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -24,6 +25,8 @@ from device_sdk_simulators.serial.self_enrol import enrol_over_network
 from device_sdk_simulators.softhsm import SimulatorError
 
 _T = TypeVar("_T")
+_READY_S = 60.0
+_TRIES, _MOMENT_S = 20, 0.02
 
 
 class Fleet:
@@ -143,7 +146,11 @@ class Fleet:
     def start(self) -> Self:
         """The same as entering the `with` block."""
         self._thread.start()
-        self._ready.result(30)
+        try:
+            self._ready.result(_READY_S)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def stop(self) -> None:
@@ -153,8 +160,16 @@ class Fleet:
         self._thread.join()
         for member in self.members:
             member.board.keys.close()
-        if self.plan.disks is None:
+        self._remove_disks()
+
+    def _remove_disks(self) -> None:
+        """Take away temporary disks; what runs on them was told to end, and may still write for a moment."""
+        for _ in range(_TRIES):
+            if self.plan.disks is not None or not self._disks.exists():
+                return
             shutil.rmtree(self._disks, ignore_errors=True)
+            if self._disks.exists():
+                time.sleep(_MOMENT_S)
 
     def __enter__(self) -> Self:
         return self.start()
