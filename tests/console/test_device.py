@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def at(
 ) -> object:
     """What a station gets that opens the line for this alone, and closes it, or is killed."""
     with open_line(console.path) as line:
-        device = ConsoleDevice(line, settings)
+        device = ConsoleDevice(line, replace(settings, temporary=str(console.password_file.parent)))
         try:
             return do(device)
         finally:
@@ -98,7 +99,7 @@ def test_from_facts_to_a_proved_certificate(
         assert error.value.line == console.path
 
     at(console, rest)
-    assert not list(Path("/tmp").glob("device-sdk-bench.*/answer"))
+    assert not list(console.password_file.parent.glob("device-sdk-bench.*")), "what killed stations left is gone, too"
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ MakeConsole = Callable[..., Console]
 @contextmanager
 def session_on(console: Console, settings: ConsoleSettings = SETTINGS) -> Iterator[tuple[Session, Line]]:
     with open_line(console.path) as line:
-        session = Session(line, settings)
+        session = Session(line, replace(settings, temporary=str(console.password_file.parent)))
         yield session, line
         session.close()
 

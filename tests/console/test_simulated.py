@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -84,7 +84,7 @@ def provision(url: str, issue: Issue, outcome: Outcome) -> None:
 
 def attempt(url: str, issue: Issue, outcome: Outcome) -> None:
     """From facts to proof."""
-    with open_line(url) as line, ConsoleDevice(line, SETTINGS) as device:
+    with open_line(url) as line, ConsoleDevice(line, replace(SETTINGS, temporary=str(Path(url).parent))) as device:
         try:
             facts = device.facts()
             outcome.variables = facts.extra.get("boot-loader.serial#", outcome.variables)
