@@ -68,6 +68,10 @@ def test_every_command(lab: Lab, tmp_path: Path) -> None:
     ok("config", "--template")
     for shell in ("bash", "zsh"):
         ok("completion", shell)
+    ok("bench", "facts", *state)
+    ok("agent", *state, "--line", tmp_path / "no-line", code=12)
+    ok("provision", "run", tmp_path / "no-profile.toml", code=2)
+    ok("provision", "ledger", "verify", "--ledger", tmp_path / "no-ledger.sqlite", code=13)
     from device_sdk.cli.main import _COMMANDS
 
     assert {words[0] for words in done} == set(_COMMANDS)

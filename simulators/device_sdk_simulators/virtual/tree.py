@@ -137,6 +137,8 @@ def _busybox(root: Path) -> None:
     (root / "usr" / "sbin" / "getty").symlink_to("../bin/busybox")
     (root / "usr" / "libexec" / "init").symlink_to("../bin/busybox")
     (root / "init").symlink_to("usr/sbin/init")
+    # the root file system is read-only; the device's configuration is on the disk
+    (root / "etc" / "device-sdk").symlink_to("/data/etc")
 
 
 def _accounts(root: Path, password_hash: str) -> None:
