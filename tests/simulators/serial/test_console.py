@@ -93,6 +93,9 @@ def test_a_real_shell_behind_a_login(shell: str, tmp_path: Path) -> None:
         at.until("END")
         assert hashlib.sha256(data).hexdigest() in at.run("base64 -d f | sha256sum")
         at.run("stty -echo")
+        # typed ahead it would be echoed before the prompt is there
+        at.type("echo re''ady\n")
+        at.until("ready\r")
         at.type("echo quiet; exit\n")
         assert "echo quiet" not in at.until("login: ")
         assert fleet.report()["members"][0]["events"][0][0] == "login"
