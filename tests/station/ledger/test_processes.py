@@ -65,7 +65,9 @@ def test_a_station_is_killed_while_it_writes(place: str) -> None:
         assert station.stdout is not None
         written = [int(station.stdout.readline()) for _ in range(20)]
         station.kill()
-        written += [int(line) for line in station.communicate(timeout=100)[0].split()]
+        # not by communicate(), which passes over what readline() has read ahead
+        written += [int(line) for line in station.stdout.read().split()]
+        station.wait(100)
     with Ledger.open(place, create=False) as ledger:
         last = ledger.verify().head.number
         # one more may be there that nobody was told of
@@ -84,7 +86,8 @@ def test_the_database_is_killed_while_a_station_writes(postgres: PostgresServer)
         written = [int(station.stdout.readline()) for _ in range(20)]
         postgres.kill()
         try:
-            out, err = station.communicate(timeout=100)
+            out, err = station.stdout.read(), station.stderr.read() if station.stderr else ""
+            station.wait(100)
         finally:
             postgres.start()
     assert station.returncode == 13, err
