@@ -36,7 +36,7 @@ SHARP = 0.02
 BLUNT = 0.25
 """A measurement that would not see this is none."""
 MESSAGES = {Form(): 10_000}
-FEWER_MESSAGES = 2_600
+FEWER_MESSAGES = 1_600
 
 
 def reader(key: RsaDeviceKey) -> Open:

@@ -6,6 +6,7 @@ every exchange with the server, every step inside the keystore.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ from device_sdk.keystores import registry
 from device_sdk.state import Phase, StateDirectory
 
 pytestmark = pytest.mark.slow
+
+# What hardware adds to the events of a file key are a few in a row of many that are the same.
+HARDWARE = int(os.environ.get("TEST_EVENT_STEP", "2"))
 
 
 def spki_at(uri: str) -> bytes | None:
@@ -106,19 +110,19 @@ def forget(spec: dict[str, str]) -> None:
     shutil.rmtree(device.state.path)
 
 
-def enrolments(runner, spec: dict[str, str], keys: str) -> int:
+def enrolments(runner, spec: dict[str, str], keys: str, *, step: int = 1) -> int:
     events = runner.counted("enroll", spec)
     forget(spec)
-    for number in range(1, events + 1):
+    for number in range(1, events + 1, step):
         enrolment_killed_at(runner, spec, keys, number)
         forget(spec)
     return events
 
 
-def renewals(runner, spec: dict[str, str], keys: str) -> int:
+def renewals(runner, spec: dict[str, str], keys: str, *, step: int = 1) -> int:
     runner.finish("enroll", spec)
     events = runner.counted("renew", spec)
-    for number in range(1, events + 1):
+    for number in range(1, events + 1, step):
         renewal_killed_at(runner, spec, keys, number)
     return events
 
@@ -137,17 +141,19 @@ def pkcs11_keys(spec: dict[str, str], token: Any) -> Iterator[str]:
     yield token.uri
 
 
-def test_enrolment_killed_at_every_event_with_a_token(
+def test_enrolment_killed_at_every_second_event_with_a_token(
     softhsm_token: Any, objects, spec: dict[str, str], runner
 ) -> None:
     with pkcs11_keys(spec, softhsm_token) as keys:
-        enrolments(runner, spec, keys)
+        enrolments(runner, spec, keys, step=HARDWARE)
     assert objects() == []
 
 
-def test_renewal_killed_at_every_event_with_a_token(softhsm_token: Any, objects, spec: dict[str, str], runner) -> None:
+def test_renewal_killed_at_every_second_event_with_a_token(
+    softhsm_token: Any, objects, spec: dict[str, str], runner
+) -> None:
     with pkcs11_keys(spec, softhsm_token) as keys:
-        renewals(runner, spec, keys)
+        renewals(runner, spec, keys, step=HARDWARE)
     label = Device(spec["state"]).state.load().current.key_uri.partition("object=")[2].partition("?")[0]  # type: ignore[union-attr]
     assert objects() == [f"{kind} {label}" for kind in ("Certificate", "Private Key", "Public Key")], (
         "no halves of keys"
@@ -161,9 +167,9 @@ def tpm_keys(spec: dict[str, str], swtpm: Any, tmp_path: Path) -> str:
     return f"tpm2:dir={tmp_path}/keys?tcti={swtpm.tcti}"
 
 
-def test_enrolment_killed_at_every_event_with_a_tpm(tpm_keys: str, spec: dict[str, str], runner) -> None:
-    enrolments(runner, spec, tpm_keys)
+def test_enrolment_killed_at_every_second_event_with_a_tpm(tpm_keys: str, spec: dict[str, str], runner) -> None:
+    enrolments(runner, spec, tpm_keys, step=HARDWARE)
 
 
-def test_renewal_killed_at_every_event_with_a_tpm(tpm_keys: str, spec: dict[str, str], runner) -> None:
-    renewals(runner, spec, tpm_keys)
+def test_renewal_killed_at_every_second_event_with_a_tpm(tpm_keys: str, spec: dict[str, str], runner) -> None:
+    renewals(runner, spec, tpm_keys, step=HARDWARE)
