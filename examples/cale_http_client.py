@@ -11,6 +11,7 @@ import base64
 import http.client
 import json
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,19 +44,30 @@ def main(key_uri: str, edge_url: str, anchors_file: str, user: str, password_fil
         login = f"{user}:{Path(password_file).read_text().strip()}"
         proof = "Basic " + base64.b64encode(login.encode()).decode()
         request = device_sdk.registration_request(csr, proof)
-        guid = device_sdk.open_registration(*ask(request), key, edge_url + request.target)
-        # guid and key URI are what a program keeps; whoami proves that the registration is for our key
-        exchange = device_sdk.CaleExchange(key, guid, edge_url)
-        exchange.open_whoami(*ask(exchange.request("/whoami")))
+        answer = ask(request)
+        with in_slot(answer):
+            guid = device_sdk.open_registration(*answer, key, edge_url + request.target)
+        # guid, key URI and policy are what a program keeps; whoami proves that the registration is for our key
+        exchange = device_sdk.CaleExchange(key, guid, edge_url, policy=device_sdk.agreed_policy(answer[2]))
+        answer = ask(exchange.request("/whoami"))
+        with in_slot(answer):
+            exchange.open_whoami(*answer)
         for path in paths:
             try:
-                found = exchange.open_document(*ask(exchange.request(path)), path=path, check=json.loads)
+                answer = ask(exchange.request(path))
+                with in_slot(answer):
+                    found = exchange.open_document(*answer, path=path, check=json.loads)
                 print(dict(found.headers).get("content-type"), json.loads(found.content))
             except device_sdk.BehindEdgeError as error:
                 print(f"{path}: {error.status_code}")
             except device_sdk.NotForUsError:
                 # revoked, unknown, or no real answer: the protocol does not say, and asking again says nothing
                 print(f"{path}: nothing for us")
+
+
+def in_slot(answer: tuple[int, list[tuple[str, str]], bytes]) -> AbstractContextManager[None]:
+    """A failure takes the same time, whatever was wrong."""
+    return device_sdk.FAILURE_SLOTS.one(len(answer[2]))
 
 
 if __name__ == "__main__":

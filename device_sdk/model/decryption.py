@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from device_sdk.errors import ConfigurationError
@@ -67,6 +67,10 @@ class DecryptionPolicy:
         """The same policy less these; ConfigurationError as the constructor."""
         refused = frozenset(names)
         return DecryptionPolicy(tuple(name for name in self.algorithms if name not in refused))
+
+    def within(self, agreed: Collection[str] | None) -> DecryptionPolicy:
+        """The same policy less what is not among these; as it is for None. ConfigurationError as the constructor."""
+        return self if agreed is None else self.without(frozenset(self.algorithms) - frozenset(agreed))
 
 
 EVERYTHING = DecryptionPolicy()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from device_sdk.model.wiping import overwrite
+
 
 class Secret:
     """A PIN, password or passphrase that does not show itself in a repr, a log line or a traceback.
@@ -20,6 +22,10 @@ class Secret:
     def reveal(self) -> bytes:
         """The secret itself; call it as late as possible and keep no copy."""
         return self._value
+
+    def wipe(self) -> None:
+        """Overwrite it with zeros; for the only owner of the bytes it was made of."""
+        overwrite(self._value)
 
     def __repr__(self) -> str:
         return "Secret(***)"

@@ -229,8 +229,9 @@ def test_a_stranger_s_key_under_our_name_is_left_alone(bench: Bench) -> None:
     (bench.keys / "cale.pem").unlink()
     create_key(str(bench.plan.key_uri), "ec-p256").close()
     theirs = (bench.keys / "cale.pem").read_bytes()
-    with pytest.raises(KeyExistsError):
+    with pytest.raises(KeyExistsError) as caught:
         bench.application.register(bench.plan)
+    assert caught.value.hint == "it was left as it is: name another key (--key)"
     bench.application.forget()
     assert (bench.keys / "cale.pem").read_bytes() == theirs
 

@@ -13,7 +13,7 @@ import requests
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from device_sdk_simulators.server import ReferenceServer
 from pyasn1.codec.der.decoder import decode
-from pyasn1_alt_modules import rfc5652
+from pyasn1_alt_modules import rfc5083, rfc5652
 
 from device_sdk.client.cale import CaleClient
 from device_sdk.client.est import EstClient
@@ -86,8 +86,11 @@ def test_cale_66_cale_68_what_an_answer_shows_of_its_recipient(
     for path in ("/resource", "/whoami"):
         raw = requests.get(url + path, headers={"CALE-GUID": guid}, verify=str(cale_server.ca_file), timeout=20)
         content = decode(base64.b64decode(raw.content), asn1Spec=rfc5652.ContentInfo())[0]
-        message = decode(content["content"], asn1Spec=rfc5652.EnvelopedData())[0]
-        (info,) = message["recipientInfos"]
+        # whole responses, which are asked for by who negotiates, are in AES-GCM whatever the suite is
+        authenticated = content["contentType"] == rfc5083.id_ct_authEnvelopedData
+        assert authenticated == negotiate
+        spec = rfc5083.AuthEnvelopedData() if authenticated else rfc5652.EnvelopedData()
+        (info,) = decode(content["content"], asn1Spec=spec)[0]["recipientInfos"]
         shown = str(info["ktri"]["keyEncryptionAlgorithm"]["algorithm"]), info["ktri"]["rid"].getName()
         assert shown == expected, path
 

@@ -30,10 +30,15 @@ def evil(home: ScriptedServer, tmp_path: Path) -> Iterator[ScriptedServer]:
         yield server
 
 
-@pytest.fixture
-def session(home: ScriptedServer) -> Iterator[requests.Session]:
+@pytest.fixture(scope="module")
+def key() -> rsa.RSAPrivateKey:
     key = load_pem_private_key((VECTORS / "privkey.enc.pem").read_bytes(), b"password")
     assert isinstance(key, rsa.RSAPrivateKey)
+    return key
+
+
+@pytest.fixture
+def session(home: ScriptedServer, key: rsa.RSAPrivateKey) -> Iterator[requests.Session]:
     with requests.Session() as session:
         session.trust_env = False
         session.verify = str(home.ca_file)

@@ -157,7 +157,11 @@ def test_refusals_are_handed_over(session: requests.Session, edge: ScriptedServe
     edge.answers["/gone-decoy"] = answer(b"no", PLAIN_HEADERS, status)
     response = session.get(edge.url + "/gone")
     assert (response.status_code, response.content) == (int(status[:3]), b"no")
-    assert session.get(edge.url + "/gone-encrypted").content == ANSWER
+    for stream in (False, True):
+        refused = session.get(edge.url + "/gone-encrypted", stream=stream)
+        assert (refused.status_code, refused.reason) == (int(status[:3]), status[4:].decode()), "an error stays one"
+        assert refused.content == ANSWER
+        assert session.get(edge.url + "/gone", stream=stream).content == b"no"
     with pytest.raises(NotForUsError):
         session.get(edge.url + "/gone-decoy")
 

@@ -214,6 +214,11 @@ def test_whoami_through_a_session(session: requests.Session, edge: ScriptedServe
     edge.answers["/whoami"] = answer(b"", b"", b"503 Busy")
     with pytest.raises(requests.HTTPError):
         auth.whoami(session)
+    edge.answers["/whoami"] = redirect("/resource")
+    asked = len(edge.received)
+    with pytest.raises(NotForUsError):
+        auth.whoami(session)
+    assert len(edge.received) == asked + 1, "elsewhere nobody looks at the time that it takes"
 
 
 def test_cale_14_a_revocation_is_noticed(session: requests.Session, edge: ScriptedServer, auth: CaleAuth) -> None:

@@ -15,7 +15,7 @@ from device_sdk_simulators.swtpm import Swtpm
 
 from device_sdk.keystores.registry import create_key
 from tests.cale_security.questions import answers
-from tests.cale_security.specimens import FORMS, WHOLE, Workshop
+from tests.cale_security.specimens import FORMS, Workshop
 from tests.cale_security.strangers import compare
 from tests.cale_security.test_decoys import SLOT_S, register
 from tests.cale_security.test_padding_oracle import reader
@@ -28,7 +28,7 @@ def _keys(directory: Path, messages: int) -> None:
         os.environ |= token.environment | tpm.environment
         for uri in (f"file:{directory}/key.pem", token.uri_of("cale"), "tpm2:handle=0x81000020"):
             key: Any = stack.enter_context(create_key(uri, "rsa-2048"))
-            for form in (*FORMS, WHOLE):
+            for form in FORMS:
                 makers = Workshop(key.public_key(), form).bad()
                 found = race(
                     reader(key),

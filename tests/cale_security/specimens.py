@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from device_sdk_simulators.cale.binary_http import BINARY_HTTP, write_response
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
 from pyasn1.type import univ
@@ -40,16 +39,14 @@ class Form:
     Attributes:
         oaep_hash: "sha1" or "sha256" for OAEP, None for PKCS#1 v1.5.
         gcm: AES-GCM instead of AES-CBC.
-        whole: a whole response instead of bare content; with AES-CBC only, where its reader sees garbage, too.
     """
 
     oaep_hash: str | None = None
     gcm: bool = False
-    whole: bool = False
 
     def __str__(self) -> str:
         transport = f"OAEP {self.oaep_hash}" if self.oaep_hash else "PKCS#1 v1.5"
-        return f"{transport}, {'GCM' if self.gcm else 'CBC'}{', whole response' if self.whole else ''}"
+        return f"{transport}, {'GCM' if self.gcm else 'CBC'}"
 
 
 FORMS = (
@@ -58,7 +55,6 @@ FORMS = (
     Form("sha1", gcm=True),
     Form("sha256", gcm=True),
 )
-WHOLE = Form(whole=True)
 
 
 class Workshop:
@@ -81,8 +77,7 @@ class Workshop:
         if form.gcm:
             self._template = auth_enveloped(bytes(32), PLAINTEXT, recipient)
         else:
-            content_type = BINARY_HTTP if form.whole else DATA
-            self._template = enveloped(bytes(32), self._filled(PLAINTEXT), recipient, content_type=content_type)
+            self._template = enveloped(bytes(32), PLAINTEXT, recipient)
         kind = rfc5083.AuthEnvelopedData() if form.gcm else rfc5652.EnvelopedData()
         content = decode(decode(self._template, asn1Spec=rfc5652.ContentInfo())[0]["content"], asn1Spec=kind)[0]
         info = content["authEncryptedContentInfo" if form.gcm else "encryptedContentInfo"]
@@ -98,11 +93,7 @@ class Workshop:
 
     def good(self, plaintext: bytes = PLAINTEXT) -> bytes:
         """A message that opens; the plaintext has the length of PLAINTEXT."""
-        return self._message(self._block, self._filled(plaintext))
-
-    def _filled(self, plaintext: bytes) -> bytes:
-        """What is encrypted."""
-        return write_response(200, [("Content-Type", "application/json")], plaintext) if self.form.whole else plaintext
+        return self._message(self._block, plaintext)
 
     def bad(self) -> Mapping[str, Callable[[], bytes]]:
         """Every way of being bad that only the key shows, by name; a new message at each call."""
@@ -118,10 +109,17 @@ class Workshop:
         if self.form.gcm:
             made["bad tag"] = lambda: self._message(self._block, damage=True)
         else:
-            made["bad content padding"] = lambda: self._message(self._block, damage=True)
-            size = len(self._filled(PLAINTEXT))
-            made["sound padding, no JSON"] = lambda: self._message(self._block, os.urandom(size))
+            made["bad content padding"] = lambda: self._message(self._block, self._altered(), damage=True)
+            made["sound padding, no JSON"] = lambda: self._message(self._block, self._altered())
         return made
+
+    def garbage(self) -> bytes:
+        """A message that opens to octets that nobody chose."""
+        return self._message(self._block, os.urandom(len(PLAINTEXT)))
+
+    def _altered(self) -> bytes:
+        """As after Vaudenay's change of the last blocks: what comes before them is as it was."""
+        return PLAINTEXT[:-32] + b"\xff" + os.urandom(31)
 
     def _bad_v15(self) -> dict[str, Callable[[], bytes]]:
         return {
@@ -170,8 +168,8 @@ class Workshop:
         return self._with(rsa_block(self._public, block(key)), key, plaintext, damage=damage)
 
     def _with(self, block: bytes, key: bytes, plaintext: bytes = b"", *, damage: bool = False) -> bytes:
-        plaintext = plaintext or self._filled(PLAINTEXT)
-        assert len(plaintext) == len(self._filled(PLAINTEXT))
+        plaintext = plaintext or PLAINTEXT
+        assert len(plaintext) == len(PLAINTEXT)
         nonce = os.urandom(len(self._nonce))
         if self.form.gcm:
             sealed = AESGCM(key).encrypt(nonce, plaintext, self._additional)

@@ -104,8 +104,8 @@ class Counter:
 def contents(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The content keys that whole contents are decrypted with."""
     used: list[bytes] = []
-    original = EncryptedContent.decrypt
-    monkeypatch.setattr(EncryptedContent, "decrypt", lambda self, key: used.append(key) or original(self, key))
+    original = EncryptedContent.decrypt_anyhow
+    monkeypatch.setattr(EncryptedContent, "decrypt_anyhow", lambda self, key: used.append(key) or original(self, key))
     return used
 
 

@@ -21,7 +21,7 @@ from device_sdk.errors import (
     TokenRemovedError,
 )
 from device_sdk.wire.cms import open_envelope
-from device_sdk.wire.cms.content import EncryptedContent
+from device_sdk.wire.cms.content import Decrypted, EncryptedContent
 from tests.cms.handmade import (
     TellingRsaKey,
     auth_enveloped,
@@ -60,13 +60,13 @@ def software_key(recipients: dict[str, Recipient]) -> rsa.RSAPrivateKey:
 def content_keys(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The content keys that content is decrypted with, as they are used."""
     used: list[bytes] = []
-    original = EncryptedContent.decrypt
+    original = EncryptedContent.decrypt_anyhow
 
-    def decrypt(self: EncryptedContent, key: bytes) -> bytes | None:
+    def decrypt(self: EncryptedContent, key: bytes) -> Decrypted | None:
         used.append(key)
         return original(self, key)
 
-    monkeypatch.setattr(EncryptedContent, "decrypt", decrypt)
+    monkeypatch.setattr(EncryptedContent, "decrypt_anyhow", decrypt)
     return used
 
 

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from device_sdk.client.cale.client import CaleClient, CaleResponse
     from device_sdk.client.cale.files import MAX_FILE_BYTES, decrypt
     from device_sdk.client.cale.plan import CaleOutcome, CalePlan
+    from device_sdk.client.cale.slots import FAILURE_SLOTS
     from device_sdk.protocols.cale.exchange import CaleExchange
     from device_sdk.protocols.cale.revocation import RevocationPolicy
 
 _HOMES = {
+    "FAILURE_SLOTS": "device_sdk.client.cale.slots",
     "CaleAdapter": "device_sdk.client.cale.adapter",
     "CaleApplication": "device_sdk.client.cale.application",
     "CaleAuth": "device_sdk.client.cale.auth",
@@ -34,6 +36,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "FAILURE_SLOTS",
     "MAX_FILE_BYTES",
     "CaleAdapter",
     "CaleApplication",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -12,12 +15,12 @@ from device_sdk.client.cale.credential import Credential, CredentialSource
 from device_sdk.client.cale.opened import content_types, drop_content, replace_content, replace_stream
 from device_sdk.client.cale.options import AnswerOptions
 from device_sdk.client.cale.redirects import https_origin, pin_redirect
+from device_sdk.client.cale.slots import FAILURE_SLOTS
 from device_sdk.client.cale.streaming import open_in_pieces
 from device_sdk.errors import KeyNotFoundError, KeyStoreError, NotForUsError, ResponseTooLargeError
-from device_sdk.model.keys import PrivateKey
 from device_sdk.model.urls import shown_url
-from device_sdk.protocols.cale.answers import open_document, policy_hint
-from device_sdk.protocols.cale.requests import READ_ONLY_METHODS
+from device_sdk.protocols.cale.answers import open_document, own_certificate, policy_hint
+from device_sdk.protocols.cale.requests import READ_ONLY_METHODS, WHOAMI
 from device_sdk.protocols.cale.revocation import RevocationWatch
 from device_sdk.wire.cale import GUID_HEADER, says_encrypted
 
@@ -64,7 +67,7 @@ class Answers:
             if response.is_redirect:  # of the server behind the edge device
                 drop_content(response)
                 self._pinned(response)
-        elif home and not stream:
+        elif home:  # a refusal, streamed or not: as bounded as what is no refusal
             response._content = b"".join(self._bounded(response, self._options.limit_bytes))
         return response
 
@@ -86,7 +89,7 @@ class Answers:
 
     def _open_watched(self, response: requests.Response, credential: Credential, *, stream: bool) -> None:
         try:
-            self._open(response, credential.key, stream=stream)
+            self._open(response, credential, stream=stream)
         except NotForUsError as error:
             self._watch.not_for_us()
             error.hint = policy_hint(self._options.policy, credential.told) or error.hint
@@ -99,15 +102,14 @@ class Answers:
             raise _registered_again(response) from error
         self._watch.opened()
 
-    def _open(self, response: requests.Response, key: PrivateKey, *, stream: bool) -> None:
-        options, url = self._options, shown_url(str(response.url))
+    def _open(self, response: requests.Response, credential: Credential, *, stream: bool) -> None:
+        key, options, url = credential.key, self._options_for(response, credential), shown_url(str(response.url))
         # A check looks at the whole plaintext, which then fits into memory anyway.
         if not stream or options.check is not None:
             body, errors = b"".join(self._bounded(response, options.limit_bytes)), options.encrypted_errors
-            replace_content(
-                response,
-                open_document(body, key, url, options.checked, encrypted_errors=errors, policy=options.policy),
-            )
+            with FAILURE_SLOTS.one(len(body)):
+                found = open_document(body, key, url, options.checked, encrypted_errors=errors, policy=options.policy)
+            replace_content(response, found)
             return
         limit = options.stream_limit_bytes
         try:
@@ -124,6 +126,13 @@ class Answers:
             response.close()
             raise
         replace_stream(response, document, plaintext, spool)
+
+    def _options_for(self, response: requests.Response, credential: Credential) -> AnswerOptions:
+        """What /whoami says is checked like everything else: in the time and the count of what is not for us."""
+        options = replace(self._options, policy=self._options.policy.within(credential.told))
+        if urlsplit(str(response.url)).path != WHOAMI:
+            return options
+        return replace(options, check=partial(own_certificate, key=credential.key))
 
     def _bounded(self, response: requests.Response, limit_bytes: int) -> Iterator[bytes]:
         size = 0

@@ -24,11 +24,11 @@ from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import SecretProvider
 from device_sdk.model.trust import ServerTrust
 from device_sdk.model.urls import has_userinfo, shown_url
-from device_sdk.protocols.cale.answers import not_for_us, own_certificate, read_plaintext
+from device_sdk.protocols.cale.answers import read_plaintext
 from device_sdk.protocols.cale.requests import READ_ONLY_METHODS, WHOAMI
 from device_sdk.protocols.cale.revocation import RevocationPolicy, RevocationWatch
 from device_sdk.state import StateDirectory
-from device_sdk.wire.cale import GUID_HEADER, is_guid
+from device_sdk.wire.cale import GUID_HEADER, is_guid, parse_certificate
 
 SecondCredential = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 """What proves more than a GUID does: any auth object of requests."""
@@ -69,6 +69,7 @@ class CaleAuth(AuthBase):
             `second`, or an Authorization header of the request.
         second: added to requests with such methods: another auth object of requests.
         revocation: when answers that are not for us are taken for a revocation; see `suspects_revocation`.
+        told: as CaleClient's.
         options: further arguments of AnswerOptions: `check`, `limit_bytes`, `stream_limit_bytes`, `spool_directory`,
             `policy`, `encrypted_errors`.
 
@@ -85,11 +86,13 @@ class CaleAuth(AuthBase):
         methods: Collection[str] = READ_ONLY_METHODS,
         second: SecondCredential | None = None,
         revocation: RevocationPolicy | None = None,
+        told: Collection[str] | None = None,
         **options: Any,
     ) -> None:
         if not is_guid(guid):
             raise ConfigurationError("this is not the GUID of a registration")
-        self._configure(FixedCredential(Credential(key, guid)), origin, methods, second, revocation, **options)
+        agreed = None if told is None else tuple(told)
+        self._configure(FixedCredential(Credential(key, guid, agreed)), origin, methods, second, revocation, **options)
 
     def _configure(
         self,
@@ -158,7 +161,7 @@ class CaleAuth(AuthBase):
         """
         with CaleClient(edge_url, trust, key, **client) as session:
             registration = session.register(spec)
-        return cls(key, registration.guid, origin=registration.origin)
+        return cls(key, registration.guid, origin=registration.origin, told=registration.algorithms)
 
     def close(self) -> None:
         """Close the key if `from_state` opened it; a key that was given stays open."""
@@ -199,12 +202,14 @@ class CaleAuth(AuthBase):
             NotForUsError: the registration is revoked or unknown, or the answer is a decoy.
             requests.RequestException: network, or a status that means no.
         """
-        response = session.get(self._origin + WHOAMI, auth=self, **options | {"stream": False})
+        # elsewhere it would be opened as any other answer, and what it says be looked at outside of slot and watch
+        whole = {"stream": False, "allow_redirects": False}
+        response = session.get(self._origin + WHOAMI, auth=self, **options | whole)
         response.raise_for_status()
-        if https_origin(str(response.url)) != self._origin:  # redirected; what is elsewhere nobody encrypted for us
-            raise not_for_us(shown_url(str(response.url)))
-        parse = partial(own_certificate, key=self._source.current().key)
-        return read_plaintext(response.content, shown_url(str(response.url)), parse)
+        # it has been opened and checked with the key that the request went out for; there may be another one by now
+        content, url = b"" if response.is_redirect else response.content, shown_url(str(response.url))
+        del response  # a traceback keeps the variables of its frames
+        return read_plaintext(content, url, parse_certificate)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the GUID; called by requests.

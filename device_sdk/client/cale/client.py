@@ -12,12 +12,13 @@ from typing import Self
 
 from cryptography import x509
 
-from device_sdk.client.cale.negotiation import negotiating_spec
+from device_sdk.client.cale.negotiation import agreed_policy, negotiating_spec
+from device_sdk.client.cale.slots import FAILURE_SLOTS
 from device_sdk.errors import BehindEdgeError, LocalProtocolError, NotForUsError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
-from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
+from device_sdk.model.decryption import ALGORITHMS, EVERYTHING, DecryptionPolicy
 from device_sdk.model.keys import PrivateKey
 from device_sdk.model.secret import Secret
 from device_sdk.model.trust import ServerTrust, TlsIdentity
@@ -42,6 +43,7 @@ from device_sdk.state import CaleRegistration
 from device_sdk.transports.base import Timeouts
 from device_sdk.transports.factory import open_transport
 from device_sdk.wire.csr import build_csr
+from device_sdk.wire.csr_capabilities import SMIME_CAPABILITIES
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,12 @@ class CaleClient:
         revocation: when answers that are not for us are taken for a revocation; see `suspects_revocation`.
         encrypted_errors: whether a plaintext `{"error": 502}` is an error of a server behind the edge device, as with the
             reference servers; False for services whose own documents look like that.
-        told: the algorithms the server was allowed at the registration that `guid` is of, if that is known: errors then
-            say where the policy asks for less.
+        told: what was agreed on at the registration that `guid` is of (CaleRegistration.algorithms), if that is known: other
+            algorithms are not accepted, and errors say where the policy asks for less.
 
     Raises:
-        ConfigurationError: a URL, a proof of identity or a trust that cannot work.
+        ConfigurationError: a URL, a proof of identity or a trust that cannot work, or a policy without a cipher that was agreed
+            on.
     """
 
     def __init__(  # noqa: PLR0913  # every argument but the first three has a default
@@ -117,8 +120,9 @@ class CaleClient:
         proof_of_identity(credentials, bearer)
         self._credentials, self._bearer = credentials, bearer
         self._policy, self._negotiate = policy, negotiate
+        self._accepted = policy.within(told)
         self._encrypted_errors = encrypted_errors
-        self._told = told
+        self._told = None if told is None else tuple(told)
         self._watch = RevocationWatch(revocation or RevocationPolicy())
         self._transport = open_transport(
             edge_url, trust, identity=identity, timeouts=timeouts or Timeouts(), proxy=proxy
@@ -152,15 +156,17 @@ class CaleClient:
             HttpStatusError, TransportError, VerificationError, KeyStoreError: as everywhere.
         """
         authorization = proof_of_identity(self._credentials, self._bearer)
-        spec = negotiating_spec(spec, self._key, self._policy) if self._negotiate else spec
-        request = registration_request(build_csr(spec, self._key), authorization)
-        self._guid = guid = read_registration(self._transport.send(request), self._key, self._policy)
+        saying = negotiating_spec(spec, self._key, self._policy) if self._negotiate else spec
+        request = registration_request(build_csr(saying, self._key), authorization)
+        response = self._transport.send(request)
+        with FAILURE_SLOTS.one(len(response.body)):
+            self._guid = guid = read_registration(response, self._key, self._policy)
         self._watch.opened()
-        self._told = None
+        self._agree(spec, response.body)
         if key_uri is None:
             key_uri = self._key.info.uri if isinstance(self._key, DeviceKey) else ""
         digest = hashlib.sha256(spki(self._key.public_key())).hexdigest()
-        return CaleRegistration(guid, key_uri, self.origin, datetime.now(UTC), key_sha256=digest)
+        return CaleRegistration(guid, key_uri, self.origin, datetime.now(UTC), key_sha256=digest, algorithms=self._told)
 
     def get(self, path: str, *, check: ContentCheck | None = None, limit_bytes: int = MAX_ANSWER_BYTES) -> CaleResponse:
         """Read a resource and decrypt it (section 4.2).
@@ -178,8 +184,8 @@ class CaleClient:
             HttpStatusError, RedirectRefusedError, TransportError, VerificationError, KeyStoreError: as everywhere.
         """
         response = self._transport.send(resource_request(path, self._registered(), limit_bytes=limit_bytes))
-        with self._watched():
-            found = read_resource(response, self._key, check, self._policy, encrypted_errors=self._encrypted_errors)
+        with self._watched(), FAILURE_SLOTS.one(len(response.body)):
+            found = read_resource(response, self._key, check, self._accepted, encrypted_errors=self._encrypted_errors)
         return CaleResponse(found.content, response.url, dict(found.headers))
 
     def whoami(self) -> x509.Certificate:
@@ -188,8 +194,8 @@ class CaleClient:
         Raises: as `get`.
         """
         response = self._transport.send(whoami_request(self._registered()))
-        with self._watched():
-            return read_whoami(response, self._key, self._policy)
+        with self._watched(), FAILURE_SLOTS.one(len(response.body)):
+            return read_whoami(response, self._key, self._accepted)
 
     @property
     def suspects_revocation(self) -> bool:
@@ -233,6 +239,15 @@ class CaleClient:
             self._watch.opened()
             raise
         self._watch.opened()
+
+    def _agree(self, spec: CsrSpec, answer: bytes) -> None:
+        """What the server may use from now on: anything if it was told nothing, what it chose itself included."""
+        agreed = agreed_policy(answer, self._policy)
+        if any(one.oid.dotted_string == SMIME_CAPABILITIES for one in spec.extensions):
+            self._told = None if agreed == self._policy else agreed.algorithms
+        else:
+            self._told = agreed.algorithms if self._negotiate else ALGORITHMS
+        self._accepted = self._policy.within(self._told)
 
     def _registered(self) -> str:
         if self._guid is None:

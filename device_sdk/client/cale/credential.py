@@ -20,7 +20,7 @@ class Credential:
     Attributes:
         key: the registered key.
         guid: of the registration.
-        told: the algorithms the server was allowed, if that is known.
+        told: the algorithms that were agreed on, if that is known; others are not accepted.
     """
 
     key: PrivateKey = field(repr=False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from device_sdk.client.cale.slots import FAILURE_SLOTS
 from device_sdk.errors import EnvelopeError
 from device_sdk.model.decryption import EVERYTHING, DecryptionPolicy
 from device_sdk.model.keys import PrivateKey
 from device_sdk.protocols.cale.answers import ContentCheck
 from device_sdk.protocols.cale.documents import CONTENT_TYPES, Document, read_document
 from device_sdk.wire.cms import CANNOT_OPEN
-from device_sdk.wire.cms.envelope import open_typed
+from device_sdk.wire.cms.envelope import judge_envelope
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
@@ -51,20 +52,17 @@ def decrypt_document(
         EnvelopeError: it does not open, or `check` refuses it; one text for every reason (CALE-10).
         KeyStoreError: the key could not be used.
     """
-    opened = open_typed(message, key, limit_bytes=limit_bytes, content_types=CONTENT_TYPES, policy=policy)
-    document = _checked(opened, check)
-    del opened  # a traceback keeps the variables of its frames
-    if document is None:
-        raise EnvelopeError(CANNOT_OPEN)
-    return document
 
-
-def _checked(opened: tuple[str, bytes], check: ContentCheck | None) -> Document | None:
-    """The document; None if it is not what it is said to be, or `check` refuses its content."""
-    try:
-        document = read_document(*opened, encrypted_errors=False)
+    def read(content_type: str, plaintext: bytes) -> Document:
+        document = read_document(content_type, plaintext, encrypted_errors=False)
         if check is not None:
             check(document.content)
-    except Exception:  # noqa: BLE001  # it may quote the plaintext, and tells it from one that did not open
-        return None
+        return document
+
+    with FAILURE_SLOTS.one(len(message)):
+        document = judge_envelope(
+            message, key, read, limit_bytes=limit_bytes, content_types=CONTENT_TYPES, policy=policy
+        )
+        if document is None:
+            raise EnvelopeError(CANNOT_OPEN)
     return document

@@ -71,7 +71,9 @@ def _relabel(response: requests.Response, document: Document) -> None:
         response.headers.update({name.title(): value for name, value in document.headers})
     elif outer:
         response.headers["Content-Type"] = outer[0]
-    if document.is_error or document.status != response.status_code:
+    # bare content has no status, so that of its envelope stays, unless it is a redirect that leads nowhere
+    said = document.is_error or document.whole or 300 <= response.status_code < 400
+    if said and document.status != response.status_code:
         response.status_code = document.status
         reason = responses.get(document.status, "Status")
         response.reason = f"{reason}, behind the edge device" if document.is_error else reason

@@ -11,13 +11,18 @@ from device_sdk.client.cale.sharing import Fate, destroy, digests_of
 from device_sdk.client.device.context import Context
 from device_sdk.client.device.generation import absolute, next_key_uri
 from device_sdk.client.device.provenance import foreign, is_unborn, make_key, replaced_sha256
-from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyNotFoundError, NotForUsError, StateCorruptError
+from device_sdk.errors import (
+    ConfigurationError,
+    DeviceSdkError,
+    KeyExistsError,
+    KeyNotFoundError,
+    NotForUsError,
+    StateCorruptError,
+)
 from device_sdk.keystores.keys import DeviceKey
-from device_sdk.model.decryption import ALGORITHMS
 from device_sdk.model.keys import KeyType
 from device_sdk.protocols.cale.requests import edge_origin
 from device_sdk.state import CaleJournal, CaleRegistration, Phase
-from device_sdk.wire.csr_capabilities import SMIME_CAPABILITIES
 
 _DRAFT_S = KeyType.RSA_2048  # the only type the draft knows, so every server does
 
@@ -157,8 +162,9 @@ class Registering:
         key, journal = self._key(journal)
         with key, self._client(key, journal) as client:
             if journal.phase is not Phase.ISSUED:
-                journal = replace(journal, phase=Phase.ISSUED, guid=self._guid(client, journal))
-                journal = replace(journal, key_sha256=key.info.spki_sha256, algorithms=self._told())
+                made = self._made(client, journal)
+                journal = replace(journal, phase=Phase.ISSUED, guid=made.guid, algorithms=made.algorithms)
+                journal = replace(journal, key_sha256=key.info.spki_sha256)
                 self.context.state.write_journal(journal)
             try:
                 client.whoami()
@@ -178,15 +184,9 @@ class Registering:
             algorithms=journal.algorithms,
         )
 
-    def _told(self) -> tuple[str, ...] | None:
-        """What the request lets the server use; anything if it does not say."""
-        if any(one.oid.dotted_string == SMIME_CAPABILITIES for one in self.plan.spec.extensions):
-            return None
-        return self.plan.policy.algorithms if self.plan.negotiate else ALGORITHMS
-
-    def _guid(self, client: CaleClient, journal: CaleJournal) -> str:
+    def _made(self, client: CaleClient, journal: CaleJournal) -> CaleRegistration:
         try:
-            return client.register(self.plan.spec, key_uri=journal.key_uri).guid
+            return client.register(self.plan.spec, key_uri=journal.key_uri)
         except DeviceSdkError:
             # nothing was made, so there is nothing to go on with; a key that was made waits for the next run
             if not journal.created_here:
@@ -200,6 +200,7 @@ class Registering:
             plan.trust,
             key,
             guid=journal.guid,
+            told=journal.algorithms,
             identity=plan.identity,
             credentials=plan.credentials,
             bearer=plan.bearer,
@@ -215,7 +216,11 @@ class Registering:
         current = self._current()
         ours = journal.created_here and not _in_use(journal, current)
         if ours and journal.phase is not Phase.ISSUED:
-            return make_key(context, journal, uri, self._key_type(current) or _DRAFT_S)
+            try:
+                return make_key(context, journal, uri, self._key_type(current) or _DRAFT_S)
+            except KeyExistsError as error:
+                error.hint = "it was left as it is: name another key (--key)"
+                raise
         key = context.open_key(uri, made_here=ours)
         if journal.key_sha256 not in (None, key.info.spki_sha256):
             key.close()

@@ -9,6 +9,8 @@ from typing import Self
 
 from device_sdk.errors import StateNotWritableError
 
+_HINT = "make room there, or name another directory: TMPDIR"
+
 
 class PrivateSpool:
     """A temporary file without a name, readable and writable by its owner only (mode 0600); gone when it is closed.
@@ -17,38 +19,40 @@ class PrivateSpool:
 
     Args:
         directory: where; by default what TMPDIR says. It needs as much room as the message.
+        hint: what to do where there is no room.
 
     Raises:
         StateNotWritableError: there is no room, or no such directory; `write` and `read` raise it as well.
     """
 
-    def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, directory: str | os.PathLike[str] | None = None, hint: str = _HINT) -> None:
+        self._hint = hint
         try:
             self._file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115  # closed by close
         except OSError as error:
             where = os.fspath(directory) if directory is not None else "the directory for temporary files"
-            raise StateNotWritableError(f"{where}: {error.strerror or error}", hint="name another: TMPDIR") from error
+            raise StateNotWritableError(f"{where}: {error.strerror or error}", hint=hint) from error
 
     def write(self, data: bytes, /) -> None:
         """Append all of it."""
         try:
             self._file.write(data)
         except OSError as error:
-            raise _failed(error) from error
+            raise self._failed(error) from error
 
     def seek(self, offset: int, /) -> None:
         """Go to a place, counted from the start."""
         try:
             self._file.seek(offset)
         except OSError as error:
-            raise _failed(error) from error
+            raise self._failed(error) from error
 
     def read(self, size: int, /) -> bytes:
         """At most this many bytes; none at the end."""
         try:
             return self._file.read(size)
         except OSError as error:
-            raise _failed(error) from error
+            raise self._failed(error) from error
 
     def fileno(self) -> int:
         """Its descriptor."""
@@ -59,17 +63,14 @@ class PrivateSpool:
         try:
             self._file.close()
         except OSError as error:
-            raise _failed(error) from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> StateNotWritableError:
+        words = f"the temporary file of a large message: {error.strerror or error}"
+        return StateNotWritableError(words, hint=self._hint)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
-
-
-def _failed(error: OSError) -> StateNotWritableError:
-    return StateNotWritableError(
-        f"the temporary file of a large message: {error.strerror or error}",
-        hint="make room there, or name another directory: TMPDIR",
-    )

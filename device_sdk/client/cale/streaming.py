@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from itertools import chain
 from typing import Any
 
+from device_sdk.client.cale.slots import FAILURE_SLOTS
 from device_sdk.client.cale.spool import PrivateSpool
 from device_sdk.errors import EnvelopeError, WireError
 from device_sdk.model.decryption import DecryptionPolicy
@@ -202,9 +203,10 @@ def open_in_pieces(
         if size > SMALL_BYTES:
             break
     else:
-        small = open_document(
-            b"".join(begin), key, url, lambda one: one, encrypted_errors=encrypted_errors, policy=policy
-        )
+        with FAILURE_SLOTS.one(size):
+            small = open_document(
+                b"".join(begin), key, url, lambda one: one, encrypted_errors=encrypted_errors, policy=policy
+            )
         return small, iter((small.content,)), None
     spool = PrivateSpool(directory)
     with ExitStack() as on_failure:

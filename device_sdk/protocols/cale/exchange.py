@@ -4,12 +4,14 @@
     answer = await http.get(exchange.url("/resource"), headers=exchange.headers)
     plaintext = await asyncio.to_thread(exchange.open, answer.status_code, answer.headers.items(), answer.content)
 
+Whatever opens an answer does so within `device_sdk.FAILURE_SLOTS.one(len(body))`, so that the time of a failure says nothing.
+
 Whoever carries the request follows no redirect and sends the headers to this origin only, over TLS only (CALE-07, CALE-13).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from cryptography import x509
 
@@ -35,11 +37,12 @@ class CaleExchange:
         guid: of the registration.
         origin: where the key was registered, "https://HOST[:PORT]".
         policy: the algorithms that are accepted.
+        told: what was agreed on at registration (CaleRegistration.algorithms), if that is known; others are not accepted.
         encrypted_errors: whether a plaintext `{"error": 502}` is an error of a server behind the edge device, as with the
             reference servers; False for services whose own documents look like that.
 
     Raises:
-        ConfigurationError: not an https origin.
+        ConfigurationError: not an https origin, or a policy without a cipher that was agreed on.
         LocalProtocolError: not a GUID.
     """
 
@@ -50,12 +53,13 @@ class CaleExchange:
         origin: str,
         *,
         policy: DecryptionPolicy = EVERYTHING,
+        told: Collection[str] | None = None,
         encrypted_errors: bool = True,
     ) -> None:
         self._key = key
         self._origin = edge_origin(origin)
         self._guid = guid
-        self._policy = policy
+        self._policy = policy.within(told)
         self._encrypted_errors = encrypted_errors
         self.request("/")
 

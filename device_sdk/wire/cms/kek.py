@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from device_sdk.model.held_key import HeldKey
 from device_sdk.model.shared_key import SharedKey
+from device_sdk.model.wiping import passing
 from device_sdk.wire.cms.reader import SEQUENCE, Reader
 from device_sdk.wire.cms.wrapping import KeyWrap, read_key_wrap
 
@@ -33,7 +34,7 @@ class SharedKeyWrap:
         if shared.identifier != self.identifier or shared.key_bytes != self.wrap.key_bytes:
             return None
         if isinstance(shared, HeldKey):
-            return shared.unwrap(self.encrypted_key, padded=self.wrap.padded)
+            return passing(shared.unwrap(self.encrypted_key, padded=self.wrap.padded))
         return self.wrap.unwrap(shared.key.reveal(), self.encrypted_key)
 
 

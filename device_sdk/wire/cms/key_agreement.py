@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 
 from device_sdk.errors import MechanismUnsupportedError
+from device_sdk.model.wiping import passing
 from device_sdk.wire.cms import oids
 from device_sdk.wire.cms.definite import encode_element
 from device_sdk.wire.cms.reader import BIT_STRING, OCTET_STRING, SEQUENCE, Reader
@@ -67,10 +68,10 @@ class KeyAgreement:
             KeyStoreError: the key could not be used.
         """
         try:
-            shared = key.exchange(ec.ECDH(), peer)
+            shared = passing(key.exchange(ec.ECDH(), peer))
         except (ValueError, MechanismUnsupportedError):
             return None
-        wrap_key = wrapping_key(self.kdf_hash, self.wrap, self.shared_info, shared)
+        wrap_key = passing(wrapping_key(self.kdf_hash, self.wrap, self.shared_info, shared))
         found = [self.wrap.unwrap(wrap_key, wrapped) for wrapped in self.encrypted_keys]
         return next((one for one in found if one is not None and len(one) == key_bytes), None)
 

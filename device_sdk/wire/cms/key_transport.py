@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from device_sdk.errors import KeyStoreFailedError, MechanismUnsupportedError
+from device_sdk.model.wiping import passing
 from device_sdk.wire.cms import oids
 from device_sdk.wire.cms.reader import SEQUENCE, Reader
 
@@ -55,7 +56,7 @@ class KeyTransport:
             KeyStoreError: the key cannot be used at all (PIN, token removed, busy).
         """
         try:
-            return key.decrypt(self.encrypted_key, self.scheme)
+            return passing(key.decrypt(self.encrypted_key, self.scheme))
         except _DOES_NOT_OPEN:
             return None
 

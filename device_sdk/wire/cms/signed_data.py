@@ -11,6 +11,7 @@ from cryptography import x509
 
 from device_sdk.errors import VerificationError, WireError
 from device_sdk.model.http import MAX_RESPONSE_BYTES
+from device_sdk.model.wiping import passing
 from device_sdk.wire.ber import children
 from device_sdk.wire.certs_only import MAX_CERTIFICATES, usable_certificates
 from device_sdk.wire.cms import oids
@@ -97,7 +98,7 @@ def read_signed_data(message: bytes, *, limit_bytes: int = MAX_RESPONSE_BYTES) -
         WireError: not a SignedData, one without content or signers, or with too many of anything.
     """
     try:
-        return _parse(make_definite(remove_armor(message, limit_bytes)))
+        return _parse(passing(make_definite(passing(remove_armor(message, limit_bytes)))))
     except ValueError as error:
         raise WireError(f"not a signed CMS message: {error}", what=_WHAT) from error
 

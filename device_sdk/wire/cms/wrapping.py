@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.keywrap import (
     aes_key_wrap_with_padding,
 )
 
+from device_sdk.model.wiping import passing
 from device_sdk.wire.cms import oids
 from device_sdk.wire.cms.reader import Reader
 
@@ -40,7 +41,7 @@ class KeyWrap:
     def unwrap(self, key: bytes, wrapped: bytes) -> bytes | None:
         """What was wrapped, or None: key wrap is authenticated, so there is nothing to be learnt from a failure."""
         try:
-            return (aes_key_unwrap_with_padding if self.padded else aes_key_unwrap)(key, wrapped)
+            return passing((aes_key_unwrap_with_padding if self.padded else aes_key_unwrap)(key, wrapped))
         except (InvalidUnwrap, ValueError):
             return None
 

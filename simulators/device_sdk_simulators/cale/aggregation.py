@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from decimal import Decimal
 
 from device_sdk_simulators.cale.hops import Hop, HopError, HopTimeoutError
 from device_sdk_simulators.cale.padding import JSON
@@ -58,14 +60,33 @@ def _answer(hop: Hop, request: Request) -> Response:
 
 def _merged(answers: Sequence[Response]) -> Response:
     whole: dict[str, object] = {}
+    written: dict[str, str] = {}
     for answer in answers:
         try:
-            part = json.loads(answer.body)
-        except (ValueError, RecursionError):
-            part = None
-        if not isinstance(part, dict):
+            part = json.loads(answer.body, parse_float=_number, parse_constant=_no_json, object_pairs_hook=_members)
+            texts = {name: json.dumps(value, sort_keys=True, allow_nan=False) for name, value in part.items()}
+        except (AttributeError, ValueError, RecursionError):
             return Response(502, facts={"reason": "an answer is no JSON object and cannot be merged"})
-        if any(whole.get(name, value) != value for name, value in part.items()):
+        # compared as texts: for Python true is 1
+        if any(written.setdefault(name, text) != text for name, text in texts.items()):
             return Response(502, facts={"reason": "two resource servers disagree"})
         whole |= part
     return Response(200, [("Content-Type", JSON)], json.dumps(whole).encode() + b"\n")
+
+
+def _number(text: str) -> float:
+    """A number that is the same after it was read and written; ValueError for another."""
+    found = float(text)
+    if not math.isfinite(found) or Decimal(repr(found)) != Decimal(text):
+        raise ValueError("a number that cannot be passed on as it is")
+    return found
+
+
+def _no_json(text: str) -> object:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a member with two values")
+    return dict(pairs)

@@ -129,13 +129,14 @@ def read_capabilities(encoded: bytes) -> Capabilities:
 def takes_responses(certificate: x509.Certificate) -> bool:
     """Whether answers for this certificate are whole responses: its owner reads them, and the authorization server agreed.
 
-    The certificate alone says it, to the server that answers as to the one that makes decoys, so that both do the same.
+    The certificate alone says it, to the server that answers as to the one that makes decoys, so that both do the same. Only
+    in AES-GCM: what nothing authenticates can be made a response with another status by who has no key.
 
     Raises:
         ValueError: its capabilities cannot be read.
     """
     able = capabilities_in(certificate.extensions)
-    return able is not None and able.responses
+    return able is not None and able.responses and any(one.aead for one in able.contents)
 
 
 def without_responses(extension: x509.UnrecognizedExtension) -> x509.UnrecognizedExtension:
@@ -149,17 +150,21 @@ def without_responses(extension: x509.UnrecognizedExtension) -> x509.Unrecognize
 def fit(cipher: ContentCipher, certificate: x509.Certificate) -> ContentCipher:
     """The cipher for an answer to this certificate: the one of the connection if the client reads it, else the nearest.
 
-    Nearest is: authenticated before not, a key of the same length before another.
+    Nearest is: authenticated before not, a key of the same length before another. Who takes whole responses gets nothing that
+    is not authenticated.
 
     Raises:
         ValueError: the client reads none that this server writes.
     """
     able = capabilities_in(certificate.extensions)
-    if able is None or cipher in able.contents:
+    if able is None:
         return cipher
     if not able.contents:
         raise ValueError("the client reads no cipher that this server writes")
-    return min(able.contents, key=lambda one: (not one.aead, one.key_bytes != cipher.key_bytes))
+    takes = [one for one in able.contents if one.aead] if takes_responses(certificate) else able.contents
+    if cipher in takes:
+        return cipher
+    return min(takes, key=lambda one: (not one.aead, one.key_bytes != cipher.key_bytes))
 
 
 def method_for(certificate: x509.Certificate, cipher: ContentCipher, *, hardened: bool) -> Method:

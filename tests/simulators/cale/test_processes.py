@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +23,7 @@ from device_sdk_simulators.cale.processes import RoleProcess
 from device_sdk_simulators.cale.remote import HopSettings, RemoteHop
 from device_sdk_simulators.http.messages import Request
 
+from tests.memory import in_memory
 from tests.simulators.cale.support import KEYS, STRANGER, Relay, basic, opened
 from tests.simulators.command import SIM, sim
 
@@ -33,25 +33,6 @@ PATIENT = ("--late", "wait")
 """On a busy machine an answer may take longer than a slot, and these tests want answers."""
 SECRET = secrets.token_hex(24)
 """What only the owner may read; it is nowhere but in this process, in a file, and where the tests say."""
-
-
-def memory_of(pid: int) -> Iterator[bytes]:
-    """Everything a process can write to in its memory."""
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:  # noqa: PTH123
-        for line in maps:
-            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
-            if match:
-                begin, end = (int(one, 16) for one in match.groups())
-                memory.seek(begin)
-                try:
-                    yield memory.read(end - begin)
-                except OSError:
-                    # a guard page
-                    continue
-
-
-def in_memory(pid: int, *words: bytes) -> bool:
-    return any(word in part for part in memory_of(pid) for word in words)
 
 
 def forms(text: str) -> list[bytes]:
