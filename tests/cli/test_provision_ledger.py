@@ -88,3 +88,30 @@ def test_ledgers_that_cannot_be_opened(cli: Cli, tmp_path: Path) -> None:
     assert "hunter2" not in said
     said = cli.fails(2, "provision", "ledger", "head", "--ledger", "postgresql://lab:hunter2@host/x")
     assert "hunter2" not in said
+
+
+def test_who_is_to_own_a_ledger_makes_it(cli: Cli) -> None:
+    """Without a profile, a line or a device; one that is there stays as it is."""
+    place = cli.directory / "new" / "ledger.sqlite"
+    made = cli.ok("provision", "ledger", "make", "--ledger", place, "--json").json["ledger"]
+    assert cli.ok("provision", "ledger", "make", "--ledger", place).out == f"ledger {made} is there\n"
+    assert "whole: 0 entries" in cli.ok("provision", "ledger", "verify", "--ledger", place).out
+
+
+def test_a_ledger_to_go_on_with(cli: Cli, place: str) -> None:
+    """An entry that no station wrote stops the bench; `verify` says which, and `make --from` leaves it out."""
+    head = cli.ok("provision", "ledger", "head").out.strip()
+    foreign = (
+        "SELECT 12, time, 'provisioned', 'SN9', line, run, step, outcome, 1, facts, hash, hash FROM ledger_entries"
+    )
+    tamper(place, f"INSERT INTO ledger_entries {foreign} WHERE number = 1")  # ours
+    assert "knows no device SN9" in cli.fails(13, "provision", "ledger", "show", "--device", "SN9")
+    assert "knows no device SN9" in cli.fails(13, "provision", "label", "SN9")
+    assert "ledger make --from" in cli.fails(13, "provision", "ledger", "verify")
+    new = cli.directory / "new" / "ledger.sqlite"
+    made = ("provision", "ledger", "make", "--from", place, "--ledger", new)
+    said = cli.ok(*made).out
+    assert head in said
+    assert "left out: 1, as entry 12 is not that of the head, which says 11" in said
+    assert "there is a ledger already" in cli.fails(13, *made)
+    assert "the kept head is in it" in cli.ok("provision", "ledger", "verify", "--ledger", new, "--head", head).out

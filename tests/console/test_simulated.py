@@ -18,6 +18,7 @@ from device_sdk_simulators.serial.fleet.plan import FATAL, FleetPlan
 
 from device_sdk.client.bench import KeyWish
 from device_sdk.client.bench.console import ConsoleDevice, ConsoleSettings
+from device_sdk.client.bench.console.session import Session
 from device_sdk.client.bench.facts import PROOF_CONTEXT
 from device_sdk.errors import BenchError, DeviceSaysError, LineError, LineSilentError
 from device_sdk.model.secret import Secret
@@ -84,7 +85,7 @@ def provision(url: str, issue: Issue, outcome: Outcome) -> None:
 
 def attempt(url: str, issue: Issue, outcome: Outcome) -> None:
     """From facts to proof."""
-    with open_line(url) as line, ConsoleDevice(line, replace(SETTINGS, temporary=str(Path(url).parent))) as device:
+    with open_line(url) as line, ConsoleDevice(line, SETTINGS) as device:
         try:
             facts = device.facts()
             outcome.variables = facts.extra.get("boot-loader.serial#", outcome.variables)
@@ -139,3 +140,19 @@ def test_ends_provisioned_or_with_an_error_of_its_own(name: str, outcomes: dict[
         assert name in FATAL or name == "cut-anywhere", outcome
     else:
         assert outcome.proved
+
+
+def test_files_go_where_the_device_keeps_such(tmp_path: Path) -> None:
+    """Its own TMPDIR; a simulated board's is not this machine's /tmp, and is empty after a start."""
+    plan = FleetPlan(
+        1, way="console", listen=tmp_path / "lines", disks=tmp_path / "disks", console=ConsoleStyle(password=PASSWORD)
+    )
+    with Fleet(plan) as fleet, open_line(fleet.lines()[0]["url"]) as line:
+        session = Session(line, replace(SETTINGS, boot_loader=False))
+        assert session.do(lambda it: it.run('[ "${t%/*}" = "$TMPDIR" ]')) == 0
+        (made,) = tmp_path.glob("disks/*/tmp/device-sdk-bench.*")
+        session.close()
+        assert not made.exists()
+    (made.parent / "left").write_text("by a board that was switched off")
+    with Fleet(plan):
+        assert list(made.parent.iterdir()) == []

@@ -8,8 +8,9 @@ import subprocess
 
 import pytest
 
+from device_sdk.client.bench.console.conversation import Conversation
 from device_sdk.errors import ConfigurationError
-from device_sdk.protocols.console.boot_loader import print_command, set_command, variable
+from device_sdk.protocols.console.boot_loader import is_undefined, print_command, set_command, variable
 from device_sdk.protocols.console.program import TOOLS, Answers, Request, digest, program, read_piece
 from device_sdk.protocols.console.prompts import Shown, is_garbage, says_incorrect, shown
 from device_sdk.protocols.console.terminal import TerminalText
@@ -139,8 +140,52 @@ def test_boot_loader_variables() -> None:
     assert variable('## Error: "serial#" not defined\n=> ', "serial#") is None
     assert print_command("serial#") == "printenv serial#"
     assert set_command("bootdelay", "5") == "setenv bootdelay 5"
+    assert set_command("bootargs", "a  b") == "setenv bootargs 'a  b'"
+    assert set_command("bootargs", "a ") == "setenv bootargs 'a '"
+    assert set_command("bootargs", "") == "setenv bootargs"
     assert set_command("bootargs", "console=ttyS0 $x; reset") == "setenv bootargs 'console=ttyS0 $x; reset'"
     assert set_command("bootargs", "") == "setenv bootargs"
     for name, value in (("a;b", "1"), ("a", "it's"), ("a", "x\ny"), ("a", "x" * 257), ("", "1")):
         with pytest.raises(ConfigurationError):
             set_command(name, value)
+
+
+class Said:
+    """A line that says this, in pieces."""
+
+    name = "ttyS0"
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = list(pieces)
+
+    def read(self, deadline: float) -> bytes:
+        return self._pieces.pop(0) if self._pieces else b""
+
+
+@pytest.mark.parametrize(
+    ("pieces", "heard"),
+    [
+        ((b"U-Boot SPL 2023.01", b" (Jan 01)\r\nU-Boot 2023.01\r\nDRAM:  1 GiB\r\n"), 3),
+        ((b"U-Bo", b"ot 20", b"25.10\r\n"), 1),
+        ((b"x\r\nresetting ", b"...\r\n"), 1),
+        ((b"Hit any key to stop autoboot:  2 ", b"\b\b\b 1 ", b"\b\b\b 0 \r\n"), 1),
+        (
+            (
+                b"[    0.000000] efi: EFI v2.100 by Das U-Boot\r\n",
+                b"DRAM: is not at the beginning\r\nStarting kernel ...\r\n",
+            ),
+            1,
+        ),
+        ((b"Debian GNU/Linux 12 board ttyS0\r\nboard login: ",), 0),
+    ],
+)
+def test_a_boot_loader_that_begins_is_heard_whatever_is_forgotten(pieces: tuple[bytes, ...], heard: int) -> None:
+    talk = Conversation(Said(*pieces))  # type: ignore[arg-type]  # nothing else of a line is needed
+    while talk.listen(0):
+        talk.forget()
+    assert talk.beginnings == heard
+
+
+def test_a_variable_that_is_gone_says_so_in_these_words() -> None:
+    assert is_undefined('## Error: "bootargs" not defined', "bootargs")
+    assert not is_undefined("bootargs=" + "x" * 300, "bootargs")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from device_sdk.cli.settings import BY_NAME
 from device_sdk.client.device.bench import DeviceBench
 from device_sdk.errors import BenchError, ConfigurationError, StateError, StateNotWritableError
 from device_sdk.state import StateDirectory
@@ -42,6 +44,7 @@ def test_both_are_durable_and_private(benched: Benched) -> None:
     assert state.check() == ()
     assert not benched.device.status().enrolled
     file.chmod(0o644)
+    (benched.directory / ".config.toml.0123456789abcdef.tmp").write_bytes(b"of a process that was killed")
     bench.configure(benched.config, b"")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert ConfiguredAnchors(state).load() == (ANCHORS,), "b'' leaves what is there"
@@ -89,12 +92,30 @@ def test_what_are_no_anchors_changes_nothing(benched: Benched) -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    ['[identity]\nserial_command = ["id"]', '[firmware]\ninstaller = "/bin/sh"', '[agent]\ncommands = ["id"]'],
+    [
+        '[identity]\nserial_command = ["id"]',
+        '[firmware]\ninstaller = "/bin/sh"',
+        '[agent]\ncommands = ["id"]',
+        '[firmware]\nout = "/etc/cron.d/x"',
+        '[keys]\nto = "/etc/cron.d"',
+        "[key]\npin_fd = 0",
+        *(f'[{name.replace(".", "]" + chr(10), 1)} = "/x"' for name in BY_NAME if name.endswith("_file")),
+    ],
 )
-def test_programs_are_named_by_whoever_owns_the_device(benched: Benched, setting: str) -> None:
-    with pytest.raises(ConfigurationError, match="names a program"):
+def test_programs_secrets_and_places_are_named_by_whoever_owns_the_device(benched: Benched, setting: str) -> None:
+    """On the line of an agent; a station with a shell could have them anyway."""
+    with pytest.raises(ConfigurationError, match=r"names a .*, and this device takes none from a station"):
         benched.bench.configure(setting.encode(), b"")
+    assert not (benched.directory / "config.toml").exists()
     DeviceBench(benched.configuration, programs=True).configure(setting.encode(), b"")
+
+
+@pytest.mark.parametrize("setting", ['[est]\nanchors = "{}"', '[key]\nuri = "file:{}"', '[est]\nanchors = "/dev/null"'])
+def test_what_would_be_read_for_ever_is_refused(benched: Benched, setting: str) -> None:
+    pipe = benched.directory / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigurationError, match="neither a file nor a directory"):
+        benched.bench.configure(setting.format(pipe).encode(), b"")
 
 
 def test_secrets_that_others_can_read_are_refused(benched: Benched) -> None:
@@ -103,10 +124,10 @@ def test_secrets_that_others_can_read_are_refused(benched: Benched) -> None:
     secret.chmod(0o640)
     config = f'[est]\nuser = "lab"\npassword_file = "{secret}"\n'.encode()
     with pytest.raises(ConfigurationError, match="others than its owner can read it") as caught:
-        benched.bench.configure(config, b"")
+        DeviceBench(benched.configuration, programs=True).configure(config, b"")
     assert "geheim" not in str(caught.value)
     secret.chmod(0o600)
-    benched.bench.configure(config, b"")
+    DeviceBench(benched.configuration, programs=True).configure(config, b"")
 
 
 def test_places_that_others_may_write_to_are_refused(benched: Benched) -> None:

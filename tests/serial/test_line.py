@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -16,6 +17,7 @@ import pytest
 from device_sdk.errors import ConfigurationError, LineError, LineInUseError, LineSilentError
 from device_sdk.model.secret import Secret
 from device_sdk.transports.serial import LineSettings, open_line
+from device_sdk.transports.serial.allowance import BURST
 from device_sdk.transports.serial.exclusive import check_lock_file, in_use
 from tests.serial.conftest import FarEnd
 from tests.serial.rfc2217_server import Rfc2217Server
@@ -126,8 +128,21 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         open_line(str(tmp_path / "ttyUSB0"))
     plain = tmp_path / "file"
     plain.write_bytes(b"")
-    with pytest.raises(LineError, match="cannot be opened"):
+    with pytest.raises(LineError, match=r"cannot be opened: .* \(it is no serial port\)"):
         open_line(str(plain))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")  # pyserial's own
+def test_a_port_that_speaks_no_rfc_2217() -> None:
+    """A port of plain TCP, which takes the negotiation for typing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(LineError, match=r"does not negotiate as RFC 2217 says \(.*socket://") as caught:
+            open_line(f"rfc2217://127.0.0.1:{port}?timeout=0.2")
+    assert "REQUESTED" not in str(caught.value)
+    with pytest.raises(LineError, match="nobody listens there"):
+        open_line(f"rfc2217://127.0.0.1:{port}")
 
 
 def test_a_baud_rate_that_is_none(far_end: FarEnd) -> None:
@@ -213,6 +228,28 @@ def test_excerpt_is_printable_bounded_and_without_the_password(far_end: FarEnd) 
         assert "sesame" not in line.excerpt()
 
 
+def test_a_flood_is_read_no_faster_than_a_line_would_bring_it() -> None:
+    """A socket has no baud rate: whoever floods it would have all the time of a station with many lines."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings = LineSettings(at_most=10_000)
+        with open_line(f"socket://127.0.0.1:{listener.getsockname()[1]}", settings) as line:
+            begun = time.monotonic()
+            sender, _ = listener.accept()
+            flood = threading.Thread(target=_flood, args=(sender,))
+            flood.start()
+            size = 0
+            while size < BURST + 3000:
+                size += len(line.read(soon()))
+            assert size <= BURST + 10_000 * (time.monotonic() - begun)
+        flood.join()
+
+
+def _flood(sender: socket.socket) -> None:
+    with sender, contextlib.suppress(OSError):
+        while True:
+            sender.sendall(b"~" * 65536)
+
+
 def test_a_connection_that_was_reset_leaves_nothing_open() -> None:
     """pyserial forgets such a socket; a station that opens its lines for weeks would run out of them."""
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
@@ -240,3 +277,14 @@ def test_a_line_of_a_console_server() -> None:
         server.hang_up()
         with pytest.raises(LineError, match="has gone"):
             line.read(soon())
+
+
+def test_cancel_of_a_closed_line_writes_into_nobody_elses_file(far_end: FarEnd, tmp_path: Path) -> None:
+    """The numbers of its descriptors are given to whatever is opened next; a watchdog may come a moment late."""
+    line = open_line(far_end.path)
+    line.close()
+    files = [(tmp_path / str(number)).open("wb") for number in range(16)]
+    line.cancel()
+    for file in files:
+        file.close()
+    assert {path.read_bytes() for path in tmp_path.iterdir() if path.name.isdigit()} == {b""}

@@ -13,7 +13,7 @@ from device_sdk_simulators.serial.board import Board
 from device_sdk_simulators.serial.refusal import RefusalError
 
 from device_sdk.client.bench import BenchDevice, BenchKey, DeviceFacts, KeyWish, Proof
-from device_sdk.errors import DeviceSaysError, LineError, LineSilentError
+from device_sdk.errors import BenchError, DeviceSaysError, LineError, LineSilentError
 from device_sdk.model.keys import KeyType
 from device_sdk.station.run.session import Session
 
@@ -31,6 +31,8 @@ class Socket:
         cuts: operations during which the cable is pulled; "install" once for each time it is named; "+install" after it was done.
         on: called before an operation, with its name.
         asked: the operations, in order.
+        refuses: what opening ends in, if not None.
+        opened: how often it was.
     """
 
     board: Board | None = None
@@ -38,6 +40,8 @@ class Socket:
     on: Callable[[str], None] = lambda _name: None
     asked: list[str] = field(default_factory=list)
     in_use: bool = False
+    refuses: BenchError | None = None
+    opened: int = 0
 
 
 class DirectDevice(BenchDevice):
@@ -46,6 +50,9 @@ class DirectDevice(BenchDevice):
     def __init__(self, line: str, socket: Socket) -> None:
         self._line, self._socket = line, socket
         self.cancelled = threading.Event()
+        socket.opened += 1
+        if socket.refuses is not None:
+            raise socket.refuses
         if socket.board is None:
             raise LineSilentError(f"{line}: nobody answers", line=line, excerpt="garbage at the wrong rate")
 

@@ -160,6 +160,7 @@ def test_a_plan_opens_nothing(bench, lab):
         (("--once", "--devices", "3"), 2, "do not go together"),
         (("--devices", "0"), 2, "--devices has to be 1"),
         (("--once",), 12, "no line is there"),
+        (("--once", "--lines", "/dev/null", "/dev/ttyUSB99"), 12, "no line is there: /dev/ttyUSB99"),
         (("--ledger", "mysql://x"), 2, "a ledger is a file or a postgresql: URL"),
     ],
 )

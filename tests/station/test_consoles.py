@@ -22,7 +22,7 @@ def _consoles(lab, tmp_path, password: str) -> FleetPlan:
 @pytest.mark.timeout(120)
 @pytest.mark.slow
 def test_devices_at_their_consoles(lab, tmp_path):
-    lab.more = '[[steps.after]]\nname = "test"\non = "device"\ncommand = ["sh", "-c", "echo all right"]'
+    lab.more = '[[steps.after]]\nname = "test"\non = "device"\ncommand = ["sh", "-c", "echo it was geheim"]'
     with Fleet(_consoles(lab, tmp_path, "geheim")) as fleet:
         tally = lab.run()
         report = fleet.report()
@@ -31,6 +31,10 @@ def test_devices_at_their_consoles(lab, tmp_path):
         record = lab.record_of(member["serial_number"])
         assert record.facts["certificate_sha256"] == member["certificates"][-1]
         assert record.steps["after:test"] == "done"
+        steps = lab.entries(kind="step", device=member["serial_number"])
+        assert [one.facts["output"] for one in steps if one.step == "after:test" and one.outcome == "done"] == [
+            "it was ***"
+        ]
     assert "geheim" not in lab.ledger_text()
 
 

@@ -46,6 +46,7 @@ def test_as_json_without_what_is_not_known():
         "code": "line",
         "reason": "cut",
         "elapsed_s": 0.0,
+        "counted": True,
     }
     changed = DeviceChanged(line="a", serial_number="SN-1", state=DeviceState.KEY)
     assert json.loads(json.dumps(changed.to_json()))["state"] == "key"

@@ -7,7 +7,7 @@ import threading
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from device_sdk.errors import ConfigurationError, LineError, StateBusyError
+from device_sdk.errors import ConfigurationError, LineError, LineSilentError, StateBusyError
 from device_sdk.station.ledger import Ledger
 
 
@@ -62,6 +62,45 @@ def test_a_serial_number_that_cannot_be_one(lab, serial):
     lab.plug("line", lab.board(said_serial=serial or " "))
     facts = _fails(lab, None, "cannot be a serial number")
     assert facts["serial_number"].isprintable()
+
+
+@pytest.mark.parametrize("more", ["\u3164", "\u115f", "\u2800", "\uffa0", "\u0301", "\uff11", "\u0430"])
+def test_a_serial_number_that_looks_like_another(lab, more):
+    """Hangul fillers, Braille without dots, combining marks, wide digits; Cyrillic only where a pattern takes it."""
+    lab.plug("line", lab.board(f"R1{more}"))
+    assert "would name another device" in _fails(lab, None, "it calls itself")["reason"]
+    if more != "\u0430":
+        lab.more = '[identity]\nserial_number = ".+"'
+        assert lab.run().failed == 1
+
+
+def test_another_board_after_the_proof(lab):
+    """The self test is the last that is done on a device; that it was done on this one is looked at."""
+    first = lab.board()
+    socket = lab.plug("line", first)
+    lab.more = '[[steps.after]]\nname = "test"\non = "device"\ncommand = ["self-test"]'
+    second = lab.board(said_serial=first.serial_number, macs=first.macs)
+
+    def swap(name: str) -> None:
+        if name == "run":
+            socket.board = second
+
+    socket.on = swap
+    facts = _fails(lab, None, "and has another one, or none, at the end")
+    assert facts["step"] == "end"
+    assert lab.record(first).state == "failed"
+
+
+def test_another_board_after_the_configuration(lab):
+    lab.mode, first, second = "configure", lab.board(), lab.board()
+    socket = lab.plug("line", first)
+
+    def swap(name: str) -> None:
+        if name == "+configure":
+            socket.board = second
+
+    socket.on = swap
+    _fails(lab, first, f"and now '{second.serial_number}' answers")
 
 
 def test_the_same_mac_address_twice(lab):
@@ -244,17 +283,77 @@ def test_a_device_that_is_known(lab):
     socket.asked.clear()
     tally = lab.run()
     assert (tally.provisioned, tally.failed, tally.known) == (0, 0, 1)
-    assert socket.asked == ["facts"]
+    assert socket.asked == ["facts", "prove"]
+    assert "; it proved its certificate" in lab.entries(kind="note")[-1].facts["note"]
     assert lab.record(board).state == "provisioned"
     lab.more = '[identity]\nknown = "refuse"'
     lab.events.clear()
     assert lab.run().failed == 1
     assert "was provisioned at" in lab.told("device-failed")[0].reason
+    first, *met_it = [one.run for one in lab.entries(kind="run-started")]
+    assert f"in run {first}" in lab.told("device-failed")[0].reason, met_it
     assert lab.record(board).state == "provisioned"
     lab.more = '[identity]\nknown = "again"'
     assert lab.run().provisioned == 1
     assert (lab.issued(board), len(board.certificates)) == (2, 2)
     assert lab.record(board).facts["certificate_sha256"] == board.enrolled
+
+
+def test_somebody_elses_serial_number_is_no_known_device(lab):
+    first = lab.board()
+    lab.plug("line", first)
+    assert lab.run().provisioned == 1
+    bare, enrolled = lab.board(said_serial=first.serial_number), lab.board()
+    lab.plug("line", enrolled)
+    assert lab.run().provisioned == 1
+    enrolled.said_serial = first.serial_number
+    for board, words in ((bare, "has no certificate"), (enrolled, "its certificate does not name that")):
+        socket = lab.plug("line", board)
+        tally = lab.run()
+        assert (tally.provisioned, tally.failed, tally.known) == (0, 1, 0)
+        reason = lab.told("device-failed")[-1].reason
+        assert "and this device does not prove that it is that one" in reason
+        assert words in reason
+        assert set(socket.asked) == {"facts", "prove"}
+    assert lab.record(first).state == "provisioned"
+
+
+def test_a_known_device_whose_cable_is_pulled_while_it_proves_itself(lab):
+    board = lab.board()
+    socket = lab.plug("line", board)
+    assert lab.run().provisioned == 1
+    socket.cuts = ["prove"]
+    tally = lab.run()
+    assert (tally.failed, tally.known) == (0, 1)
+
+
+def test_a_known_device_of_a_profile_without_certificates_has_its_addresses(lab):
+    lab.mode, first = "configure", lab.board()
+    lab.plug("line", first)
+    assert lab.run().provisioned == 1
+    assert lab.run().known == 1
+    lab.plug("line", lab.board(said_serial=first.serial_number))
+    assert lab.run().failed == 1
+    assert "had the MAC address" in lab.told("device-failed")[-1].reason
+
+
+@pytest.mark.parametrize("macs", [("de:ad:be:ef:00:01",), (), ("02:00:5e:10:00:01", "de:ad:be:ef:00:01")])
+@pytest.mark.parametrize("when", ["after a cut", "at the end"])
+def test_addresses_that_change_after_the_claim(lab, macs, when):
+    """What the profile refuses does not come in later, and nobody gets another device's address."""
+    lab.more = '[identity]\noui = ["02:00:5e"]\nmacs = 1'
+    board = lab.board(macs=("02:00:5e:10:00:01",))
+    socket = lab.plug("line", board)
+
+    def change(name: str) -> None:
+        if name == "+install":
+            board.macs = macs
+            socket.cuts = ["prove"] if when == "after a cut" else []
+
+    socket.on = change
+    assert lab.run().failed == 1
+    assert lab.record(board).state == "failed"
+    assert lab.failure()["step"] == "prove"
 
 
 def test_a_device_that_another_station_has(lab):
@@ -356,3 +455,20 @@ def test_an_answer_that_was_lost_is_asked_for_again_with_the_same_request(lab):
     assert tally.provisioned == 1, lab.told("device-failed")
     assert [one.step for one in lab.told("retrying")] == ["issue"]
     assert (socket.asked.count("create_key"), socket.asked.count("request")) == (2, 1)
+
+
+def test_the_first_reason_stands_beside_the_last(lab):
+    """What is tried again says less and less: the last word of a device that hangs is that nobody answers."""
+    board = lab.board()
+    socket = lab.plug("a", board)
+
+    def falls_silent(name: str) -> None:
+        if name == "configure":
+            socket.refuses = LineSilentError("a: nothing came", hint="power?", line="a")
+
+    socket.on, socket.cuts = falls_silent, ["configure"]
+    assert lab.run().failed == 1
+    failure = lab.failure()
+    assert failure["reason"] == "a: nothing came; at the first attempt: direct://a has gone (power?)"
+    assert failure["excerpt"] == "the end of what it showed"
+    assert [event.reason for event in lab.told("device-failed")] == [failure["reason"]]

@@ -1,8 +1,9 @@
-"""The profiles of hw/: a station takes them, and a device takes the configuration that is made of them."""
+"""What hw/ has for boards: a station takes its profiles, a device the configurations made of them, and no agent runs as root."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,27 @@ def test_a_station_and_a_device_take_it(tmp_path: Path, place: Path, name: str) 
 
 def test_there_is_one_for_each_kind_of_board() -> None:
     assert len(list(HERE.glob("*.toml"))) >= 3
+
+
+_OPENWRT = """
+user_exists() { [ -e user ]; }
+group_add_next() { echo 65536; }
+procd_open_instance() { echo opened; }
+procd_close_instance() { echo closed; }
+procd_set_param() { echo "$*"; }
+for name in mkdir chmod chown chgrp logger; do eval "$name() { :; }"; done
+"""
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_the_agent_of_openwrt_is_never_root(tmp_path: Path, made: bool) -> None:
+    """procd starts it as root if its user is not there, so that the script makes one, or starts nothing."""
+    add = 'user_add() { [ "$1 $2 $3" = "device-sdk  65536" ] && touch user; }' if made else "user_add() { return 1; }"
+    script = HERE.parent / "openwrt" / "device-sdk-agent.init"
+    done = subprocess.run(
+        ["sh", "-c", f"{_OPENWRT}{add}\n. {script}\nstart_service"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    said = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0 if made else 1, "")
+    assert ("user device-sdk" in said) == ("opened" in said) == made

@@ -11,6 +11,7 @@ import pytest
 from device_sdk.errors import ConfigurationError, WrongDeviceError
 from device_sdk.station.profile import load_profile
 from device_sdk.station.profile.template import Template
+from device_sdk.wire.names import parse_dn, parse_san
 
 RELAY = """
 [profile]
@@ -82,6 +83,9 @@ def test_a_profile_is_read_whole(load, tmp_path):
     ("old", "new", "words"),
     [
         ("globs =", "glob =", r"\[lines\] glob is not known here \(did you mean globs\?\)"),
+        ("[limits]", '[talk.uboot_variables]\na = "b"\n[limits]', r"uboot_variables are given, and the boot .* \(uboot = true\)"),
+        ("[limits]", '[talk.uboot_variables]\n"a;b" = "c"\n[limits]', r"uboot_variables.a;b cannot be set: 'a;b' is no variable"),
+        ("[limits]", "[talk.uboot_variables]\na = \"it's\"\n[limits]", r"uboot_variables.a cannot be set: a: .* no quote"),
         ("[limits]", "[limit]\n[limits]", r"limit is not known here \(did you mean limits\?\)"),
         ('mode = "relay"', 'mode = "relais"', r"\[profile\] mode cannot be 'relais' \(one of: self, relay, configure\)"),
         ("retries = 5", "retries = 5.5", r"\[limits\] retries has to be a whole number"),
@@ -91,11 +95,15 @@ def test_a_profile_is_read_whole(load, tmp_path):
         ('ra_key = "', '# "', r'est needs ra_key in mode "relay"'),
         ('anchors = "ca.pem"', "", "est needs anchors"),
         ('url = "https', 'password = "x"\nurl = "https', r"\[est\] password is not taken: a profile holds no secrets"),
+        ("https://", "https://user:S3CRET@", r"\[est\] url cannot be used: https://\*\*\*@.*: the URL holds credentials"),
+        ("[key.attested]", '[key.attested]\nuser_pin = "S3CRET"', "attested.user_pin is not taken: a profile holds no"),
         ("object=ra", "object=ra?pin-value=1", "ra_key names a PIN"),
         ("SN-[0-9]{4}", "SN-[0-9", r"serial_number is no regular expression"),
         ('"02-00-5E"', '"02"', "is not three bytes"),
         ("${line}", "${lines}", r"command names \$\{lines\}, which nothing stands for"),
         ('"./flash"', '"${model}"', "has to name its program itself"),
+        ("./flash", './flash", "${certificate_sha256}', r"steps flash names \$\{certificate_sha256\}, and no certificate"),
+        ("CN=${serial_number}", "CN=${certificate_serial}", r"nothing stands for \$\{certificate_serial\} yet"),
         ("CN=${serial_number}", "CN=${serial}", r"nothing stands for \$\{serial\}"),
         ("[identity]\nsubject", "[identity\nsubject", "is no TOML"),
         ('name = "self test"', 'name = "../x"', r"steps.after\[1\]\] name has to be"),
@@ -107,6 +115,15 @@ def test_what_is_wrong_is_said_with_its_place(load, old, new, words):
     assert old in RELAY
     with pytest.raises(ConfigurationError, match=words):
         load(RELAY.replace(old, new, 1))
+
+
+def test_a_profile_without_proofs_names_no_certificate(load):
+    with pytest.raises(ConfigurationError, match=r"label names \$\{certificate_sha256\}"):
+        load(
+            RELAY.replace('"relay"', '"configure"')
+            .replace("key = 120", "")
+            .replace('"-T"', '"-T", "${certificate_sha256}"')
+        )
 
 
 def test_every_template_comes_back_as_it_was(load):
@@ -137,6 +154,93 @@ def test_nothing_a_device_says_becomes_more_than_a_part_of_a_string(said):
     else:
         with pytest.raises(WrongDeviceError, match="control characters"):
             template.render(words)
+
+
+_NAMES = {
+    "SN-1": "SN-1",
+    "x,CN=SN-1": "x,CN=SN-1",
+    "x+O=y": "x+O=y",
+    "x/CN=SN-1": "x/CN=SN-1",
+    "\\": "\\",
+    "\\,O=y": "\\,O=y",
+    "#0c0141": "#0c0141",
+    '"<>;=': '"<>;=',
+    "a b": "a b",
+    "ä": "ä",
+    "${mac}": "${mac}",
+    " x": None,
+    "x ": None,
+}
+
+
+@pytest.mark.parametrize("subject", ["OU=${model},CN=${serial_number},O=$$", "/O=$$/CN=${serial_number}/OU=${model}"])
+@pytest.mark.parametrize("said", _NAMES)
+def test_a_devices_word_stays_one_value_of_a_subject(subject, said):
+    template = Template.parse(f'[identity]\nsubject = "{subject}"', "t")
+    for words in ({"serial_number": said, "model": "m"}, {"serial_number": "m", "model": said}):
+        if _NAMES[said] is None:
+            with pytest.raises(WrongDeviceError):
+                template.render(words)
+            continue
+        made = parse_dn(tomllib.loads(template.render(words).decode())["identity"]["subject"])
+        assert [(part.rfc4514_attribute_name, part.value) for part in made] == [
+            ("O", "$"), ("CN", words["serial_number"]), ("OU", words["model"])
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("alternative", "said", "good"),
+    [
+        ("DNS:${model}.example", "r-1", True),
+        ("DNS:${model}.example", "evil.bank", False),
+        ("DNS:${model}.example", "*", False),
+        ("DNS:${model}", "est.example.com", False),
+        ("email:${model}@a.example", "x@bank.example", False),
+        ("URI:urn:dev:mac:${model}", "02:00:5e", True),
+        ("URI:https://${model}.example/", "bank.example/", False),
+        ("URI:https://${model}.example/", "bank.example?", False),
+        ("IP:192.0.2.${model}", "7", True),
+        ("IP:192.0.2.${model}", "x", False),
+        ("HWMODULE:1.3.6.1.4.1.32473.1:${model}", "0a0b", True),
+        ("HWMODULE:1.3.6.1.4.1.32473.1:${model}", "serial", False),
+        ("dirName:CN=${model},O=x", "a,O=y", True),
+        ("dirName:/O=x/CN=${model}", "a/O=y", True),
+    ],
+)
+def test_a_devices_word_stays_a_part_of_an_alternative_name(alternative, said, good):
+    template = Template.parse(f'[identity]\nsan = ["{alternative}"]', "t")
+    if not good:
+        with pytest.raises(WrongDeviceError):
+            template.render({"model": said})
+        return
+    (made,) = tomllib.loads(template.render({"model": said}).decode())["identity"]["san"]
+    if alternative.startswith("dirName"):
+        assert {part.value for part in parse_san(made).value} == {"x", said}
+    else:
+        assert made == alternative.replace("${model}", said)
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        'subject = "${model}"',
+        'subject = "${model}=x"',
+        'subject = "CN=a,${model}"',
+        'subject = "CN=\\\\${model}"',
+        'subject = "/CN=x\\\\${model}"',
+        'subject = "CN=#${model}"',
+        "subject = 5",
+        'san = "DNS:a"',
+        "san = [5]",
+        'san = ["${model}"]',
+        'san = ["${model}:a.example"]',
+        'san = ["DNS:a b"]',
+        'san = ["dirName:${model}"]',
+    ],
+)
+def test_a_place_for_a_whole_name_or_a_kind_of_name_is_no_template(identity):
+    with pytest.raises(ConfigurationError, match=r"t: identity\.(subject|san)"):
+        Template.parse(f"[identity]\n{identity}", "t")
 
 
 def test_what_a_device_does_not_say_is_no_empty_text():

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from device_sdk_simulators.serial.self_enrol import enrol_over_network
@@ -60,6 +65,62 @@ def test_a_station_that_dies_at_any_step_goes_on_and_gets_no_second_certificate(
     runs = {one.run for one in lab.told("run-started")}
     assert len(runs) == 1, "a run that was broken off goes on by its name"
     assert not (lab.directory / "bench-1" / "run.json").exists()
+
+
+def test_a_device_that_shows_another_key_each_time_does_not_get_certificates_for_ever(lab):
+    """It is not tried for ever either, and a second run does not begin to count anew."""
+    lab.limits, board = "device_s = 60", lab.board()
+    make = board.create_key
+
+    def create_key(*words, **named):
+        board.pending = None
+        return make(*words, **named)
+
+    board.create_key = create_key
+    socket = lab.plug("line", board)
+
+    def cut(name: str) -> None:
+        if name == "facts":
+            socket.cuts = ["install" if socket.opened % 2 else "configure"]
+
+    socket.on = cut
+    assert lab.run().failed == 1
+    done = [one for one in lab.entries(kind="step") if one.outcome == "done"]
+    serials = [one.facts["certificate_serial"] for one in done if one.step == "issue"]
+    assert lab.issued(board) == len(serials) == 3
+    assert f"was issued 3 certificates ({', '.join(serials)}), and has proved none" in lab.failure()["reason"]
+    given_up = [one.facts.get("certificate_given_up") for one in done if one.step == "key"]
+    assert [one for one in given_up if one] == serials
+    lab.events.clear()
+    assert lab.run().failed == 1
+    assert lab.issued(board) == 3
+
+
+def test_a_device_that_never_proves_what_it_is_issued_does_not_get_certificates_for_ever(lab):
+    board = lab.board()
+    socket = lab.plug("line", board)
+
+    def forget(name: str) -> None:
+        if name == "prove":
+            board.current = None
+
+    socket.on = forget
+    for _ in range(4):
+        assert lab.run().failed == 1
+    assert lab.issued(board) == 3
+
+
+def test_a_device_that_fails_elsewhere_each_time_has_an_end(lab):
+    lab.limits, board = "device_s = 600", lab.board()
+    socket = lab.plug("line", board)
+
+    def cut(name: str) -> None:
+        if name == "facts":
+            socket.cuts = ["create_key" if socket.opened % 2 else "configure"]
+
+    socket.on = cut
+    assert lab.run().failed == 1
+    assert len(lab.told("retrying")) == 16  # eight times two
 
 
 def test_commands_that_were_done_are_not_done_again(lab, tmp_path):
@@ -169,3 +230,72 @@ def test_a_request_that_the_server_did_not_decide_is_posted_again_as_it_was(lab)
     finally:
         server.policy.require_approval = False
     assert lab.issued(board) == 1
+
+
+def _slow(directory: Path) -> str:
+    """A command that does not end by itself, and something that it started."""
+    return f"""
+[[steps.before]]
+name = "flash"
+timeout_s = 600
+command = ["sh", "-c", 'echo begun >> {directory}/flash; sleep 600 & sleep 600']
+"""
+
+
+def _strike_twice(when: Callable[[], bool]) -> threading.Thread:
+    """Ctrl-C in this process, and again, from when something is so; the second is not swallowed by the first."""
+
+    def strike() -> None:
+        _wait_until(when)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    return thread
+
+
+def _wait_until(when: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not when():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def _runs_in(directory: Path) -> list[str]:
+    """Processes whose command line names this directory, or that such a one started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if f"IN={directory}".encode() in path.read_bytes():
+                found.append(path.parent.name)
+    return found
+
+
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Ctrl-C as Python has it, whatever a test before this one left there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("interrupts")
+def test_ctrl_c_a_second_time_ends_a_command_on_the_station_and_lets_the_device_go(lab, tmp_path, monkeypatch):
+    """No device is left to itself: the run ends when the last worker did, and the same command goes on at once."""
+    monkeypatch.setenv("HOME", f"IN={tmp_path}")  # one of the variables that commands have
+    lab.more = _slow(tmp_path)
+    board = lab.board()
+    lab.plug("line", board)
+    striking = _strike_twice((tmp_path / "flash").exists)
+    with pytest.raises(KeyboardInterrupt):
+        lab.run()
+    striking.join()
+    assert _runs_in(tmp_path) == []
+    assert "was ended with the run" in lab.told("step-ended")[-1].words
+    last = [one.kind for one in lab.entries()][-2:]
+    assert last == ["released", "run-ended"]
+    lab.more = ""
+    assert lab.run().provisioned == 1, lab.told("device-failed")

@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+from device_sdk.station.run.plain import line_of
+
 
 @pytest.mark.parametrize("mode", ["relay", "self", "configure"])
 def test_devices_are_taken_to_their_end_in_every_mode(lab, mode):
@@ -27,6 +29,8 @@ def test_devices_are_taken_to_their_end_in_every_mode(lab, mode):
         assert record.facts["operator"] == "eva"
         assert record.facts["profile_version"] == "1"
         assert board.config is not None
+        (end,) = lab.entries(kind="provisioned", device=board.serial_number)
+        assert (end.outcome, record.proved) == (("configured", False) if mode == "configure" else ("done", True))
         if mode == "configure":
             assert board.certificate is None
             continue
@@ -36,6 +40,8 @@ def test_devices_are_taken_to_their_end_in_every_mode(lab, mode):
         assert record.facts["attestation"]["fixed_tpm"] is True
         assert record.facts["public_key_sha256"] == hashlib.sha256(board.current.public_key).hexdigest()
     assert len(lab.told("device-provisioned")) == 2
+    words = "CONFIGURED, nothing proved" if mode == "configure" else "PROVISIONED"
+    assert all(words in (line_of(event) or "") for event in lab.told("device-provisioned"))
     assert lab.told("run-ended")[0].reason == "done"
     for event in lab.events:
         json.dumps(event.to_json())

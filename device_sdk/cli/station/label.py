@@ -68,7 +68,8 @@ def _labels(ledger: Ledger, options: argparse.Namespace) -> list[Label]:
     from device_sdk.station.labels import Label
 
     if options.run_id:
-        records = [record for record in ledger.devices(run=options.run_id) if record.state == "provisioned"]
+        # a device that this run only met, and left alone, has its label
+        records = [record for record in ledger.devices(run=options.run_id) if record.provisioned_in == options.run_id]
         if not records:
             raise LedgerError(f"no device was provisioned in run {options.run_id}", hint="check the name of the run")
         if len(records) > _MAX_LABELS:

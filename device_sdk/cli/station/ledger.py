@@ -1,4 +1,4 @@
-"""`device-sdk provision ledger`: looking at the ledger. Nothing here changes it."""
+"""`device-sdk provision ledger`: making a ledger, and looking at it. Nothing here changes one that is there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from device_sdk.cli.settings import Settings, add_settings
 from device_sdk.errors import ConfigurationError, LedgerError
 
 if TYPE_CHECKING:
-    from device_sdk.station.ledger import Entry, Ledger
+    from device_sdk.station.ledger import Entry, Head, Ledger
 
 _MAX_HEAD_BYTES = 4096
 _LINES_AT_ONCE = 200
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser, common: argparse.ArgumentPars
         ("verify", "check that no entry was changed, taken out or cut off", _verify),
         ("show", "show entries, or what is known of a device", _show),
         ("export", "print entries for other programs", _export),
+        ("make", "make it, if it is not there: in PostgreSQL by whoever is to own its tables", _make),
         ("head", "print number and hash of the last entry, to be kept elsewhere", _head),
     ):
         verb = verbs.add_parser(name, help=words, description=words[:1].upper() + words[1:] + ".", parents=[common])
@@ -32,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser, common: argparse.ArgumentPars
         if name == "verify":
             verb.add_argument(
                 "--head", metavar="HEAD|FILE", help="what `head` printed earlier, or a file that holds it"
+            )
+        if name == "make":
+            verb.add_argument(
+                "--from",
+                metavar="FILE|URL",
+                dest="source",
+                help="with the entries of this ledger, up to the first that is wrong; it must not be there yet",
             )
         if name in ("show", "export"):
             verb.add_argument("--run", metavar="ID", dest="run_id", help="only this run")
@@ -55,6 +63,43 @@ def opened(settings: Settings) -> Ledger:
     return Ledger.open(settings.require("station.ledger"), read_only=True)
 
 
+def place_to_make(settings: Settings) -> str:
+    """Where the ledger is, or is to be; the directory of a file is made if it is not there.
+
+    Raises:
+        ConfigurationError: no place is named.
+        StateNotWritableError: the directory cannot be made.
+    """
+    from device_sdk.state.files import make_directory
+
+    place = settings.require("station.ledger")
+    if "://" not in place:
+        make_directory(Path(place).parent)
+    return place
+
+
+def _make(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+    from device_sdk.station.ledger import Ledger
+
+    if options.source is not None:
+        return _copy(options.source, place_to_make(settings), out)
+    with Ledger.open(place_to_make(settings)) as ledger:
+        out.data({"ledger": ledger.id}, f"ledger {ledger.id} is there")
+    return 0
+
+
+def _copy(source: str, place: str, out: Output) -> int:
+    from device_sdk.station.ledger import copy_ledger
+
+    copied = copy_ledger(source, place)
+    head = copied.head
+    data = _about(head) | {"left_out": copied.left, "reason": copied.reason}
+    words = f"ledger {head.ledger} is there, with {head.number} entries of the other one\n{head}"
+    wrong = "" if copied.reason is None else "\n" + one_line(f"left out: {copied.left}, as {copied.reason}")
+    out.data(data, words + wrong)
+    return 0
+
+
 def _verify(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     from device_sdk.station.ledger import parse_head
 
@@ -62,17 +107,15 @@ def _verify(options: argparse.Namespace, settings: Settings, out: Output) -> int
     with opened(settings) as ledger:
         verdict = ledger.verify(kept)
     head = verdict.head
-    data = {
-        "ledger": head.ledger,
-        "entries": head.number,
-        "hash": head.hash,
-        "first": verdict.first,
-        "last": verdict.last,
-    }
+    data = _about(head) | {"first": verdict.first, "last": verdict.last}
     between = f", {verdict.first} to {verdict.last}" if head.number else ""
     words = "the kept head is in it" if kept else "whether its end was cut off shows only against a head that was kept"
     out.data(data, f"whole: {head.number} entries{between}\n{head}\n{words}")
     return 0
+
+
+def _about(head: Head) -> dict[str, object]:
+    return {"ledger": head.ledger, "entries": head.number, "hash": head.hash}
 
 
 def _head_text(given: str) -> str:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from device_sdk.cli.output import Output, one_line
 from device_sdk.cli.settings import Settings, add_settings
+from device_sdk.cli.station.ledger import place_to_make
+from device_sdk.cli.station.telling import Telling
 from device_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from device_sdk.station.profile import Profile
-    from device_sdk.station.run.events import Event, EventStream, Observer
+    from device_sdk.station.run.events import EventStream, Observer
     from device_sdk.station.run.station import Station
 
 _SOME_FAILED = 1
@@ -53,14 +55,21 @@ def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     from device_sdk.station.run.events import EventStream
 
     with _observer(options, out) as observer:
-        return _station(profile, options, settings, out, EventStream(observer))
+        code = _station(profile, options, settings, out, EventStream(observer))
+    if code == 0 and isinstance(observer, Telling) and observer.wrong:
+        raise ConfigurationError(observer.wrong, hint="the run came to its end; the ledger has what was not printed")
+    return code
 
 
 @contextmanager
 def _observer(options: argparse.Namespace, out: Output) -> Iterator[Observer]:
     """Who tells the person: a picture of all lines in a terminal, lines of text or JSON elsewhere."""
     if out.as_json or options.plain or sys.stdout is None or not sys.stdout.isatty():
-        yield _printer(out)
+        telling = Telling(out)
+        try:
+            yield telling
+        finally:
+            telling.close()
         return
     from device_sdk.station.progress import Board, LiveProgress
 
@@ -85,7 +94,7 @@ def _station(
         server = open_server(profile)
         if server is not None:
             opened.callback(server.close)
-        ledger = opened.enter_context(Ledger.open(_made(settings.require("station.ledger"))))
+        ledger = opened.enter_context(Ledger.open(place_to_make(settings)))
         station = Station(
             profile,
             ledger=ledger,
@@ -109,15 +118,6 @@ def _station(
     return _SOME_FAILED if tally.failed else 0
 
 
-def _made(place: str) -> str:
-    """The place of the ledger; the directory of a file is made if it is not there."""
-    from device_sdk.state.files import make_directory
-
-    if "://" not in place:
-        make_directory(Path(place).parent)
-    return place
-
-
 @contextmanager
 def _terminated(station: Station) -> Iterator[list[int]]:
     """SIGTERM stops the station as Ctrl-C does; the list is not empty then."""
@@ -132,17 +132,6 @@ def _terminated(station: Station) -> Iterator[list[int]]:
         yield seen
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _printer(out: Output) -> Any:
-    from device_sdk.station.run.plain import line_of
-
-    def tell(event: Event) -> None:
-        text = line_of(event)
-        if out.as_json or text is not None:
-            out.line(event.to_json(), one_line(text or ""))
-
-    return tell
 
 
 def _user() -> str:

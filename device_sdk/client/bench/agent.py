@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from device_sdk.client.bench.base import BenchDevice
 from device_sdk.client.bench.facts import BenchKey, DeviceFacts, KeyWish, Proof
 from device_sdk.client.bench.plain import facts_from_json, key_from_json, proof_from_json, wish_to_json
+from device_sdk.client.bench.same import check_same
 from device_sdk.client.bench.writing import REAL, Passing, write_frames
 from device_sdk.errors import BenchError, DeviceSaysError, LineError, LineSilentError, WireError
 from device_sdk.protocols.agent import Arrived, Closed, Event, Lost, Opened, StationLink
@@ -74,6 +75,10 @@ class AgentDevice(BenchDevice):
         self._ask_at: float | None = None
         self._answer: dict[str, Any] | None = None
         self._closed = self._left = False
+        # who it said it was, and the agent that said it: another one may be on another board
+        self._met: DeviceFacts | None = None
+        self._boot: str | None = None
+        self._anew = False
         if not _RUN.fullmatch(self._run):
             raise BenchError(f"{self._run!r} is no name for a run", hint="letters, digits, dots, dashes, underscores")
 
@@ -84,7 +89,9 @@ class AgentDevice(BenchDevice):
 
     def facts(self) -> DeviceFacts:
         """See BenchDevice.facts."""
-        return self._read(facts_from_json, self._ask("facts", {}))
+        facts = self._read(facts_from_json, self._ask("facts", {}))
+        self._met = self._met or facts
+        return facts
 
     def configure(self, config: bytes, anchors: bytes) -> None:
         """See BenchDevice.configure."""
@@ -153,6 +160,9 @@ class AgentDevice(BenchDevice):
         try:
             while self._answer is None:
                 now = self._turn(deadline)
+                if self._anew:
+                    self._meet_again()
+                    self._asked, self._ask_at, self._answer = request, now, None
                 self._check_times(name, now, begun, deadline)
         except LineSilentError:
             if not self._link.idle:
@@ -162,6 +172,16 @@ class AgentDevice(BenchDevice):
         finally:
             self._asked = None
         return self._answer
+
+    def _meet_again(self) -> None:
+        """Another agent answers: nothing is asked of it before it has said that it is the same device."""
+        self._anew = False
+        facts = self._read(facts_from_json, self._ask("facts", {}))
+        if self._met is not None:
+            try:
+                check_same(self._met, facts)
+            except BenchError as error:
+                raise self._line.failed(error) from None
 
     def _turn(self, deadline: float) -> float:
         """Write, read, and see what happens; the time."""
@@ -187,7 +207,9 @@ class AgentDevice(BenchDevice):
     def _happened(self, event: Event, now: float) -> None:
         match event:
             case Opened(hello):
-                self._ask_at = now
+                stranger = self._boot not in (None, hello.boot) and self._met is not None
+                self._anew = self._anew or (stranger and self._asked is not None and self._asked.op != "facts")
+                self._ask_at, self._boot = (None if self._anew else now), hello.boot
                 self._on_event(f"session {hello.session} with agent {hello.boot}")
             case Lost(reason):
                 self._on_event(reason)

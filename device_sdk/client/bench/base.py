@@ -16,6 +16,11 @@ class BenchDevice(ABC):
     DeviceSaysError where the device refused, and carries the device's own error.
     """
 
+    def wait_for_boot(self, seconds: float) -> bool:
+        """Listen, without a word, for a boot loader that starts; whether one did. It counts down, so `facts` is to follow at once."""
+        del seconds
+        return False
+
     @abstractmethod
     def facts(self) -> DeviceFacts:
         """Who it says it is."""

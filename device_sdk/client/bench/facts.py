@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from device_sdk.model.keys import KeyType
@@ -20,6 +21,8 @@ class DeviceFacts:
         keystores: where keys can be made, as key URIs without an object ("tpm2:", "pkcs11:token=lab"), the best first.
         enrolled: SHA-256 of the certificate it has, 64 hex digits, or None.
         extra: further words a profile asked for, name to value, at most 64 of at most 256 characters.
+        boot_loader: what its boot loader said when it started for the last time, on the line and not by its system; None where
+            that was not met.
     """
 
     serial_number: str
@@ -30,6 +33,7 @@ class DeviceFacts:
     keystores: tuple[str, ...] = ()
     enrolled: str | None = None
     extra: dict[str, str] = field(default_factory=dict)
+    boot_loader: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,8 @@ class _Fields:
 
     def flag(self, name: str) -> bool:
         value = self.value(name)
-        if value not in (None, True, False):
+        # 1 is True to Python, and not to JSON
+        if value is not None and type(value) is not bool:
             raise self.wrong(name)
         return value is True
 

@@ -25,7 +25,8 @@ def identity_of(
     Args:
         facts: of the device.
         key: that it made.
-        config: the configuration file the station gave it: its identity.subject and identity.san are what it may be called.
+        config: the configuration file the station gave it: its identity.subject, identity.san and
+            identity.hardware_type are what it may be called.
             b"" where the station gave it none: then its name is its serial number.
         key_types: which are taken.
         in_certificate: where the serial number has to be; see RelayedIdentity.
@@ -34,9 +35,11 @@ def identity_of(
         ConfigurationError: the configuration cannot be read.
     """
     table = _identity_table(config)
-    subject, names = table.get("subject"), table.get("san", [])
-    if not isinstance(subject, str | None) or not isinstance(names, list):
-        raise ConfigurationError("the device's configuration: identity.subject is a text, identity.san a list of texts")
+    subject, names, hardware_type = table.get("subject"), table.get("san", []), table.get("hardware_type")
+    if not isinstance(subject, str | None) or not isinstance(hardware_type, str | None) or not isinstance(names, list):
+        raise ConfigurationError(
+            "the device's configuration: identity.subject and identity.hardware_type are texts, identity.san a list of texts"
+        )
     return RelayedIdentity(
         serial_number=facts.serial_number,
         public_key=key.public_key,
@@ -45,6 +48,7 @@ def identity_of(
         in_certificate=in_certificate,
         subject=parse_dn(subject) if subject else None,
         alternative_names=tuple(parse_san(str(name)) for name in names),
+        hardware_type=hardware_type,
     )
 
 

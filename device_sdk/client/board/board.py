@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from device_sdk.identity.roots import Roots
 from device_sdk.model.secret import SecretProvider
 
 REPORT_VERSION = 1
+_WHOSE = re.compile(r"\b(serial|token)=[^;?&,\s]+")
 
 
 @dataclass
@@ -54,7 +56,7 @@ class BoardDoctor:
 
     def report(self) -> dict[str, object]:
         """What `run` found, as data: no PIN, no serial number of the token, no key, nothing of the network."""
-        return {
+        said: dict[str, object] = {
             "report": REPORT_VERSION,
             "device_sdk": __version__,
             "python": platform.python_version(),
@@ -64,6 +66,7 @@ class BoardDoctor:
             "checks": [one.to_json() for one in self._found],
             "keystore": self._trial.to_json() if self._trial else None,
         }
+        return {name: _unnamed(value) for name, value in said.items()}
 
     def _checks(self) -> Iterator[tuple[str, Callable[[], Verdict]]]:
         yield "machine", lambda: machine(self.roots)
@@ -82,6 +85,15 @@ class BoardDoctor:
         yield "abilities", trial.abilities
         yield "limits", trial.limits
         yield "sign", trial.signing
+
+
+def _unnamed(value: object) -> object:
+    """The same without what tells one token from others: errors name the tokens that are there by their URIs."""
+    if isinstance(value, dict):
+        return {name: _unnamed(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_unnamed(one) for one in value]
+    return _WHOSE.sub(r"\1=...", value) if isinstance(value, str) else value
 
 
 def _tls() -> Verdict:

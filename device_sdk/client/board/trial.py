@@ -17,7 +17,7 @@ from device_sdk.client.doctor_hardware import Verdict
 from device_sdk.errors import ConfigurationError, DeviceSdkError
 from device_sdk.keystores.registry import create_key, delete_key, probe
 from device_sdk.model.keys import KeyType, Probe
-from device_sdk.model.secret import SecretProvider
+from device_sdk.model.secret import NewKey, Secret, SecretProvider
 from device_sdk.wire.key_uri import parse_key_uri
 
 _NEEDED = ("sign-ecdsa-sha256",)
@@ -101,7 +101,7 @@ class Trial:
         with tempfile.TemporaryDirectory(prefix="device-sdk-doctor-") as place:
             uri = _new_key(self._uri, Path(place))
             begun = time.monotonic()
-            key = create_key(uri, kind, pin=self._pin)
+            key = create_key(uri, kind, pin=self._asked)
             made = time.monotonic() - begun
             try:
                 with key:
@@ -109,6 +109,10 @@ class Trial:
             finally:
                 with suppress(DeviceSdkError):
                     delete_key(uri, pin=self._pin)
+
+    def _asked(self, what: str) -> Secret | None:
+        """PINs of what is there; the key that is gone in a moment gets none, and nobody is asked while its time is taken."""
+        return None if self._pin is None or isinstance(what, NewKey) else self._pin(what)
 
 
 def _signatures(key: object) -> dict[str, float]:

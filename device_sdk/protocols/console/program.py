@@ -54,7 +54,7 @@ e(){ @ENCODE@;}
 d(){ @DECODE@;}
 a(){ printf '\n%s %s %s %s %s %s\n' $M $1 $i $2 $i $2;}
 g(){ o=$(dd if="$f" bs=64 skip=$1 count=$2 2>/dev/null|e);printf '\n%s = %s %s\n' $M "$(printf '%s %s %s' $i $1 "$o"|h)" "$o";}
-trap 'trap "" INT HUP TERM;rm -rf "$t"' EXIT;trap 'trap "" INT HUP TERM;exit 130' INT HUP TERM
+trap 'trap "" INT HUP TERM;rm -rf "$t"' EXIT;trap 'trap "" INT HUP TERM;rm -rf "$t";exit 130' INT HUP TERM
 umask 077
 mkdir "$t"||exit 1
 i=0;a . 0

@@ -11,9 +11,10 @@ _NEW_PASSWORD = re.compile(
     r"(?:[Nn]ew|[Cc]urrent|[Oo]ld) (?:UNIX )?password: *$|must change your password|[Pp]assword has expired"
 )
 _INCORRECT = re.compile(r"[Ll]ogin incorrect|[Aa]uthentication failure|[Pp]ermission denied")
-_AUTOBOOT = re.compile(
+AUTOBOOT = re.compile(
     r"(?:Hit any key to stop|[Aa]utoboot in|stop autoboot|Press .{1,40} to (?:abort|stop|interrupt))[^\n]*$"
 )
+"""The countdown of a boot loader, while it goes on."""
 _BOOT_PROMPT = re.compile(r"(?:^|\n)(?:=>|U-Boot>|[A-Za-z0-9_-]{1,24}=>|[A-Za-z0-9_-]{1,24} ?# ?>) ?$")
 _LEFT_OVER = re.compile(r"(?:^|\n)[0-9a-f]{16} \?\n*$")
 _SHELL = re.compile(r"(?:^|\n)[^\n]{0,160}[#$%>] ?$")
@@ -38,7 +39,7 @@ _KINDS = (
     (_NEW_PASSWORD, Shown.NEW_PASSWORD),
     (_PASSWORD, Shown.PASSWORD),
     (_LOGIN, Shown.LOGIN),
-    (_AUTOBOOT, Shown.AUTOBOOT),
+    (AUTOBOOT, Shown.AUTOBOOT),
     (_BOOT_PROMPT, Shown.BOOT_PROMPT),
     (_LEFT_OVER, Shown.LEFT_OVER),
     (_SHELL, Shown.SHELL),

@@ -14,7 +14,7 @@ WIDTH_MM, HEIGHT_MM = 62.0, 29.0
 """Of a label: what desktop label printers have on a roll."""
 
 _QUIET = 4  # modules of white around the code, ISO/IEC 18004
-_SIZES = {"model": 2.6, "serial": 3.2, "print": 2.4}  # mm
+_SIZES = {"model": 2.6, "serial": 3.2, "print": 2.4, "state": 3.2}  # mm
 _STYLE = """
 @page { size: A4; margin: 10mm }
 body { margin: 0; font: 10pt "DejaVu Sans", sans-serif }

@@ -10,6 +10,7 @@ from device_sdk.errors import LedgerError
 from device_sdk.station.ledger import DeviceRecord
 
 _LABELLED = ("provisioned", "claimed")
+_UNPROVED = "NOT ENROLLED"
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Label:
 
     Attributes:
         serial_number: of the device.
-        certificate_sha256: of its certificate, 64 hex digits; None where it has none.
+        certificate_sha256: of the certificate that it proved, 64 hex digits; None where it proved none: the label says so.
         model: what it is, for people; "" if that is not known.
     """
 
@@ -39,7 +40,8 @@ class Label:
                 f"{record.serial_number}: is {record.state}{why}",
                 hint="only provisioned devices have labels: provision it first",
             )
-        known = str(record.facts.get("certificate_sha256") or "").lower()
+        # what is there without a proof is of an attempt that failed, or not at its end yet
+        known = str(record.facts.get("certificate_sha256") or "").lower() if record.proved else ""
         model = record.facts.get("model")
         return cls(
             record.serial_number,
@@ -53,11 +55,11 @@ class Label:
         return self.serial_number + (f"\nsha256:{self.certificate_sha256}" if self.certificate_sha256 else "")
 
     def lines(self) -> list[tuple[str, str]]:
-        """What stands beside the code: kind ("model", "serial", "print") and text, none longer than its line."""
+        """What stands beside the code: kind ("model", "serial", "print", "state") and text, none longer than its line."""
         model = [("model", part) for part in _pieces(self.model[:40], 20)]
         serial = [("serial", part) for part in _pieces(self.serial_number, 16)]
         digits = [("print", part) for part in _pieces(self.certificate_sha256 or "", 16)]
-        return [*model, *serial, *digits]
+        return [*model, *serial, *(digits or [("state", _UNPROVED)])]
 
 
 def _pieces(text: str, length: int) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from device_sdk.station.labels.label import Label
 
 _DOTS = 8  # a millimetre
-_HEIGHTS = {"model": 20, "serial": 26, "print": 20}
+_HEIGHTS = {"model": 20, "serial": 26, "print": 20, "state": 26}
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .:-/")
 
 

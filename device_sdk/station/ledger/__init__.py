@@ -15,21 +15,25 @@ except ModuleNotFoundError as error:
 
 from device_sdk.station.ledger.claims import Claim
 from device_sdk.station.ledger.content import is_secret_name
+from device_sdk.station.ledger.copying import Copied, copy_ledger
 from device_sdk.station.ledger.devices import DeviceRecord
-from device_sdk.station.ledger.entry import KINDS, Entry, Head
+from device_sdk.station.ledger.entry import KINDS, UNPROVED, Entry, Head
 from device_sdk.station.ledger.ledger import Ledger
 from device_sdk.station.ledger.reader import LedgerReader
 from device_sdk.station.ledger.verify import Verdict, parse_head
 
 __all__ = [
     "KINDS",
+    "UNPROVED",
     "Claim",
+    "Copied",
     "DeviceRecord",
     "Entry",
     "Head",
     "Ledger",
     "LedgerReader",
     "Verdict",
+    "copy_ledger",
     "is_secret_name",
     "parse_head",
 ]

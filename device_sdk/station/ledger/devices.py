@@ -9,6 +9,9 @@ from typing import Any
 
 from device_sdk.station.ledger.entry import Entry
 
+_PROOF = "prove"
+"""The step that is a device's proof: done in every claim anew, and never kept from an earlier one."""
+
 
 @dataclass
 class DeviceRecord:
@@ -27,6 +30,8 @@ class DeviceRecord:
         first_seen: RFC 3339.
         last_seen: RFC 3339.
         provisioned_at: RFC 3339, or None if it is not.
+        provisioned_in: the run in which it was; None as before.
+        proved: it has proved a certificate since it was claimed, and is provisioned by that, or is being.
         last_entry: number of its last entry.
     """
 
@@ -41,6 +46,8 @@ class DeviceRecord:
     first_seen: str = ""
     last_seen: str = ""
     provisioned_at: str | None = None
+    provisioned_in: str | None = None
+    proved: bool = False
     last_entry: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -72,12 +79,17 @@ def _take(record: DeviceRecord, entry: Entry) -> None:
         _claimed(record, entry)
     if entry.kind == "step" and entry.step:
         record.steps[entry.step] = entry.outcome or ""
+        if entry.step == _PROOF:
+            record.proved = entry.outcome == "done"
     if entry.kind not in ("note", "seen"):
         record.facts.update(entry.facts)
     if entry.kind == "provisioned":
-        record.state, record.provisioned_at, record.reason = "provisioned", entry.time, None
+        record.state, record.reason = "provisioned", None
+        record.provisioned_at, record.provisioned_in = entry.time, entry.run
+        record.proved = "certificate_sha256" in entry.facts
     elif entry.kind == "failed":
-        record.state, record.provisioned_at = "failed", None
+        record.state = "failed"
+        _not_provisioned(record)
         record.reason = str(entry.facts.get("reason") or entry.outcome or "")
     elif entry.kind == "released" and record.state == "claimed":
         record.state = "released"
@@ -87,4 +99,9 @@ def _claimed(record: DeviceRecord, entry: Entry) -> None:
     record.claims += 1
     if entry.outcome == "again":
         record.steps, record.facts = {}, {}
-    record.state, record.provisioned_at, record.reason = "claimed", None, None
+    record.state, record.reason = "claimed", None
+    _not_provisioned(record)
+
+
+def _not_provisioned(record: DeviceRecord) -> None:
+    record.provisioned_at, record.provisioned_in, record.proved = None, None, False

@@ -11,6 +11,9 @@ from datetime import UTC, datetime
 KINDS = frozenset({"run-started", "run-ended", "seen", "claimed", "released", "step", "provisioned", "failed", "note"})
 """What an entry can be about."""
 
+UNPROVED = "configured"
+"""Outcome of a "provisioned" entry in mode "configure": the device said that it took its configuration, and proved nothing."""
+
 VERSION = 1
 """Of the tables and of what is hashed."""
 

@@ -68,6 +68,15 @@ class Ledger(LedgerReader):
             database.close()
             raise
 
+    def hurry(self) -> None:
+        """From now on wait no longer than a few seconds for a database that does not come; a signal's handler may call it."""
+        self._database.patience.hurry()
+
+    @property
+    def waited_s(self) -> float:
+        """For how long something that is to be written has been waiting for the database, seconds."""
+        return self._database.patience.waited_s
+
     def append(
         self,
         kind: str,
@@ -143,6 +152,7 @@ class Ledger(LedgerReader):
         line: str | None = None,
         facts: Mapping[str, object] | None = None,
         again: bool = False,
+        proved: bool = False,
     ) -> Claim:
         """Take a device for this station; there is an entry "claimed" about it.
 
@@ -154,6 +164,7 @@ class Ledger(LedgerReader):
             line: where it is.
             facts: as in `append`.
             again: provision it anew on purpose, though it is provisioned, with another key, or with another device's addresses.
+            proved: it is to prove a certificate: one that was provisioned without is not provisioned for that.
 
         Raises:
             DeviceClaimedError: a station has it.
@@ -170,7 +181,7 @@ class Ledger(LedgerReader):
             now = self._database.now(connection)
             claims.refuse_held(claims.holder(connection, device), now)
             if not again:
-                _refuse_provisioned(connection, device)
+                _refuse_provisioned(connection, device, proved=proved)
             wrong = identities.conflict(connection, device, facts, again=again)
             if wrong is None:
                 words |= {"outcome": "again" if again else None, "facts": facts, "claim": head.number + 1}
@@ -232,14 +243,16 @@ def _check_kind(kind: str, device: str | None, claim: Claim | None) -> None:
         raise LedgerError(f"a {kind!r} entry of a device needs the station's claim on it")
 
 
-def _refuse_provisioned(connection: Connection, device: str) -> None:
-    record = fold(device, chain.of_device(connection, device))
-    if record is not None and record.state == "provisioned":
+def _refuse_provisioned(connection: Connection, device: str, *, proved: bool = False) -> None:
+    record = fold(device, chain.deciding(connection, device))
+    if record is not None and record.state == "provisioned" and (record.proved or not proved):
+        words = [str(record.facts[name]) for name in ("profile", "profile_version") if name in record.facts]
+        by = f" by profile {' '.join(words)}" if words else ""
         raise DeviceProvisionedError(
-            f"{device}: was provisioned at {record.provisioned_at} in run {record.run}",
+            f"{device}: was provisioned at {record.provisioned_at} in run {record.provisioned_in}{by}",
             hint="nothing has to be done; to do it once more, say that it is to be provisioned again",
             serial_number=device,
-            run=record.run,
+            run=record.provisioned_in,
         )
 
 

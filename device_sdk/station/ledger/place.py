@@ -28,6 +28,7 @@ _PARAMETERS |= {
     "require_auth",
 }
 _PARAMETERS |= {"target_session_attrs"}
+_PARAMETERS |= {"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"}
 _ELSEWHERE = "put it into a file that ?passfile=FILE or PGPASSFILE names (HOST:PORT:DATABASE:USER:PASSWORD, mode 0600), or into PGPASSWORD"
 
 

@@ -7,12 +7,13 @@ from urllib.parse import parse_qsl, urlsplit
 from sqlalchemy import Connection, Engine, create_engine, exc, text
 
 from device_sdk.errors import LedgerError, MissingDependencyError
+from device_sdk.station.ledger.patience import HURRIED_S, Patience
 
 _IDLE_S = 120  # a station that hangs with the ledger in its hands loses it
 _MAKING = 0x6465765F6C6467  # names the lock under which tables are made
 
 
-def engine(url: str, wait_s: float, *, read_only: bool) -> Engine:
+def engine(url: str, wait_s: float, patience: Patience, *, read_only: bool) -> Engine:
     """Connections to the database; the first one is made when it is needed.
 
     Raises:
@@ -24,11 +25,15 @@ def engine(url: str, wait_s: float, *, read_only: bool) -> Engine:
         "synchronous_commit": "on",
         "default_transaction_read_only": "on" if read_only else "off",
     }
-    arguments = _arguments(url) | {"options": " ".join(f"-c {name}={value}" for name, value in options.items())}
+    arguments = _gone(wait_s) | _arguments(url)
+    arguments["options"] = " ".join(f"-c {name}={value}" for name, value in options.items())
+    hurried = {"connect_timeout": f"{HURRIED_S:g}"}
     try:
+        from device_sdk.station.ledger.answering import Answering
+
         return create_engine(
             "postgresql+psycopg://",
-            connect_args=arguments,
+            creator=lambda: Answering.connect(**arguments | (hurried if patience.hurried else {})),  # type: ignore[arg-type]  # parameters of libpq
             pool_pre_ping=True,
             pool_timeout=wait_s,
             hide_parameters=True,
@@ -39,6 +44,16 @@ def engine(url: str, wait_s: float, *, read_only: bool) -> Engine:
             hint="pip install 'device-sdk[postgresql]'",
             extra="postgresql",
         ) from error
+
+
+def _gone(wait_s: float) -> dict[str, str]:
+    """When TCP gives up a server whose machine or network is gone; unless told otherwise it takes hours."""
+    return {
+        "keepalives_idle": "20",
+        "keepalives_interval": "10",
+        "keepalives_count": "4",
+        "tcp_user_timeout": f"{int(wait_s * 1000)}",
+    }
 
 
 def _arguments(url: str) -> dict[str, str]:

@@ -20,9 +20,9 @@ _E = schema.entries.c
 
 
 class LedgerReader:
-    """What can be asked of a ledger.
+    """What can be asked of a ledger. What it did not write itself is not in its answers.
 
-    Every method raises LedgerError where the database cannot be read.
+    Every method raises LedgerError where the database cannot be read, or an entry is not as its hash says.
 
     Args:
         database: where it is.
@@ -52,6 +52,7 @@ class LedgerReader:
         run: str | None = None,
         kind: str | None = None,
         limit: int | None = None,
+        unchecked: bool = False,
     ) -> Iterator[Entry]:
         """Entries behind a number, in their order, read as they are asked for; those appended meanwhile, too.
 
@@ -61,22 +62,34 @@ class LedgerReader:
             run: only those of this run.
             kind: only those of this kind.
             limit: at most so many.
+            unchecked: those, too, that are not as their hash says: for whoever checks them himself.
         """
         conditions = _conditions(device=device, run=run, kind=kind)
+        read = chain.of_row if unchecked else chain.believed
         while limit is None or limit > 0:
             with self._database.read() as connection:
-                found = chain.page(connection, after, min(_PAGE, limit or _PAGE), *conditions)
+                chained = chain.in_chain(connection)
+                found = chain.page(connection, after, min(_PAGE, limit or _PAGE), chained, *conditions, read=read)
             yield from found
             if not found:
                 return
             after, limit = found[-1].number, None if limit is None else limit - len(found)
 
     def newest(
-        self, count: int, *, device: str | None = None, run: str | None = None, kind: str | None = None
+        self,
+        count: int,
+        *,
+        device: str | None = None,
+        run: str | None = None,
+        kind: str | None = None,
+        before: int | None = None,
     ) -> list[Entry]:
-        """The last entries, the newest first."""
+        """The last entries, or the last ones before a number, the newest first."""
+        conditions = _conditions(device=device, run=run, kind=kind)
+        if before is not None:
+            conditions.append(_E.number < before)
         with self._database.read() as connection:
-            return chain.newest(connection, count, *_conditions(device=device, run=run, kind=kind))
+            return chain.newest(connection, count, *conditions)
 
     def device(self, serial_number: str) -> DeviceRecord | None:
         """What is known of a device; None if nothing is."""
@@ -85,13 +98,15 @@ class LedgerReader:
 
     def devices(self, *, run: str | None = None) -> Iterator[DeviceRecord]:
         """What is known of all devices, or of those that were in a run, by serial number; one state of the ledger."""
-        with self._database.read() as connection:
-            in_run = select(_E.device).where(_E.run == run).distinct()
-            query = select(schema.entries).where(_E.device.is_not(None)).order_by(_E.device, _E.number)
+        with self._database.read(long=True) as connection:
+            chained = chain.in_chain(connection)
+            in_run = select(_E.device).where(chained, _E.run == run).distinct()
+            query = select(schema.entries).where(chained, _E.device.is_not(None))
+            query = query.order_by(_E.device, _E.number)
             if run is not None:
                 query = query.where(_E.device.in_(in_run))
             with connection.execution_options(yield_per=_PAGE).execute(query) as rows:
-                yield from fold_all(chain.of_row(row) for row in rows)
+                yield from fold_all(chain.believed(row) for row in rows)
 
     def head(self) -> Head:
         """The last entry's number and hash, to be kept elsewhere."""
@@ -115,7 +130,7 @@ class LedgerReader:
         Raises:
             ConfigurationError: another form.
         """
-        return export.export(form, self.entries(run=run, device=device), stream)
+        return export.export(form, self.entries(run=run, device=device, unchecked=True), stream)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -86,6 +86,10 @@ def _sqlite_guards() -> Iterator[str]:
     for table in ("ledger_entries", "ledger_about"):
         yield _sqlite(table, "no_update", f"UPDATE ON {table}")
     yield _sqlite("ledger_head", "forward", "UPDATE ON ledger_head WHEN NEW.number <> OLD.number + 1")
+    # 0 or -7 would be before the chain, and 9999 far behind it
+    yield _sqlite(
+        "ledger_entries", "next", "INSERT ON ledger_entries WHEN NEW.number <> (SELECT number + 1 FROM ledger_head)"
+    )
 
 
 def _postgresql(table: str, name: str, when: str) -> str:
@@ -100,12 +104,14 @@ def _postgresql_guards() -> Iterator[str]:
     yield _postgresql("ledger_head", "fixed", "DELETE OR TRUNCATE ON ledger_head FOR EACH STATEMENT")
     forward = "UPDATE ON ledger_head FOR EACH ROW WHEN (NEW.number <> OLD.number + 1)"
     yield _postgresql("ledger_head", "forward", forward)
+    # the schema is named: tables and operators of whoever inserts would come first
+    look = "EXECUTE 'SELECT number + 1 FROM ' || quote_ident(TG_TABLE_SCHEMA) || '.ledger_head' INTO following;"
+    refuse = f"IF NEW.number IS DISTINCT FROM following THEN RAISE EXCEPTION '{_FIXED}'; END IF;"
+    body = f"DECLARE following bigint; BEGIN {look} {refuse} RETURN NEW; END"
+    path = "SET search_path = pg_catalog, pg_temp"
+    yield f"CREATE FUNCTION ledger_next() RETURNS trigger LANGUAGE plpgsql {path} AS $${body}$$"
+    yield "CREATE TRIGGER ledger_entries_next BEFORE INSERT ON ledger_entries FOR EACH ROW EXECUTE FUNCTION ledger_next()"
 
 
 GUARDS = {"sqlite": tuple(_sqlite_guards()), "postgresql": tuple(_postgresql_guards())}
 """What is executed after the tables are made, by the name of the database."""
-
-
-def guard_names(dialect: str) -> frozenset[str]:
-    """The triggers there have to be, in lower case."""
-    return frozenset(line.split()[2].lower() for line in GUARDS[dialect] if line.startswith("CREATE TRIGGER"))

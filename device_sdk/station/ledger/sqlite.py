@@ -18,13 +18,15 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from device_sdk.errors import LedgerError, StateError
 from device_sdk.state.files import refuse_strangers, sync_directory
+from device_sdk.station.ledger.patience import Patience
 
+_LOOK_MS = 200
 APPLICATION_ID = 0x64736C67  # "dslg", in the file's header
 now = time.time
 _MAKE = "device-sdk provision run makes one; check the name"
 
 
-def engine(path: Path, wait_s: float, *, create: bool, read_only: bool) -> Engine:
+def engine(path: Path, wait_s: float, patience: Patience, *, create: bool, read_only: bool) -> Engine:
     """Connections to a file that is there, or is made now.
 
     Raises:
@@ -32,16 +34,16 @@ def engine(path: Path, wait_s: float, *, create: bool, read_only: bool) -> Engin
     """
     try:
         _check(path, create=create and not read_only)
+        return _engine(path, wait_s, patience, read_only=read_only)
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or error
         raise LedgerError(
             f"{path}: the ledger cannot be opened: {words}", hint="check the name and its permissions"
         ) from error
-    return _engine(path, wait_s, read_only=read_only)
 
 
-def _engine(path: Path, wait_s: float, *, read_only: bool) -> Engine:
-    place = f"file:{quote(str(path.absolute()))}?mode={'ro' if read_only else 'rw'}"
+def _engine(path: Path, wait_s: float, patience: Patience, *, read_only: bool) -> Engine:
+    place = f"file:{quote(str(path.absolute()))}?{_mode(path) if read_only else 'mode=rw'}"
 
     def connect() -> sqlite3.Connection:
         # no transactions of the driver's making: _begin makes them
@@ -58,10 +60,43 @@ def _engine(path: Path, wait_s: float, *, read_only: bool) -> Engine:
 
     @event.listens_for(result, "begin")
     def _begin(connection: Connection) -> None:
-        write = connection.get_execution_options().get("ledger_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        if connection.get_execution_options().get("ledger_write", False):
+            _begin_to_write(connection, wait_s, patience)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return result
+
+
+def _begin_to_write(connection: Connection, wait_s: float, patience: Patience) -> None:
+    """SQLite's own wait cannot be ended from outside, so that it is done in small pieces."""
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={_LOOK_MS}")
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            break
+        except exc.OperationalError as error:
+            if patience.left_s <= 0 or getattr(error.orig, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={int(wait_s * 1000)}")
+
+
+def _mode(path: Path) -> str:
+    """How to look at a file. Even that needs files beside it, unless nobody can write there: then it is looked at as it is.
+
+    Raises:
+        LedgerError: nobody can write there, and the file is not all of it.
+    """
+    directory = path.absolute().parent
+    if not os.statvfs(directory).f_flag & os.ST_RDONLY and directory.stat().st_mode & 0o222:
+        return "mode=ro"
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise LedgerError(
+            f"{path}: cannot be read where nothing can be written: {log.name} holds entries, too",
+            hint="copy both into a directory that you may write to",
+        )
+    return "mode=ro&immutable=1"
 
 
 def _check(path: Path, *, create: bool) -> None:
@@ -90,6 +125,16 @@ def _check_directory(path: Path) -> None:
         raise LedgerError(f"the ledger's directory: {error.message}", hint=hint) from error
 
 
+def _check_companions(path: Path) -> None:
+    """SQLite would write the last entries of a ledger that was moved or removed over one that is made in its place."""
+    left = [one for suffix in ("-wal", "-shm", "-journal") if (one := Path(f"{path}{suffix}")).exists()]
+    if left and not path.exists():  # one that is made at this moment by another station comes before its own
+        raise LedgerError(
+            f"{left[0]}: this belongs to a ledger that was moved or removed, and has its last entries",
+            hint="move it along with that ledger, under its name, before another one is made here",
+        )
+
+
 def make(path: Path, wait_s: float, fill: Callable[[Engine], None]) -> None:
     """Make the file under another name, and give it its own when it is complete; one that is there is left alone.
 
@@ -101,11 +146,12 @@ def make(path: Path, wait_s: float, fill: Callable[[Engine], None]) -> None:
         if path.exists():
             return
         _check_directory(path)
+        _check_companions(path)
         os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         with closing(sqlite3.connect(temporary, isolation_level=None)) as plain:
             plain.execute(f"PRAGMA application_id={APPLICATION_ID}")
             plain.execute("PRAGMA journal_mode=WAL").fetchall()
-        made = _engine(temporary, wait_s, read_only=False)
+        made = _engine(temporary, wait_s, Patience(wait_s), read_only=False)
         try:
             fill(made)
         finally:

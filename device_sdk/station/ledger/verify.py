@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, select
 
 from device_sdk.errors import ConfigurationError, LedgerError
-from device_sdk.station.ledger import chain, derived, schema
+from device_sdk.station.ledger import chain, derived, guards, schema
 from device_sdk.station.ledger.chain import TAMPERED
 from device_sdk.station.ledger.database import Database
 from device_sdk.station.ledger.entry import Entry, Head, digest, genesis
@@ -50,19 +50,20 @@ def verify(database: Database, ledger: str, kept: Head | None) -> Verdict:
     Raises:
         LedgerError: `entry` is the number of the first bad entry, if it is an entry.
     """
-    walk = _Walk(ledger, kept)
+    walk = Walk(ledger, kept)
     while True:
-        with database.read() as connection:
-            found = chain.page(connection, walk.number, _PAGE)
+        with database.read(long=True) as connection:
+            found = chain.page(connection, walk.number, _PAGE, read=chain.of_row)
+            end = chain.last(connection, ledger).number
             for entry in found:
-                walk.take(entry)
+                walk.take(entry, end)
             derived.check_kept(connection, found)
             if not found:
                 walk.end(connection)
                 return Verdict(Head(ledger, walk.number, walk.hash), walk.first, walk.last)
 
 
-class _Walk:
+class Walk:
     """Where the verification is."""
 
     def __init__(self, ledger: str, kept: Head | None) -> None:
@@ -76,11 +77,13 @@ class _Walk:
             )
         self._compare()
 
-    def take(self, entry: Entry) -> None:
-        """The next entry."""
+    def take(self, entry: Entry, end: int) -> None:
+        """The next entry; the head says that the last one is `end`."""
         number = self.number + 1
         if entry.number != number:
             raise _bad(number, f"is missing: the next one is {entry.number}")
+        if end < number:
+            raise _bad(number, f"is not that of the head, which says {end}: it was put there, and nobody believes it")
         if entry.previous != self.hash:
             raise _bad(number, "does not follow the one before it")
         if digest(entry.document()) != entry.hash:
@@ -89,9 +92,8 @@ class _Walk:
         self.first, self.last = self.first or entry.time, entry.time
         self._compare()
 
-    def end(self, connection: Connection) -> None:
-        """After the last entry."""
-        head = chain.last(connection, self._ledger)
+    def reach(self, head: Head) -> None:
+        """After the last entry: it is that of the head."""
         if (head.number, head.hash) != (self.number, self.hash):
             words = (
                 f"was cut off: the head record says {head.number}"
@@ -99,9 +101,16 @@ class _Walk:
                 else "is not that of the head"
             )
             raise _bad(self.number + (head.number > self.number), words)
+
+    def end(self, connection: Connection) -> None:
+        """After the last entry."""
+        self.reach(chain.last(connection, self._ledger))
         if self._kept is not None and self._kept.number > self.number:
             raise _bad(self.number + 1, f"was cut off: there were {self._kept.number} when the head was taken")
-        _check_guards(connection)
+        first = connection.execute(select(func.min(schema.entries.c.number))).scalar()
+        if first is not None and first < 1:
+            raise _bad(first, "is before the first one: no ledger wrote it")
+        guards.check(connection)
         derived.check_rows(connection)
 
     def _compare(self) -> None:
@@ -112,22 +121,3 @@ class _Walk:
 
 def _bad(number: int, words: str) -> LedgerError:
     return LedgerError(f"entry {number} {words}", hint=TAMPERED, entry=number)
-
-
-def _check_guards(connection: Connection) -> None:
-    """The triggers are there and on; whoever took them away could write."""
-    dialect = connection.dialect.name
-    if dialect == "sqlite":
-        query = "SELECT lower(name) FROM sqlite_master WHERE type = 'trigger'"
-    else:
-        ours = "to_regclass('ledger_entries'), to_regclass('ledger_about'), to_regclass('ledger_head')"
-        query = f"SELECT lower(tgname) FROM pg_trigger WHERE tgrelid IN ({ours}) AND tgenabled IN ('O', 'A')"  # noqa: S608
-    missing = schema.guard_names(dialect) - set(connection.execute(text(query)).scalars())
-    if missing:
-        raise LedgerError(
-            f"the ledger has lost what keeps it from being changed: {', '.join(sorted(missing))}",
-            hint="the entries are whole; somebody prepared to change them, or copied the database without its triggers",
-        )
-    count = connection.execute(select(func.count()).select_from(schema.about)).scalar_one()
-    if count != len(("id", "version", "made")):
-        raise LedgerError("what the ledger says of itself was changed", hint=TAMPERED)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from device_sdk.errors import ConfigurationError
+from device_sdk.protocols.console.boot_loader import set_command
 from device_sdk.station.profile.secret_source import SecretSource, secret_source
 from device_sdk.station.profile.tables import Table
 
 WAYS = ("console", "agent")
-_MAX_VARIABLE = 1024
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class TalkTable:
         user: whom to log in as, on a console.
         password: where that user's password is.
         uboot: whether a boot loader is interrupted when the device starts, and asked for its MAC address.
-        uboot_variables: what is set there, [talk.uboot_variables].
+        uboot_variables: what is set there, [talk.uboot_variables]; a device on which it was not is not provisioned.
+        uboot_differs: whether a device whose boot loader has another serial number or MAC address than its system is refused, or
+            that is written down.
         verbs: the command that runs the device's verbs, on a console.
     """
 
@@ -50,6 +53,7 @@ class TalkTable:
     password: SecretSource | None = None
     uboot: bool = False
     uboot_variables: dict[str, str] = field(default_factory=dict)
+    uboot_differs: str = "refuse"
     verbs: tuple[str, ...] = ("device-sdk", "bench")
 
 
@@ -71,17 +75,24 @@ def talk_table(table: Table) -> TalkTable:
     """Read [talk]; raises ConfigurationError."""
     variables = table.table("uboot_variables").rest()
     for name, value in variables.items():
-        if not isinstance(value, str) or not value.isprintable() or len(value) > _MAX_VARIABLE:
-            raise table.error(f"uboot_variables.{name}", f"has to be a text of at most {_MAX_VARIABLE} characters")
+        if not isinstance(value, str):
+            raise table.error(f"uboot_variables.{name}", "has to be a text")
+        try:
+            set_command(name, value)
+        except ConfigurationError as error:
+            raise table.error(f"uboot_variables.{name}", f"cannot be set: {error.message}") from error
     found = TalkTable(
         way=table.text("way", "agent", choices=WAYS),
         user=table.optional("user"),
         password=secret_source(table, "password"),
         uboot=table.switch("uboot", default=False),
         uboot_variables=variables,
+        uboot_differs=table.text("uboot_differs", "refuse", choices=("refuse", "note")),
         verbs=table.texts("verbs") or TalkTable.verbs,
     )
     table.end()
     if found.way == "agent" and (found.user or found.password or found.uboot):
         raise table.error("way", 'is "agent": user, password and uboot are for consoles')
+    if variables and not found.uboot:
+        raise table.error("uboot_variables", "are given, and the boot loader is not asked for", hint="uboot = true")
     return found

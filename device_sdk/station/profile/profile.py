@@ -11,6 +11,7 @@ from pathlib import Path
 from cryptography import x509
 
 from device_sdk.errors import ConfigurationError
+from device_sdk.station.profile.essence import essence
 from device_sdk.station.profile.identity import (
     MAX_ALLOWED_BYTES,
     DeviceTable,
@@ -22,6 +23,7 @@ from device_sdk.station.profile.lines import LinesTable, TalkTable, lines_table,
 from device_sdk.station.profile.security import EstTable, KeyTable, est_table, key_table
 from device_sdk.station.profile.steps import Hook, LimitsTable, StepsTable, limits_table, steps_table
 from device_sdk.station.profile.tables import Table
+from device_sdk.station.profile.words import OF_CERTIFICATE, places
 from device_sdk.station.run.states import Step
 
 MODES = ("self", "relay", "configure")
@@ -47,6 +49,7 @@ class Profile:
         version: of the profile.
         mode: "self" (the device enrols itself over its own network), "relay" (the station carries its request to the
             server), "configure" (configuration and anchors only).
+        essence: digest of what devices are made and judged by, see `essence`.
         lines, talk, key, est, device, identity, steps, limits: its tables.
     """
 
@@ -55,6 +58,7 @@ class Profile:
     name: str
     version: str
     mode: str
+    essence: str
     lines: LinesTable
     talk: TalkTable
     key: KeyTable
@@ -152,17 +156,19 @@ def load_profile(file: Path) -> Profile:
     whole = Table(values, "", file)
     head = whole.table("profile")
     mode = head.text("mode", choices=MODES)
+    device = device_table(whole.table("device"))
     profile = Profile(
         file=file,
         sha256=hashlib.sha256(data).hexdigest(),
         name=_named(head, "name"),
         version=_named(head, "version"),
         mode=mode,
+        essence=essence(values, device.config.values if device.config else None),
         lines=lines_table(whole.table("lines")),
         talk=talk_table(whole.table("talk")),
         key=key_table(whole.table("key")),
         est=est_table(whole.table("est")),
-        device=device_table(whole.table("device")),
+        device=device,
         identity=identity_table(whole.table("identity")),
         steps=steps_table(whole.table("steps")),
         limits=limits_table(whole.table("limits"), (Step.OPEN, Step.IDENTIFY, *_OF_MODE[mode])),
@@ -175,6 +181,7 @@ def load_profile(file: Path) -> Profile:
 
 def _require_parts(profile: Profile, whole: Table) -> None:
     """What a mode cannot do without."""
+    _refuse_early_words(profile, whole)
     if profile.mode == "configure":
         if profile.device.config is None:
             raise whole.error("device", 'needs config in mode "configure"')
@@ -189,6 +196,16 @@ def _require_parts(profile: Profile, whole: Table) -> None:
         for name in ("url", "ra_certificate", "ra_key"):
             if not getattr(profile.est, name):
                 raise whole.error("est", f'needs {name} in mode "relay"')
+
+
+def _refuse_early_words(profile: Profile, whole: Table) -> None:
+    """Each device would fail at a command that is to be told of a certificate which nobody has proved."""
+    steps = profile.steps
+    later = (*steps.after, *([steps.label] if steps.label else ()))
+    for hook in (*steps.before, *(later if profile.mode == "configure" else ())):
+        early = OF_CERTIFICATE.intersection(name for word in hook.command for name in places(word))
+        if early:
+            raise whole.error("steps", f"{hook.name} names ${{{min(early)}}}, and no certificate is proved before it")
 
 
 def _named(head: Table, key: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.keys import KeyType
 from device_sdk.model.trust import Pin
+from device_sdk.model.urls import split_url
+from device_sdk.station.ledger.content import is_secret_name
 from device_sdk.station.profile.secret_source import SecretSource, secret_source
 from device_sdk.station.profile.tables import Table
 from device_sdk.wire.fingerprint import parse_pin
@@ -61,6 +63,8 @@ def key_table(table: Table) -> KeyTable:
     """Read [key]; raises ConfigurationError."""
     attested = table.table("attested").rest()
     for name, value in attested.items():
+        if is_secret_name(name):
+            raise table.error(f"attested.{name}", "is not taken: a profile holds no secrets")
         if not isinstance(value, bool | str | int):
             raise table.error(f"attested.{name}", "has to be true, false, a text or a whole number")
     kind = table.text("type", KeyType.EC_P256.value, choices=[one.value for one in KeyType])
@@ -87,6 +91,11 @@ def est_table(table: Table) -> EstTable:
         wait_s=table.number("wait_s", 0, least=0, most=86400),
     )
     table.end()
+    if found.url is not None:
+        try:
+            split_url(found.url)
+        except ConfigurationError as error:
+            raise table.error("url", f"cannot be used: {error.message}", hint=error.hint) from error
     if found.pins and found.anchors:
         raise table.error("pins", "do not go together with anchors")
     return found

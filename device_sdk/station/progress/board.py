@@ -54,6 +54,7 @@ class Board:
         provisioned: devices so far.
         failed: devices so far.
         known: devices that had been provisioned before.
+        before: how many of all these there were before the run was broken off.
     """
 
     def __init__(self) -> None:
@@ -63,13 +64,14 @@ class Board:
         self.devices: int | None = None
         self.started = 0.0
         self.provisioned = self.failed = self.known = 0
+        self.before = self._provisioned_before = 0
 
     def __call__(self, event: events.Event) -> None:
         """The next event."""
         with self.turn:
             match event:
                 case events.RunStarted():
-                    self.steps, self.devices, self.started = len(event.steps), event.devices, event.at
+                    self._begin(event)
                 case events.LineFound() | events.LineLost() | events.LineEnded():
                     self._line(event)
                 case (
@@ -93,14 +95,20 @@ class Board:
 
     def per_minute(self, now: float) -> float:
         """Devices provisioned a minute, since the beginning."""
-        elapsed = now - self.started
-        return self.provisioned * 60 / elapsed if self.started and elapsed > 0 else 0.0
+        elapsed, done = now - self.started, self.provisioned - self._provisioned_before
+        return done * 60 / elapsed if self.started and elapsed > 0 else 0.0
 
     def left_s(self, now: float) -> float | None:
         """Seconds until the last device, if it goes on as it went; None if that cannot be known."""
-        if self.devices is None or not self.ended or not self.started:
+        ended = self.ended - self.before
+        if self.devices is None or ended <= 0 or not self.started:
             return None
-        return (now - self.started) / self.ended * max(0, self.devices - self.ended)
+        return (now - self.started) / ended * max(0, self.devices - self.ended)
+
+    def _begin(self, event: events.RunStarted) -> None:
+        self.steps, self.devices, self.started = len(event.steps), event.devices, event.at
+        self.provisioned, self.failed, self.known = event.provisioned, event.failed, event.known
+        self.before, self._provisioned_before = self.ended, self.provisioned
 
     def _line(self, event: events.LineFound | events.LineLost | events.LineEnded) -> None:
         row = self.rows.setdefault(event.line, Row(event.line, since=event.at))
@@ -136,11 +144,12 @@ class Board:
         row.until = event.at
         if isinstance(event, events.DeviceProvisioned):
             row.state, row.done = "provisioned", self.steps
-            row.words = "provisioned before" if event.known else "provisioned"
-            self.known += event.known
-            self.provisioned += not event.known
+            done = "provisioned" if event.certificate_sha256 else "configured, nothing proved"
+            row.words = "provisioned before" if event.known else done
+            self.known += event.counted and event.known
+            self.provisioned += event.counted and not event.known
         elif isinstance(event, events.DeviceFailed):
             row.state, row.words = "failed", f"{event.step}: {event.reason}"
-            self.failed += 1
+            self.failed += event.counted
         elif isinstance(event, events.DeviceReleased):
             row.state, row.words = "released", f"let go at {event.step}"

@@ -28,6 +28,7 @@ _STYLES = {
 _REFRESH_HZ = 4
 _WORDS = 200
 _BAR = 10
+_NAME = 24
 
 
 class LiveProgress:
@@ -80,7 +81,7 @@ class LiveProgress:
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False, expand=True)
-        table.add_column("line", no_wrap=True, max_width=24, overflow="ellipsis")
+        table.add_column("line", no_wrap=True, max_width=_NAME, overflow="ellipsis")
         table.add_column("device", no_wrap=True, max_width=24, overflow="ellipsis")
         table.add_column("", no_wrap=True, width=_BAR)
         table.add_column("", no_wrap=True, width=6, justify="right")
@@ -89,7 +90,7 @@ class LiveProgress:
             end = row.until if row.until is not None else now
             words = _text(row.words, _STYLES[row.state])
             table.add_row(
-                _text(row.line), _text(row.device), self._bar(row), f"{max(0.0, end - row.since):.0f} s", words
+                _text(_end_of(row.line)), _text(row.device), self._bar(row), f"{max(0.0, end - row.since):.0f} s", words
             )
         return table
 
@@ -124,6 +125,11 @@ class LiveProgress:
         bar = ProgressBar(total=board.devices or None, completed=board.ended, pulse=board.devices is None)
         table.add_row(bar, f"{board.ended}{of}: {', '.join(words)}")
         return table
+
+
+def _end_of(name: str) -> str:
+    """Lines are called /dev/serial/by-id/usb-MAKER_MODEL_SERIAL-if00-port0: it is their ends that differ."""
+    return name if len(name) <= _NAME else f"…{name[1 - _NAME :]}"
 
 
 def _text(words: str, style: str = "") -> Text:

@@ -80,7 +80,7 @@ class _Walk:
         elif entry.kind == "run-ended":
             self.end = entry
             known = entry.facts.get("known")
-            self.known += known if isinstance(known, int) else 0
+            self.known = known if isinstance(known, int) else 0  # of the whole run, also of one that was resumed
         if entry.device is not None and entry.claim is not None:
             self._device(entry, entry.device)
         if entry.kind in ("provisioned", "failed"):
@@ -109,6 +109,7 @@ class _Walk:
             certificate_sha256=_text(entry, "certificate_sha256") or before.certificate_sha256,
             elapsed_s=float(elapsed_s) if ended and isinstance(elapsed_s, int | float) else before.elapsed_s,
             claims=before.claims + (entry.kind == "claimed"),
+            proved="certificate_sha256" in entry.facts if entry.kind == "provisioned" else before.proved,
         )
 
 

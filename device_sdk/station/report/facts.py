@@ -25,6 +25,7 @@ class Device:
         certificate_sha256: of its certificate, 64 hex digits; "" where it has none.
         elapsed_s: how long it took the last time, or None.
         claims: how many times it was begun.
+        proved: it is provisioned, and proved its certificate for that; without it was configured, and says so itself.
     """
 
     serial_number: str
@@ -36,6 +37,7 @@ class Device:
     certificate_sha256: str = ""
     elapsed_s: float | None = None
     claims: int = 0
+    proved: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import base64
+import textwrap
 
 from device_sdk.errors import MissingDependencyError
 from device_sdk.station.report import plots
 from device_sdk.station.report.facts import Report
+
+MAX_FAILURES, MAX_EXCERPTS = 500, 50
+"""On the page, the last ones; a device that fails again and again makes no report that takes hours."""
+_LINE = 80
+_WORD, _SENTENCE, _CELL = 60, 300, 1000
 
 
 def html(report: Report) -> str:
@@ -30,9 +36,11 @@ def html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"seconds": _seconds, "time": _time}
+    templates.filters |= {"seconds": _seconds, "time": _time, "pieces": _pieces, "cell": _cell}
     return templates.get_template("report.html").render(
         report=report,
+        failures=report.failures[-MAX_FAILURES:],
+        excerpts_from=max(0, min(len(report.failures), MAX_FAILURES) - MAX_EXCERPTS),
         rates=_picture(plots.rates(report)) if report.moments else None,
         failed_steps=_picture(plots.failed_steps(report)) if report.failures else None,
     )
@@ -41,6 +49,21 @@ def html(report: Report) -> str:
 def _picture(svg: bytes) -> str:
     """As the address of an <img>: what is in a picture stays in it."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
+
+
+def _pieces(text: str) -> str:
+    """No line longer than a page is wide: to lay one out takes WeasyPrint time by the square of its length."""
+    return "\n".join(
+        line[start : start + _LINE] for line in text.splitlines() for start in range(0, max(1, len(line)), _LINE)
+    )
+
+
+def _cell(text: str) -> str:
+    """Words for a table; left as they are unless they are longer than anybody writes."""
+    if len(text) <= _SENTENCE and all(len(word) <= _WORD for word in text.split()):
+        return text
+    shown = text if len(text) <= _CELL else text[: _CELL - 3] + "..."
+    return "\n".join(textwrap.wrap(shown, _LINE))
 
 
 def _seconds(value: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from cryptography import x509
@@ -10,14 +11,17 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from device_sdk.client.bench import BenchKey, DeviceFacts
+from device_sdk.client.bench.same import check_boot, check_same
 from device_sdk.errors import ConfigurationError, WireError, WrongDeviceError
 from device_sdk.protocols.est.ca_certificates import spki
+from device_sdk.station.profile import Profile
 from device_sdk.station.profile.identity import IdentityTable
 from device_sdk.wire.hardware_module_name import OID as HARDWARE_MODULE_NAME
 from device_sdk.wire.hardware_module_name import parse_hardware_module_name
 from device_sdk.wire.mac_address import parse_mac
 
 _MAX_SERIAL = 64
+_BLANK = "\u115f\u1160\u2800"  # fillers of Hangul, and Braille without a dot: letters and signs that show nothing
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 UNREADABLE = (
     ValueError,
@@ -45,6 +49,11 @@ def check_facts(facts: DeviceFacts, rules: IdentityTable, allowed: frozenset[str
     serial = facts.serial_number
     if not serial or len(serial) > _MAX_SERIAL or not serial.isprintable() or serial != serial.strip():
         raise WrongDeviceError(f"it calls itself {serial[:_MAX_SERIAL]!a}, which cannot be a serial number")
+    if _looks_like_another(serial) or (rules.serial_number is None and not serial.isascii()):
+        raise WrongDeviceError(
+            f"it calls itself {serial!a}: letters that cannot be seen, or that look like others, would name another device",
+            hint="only ASCII is taken without [identity] serial_number; with it, no invisible, combining or compatibility letters",
+        )
     if rules.serial_number is not None and not rules.serial_number.fullmatch(serial):
         raise _not_ours(serial, "is not of the form that the profile takes", "the wrong profile, or the wrong device?")
     if allowed is not None and serial not in allowed:
@@ -62,22 +71,26 @@ def check_facts(facts: DeviceFacts, rules: IdentityTable, allowed: frozenset[str
         raise _not_ours(serial, "names a certificate by something that is no SHA-256", None)
 
 
-def _not_ours(serial: str, words: str, hint: str | None) -> WrongDeviceError:
-    return WrongDeviceError(f"{serial} {words}", hint=hint, serial_number=serial)
-
-
-def check_same(serial_number: str, facts: DeviceFacts) -> None:
-    """The device on the line is still this one.
+def check_still(before: DeviceFacts, facts: DeviceFacts, profile: Profile, allowed: frozenset[str] | None) -> None:
+    """Whether it is a device for the profile yet, and the one it was, in a boot that began as the profile says.
 
     Raises:
         WrongDeviceError: it is not.
+        BootLoaderMissedError: it was started anew.
     """
-    if facts.serial_number != serial_number:
-        raise WrongDeviceError(
-            f"the line was {serial_number}'s, and now {facts.serial_number[:_MAX_SERIAL]!r} answers on it",
-            hint="put the first one back, or let it fail; nothing that was meant for it was given to the other",
-            serial_number=serial_number,
-        )
+    check_facts(facts, profile.identity, allowed)
+    check_same(before, facts)
+    check_boot(facts, profile.talk.uboot_variables)
+
+
+def _looks_like_another(serial: str) -> bool:
+    """Whether it has letters without a look of their own."""
+    hidden = any(one in _BLANK or unicodedata.category(one) in ("Cf", "Mn", "Me") for one in serial)
+    return hidden or unicodedata.normalize("NFKC", serial) != serial
+
+
+def _not_ours(serial: str, words: str, hint: str | None) -> WrongDeviceError:
+    return WrongDeviceError(f"{serial} {words}", hint=hint, serial_number=serial)
 
 
 def check_key(key: BenchKey, attested: dict[str, bool | str | int]) -> None:
@@ -94,23 +107,24 @@ def check_key(key: BenchKey, attested: dict[str, bool | str | int]) -> None:
 
 
 def check_certificate(certificate: x509.Certificate, serial_number: str, rules: IdentityTable) -> None:
-    """A certificate names this device.
+    """A certificate names this device, and as its subject's serialNumber no other.
 
     Raises:
         WrongDeviceError: it names another, or none.
     """
     try:
+        others = [one for one in _subject_serials(certificate.subject) if one != serial_number]
         names = _serial_numbers(certificate.subject, _alternatives(certificate.extensions), rules.in_certificate)
     except UNREADABLE as error:
         raise WrongDeviceError("the names in the device's certificate cannot be read") from error
-    _require_serial(serial_number, names, "certificate")
+    _require_serial(serial_number, [] if others else names, others or names)
 
 
-def _require_serial(serial_number: str, names: Sequence[str], what: str) -> None:
+def _require_serial(serial_number: str, names: Sequence[str], shown: Sequence[str]) -> None:
     if serial_number not in names:
-        shown = ", ".join(ascii(name)[:80] for name in names[:3]) or "none"
+        words = ", ".join(ascii(name)[:80] for name in shown[:3]) or "none"
         raise WrongDeviceError(
-            f"the device calls itself {serial_number}, and its {what} does not name that (but {shown})",
+            f"the device calls itself {serial_number}, and its certificate does not name that (but {words})",
             hint="the profile's [device] config decides what it is named ([identity] in_certificate: where to look)",
         )
 
@@ -118,11 +132,15 @@ def _require_serial(serial_number: str, names: Sequence[str], what: str) -> None
 def _serial_numbers(subject: x509.Name, alternatives: x509.SubjectAlternativeName | None, where: str) -> list[str]:
     found: list[str] = []
     if where != "common-name":
-        found += [str(one.value) for one in subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)]
+        found += _subject_serials(subject)
         found += _hardware_serials(alternatives)
     if where != "serial-number":
         found += [str(one.value) for one in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     return found
+
+
+def _subject_serials(subject: x509.Name) -> list[str]:
+    return [str(one.value) for one in subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)]
 
 
 def _hardware_serials(alternatives: x509.SubjectAlternativeName | None) -> list[str]:

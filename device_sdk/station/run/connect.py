@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
+
 from device_sdk.client.bench import BenchDevice
+from device_sdk.client.bench.console.boots import Boots
+from device_sdk.errors import ConfigurationError
 from device_sdk.model.secret import Secret
 from device_sdk.station.profile import Profile
+from device_sdk.station.run.discreet import DiscreetDevice
 from device_sdk.station.run.session import Opener, Session
 from device_sdk.station.run.states import Step
-from device_sdk.transports.serial import Line, LineSettings, open_line
+from device_sdk.transports.serial import Hidden, Line, LineSettings, open_line
+
+_LEAST_BAUD = 115200  # a console server may be faster than the profile knows
 
 
 def opener(profile: Profile) -> Opener:
@@ -16,11 +24,14 @@ def opener(profile: Profile) -> Opener:
     Args:
         profile: says at which rate, and how devices are talked to.
     """
+    hidden, baud, boots = Hidden(), profile.lines.baud, Boots()
+    with suppress(ConfigurationError):  # what is not there yet may be when it is typed
+        _password(profile, hidden)  # a device may have been told it in an earlier run
 
     def open_session(name: str, run: str) -> Session:
-        line = open_line(name, LineSettings(baud=profile.lines.baud))
-        device = _console(profile, line) if profile.talk.way == "console" else _agent(profile, line, run)
-        return Session(name, device, line.cancel, line.close)
+        line = open_line(name, LineSettings(baud=baud, at_most=max(baud, _LEAST_BAUD) / 5))
+        device = _console(profile, line, hidden, boots) if profile.talk.way == "console" else _agent(profile, line, run)
+        return Session(name, DiscreetDevice(device, hidden), line.cancel, line.close)
 
     return open_session
 
@@ -35,17 +46,20 @@ def _agent(profile: Profile, line: Line, run: str) -> BenchDevice:
     )
 
 
-def _console(profile: Profile, line: Line) -> BenchDevice:
+def _password(profile: Profile, hidden: Hidden) -> Secret | None:
+    secret = profile.talk.password.read() if profile.talk.password else None
+    if secret is not None:
+        hidden.hide(secret)
+    return secret
+
+
+def _console(profile: Profile, line: Line, hidden: Hidden, boots: Boots) -> BenchDevice:
     from device_sdk.client.bench.console import ConsoleDevice, ConsoleSettings
 
     talk, open_s = profile.talk, profile.limits.of(Step.OPEN)
-
-    def password() -> Secret | None:
-        return talk.password.read() if talk.password else None
-
     settings = ConsoleSettings(
         user=talk.user,
-        password=password if talk.password else None,
+        password=partial(_password, profile, hidden) if talk.password else None,
         verbs=talk.verbs,
         boot_loader=talk.uboot,
         boot_variables=talk.uboot_variables,
@@ -54,7 +68,7 @@ def _console(profile: Profile, line: Line) -> BenchDevice:
         boot_s=max(open_s, ConsoleSettings.boot_s) if talk.uboot else open_s,
         verb_s=_longest(profile),
     )
-    return ConsoleDevice(line, settings)
+    return ConsoleDevice(line, settings, boots)
 
 
 def _longest(profile: Profile) -> float:

@@ -18,20 +18,7 @@ from device_sdk.station.run.kept import Kept
 from device_sdk.station.run.proof import Trust
 from device_sdk.station.run.relay import RelayServer
 from device_sdk.station.run.session import Opener, Session
-
-
-@dataclass
-class Tally:
-    """How many devices ended how."""
-
-    provisioned: int = 0
-    failed: int = 0
-    known: int = 0
-
-    @property
-    def ended(self) -> int:
-        """All of them."""
-        return self.provisioned + self.failed + self.known
+from device_sdk.station.run.tally import Tally
 
 
 @dataclass
@@ -53,6 +40,7 @@ class Desk:
         clock: the time.
         tally: what came of it so far.
         stopping: set when no new step is to begin.
+        cancelled: set when the steps that are being done are to end, too.
         fault: what ended the run before its time.
     """
 
@@ -70,11 +58,13 @@ class Desk:
     clock: Clock = field(default_factory=Clock)
     tally: Tally = field(default_factory=Tally)
     stopping: threading.Event = field(default_factory=threading.Event)
+    cancelled: threading.Event = field(default_factory=threading.Event)
     fault: BaseException | None = None
 
     def __post_init__(self) -> None:
         self._turn = threading.RLock()  # a signal may find the main thread in it
         self._sessions: dict[str, Session] = {}
+        self._strangers: set[str] = set()  # lines on which nobody has said yet who it is
         self._claims: dict[str, Claim] = {}
         self._room = threading.BoundedSemaphore(self.profile.limits.parallel)
 
@@ -91,14 +81,28 @@ class Desk:
         """The run cannot go on; the first reason counts."""
         with self._turn:
             self.fault = self.fault or error
-        self.stopping.set()
+        self.stop()
 
-    def count(self, outcome: str) -> None:
-        """One more device ended: "provisioned", "failed" or "known"; the last one of `devices` ends the run."""
+    def stop(self) -> None:
+        """Begin no new step; lines on which nobody is being worked on are not waited for."""
+        self.stopping.set()
         with self._turn:
-            setattr(self.tally, outcome, getattr(self.tally, outcome) + 1)
-            if self.devices is not None and self.tally.ended >= self.devices:
-                self.stopping.set()
+            sessions = [self._sessions[line] for line in self._strangers]
+        for session in sessions:
+            session.cancel()
+
+    def count(self, outcome: str, line: str, serial_number: str | None) -> bool:
+        """One more device ended, see Tally.count; the last one of `devices` ends the run."""
+        with self._turn:
+            new = self.tally.count(outcome, line, serial_number)
+        if self.complete:
+            self.stop()
+        return new
+
+    @property
+    def complete(self) -> bool:
+        """Whether as many devices ended as the run is for."""
+        return self.devices is not None and self.tally.ended >= self.devices
 
     @contextmanager
     def room(self) -> Iterator[None]:
@@ -115,15 +119,28 @@ class Desk:
             self._room.release()
 
     @contextmanager
-    def opened(self, line: str) -> Iterator[Session]:
-        """A line, open; closed at the end, whatever the device says to that. Raises BenchError."""
+    def opened(self, line: str, *, stranger: bool) -> Iterator[Session]:
+        """A line, open; closed at the end, whatever the device says to that.
+
+        Args:
+            line: which.
+            stranger: whether nobody is being worked on there, until `met`.
+
+        Raises:
+            BenchError: what the line says.
+        """
         session = self.open(line, self.run)
         with self._turn:
             self._sessions[line] = session
+            if stranger:
+                self._strangers.add(line)
+        if self.cancelled.is_set() or (stranger and self.stopping.is_set()):  # while it was being opened
+            session.cancel()
         try:
             yield session
         finally:
             with self._turn:
+                self._strangers.discard(line)
                 self._sessions.pop(line, None)
             try:
                 with suppress(BenchError):
@@ -131,20 +148,33 @@ class Desk:
             finally:
                 session.release()
 
+    def met(self, line: str) -> None:
+        """Somebody there said who it is: the step it is in will be finished."""
+        with self._turn:
+            self._strangers.discard(line)
+
     def cancel(self) -> None:
-        """End what devices are being asked just now."""
+        """End what devices are being asked just now, and commands on the station."""
+        self.cancelled.set()
         with self._turn:
             sessions = tuple(self._sessions.values())
         for session in sessions:
             session.cancel()
 
     @contextmanager
-    def claimed(self, facts: DeviceFacts, line: str, *, again: bool) -> Iterator[Claim]:
+    def claimed(self, facts: DeviceFacts, line: str, *, again: bool = False, proved: bool = False) -> Iterator[Claim]:
         """The device is this station's in this block, and no other's; raises as Ledger.claim."""
         said = {"macs": list(facts.macs)} if facts.macs else {}
         ttl_s = self.profile.limits.claim_s
         claim = self.ledger.claim(
-            facts.serial_number, self.station, self.run, ttl_s, line=line, facts=said | self.about, again=again
+            facts.serial_number,
+            self.station,
+            self.run,
+            ttl_s,
+            line=line,
+            facts=said | self.about,
+            again=again,
+            proved=proved,
         )
         with self._turn:
             self._claims[claim.device] = claim

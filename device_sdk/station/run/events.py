@@ -46,6 +46,9 @@ class RunStarted(Event):
         mode: "self", "relay" or "configure".
         steps: what every device goes through, in order.
         devices: how many devices the run is for, if that was said.
+        provisioned: devices that were before it was broken off, if it goes on.
+        failed: as many were not.
+        known: as many were left alone.
     """
 
     kind = "run-started"
@@ -56,6 +59,9 @@ class RunStarted(Event):
     mode: str
     steps: tuple[str, ...]
     devices: int | None = None
+    provisioned: int = 0
+    failed: int = 0
+    known: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +210,7 @@ class Retrying(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceProvisioned(Event):
-    """A device is done, and proved it.
+    """A device is done, and proved it where there is a certificate.
 
     Attributes:
         line: where.
@@ -212,6 +218,7 @@ class DeviceProvisioned(Event):
         elapsed_s: since it was seen.
         certificate_sha256: of its certificate, 64 hex digits; None where the mode makes none.
         known: it had been provisioned before and was left alone.
+        counted: it is one more in the run's numbers; False where a run that goes on had counted it before.
     """
 
     kind = "device-provisioned"
@@ -220,6 +227,7 @@ class DeviceProvisioned(Event):
     elapsed_s: float
     certificate_sha256: str | None = None
     known: bool = False
+    counted: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +242,7 @@ class DeviceFailed(Event):
         reason: in words, with what to do.
         excerpt: the end of what the line showed, at most 2,000 characters.
         elapsed_s: since it was seen.
+        counted: as in DeviceProvisioned.
     """
 
     kind = "device-failed"
@@ -244,6 +253,7 @@ class DeviceFailed(Event):
     reason: str
     excerpt: str | None = None
     elapsed_s: float = 0.0
+    counted: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from device_sdk.errors import (
+    BenchError,
     DeviceSaysError,
     DeviceSdkError,
     EnrolmentPendingError,
@@ -22,6 +23,16 @@ _DEVICE_LATER = (5, 8)  # exit codes of the device's own errors: the network, an
 
 class StoppedError(Exception):
     """The run was stopped: a device that is under way is let go. Never leaves the station."""
+
+
+def say_first(error: DeviceSdkError, first: DeviceSdkError | None) -> None:
+    """Have the failure of the last attempt say what the first one ended in: a device that is asked again and again falls silent."""
+    if first is None or str(first) == str(error):
+        return
+    error.args = (f"{error.message}; at the first attempt: {first}", *error.args[1:])
+    excerpt = getattr(first, "excerpt", None)
+    if isinstance(error, BenchError) and excerpt and not error.excerpt:
+        error.excerpt = str(excerpt)
 
 
 def ends_the_run(error: DeviceSdkError) -> bool:

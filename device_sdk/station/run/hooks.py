@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Mapping
 
 from device_sdk.errors import BenchError, WrongDeviceError
@@ -48,19 +49,32 @@ def environment(words: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def run_hook(hook: Hook, words: Mapping[str, str]) -> dict[str, object]:
+def run_hook(hook: Hook, words: Mapping[str, str], cancelled: threading.Event) -> dict[str, object]:
     """Run a hook on this station; what the ledger is told of it.
+
+    Args:
+        hook: which.
+        words: the device's.
+        cancelled: set when it is to be killed.
 
     Raises:
         WrongDeviceError: see `arguments`.
         ConfigurationError: it cannot be started.
-        BenchError: it failed or took too long; has the end of what it printed.
+        BenchError: it failed, took too long or was cancelled; has the end of what it printed.
     """
     command = arguments(hook, words)
     try:
         status, output = run_bounded(
-            command, timeout_s=hook.timeout_s, keep_bytes=_KEPT_BYTES, environment=environment(words)
+            command,
+            timeout_s=hook.timeout_s,
+            keep_bytes=_KEPT_BYTES,
+            environment=environment(words),
+            cancelled=cancelled,
         )
+    except InterruptedError as error:
+        raise BenchError(
+            f"{hook.name}: {command[0]} was ended with the run", hint="the next run begins this command anew"
+        ) from error
     except TimeoutError as error:
         raise BenchError(
             f"{hook.name}: {command[0]} took longer than {hook.timeout_s:g} s and was stopped",

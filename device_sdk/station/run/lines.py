@@ -19,14 +19,17 @@ def present(urls: Sequence[str], globs: Sequence[str]) -> list[str]:
     """The lines there are now, each once, whatever names it has.
 
     Args:
-        urls: lines that are there always.
+        urls: lines by name; those that are no path are there always.
         globs: patterns of paths.
     """
-    found: dict[str, str] = {os.path.realpath(url) if is_tty_path(url) else url: url for url in urls}
+    found: dict[str, str] = {
+        os.path.realpath(url) if is_tty_path(url) else url: url for url in urls if signature(url) is not None
+    }
     for pattern in globs:
-        # patterns are absolute or not, and one of a link that leads nowhere is no line: what Path.glob does not offer
+        # patterns are absolute or not, which Path.glob does not offer
         for path in sorted(glob.glob(pattern))[:_MAX_LINES]:  # noqa: PTH207
-            found.setdefault(os.path.realpath(path), path)
+            if signature(path) is not None:  # a link may lead nowhere
+                found.setdefault(os.path.realpath(path), path)
     return list(found.values())
 
 

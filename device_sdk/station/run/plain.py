@@ -48,7 +48,10 @@ def _of_devices(event: events.Event) -> str | None:
         case events.Retrying():
             return f"{event.step}: {event.reason}; attempt {event.attempt} in {event.wait_s:.0f} s"
         case events.DeviceProvisioned():
-            return "provisioned already" if event.known else f"PROVISIONED ({event.elapsed_s:.1f} s)"
+            if event.known:
+                return "provisioned already"
+            words = "PROVISIONED" if event.certificate_sha256 else "CONFIGURED, nothing proved"
+            return f"{words} ({event.elapsed_s:.1f} s)"
         case events.DeviceFailed():
             return f"FAILED at {event.step}: {event.reason}"
         case events.DeviceReleased():

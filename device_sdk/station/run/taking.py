@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from contextlib import ExitStack
 from dataclasses import replace
 
+from cryptography.hazmat.primitives import hashes
+
 from device_sdk.client.bench import DeviceFacts
-from device_sdk.errors import ClaimLostError, DeviceProvisionedError, DeviceSdkError, WrongDeviceError
-from device_sdk.station.ledger import Claim
-from device_sdk.station.run.checks import check_facts, check_same
+from device_sdk.client.bench.same import check_boot, check_same
+from device_sdk.errors import (
+    ClaimLostError,
+    DeviceProvisionedError,
+    DeviceSaysError,
+    DeviceSdkError,
+    VerificationError,
+    WrongDeviceError,
+)
+from device_sdk.station.ledger import UNPROVED, Claim
+from device_sdk.station.run.boot import about_boot, compare_boot
+from device_sdk.station.run.checks import check_facts, check_still
 from device_sdk.station.run.desk import Desk, about_error
 from device_sdk.station.run.events import (
     DeviceChanged,
@@ -24,7 +36,8 @@ from device_sdk.station.run.failures import may_pass
 from device_sdk.station.run.kept import Job
 from device_sdk.station.run.session import Session
 from device_sdk.station.run.states import STATE_AFTER, DeviceState, Step
-from device_sdk.station.run.work import Work
+from device_sdk.station.run.tally import KNOWN
+from device_sdk.station.run.work import Work, proved
 
 _FIRST = 3  # "open", "identify" and "claim" are not done by Work
 
@@ -52,16 +65,18 @@ class Taking:
         self._in_hooks_s = 0.0
         self._claim: Claim | None = None
         self._refused = False
+        self._provisioned: DeviceProvisionedError | None = None
         self._work: Work | None = None
         self._held = ExitStack()
 
-    def begin(self) -> bool:
-        """Write down that it was seen, judge it, and claim it; whether there is anything to be done.
+    def begin(self) -> None:
+        """Write down that it was seen, judge it, and claim it.
 
         Raises:
             WrongDeviceError: it is no device for this profile, or not the one it says.
             DeviceClaimedError: another station, or another line of this one, has it.
             DeviceProvisionedError: it is provisioned already, and the profile refuses those.
+            BootLoaderMissedError: variables were to be set at its boot loader, which was not met.
             StateCorruptError: what is kept of it cannot be read.
             LedgerError: nothing can be written down.
         """
@@ -71,7 +86,7 @@ class Taking:
             "model": facts.model,
             "sdk_version": facts.sdk_version,
             "enrolled": facts.enrolled,
-        }
+        } | about_boot(self._facts, self._desk.profile.talk)
         try:
             desk.ledger.append("seen", device=self.serial_number, line=self._line, run=desk.run, facts=said)
         except WrongDeviceError:  # not even a serial number: there is no device to write this down of
@@ -79,39 +94,52 @@ class Taking:
             raise
         self._changed(DeviceState.SEEN)
         check_facts(facts, desk.profile.identity, desk.allowed)
+        if differs := compare_boot(facts, desk.profile.talk):
+            self._note(differs)
         self._changed(DeviceState.IDENTIFIED)
         self.step = Step.CLAIM
         job = self._job()
+        done = desk.tally.done_before(self.serial_number)  # right before this run was broken off
         try:
-            self._claim = self._held.enter_context(desk.claimed(facts, self._line, again=job.again))
+            again, proved = job.again and not done, desk.profile.mode != "configure"
+            self._claim = self._held.enter_context(desk.claimed(facts, self._line, again=again, proved=proved))
         except DeviceProvisionedError as error:
+            if desk.profile.identity.known == "skip" or done:
+                self.step = Step.PROVE
+                self._provisioned = error
+                return
             if desk.profile.identity.known == "refuse":
                 raise
-            if desk.profile.identity.known == "skip":
-                self._known(error)
-                return False
             job = replace(job, again=True)
             desk.kept.save(job)
             self._claim = self._held.enter_context(desk.claimed(facts, self._line, again=True))
         self._work = Work(desk, self._line, facts, job)
         self._changed(DeviceState.CLAIMED)
-        return True
+        check_boot(facts, desk.profile.talk.uboot_variables)
 
     def _job(self) -> Job:
-        """What is kept of it from an earlier run by the same profile, or a new one."""
+        """What is kept of it from an earlier run by the same profile, or a new one; what it was issued is never forgotten."""
         profile = self._desk.profile
         name = f"{profile.name} {profile.version} {profile.mode}"
+        essence = hashlib.sha256(profile.essence.encode() + profile.device_anchors()).hexdigest()
         job = self._desk.kept.load(self.serial_number)
-        if job is not None and job.profile == name:
-            return job
+        if job is not None and (job.profile, job.essence) == (name, essence):
+            return job if job.public_key else replace(job, enrolled_before=self._facts.enrolled)
+        issued: tuple[str, ...] = ()
+        over, enrolled = False, self._facts.enrolled
         if job is not None:
-            self._note(f"it was begun by profile {job.profile}, and begins anew by {name}")
-        return Job(self.serial_number, name, enrolled_before=self._facts.enrolled)
+            issued, over = job.all_issued, job.over or enrolled not in (None, job.enrolled_before)
+            changed = (
+                "which was changed since, and begins anew" if job.profile == name else f"and begins anew by {name}"
+            )
+            self._note(f"it was begun by profile {job.profile}, {changed}")
+        return Job(self.serial_number, name, enrolled_before=enrolled, issued=issued, essence=essence, over=over)
 
     def go_on(self, facts: DeviceFacts) -> None:
         """The line was opened again; raises WrongDeviceError if another device is on it."""
-        check_same(self._facts.serial_number, facts)
-        self._facts = facts
+        check_still(self._facts, facts, self._desk.profile, self._desk.allowed)
+        # what the ledger is told of it stays what it was claimed by
+        self._facts = replace(facts, macs=self._facts.macs, model=self._facts.model)
         self.attempt += 1
 
     def through(self, session: Session) -> None:
@@ -121,6 +149,8 @@ class Taking:
             StoppedError: the run is being stopped.
             DeviceSdkError: a step failed.
         """
+        if self._provisioned is not None:
+            return self._known(session, self._provisioned)
         desk, work = self._desk, self._taken
         steps = desk.profile.plan[_FIRST:]
         for number, step in enumerate(steps, 1):
@@ -133,23 +163,48 @@ class Taking:
                 self._do(step, session)
             self._changed(STATE_AFTER.get(step) or self._hooked(step), number)
         self.step, self.done = "end", len(steps)
-        facts = desk.about | {"macs": list(self._facts.macs), "model": self._facts.model} | work.about
+        self._look_again(session)
+        facts = (
+            desk.about
+            | {"macs": list(self._facts.macs), "model": self._facts.model}
+            | about_boot(self._facts, self._desk.profile.talk)
+            | work.about
+        )
         self._refused = True  # from here on the ledger writes down itself what it does not take
+        sha256 = work.about.get("certificate_sha256")
+        outcome = "done" if sha256 else UNPROVED
         desk.ledger.append(
-            "provisioned", outcome="done", facts=facts | {"elapsed_s": self.elapsed_s}, claim=self._claim
+            "provisioned", outcome=outcome, facts=facts | {"elapsed_s": self.elapsed_s}, claim=self._claim
         )
         desk.kept.forget(self.serial_number)
         self._let_go("done")
-        sha256 = work.about.get("certificate_sha256")
         desk.events.emit(
             DeviceProvisioned(
                 line=self._line,
                 serial_number=self.serial_number,
                 elapsed_s=self.elapsed_s,
                 certificate_sha256=str(sha256) if sha256 else None,
+                counted=desk.count("provisioned", self._line, self.serial_number),
             )
         )
-        desk.count("provisioned")
+
+    def _look_again(self, session: Session) -> None:
+        """Where something was done on the device after its proof, or there is none: it is still this device.
+
+        Raises:
+            WrongDeviceError: it is another one, or has another certificate.
+        """
+        profile = self._desk.profile
+        if profile.mode != "configure" and not any(one.on == "device" for one in profile.steps.after):
+            return
+        with session.within(Step.IDENTIFY, profile.limits.of(Step.IDENTIFY)):
+            facts = session.device.facts()
+        check_still(self._facts, facts, profile, self._desk.allowed)
+        proved_sha256 = self._taken.about.get("certificate_sha256")
+        if proved_sha256 is not None and facts.enrolled != proved_sha256:
+            raise WrongDeviceError(
+                f"{self.serial_number} proved the certificate {str(proved_sha256)[:16]}..., and has another one, or none, at the end"
+            )
 
     def _do(self, step: str, session: Session) -> None:
         desk, begun = self._desk, time.monotonic()
@@ -200,9 +255,9 @@ class Taking:
                 reason=str(error),
                 excerpt=getattr(error, "excerpt", None),
                 elapsed_s=self.elapsed_s,
+                counted=self._desk.count("failed", self._line, self.serial_number),
             )
         )
-        self._desk.count("failed")
 
     def _write_failure(self, error: DeviceSdkError) -> None:
         desk = self._desk
@@ -237,7 +292,7 @@ class Taking:
         if self._work is None:
             return
         if self.step == Step.PROVE and not may_pass(error):
-            self._desk.kept.forget(self.serial_number)
+            self._desk.kept.save(self._work.job.anew())
         elif self._work.job.done:
             self._desk.kept.save(replace(self._work.job, done=()))
 
@@ -258,18 +313,52 @@ class Taking:
         self._claim = None
         self._held.close()
 
-    def _known(self, error: DeviceProvisionedError) -> None:
-        desk = self._desk
-        desk.kept.forget(self.serial_number)  # a station that was killed right after the last entry
-        self._note(error.message)
-        desk.events.emit(
-            DeviceProvisioned(line=self._line, serial_number=self.serial_number, elapsed_s=self.elapsed_s, known=True)
-        )
-        desk.count("known")
+    def _known(self, session: Session, error: DeviceProvisionedError) -> None:
+        """The ledger has it as provisioned: a serial number is no secret, so it proves that it is that device.
 
-    def _note(self, words: str) -> None:
+        Raises:
+            WrongDeviceError: it does not.
+        """
         desk = self._desk
-        desk.ledger.append("note", device=self.serial_number, line=self._line, run=desk.run, facts={"note": words})
+        try:
+            with session.within(Step.PROVE, desk.profile.limit_s(Step.PROVE)):
+                words = self._proves(session)
+        except (DeviceSaysError, WrongDeviceError, VerificationError) as wrong:
+            raise WrongDeviceError(
+                f"{error.message}, and this device does not prove that it is that one: {wrong.message}",
+                hint='two devices with one serial number, or one that was reset? known = "again" provisions it anew',
+                serial_number=self.serial_number,
+            ) from wrong
+        desk.kept.forget(self.serial_number)  # a station that was killed right after the last entry
+        self._note(f"{error.message}; {words}", KNOWN)
+        desk.events.emit(
+            DeviceProvisioned(
+                line=self._line,
+                serial_number=self.serial_number,
+                elapsed_s=self.elapsed_s,
+                known=True,
+                counted=desk.count(KNOWN, self._line, self.serial_number),
+            )
+        )
+
+    def _proves(self, session: Session) -> str:
+        """What speaks for it, in words."""
+        desk, facts = self._desk, self._facts
+        record = desk.ledger.device(self.serial_number)
+        if desk.profile.mode == "configure":  # there is no certificate
+            macs = record.facts.get("macs") if record is not None else None
+            check_same(replace(facts, macs=tuple(map(str, macs)) if isinstance(macs, list) else ()), facts)
+            return "it has its MAC addresses, which is no proof"
+        certificate, _ = proved(desk, session.device, facts)
+        sha256 = certificate.fingerprint(hashes.SHA256()).hex()
+        same = record is not None and record.facts.get("certificate_sha256") == sha256
+        return "it proved its certificate" if same else f"it proved a later certificate, {sha256}"
+
+    def _note(self, words: str, outcome: str | None = None) -> None:
+        desk = self._desk
+        desk.ledger.append(
+            "note", device=self.serial_number, line=self._line, run=desk.run, outcome=outcome, facts={"note": words}
+        )
         desk.events.emit(Note(words=words, line=self._line, serial_number=self.serial_number))
 
     @property

@@ -15,7 +15,7 @@ from device_sdk.client.bench import BenchDevice, BenchKey, DeviceFacts, KeyWish
 from device_sdk.errors import ConfigurationError, DeviceRequestError, WrongDeviceError
 from device_sdk.protocols.est.ca_certificates import spki
 from device_sdk.station.profile import Hook
-from device_sdk.station.run.checks import check_certificate, check_key, check_same, check_same_key
+from device_sdk.station.run.checks import check_certificate, check_key, check_same_key, check_still
 from device_sdk.station.run.desk import Desk
 from device_sdk.station.run.hooks import arguments, checked, run_hook
 from device_sdk.station.run.kept import Job
@@ -25,6 +25,8 @@ from device_sdk.station.run.states import Step
 from device_sdk.wire.certs_only import parse_certs_only
 
 _NONCE_BYTES = 32
+MAX_ISSUED = 3
+"""How many certificates a device may be issued until it has proved one: power cuts cost it one now and then."""
 _BEFORE_PROOF = (Step.CONFIGURE, Step.KEY, Step.INSTALL, Step.ENROL)
 
 
@@ -45,7 +47,7 @@ class Work:
     def __init__(self, desk: Desk, line: str, facts: DeviceFacts, job: Job) -> None:
         self._desk, self._line, self._facts = desk, line, facts
         self.job = job
-        self.about: dict[str, object] = {}
+        self.about: dict[str, object] = dict(job.about or {})
         self.certificate: x509.Certificate | None = None
         self._steps: dict[str, Callable[[BenchDevice], dict[str, object]]] = {
             Step.CONFIGURE: self._configure,
@@ -118,7 +120,7 @@ class Work:
 
     def _hook(self, hook: Hook, device: BenchDevice) -> dict[str, object]:
         if hook.on == "station":
-            return run_hook(hook, self.words())
+            return run_hook(hook, self.words(), self._desk.cancelled)
         status, output = device.run(arguments(hook, self.words()), hook.timeout_s)
         return checked(hook, status, output)
 
@@ -132,17 +134,21 @@ class Work:
 
     def _key(self, device: BenchDevice) -> dict[str, object]:
         wanted = self._desk.profile.key
-        key = device.create_key(KeyWish(wanted.uri or "", wanted.type, wanted.file_allowed, again=self.job.again))
+        key = device.create_key(
+            KeyWish(wanted.uri or "", wanted.type, wanted.file_allowed, again=self.job.again or self.job.over)
+        )
         if key.type is not wanted.type:
             raise WrongDeviceError(f"the device made a key of type {key.type.value}, and not {wanted.type.value}")
         check_key(key, wanted.attested)
-        self._keep(**vars(self.job.with_key(key.public_key)))
+        given_up = self.job.issued[-1:] if self.job.answer and key.public_key != self.job.public_key else ()
         self.about |= {"key_uri": key.uri, "key_type": key.type.value, "attestation": key.attestation}
-        return {
+        self._keep(**(vars(self.job.with_key(key.public_key)) | {"about": self.about}))
+        found: dict[str, object] = {
             "key_uri": key.uri,
             "spki_sha256": hashlib.sha256(key.public_key).hexdigest(),
             "attestation": key.attestation,
         }
+        return found | ({"certificate_given_up": given_up[0]} if given_up else {})
 
     def _request(self, device: BenchDevice) -> dict[str, object]:
         csr = device.request(self._server.csrattrs())
@@ -150,6 +156,7 @@ class Work:
         return {"csr_sha256": hashlib.sha256(csr).hexdigest()}
 
     def _issue(self, _device: BenchDevice) -> dict[str, object]:
+        self._refuse_one_more()
         job, wanted = self.job, self._desk.profile.key
         key = BenchKey(wanted.uri or "", wanted.type, job.public_key or b"", {})
         request = Request(job.csr or b"", self._facts, key, self._config(), job.pending)
@@ -158,11 +165,36 @@ class Work:
         except (WrongDeviceError, DeviceRequestError):
             self._keep(csr=None, pending=None)  # nothing was sent, and the same request will never do
             raise
+        self._keep(issued=(*job.issued, f"{relayed.certificate.serial_number:x}"))
+        self._check_issued(relayed.certificate)
         self._keep(answer=relayed.answer, ca_certificates=relayed.ca_certificates, pending=None)
         return {
             "certificate_serial": f"{relayed.certificate.serial_number:x}",
             "differences": list(relayed.differences),
         }
+
+    def _refuse_one_more(self) -> None:
+        """A device that gives another key each time, or proves none, does not get certificates for ever."""
+        issued = self.job.issued
+        if len(issued) >= MAX_ISSUED:
+            raise WrongDeviceError(
+                f"{self._facts.serial_number} was issued {len(issued)} certificates ({', '.join(issued)}), and has proved none",
+                hint="have the CA revoke them, and look at the device; remove "
+                f"{self._desk.kept.path(self._facts.serial_number)} to let it begin anew",
+                serial_number=self._facts.serial_number,
+            )
+
+    def _check_issued(self, certificate: x509.Certificate) -> None:
+        """It names this device; otherwise nobody is given it."""
+        try:
+            check_certificate(certificate, self._facts.serial_number, self._desk.profile.identity)
+        except WrongDeviceError as error:
+            self._keep(csr=None, pending=None)
+            raise WrongDeviceError(
+                f"the certificate {certificate.serial_number:x}, which was issued, is not given to the device: {error.message}",
+                hint=f"have the CA revoke it; {error.hint}",
+                serial_number=self._facts.serial_number,
+            ) from error
 
     def _install(self, device: BenchDevice) -> dict[str, object]:
         digest = device.install(self.job.answer or b"", self.job.ca_certificates or b"")
@@ -173,11 +205,13 @@ class Work:
 
     def _prove(self, device: BenchDevice) -> dict[str, object]:
         """A device counts as done by this alone: it signs the station's nonce with the key that was made and asked for."""
-        desk, nonce = self._desk, secrets.token_bytes(_NONCE_BYTES)
-        certificate = check_proof(device.prove(nonce), nonce, desk.trust(), desk.clock.now())
-        check_certificate(certificate, self._facts.serial_number, desk.profile.identity)
+        desk = self._desk
+        certificate, nonce = proved(desk, device, self._facts)
         check_same_key(certificate, (self.job.public_key, _key_of(self.job.csr)))
-        check_same(self._facts.serial_number, device.facts())
+        if self.job.answer is not None and certificate not in parse_certs_only(self.job.answer):
+            raise WrongDeviceError("the device proved another certificate than the one that was issued for it")
+        facts = device.facts()
+        check_still(self._facts, facts, desk.profile, desk.allowed)
         self.certificate = certificate
         self.about |= {
             "certificate_serial": f"{certificate.serial_number:x}",
@@ -198,6 +232,26 @@ class Work:
         if self._desk.server is None:
             raise ConfigurationError("this profile has no EST server")
         return self._desk.server
+
+
+def proved(desk: Desk, device: BenchDevice, facts: DeviceFacts) -> tuple[x509.Certificate, bytes]:
+    """Have a device prove a certificate that names it, with a fresh nonce.
+
+    Args:
+        desk: what the run has.
+        device: is asked.
+        facts: what it said.
+
+    Returns:
+        The certificate, and the nonce.
+
+    Raises:
+        DeviceSdkError: it cannot; see `check_proof` and `check_certificate`.
+    """
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    certificate = check_proof(device.prove(nonce), nonce, desk.trust(), desk.clock.now())
+    check_certificate(certificate, facts.serial_number, desk.profile.identity)
+    return certificate, nonce
 
 
 def _key_of(csr: bytes | None) -> bytes | None:

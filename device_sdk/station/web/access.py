@@ -16,7 +16,7 @@ from device_sdk.model.secret import Secret
 MIN_PASSWORD = 12
 _FREE_TRIES = 5
 _WAIT_S = 30.0
-_LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def is_loopback(address: str) -> bool:
@@ -24,17 +24,46 @@ def is_loopback(address: str) -> bool:
     if address == "localhost":
         return True
     try:
-        return ipaddress.ip_address(address.strip("[]")).is_loopback
+        return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+def without_brackets(address: str) -> str:
+    """An address as the system takes it; in URLs those of IPv6 stand in brackets."""
+    return address[1:-1] if address.startswith("[") and address.endswith("]") else address
+
+
+def is_asked_here(site: str | None, mode: str | None, destination: str | None) -> bool:
+    """Whether a request is this page's own, or a link that somebody followed; not an image or a script of another page.
+
+    Args:
+        site: Sec-Fetch-Site of the request (Fetch Metadata, W3C); what is no browser says nothing.
+        mode: Sec-Fetch-Mode.
+        destination: Sec-Fetch-Dest.
+    """
+    return site in (None, "none", "same-origin") or (mode == "navigate" and destination == "document")
+
+
+def _spelled(host: str) -> tuple[str, str]:
+    """Name and port of a host in one spelling: browsers have their own of what a person wrote, for IPv6 addresses above all."""
+    name, _, port = host.lower().rpartition(":")
+    if not port.isdigit() or (":" in name and not name.endswith("]")):
+        name, port = host.lower(), ""
+    name = without_brackets(name)
+    try:
+        return str(ipaddress.ip_address(name)), port
+    except ValueError:
+        return name, port
 
 
 class Access:
     """What is asked of a request before anything is shown.
 
     Args:
-        names: host names (with port where it is not the usual one) under which browsers ask for the page; a request for
-            another one is refused, as a page of somebody else that resolves its own name to this machine makes it.
+        names: host names and addresses (with a port for that one alone) under which browsers ask for the page, in any
+            spelling; a request for another one is refused, as a page of somebody else that resolves its own name to this
+            machine makes it.
         password: asked for if given; the user name is "station".
         monotonic: clock of the wait after wrong passwords.
 
@@ -45,7 +74,7 @@ class Access:
     def __init__(
         self, names: frozenset[str], password: Secret | None = None, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._names = names
+        self._names = frozenset(map(_spelled, names))
         self._salt = urandom(16)
         self._expected: bytes | None = None
         self._monotonic = monotonic
@@ -63,8 +92,8 @@ class Access:
 
     def is_for_us(self, host: str) -> bool:
         """Whether the Host header field names this page."""
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        return name in _LOCAL or host in self._names or name in self._names
+        name, port = _spelled(host)
+        return name in _LOCAL or (name, port) in self._names or (name, "") in self._names
 
     def may_see(self, user: str | None, password: str | None) -> bool:
         """Whether a request with this user name and password is answered; after some wrong ones nobody is for a while."""
@@ -80,6 +109,10 @@ class Access:
                 return True
             if self._monotonic() < self._until:
                 return False
+            if (
+                self._wrong >= _FREE_TRIES
+            ):  # who waited has all tries again: one wrong password in between keeps nobody out
+                self._wrong = 0
             if hmac.compare_digest(self._hash(given), self._expected):
                 self._known, self._wrong = quick, 0
                 return True

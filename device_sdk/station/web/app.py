@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from device_sdk.errors import LedgerError
 from device_sdk.station.ledger.reader import LedgerReader
+from device_sdk.station.web.access import is_asked_here
 from device_sdk.station.web.benches import Benches
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from device_sdk.station.web.access import Access
 
 _PAGE = 100
+_FETCH = ("Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -63,8 +64,7 @@ def make_app(ledger: LedgerReader, access: Access) -> Flask:
 
     @app.get("/failures")
     def failures() -> str:
-        before = _number("before")
-        found = _before(ledger, before, "failed")
+        found = ledger.newest(_PAGE, kind="failed", before=_number("before"))
         return render_template("failures.html", entries=found, more=found[-1].number if len(found) == _PAGE else None)
 
     @app.get("/devices")
@@ -90,6 +90,8 @@ def _guard(app: Flask, access: Access) -> None:
     def look() -> Response | None:
         if not access.is_for_us(request.host):
             return Response("another host's page\n", 421, mimetype="text/plain")
+        if not is_asked_here(*map(request.headers.get, _FETCH)):
+            return Response("another page asks for this\n", 403, mimetype="text/plain")
         given = request.authorization
         user, password = (given.username, given.password) if given and given.type == "basic" else (None, None)
         if not access.may_see(user, password):
@@ -121,22 +123,6 @@ def _runs(ledger: LedgerReader) -> list[dict[str, Any]]:
         if entry.run in found and found[entry.run]["end"] is None:
             found[entry.run]["end"] = entry
     return list(found.values())
-
-
-def _before(ledger: LedgerReader, number: int | None, kind: str) -> list[Any]:
-    """The newest entries of a kind below a number, at most _PAGE."""
-    if number is None:
-        return ledger.newest(_PAGE, kind=kind)
-    return list(islice(_backwards(ledger, number, kind), _PAGE))
-
-
-def _backwards(ledger: LedgerReader, number: int, kind: str) -> Iterator[Any]:
-    end = number
-    while end > 1:
-        start = max(0, end - 1 - 10 * _PAGE)
-        part = [one for one in ledger.entries(start, limit=end - 1 - start) if one.number < end and one.kind == kind]
-        yield from reversed(part)
-        end = start + 1
 
 
 def _word(name: str) -> str:

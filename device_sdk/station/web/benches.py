@@ -156,7 +156,7 @@ class Benches:
 
 
 def _short(entry: Entry) -> dict[str, object]:
-    words = str(entry.facts.get("reason") or entry.facts.get("words") or entry.outcome or "")
+    words = str(entry.facts.get("reason") or entry.facts.get("note") or entry.outcome or "")
     return {
         "number": entry.number,
         "time": entry.time,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import sys
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -12,16 +13,17 @@ from typing import TYPE_CHECKING, Self
 from device_sdk.errors import ConfigurationError, MissingDependencyError
 from device_sdk.model.secret import Secret
 from device_sdk.station.ledger.reader import LedgerReader
-from device_sdk.station.web.access import Access, is_loopback
+from device_sdk.station.web.access import Access, is_loopback, without_brackets
 from device_sdk.station.web.app import make_app
 
 if TYPE_CHECKING:
     from cheroot.wsgi import Server
 
 _log = logging.getLogger(__name__)
-_THREADS = 4
 _BODY_BYTES = 4096
+_QUEUE = 128
 _TIMEOUT_S = 10
+_MAX_PORT = 65535
 
 
 class PageServer:
@@ -38,7 +40,7 @@ class PageServer:
 
     Raises:
         ConfigurationError: an address other than the loopback's without TLS or password, a file that cannot be read, or an
-            address that cannot be had.
+            address that cannot be had, or a number that is no port.
         MissingDependencyError: Flask or cheroot is not installed.
     """
 
@@ -53,11 +55,14 @@ class PageServer:
         certificate: Path | None = None,
         key: Path | None = None,
     ) -> None:
+        address = without_brackets(address)
         if not is_loopback(address) and (password is None or certificate is None or key is None):
             raise ConfigurationError(
                 f"the page is shown at {address} only with TLS and a password",
                 hint="give --tls-cert, --tls-key and --password-file, or leave it at 127.0.0.1 and use a tunnel (ssh -L)",
             )
+        if not 0 <= port <= _MAX_PORT:
+            raise ConfigurationError(f"{port} is no port", hint=f"--port is 0 to {_MAX_PORT}")
         app = make_app(ledger, Access(frozenset({address, *names}), password))
         self._server = _server(address, port, app, certificate, key)
         self._thread: threading.Thread | None = None
@@ -86,27 +91,33 @@ class PageServer:
 
 
 def _note(message: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # as cheroot calls it
-    """What cheroot would print: a browser that went away, or spoke no TLS."""
-    _log.log(level, message, exc_info=traceback)
+    """What cheroot would print. A browser that went away, or spoke no TLS, is nothing that people are to be told."""
+    gone = isinstance(sys.exception(), OSError)
+    _log.log(logging.DEBUG if gone else level, message, exc_info=traceback and not gone)
 
 
 def _server(address: str, port: int, app: object, certificate: Path | None, key: Path | None) -> Server:
     try:
-        from cheroot.ssl.builtin import BuiltinSSLAdapter
-        from cheroot.wsgi import Server
+        from device_sdk.station.web.waiting import THREADS, LaterAdapter, PatientServer
     except ImportError as error:
         raise MissingDependencyError(
             "the station page needs cheroot", hint="pip install 'device-sdk[station]'"
         ) from error
-    server = Server(
-        (address, port), app, numthreads=_THREADS, max=_THREADS, timeout=_TIMEOUT_S, server_name="device-sdk"
+    server = PatientServer(
+        (address, port),
+        app,
+        numthreads=THREADS,
+        max=THREADS,
+        request_queue_size=_QUEUE,
+        timeout=_TIMEOUT_S,
+        server_name="device-sdk",
     )
     setattr(server, "error_log", _note)  # noqa: B010  # a method by its types
     server.max_request_body_size = _BODY_BYTES
     server.max_request_header_size = 16 * 1024
     if certificate is not None and key is not None:
         try:
-            adapter = BuiltinSSLAdapter(str(certificate), str(key))
+            adapter = LaterAdapter(str(certificate), str(key))
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(f"{certificate}, {key}: no usable certificate and key: {error}") from error
         adapter.context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -13,6 +13,7 @@ from typing import Any
 
 from device_sdk.transports.serial.exclusive import set_exclusive
 
+MAX_READ = 64 * 1024
 _SLICE_S = 0.25
 _DRAIN_S = 1.0
 _WRITE_AT_ONCE = 512
@@ -30,8 +31,8 @@ class Channel(ABC):
     """An open port of pyserial's. One thread reads and writes at a time; any thread may cancel."""
 
     @abstractmethod
-    def read(self, timeout_s: float) -> bytes:
-        """What is there, at most 64 KiB; b"" when nothing came in time. Raises OSError."""
+    def read(self, timeout_s: float, limit: int = MAX_READ) -> bytes:
+        """What is there, at most `limit` octets; b"" when nothing came in time. Raises OSError."""
 
     @abstractmethod
     def write(self, data: bytes, timeout_s: float) -> int:
@@ -62,13 +63,13 @@ class DescriptorChannel(Channel):
         self._empty_reads = 0
         set_exclusive(self._descriptor, on=True)
 
-    def read(self, timeout_s: float) -> bytes:
+    def read(self, timeout_s: float, limit: int = MAX_READ) -> bytes:
         """See Channel."""
         while True:
             if not self._wait(select.POLLIN, timeout_s):
                 return b""
             try:
-                data = os.read(self._descriptor, 65536)
+                data = os.read(self._descriptor, limit)
             except BlockingIOError:
                 return b""
             if data:
@@ -126,14 +127,14 @@ class PortChannel(Channel):
         self._port = port
         self._cancelled = threading.Event()
 
-    def read(self, timeout_s: float) -> bytes:
+    def read(self, timeout_s: float, limit: int = MAX_READ) -> bytes:
         """See Channel."""
         while True:
             self._check()
             self._port.timeout = max(0.0, min(timeout_s, _SLICE_S))
             first = self._port.read(1)
             if first:
-                return bytes(first + self._port.read(min(self._port.in_waiting, 65535)))
+                return bytes(first + self._port.read(min(self._port.in_waiting, limit - 1)))
             timeout_s -= _SLICE_S
             if timeout_s <= 0:
                 return b""

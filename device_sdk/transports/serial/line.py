@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar
 
 from device_sdk.errors import BenchError, LineError, LineSilentError
 from device_sdk.model.secret import Secret
-from device_sdk.transports.serial.channel import CancelledError, Channel
+from device_sdk.transports.serial.allowance import Allowance
+from device_sdk.transports.serial.channel import MAX_READ, CancelledError, Channel
 from device_sdk.transports.serial.exclusive import check_lock_file, is_tty_path, reserve
 from device_sdk.transports.serial.settings import LineSettings
 from device_sdk.transports.serial.transcript import Transcript
 
+_PAUSE_S, _LEAST_READ = 0.1, 1024
 BenchErrorT = TypeVar("BenchErrorT", bound=BenchError)
 
 
@@ -26,12 +29,21 @@ class Line:
         name: what it was opened by.
     """
 
-    def __init__(self, name: str, channel: Channel, reservation: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        channel: Channel,
+        reservation: socket.socket | None = None,
+        *,
+        at_most: float | None = None,
+    ) -> None:
         self.name = name
         self._channel = channel
         self._reservation = reservation
+        self._allowance = Allowance(at_most, time.monotonic()) if at_most else None
         self._transcript = Transcript()
         self._closed = False
+        self._turn = threading.RLock()  # a signal's handler may cancel in the thread that closes
 
     def read(self, deadline: float) -> bytes:
         """What has come, at least one byte and at most 64 KiB, or b"" when the deadline passes first.
@@ -40,12 +52,25 @@ class Line:
             LineError: the far end or the device file has gone, at once; or `cancel` was called.
         """
         self._check_open()
+        limit = self._limit(deadline)
         try:
-            data = self._channel.read(deadline - time.monotonic())
+            data = self._channel.read(deadline - time.monotonic(), limit)
         except OSError as exc:
             self._gone(exc)
+        if self._allowance is not None:
+            self._allowance.take(len(data))
         self._transcript.add(data)
         return data
+
+    def _limit(self, deadline: float) -> int:
+        """How much may be read now; waits where too much came before."""
+        if self._allowance is None:
+            return MAX_READ
+        room = self._allowance.room(time.monotonic())
+        if room < _LEAST_READ:
+            time.sleep(max(0.0, min(_PAUSE_S, deadline - time.monotonic())))  # so short that `cancel` need not end it
+            room = self._allowance.room(time.monotonic())
+        return min(MAX_READ, max(1, room))
 
     def write(self, data: bytes, deadline: float) -> None:
         """Hand all of it to the system; on a tty that is before it is on the wire.
@@ -85,13 +110,16 @@ class Line:
         return error
 
     def cancel(self) -> None:
-        """End a read or write that waits, from any thread; later ones end at once."""
-        self._channel.cancel()
+        """End a read or write that waits, from any thread; later ones end at once. Nothing on a line that was closed."""
+        with self._turn:
+            if not self._closed:  # its descriptors may be somebody else's by then
+                self._channel.cancel()
 
     def close(self) -> None:
         """Let go of the line; what is not on the wire yet may be dropped. May be called twice."""
-        if not self._closed:
-            self._closed = True
+        with self._turn:
+            closed, self._closed = self._closed, True
+        if not closed:
             self._channel.close()
             if self._reservation is not None:
                 self._reservation.close()
@@ -133,10 +161,10 @@ def open_line(url: str, settings: LineSettings | None = None) -> Line:
     settings = settings or LineSettings()
     if is_tty_path(url):
         check_lock_file(url)
-        return Line(url, open_channel(url, settings))
+        return Line(url, open_channel(url, settings), at_most=settings.at_most)
     reservation = None if url.startswith("loop://") else reserve(url)
     try:
-        return Line(url, open_channel(url, settings), reservation)
+        return Line(url, open_channel(url, settings), reservation, at_most=settings.at_most)
     except BaseException:
         if reservation is not None:
             reservation.close()

@@ -18,10 +18,13 @@ except ImportError as exc:
     ) from exc
 
 _PARITY = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
+_NOT_CONNECTED = "Could not open port"  # pyserial
 _HINTS = {
     errno.ENOENT: "is it plugged in?",
     errno.EACCES: "the group of the device file (dialout) opens it",
     errno.EPERM: "the group of the device file (dialout) opens it",
+    errno.ENOTTY: "it is no serial port",
+    errno.ECONNREFUSED: "nobody listens there: host and port of the console server?",
 }
 
 
@@ -60,7 +63,23 @@ def open_channel(url: str, settings: LineSettings) -> Channel:
 
 
 def _cannot_open(url: str, exc: Exception) -> LineError:
-    number = getattr(exc, "errno", None)
+    number = _number(exc)
     if number in {errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK}:
         return in_use(url)
+    if url.startswith("rfc2217:") and number is None and not str(exc).startswith(_NOT_CONNECTED):
+        return LineError(
+            f"{url}: whoever answers there does not negotiate as RFC 2217 says",
+            line=url,
+            hint="is it a port of a console server that speaks RFC 2217? one of plain TCP is socket://HOST:PORT",
+        )
     return LineError(f"{url} cannot be opened: {exc}", line=url, hint=_HINTS.get(number or 0))
+
+
+def _number(exc: BaseException | None) -> int | None:
+    """The system's, of this error or of one that it was made of: pyserial keeps it in its words only."""
+    while exc is not None:
+        number = getattr(exc, "errno", None) or (exc.args[0] if isinstance(exc, termios.error) and exc.args else None)
+        if isinstance(number, int):
+            return number
+        exc = exc.__context__
+    return None

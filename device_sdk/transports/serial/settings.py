@@ -16,6 +16,8 @@ class LineSettings:
         flow: flow control.
         dtr, rts: the state of these two when the line opens; None leaves it to the driver, which raises them. Some boards
             take one of them for their reset.
+        at_most: octets a second that are read in the long run, whatever comes; None for any number. A first quarter of a
+            MiB is read as it comes.
     """
 
     baud: int = 115200
@@ -23,3 +25,4 @@ class LineSettings:
     flow: Literal["none", "rtscts", "xonxoff"] = "none"
     dtr: bool | None = None
     rts: bool | None = None
+    at_most: float | None = None

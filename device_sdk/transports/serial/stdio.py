@@ -11,7 +11,7 @@ import tty
 from typing import Any
 
 from device_sdk.errors import LineError
-from device_sdk.transports.serial.channel import CancelledError, Channel, GoneError
+from device_sdk.transports.serial.channel import MAX_READ, CancelledError, Channel, GoneError
 from device_sdk.transports.serial.line import Line
 
 # a terminal that says it can be written to has room for less than a page: more might wait for ever
@@ -41,11 +41,11 @@ class StdioChannel(Channel):
         self._saved = _make_raw(source, baud)
         self._wake_read, self._wake_write = os.pipe()
 
-    def read(self, timeout_s: float) -> bytes:
+    def read(self, timeout_s: float, limit: int = MAX_READ) -> bytes:
         """See Channel."""
         if not self._wait(self._source, select.POLLIN, timeout_s):
             return b""
-        data = os.read(self._source, 65536)
+        data = os.read(self._source, limit)
         if not data:
             raise GoneError("end of file")
         return data

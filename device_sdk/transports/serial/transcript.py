@@ -7,11 +7,11 @@ import threading
 
 from device_sdk.model.secret import Secret
 from device_sdk.protocols.console.terminal import TerminalText
+from device_sdk.transports.serial.hidden import Hidden
 
 EXCERPT_CHARACTERS = 2000
 _SHOWN = EXCERPT_CHARACTERS - 40  # the rest is for the note on what is left out
 _KEPT = 4 * EXCERPT_CHARACTERS
-_MASK = "***"
 # What was transferred: nobody reads it, and a console that cannot stop its echo shows files that may hold secrets.
 _DATA = re.compile(r"[A-Za-z0-9+/=]{64,}")
 
@@ -23,47 +23,27 @@ class Transcript:
         self._terminal = TerminalText()
         self._text = ""
         self._dropped = 0
-        self._secrets: list[str] = []
-        self._patterns: list[re.Pattern[str]] = []
+        self._hidden = Hidden()
         self._lock = threading.Lock()
 
     def hide(self, secret: Secret) -> None:
         """Take this out of every excerpt from now on, also where an echo was broken into lines."""
-        text = TerminalText().feed(secret.reveal())
-        if not text.strip():
-            return
-        with self._lock:
-            self._secrets.append(text)
-            self._patterns.append(re.compile(r"\s*".join(map(re.escape, "".join(text.split())))))
+        self._hidden.hide(secret)
 
     def add(self, data: bytes) -> None:
         """What came over the line."""
         with self._lock:
             self._text += self._terminal.feed(data)
             if len(self._text) > 2 * _KEPT:
-                text = self._redacted(self._text)
+                text = self._hidden.taken_out(self._text)
                 self._dropped += max(0, len(text) - _KEPT)
                 self._text = text[-_KEPT:]
 
     def excerpt(self) -> str:
         """The last of it, at most 2,000 characters; says how much is left out before."""
         with self._lock:
-            text = self._redacted(self._text)
+            text = self._hidden.taken_out(self._text)
             text = _DATA.sub("[data]", text)
-            for secret in self._secrets:
-                text = _without_beginning_of(secret, text)
+            text = self._hidden.without_beginning(text)
             left_out = self._dropped + max(0, len(text) - _SHOWN)
         return f"[{left_out} characters before]\n{text[-_SHOWN:]}" if left_out else text
-
-    def _redacted(self, text: str) -> str:
-        for pattern in self._patterns:
-            text = pattern.sub(_MASK, text)
-        return text
-
-
-def _without_beginning_of(secret: str, text: str) -> str:
-    """An echo that has come as far as the middle of the secret."""
-    for length in range(len(secret) - 1, 2, -1):
-        if text.endswith(secret[:length]):
-            return text[:-length] + _MASK
-    return text

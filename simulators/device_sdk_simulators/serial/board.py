@@ -75,6 +75,7 @@ class Board:
         default_factory=lambda: {("self-test",): (0, "self test passed\n")}
     )
     extra: dict[str, str] = field(default_factory=dict)
+    boot_id: str = ""
     history: list[Event] = field(default_factory=list)
     certificates: list[x509.Certificate] = field(default_factory=list)
     made: list[MadeKey] = field(default_factory=list)
@@ -109,7 +110,7 @@ class Board:
             "clock": int(self.clock()),
             "keystores": list(self.keys.keystores),
             "enrolled": self.enrolled,
-            "extra": dict(self.extra),
+            "extra": dict(self.extra) | ({"boot_id": self.boot_id} if self.boot_id else {}),
         }
 
     def configure(self, config: bytes, anchors: bytes) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +25,7 @@ SERVER_NAME = "server.bench"
 """Where the device finds the one server it can reach, port 8443; its /etc/hosts has the name."""
 _DISK_MEBIBYTES = 32
 _START_S = 30
+_ENDING_S = 1.0
 
 
 @dataclass
@@ -54,17 +59,29 @@ class VirtualDevice:
         if len(str(self.directory / "tpm.sock")) > 100:
             raise SimulatorError(f"{self.directory}: too long a path for the sockets in it")
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._lock: BinaryIO | None = None
         self.console = ""
 
     def power_on(self) -> str:
         """Switch on; the path of the console, another one each time.
 
+        Switched on in a main thread, it ends with this process, however that ends; in another one, as that thread may end
+        before, only if this process has the time to see to it.
+
         Raises:
-            SimulatorError: swtpm or QEMU did not start.
+            SimulatorError: swtpm or QEMU did not start; another process has the directory.
         """
         if self._processes:
             raise SimulatorError("this device is switched on already")
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._take()
+        try:
+            return self._switched_on()
+        except BaseException:
+            self.power_cut()
+            raise
+
+    def _switched_on(self) -> str:
         if self.tpm:
             self._start_tpm()
         output = self.directory / "qemu.out"
@@ -72,12 +89,12 @@ class VirtualDevice:
             self._processes.insert(0, self._start(self._command(), file))
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._processes[0].poll() is None:
-            # said by QEMU even if it ends right after
+            # said by QEMU even if it ends right after: it lives when it answers
             if found := re.search(rb"char device redirected to (/dev/pts/\d+)", output.read_bytes()):
                 self.console = found[1].decode()
-                return self.console
+                if self._answers():
+                    return self.console
             time.sleep(0.01)
-        self.power_cut()
         raise SimulatorError(f"QEMU did not start: {output.read_text(errors='replace')[-1000:]}")
 
     def power_cut(self) -> None:
@@ -87,6 +104,7 @@ class VirtualDevice:
         for process in self._processes:
             process.wait()
         self._processes = []
+        self._leave()
 
     def reset(self) -> None:
         """Press the reset button."""
@@ -104,6 +122,7 @@ class VirtualDevice:
         except subprocess.TimeoutExpired:
             raise SimulatorError(f"the device is still on after {timeout_s:g} s") from None
         self._processes = []
+        self._leave()
 
     @property
     def running(self) -> bool:
@@ -114,6 +133,37 @@ class VirtualDevice:
         """Everything the console ever showed."""
         log = self.directory / "console.log"
         return log.read_text(errors="replace") if log.exists() else ""
+
+    def _take(self) -> None:
+        """Lock the directory. What is started has the lock, too: a device that outlived its process is not started twice."""
+        # never truncated before it is ours: it says whose it is
+        lock = os.fdopen(os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")
+        deadline = time.monotonic() + _ENDING_S
+        while not _locked(lock):
+            # a machine that was killed has threads that end later
+            if time.monotonic() > deadline:
+                owner = lock.read(20).decode("ascii", "replace").strip()
+                lock.close()
+                raise SimulatorError(
+                    f"{self.directory}: process {owner}, or what it left running, has this device switched on"
+                )
+            time.sleep(0.01)
+        lock.truncate()
+        lock.write(b"%d\n" % os.getpid())
+        lock.flush()
+        self._lock = lock
+
+    def _leave(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _answers(self) -> bool:
+        try:
+            qmp.execute(self.directory / "qmp.sock", "query-status")
+        except SimulatorError:
+            return False
+        return True
 
     def _start_tpm(self) -> None:
         state, socket = self.directory / "tpm", self.directory / "tpm.sock"
@@ -126,19 +176,25 @@ class VirtualDevice:
         deadline = time.monotonic() + _START_S
         while not socket.exists():
             if time.monotonic() > deadline or self._processes[0].poll() is not None:
-                self.power_cut()
                 raise SimulatorError(f"swtpm did not start: see {self.directory / 'swtpm.log'}")
             time.sleep(0.01)
 
     def _start(self, command: list[str], output: BinaryIO | None) -> subprocess.Popen[bytes]:
+        if shutil.which(command[0]) is None:
+            raise SimulatorError(f"{command[0]} not found: apt-get install qemu-system-x86 swtpm")
         target = subprocess.DEVNULL if output is None else output
-        try:
-            # its own session: a Ctrl-C at the terminal is not for the device
-            return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=target, stderr=target, start_new_session=True
-            )
-        except FileNotFoundError as error:
-            raise SimulatorError(f"{command[0]} not found: apt-get install qemu-system-x86 swtpm") from error
+        if threading.current_thread() is threading.main_thread():
+            # the kernel means the thread that starts it
+            command = ["setpriv", "--pdeathsig", "KILL", *command]
+        # its own session: a Ctrl-C at the terminal is not for the device
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=target,
+            stderr=target,
+            start_new_session=True,
+            pass_fds=() if self._lock is None else (self._lock.fileno(),),
+        )
 
     def _command(self) -> list[str]:
         here = self.directory
@@ -186,3 +242,11 @@ class VirtualDevice:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.power_cut()
+
+
+def _locked(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -147,6 +147,21 @@ def test_what_is_repeated_is_acknowledged_again_and_delivered_once() -> None:
     assert link.ended
 
 
+def test_a_session_is_told_to_nobody_and_ends_when_it_is_left_alone() -> None:
+    link = AgentLink()
+    link.feed(Frame("H", "00000001", payload=b'{"versions":[1]}').to_bytes(), 0.0)
+    session = link.session or ""
+    link.out.clear()
+    for named, answers in (("00000000", b""), (session, Frame("n", session).to_bytes())):
+        link.feed(b"~1M%b000100000000" % named.encode() + b"0" * 20 + b"~", 60.0)
+        assert bytes(link.out) == answers
+    link.feed(Frame("A", session, 1, 1).to_bytes(), 100.0)
+    link.feed(b"", 219.0)
+    assert link.session == session
+    link.feed(b"", 221.0)
+    assert link.session is None
+
+
 def test_an_agent_of_another_version_is_named() -> None:
     line = Line(LineFaults())
     line.agent = AgentLink(9600, versions=(2, 7))
@@ -173,4 +188,4 @@ def test_what_is_no_frame_of_a_station_is_dropped_and_the_next_one_read(spoilt: 
         data = spoilt + good.to_bytes()
         found = [frame for begin in range(0, len(data), size) for frame in reader.feed(data[begin : begin + size])]
         assert found == [good]
-        assert reader.damaged == (spoilt[1:3] in (b"1A", b"1M"))
+        assert bool(reader.damaged) == (spoilt[1:3] in (b"1A", b"1M"))

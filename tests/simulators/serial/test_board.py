@@ -127,6 +127,31 @@ def test_the_same_id_again_does_nothing_twice() -> None:
     assert answers[-1] == {"id": "c", "result": {"uri": "kept"}}
 
 
+def test_what_failed_before_an_enrolment_is_not_done_after_it(issue: Issue) -> None:
+    board, answers, begun = keyed(), [], []
+    clerk = Clerk(board, lambda request, _params: begun.append(request), answers.append)
+
+    def ask(request_id: str, operation: str) -> None:
+        clerk.take(json.dumps({"id": request_id, "op": operation, "params": {}}, separators=(",", ":")).encode())
+
+    ask("a", "enrol")
+    clerk.finish(begun[0], error_answer("a", RefusalError("network", "no", 5)))
+    assert board.done_ids == {}
+    ask("b", "enrol")
+    clerk = Clerk(board, lambda request, _params: begun.append(request), answers.append)
+    ask("c", "enrol")
+    board.certificates += pkcs7.load_der_pkcs7_certificates(issue(board.request(b""))[0])
+    clerk.write_down(begun[2], {"certificate": board.enrolled})
+    clerk.finish(begun[2], {"id": "c", "result": {"certificate": board.enrolled}})
+    assert list(board.done_ids) == ["c"]
+    for name in "abcd":
+        ask(name, "enrol")
+    assert [answer.get("error", {}).get("code") for answer in answers[2:]] == ["device-enrolled"] * 2 + [
+        None, "device-enrolled",
+    ]  # fmt: skip
+    assert len(begun) == 3
+
+
 def test_faults_that_there_are_not() -> None:
     for wrong in ([("facts", "rain")], [("dance", "cut")]):
         with pytest.raises(ValueError, match="no such fault"):

@@ -16,7 +16,9 @@ from device_sdk_simulators.server import ReferenceServer
 
 from device_sdk.client.bench import BenchDevice, KeyWish
 from device_sdk.client.bench.console import ConsoleDevice, ConsoleSettings
-from device_sdk.errors import BenchError, DeviceSaysError, LoginRefusedError
+from device_sdk.client.bench.console.boots import Boots
+from device_sdk.client.bench.same import check_boot
+from device_sdk.errors import BenchError, BootLoaderMissedError, DeviceSaysError, LoginRefusedError
 from device_sdk.model.secret import Secret
 from device_sdk.transports.serial import LineSettings, open_line
 from tests.simulators.serial.conftest import Issue
@@ -25,11 +27,11 @@ CONFIG = b'[identity]\nsubject = "O=Example"\n'
 
 
 @contextmanager
-def driver(fleet: Fleet, **settings: Any) -> Iterator[BenchDevice]:
+def driver(fleet: Fleet, boots: Boots | None = None, **settings: Any) -> Iterator[BenchDevice]:
     settings = {"user": "root", "silence_s": 60.0, "answer_s": 60.0} | settings
     with (
         open_line(fleet.lines()[0]["url"], LineSettings(baud=115200)) as line,
-        ConsoleDevice(line, ConsoleSettings(**settings)) as device,
+        ConsoleDevice(line, ConsoleSettings(**settings), boots) as device,
     ):
         yield device
 
@@ -59,12 +61,36 @@ def test_a_wrong_password_is_refused(fleet_of: Callable[..., Fleet]) -> None:
         device.facts()
 
 
-def test_a_boot_loader_is_asked_first(fleet_of: Callable[..., Fleet]) -> None:
-    fleet = fleet_of(devices=1, way="console", console=ConsoleStyle(boot_loader=True, second_s=10.0))
-    with driver(fleet, boot_loader=True) as device:
+@pytest.mark.slow
+@pytest.mark.parametrize("prompt", ["=> ", "> ", "MX6 (a>b) # "])
+def test_a_boot_loader_is_asked_first(prompt: str, fleet_of: Callable[..., Fleet]) -> None:
+    fleet = fleet_of(
+        devices=1, way="console", console=ConsoleStyle(boot_loader=True, second_s=10.0, boot_prompt=prompt)
+    )
+    with driver(fleet, boot_loader=True, boot_variables={"bootargs": "a b;$c"}) as device:
         facts = device.facts()
     assert facts.extra["boot-loader.ethaddr"] == fleet.plan.mac(0)
     assert facts.extra["boot-loader.serial#"] == fleet.plan.serial_number(0) == facts.serial_number
+    assert [event[2] for event in events(fleet, "booted")] == ["a b;$c"]
+
+
+def events(fleet: Fleet, name: str) -> list[list[str]]:
+    return [event for event in fleet.report()["members"][0]["events"] if event[0] == name]
+
+
+@pytest.mark.slow
+def test_what_was_set_at_the_boot_loader_counts_until_the_next_start(fleet_of: Callable[..., Fleet]) -> None:
+    settings = {"boot_loader": True, "boot_variables": {"bootargs": "quiet"}}
+    fleet = fleet_of(devices=1, way="console", console=ConsoleStyle(boot_loader=True, second_s=2.0), linger_s=600)
+    boots = Boots()
+    with driver(fleet, boots, **settings) as device:
+        met = device.facts()
+    with driver(fleet, boots, **settings) as device:
+        assert device.facts().boot_loader == met.boot_loader == {"ethaddr": met.macs[0], "serial#": met.serial_number}
+        check_boot(device.facts(), settings["boot_variables"])
+    fleet.members[0].board.boot_id = "another"
+    with driver(fleet, boots, **settings) as device, pytest.raises(BootLoaderMissedError, match="bootargs not set"):
+        check_boot(device.facts(), settings["boot_variables"])
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,26 @@ def test_devices_follow_each_other_on_a_line(listen: str, tmp_path: Path, provis
     assert report["provisioned_twice"] == []
     assert {one["serial_number"]: one["certificates"][-1] for one in report["members"]} == seen
     assert len(seen) == 3
+
+
+@pytest.mark.slow
+def test_a_device_waits_for_a_station_that_was_killed_right_after_the_proof(
+    tmp_path: Path, provision: Provision
+) -> None:
+    """The station may not have written that down: it comes back, and only its leave says that it is done."""
+    plan = FleetPlan(devices=2, lines=1, listen=tmp_path / "lines", swap_s=0.05, seed=7, linger_s=600)
+    with Fleet(plan) as fleet:
+        line = fleet.lines()[0]
+        with Station(line["url"]) as station:
+            station.bye = lambda: None  # type: ignore[method-assign]
+            provision(station)
+        time.sleep(1.0)
+        assert fleet.lines()[0]["device"] == plan.serial_number(0)
+        with Station(line["url"]) as station:
+            station.hello()
+            station.bye()
+        while fleet.lines()[0]["device"] != plan.serial_number(1):
+            assert not fleet.finished.is_set()
 
 
 @pytest.mark.parametrize("keys", ["softhsm", "swtpm"])

@@ -67,9 +67,21 @@ def test_zpl_has_no_commands_but_ours() -> None:
 def test_only_what_is_provisioned_gets_a_label() -> None:
     facts: dict[str, object] = {"certificate_sha256": PRINT.upper(), "model": "Router"}
     for state in ("provisioned", "claimed"):
-        assert Label.of(DeviceRecord("SN1", state, facts=facts)) == Label("SN1", PRINT, "Router")
+        assert Label.of(DeviceRecord("SN1", state, facts=facts, proved=True)) == Label("SN1", PRINT, "Router")
+        assert Label.of(DeviceRecord("SN1", state, facts=facts)) == Label("SN1", None, "Router"), "it proved none"
     for state in ("seen", "released", "failed"):
         with pytest.raises(LedgerError, match=f"is {state}"):
             Label.of(DeviceRecord("SN1", state, facts=facts))
     odd: dict[str, object] = {"certificate_sha256": "<b>", "model": 7}
-    assert Label.of(DeviceRecord("SN1", "provisioned", facts=odd)) == Label("SN1")
+    assert Label.of(DeviceRecord("SN1", "provisioned", facts=odd, proved=True)) == Label("SN1")
+
+
+def test_a_label_without_a_proof_says_so() -> None:
+    """It must not look like that of an enrolled device."""
+    label = Label("SN1", None, "Router")
+    for text in (svg(label), html([label]), zpl(label)):
+        assert "NOT ENROLLED" in text
+        assert "NOT ENROLLED" not in text.replace("NOT ENROLLED", "", 1)
+    assert label.payload == "SN1"
+    for text in (svg(Label("SN1", PRINT)), zpl(Label("SN1", PRINT))):
+        assert "ENROLLED" not in text

@@ -68,6 +68,46 @@ def test_the_database_itself_refuses_changes(ledger: Ledger, place: str, stateme
     ledger.verify()
 
 
+_FORGED = (
+    "INSERT INTO ledger_entries SELECT {number}, time, 'provisioned', 'SN9', line, run, step, outcome, NULL, facts, hash, hash "
+    "FROM ledger_entries WHERE number = 2"
+)
+
+
+@pytest.mark.parametrize("number", [-7, 0, 6, 9999])
+def test_only_the_next_number_can_be_written(ledger: Ledger, place: str, number: int) -> None:
+    """Whoever may insert, as a station may, can neither write before the chain nor far behind it."""
+    fill(ledger)
+    with pytest.raises((sqlite3.DatabaseError, psycopg.Error), match="append-only"):
+        tamper(place, _FORGED.format(number=number))
+    ledger.append("note")
+    ledger.verify()
+
+
+def test_the_numbers_are_those_of_the_ledger_and_not_of_a_temporary_table(postgres: PostgresServer) -> None:
+    place = postgres.place()
+    with Ledger.open(place) as ledger:
+        fill(ledger)
+        shadow = "CREATE TEMPORARY TABLE ledger_head AS SELECT 1 AS single, -1 AS number, '' AS hash"
+        with pytest.raises(psycopg.Error, match="append-only"):
+            tamper(place, shadow, _FORGED.format(number=0))
+
+
+@pytest.mark.parametrize("number", [-7, 0])
+def test_nobody_believes_what_is_before_the_first_entry(ledger: Ledger, place: str, number: int) -> None:
+    """Without the triggers it can be written. It is no proof of anything, and `verify` names it, with a head or without."""
+    fill(ledger)
+    tamper(place, *off(place), _FORGED.format(number=number))
+    assert ledger.device("SN9") is None
+    assert "SN9" not in [one.serial_number for one in (*ledger.devices(), *ledger.devices(run="run-1"))]
+    assert "SN9" not in [one.device for one in (*ledger.entries(), *ledger.newest(99))]
+    assert ledger.claim("SN9", "bench-b", "run-2", 60).device == "SN9"
+    for kept in (None, ledger.head()):
+        with pytest.raises(LedgerError, match=f"entry {number} is before the first one") as caught:
+            ledger.verify(kept)
+        assert caught.value.entry == number
+
+
 def test_neither_replacing_nor_truncating_gets_round_that(tmp_path: Path, postgres: PostgresServer) -> None:
     path, url = str(tmp_path / "ledger.sqlite"), postgres.place()
     for place, statement in (
@@ -146,6 +186,46 @@ def test_verify_notices_that_the_triggers_are_gone(ledger: Ledger, place: str) -
     fill(ledger)
     tamper(place, *off(place))
     with pytest.raises(LedgerError, match="ledger_entries"):
+        ledger.verify()
+
+
+_NOTHING = "CREATE TRIGGER {0} BEFORE DELETE ON ledger_entries WHEN 0 BEGIN SELECT 1; END"
+_FORWARD = """CREATE OR REPLACE TRIGGER ledger_head_forward BEFORE UPDATE ON ledger_head FOR EACH ROW
+    WHEN (NEW.number = 0) EXECUTE FUNCTION ledger_refuse()"""
+_OTHERS = [
+    ("sqlite", ["DROP TRIGGER ledger_entries_no_delete", _NOTHING.format("ledger_entries_no_delete")], "was changed: ledger_e"),
+    ("sqlite", [_NOTHING.format("x")], "not the ledger's: x"),
+    ("sqlite", ["CREATE TRIGGER x AFTER INSERT ON ledger_entries BEGIN DELETE FROM ledger_claims; END"], "not the ledger's: x"),
+    ("postgresql", [
+        "CREATE OR REPLACE FUNCTION ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$"
+    ], r"was changed: ledger_refuse\(\)"),
+    ("postgresql", [_FORWARD], "was changed: ledger_head_forward"),
+    ("postgresql", [_FORWARD.replace("= 0", "<> OLD.number + 2")], "was changed: ledger_head_forward"),
+    ("postgresql", [_FORWARD.replace("= 0", "<> OLD.number + 1").replace("UPDATE", "UPDATE OF hash")], "was changed: ledger_head_forward"),
+    ("postgresql", ["ALTER FUNCTION ledger_next() SET search_path = station, pg_catalog"], r"was changed: ledger_next\(\)"),
+    ("postgresql", ["ALTER FUNCTION ledger_next() SECURITY DEFINER"], "was changed: ledger_entries_next"),
+    ("postgresql", ["ALTER TABLE ledger_entries ENABLE REPLICA TRIGGER ledger_entries_next"], "has lost .*: ledger_entries_next"),
+    ("postgresql", [
+        "CREATE TRIGGER ledger_about_fixed BEFORE INSERT ON ledger_claims FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse()"
+    ], "not the ledger's: ledger_about_fixed on ledger_claims"),
+    ("postgresql", [
+        "CREATE RULE ledger_about_fixed AS ON INSERT TO ledger_claims DO ALSO NOTHING"
+    ], "not the ledger's: ledger_about_fixed"),
+    ("postgresql", ["CREATE RULE x AS ON INSERT TO ledger_claims DO ALSO NOTHING"], "not the ledger's: x"),
+    ("postgresql", [
+        "CREATE TRIGGER x BEFORE INSERT ON ledger_claims FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse()"
+    ], "not the ledger's: x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "statements", "words"), _OTHERS, indirect=["place"])
+def test_verify_notices_triggers_that_do_something_else(
+    ledger: Ledger, place: str, statements: list[str], words: str
+) -> None:
+    fill(ledger)
+    ledger.verify()
+    tamper(place, *statements)
+    with pytest.raises(LedgerError, match=words):
         ledger.verify()
 
 

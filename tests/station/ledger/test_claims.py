@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from device_sdk.errors import ClaimLostError, DeviceClaimedError, DeviceProvisionedError, LedgerError, WrongDeviceError
-from device_sdk.station.ledger import Ledger
+from device_sdk.station.ledger import Entry, Ledger, chain
 from tests.station.ledger.conftest import Clock
 
 MAC = "02:00:5e:10:00:01"
@@ -102,6 +104,22 @@ def test_claims_and_releases_are_not_written_by_hand(ledger: Ledger) -> None:
     claim = ledger.claim("SN1", "bench-a", "run-1", 60)
     with pytest.raises(LedgerError, match="another device"):
         ledger.append("step", device="SN2", claim=claim)
+
+
+def test_a_device_that_came_often_keeps_nobody_waiting(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a station claims it no other one can write; how much is read then is not the device's to say."""
+    for _ in range(30):
+        ledger.append("seen", device="SN1")
+    read: list[object] = []
+    of_row = chain.of_row
+
+    def counted(row: Any) -> Entry:
+        read.append(row)
+        return of_row(row)
+
+    monkeypatch.setattr(chain, "of_row", counted)
+    ledger.append("provisioned", claim=ledger.claim("SN1", "bench-a", "run-1", 60))
+    assert len(read) < 5
 
 
 def test_a_device_is_provisioned_once_unless_somebody_says_again(ledger: Ledger) -> None:

@@ -51,6 +51,44 @@ def test_it_is_the_same_ledger_the_next_time(place: str) -> None:
         ledger.verify()
 
 
+_READ_ONLY = """
+mkdir "$2/medium"
+mount -t tmpfs -o mode=755 none "$2/medium"
+cp "$2"/ledger.sqlite* "$2/medium"
+mount -o remount,ro "$2/medium"
+"$0" -m device_sdk.cli.main provision ledger verify --ledger "$2/medium/ledger.sqlite"
+"""
+
+
+def test_a_copy_on_a_read_only_medium_is_verified(tmp_path: Path) -> None:
+    """Years later, from what an auditor was given."""
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        ledger.append("note")
+    run = [*UNSHARE, "sh", "-ec", _READ_ONLY, sys.executable, "", str(tmp_path)]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "whole: 1 entries" in done.stdout
+
+
+def test_where_nobody_may_write_nothing_is_left_and_nothing_is_overlooked(tmp_path: Path) -> None:
+    place = tmp_path / "kept" / "ledger.sqlite"
+    place.parent.mkdir()
+    with Ledger.open(place) as ledger:
+        ledger.append("note")
+    place.parent.chmod(0o555)
+    try:
+        with Ledger.open(place, read_only=True) as ledger:
+            assert ledger.verify().head.number == 1
+            assert [file.name for file in place.parent.iterdir()] == ["ledger.sqlite"]
+        place.parent.chmod(0o755)
+        place.with_name("ledger.sqlite-wal").write_bytes(b"x")
+        place.parent.chmod(0o555)
+        with pytest.raises(LedgerError, match="-wal holds entries, too"):
+            Ledger.open(place, read_only=True)
+    finally:
+        place.parent.chmod(0o755)
+
+
 def test_who_only_looks_makes_none(tmp_path: Path, postgres: PostgresServer) -> None:
     with pytest.raises(LedgerError, match="there is no such ledger"):
         Ledger.open(tmp_path / "ledger.sqlite", read_only=True)
@@ -81,6 +119,17 @@ def test_a_file_that_is_no_ledger(tmp_path: Path, content: bytes | str) -> None:
     with pytest.raises(LedgerError, match="is not a ledger"):
         Ledger.open(path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_what_another_ledger_left_is_not_written_over_a_new_one(tmp_path: Path, suffix: str) -> None:
+    """SQLite would take it for the new file's own."""
+    left = tmp_path / f"l.sqlite{suffix}"
+    left.write_bytes(b"the last entries")
+    with pytest.raises(LedgerError, match="to a ledger that was moved or removed"):
+        Ledger.open(tmp_path / "l.sqlite")
+    assert [one.name for one in tmp_path.iterdir()] == [left.name]
+    assert left.read_bytes() == b"the last entries"
 
 
 def test_a_damaged_file(tmp_path: Path) -> None:

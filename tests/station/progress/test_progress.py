@@ -116,3 +116,25 @@ def _devices(board: Board, line: str) -> None:
         serial = f"{line}-{number}"
         board(events.DeviceChanged(line=line, serial_number=serial, state=DeviceState.KEY, done=1))
         board(events.DeviceProvisioned(line=line, serial_number=serial, elapsed_s=1))
+
+
+def test_a_run_that_goes_on_counts_what_it_had_and_each_device_once() -> None:
+    resumed = {"provisioned": 2, "failed": 1, "known": 1}
+    begun = events.RunStarted(
+        at=100.0, run="r", station="s", profile="p", version="1", mode="relay", steps=("key",), devices=10, **resumed
+    )
+    board = told(
+        begun,
+        events.DeviceProvisioned(at=110, line="a", serial_number="SN1", elapsed_s=5, known=True, counted=False),
+        events.DeviceFailed(
+            at=110, line="b", serial_number="SN2", step="open", code="line", reason="again", counted=False
+        ),
+        events.DeviceProvisioned(at=160, line="a", serial_number="SN3", elapsed_s=5),
+    )
+    assert "5 of 10: 3 provisioned, 1 failed, 1 known, 1.0 a minute, 5 min left" in shown(board)
+
+
+def test_lines_with_long_names_are_told_apart_by_their_ends() -> None:
+    names = [f"/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A5028{number}-if00-port0" for number in range(2)]
+    text = shown(told(start(), *(events.LineFound(at=100, line=name) for name in names)))
+    assert ["A50280-if00-port0" in text, "A50281-if00-port0" in text] == [True, True]

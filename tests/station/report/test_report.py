@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -33,6 +34,27 @@ def test_what_it_says(report: Report) -> None:
     assert report.per_minute == pytest.approx(37 / 4)
     mended = next(one for one in report.devices if one.serial_number == "SN-0012")
     assert (mended.outcome, mended.claims, mended.certificate_sha256) == ("provisioned", 2, "c" * 64)
+
+
+def test_what_devices_say_costs_little_time_to_print(report: Report) -> None:
+    """To lay out a line takes time by the square of its length, so there are no long ones; nor are there endless failures."""
+    long = "W" * 1990
+    failure = replace(report.failures[0], step=long[:200], line=long[:200], reason=long, excerpt="\n" + long)
+    device = replace(report.devices[0], serial_number=long[:64], model=long[:256])
+    page = html(replace(report, failures=(failure,) * 600, devices=(device,)))
+    assert "W" * 80 in page
+    assert "W" * 81 not in page
+    assert (page.count("<pre>"), page.count("<tr><td>")) == (50, 501)
+    assert "600 in all" in page
+    assert "the last 500" in page
+    assert "in all" not in html(report)
+
+
+def test_a_device_that_was_only_configured_is_said_to_have_proved_nothing(report: Report) -> None:
+    devices = [one for one in report.devices if one.outcome == "provisioned"][:2]
+    assert all(one.proved for one in devices)
+    page = html(replace(report, devices=(devices[0], replace(devices[1], proved=False))))
+    assert page.count("(configured, nothing proved)") == 1
 
 
 def test_a_run_that_was_resumed_and_killed_has_not_ended(tmp_path: Path) -> None:

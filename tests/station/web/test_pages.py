@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import http.client
+import logging
 import socket
 import ssl
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,7 +19,7 @@ from device_sdk_simulators.server import ReferenceServer
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.secret import Secret
 from device_sdk.station.ledger import Ledger
-from device_sdk.station.web import Access, PageServer, make_app
+from device_sdk.station.web import Access, PageServer, make_app, serving, waiting
 from tests.station.web.entries import HOSTILE, begin, work
 
 PASSWORD = "correct horse battery"
@@ -69,6 +71,23 @@ def test_older_failures_are_found(page: PageServer, ledger: Ledger) -> None:
     assert "reason 0." in second
 
 
+def test_numbers_far_beyond_the_ledger_are_one_question(page: PageServer, ledger: Ledger) -> None:
+    begin(ledger)
+    ledger.append("failed", line="/dev/ttyUSB0", run="run-1", outcome="line", facts={"reason": "a reason."})
+    assert "a reason." in get(page, "failures?before=999999999999999")[1]
+    assert get(page, "failures?before=0")[0] == 200
+
+
+def test_other_pages_get_nothing(page: PageServer) -> None:
+    """An image or a script of a page elsewhere, as the browser says; following a link is not that."""
+    for site in ("cross-site", "same-site"):
+        assert get(page, "failures", **{"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"})[0] == 403
+        frame = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+        assert get(page, "failures", **frame)[0] == 403
+        assert get(page, "failures", **(frame | {"Sec-Fetch-Dest": "document"}))[0] == 200
+    assert get(page, "api/live", **{"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"})[0] == 200
+
+
 def test_words_of_devices_are_text(page: PageServer, ledger: Ledger) -> None:
     begin(ledger)
     work(ledger, HOSTILE, "/dev/ttyUSB0", steps=1, end="failed", reason=HOSTILE, excerpt=HOSTILE)
@@ -92,7 +111,8 @@ def test_headers_keep_others_out(page: PageServer) -> None:
 
 
 def test_it_writes_nothing(page: PageServer) -> None:
-    assert requests.post(page.url + "api/live", data=b"x", timeout=60).status_code == 405
+    assert requests.post(page.url + "api/live", timeout=60).status_code == 405
+    assert requests.post(page.url + "api/live", data=b"x", timeout=60).status_code == 413
     assert requests.post(page.url, data=b"x" * 100_000, timeout=60).status_code in {405, 413}
 
 
@@ -101,6 +121,12 @@ def test_elsewhere_only_with_tls_and_password(ledger: Ledger, address: str, tmp_
     for options in ({}, {"password": Secret(PASSWORD)}, {"certificate": tmp_path, "key": tmp_path}):
         with pytest.raises(ConfigurationError, match="TLS and a password"):
             PageServer(ledger, address=address, port=0, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_number_that_is_no_port(ledger: Ledger, port: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"{port} is no port"):
+        PageServer(ledger, port=port)
 
 
 def test_a_short_password_is_none() -> None:
@@ -122,7 +148,8 @@ def test_the_password_is_asked_for_and_guessing_ends() -> None:
         assert not other.may_see("station", f"guess {number}")
     assert not other.may_see("station", PASSWORD), "nobody gets in for a while"
     time[0] += 31
-    assert other.may_see("station", PASSWORD)
+    assert not other.may_see("station", "one more guess")
+    assert other.may_see("station", PASSWORD), "after the wait one wrong password keeps nobody out"
 
 
 def test_over_tls_with_the_password(ledger: Ledger, est_server: ReferenceServer, tmp_path: Path) -> None:
@@ -151,6 +178,100 @@ def test_over_tls_with_the_password(ledger: Ledger, est_server: ReferenceServer,
             plain.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             with suppress(ConnectionResetError):
                 assert b"200" not in plain.recv(4096)
+
+
+@pytest.mark.slow
+def test_who_says_nothing_keeps_nobody_out(
+    ledger: Ledger,
+    est_server: ReferenceServer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More silent connections than there are threads, before TLS and after it. Nobody's patience ends first: it does not matter how long one would be waited for."""
+    monkeypatch.setattr(serving, "_TIMEOUT_S", 3600)
+    monkeypatch.setattr(waiting, "_HANDSHAKE_S", 3600)
+    caplog.set_level(logging.INFO)
+    certificate, key = tls_pair(est_server, tmp_path)
+    page = PageServer(ledger, address="127.0.0.1", port=0, password=Secret(PASSWORD), certificate=certificate, key=key)
+    context = ssl.create_default_context(cafile=str(est_server.ca_file))
+    with page, ExitStack() as open_yet:
+        port = int(page.url.rpartition(":")[2].rstrip("/"))
+
+        def connect(words: bytes | None) -> None:
+            silent = open_yet.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+            if words is not None:
+                silent = open_yet.enter_context(context.wrap_socket(silent, server_hostname="localhost"))
+                silent.sendall(words)
+
+        def ask() -> int:
+            connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=60)
+            connection.request("GET", "/api/live")
+            status = connection.getresponse().status
+            connection.close()
+            return status
+
+        slow = [
+            f"{method} / HTTP/1.1\r\nHost: localhost\r\n{content}\r\n\r\n".encode()
+            for method in ("GET", "POST")
+            for content in ("Content-Length: 4000", "Transfer-Encoding: chunked")
+        ]
+        for words in (None, b"GET / HTTP/1.1\r\n", *slow):
+            for _ in range(waiting.THREADS + 4):
+                connect(words)
+            assert ask() == 401
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.INFO and "web" in one.name] == []
+
+
+@dataclass(eq=False)
+class _End:
+    socket: socket.socket
+    remote_addr: str
+
+
+def test_the_oldest_of_who_has_the_most_is_given_up() -> None:
+    pairs = [socket.socketpair() for _ in range(4)]
+    guard = waiting.Waiting(2)
+    ends = [_End(ours, address) for (ours, _), address in zip(pairs, "abba", strict=True)]
+    for end in ends[:3]:
+        guard.came(end)
+    for _, theirs in pairs:
+        theirs.setblocking(False)
+    assert pairs[1][1].recv(1) == b"", "b had the most"
+    guard.over(ends[2])
+    guard.came(ends[3])
+    with pytest.raises(BlockingIOError):
+        pairs[0][1].recv(1)
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("fd00::5", "[fd00::5]:8080"),
+        ("fd00::5", "[fd00::5]"),
+        ("FD00:0:0::5", "[fd00::5]:8080"),
+        ("[fd00::5]", "[fd00::5]:8080"),
+        ("[fd00::5]:8080", "[fd00::5]:8080"),
+        ("10.9.8.7", "10.9.8.7:8080"),
+        ("Station.Lab", "station.lab:8080"),
+        ("station.lab", "Station.Lab"),
+    ],
+)
+def test_a_host_is_known_however_it_is_spelled(given: str, asked: str) -> None:
+    access = Access(frozenset({given}))
+    assert access.is_for_us(asked)
+    for other in ("[fd00::6]:8080", "[fd00::5]:8081" if ":8080" in given else "evil.example", "fd00::", "", "8080"):
+        assert not access.is_for_us(other), other
+
+
+@pytest.mark.parametrize("address", ["::1", "[::1]", "0:0::1"])
+def test_its_own_url_is_answered_where_the_address_is_of_ipv6(ledger: Ledger, address: str) -> None:
+    with PageServer(ledger, address=address, port=0) as page:
+        assert page.url.startswith("http://[")
+        assert get(page, "api/live")[0] == 200
 
 
 def tls_pair(server: ReferenceServer, directory: Path) -> tuple[Path, Path]:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 from device_sdk.client.bench.console.conversation import Conversation
 from device_sdk.client.bench.console.settings import ConsoleSettings
 from device_sdk.errors import LineError
-from device_sdk.protocols.console.boot_loader import print_command, set_command, variable
+from device_sdk.protocols.console.boot_loader import (
+    is_at,
+    is_undefined,
+    print_command,
+    prompt_after,
+    set_command,
+    variable,
+)
 from device_sdk.protocols.console.prompts import Shown, shown
 
 VARIABLES = ("ethaddr", "serial#")
 _CHUNK, _PAUSE_S = 8, 0.01  # it polls its port and has no buffer but the port's own
 _TRIES = 8
+_ANSWER_S = 3.0
 
 
 class BootLoader:
@@ -26,6 +36,7 @@ class BootLoader:
         self._talk = talk
         self._settings = settings
         self.found: dict[str, str] = {}
+        self._prompt = ""
 
     def interrupt(self) -> None:
         """Stop the countdown.
@@ -35,8 +46,8 @@ class BootLoader:
         """
         for _ in range(2 * _TRIES):
             self._talk.type(self._settings.boot_key)
-            self._talk.until_quiet(0.25, time.monotonic() + 1, _at_prompt)
-            if _at_prompt(self._talk.text):
+            self._talk.until_quiet(0.25, time.monotonic() + 1, _stopped)
+            if _stopped(self._talk.text):
                 return
         raise self._failed("its boot loader's countdown cannot be stopped")
 
@@ -50,9 +61,10 @@ class BootLoader:
         chunk, pause_s = self._talk.chunk, self._talk.pause_s
         self._talk.chunk, self._talk.pause_s = _CHUNK, _PAUSE_S
         try:
+            self._prompt = self._twice(self._learned)
             for name in VARIABLES:
-                value = variable(self._command(print_command(name)), name)
-                if value is not None:
+                value = self._twice(partial(self._read, name))
+                if value:
                     self.found[name] = value
             for name, value in self._settings.boot_variables.items():
                 self._set(name, value)
@@ -63,12 +75,48 @@ class BootLoader:
         finally:
             self._talk.chunk, self._talk.pause_s = chunk, pause_s
 
+    def _read(self, name: str) -> str:
+        return variable(self._command(print_command(name)), name) or ""
+
+    def _twice(self, ask: Callable[[], str]) -> str:
+        """What was answered twice in a row: nothing here has a checksum, and devices are told apart by it."""
+        before = ask()
+        for _ in range(_TRIES):
+            now = ask()
+            if now == before:
+                return now
+            before = now
+        raise self._failed("its boot loader says something else each time")
+
+    def _learned(self) -> str:
+        """Its prompt, which is whatever comes after an answer that only a boot loader gives."""
+        name, command = VARIABLES[0], print_command(VARIABLES[0])
+        for _ in range(_TRIES):
+            self._talk.forget()
+            self._talk.type(command.encode() + b"\r")
+            self._talk.until_quiet(_ANSWER_S, time.monotonic() + 10, lambda text: prompt_after(text, name) is not None)
+            # a prompt may have one of its last characters in the middle
+            self._talk.until_quiet(0.1, time.monotonic() + 1)
+            prompt = prompt_after(self._talk.text, name)
+            if prompt is not None:
+                return prompt
+            if not self._talk.text:
+                break
+            self._talk.type(b"\x03")
+            self._talk.until_quiet(0.3, time.monotonic() + 1)
+        raise self._failed("its boot loader does not answer")
+
     def _set(self, name: str, value: str) -> None:
         for _ in range(_TRIES):
             self._command(set_command(name, value))
-            if (variable(self._command(print_command(name)), name) or "") == value.strip():
+            if self._is_set(name, value):
                 return
         raise self._failed(f"its boot loader does not set {name}")
+
+    def _is_set(self, name: str, value: str) -> bool:
+        """Whether it says so; of one that is to be gone, in these words: a value that cannot be read is one, too."""
+        said = self._command(print_command(name))
+        return variable(said, name) == value.strip() if value else is_undefined(said, name)
 
     def _save(self) -> None:
         shown_text = self._command("saveenv", 30)
@@ -81,8 +129,8 @@ class BootLoader:
             self._talk.forget()
             self._talk.type(command.encode() + b"\r")
             deadline = time.monotonic() + timeout_s
-            self._talk.until_quiet(timeout_s, deadline, lambda text: command in text and _at_prompt(text))
-            if command in self._talk.text and _at_prompt(self._talk.text):
+            self._talk.until_quiet(timeout_s, deadline, lambda text: command in text and is_at(text, self._prompt))
+            if command in self._talk.text and is_at(self._talk.text, self._prompt):
                 return self._talk.text.split(command, 1)[1]
             if not self._talk.text:
                 break
@@ -94,5 +142,6 @@ class BootLoader:
         return self._talk.line.failed(LineError(f"{self._talk.line.name}: {why}", hint="see the excerpt"))
 
 
-def _at_prompt(text: str) -> bool:
-    return shown(text) is Shown.BOOT_PROMPT
+def _stopped(text: str) -> bool:
+    """Whether a prompt is there, of whatever kind; keys that came too late are echoed as blanks behind it."""
+    return shown(text.rstrip(" ")) in {Shown.BOOT_PROMPT, Shown.SHELL}

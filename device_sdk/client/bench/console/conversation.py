@@ -9,12 +9,14 @@ from typing import NoReturn, Protocol, TypeVar
 
 from device_sdk.errors import BenchError, LineSilentError
 from device_sdk.model.secret import Secret
+from device_sdk.protocols.console.boot_loader import BEGINNING
 from device_sdk.protocols.console.prompts import is_garbage
 from device_sdk.protocols.console.terminal import TerminalText
 
 MAX_TEXT = 32 * 1024
 _WRITE_S = 10.0
 _SHORT_S = 3.0
+_LONGEST = 64  # longer than what is listened for
 
 BenchErrorT = TypeVar("BenchErrorT", bound=BenchError)
 
@@ -49,6 +51,7 @@ class Conversation:
         pause_s: how long to wait between two of those.
         text: the end of what was shown since `forget`, at most 32 KiB.
         total: bytes that have come in all.
+        beginnings: how often a boot loader was heard to begin.
     """
 
     def __init__(self, line: ConsoleLine, chunk: int = 256, pause_s: float = 0.0) -> None:
@@ -59,6 +62,8 @@ class Conversation:
         self._raw = b""
         self._bytes = 0
         self.total = 0
+        self.beginnings = 0
+        self._before = ""
         self._terminal = TerminalText()
 
     def type(self, data: bytes) -> None:
@@ -87,8 +92,15 @@ class Conversation:
         self._bytes += len(data)
         self.total += len(data)
         self._raw = (self._raw + data)[-1024:]
-        self.text = (self.text + self._terminal.feed(data))[-MAX_TEXT:]
+        self.text = (self.text + self._heard(self._terminal.feed(data)))[-MAX_TEXT:]
         return bool(data)
+
+    def _heard(self, text: str) -> str:
+        """The same text, listened to whatever anybody forgets."""
+        both = self._before + text
+        self.beginnings += sum(found.end() > len(self._before) for found in BEGINNING.finditer(both))
+        self._before = both[-_LONGEST:]
+        return text
 
     @property
     def garbage(self) -> bool:

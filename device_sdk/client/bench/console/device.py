@@ -8,10 +8,10 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TypeVar
 
 from device_sdk.client.bench.base import BenchDevice
+from device_sdk.client.bench.console.boots import Boots
 from device_sdk.client.bench.console.conversation import ConsoleLine
 from device_sdk.client.bench.console.plain_facts import read_plain_facts
 from device_sdk.client.bench.console.session import Session
@@ -20,6 +20,7 @@ from device_sdk.client.bench.console.shell import Shell
 from device_sdk.client.bench.facts import BenchKey, DeviceFacts, KeyWish, Proof
 from device_sdk.client.bench.plain import facts_from_json, key_from_json, proof_from_json
 from device_sdk.client.bench.refusal import refusal
+from device_sdk.client.bench.same import check_boot, check_same
 from device_sdk.errors import BenchError, ConfigurationError, DeviceSaysError, LineError
 
 _MAX_ANSWER = 256 * 1024
@@ -37,23 +38,42 @@ class ConsoleDevice(BenchDevice):
     Args:
         line: the line, open; it stays so.
         settings: what the profile says about consoles.
+        boots: in which the boot loader was met, to be shared by all who talk to the same devices.
     """
 
-    def __init__(self, line: ConsoleLine, settings: ConsoleSettings | None = None) -> None:
+    def __init__(self, line: ConsoleLine, settings: ConsoleSettings | None = None, boots: Boots | None = None) -> None:
         self._line = line
         self._settings = settings or ConsoleSettings()
         self._session = Session(line, self._settings)
+        self._session.check = self._check_same
+        self._met: DeviceFacts | None = None
+        self._boots = boots or Boots()
+
+    def wait_for_boot(self, seconds: float) -> bool:
+        """See BenchDevice."""
+        return self._session.login.counts_down(seconds)
 
     def facts(self) -> DeviceFacts:
         """See BenchDevice. A device without device-sdk is asked by the files of its kernel."""
+        facts = self._do(self._facts_in)
+        self._met = self._met or facts
+        return facts
+
+    def _facts_in(self, shell: Shell) -> DeviceFacts:
         try:
-            facts = self._told(facts_from_json, self._verb("facts"))
+            facts = facts_from_json(self._verb_in(shell, "facts"))
         except DeviceSaysError as error:
             if error.device_exit not in _NOT_FOUND:
                 raise
-            facts = self._session.do(read_plain_facts)
-        extra = {f"boot-loader.{name}": value for name, value in self._session.login.boot_variables.items()}
-        return replace(facts, extra={**facts.extra, **extra})
+            facts = read_plain_facts(shell)
+        return self._boots.told(facts, self._session.login.boot_variables) if self._settings.boot_loader else facts
+
+    def _check_same(self, shell: Shell) -> None:
+        """In a shell that was entered anew nothing is done before the device has said that it is the same one."""
+        if self._met is not None:
+            facts = self._facts_in(shell)
+            check_same(self._met, facts)
+            check_boot(facts, self._settings.boot_variables)
 
     def configure(self, config: bytes, anchors: bytes) -> None:
         """See BenchDevice."""
@@ -124,22 +144,26 @@ class ConsoleDevice(BenchDevice):
 
     def _verb(self, verb: str, *words: str, files: Mapping[str, bytes] | None = None) -> dict[str, object]:
         """What a verb printed; raises DeviceSaysError for what it refused."""
+        return self._do(lambda shell: self._verb_in(shell, verb, *words, files=files))
 
-        def work(shell: Shell) -> dict[str, object]:
-            line = [*map(shlex.quote, (*self._settings.verbs, verb, "--json", *words))]
-            for number, (option, data) in enumerate((files or {}).items()):
-                shell.put(f"$t/{number}", data)
-                line += [option, f"$t/{number}"]
-            status = shell.run(f"(umask $w;{' '.join(line)} >$t/out 2>$t/err)", self._settings.verb_s)
-            output = shell.get("$t/out", _MAX_ANSWER)
-            said = shell.get("$t/err", _MAX_ANSWER) if status and not output.strip() else b""
-            shell.run("rm -f $t/*")
-            return self._read(verb, status, output, said)
-
+    def _do(self, work: Callable[[Shell], ToldT]) -> ToldT:
         try:
             return self._session.do(work)
         except BenchError as error:
             raise self._line.failed(error) from error.__cause__
+
+    def _verb_in(
+        self, shell: Shell, verb: str, *words: str, files: Mapping[str, bytes] | None = None
+    ) -> dict[str, object]:
+        line = [*map(shlex.quote, (*self._settings.verbs, verb, "--json", *words))]
+        for number, (option, data) in enumerate((files or {}).items()):
+            shell.put(f"$t/{number}", data)
+            line += [option, f"$t/{number}"]
+        status = shell.run(f"(umask $w;{' '.join(line)} >$t/out 2>$t/err)", self._settings.verb_s)
+        output = shell.get("$t/out", _MAX_ANSWER)
+        said = shell.get("$t/err", _MAX_ANSWER) if status and not output.strip() else b""
+        shell.run("rm -f $t/*")
+        return self._read(verb, status, output, said)
 
     def _read(self, verb: str, status: int, output: bytes, said: bytes) -> dict[str, object]:
         value: object = None

@@ -9,6 +9,7 @@ from device_sdk.client.bench.console.conversation import Conversation
 from device_sdk.client.bench.console.prompt import Prompt
 from device_sdk.client.bench.console.settings import ConsoleSettings
 from device_sdk.errors import LineError, LoginRefusedError
+from device_sdk.protocols.console.boot_loader import REFUSED_BY_BOOT_LOADER
 from device_sdk.protocols.console.prompts import Shown, says_incorrect, shown
 
 _RETURN, _INTERRUPT = b"\r", b"\x11\x03\r"
@@ -21,7 +22,7 @@ class Login:
     """The way in. A password that was refused is never typed again.
 
     Attributes:
-        boot_variables: what U-Boot's variables said, where it was met.
+        boot_variables: what U-Boot's variables said, where it was met on this way in; None where it was not.
     """
 
     def __init__(self, talk: Conversation, settings: ConsoleSettings, prompt: Prompt) -> None:
@@ -29,8 +30,9 @@ class Login:
         self._settings = settings
         self._prompt = prompt
         self._refused: LoginRefusedError | None = None
-        self.boot_variables: dict[str, str] = {}
-        self._starting = False
+        self.boot_variables: dict[str, str] | None = None
+        self._heard = 0
+        self._leave_alone = False
 
     def enter(self) -> None:
         """Get to a shell.
@@ -42,25 +44,37 @@ class Login:
         """
         if self._refused is not None:
             raise self._refused
-        self._starting = False
+        self._leave_alone = False
         began = time.monotonic()
-        self._talk.begin()
-        self._talk.until_quiet(0.2, began + 2, _recognised)
+        self.boot_variables = None
+        if shown(self._talk.text) is not Shown.AUTOBOOT:  # what a countdown is, it says only at its beginning
+            self._talk.begin()
+            self._talk.until_quiet(0.2, began + 2, _recognised)
         received = self._talk.total
         nudge = b""
         while True:
             if self._step(shown(self._talk.text)):
+                if self._talk.beginnings != self._heard:  # it was started anew on the way, and nobody set anything
+                    self.boot_variables = None
                 return
             talking = self._talk.total > received and not self._talk.garbage
             limit = self._settings.boot_s if talking else self._settings.silence_s
             if time.monotonic() > began + limit or self._talk.total > received + _MOST_BYTES:
                 self._talk.silent("login prompt and no shell", limit)
-            if not self._starting:
+            if not self._leave_alone:
                 nudge = _RETURN if nudge != _RETURN else _INTERRUPT
                 self._talk.forget()
                 self._talk.type(nudge)
-            self._starting = False
+            self._leave_alone = False
             self._talk.until_quiet(0.5, time.monotonic() + 2, _recognised)
+
+    def counts_down(self, seconds: float) -> bool:
+        """Whether the countdown of a boot loader begins in this time; raises LineError."""
+        self._talk.begin()
+        end = time.monotonic() + seconds
+        while shown(self._talk.text) is not Shown.AUTOBOOT and time.monotonic() < end:
+            self._talk.listen(end)
+        return shown(self._talk.text) is Shown.AUTOBOOT
 
     def leave(self) -> None:
         """Log out, and see the login prompt that the next person finds; raises LineError."""
@@ -78,13 +92,24 @@ class Login:
             return self._log_in()
         if kind in {Shown.AUTOBOOT, Shown.BOOT_PROMPT}:
             self._boot(kind)
-            self._starting = True  # what is typed now would be an answer to the login prompt that comes
+            self._leave_alone = True  # what is typed now would be an answer to the login prompt that comes
         elif kind is Shown.PASSWORD:  # somebody's half a login
             self._talk.type(b"\x03")
         elif kind is Shown.LEFT_OVER:  # of a session that was cut
+            self._talk.forget()
             self._talk.type(b"Q\n")
+            self._leave_alone = True  # it cleans up behind itself; no Ctrl-C now
         elif kind is Shown.SHELL or (self._talk.text and not self._talk.garbage):
-            return self._prompt.is_there(_PROBE_S)
+            return self._shell_or_boot_loader()
+        return False
+
+    def _shell_or_boot_loader(self) -> bool:
+        """What a prompt of any kind is, told by what it does with a command; whether it is a shell."""
+        if self._prompt.is_there(_PROBE_S):
+            return True
+        if REFUSED_BY_BOOT_LOADER.search(self._talk.text):
+            self._boot(Shown.BOOT_PROMPT)
+            self._leave_alone = True
         return False
 
     def _boot(self, kind: Shown) -> None:
@@ -97,7 +122,7 @@ class Login:
         if kind is Shown.AUTOBOOT:
             loader.interrupt()
         loader.visit()
-        self.boot_variables = loader.found
+        self.boot_variables, self._heard = loader.found, self._talk.beginnings
 
     def _log_in(self) -> bool:
         user = self._settings.user

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from device_sdk.client.bench.console.boots import BOOT_ID
 from device_sdk.client.bench.console.shell import Shell
 from device_sdk.client.bench.facts import DeviceFacts
 from device_sdk.errors import DeviceSaysError
@@ -14,7 +15,7 @@ _SCRIPT = (
     "for x in /sys/firmware/devicetree/base/model /sys/class/dmi/id/product_name;do"
     ' [ -r $x ]&&printf "model=%s\\n" "$(tr -d \'\\0\' <$x)";done;'
     'for x in /sys/class/net/*;do [ -e $x/device ]&&printf "mac=%s\\n" "$(cat $x/address)";done;'
-    'printf "clock=%s\\n" "$(date +%s)";} >$t/out 2>/dev/null'
+    'printf "clock=%s\\nboot_id=%s\\n" "$(date +%s)" "$(cat /proc/sys/kernel/random/boot_id)";} >$t/out 2>/dev/null'
 )
 _LIMIT = 16 * 1024
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -51,4 +52,6 @@ def parse_plain_facts(text: str) -> DeviceFacts:
             "the device has no device-sdk, and its kernel knows no serial number", hint="install device-sdk on it"
         )
     macs = tuple(value.lower() for name, value in values if name == "mac" and _MAC.fullmatch(value.lower()))[:64]
-    return DeviceFacts(serial, macs, first("model", 256), clock=int(clock) if clock.isdecimal() else None)
+    boot_id = first(BOOT_ID, 64)
+    extra = {BOOT_ID: boot_id} if boot_id else {}
+    return DeviceFacts(serial, macs, first("model", 256), clock=int(clock) if clock.isdecimal() else None, extra=extra)

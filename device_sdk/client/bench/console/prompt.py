@@ -11,6 +11,7 @@ import time
 from device_sdk.client.bench.console.conversation import Conversation
 from device_sdk.client.bench.console.settings import ConsoleSettings
 from device_sdk.errors import LineSilentError
+from device_sdk.protocols.console.boot_loader import REFUSED_BY_BOOT_LOADER
 from device_sdk.protocols.console.program import TOOLS, Answers, decode_command, digest, hash_command, program
 
 _PIECE, _LEAST_PIECE = 400, 64
@@ -36,7 +37,10 @@ class Prompt:
         first, second = new_mark()
         self._talk.forget()
         self._talk.type(f" printf '\\n%s%s\\n' {first} {second}\r".encode())
-        return self._talk.wait_for(re.compile(f"{first}{second}"), deadline=time.monotonic() + timeout_s) is not None
+        found = self._talk.wait_for(
+            re.compile(f"{first}{second}"), REFUSED_BY_BOOT_LOADER, deadline=time.monotonic() + timeout_s
+        )
+        return found is not None and found[0] == 0
 
     def ask(self, expression: str, before: str = "") -> str | None:
         """What a shell word expands to, one line; None when that cannot be read in time."""
@@ -118,7 +122,8 @@ class Prompt:
     def _run(self, names: list[str], decoding: str) -> Answers | None:
         first, second = new_mark()
         answers = Answers(first + second)
-        directory = shlex.quote(f"{self._settings.temporary}/device-sdk-bench.{secrets.token_hex(4)}")
+        place = '"${TMPDIR:-/tmp}"' if self._settings.temporary is None else shlex.quote(self._settings.temporary)
+        directory = f"{place}/device-sdk-bench.{secrets.token_hex(4)}"
         pieces = "".join(f"${name}" for name in names)
         self._talk.forget()
         self._talk.type(f' sh -c "$(printf %s {pieces}|{decoding})" sh {first} {second} {directory}\r'.encode())

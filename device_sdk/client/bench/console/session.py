@@ -25,6 +25,7 @@ class Session:
     Attributes:
         talk: the conversation on the line.
         login: the way in.
+        check: called with a shell that was entered before anything is done in it.
     """
 
     def __init__(self, line: ConsoleLine, settings: ConsoleSettings) -> None:
@@ -33,7 +34,8 @@ class Session:
         self.login = Login(self.talk, settings, self._prompt)
         self._settings = settings
         self._shell: Shell | None = None
-        self._entered = False
+        self._entered = self._checked = False
+        self.check: Callable[[Shell], None] = lambda _shell: None
 
     def do(self, work: Callable[[Shell], ResultT]) -> ResultT:
         """Do something that may be repeated: a shell that goes away in the middle is entered anew, and all of it done again.
@@ -56,12 +58,15 @@ class Session:
         raise AssertionError("unreachable")
 
     def shell(self) -> Shell:
-        """The program's other end, after the login."""
+        """The program's other end, after the login. Raises what `check` raises."""
         if self._shell is None:
-            self._entered = False
+            self._entered = self._checked = False
             self.login.enter()
             self._entered = True
             self._shell = Shell(self.talk, self._prompt.start(), self._settings)
+        if not self._checked:
+            self.check(self._shell)
+            self._checked = True
         return self._shell
 
     def to_prompt(self) -> bool:

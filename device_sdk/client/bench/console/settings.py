@@ -21,7 +21,8 @@ class ConsoleSettings:
         boot_variables: names and values that are set there.
         save_boot_variables: whether they are saved, too (`saveenv`). Some boards lose all variables by it.
         boot_key: what interrupts the countdown.
-        temporary: directory on the device for files that are being transferred.
+        temporary: directory on the device in which a fresh one is made for files that are being transferred; None for its own
+            $TMPDIR, or /tmp where it has none.
         silence_s: how long a console may say nothing before it is called silent.
         boot_s: how long a device that is starting may take to its login prompt.
         login_s: how long a login may take.
@@ -36,7 +37,7 @@ class ConsoleSettings:
     boot_variables: dict[str, str] = field(default_factory=dict)
     save_boot_variables: bool = False
     boot_key: bytes = b" "
-    temporary: str = "/tmp"  # noqa: S108 - a fresh directory is made in it
+    temporary: str | None = None
     silence_s: float = 10.0
     boot_s: float = 120.0
     login_s: float = 60.0

@@ -10,7 +10,7 @@ from device_sdk.client.bench.console.conversation import Conversation
 from device_sdk.client.bench.console.settings import ConsoleSettings
 from device_sdk.errors import LineError, LineSilentError
 from device_sdk.protocols.console.program import BLOCK, Answers, Request, read_piece
-from device_sdk.protocols.console.prompts import Shown, shown
+from device_sdk.protocols.console.prompts import AUTOBOOT, Shown, shown
 
 _FIRST_SIZE, _LEAST_SIZE, _LARGEST_SIZE = 768, 64, 2048
 _LARGEST_LINE = 4000  # a terminal in canonical mode takes 4095 bytes a line
@@ -144,9 +144,15 @@ class Shell:
     def _wait(
         self, done: re.Pattern[str], begun: re.Pattern[str] | None, until: float
     ) -> tuple[int, re.Match[str]] | None:
-        """0 and its end, 1 and its beginning, or 2 and that it was refused; None when nothing of that came."""
-        patterns = (done, begun or done, self.answers.refused)
-        found = self._talk.wait_for(*patterns, deadline=until)
+        """0 and its end, 1 and its beginning, or 2 and that it was refused; None when nothing of that came.
+
+        Raises:
+            ShellLostError: the countdown of a boot loader came that is to be interrupted.
+        """
+        countdown = [AUTOBOOT] if self._settings.boot_loader else []
+        found = self._talk.wait_for(done, begun or done, self.answers.refused, *countdown, deadline=until)
+        if found is not None and found[0] == 3:  # now, and not when nothing came for long: it does not wait
+            raise self._failed("the device is starting anew", ShellLostError)
         if found is not None and found[0] == 2:
             self._talk.text = self.answers.refused.sub("", self._talk.text)
         return found

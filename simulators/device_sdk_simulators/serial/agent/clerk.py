@@ -15,6 +15,7 @@ from device_sdk_simulators.serial.refusal import RefusalError
 
 _KEPT = 16
 _WRITTEN_DOWN = ("create-key", "install", "enrol")
+_ENROLLING = ("install", "enrol")
 Answer = dict[str, Any]
 Doing = Callable[[Request, dict[str, Any]], None]
 
@@ -32,11 +33,6 @@ class Clerk:
         self._board, self._begin, self._answer = board, begin, answer
         self._kept: OrderedDict[str, tuple[str, Answer]] = OrderedDict()
         self.running: tuple[Request, str] | None = None
-        self._found_enrolled = False
-
-    def session_begun(self) -> None:
-        """Another session: whether it finds the device with a certificate decides what it may do."""
-        self._found_enrolled = self._board.enrolled is not None
 
     def take(self, message: bytes) -> None:
         """A message of the station."""
@@ -73,9 +69,8 @@ class Clerk:
 
     def _new(self, request: Request) -> None:
         params = read_params(request.operation, request.params)
-        begun_before = request.id in self._board.done_ids
-        allowed = self._board.allow_enrolled or begun_before or not self._found_enrolled
-        if changes(request.operation) and self._board.enrolled and not allowed:
+        if changes(request.operation) and self._board.enrolled and not self._board.allow_enrolled:
+            # no enrolment of this board is ever half done: whatever was begun, and has no result, is over
             raise RefusalError("device-enrolled", "this device has a certificate", 12)
         digest = digest_of(request)
         if request.operation in _WRITTEN_DOWN:
@@ -85,8 +80,12 @@ class Clerk:
 
     def write_down(self, request: Request, result: Answer) -> None:
         """The operation is done: what has to outlive a reset is written down, before anything is said."""
+        done = self._board.done_ids
+        if request.operation in _ENROLLING:
+            for other in [one for one, (_digest, known) in done.items() if known is None]:
+                del done[other]
         if request.operation in _WRITTEN_DOWN:
-            self._board.done_ids[request.id] = (digest_of(request), result)
+            done[request.id] = (digest_of(request), result)
 
     def finish(self, request: Request, answer: Answer) -> None:
         """The operation is over; its answer is kept and said."""
@@ -94,6 +93,8 @@ class Clerk:
         self.running = None
         if "result" in answer:
             self._kept[request.id] = (digest, answer)
+        elif self._board.done_ids.get(request.id, ("", answer))[1] is None:
+            del self._board.done_ids[request.id]
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         self._answer(answer)

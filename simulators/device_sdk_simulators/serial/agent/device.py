@@ -16,6 +16,7 @@ from device_sdk_simulators.serial.line import SerialDevice
 from device_sdk_simulators.serial.operations import perform, takes_long
 from device_sdk_simulators.serial.refusal import RefusalError
 
+_MOST_WAITING = 8
 _BOOT_MESSAGES = b"".join(
     b"[    %d.%06d] %b\r\n" % (number // 3, number * 104729 % 1000000, text)
     for number, text in enumerate(
@@ -55,7 +56,6 @@ class AgentDevice(SerialDevice):
         self._endless = Endless(self.faults.hostile)
         self._replayed: list[bytes] = []
         self._asked_in: str | None = None
-        self._session: str | None = None
 
     def power_on(self) -> None:
         """Start the agent."""
@@ -90,13 +90,12 @@ class AgentDevice(SerialDevice):
         if link is None:
             return
         link.feed(data, self._now())
-        if link.session != self._session:
-            self._session = link.session
-            self._clerk.session_begun()
         self.let_go = link.ended
         while link.messages and self._link is link:
             self._asked_in = link.session
-            self._clerk.take(link.messages.popleft())
+            message = link.messages.popleft()
+            if link.waiting < _MOST_WAITING:
+                self._clerk.take(message)
         self._flush()
 
     def _now(self) -> float:

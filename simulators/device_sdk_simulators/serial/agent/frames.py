@@ -39,13 +39,13 @@ class FrameReader:
     """Finds the station's frames in what comes over the line.
 
     Attributes:
-        damaged: whether something like a frame of the station was dropped since this was last set to False.
+        damaged: the sessions of what was dropped and was like a frame of the station; whoever looks takes them away.
     """
 
     def __init__(self) -> None:
         self._collected = bytearray()
         self._too_long = False
-        self.damaged = False
+        self.damaged: set[str] = set()
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that end in this piece."""
@@ -70,7 +70,7 @@ class FrameReader:
             return []
         frame = None if too_long else read_body(candidate)
         if frame is None and len(candidate) >= _LEAST and candidate[:1] == b"1" and candidate[1] in _FROM_STATION:
-            self.damaged = True
+            self.damaged.add(candidate[2:10].decode("ascii", "replace"))
         return [frame] if frame else []
 
 

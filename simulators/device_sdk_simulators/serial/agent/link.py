@@ -17,6 +17,7 @@ _MOST_BEGINNINGS = 9
 _MOST_REPETITIONS = 8
 _LEAST_PAYLOAD, _USUAL_PAYLOAD, _MOST_PAYLOAD = 96, 256, 1024
 _LEAST_PAUSE_S = 0.25
+_SESSION_S = 120.0
 
 
 @dataclass
@@ -81,6 +82,7 @@ class AgentLink:
         self._kept: Incoming | None = None
         self._incoming: Incoming | None = None
         self._reset_at = self._damaged_at = -_LEAST_PAUSE_S
+        self._heard_at = 0.0
         self._begin_session(None)
 
     def _begin_session(self, session: str | None) -> None:
@@ -105,17 +107,22 @@ class AgentLink:
 
     def feed(self, data: bytes, now: float) -> None:
         """What came over the line."""
+        if self.session and now - self._heard_at >= _SESSION_S:
+            self._begin_session(None)
         for frame in self._reader.feed(data):
             if self._outgoing is not None:
                 self._outgoing.silence = 0
             self._take(frame, now)
         if self._reader.damaged:
-            self._reader.damaged = False
-            if self.session and now - self._damaged_at >= _LEAST_PAUSE_S:
+            known = self.session in self._reader.damaged
+            self._reader.damaged.clear()
+            if known and self.session and now - self._damaged_at >= _LEAST_PAUSE_S:
                 self._damaged_at = now
                 self._send(Frame("n", self.session))
 
     def _take(self, frame: Frame, now: float) -> None:
+        if frame.type == "H" or frame.session == self.session:
+            self._heard_at = now
         if frame.type == "H":
             self._hello(frame)
         elif frame.type == "B":
@@ -221,6 +228,11 @@ class AgentLink:
         if self.session:
             self._queue.append(message)
             self._next(now)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait until the one before them has arrived."""
+        return len(self._queue)
 
     @property
     def idle(self) -> bool:

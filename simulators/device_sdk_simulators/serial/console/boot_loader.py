@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
-PROMPT = b"=> "
 _LONGEST = 256
 _BANNER = (
     b"\r\n\r\nU-Boot 2025.01-simulated (Jan 01 2025 - 00:00:00 +0000)\r\n\r\nCPU:   simulated\r\nDRAM:  512 MiB\r\n"
 )
+
+
+def _split(line: str) -> list[list[str]]:
+    """Commands with their words, quotes taken off; raises ValueError."""
+    words = shlex.shlex(line, posix=True, punctuation_chars=";")
+    words.whitespace_split, words.commenters = True, ""
+    commands: list[list[str]] = [[]]
+    for one in words:
+        if one.strip(";"):
+            commands[-1].append(one)
+        else:
+            commands.append([])
+    return [one for one in commands if one]
 
 
 class BootLoader:
@@ -19,6 +32,7 @@ class BootLoader:
         say: takes output.
         boot: called when the system is to be started.
         reset: called for `reset`.
+        prompt: what it asks with.
     """
 
     def __init__(
@@ -27,12 +41,17 @@ class BootLoader:
         say: Callable[[bytes], None],
         boot: Callable[[], None],
         reset: Callable[[], None],
+        prompt: bytes = b"=> ",
     ) -> None:
         self._saved, self._environment = environment, dict(environment)
-        self._say, self._boot, self._reset = say, boot, reset
+        self._say, self._boot, self._reset, self._prompt = say, boot, reset, prompt
         self._counting = True
         self._left = False
         self._line = bytearray()
+
+    def variable(self, name: str) -> str | None:
+        """What one is now, saved or not."""
+        return self._environment.get(name)
 
     def begin(self) -> None:
         """Say hello, and how long there is to stop it."""
@@ -59,7 +78,7 @@ class BootLoader:
         """Keys."""
         if self._counting and data:
             self._counting = False
-            self._say(b"\r\n" + PROMPT)
+            self._say(b"\r\n" + self._prompt)
             data = data[1:]
         for byte in data:
             # what is typed while the system starts is lost
@@ -73,7 +92,7 @@ class BootLoader:
             self._commands(line)
         elif byte == 3:
             self._line.clear()
-            self._say(b"<INTERRUPT>\r\n" + PROMPT)
+            self._say(b"<INTERRUPT>\r\n" + self._prompt)
         elif byte in (8, 127):
             if self._line:
                 self._line.pop()
@@ -89,11 +108,13 @@ class BootLoader:
             self._say(bytes([byte]))
 
     def _commands(self, line: str) -> None:
-        for one in line.split(";"):
-            words = one.split()
-            if words and self._command(words):
-                return
-        self._say(PROMPT)
+        try:
+            commands = _split(line)
+        except ValueError:  # a quote without its end
+            commands = []
+            self._say(b"syntax error\r\n")
+        if not any(self._command(words) for words in commands):
+            self._say(self._prompt)
 
     def _command(self, words: list[str]) -> bool:
         """Do one; whether it ends the prompt."""

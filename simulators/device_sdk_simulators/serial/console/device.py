@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from device_sdk_simulators.serial.board import Board
 from device_sdk_simulators.serial.console.bench_command import BenchCommand, Performed
@@ -41,6 +43,8 @@ class ConsoleStyle:
         second_s: how long a second of the boot loader takes.
         path: directory of a real `device-sdk`, instead of the fleet's own verbs; None for these.
         environment: further variables for the shell.
+        boot_prompt: what the boot loader asks with.
+        started: whether the board was switched on before anybody was there: its boot loader is missed the first time.
     """
 
     shell: str = "busybox"
@@ -50,6 +54,8 @@ class ConsoleStyle:
     second_s: float = 1.0
     path: Path | None = None
     environment: tuple[tuple[str, str], ...] = ()
+    boot_prompt: str = "=> "
+    started: bool = False
 
 
 class ConsoleDevice(SerialDevice):
@@ -60,7 +66,7 @@ class ConsoleDevice(SerialDevice):
 
     Args:
         board: what it is.
-        directory: its disk: `home`, and what the simulator needs; made if missing.
+        directory: its disk: `home`, `tmp`, which is empty after each start, and what the simulator needs; made if missing.
         faults: what goes wrong.
         style: what its console is like.
     """
@@ -73,6 +79,7 @@ class ConsoleDevice(SerialDevice):
         self.faults, self._style = faults or DeviceFaults(), style or ConsoleStyle()
         self._home = directory / "home"
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._temporary = directory / "tmp"
         self._environment = {"bootdelay": "2", "serial#": board.serial_number, "bootcmd": "run distro_bootcmd"} | {
             f"eth{number or ''}addr": mac for number, mac in enumerate(board.macs)
         }
@@ -87,8 +94,10 @@ class ConsoleDevice(SerialDevice):
     def power_on(self) -> None:
         """Start with the boot loader, or with the system."""
         self._on = True
+        shutil.rmtree(self._temporary, ignore_errors=True)  # what was killed may not be at its end yet
+        self._temporary.mkdir(exist_ok=True, mode=0o700)
         self._command = BenchCommand(self.board, self._directory / "simulator", self._around, self.reset)
-        if not self._style.boot_loader:
+        if not self._style.boot_loader or (self._style.started and not self.board.boot_id):
             self._boot()
         elif self.line is not None and self.line.port.present:
             self._load()
@@ -99,7 +108,9 @@ class ConsoleDevice(SerialDevice):
             self._load()
 
     def _load(self) -> None:
-        self._loader = BootLoader(self._environment, self.send, self._boot, self.reset)
+        self._loader = BootLoader(
+            self._environment, self.send, self._boot, self.reset, self._style.boot_prompt.encode()
+        )
         self._loader.begin()
         self._count(2)
 
@@ -115,7 +126,11 @@ class ConsoleDevice(SerialDevice):
         self._timer = asyncio.get_running_loop().call_later(seconds, call)
 
     def _boot(self) -> None:
+        bootargs = self._loader.variable("bootargs") if self._loader is not None else None
+        if bootargs is not None:
+            self.board.note("booted", bootargs)
         self._loader = None
+        self.board.boot_id = str(uuid4())
         self.send(_BOOT)
         self._ask_who()
 
@@ -142,6 +157,7 @@ class ConsoleDevice(SerialDevice):
             "HOME": str(self._home),
             "USER": style.user,
             "TERM": "vt102",
+            "TMPDIR": str(self._temporary),
             "PATH": f"{style.path or tools}:{tools}:{_PATHS}",
             "SIMULATOR": str(self._directory / "simulator"),
         }

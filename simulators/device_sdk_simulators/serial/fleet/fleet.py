@@ -130,6 +130,16 @@ class Fleet:
         place = self._place(line)
         self._call(place.line.cut)
 
+    def restart(self, line: str) -> None:
+        """Switch the device of a line off and on; its cable stays."""
+        device = self._place(line).device
+
+        def switch() -> None:
+            device.power_off()
+            device.power_on()
+
+        self._call(switch)
+
     def swap(self, line: str) -> None:
         """Take the device of a line away: the station is done with it. The next one comes."""
         place = self._place(line)

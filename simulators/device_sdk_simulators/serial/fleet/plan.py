@@ -53,7 +53,8 @@ class FleetPlan:
         baud: rate of the lines; 0 for as fast as it goes.
         password: what devices that enrol themselves have for their user.
         prefix: what serial numbers begin with.
-        linger_s: how long after the station left a device that is not provisioned it is waited for its return.
+        linger_s: how long after the station left a device that is not provisioned, or without taking leave of it, it is
+            waited for its return.
         patience_s: how long a device that the station began with stays at most.
         swap_s: how long it takes to put the next device to a line.
         operation_s: how long each operation of a device takes.

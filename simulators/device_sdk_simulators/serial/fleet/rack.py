@@ -74,7 +74,8 @@ class Place:
             return now - self._begun > plan.patience_s
         if self._quiet_since is None:
             self._quiet_since = now
-        if member.state != "proved":
+        # a station that did not take leave was killed, or cut off, and may not know yet that this one has proved itself
+        if member.state != "proved" or not device.let_go:
             return now - self._quiet_since >= plan.linger_s
         # who has the line open still may be reading the last answer
         return not self.line.port.present or now - self._quiet_since >= _HANDS_S
