@@ -7,15 +7,14 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_sdk.cli import inputs
-from device_sdk.cli.files import read_file
 from device_sdk.cli.output import Output
 from device_sdk.cli.secrets import pin_provider
-from device_sdk.cli.settings import CONFIG_FILE, Settings, Source, read_config
+from device_sdk.cli.settings import CONFIG_FILE, MAX_CONFIG_BYTES, Settings, Source, read_config
 from device_sdk.client.device.bench.configuration import BenchSettings, Configuration
 from device_sdk.errors import ConfigurationError
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from device_sdk.client.device import EnrolmentPlan
     from device_sdk.model.keys import KeyType
 
-FLAGS = ("state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported")
+FLAGS = ("state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported", "agent.commands")
 """The settings that an operation may be given by flag; the others are the configuration's."""
 
 
@@ -51,21 +50,59 @@ class FileConfiguration(Configuration):
 
     def state_dir(self, said: Mapping[str, object]) -> Path:
         """See Configuration.state_dir."""
-        settings, values = self._settings(file=False), dict(said)
-        if settings.source("state_dir") > Source.FILE:
-            return Path(settings.require("state_dir"))
-        for extra in sorted((self.file.parent / "config.d").glob("*.toml")):
-            values |= read_config(read_file(str(extra)), str(extra))
-        return Path(str(values.get("state_dir") or settings.require("state_dir")))
+        return Path(self._settings(said).require("state_dir"))
 
     def read(self, *, file: bool = True) -> BenchSettings:
         """See Configuration.read."""
-        return _read(self._settings(file=file), self.out)
+        return _read(self._settings() if file else self._undamaged(), self.out)
 
-    def _settings(self, *, file: bool) -> Settings:
+    def known_state_dir(self) -> Path:
+        """The state directory, though the configuration file may be damaged.
+
+        Raises:
+            ConfigurationError: that may have said another one than is known without it.
+        """
+        try:
+            return self.read().state_dir
+        except ConfigurationError as error:
+            settings = self._undamaged()
+            if settings.source("state_dir") is Source.DEFAULT and self._may_name_a_state_dir():
+                raise ConfigurationError(
+                    f"{error.message}; without it nobody knows where this device keeps its state, and whether it is enrolled",
+                    hint="mend the file, or start the agent with --state DIR or --allow-enrolled",
+                ) from error
+            return Path(settings.require("state_dir"))
+
+    def commands(self) -> tuple[str, ...]:
+        """What the agent may run for a station, of the files that can be read."""
+        try:
+            settings = self._settings()
+        except ConfigurationError:
+            settings = self._undamaged()
+        return settings.list("agent.commands")
+
+    def _may_name_a_state_dir(self) -> bool:
+        try:
+            return any(
+                b"state_dir" in file.read_bytes()[:MAX_CONFIG_BYTES]
+                for file in (self.file, *(self.file.parent / "config.d").glob("*.toml"))
+                if file.exists()
+            )
+        except OSError:
+            return True
+
+    def _settings(self, instead: Mapping[str, object] | None = None) -> Settings:
         given = {name: value for name, value in vars(self.options).items() if name in FLAGS}
-        there = file and self.file.exists()
-        return Settings(argparse.Namespace(**given), config=str(self.file) if there else os.devnull)
+        return Settings(argparse.Namespace(**given), config=str(self.file), may_be_missing=True, instead=instead)
+
+    def _undamaged(self) -> Settings:
+        """Without the configuration file; without those of config.d, too, if one of them cannot be read."""
+        try:
+            return self._settings({})
+        except ConfigurationError:
+            return replace(self, options=argparse.Namespace(**vars(self.options) | {"config": os.devnull}))._settings(
+                {}
+            )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ LABELS_CMS = ("CMS", "PKCS7")
 
 _COLUMNS = 64
 _WHITE = b" \t\r\n"
+_SEQUENCE = b"0"
+_ASCII = frozenset(range(128))
 _BEGIN = re.compile(rb"^[ \t]*-----BEGIN ([A-Z0-9 #]{1,64})-----[ \t]*\r?$", re.MULTILINE)
 
 
@@ -66,6 +68,8 @@ def decode_blocks(body: bytes, *, labels: tuple[str, ...] = (), limit: int = MAX
     text = body.rstrip(_WHITE + b"\0")
     if not text.strip(_WHITE):
         raise WireError("the body is empty", what="body")
+    if body[:1] == _SEQUENCE and not _ASCII.issuperset(body):
+        raise WireError(f"the body is not one complete ASN.1 SEQUENCE: {_what_is_wrong(body)}", what="DER")
     return (Block(_from_base64(text, "the body")),)
 
 
@@ -73,6 +77,15 @@ def encode_body(der: bytes) -> bytes:
     """Base64 in lines of 64 characters, each ended by LF, the last one too (EST-41, EST-42)."""
     text = base64.b64encode(der)
     return b"".join(text[i : i + _COLUMNS] + b"\n" for i in range(0, len(text), _COLUMNS))
+
+
+def _what_is_wrong(body: bytes) -> str:
+    """With what begins as a SEQUENCE and is none alone, as after half a transfer."""
+    try:
+        end = element_end(body)
+    except WireError as error:
+        return error.message
+    return f"{len(body) - end} bytes come after it"
 
 
 def _trim(body: bytes) -> bytes:

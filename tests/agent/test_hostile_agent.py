@@ -28,7 +28,7 @@ def station(line: VirtualLine, run: str | None = None) -> AgentDevice:
 
 
 def says(line: VirtualLine, result: dict[str, Any]) -> None:
-    line.device.desk.answer = lambda request, _session: Result(request.id, result)  # type: ignore[method-assign]
+    line.device.desk.answer = lambda request: Result(request.id, result)  # type: ignore[method-assign]
 
 
 KEY = {"uri": "tpm2:", "type": "ec-p256", "public_key": "AAAA", "attestation": {}}
@@ -77,14 +77,14 @@ def test_what_is_no_message_is_the_lines_fault(line: VirtualLine) -> None:
         def to_bytes() -> bytes:
             return b'{"id":"a","result":[]}'
 
-    line.device.desk.answer = lambda _request, _session: Rubbish()  # type: ignore[assignment,method-assign,return-value]
+    line.device.desk.answer = lambda _request: Rubbish()  # type: ignore[assignment,method-assign,return-value]
     with pytest.raises(LineError, match="virtual: what the agent says cannot be read"), station(line) as device:
         device.facts()
 
 
 def test_an_error_without_an_id_is_the_answer(line: VirtualLine) -> None:
     """The agent could not read whose it is."""
-    line.device.desk.answer = lambda _request, _session: Refusal("", "bad-message", "what?")  # type: ignore[method-assign]
+    line.device.desk.answer = lambda _request: Refusal("", "bad-message", "what?")  # type: ignore[method-assign]
     with pytest.raises(DeviceSaysError, match="virtual: the device refused facts: what"), station(line) as device:
         device.facts()
 
@@ -94,9 +94,9 @@ def test_busy_is_not_an_answer(line: VirtualLine) -> None:
     asked: list[float] = []
     answer = line.device.desk.answer
 
-    def busy(request: Request, session: str) -> Result | Refusal:
+    def busy(request: Request) -> Result | Refusal:
         asked.append(line.now)
-        return Refusal(request.id, "busy", "later") if len(asked) < 4 else answer(request, session)
+        return Refusal(request.id, "busy", "later") if len(asked) < 4 else answer(request)
 
     line.device.desk.answer = busy  # type: ignore[method-assign]
     with station(line) as device:

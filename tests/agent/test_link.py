@@ -194,11 +194,32 @@ def test_an_agent_that_has_just_started_says_so() -> None:
     assert station.outgoing(5.0)[0].startswith(b"~0H")
 
 
+def test_who_does_not_know_the_session_is_not_told_it() -> None:
+    station, agent = StationLink(), AgentLink()
+    greet(station, agent)
+    for session, answers in (("00000000", 0), ("~" * 8, 0), (station.session or "", 1)):
+        agent.receive(b"~1M%b000100000000" % session.encode() + b"0" * 20 + b"~", 9.0)
+        assert len(agent.outgoing(9.0)) == answers
+
+
+def test_a_session_that_is_left_alone_ends() -> None:
+    """Two minutes after the last word; the station that comes back then is told so."""
+    station, agent = StationLink(), AgentLink()
+    greet(station, agent)
+    station.send(b"{}")
+    (frame,) = station.outgoing(0.0)
+    agent.receive(frame, 100.0)
+    assert agent.receive(b"", 219.0) == []
+    assert [type(one) for one in agent.receive(frame, 221.0)] == [Lost]
+    assert agent.session is None
+    assert Frame("r", station.session or "").to_bytes() in agent.outgoing(221.0)
+
+
 def test_endless_rubbish_gets_few_answers() -> None:
     """Ten seconds of frames that are nearly right, and of sessions that are not known."""
     station, agent = StationLink(), AgentLink()
     greet(station, agent)
-    damaged = b"~1M9f3a0c21000100000000" + b"0" * 20 + b"~"
+    damaged = b"~1M%b000100000000" % (station.session or "").encode() + b"0" * 20 + b"~"
     unknown = Frame("A", "12345678", 1, 1).to_bytes()
     answers = 0
     for step in range(1000):

@@ -13,6 +13,7 @@ import pytest
 
 from device_sdk.client.agent import Agent, AnswerBook, Desk
 from device_sdk.client.agent.device import AgentOperations
+from device_sdk.client.agent.standing import Standing
 from device_sdk.protocols.agent import StationLink
 from device_sdk.protocols.agent.events import Arrived
 from device_sdk.transports.serial.stdio import open_stdio
@@ -56,7 +57,7 @@ def agent(tmp_path: Path) -> Iterator[tuple[Agent, Rude]]:
     desk = Desk(
         AgentOperations(None),  # type: ignore[arg-type]  # only `run` is asked for
         AnswerBook(lambda: tmp_path / "state"),
-        lambda: False,
+        Standing,
         commands=(("sleep", "2"), ("true",)),
     )
     agent = Agent(line, desk, baud=1_000_000, once=True)
@@ -86,18 +87,22 @@ def test_one_operation_at_a_time(agent: tuple[Agent, Rude]) -> None:
     assert [one for one in found if isinstance(one, Result)] == [Result("a", {"status": 0, "output": ""})]
 
 
-def test_who_takes_no_answer_fills_no_memory(agent: tuple[Agent, Rude]) -> None:
-    """A thousand questions, of whose answers none is acknowledged."""
+@pytest.mark.parametrize(("kind", "many"), [("nonsense", 1000), ("answered", 20)])
+def test_who_takes_no_answer_fills_no_memory(agent: tuple[Agent, Rude], kind: str, many: int) -> None:
+    """Of whose answers none is acknowledged: messages that are no requests, and one that was answered before."""
     serving, rude = agent
     rude.talk(lambda _: rude.link.session is not None)
-    session = rude.link.session
-    assert session is not None
-    for number in range(1, 1001):
-        body = b"%d" % number
-        head = b"%06x" % len(body) + hashlib.sha256(body).hexdigest().encode()
-        rude.send(Frame("M", session, number, 0, head + body).to_bytes())
+    rude.link.send(run("a", "true"))
+    rude.talk(lambda happened: len(happened) == 1)
     deadline = time.monotonic() + 60
-    while serving._link._receiver._last < 1000:
+    for number in range(2, many + 2):
+        body = b"%d" % number if kind == "nonsense" else run("a", "true")
+        head = b"%06x" % len(body) + hashlib.sha256(body).hexdigest().encode()
+        rude.send(Frame("M", rude.link.session or "", number, 0, head + body).to_bytes())
+        while kind == "answered" and (serving._link._receiver._last < number or serving._work is not None):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    while serving._link._receiver._last < many + 1:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert 0 < serving._link.waiting <= 8

@@ -9,7 +9,7 @@ import pytest
 from device_sdk.errors import ConfigurationError, WireError
 from device_sdk.wire.agent.frames import MAX_MESSAGE
 from device_sdk.wire.agent.hello import AgentHello, StationHello
-from device_sdk.wire.agent.messages import Progress, Refusal, Request, Result, read_from_agent
+from device_sdk.wire.agent.messages import Progress, Refusal, Request, Result, id_in, read_from_agent
 from device_sdk.wire.agent.text import read_object, write_object
 
 
@@ -135,8 +135,7 @@ def test_an_error_shows_nothing_that_a_terminal_obeys() -> None:
         b'{"versions":["1"]}',
         b'{"versions":[true]}',
         b'{"versions":1}',
-        b'{"versions":[1],"receive":95}',
-        b'{"versions":[1],"receive":1025}',
+        b'{"versions":[1],"receive":-1}',
         b'{"versions":[1],"receive":"256"}',
         b'{"versions":[' + b"1," * 120 + b"1]}",
     ],
@@ -169,3 +168,16 @@ def test_what_is_no_hello_of_an_agent(change: dict[str, object]) -> None:
 def test_a_hello_of_a_later_version_says_what_it_needs_to() -> None:
     assert AgentHello.from_bytes(b'{"versions":[2,3],"version":0,"more":{"x":1}}').versions == (2, 3)
     assert StationHello.from_bytes(b'{"versions":[2,1],"more":1}') == StationHello((2, 1), 256)
+
+
+@pytest.mark.parametrize(("said", "counts"), [(0, 96), (95, 96), (1024, 1024), (4096, 1024)])
+def test_a_payload_that_no_frame_has_counts_as_the_nearest(said: int, counts: int) -> None:
+    assert StationHello.from_bytes(b'{"versions":[1],"receive":%d}' % said).receive == counts
+
+
+@pytest.mark.parametrize(
+    ("message", "found"),
+    [(b'{"id":"q3","op":"facts","params":null}', "q3"), (b'{"id":"q4"}', "q4"), (b'{"id":"a b"}', ""), (b"{", "")],
+)
+def test_the_id_of_what_is_no_request(message: bytes, found: str) -> None:
+    assert id_in(message) == found

@@ -57,12 +57,15 @@ def test_a_conversation(device: Device, cable: Callable[..., Cable], station: St
 
 
 @pytest.mark.slow
-def test_the_configuration_that_is_named_may_be_yet_to_come(
-    device: Device, cable: Callable[..., Cable], station: Station
+@pytest.mark.parametrize("content", [None, b"[identity]\nserial =\0"])
+def test_the_configuration_that_is_named_may_be_yet_to_come_or_damaged(
+    device: Device, cable: Callable[..., Cable], station: Station, content: bytes | None
 ) -> None:
     device.config.unlink()
+    if content is not None:
+        device.config.write_bytes(content)
     line = cable()
-    device.start(line)
+    device.start(line, "--stdio", "--idle", "100", "--state", str(device.home / "state"))
     said = station(line)
     said.configure(config(device), b"")
     assert said.facts().serial_number == "SN-2"
@@ -88,20 +91,22 @@ def test_on_a_terminal_that_others_write_to(device: Device, cable: Callable[...,
 
 @pytest.mark.slow
 def test_the_terminal_is_left_as_it_was_found(device: Device, cable: Callable[..., Cable], station: Station) -> None:
-    """After goodbye, and when it is told to end."""
+    """After goodbye, and when it is told to end, though a command still runs."""
     line = cable()
     settings = termios.tcgetattr(line.device)
     settings[3] |= termios.ECHO | termios.ICANON | termios.ISIG
     termios.tcsetattr(line.device, termios.TCSANOW, settings)
     settings = termios.tcgetattr(line.device)
     for ended_by in (None, signal.SIGTERM):
-        agent = device.start(line)
-        said = station(line)
+        agent = device.start(line, "--stdio", "--idle", "100", "--allow-command", "sleep 300")
+        said = station(line, timeout_s=3)
         said.facts()
         assert not termios.tcgetattr(line.device)[3] & termios.ECHO
         if ended_by is None:
             said.close()
         else:
+            with pytest.raises(LineSilentError):
+                said._ask("run", {"command": ["sleep", "300"], "timeout": 300})
             agent.send_signal(ended_by)
         assert agent.wait(60) == (0 if ended_by is None else 128 + ended_by)
         assert termios.tcgetattr(line.device) == settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import heapq
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,16 @@ from device_sdk.cli.bench_configuration import FileConfiguration
 from device_sdk.cli.output import Output
 from device_sdk.client.agent import AnswerBook, Desk
 from device_sdk.client.agent.device import AgentOperations
+from device_sdk.client.agent.standing import standing_of
 from device_sdk.client.bench import KeyWish
 from device_sdk.client.bench.agent import AgentDevice
 from device_sdk.client.bench.facts import PROOF_CONTEXT
 from device_sdk.client.bench.writing import Passing
+from device_sdk.client.device import Device as EnrolledDevice
 from device_sdk.errors import BenchError, DeviceSaysError, LineSilentError, StateError
 from device_sdk.protocols.agent import AgentLink, Arrived
 from device_sdk.state import StateDirectory
-from device_sdk.wire.agent.messages import Request
+from device_sdk.wire.agent.messages import Request, Result
 from tests.simulators.serial.conftest import issue, issuer
 
 __all__ = ["issue", "issuer"]
@@ -48,10 +51,11 @@ class Device:
         configuration = FileConfiguration(argparse.Namespace(config=str(self.config)), Output(as_json=True))
         state = self.home / "state"
         self.link = AgentLink(BAUD)
+        self.bench = AgentOperations(configuration)
         self.desk = Desk(
-            AgentOperations(configuration),
+            self.bench,
             AnswerBook(lambda: state),
-            lambda: StateDirectory(state).load().current is not None,
+            lambda: standing_of(state),
             allow_enrolled=allow_enrolled,
         )
 
@@ -59,7 +63,7 @@ class Device:
         for event in self.link.receive(data, now):
             if isinstance(event, Arrived):
                 request = Request.from_bytes(event.data)
-                answer = self.desk.answer(request, self.link.session or "")
+                answer = self.desk.answer(request)
                 self.done.append(request.op)
                 if request.op in self.reset_after:
                     self.reset_after.remove(request.op)
@@ -210,7 +214,8 @@ def test_the_device_is_reset_when_it_has_done_each_step(lab: Lab) -> None:
     lab.device.reset_after = set(STEPS)
     with lab.station() as station:
         lab.provision(station)
-    assert lab.device.done == [one for step in STEPS for one in (step, step)]
+    # after each reset it is asked first who it is: another board may be there by now
+    assert lab.device.done == ["facts", "facts", *(one for step in STEPS[1:] for one in (step, "facts", step))]
     assert lab.device.reset_after == set()
     assert sum(words.startswith("session ") for words in lab.events) == 1 + len(STEPS)
 
@@ -251,7 +256,8 @@ def test_a_device_that_is_enrolled_is_left_alone(lab: Lab) -> None:
     """Another run, another session: facts and proofs, and nothing that changes it."""
     with lab.station() as station:
         digest = lab.provision(station)
-        lab.configure(station)
+        with pytest.raises(DeviceSaysError, match="enrolled already"):
+            lab.configure(station)
     with lab.station("another") as station:
         assert station.facts().enrolled == digest.hex()
         lab.check(station, digest)
@@ -268,6 +274,56 @@ def test_a_device_that_is_enrolled_is_left_alone(lab: Lab) -> None:
     lab.device.reset(allow_enrolled=True)
     with lab.station("another") as station:
         lab.configure(station)
+
+
+def test_what_was_asked_before_it_was_enrolled_changes_nothing_after(lab: Lab) -> None:
+    """Requests that failed when nobody could do them, or were left in the middle, are not begun any more."""
+    desk, uri = lab.device.desk, f"file:{lab.device.home}/evil.key"
+    evil = [
+        Request("a", "create-key", {"uri": uri, "type": "ec-p256", "file_allowed": True, "again": True}),
+        Request("b", "install", {"answer": "MAA=", "ca_certificates": ""}),
+    ]
+    assert [getattr(desk.answer(one), "code", None) for one in evil] == ["configuration", "state"]
+    assert b'"id"' not in (lab.device.home / "state" / "agent.json").read_bytes()
+    for one in evil:
+        AnswerBook(lambda: lab.device.home / "state").begun(replace(one, id="cut-" + one.id))
+    with lab.station() as station:
+        digest = lab.provision(station)
+    assert b'"result": null' not in (lab.device.home / "state" / "agent.json").read_bytes()
+    for one in evil:
+        # as if the power had been cut
+        AnswerBook(lambda: lab.device.home / "state").begun(replace(one, id="late-" + one.id))
+    lab.device.reset()
+    for name in ("", "cut-", "late-"):
+        for one in evil:
+            answer = lab.device.desk.answer(replace(one, id=name + one.id))
+            assert getattr(answer, "code", None) in {"device-enrolled", "bad-message"}
+    assert StateDirectory(lab.device.home / "state").journal() is None
+    assert not Path(uri.removeprefix("file:")).exists()
+    # the owner enrols it anew, and that takes its time
+    lab.device.bench.create_key(KeyWish(f"file:{lab.device.home}/own.key", file_allowed=True, again=True))
+    before = StateDirectory(lab.device.home / "state").journal()
+    for one in evil:
+        answer = lab.device.desk.answer(replace(one, id="late-" + one.id))
+        assert getattr(answer, "code", None) in {"device-enrolled", "bad-message"}
+    assert StateDirectory(lab.device.home / "state").journal() == before is not None
+    EnrolledDevice(lab.device.home / "state").abandon()
+    AnswerBook(lambda: lab.device.home / "state").begun(Request("e", "enrol", {}))
+    answer = lab.device.desk.answer(Request("e", "enrol", {}))
+    assert answer == Result("e", {"certificate": digest.hex()})
+
+
+def test_a_key_that_was_given_up_is_not_the_answer_any_more(lab: Lab) -> None:
+    """Somebody had the device abandon it, and the same run asks again."""
+    with lab.station() as station:
+        lab.configure(station)
+        key = station.create_key(lab.wish())
+        assert station.create_key(lab.wish()) == key
+        EnrolledDevice(lab.device.home / "state").abandon()
+        again = station.create_key(lab.wish())
+        assert again.public_key != key.public_key
+        answer, chain = lab.issue(station.request())
+        lab.check(station, station.install(answer, chain))
 
 
 def test_an_id_that_was_another_question(lab: Lab) -> None:

@@ -56,6 +56,22 @@ def test_every_form_of_section_1_is_read(body: bytes) -> None:
     assert decode_body(body, labels=LABELS_CERTS_ONLY) == DER
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (DER[:-7], "the data ends 7 bytes too early"),
+        (DER[:1] + b"\x84", "a length that is too long or cut off"),
+        (DER + b"\1\2", "2 bytes come after it"),
+        (DER[:-7] + b"\n", "the data ends 6 bytes too early"),
+        (b"\x30\x80\xff", "inside a tag or a length"),
+    ],
+)
+def test_half_of_a_message_is_not_called_bad_base64(body: bytes, said: str) -> None:
+    """Whoever looks for a transfer that was cut short has to learn of it."""
+    with pytest.raises(WireError, match=f"not one complete ASN.1 SEQUENCE: .*{said}"):
+        decode_body(body)
+
+
 @pytest.mark.parametrize("der", [ENDS_IN_WHITE, INDEFINITE, b"\x30\x00"])
 @pytest.mark.parametrize("tail", [b"", b"\n", b"\0"])
 def test_own_last_bytes_are_not_taken_for_padding(der: bytes, tail: bytes) -> None:

@@ -6,7 +6,6 @@ import argparse
 import shlex
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from device_sdk.cli.output import Output
@@ -49,10 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse
         help="let a station provision this device again although it is enrolled",
     )
     add_settings(parser, "state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported", "agent.commands")
-    parser.set_defaults(run=_run, config_may_be_missing=True)
+    parser.set_defaults(run=_run, mends_config=True)
 
 
-def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
+def _run(options: argparse.Namespace, _settings: Settings, out: Output) -> int:
     from device_sdk.cli.bench_configuration import nobody_there
     from device_sdk.client.agent import Agent
 
@@ -61,7 +60,7 @@ def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         if value is not None and not least <= value <= most:
             raise ConfigurationError(f"--{name}: {value} is not from {least} to {most}")
     idle_s = options.idle or (_STDIO_IDLE_S if options.stdio else None)
-    desk = _desk(options, settings, out)
+    desk = _desk(options, out)
     # a terminal is left as it was found, whoever ends this
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
@@ -87,29 +86,25 @@ def _line(options: argparse.Namespace) -> Line:
     return open_line(options.line, LineSettings(baud=options.baud or 115200))
 
 
-def _desk(options: argparse.Namespace, settings: Settings, out: Output) -> Desk:
+def _desk(options: argparse.Namespace, out: Output) -> Desk:
     from device_sdk.cli.bench_configuration import FileConfiguration
     from device_sdk.client.agent import AnswerBook, Desk
     from device_sdk.client.agent.device import AgentOperations
-    from device_sdk.state import StateDirectory
+    from device_sdk.client.agent.standing import standing_of
 
     configuration = FileConfiguration(options, out)
-
-    def state_dir() -> Path:
-        return configuration.read().state_dir
-
     return Desk(
         AgentOperations(configuration),
-        AnswerBook(state_dir),
-        lambda: StateDirectory(state_dir()).load().current is not None,
+        AnswerBook(configuration.known_state_dir),
+        lambda: standing_of(configuration.known_state_dir()),
         allow_enrolled=options.allow_enrolled,
-        commands=_commands(settings),
+        commands=_commands(configuration.commands()),
     )
 
 
-def _commands(settings: Settings) -> tuple[tuple[str, ...], ...]:
+def _commands(allowed: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     try:
-        return tuple(tuple(shlex.split(one)) for one in settings.list("agent.commands"))
+        return tuple(tuple(shlex.split(one)) for one in allowed)
     except ValueError as error:
         raise ConfigurationError(f"agent.commands: {error}", hint="words as in a shell, quotes closed") from error
 

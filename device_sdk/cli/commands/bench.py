@@ -1,7 +1,8 @@
 """`device-sdk bench`: what a provisioning station has a device on its line do, one verb an operation.
 
 With --json each verb prints one line on standard output: its result, or {"error": ...}. Data comes from a file as it is, or
-from standard input (`-`) as base64 in lines of any length, up to an empty line or the end; several come one after the other.
+from standard input (`-`) as base64 in lines of any length, up to an empty line or the end; several come one after the other,
+and one that is empty is an empty line.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ def _inputs(*places: str | None) -> list[bytes]:
     """What the options name, in this order; b"" where nothing is named.
 
     Raises:
-        ConfigurationError: a file cannot be read; standard input holds no base64, or too much.
+        ConfigurationError: a file cannot be read; standard input holds no base64, too much, or has ended before anything.
     """
     return [
         b"" if one is None else _from_stdin() if one == _STDIN else read_file(one, limit_bytes=_MAX_INPUT_BYTES)
@@ -167,12 +168,19 @@ def _from_stdin() -> bytes:
     text = bytearray()
     while sys.stdin is not None:
         line = sys.stdin.buffer.readline(_MAX_INPUT_BYTES)
-        if not line.strip():
+        if not line and not text:
             break
+        if not line.strip():
+            return _decoded(bytes(text))
         text += line.strip()
         if len(text) > 2 * _MAX_INPUT_BYTES:
             raise ConfigurationError(f"standard input holds more than {_MAX_INPUT_BYTES} bytes of data")
+    # whoever was to send it has gone: it is not known to be empty
+    raise ConfigurationError("standard input ended before anything came", hint="an empty line says that it is empty")
+
+
+def _decoded(text: bytes) -> bytes:
     try:
-        return base64.b64decode(bytes(text), validate=True)
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ConfigurationError("standard input is not base64", hint="send it in lines, then an empty one") from error

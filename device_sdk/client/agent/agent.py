@@ -9,14 +9,14 @@ from typing import Protocol
 from device_sdk._version import __version__
 from device_sdk.client.agent.desk import Desk
 from device_sdk.client.bench.writing import write_frames
-from device_sdk.errors import LineSilentError, WireError
+from device_sdk.errors import LineError, LineSilentError, WireError
 from device_sdk.protocols.agent import AgentLink, Arrived, Closed, Event
 from device_sdk.protocols.agent.timing import DEFAULT_BAUD
 from device_sdk.wire.agent.hello import DEFAULT_KEEPALIVE_S, DEFAULT_RECEIVE
-from device_sdk.wire.agent.messages import BAD_MESSAGE, BUSY, REUSED, Progress, Refusal, Request, Result
+from device_sdk.wire.agent.messages import BAD_MESSAGE, BUSY, REUSED, Progress, Refusal, Request, Result, id_in
 
 _LOOK_S = 0.05
-_MOST_REFUSALS = 8
+_MOST_WAITING = 8
 _LONGEST_READ_S = 60.0
 
 
@@ -33,14 +33,15 @@ class ByteLine(Protocol):
 class _Work(threading.Thread):
     """One operation, beside the loop, which says meanwhile that the device is alive."""
 
-    def __init__(self, desk: Desk, request: Request, session: str, now: float) -> None:
-        super().__init__(name=f"agent {request.op}")
+    def __init__(self, desk: Desk, request: Request, now: float) -> None:
+        # whoever ends the agent does not wait for it: it is as if the power were cut, and goes on the next time
+        super().__init__(name=f"agent {request.op}", daemon=True)
         self.request, self.begun_at, self.said_at = request, now, now
         self.answer: Result | Refusal | None = None
-        self._desk, self._session = desk, session
+        self._desk = desk
 
     def run(self) -> None:
-        self.answer = self._desk.answer(self.request, self._session)
+        self.answer = self._desk.answer(self.request)
 
 
 class Agent:
@@ -80,6 +81,15 @@ class Agent:
             LineError: the line has gone.
         """
         begun = time.monotonic()
+        try:
+            self._serve(begun)
+        except LineError:
+            # what is under way is finished, as if the line were there; a signal ends it all the same
+            if self._work is not None:
+                self._work.join()
+            raise
+
+    def _serve(self, begun: float) -> None:
         while not (self._over and self._work is None):
             now = time.monotonic()
             self._write(now)
@@ -118,13 +128,16 @@ class Agent:
             self._over = self._once
 
     def _asked(self, data: bytes) -> None:
+        # who asks and asks, and takes no answer, would fill the memory
+        if self._link.waiting >= _MOST_WAITING:
+            return
         try:
             request = Request.from_bytes(data)
         except WireError as error:
-            self._refuse("", BAD_MESSAGE, error.message)
+            self._refuse(id_in(data), BAD_MESSAGE, error.message)
             return
         if self._work is None:
-            self._work = _Work(self._desk, request, self._link.session or "", time.monotonic())
+            self._work = _Work(self._desk, request, time.monotonic())
             self._work.start()
         elif self._work.request.id != request.id:
             self._refuse(request.id, BUSY, f"{self._work.request.op} is under way")
@@ -132,9 +145,7 @@ class Agent:
             self._refuse(request.id, REUSED, f"the id {request.id} is the running request's")
 
     def _refuse(self, request: str, code: str, message: str) -> None:
-        # who asks and asks, and takes no answer, would fill the memory
-        if self._link.waiting < _MOST_REFUSALS:
-            self._link.send(Refusal(request, code, message).to_bytes())
+        self._link.send(Refusal(request, code, message).to_bytes())
 
     def _look_after_work(self) -> None:
         work, now = self._work, time.monotonic()

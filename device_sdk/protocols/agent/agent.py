@@ -12,9 +12,12 @@ from device_sdk.protocols.agent.timing import DEFAULT_BAUD
 from device_sdk.wire.agent.frames import BYE, HELLO, LOST, NO_SESSION, VERSION, Frame
 from device_sdk.wire.agent.hello import DEFAULT_KEEPALIVE_S, DEFAULT_RECEIVE, AgentHello, StationHello
 
+SESSION_S = 120.0
+"""How long a session lasts in which nothing comes."""
+
 
 class AgentLink(Link):
-    """Answers hellos; has one session at a time.
+    """Answers hellos; has one session at a time, and none that is left alone.
 
     Args:
         baud: of the line.
@@ -41,6 +44,14 @@ class AgentLink(Link):
         self._nonce: str | None = None
         self._hello: AgentHello | None = None
         self._put(LOST, session=NO_SESSION)
+
+    def receive(self, data: bytes, now: float) -> list[Event]:
+        """See Link.receive; a session in which nothing came for too long has ended before that."""
+        happened: list[Event] = []
+        if self._sender is not None and self.heard_at is not None and now - self.heard_at >= SESSION_S:
+            self._forget()
+            happened.append(Lost("the station has not said anything for long"))
+        return happened + super().receive(data, now)
 
     def _heard(self, frame: Frame, now: float) -> Iterable[Event]:
         kind = frame.kind.lower()

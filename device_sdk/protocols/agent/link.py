@@ -142,7 +142,8 @@ class Link:
         return self._sender is not None and (self._sender.is_silent(now) or self._sender.hopeless)
 
     def _complain(self, noise: Noise, now: float) -> None:
-        if noise.resembles and self._sender is not None and self._seldom(now):
+        # only to who knows the session already
+        if self._sender is not None and noise.session == self._session and self._seldom(now):
             self._put(DAMAGED)
 
     def _seldom(self, now: float) -> bool:

@@ -64,9 +64,9 @@ class Frame:
 
 @dataclass(frozen=True)
 class Noise:
-    """Something between two delimiters that is no frame; `resembles` if it was one, as far as can be told."""
+    """Something between two delimiters that is no frame; `session` is its session, if it was one, as far as can be told."""
 
-    resembles: bool
+    session: str | None
 
 
 class FrameReader:
@@ -79,7 +79,7 @@ class FrameReader:
     def __init__(self, *, of_agent: bool) -> None:
         self._kinds = _AGENT if of_agent else _STATION
         letters = (_AGENT if of_agent else _STATION).encode()
-        self._like = re.compile(rb"1[%b][ -~]{30}" % letters)
+        self._like = re.compile(rb"1[%b]([ -~]{8})[ -~]{22}" % letters)
         self._kept = bytearray()
         self._too_long = False
 
@@ -91,6 +91,8 @@ class FrameReader:
         """
         *ended, rest = data.split(_DELIMITER)
         for piece in ended:
+            if not piece and not self._kept:
+                continue
             self._keep(piece)
             found = self._candidate()
             self._kept.clear()
@@ -111,7 +113,8 @@ class FrameReader:
             return None
         frame = None if self._too_long or _BAD_ESCAPE.search(body) else _read(body)
         if frame is None:
-            return Noise(resembles=len(body) >= _MIN_BODY and bool(self._like.match(body)))
+            match = self._like.match(body)
+            return Noise(match[1].decode() if match else None)
         return frame if frame.kind in self._kinds else None
 
 

@@ -40,7 +40,7 @@ class StationHello:
             WireError: it is none.
         """
         found = _object(data)
-        return cls(_versions(found), _number(found, "receive", DEFAULT_RECEIVE, MIN_PAYLOAD, MAX_PAYLOAD))
+        return cls(_versions(found), _receive(found))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class AgentHello:
             version,
             _text(found, "session", r"(?!0{8})[0-9a-f]{8}"),
             _text(found, "boot", r"[0-9a-f]{16}"),
-            _number(found, "receive", DEFAULT_RECEIVE, MIN_PAYLOAD, MAX_PAYLOAD),
+            _receive(found),
             _number(found, "keepalive", DEFAULT_KEEPALIVE_S, 1, 60),
             _text(found, "sdk", r"[ -~]{0,64}"),
         )
@@ -106,6 +106,11 @@ def _versions(found: dict[str, Any]) -> tuple[int, ...]:
     if any(type(one) is not int or not 0 < one <= 10**6 for one in versions):
         raise WireError("hello: a version is no number", what="hello")
     return tuple(versions)
+
+
+def _receive(found: dict[str, Any]) -> int:
+    """Within what frames can have, whatever the other side could do with more."""
+    return min(max(_number(found, "receive", DEFAULT_RECEIVE, 0, 10**6), MIN_PAYLOAD), MAX_PAYLOAD)
 
 
 def _number(found: dict[str, Any], name: str, default: int, least: int, most: int) -> int:

@@ -44,6 +44,14 @@ class Request:
         return cls(_id_of(found), op, params)
 
 
+def id_in(data: bytes) -> str:
+    """The id of a message that is no request, for the answer that says so; "" where none can be read."""
+    try:
+        return _id_of(read_object(data))
+    except WireError:
+        return ""
+
+
 @dataclass(frozen=True)
 class Result:
     """The answer, if the device did what it was asked."""

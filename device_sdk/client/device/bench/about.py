@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from device_sdk._version import __version__
 from device_sdk.client.bench.facts import DeviceFacts
 from device_sdk.client.device.bench.configuration import BenchSettings
 from device_sdk.errors import ConfigurationError, DeviceSdkError
 from device_sdk.identity import IdentitySources, Roots, collect, machine_model, machine_serial, physical_macs
+from device_sdk.identity.roots import read_fact
 from device_sdk.keystores.places import places_for_keys
 from device_sdk.state import StateDirectory
 from device_sdk.wire.key_uri import parse_key_uri
@@ -15,7 +18,7 @@ _MAX_SERIAL, _MAX_MODEL, _MAX_EXTRA, _MAX_MACS = 64, 256, 256, 64
 
 
 def facts_of(settings: BenchSettings, now: int, roots: Roots, damage: str | None = None) -> DeviceFacts:
-    """The facts; see DeviceBench.facts.
+    """The facts; see DeviceBench.facts. Nothing else than the serial number is read of the identity.
 
     Args:
         settings: the configuration.
@@ -28,6 +31,8 @@ def facts_of(settings: BenchSettings, now: int, roots: Roots, damage: str | None
     extra = {"state_dir": str(settings.state_dir)}
     if settings.key_uri:
         extra["key"] = str(parse_key_uri(settings.key_uri))
+    with suppress(ConfigurationError):
+        extra["boot_id"] = read_fact(roots.proc / "sys" / "kernel" / "random" / "boot_id", "boot_id")
     if journal is not None:
         extra["under_way"] = f"{journal.operation.value} {journal.phase.value}"
     if damage is not None:
@@ -53,7 +58,8 @@ def _serial(sources: IdentitySources, roots: Roots) -> str:
         ConfigurationError: none, or one that is no name for a device.
     """
     try:
-        configured = collect(sources, roots=roots).serial_number
+        serial = IdentitySources(serial=sources.serial, serial_command=sources.serial_command)
+        configured = collect(serial, roots=roots).serial_number
     except DeviceSdkError as error:
         raise ConfigurationError(f"the serial number cannot be read: {error.message}", hint=error.hint) from error
     found = configured or machine_serial(roots=roots)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +31,8 @@ class DeviceBench:
     Args:
         configuration: the device's configuration file; read anew by each operation.
         clock: the time.
-        programs: whether the station may name programs that this device runs: by `run`, and in the configuration it writes.
+        programs: whether the station may name programs that this device runs: by `run`, and in the configuration it
+            writes; there also files with secrets, and places to write to.
         roots: where sysfs, procfs and /etc are.
     """
 
@@ -47,7 +50,10 @@ class DeviceBench:
         self._roots = roots or Roots()
 
     def facts(self) -> DeviceFacts:
-        """Who this device is. A configuration that cannot be read does not count, so that a station can write another one.
+        """Who this device is.
+
+        A configuration that cannot be read, or names a key or serial number that are none, does not count there, so that a
+        station can write another one; `extra` says so.
 
         Raises:
             ConfigurationError: there is nothing that tells this device from others.
@@ -60,7 +66,14 @@ class DeviceBench:
             settings, damage = self._configuration.read(), None
         except ConfigurationError as error:
             settings, damage = self._configuration.read(file=False), error.message
-        return facts_of(settings, int(now), self._roots, damage)
+        try:
+            return facts_of(settings, int(now), self._roots, damage)
+        except ConfigurationError as error:
+            without = self._configuration.read(file=False)
+            settings = replace(settings, identity=without.identity, key_uri=without.key_uri)
+            with suppress(ConfigurationError):
+                return facts_of(settings, int(now), self._roots, damage or error.message)
+            raise
 
     def configure(self, config: bytes, anchors: bytes) -> None:
         """Write the configuration file (0600) and the trust anchors of the next enrolment; see BenchDevice.configure.
