@@ -47,7 +47,8 @@ def deliveries(token: str, factory: Path, data: Path) -> device_sdk.Deliveries:
 
 
 def certificates(file: Path) -> tuple[x509.Certificate, ...]:
-    return tuple(x509.load_pem_x509_certificates(file.read_bytes()))
+    """What is not there yet vouches for nobody; it is asked for in every run, as revocation lists are about signers, too."""
+    return tuple(x509.load_pem_x509_certificates(file.read_bytes())) if file.exists() else ()
 
 
 def main(state_dir: str, token: str, url: str, factory: str, data: str, user: str, password_file: str) -> None:

@@ -9,8 +9,8 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from device_sdk.errors import KeyExistsError, KeyNotFoundError, KeyStoreError, StoreCorruptError
 
@@ -59,7 +59,7 @@ def is_directory(path: Path) -> bool:
     return status is not None and stat.S_ISDIR(status.st_mode)
 
 
-def create_file(path: Path, data: bytes, mode: int) -> None:
+def create_file(path: Path, data: bytes | bytearray, mode: int) -> None:
     """Write a file that must not exist yet.
 
     Raises:
@@ -77,7 +77,7 @@ def create_file(path: Path, data: bytes, mode: int) -> None:
         raise _failed("written", path, error) from error
 
 
-def replace_file(path: Path, data: bytes, mode: int) -> None:
+def replace_file(path: Path, data: bytes | bytearray, mode: int) -> None:
     """Write a file in place of an older one of that name, if there is one.
 
     Raises:
@@ -174,12 +174,12 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _link_unnamed(path: Path, data: bytes, mode: int) -> bool:
+def _link_unnamed(path: Path, data: bytes | bytearray, mode: int) -> bool:
     """Write a file that has no name until it is complete: a crash leaves nothing. False where that is not supported."""
     descriptor = open_unnamed(path.parent)
     if descriptor is None:
         return False
-    with os.fdopen(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
         _fill(file, data, mode)
         try:
             name_unnamed(descriptor, path)
@@ -218,13 +218,13 @@ _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 
 @contextmanager
-def _temporary(path: Path, data: bytes, mode: int) -> Iterator[Path]:
+def _temporary(path: Path, data: bytes | bytearray, mode: int) -> Iterator[Path]:
     """The data in a synced file beside `path`, which the block gives its final name; gone afterwards."""
     sweep(path)
     temporary = temporary_name(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
             _fill(file, data, mode)
         yield temporary
     finally:
@@ -232,9 +232,10 @@ def _temporary(path: Path, data: bytes, mode: int) -> Iterator[Path]:
             temporary.unlink()
 
 
-def _fill(file: BinaryIO, data: bytes, mode: int) -> None:
-    file.write(data)
-    file.flush()
+def _fill(file: FileIO, data: bytes | bytearray, mode: int) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
     os.fchmod(file.fileno(), mode)
     os.fsync(file.fileno())
 
@@ -292,4 +293,5 @@ def _failed(what: str, path: Path, error: OSError | ValueError) -> KeyStoreError
     shown = str(path).encode(errors="backslashreplace").decode().replace("\0", "\\0")
     # ValueError: a zero byte, or what is no text in the file system's encoding
     reason = error.strerror or str(error) if isinstance(error, OSError) else "no file can have this name"
-    return KeyStoreError(f"{shown} cannot be {what}: {reason}", hint=hint, uri=shown)
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return KeyStoreError(f"{shown} cannot be {what}: {reason}", hint=hint, uri=shown, no_room=full or None)

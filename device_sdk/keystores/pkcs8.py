@@ -1,9 +1,7 @@
-"""A private key that comes from outside, as PKCS#8 (RFC 5958): read strictly, and wiped as far as Python allows."""
+"""A private key that comes from outside, as PKCS#8 (RFC 5958): read strictly."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import ClassVar
 
 from asn1crypto import core
@@ -73,16 +71,6 @@ def load_pkcs8(pkcs8: Secret, where: str) -> tuple[PrivateKey, KeyType]:
 def to_pkcs8(key: PrivateKey) -> bytearray:
     """DER PrivateKeyInfo, version 0, for one use within `wiping`."""
     return bytearray(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
-
-
-@contextmanager
-def wiping(*buffers: bytearray) -> Iterator[None]:
-    """Overwrite buffers with zeros at the end, however it ends."""
-    try:
-        yield
-    finally:
-        for buffer in buffers:
-            buffer[:] = bytes(len(buffer))
 
 
 def _version_one(data: bytes, where: str) -> tuple[bytes, bytes | None]:

@@ -37,6 +37,10 @@ def eecerts_request(target: str) -> HttpRequest:
     return HttpRequest("GET", target, operation="eecerts")
 
 
+OWN = "this is the client's own certificate"
+"""Why a certificate is none of a peer, though nothing is wrong with it."""
+
+
 def read_eecerts(response: HttpResponse, now: datetime) -> tuple[x509.Certificate, ...]:
     """The certificates of an answer, not yet checked; none for 404 and 204, which mean that there are none (AMB-22).
 
@@ -85,7 +89,7 @@ def check_peers(
 
 def _problem(certificate: x509.Certificate, own: x509.Certificate | None) -> str | None:
     if own is not None and certificate == own:
-        return "this is the client's own certificate"
+        return OWN
     if is_self_issued(certificate):
         return "it is self-issued"
     try:

@@ -16,7 +16,13 @@ Files, all of them small and readable, none of them secret (keys live in keystor
     outbox-dropped.json         those that were given up and nobody was told of yet; may be lost.
     processed/<sha256>.json     what became of the package of one place, and what the server was told; named by the SHA-256 of
                                 the place. May be lost: then packages are dealt with once more.
+    generated.json              keys of the server's making: key URI, file of the certificate, since when; what is asked for by
+                                Full CMC and not decided.
+    generated/<number>/         state.json, journal.json and certificates/ of one of them, as here.
+    key-packages.json           packages of symmetric keys that were stored, digests only: none is stored again, whatever its place.
     firmware.json               installed firmware and stale versions, and what is under way.
+    crl-editions.json           number and date of the newest revocation list of each authority that was ever kept: no older one
+                                comes after it. May be lost.
     lock                        held (flock) by whoever changes the directory; holds its process id.
 
 Stable paths for other software (web servers, VPN daemons, MQTT clients), replaced atomically:
@@ -37,6 +43,7 @@ read nor changed: who writes there decides whom the device trusts.
 
 from device_sdk.state.cale_journal import CaleJournal
 from device_sdk.state.directory import StateDirectory
+from device_sdk.state.generated_keys import MAX_GENERATED, GeneratedRecord
 from device_sdk.state.journal import Journal, Operation, Phase
 from device_sdk.state.outbox import DroppedMessage, Outbox, OutboxMessage
 from device_sdk.state.packages import KeptPackages, KeptPeer
@@ -45,11 +52,13 @@ from device_sdk.state.records import CaleRegistration, DeviceState, Endpoint, Id
 from device_sdk.state.sync_journal import SyncJournal
 
 __all__ = [
+    "MAX_GENERATED",
     "CaleJournal",
     "CaleRegistration",
     "DeviceState",
     "DroppedMessage",
     "Endpoint",
+    "GeneratedRecord",
     "IdentityRecord",
     "Journal",
     "KeptPackages",

@@ -30,10 +30,15 @@ def findings(directory: StateDirectory) -> tuple[str, ...]:
     for read in (
         ConfiguredAnchors(directory).load,
         packages.lists,
+        packages.signer_lists,
+        packages.issuers,
+        packages.editions,
         packages.peers,
         packages.journal,
         directory.outbox.dropped,
         directory.managed.load,
+        directory.taken_keys.load,
+        directory.generated.load,
     ):
         _try(read, found)
     found += map(str, _try(directory.outbox.damage, found) or ())
@@ -44,6 +49,8 @@ def findings(directory: StateDirectory) -> tuple[str, ...]:
     second = directory.key_establishment
     if directory.anchored and second.path.exists():
         found += findings(second)
+    for record in (_try(directory.generated.load, []) or ()) if directory.anchored else ():
+        found += findings(directory.generated.holder(record.number))
     return tuple(found)
 
 

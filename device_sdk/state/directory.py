@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 from cryptography import x509
 
-from device_sdk.errors import ConfigurationError, StateCorruptError, StateError
+from device_sdk.errors import StateCorruptError
 from device_sdk.state import files, pem
-from device_sdk.state.cale_damage import advising, damage
 from device_sdk.state.cale_journal import CaleJournal
+from device_sdk.state.cale_records import CaleRecords
+from device_sdk.state.generated_keys import GeneratedRecords
 from device_sdk.state.journal import Journal
 from device_sdk.state.lock import DirectoryLock
 from device_sdk.state.managed_anchors import ManagedAnchors
 from device_sdk.state.outbox import Outbox
 from device_sdk.state.packages import KeptPackages
 from device_sdk.state.processed import ProcessedPackages
-from device_sdk.state.records import CaleRegistration, DeviceState
+from device_sdk.state.records import DeviceState
+from device_sdk.state.taken_keys import TakenKeys
 
-T = TypeVar("T")
-
-_CALE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _READ_ATTEMPTS = 10
 SECOND = "key-establishment"
 FOLDERS = ("certificates", "trust", "cale", "cale/under-way", "outbox", "processed")
 
 
-class StateDirectory:
+class StateDirectory(CaleRecords):
     """One device's state; layout and promises are in the package's documentation.
 
     Reading takes no lock. Whoever reads, decides and then writes does all of it inside `exclusive()`; a single write
@@ -84,9 +81,19 @@ class StateDirectory:
         return ProcessedPackages(self)
 
     @property
+    def taken_keys(self) -> TakenKeys:
+        """Packages of symmetric keys that were stored."""
+        return TakenKeys(self)
+
+    @property
     def managed(self) -> ManagedAnchors:
         """The trust anchors that messages manage (RFC 5934)."""
         return ManagedAnchors(self)
+
+    @property
+    def generated(self) -> GeneratedRecords:
+        """Keys of the server's making."""
+        return GeneratedRecords(self)
 
     @cached_property
     def key_establishment(self) -> StateDirectory:
@@ -228,62 +235,6 @@ class StateDirectory:
                     raise
         raise AssertionError("unreachable")
 
-    def cale_registration(self, name: str) -> CaleRegistration | None:
-        """The CALE registration of that name, or None; raises as `load`."""
-        path = self._cale_path(name)
-        with advising(name):
-            data = self._read(path)
-            return None if data is None else CaleRegistration.from_bytes(path, data)
-
-    def cale_registrations(self) -> dict[str, CaleRegistration]:
-        """All CALE registrations that can be read, by name; for the others see `cale_damage`.
-
-        Raises:
-            StateError: somebody else may write to the directory, or it cannot be read.
-        """
-        return self._readable(self.cale_registration, self._cale_names("cale"))
-
-    def cale_damage(self) -> dict[str, tuple[StateError, ...]]:
-        """By name of the application why its files cannot be read; empty when all is well. Raises as `cale_registrations`."""
-        names = sorted({*self._cale_names("cale"), *self._cale_names("cale/under-way")})
-        found = {name: tuple(damage(name, (self.cale_registration, self.cale_journal))) for name in names}
-        return {name: errors for name, errors in found.items() if errors}
-
-    def save_cale_registration(self, name: str, registration: CaleRegistration) -> None:
-        """Keep a CALE registration, replacing one of that name.
-
-        Raises:
-            ConfigurationError: a name with other characters than letters, digits, ".", "_" and "-".
-            StateNotWritableError: what was there before is unchanged.
-        """
-        path = self._cale_path(name)
-        with self.exclusive():
-            files.make_directory(path.parent)
-            files.write(path, registration.to_bytes())
-
-    def delete_cale_registration(self, name: str) -> None:
-        """Forget a CALE registration; nothing happens if there is none. Raises as `save_cale_registration`."""
-        path = self._cale_path(name)
-        with self.exclusive():
-            files.remove(path)
-
-    def cale_journal(self, name: str) -> CaleJournal | None:
-        """What is under way for the CALE registration of that name, or None; raises as `load`."""
-        path = self._under_way(name)
-        with advising(name):
-            data = self._read(path)
-            return None if data is None else CaleJournal.from_bytes(path, data)
-
-    def cale_journals(self) -> dict[str, CaleJournal]:
-        """All that is under way for CALE registrations and can be read, by name; as `cale_registrations`."""
-        return self._readable(self.cale_journal, self._cale_names("cale/under-way"))
-
-    def drop_cale_journal(self, name: str) -> None:
-        """Say that what was under way for that registration is finished or undone; raises as `save`."""
-        path = self._under_way(name)
-        with self.exclusive():
-            files.remove(path)
-
     def check(self) -> tuple[str, ...]:
         """Everything that is not as it should be, in words; empty when all is well. Changes nothing, raises nothing."""
         from device_sdk.state.check import findings
@@ -363,34 +314,6 @@ class StateDirectory:
             hint=f"restore it from a backup, or move {self._path} away and enrol again",
             path=str(path),
         )
-
-    def _cale_path(self, name: str) -> Path:
-        if not _CALE_NAME.fullmatch(name):
-            raise ConfigurationError(
-                f"{name!r} cannot name a CALE registration",
-                hint="up to 64 letters, digits, '.', '_' and '-', not starting with '.' or '-'",
-            )
-        return self._path / "cale" / f"{name}.json"
-
-    def _cale_names(self, folder: str) -> list[str]:
-        """The applications that have a file there."""
-        files.refuse_strangers(self._path)
-        files.refuse_strangers(self._path / folder)
-        names = sorted(path.stem for path in (self._path / folder).glob("[!.]*.json"))
-        return [name for name in names if _CALE_NAME.fullmatch(name)]
-
-    def _readable(self, read: Callable[[str], T | None], names: list[str]) -> dict[str, T]:
-        found: dict[str, T] = {}
-        for name in names:
-            with suppress(StateError):
-                kept = read(name)
-                if kept is not None:
-                    found[name] = kept
-        return found
-
-    def _under_way(self, name: str) -> Path:
-        path = self._cale_path(name)
-        return path.parent / "under-way" / path.name
 
     def _refuse_strangers(self) -> None:
         for folder in ("", *FOLDERS):

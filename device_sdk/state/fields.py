@@ -161,6 +161,13 @@ class Fields:
         """True or false; absent, as in files of older versions, is false."""
         return self.take(name) is not None and self.flag(name)
 
+    def number(self, name: str) -> int:
+        """A whole number above 0 that must be there."""
+        value = self.take(name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            self._corrupt(f"{self._name(name)} is not a positive number")
+        return value
+
     def time(self, name: str) -> datetime:
         """A time that must be there."""
         value = self.optional_time(name)

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,7 +31,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StateNotWritableError(
-            f"{path}: cannot be written: {error.strerror or error}; what was there before is unchanged",
+            f"{path}: cannot be written: {error.strerror or error}; this file is as it was before",
             hint=_advice(error.errno, path),
             path=str(path),
         ) from error
@@ -89,8 +90,13 @@ def _refuse_owner(path: Path, status: os.stat_result, what: str) -> None:
 
 
 def _advice(number: int | None, path: Path) -> str:
-    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "free some space and run the same command again"
+    again = "then run the same command again: what is done already is not done twice"
+    if number == errno.ENOSPC:
+        return f"free some space where {path.parent} is (`df`, and `df -i` for the number of files, say how much is left), {again}"
+    if number == errno.EDQUOT:
+        return f"free some space, or have the quota of this user raised (`quota`), {again}"
+    if number == errno.EFBIG:
+        return f"lift the limit on the size of files (`ulimit -f`, LimitFSIZE= of a systemd unit), {again}"
     if number == errno.EROFS:
         return "mount the filesystem read-write and run the same command again"
     if number in (errno.EACCES, errno.EPERM):
@@ -114,6 +120,18 @@ def write(path: Path, data: bytes, mode: int = PRIVATE) -> None:
                 temporary.unlink(missing_ok=True)
             raise
         sync_directory(path.parent)
+
+
+def require_writable(directory: Path, size: int = 32 * 1024) -> None:
+    """Make sure that so many octets could be written there now; nothing is left of them.
+
+    Raises:
+        StateNotWritableError: they cannot.
+    """
+    with writing(directory / "room"), tempfile.TemporaryFile(dir=directory) as file:
+        file.write(bytes(size))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:

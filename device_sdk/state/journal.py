@@ -61,9 +61,12 @@ class Journal:
             does not have it is somebody else's.
         csr: the request that was answered by 202, DER in base64, for servers that want to see the same one again (phase
             PENDING); None where another one will do.
+        cmc: what names a request that Full CMC has accepted and not decided (phase PENDING), JSON of PendingRequest; None
+            for requests of the other kind.
         key_id: random CKA_ID the key is made with, hex, written before the key exists (phase CREATING); None for
             keystores without identifiers.
         refused: the server refused the issued certificate once (phase ISSUED).
+        target: the request target that an entry of a package list had, where it is asked; None for the operation's own.
     """
 
     operation: Operation
@@ -88,6 +91,8 @@ class Journal:
     announce: bool = False
     renewal_url: str | None = None
     refused: bool = False
+    cmc: str | None = None
+    target: str | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -145,4 +150,6 @@ class Journal:
             announce=fields.optional_flag("announce"),
             renewal_url=fields.optional_text("renewal_url"),
             refused=fields.optional_flag("refused"),
+            cmc=fields.optional_text("cmc") if phase is Phase.PENDING else None,
+            target=fields.optional_text("target"),
         )

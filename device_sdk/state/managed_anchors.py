@@ -14,37 +14,27 @@ from cryptography import x509
 from device_sdk.errors import StateCorruptError
 from device_sdk.state import files
 from device_sdk.state.fields import Fields, dump
+from device_sdk.state.single_file import SingleFile
 
 if TYPE_CHECKING:
     from device_sdk.protocols.tamp.store import AnchorStore, HeldAnchor
-    from device_sdk.state.directory import StateDirectory
 
 RETURN_PATH = "tamp/return"
-_NAME = "tamp.json"
 
 
-class ManagedAnchors:
+class ManagedAnchors(SingleFile):
     """The file tamp.json of a state directory; `StateDirectory.managed`.
 
     Anchors, their sequence numbers, communities: a message changes all of it at once or nothing. The identity anchors in it
     are trusted for servers beside those of the EST service, which stay where they are; apex and management anchors are not.
-
-    Args:
-        directory: the state directory.
     """
 
-    def __init__(self, directory: StateDirectory) -> None:
-        self._directory = directory
-
-    @property
-    def file(self) -> Path:
-        """Where it is."""
-        return self._directory.path / _NAME
+    NAME = "tamp.json"
 
     @property
     def exists(self) -> bool:
         """Whether this device's anchors are managed."""
-        return self._read() is not None
+        return self._content() is not None
 
     def load(self) -> AnchorStore:
         """The store, without the anchors of the EST service; an empty one if nothing is managed.
@@ -55,8 +45,8 @@ class ManagedAnchors:
         """
         from device_sdk.protocols.tamp.store import AnchorStore
 
-        data = self._read()
-        return AnchorStore() if data is None else _decoded(self.file, data)
+        data = self._content()
+        return AnchorStore() if data is None else read_store(self.file, data)
 
     def save(self, store: AnchorStore) -> None:
         """Make this the store, then point the stable path of the anchors to what is trusted now.
@@ -73,25 +63,19 @@ class ManagedAnchors:
         return self.load().explicit(anchors) if self.exists else anchors
 
     def unmanaged(self, anchors: Iterable[x509.Certificate]) -> tuple[x509.Certificate, ...]:
-        """Those that no message manages: the rest is kept here, whatever the EST service says. Raises as `load`."""
-        from device_sdk.protocols.tamp.store import identity_of_certificate
-
-        anchors = tuple(anchors)
-        if not self.exists:
-            return anchors
-        held = {one.identity for one in self.load().anchors}
-        return tuple(one for one in anchors if identity_of_certificate(one) not in held)
+        """Those in whose place no anchor of a message is: the rest is kept here, whatever the EST service says. Raises as `load`."""
+        return self.load().unmanaged(anchors) if self.exists else tuple(anchors)
 
     def forgive(self, anchors: Iterable[x509.Certificate]) -> None:
         """Forget that messages removed these: the device's owner names them anew. Raises as `load` and `save`."""
-        from device_sdk.protocols.tamp.store import digest, identity_of_certificate
+        from device_sdk.protocols.tamp.store import identity_of_certificate
 
         if not self.exists:
             return
-        store, named = self.load(), {digest(identity_of_certificate(one)) for one in anchors}
-        if named & set(store.removed):
-            removed = tuple(one for one in store.removed if one not in named)
-            self.save(replace(store, removed=removed, generation=store.generation + 1))
+        store = self.load()
+        forgiving = store.forgiving(map(identity_of_certificate, anchors))
+        if forgiving != store:
+            self.save(replace(forgiving, generation=store.generation + 1))
 
     def managers(self) -> tuple[x509.Certificate, ...]:
         """Who may sign what is for this device, firmware and keys for example: the apex, and the anchors for management.
@@ -116,7 +100,7 @@ class ManagedAnchors:
         held = self._directory.outbox.held(RETURN_PATH)
         if not held:
             return
-        event = hashlib.sha256(self._read() or b"").hexdigest()
+        event = hashlib.sha256(self._content() or b"").hexdigest()
         for message in held:
             if message.event == event:
                 self._directory.processed.finish({event})
@@ -124,10 +108,6 @@ class ManagedAnchors:
             else:
                 # it says that something was done which was not; the message itself comes again
                 self._directory.outbox.delivered(message.id)
-
-    def _read(self) -> bytes | None:
-        files.refuse_strangers(self._directory.path)
-        return files.read(self.file)
 
 
 def _encoded(store: AnchorStore) -> bytes:
@@ -140,7 +120,12 @@ def _encoded(store: AnchorStore) -> bytes:
             "uris": name.uris,
             "communities": store.communities,
             "anchors": [
-                {"role": one.role.value, "number": one.number, "anchor": b64encode(one.anchor.encoded).decode()}
+                {
+                    "role": one.role.value,
+                    "number": one.number,
+                    "displaces": one.displaces,
+                    "anchor": b64encode(one.anchor.encoded).decode(),
+                }
                 for one in store.anchors
                 if not one.foreign
             ],
@@ -151,7 +136,13 @@ def _encoded(store: AnchorStore) -> bytes:
     )
 
 
-def _decoded(path: Path, data: bytes) -> AnchorStore:
+def read_store(path: Path, data: bytes) -> AnchorStore:
+    """Read the file.
+
+    Raises:
+        StateCorruptError: it cannot be understood.
+        StateError: a newer version wrote it.
+    """
     from device_sdk.protocols.tamp.store import AnchorStore, StoreName
 
     fields = Fields.parse(path, data)
@@ -187,7 +178,8 @@ def _held(fields: Fields) -> HeldAnchor:
     anchor = read_anchor(encoded)
     encoded.finish()
     number = None if fields.take("number") is None else _number(fields, "number")
-    return HeldAnchor(anchor, Role(fields.text("role")), number)
+    displaces = fields.take("displaces") is not False  # older versions wrote none of that
+    return HeldAnchor(anchor, Role(fields.text("role")), number, displaces=displaces)
 
 
 def _number(fields: Fields, name: str) -> int:

@@ -248,6 +248,11 @@ class Outbox:
             files.remove(self._dropped_file)
 
     @property
+    def is_half_full(self) -> bool:
+        """Whether so many messages are there, held or not, that they should be sent soon."""
+        return len(self._names()) >= MAX_MESSAGES // 2
+
+    @property
     def _folder(self) -> Path:
         return self._directory.path / _FOLDER
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -52,12 +52,15 @@ class Refusal:
         circumstances: SHA-256 of what that depends on besides the package, hex.
         date: of the entry that led there, "" if it had none.
         listed: of the entry in the list after that, where servers note the download; None before it.
+        unverified: how many deliveries in a row had no good signature, which says nothing of the package; 0 if this one had. What is
+            tried daily for another reason has the number from which on that is so.
     """
 
     why: str
     circumstances: str
     date: str = ""
     listed: str | None = None
+    unverified: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class ProcessedPackage:
         event: with "begun": what is being waited for, as in OutboxMessage.
         returns: what the server was told, or would be if it asked.
         refusal: with "refused": why, if the same package would be refused again.
+        free: with "begun": names of the places for keys where nothing was, and where a rest of this package may be now.
     """
 
     place: str
@@ -85,6 +89,7 @@ class ProcessedPackage:
     event: str = ""
     returns: tuple[KeptReturn, ...] = ()
     refusal: Refusal | None = None
+    free: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -114,6 +119,7 @@ class ProcessedPackage:
             fields.text("event"),
             tuple(_kept(path, one) for one in fields.objects("returns")),
             _refusal(path, fields.take("refusal")),
+            fields.optional_texts("free") or (),
         )
 
 
@@ -141,27 +147,40 @@ class ProcessedPackages:
         """All of them, oldest first; without files that cannot be read. Raises as `find`."""
         files.refuse_strangers(self._directory.path)
         files.refuse_strangers(self._folder)
-        paths = [path for path in self._folder.glob("*.json") if _NAME.fullmatch(path.name)]
-        found = [one for one in map(self._load, sorted(paths)) if one is not None]
-        return tuple(sorted(found, key=lambda one: one.at))
+        return self._records(self._paths())
 
-    def save(self, package: ProcessedPackage) -> None:
-        """Keep one instead of what came from the same place before; beyond MAX_PROCESSED the oldest goes.
+    def save(self, package: ProcessedPackage, listed: Collection[str] = ()) -> None:
+        """Keep one instead of what came from the same place before; for a new place beyond MAX_PROCESSED the oldest goes.
+
+        Args:
+            package: what to keep.
+            listed: places that are on the list of the server, of which none goes: they would be dealt with once more.
 
         Raises:
             StateNotWritableError: nothing was changed.
         """
         with self._directory.exclusive():
             files.make_directory(self._folder)
-            files.write(self._folder / _name(package.place), package.to_bytes())
-            for old in self.all()[:-MAX_PROCESSED]:
+            name = _name(package.place)
+            is_new = not (self._folder / name).exists()
+            files.write(self._folder / name, package.to_bytes())
+            if is_new:
+                self._forget({name, *map(_name, listed)})
+
+    def _forget(self, needed: Collection[str]) -> None:
+        paths = self._paths()
+        surplus = len(paths) - MAX_PROCESSED
+        if surplus > 0:
+            # only these are read: of a long list there are many others
+            rest = self._records(path for path in paths if path.name not in needed)
+            for old in rest[:surplus]:
                 files.remove(self._folder / _name(old.place))
 
     def finish(self, events: Collection[str]) -> None:
         """What was begun, and waited for one of these, has happened; raises as `save`."""
         for one in self.all():
             if one.result == "begun" and one.event in events:
-                self.save(replace(one, result="done", event=""))
+                self.save(replace(one, result="done", event="", free=()))
 
     def count(self, path: str, body: bytes) -> None:
         """The server took a message, or refused it for good; nothing happens if it is about no package that is known. Raises as `save`.
@@ -180,6 +199,13 @@ class ProcessedPackages:
     @property
     def _folder(self) -> Path:
         return self._directory.path / _FOLDER
+
+    def _paths(self) -> list[Path]:
+        return sorted(path for path in self._folder.glob("*.json") if _NAME.fullmatch(path.name))
+
+    def _records(self, paths: Iterable[Path]) -> tuple[ProcessedPackage, ...]:
+        found = [one for one in map(self._load, paths) if one is not None]
+        return tuple(sorted(found, key=lambda one: one.at))
 
     def _load(self, path: Path) -> ProcessedPackage | None:
         files.refuse_strangers(self._directory.path)
@@ -213,7 +239,12 @@ def _refusal(path: Path, content: object) -> Refusal | None:
         return None
     fields = Fields(path, content, "refusal")
     listed = fields.optional_text("listed")
-    return Refusal(fields.text("why"), fields.digest("circumstances"), fields.text("date"), listed)
+    unverified = fields.take("unverified")
+    if unverified is None:  # by an earlier version
+        unverified = 0
+    if not isinstance(unverified, int) or unverified < 0:
+        raise _corrupt(path, "an odd number of deliveries")
+    return Refusal(fields.text("why"), fields.digest("circumstances"), fields.text("date"), listed, unverified)
 
 
 def _corrupt(path: Path, why: str) -> StateCorruptError:

@@ -138,7 +138,8 @@ class CaleRegistration:
         created_here: whether the SDK generated this key for this registration; only such keys are ever deleted.
         key_sha256: SHA-256 of the key's SubjectPublicKeyInfo, hex; None if it is not known.
         base_key_uri: the key URI that names of later keys are derived from; None for `key_uri` itself.
-        algorithms: what the server was allowed to use for its answers; None if it is not known.
+        algorithms: what the server may use for its answers: what it was told at registration, without AES-CBC if it answered that in
+            AES-GCM; None if it is not known.
     """
 
     guid: str = field(repr=False)

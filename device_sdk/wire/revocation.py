@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -53,12 +54,33 @@ def is_stale(found: x509.CertificateRevocationList, now: datetime, allowance: ti
     return found.next_update_utc is None or now - found.next_update_utc > allowance
 
 
+@dataclass(frozen=True)
+class Edition:
+    """Which of the lists of an issuer and key one is.
+
+    Attributes:
+        number: its cRLNumber, or None.
+        at: thisUpdate.
+    """
+
+    number: int | None
+    at: datetime
+
+    def may_follow(self, other: Edition) -> bool:
+        """Whether it is the same, or a later one: by number, then by date."""
+        if self.number is not None and other.number is not None and self.number != other.number:
+            return self.number > other.number
+        return self.at >= other.at
+
+
+def edition_of(found: x509.CertificateRevocationList) -> Edition:
+    """Which one a list is."""
+    return Edition(_number(found), found.last_update_utc)
+
+
 def is_newer(found: x509.CertificateRevocationList, held: x509.CertificateRevocationList) -> bool:
     """Whether a list of the same issuer and key may take the place of the one that is held (C-06): by number, then by date."""
-    one, other = _number(found), _number(held)
-    if one is not None and other is not None and one != other:
-        return one > other
-    return found.last_update_utc >= held.last_update_utc
+    return edition_of(found).may_follow(edition_of(held))
 
 
 def revoked_since(certificate: x509.Certificate, found: x509.CertificateRevocationList) -> datetime | None:

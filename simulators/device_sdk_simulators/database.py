@@ -84,19 +84,24 @@ class Database:
         try:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.executescript(_SCHEMA)
-            self._add_columns()
-            self._connection.executescript(_INDEXES)
+            # one wait for the disk; closing the connection undoes half of it
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._make_tables()
+            self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._connection.close()
             raise UnusableDatabaseError(f"{path}: {error}") from error
 
-    def _add_columns(self) -> None:
-        with self.transaction() as connection:
-            for table, columns in _LATER_COLUMNS.items():
-                there = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
-                for name in columns.keys() - there:
-                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
+    def _make_tables(self) -> None:
+        run = self._connection.execute
+        for statement in _SCHEMA.split(";"):
+            run(statement)
+        for table, columns in _LATER_COLUMNS.items():
+            there = {row["name"] for row in run(f"PRAGMA table_info({table})")}
+            for name in columns.keys() - there:
+                run(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
+        for statement in _INDEXES.split(";"):
+            run(statement)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

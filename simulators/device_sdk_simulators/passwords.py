@@ -47,7 +47,7 @@ class Users:
     def __init__(self, database: Database, keep_digests: Callable[[], bool] = lambda: False) -> None:
         self._database = database
         self._keep_digests = keep_digests
-        # scrypt costs 10 ms: what was verified once in this process is remembered by a keyed hash
+        # scrypt costs 10 ms: what was set or verified in this process is remembered by a keyed hash
         self._key = os.urandom(32)
         self._verified: dict[str, tuple[bytes, str]] = {}
         self._lock = threading.Lock()
@@ -62,16 +62,20 @@ class Users:
             if self._keep_digests():
                 connection.executemany("INSERT INTO digests VALUES (?, ?, ?, ?)", _digests(name, password))
         with self._lock:
-            self._verified.pop(name, None)
+            self._verified[name] = (self._tag(name, password), stored)
+
+    def _tag(self, name: str, password: str) -> bytes:
+        return hmac.digest(self._key, f"{name}\0{password}".encode(), "sha256")
 
     def check(self, name: str, password: str) -> bool:
         """Whether this is the user's password; takes as long for users that do not exist."""
-        tag = hmac.digest(self._key, f"{name}\0{password}".encode(), "sha256")
+        tag = self._tag(name, password)
         row = self._database.row("SELECT password FROM users WHERE name = ?", name)
         with self._lock:
             known, of = self._verified.get(name, (b"", ""))
         # another process may have removed the user, or given it another password
         if row is not None and hmac.compare_digest(known, tag) and row["password"] == of:
+            self._complete(name, password)
             return True
         _scheme, salt, expected = str(row["password"]).split("$") if row else ("", "00" * 16, "00" * 32)
         good = hmac.compare_digest(_hash(password.encode(), bytes.fromhex(salt)).hex(), expected) and row is not None

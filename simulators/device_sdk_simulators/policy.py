@@ -111,6 +111,7 @@ class Policy:
         tamp_unsigned: take back answers about trust anchors that nobody signed, from devices that cannot sign.
         pal_limit: largest number of entries of a package list; more come in a further one (RFC 9152 has 32).
         pal_renewal: share of its life after which a certificate is on its owner's package list to be renewed.
+        pal_fullcmc: renewals that package lists ask for are to be asked for by Full CMC.
         key_establishment: the package lists of devices ask them to get a certificate for key establishment, too.
         cale_headers: "draft" (duplicate Content-Type, one line), "draft-folded" (as printed, indented), or "plain".
         cale_aead: use AES-GCM (AuthEnvelopedData) where the TLS suite is an AEAD one.
@@ -164,7 +165,7 @@ class Policy:
     serverkeygen: set[str] = field(default_factory=set)
     serverkeygen_types: tuple[str, ...] = ("ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096")
     serverkeygen_form: str = "rfc7030"
-    serverkeygen_announced_form: str = "ekp"
+    serverkeygen_announced_form: str = "signed-ekp"
     serverkeygen_label_forms: dict[str, str] = field(default_factory=dict)
     serverkeygen_bare: bool = False
     serverkeygen_receipts: bool = False
@@ -179,6 +180,7 @@ class Policy:
     tamp_unsigned: bool = False
     pal_limit: int = 32
     pal_renewal: float = 2 / 3
+    pal_fullcmc: bool = False
     key_establishment: bool = False
     copied_extensions: set[str] = field(default_factory=set)
     own_names: frozenset[str] = frozenset()

@@ -129,10 +129,12 @@ class ReferenceServer:
         self._login = HttpLogin(self.users, self.policy, self._now, guesses)
         shared = Surroundings(self._database, self.users, self.policy, self._now, self.faults, self._login, guesses)
         self.sites = Sites(state, ca_key_type, shared)
-        self.est = EstApp(self.sites, shared)
         authority = single_authority(state / "cale", AUTHORITY_NAME, "ec-p256", self._now())
-        identify = self.est.gatekeeper.identify
-        self.cale = CaleService(authority, self._database, self.policy, self._now, identify, guesses)
+        # a dozen parts make tables of their own: one wait for the disk is enough
+        with self._database.transaction():
+            self.est = EstApp(self.sites, shared)
+            identify = self.est.gatekeeper.identify
+            self.cale = CaleService(authority, self._database, self.policy, self._now, identify, guesses)
         opened.callback(self.cale.edge.close)
 
     def _listen(self, host: str, port: int, profile: TlsProfile) -> Listener:

@@ -10,6 +10,8 @@ from cryptography import x509
 from cryptography.x509.oid import AttributeOID
 
 from device_sdk.client.est import Credentials, EstClient
+from device_sdk.client.est.symmetric_keys import KeyPackagePolicy
+from device_sdk.client.firmware import FileInstaller, FirmwarePolicy, FirmwareRules, HardwareModule
 from device_sdk.errors import (
     AuthenticationRequiredError,
     RedirectRefusedError,
@@ -189,3 +191,33 @@ def test_est_29_somebody_is_asked_once_while_a_request_is_pending(ca, serve, clo
         client.enroll(new_key(), SPEC, wait_s=60)
     assert len(asked.questions) == 1
     assert server.lines.count("POST /.well-known/est/simpleenroll") == 2
+
+
+@pytest.mark.parametrize("operation", ["pal", "crls", "eecerts", "symmetrickeys", "firmware", "tamp"])
+def test_g_15_packages_stay_at_their_server_unless_somebody_says_otherwise(ca, serve, tmp_path, operation):
+    """A list leads to its own server only; neither does an answer lead elsewhere, without a word."""
+    other = serve(**{operation: lambda _: http(404)})
+    server = serve(cacerts=bag(ca.certificate), **{operation: to(f"{other.url}/.well-known/est/{operation}")})
+
+    installer = FileInstaller(tmp_path / "image")
+    rules = FirmwareRules([ca.certificate], FirmwarePolicy(HardwareModule("1.2.3", b"1")))
+
+    def fetch(client):
+        packages = client.packages
+        return {
+            "pal": packages.list,
+            "crls": packages.crls,
+            "eecerts": packages.peers,
+            "symmetrickeys": lambda: packages.symmetric_keys(KeyPackagePolicy([ca.certificate]), decrypt=new_key()),
+            "firmware": lambda: packages.firmware.install(installer, rules, directory=tmp_path),
+            "tamp": packages.anchor_message,
+        }[operation]()
+
+    with EstClient(server.url, trusting(ca)) as client, pytest.raises(RedirectRefusedError, match="it leads to"):
+        fetch(client)
+    assert other.connections == 0
+    asked = Asked()
+    with EstClient(server.url, trusting(ca), redirects=asked) as client:
+        fetch(client)
+    assert [method for _, _, method in asked.questions] == ["GET"]
+    assert other.connections == 1

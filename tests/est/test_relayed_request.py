@@ -20,7 +20,7 @@ from device_sdk.model.keys import KeyType
 from device_sdk.protocols.est.relayed import RelayedIdentity, check_relayed
 from device_sdk.wire.csr import build_csr
 from device_sdk.wire.csrattrs_oids import CHALLENGE_PASSWORD, OTP_CHALLENGE
-from device_sdk.wire.names import parse_dn
+from device_sdk.wire.names import parse_dn, parse_san
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 SERIAL, MAC = "SN-4711", "00:00:5e:00:53:01"
@@ -57,10 +57,18 @@ def test_what_the_sdk_makes_is_taken() -> None:
     request = build_csr(
         spec(mac_address=MAC, hardware_type="1.3.6.1.4.1.99999.1", hardware_serial=SERIAL.encode()), KEY
     )
-    assert check_relayed(request, IDENTITY).public_bytes(Encoding.DER) == request
+    maker = dataclasses.replace(IDENTITY, hardware_type="1.3.6.1.4.1.99999.1")
+    assert check_relayed(request, maker).public_bytes(Encoding.DER) == request
+    for other in (IDENTITY, dataclasses.replace(IDENTITY, hardware_type="1.3.6.1.4.1.99999.2")):
+        with pytest.raises(DeviceRequestError, match="asks for the name OtherName"):
+            check_relayed(request, other)
+    named = dataclasses.replace(
+        IDENTITY, alternative_names=(parse_san(f"HWMODULE:1.3.6.1.4.1.99999.1:{SERIAL.encode().hex()}"),)
+    )
+    assert check_relayed(request, named)
     assert check_relayed(built(x509.BasicConstraints(ca=False, path_length=None)), IDENTITY)
     nameless = dataclasses.replace(IDENTITY, subject=None)
-    assert check_relayed(build_csr(spec(f"CN=router {SERIAL}", None), KEY), nameless)
+    assert check_relayed(build_csr(spec(f"CN={SERIAL}", None), KEY), nameless)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +77,8 @@ def test_what_the_sdk_makes_is_taken() -> None:
         ("serial-number", "CN=SN-4711", None, False),
         ("serial-number", "CN=router", SERIAL, True),
         ("common-name", "CN=router", SERIAL, False),
-        ("common-name", "CN=router-SN-4711.example", None, True),
+        ("common-name", "CN=SN-4711,O=Example", None, True),
+        ("common-name", "CN=router-SN-4711.example", None, False),
         ("any", "CN=router-SN-47112", None, False),
         ("any", "CN=xSN-4711", None, False),
         ("any", "O=SN-4711", None, False),
@@ -83,6 +92,26 @@ def test_the_serial_number_is_where_it_is_wanted(where: str, subject: str, seria
     else:
         with pytest.raises(WrongDeviceError, match="does not have its serial number in it"):
             check_relayed(request, identity)
+
+
+@pytest.mark.parametrize(("serial", "name"), [("SN", "SN-0001"), ("example", "est.example.com"), ("4711", "SN-4711")])
+def test_without_a_configuration_its_name_is_its_serial_number_and_nothing_around_it(serial: str, name: str) -> None:
+    identity = RelayedIdentity(serial, spki(KEY))
+    with pytest.raises(DeviceRequestError, match=f"CN={name}"):
+        check_relayed(build_csr(spec(f"CN={name}", serial), KEY), identity)
+    assert check_relayed(build_csr(spec(f"CN={serial}", serial), KEY), identity)
+
+
+def test_usages_beyond_a_clients_are_those_that_the_server_asked_for() -> None:
+    server = built(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]))
+    with pytest.raises(DeviceRequestError, match=r"extended key usage 1\.3\.6\.1\.5\.5\.7\.3\.1"):
+        check_relayed(server, dataclasses.replace(IDENTITY, also=("2.5.29.37",)))
+    assert check_relayed(server, dataclasses.replace(IDENTITY, usages=("1.3.6.1.5.5.7.3.1",)))
+    with pytest.raises(DeviceRequestError):
+        check_relayed(
+            HOSTILE["a registration authority"] or b"", dataclasses.replace(IDENTITY, usages=(CMC_RA.dotted_string,))
+        )
+    assert check_relayed(built(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])), IDENTITY)
 
 
 def test_another_devices_serial_number_key_or_mac_address() -> None:
@@ -166,8 +195,9 @@ def test_what_the_server_asked_for_is_its_to_judge_but_for_names_and_rights() ->
 
 def test_what_is_expected_comes_from_facts_key_and_configuration() -> None:
     facts, key = DeviceFacts(SERIAL, macs=(MAC,)), BenchKey("tpm2:", KeyType.EC_P256, spki(KEY), {})
-    config = b'[identity]\nsubject = "CN=router"\nsan = ["DNS:r.example"]\n'
+    config = b'[identity]\nsubject = "CN=router"\nsan = ["DNS:r.example"]\nhardware_type = "1.2.3.4"\n'
     identity = identity_of(facts, key, config)
+    assert identity.hardware_type == "1.2.3.4"
     asked = dataclasses.replace(spec("CN=router"), san=(x509.DNSName("r.example"),))
     assert check_relayed(build_csr(asked, KEY), identity)
     with pytest.raises(DeviceRequestError):

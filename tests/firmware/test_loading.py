@@ -15,10 +15,17 @@ from device_sdk_simulators.packages.firmware.making import make_package
 from device_sdk_simulators.packages.firmware.notes import Notes
 
 from device_sdk.client.firmware import FileInstaller, FirmwarePolicy, FirmwareRules, HardwareModule, RecordFile
-from device_sdk.client.firmware.loading import Loading, load
+from device_sdk.client.firmware.loading import Loading, load, recovered
 from device_sdk.errors import FirmwareError, StateCorruptError
-from device_sdk.protocols.firmware import FirmwareRecord, encode_record, read_record
-from device_sdk.wire.firmware import LoadErrorCode
+from device_sdk.protocols.firmware import (
+    MAX_SUPERSEDED,
+    FirmwareRecord,
+    InstalledPackage,
+    PendingPackage,
+    encode_record,
+    read_record,
+)
+from device_sdk.wire.firmware import LegacyName, LoadErrorCode
 from tests.firmware.making import ARC, HARDWARE, IMAGE, NOTES, NOW, PACKAGE, Maker, encryption
 
 MODULE = HardwareModule(HARDWARE, b"\1")
@@ -76,8 +83,6 @@ def test_killed_at_every_step(maker: Maker, tmp_path: Path, step: str, there: by
     before = record.load()
     assert before.installed == ()
     assert (before.pending is not None) is (step in ("commit", "committed"))
-    from device_sdk.client.firmware.loading import recovered
-
     with record.held():
         settled = recovered(record, FileInstaller(tmp_path / "image"))
     assert bool(settled.installed) is (there == IMAGE), "what was installed is remembered, nothing else"
@@ -212,6 +217,83 @@ def test_f_10_legacy_names(maker: Maker, tmp_path: Path) -> None:
     install(maker.make(notes=Notes(b"boot-2", (HARDWARE,))), maker, tmp_path)
 
 
+def named(name: str | int, oid: str = PACKAGE) -> Notes:
+    return Notes(name.encode() if isinstance(name, str) else (oid, name), (HARDWARE,))
+
+
+def test_f_10_what_was_replaced_by_another_name_comes_back_by_consent_only(maker: Maker, tmp_path: Path) -> None:
+    """Legacy names say nothing of what is newer; a version says nothing of another object identifier. What runs does."""
+    record, other = RecordFile(tmp_path / "record"), f"{ARC}.8"
+
+    def names() -> list[str]:
+        return [str(one.name) for one in record.load().installed]
+
+    for number, notes in enumerate((named("fw-1"), named("fw-2"), named(3), named(5, other))):
+        install(maker.make(b"image %d" % number, notes), maker, tmp_path)
+        assert len(names()) == 1, "the others do not run any more"
+    for notes in (named("fw-1"), named("fw-2"), named(3), named(2)):
+        with pytest.raises(FirmwareError, match="replaced by something of another name") as caught:
+            install(maker.make(b"old", notes), maker, tmp_path)
+        assert caught.value.load_error == LoadErrorCode.STALE_PACKAGE
+    assert (tmp_path / "image").read_bytes() == b"image 3"
+    install(maker.make(b"newer", named(4)), maker, tmp_path)
+    install(maker.make(b"meant", named("fw-1")), maker, tmp_path, allow_downgrade=True)
+    install(maker.make(b"again", named("fw-1")), maker, tmp_path)
+    assert names() == ["fw-1"]
+    with pytest.raises(FirmwareError, match="replaced"):
+        install(maker.make(b"again", named(4)), maker, tmp_path)
+
+
+def test_f_10_what_runs_beside_it_stays(maker: Maker, tmp_path: Path) -> None:
+    """Two parts in two files, one record: neither replaces the other."""
+    for name, file in (("boot", "image"), ("modem", "other"), ("modem-2", "other"), ("boot", "image")):
+        rules = FirmwareRules(maker.anchors, FirmwarePolicy(MODULE))
+        package, record = io.BytesIO(maker.make(name.encode(), named(name))), RecordFile(tmp_path / "record")
+        load(package, rules, FileInstaller(tmp_path / file), record, NOW, Loading())
+    assert {str(one.name) for one in record.load().installed} == {"modem-2", "boot"}
+
+
+def test_f_10_updates_by_legacy_names_do_not_fill_the_record(maker: Maker, tmp_path: Path) -> None:
+    record = FirmwareRecord()
+    for number in range(MAX_SUPERSEDED + 9):
+        package = InstalledPackage(LegacyName(b"fw-%d" % number))
+        record = record.committed(PendingPackage(package, None, b"1"))
+        record = record.without(record.installed[:-1])
+    assert (len(record.installed), len(record.superseded)) == (1, MAX_SUPERSEDED)
+    assert not record.is_superseded(LegacyName(b"fw-1")), "the oldest is forgotten"
+    assert record.is_superseded(LegacyName(b"fw-%d" % (MAX_SUPERSEDED + 7)))
+    assert read_record(encode_record(record)) == record
+
+
+def test_a_record_of_old_is_written_as_it_was() -> None:
+    """A MAC is over it."""
+    old = {"version": 1, "installed": [{"name": {"oid": PACKAGE, "version": 4}, "kind": None, "dependencies": []}]}
+    content = json.dumps(old | {"stale": {}, "stale_legacy": [], "pending": None}, indent=1, sort_keys=True).encode()
+    assert encode_record(read_record(content)) == content + b"\n"
+
+
+class Lost(FileInstaller):
+    """Half of something is there, and nothing brings back what was."""
+
+    def commit(self) -> None:
+        (Path(self.place)).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+
+def test_neither_the_new_nor_the_old_one_runs(maker: Maker, tmp_path: Path) -> None:
+    """It is told in every run, until another package is installed, which it does not keep away."""
+    install(maker.make(b"one", named(1)), maker, tmp_path)
+    record, rules = RecordFile(tmp_path / "record"), FirmwareRules(maker.anchors, FirmwarePolicy(MODULE))
+    lost = Lost(tmp_path / "image")
+    with pytest.raises(KeyboardInterrupt):
+        load(io.BytesIO(maker.make(b"two", named(2))), rules, lost, record, NOW, Loading())
+    for _ in range(2):
+        with record.held(), pytest.raises(FirmwareError, match="nor is what was there before"):
+            recovered(record, FileInstaller(tmp_path / "image"))
+    install(maker.make(b"three", named(3)), maker, tmp_path)
+    assert (record.is_pending, [str(one.name) for one in record.load().installed]) == (False, [f"{PACKAGE} version 3"])
+
+
 def test_a_stale_number_never_goes_down(maker: Maker, tmp_path: Path) -> None:
     install(maker.make(notes=Notes((PACKAGE, 9), (HARDWARE,), stale=5)), maker, tmp_path)
     install(maker.make(notes=Notes((PACKAGE, 9), (HARDWARE,), stale=1)), maker, tmp_path)
@@ -224,6 +306,19 @@ def test_types_a_module_does_not_take(maker: Maker, tmp_path: Path) -> None:
         install(package, maker, tmp_path, kinds=(1, 2))
     assert caught.value.load_error == LoadErrorCode.UNSUPPORTED_PACKAGE_TYPE
     install(package, maker, tmp_path, kinds=(3,))
+
+
+@pytest.mark.parametrize("name", [(f"{ARC}.77", 9), b"modem-9"])
+def test_packages_a_module_does_not_take(maker: Maker, tmp_path: Path, name) -> None:
+    """One signer signs for the modem, too: what lands in the system's file is not the server's to choose."""
+    install(maker.make(), maker, tmp_path, packages=(PACKAGE,))
+    with pytest.raises(FirmwareError, match="no package that is taken here") as caught:
+        install(maker.make(IMAGE[1:], Notes(name, (HARDWARE,))), maker, tmp_path, packages=(PACKAGE,))
+    assert caught.value.load_error == LoadErrorCode.UNSUPPORTED_PACKAGE_TYPE
+    assert (tmp_path / "image").read_bytes() == IMAGE
+    install(
+        maker.make(IMAGE[1:], Notes((f"{ARC}.77", 9), (HARDWARE,))), maker, tmp_path, packages=(PACKAGE, f"{ARC}.77")
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"version": 2}', b"\xff", b"[" * 100_000])

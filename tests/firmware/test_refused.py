@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from dataclasses import replace
 
 import pytest
 from device_sdk_simulators.ca.hierarchy import make_authority
@@ -16,12 +17,19 @@ from pyasn1.codec.der.encoder import encode
 from pyasn1.type import univ
 from pyasn1_alt_modules import rfc4108, rfc5652
 
+from device_sdk.client.firmware import FirmwarePolicy, HardwareModule
 from device_sdk.errors import FirmwareError
 from device_sdk.model.secret import Secret
 from device_sdk.model.shared_key import SharedKey
+from device_sdk.protocols.firmware import FirmwareRecord
+from device_sdk.wire import der
 from device_sdk.wire.cms.strict import require_der
 from device_sdk.wire.firmware import LoadErrorCode, unpack_package, verify_package
+from device_sdk.wire.firmware.oids import COMMUNITIES, PACKAGE_INFO
 from tests.firmware.making import (
+    ARC,
+    COMMUNITY,
+    HARDWARE,
     IMAGE,
     NOTES,
     NOW,
@@ -33,6 +41,7 @@ from tests.firmware.making import (
     unpacked,
     verified,
 )
+from tests.packages.sealing import constraints
 
 KEY = ContentKey()
 OWN = SharedKey(b"key-1", Secret(KEY.value))
@@ -262,3 +271,55 @@ def test_half_a_package(maker: Maker, cut: int) -> None:
 def test_too_large_a_package(maker: Maker) -> None:
     with pytest.raises(FirmwareError, match="larger than 1000 bytes"):
         verified(maker.make(), maker, limit_bytes=1000)
+
+
+OTHER_COMMUNITY = f"{ARC}.10"
+
+
+def limited_maker(maker: Maker, oid: str, *values: bytes) -> Maker:
+    """One whose signer may sign firmware with these values of an attribute alone."""
+    found = Maker(maker.root)
+    limits = constraints(str(FIRMWARE), attributes={oid: values})
+    found.signer = make_authority("Limited", new_key("ec-p256"), NOW, maker.root, extensions=[limits])
+    return found
+
+
+def communities(*names: str) -> bytes:
+    return der.sequence(*(der.oid(one) for one in names))
+
+
+def refusal_by(module: HardwareModule, package: bytes, maker: Maker) -> LoadErrorCode | None:
+    attributes = verified(package, maker).attributes
+    assert attributes is not None
+    try:
+        FirmwarePolicy(module).check(attributes, FirmwareRecord())
+    except FirmwareError as error:
+        return LoadErrorCode(error.load_error or 0)
+    return None
+
+
+def test_s_02_who_may_sign_for_a_community_signs_for_it_alone(maker: Maker) -> None:
+    """RFC 6010 section 1.2: communities that a package does not name are those that its signer may sign for."""
+    limited = limited_maker(maker, COMMUNITIES, communities(COMMUNITY), communities(OTHER_COMMUNITY, f"{ARC}.11"))
+    for own, code in (
+        ((), LoadErrorCode.NOT_IN_COMMUNITY),
+        ((f"{ARC}.12",), LoadErrorCode.NOT_IN_COMMUNITY),
+        ((COMMUNITY,), None),
+        ((OTHER_COMMUNITY,), None),
+    ):
+        assert refusal_by(HardwareModule(HARDWARE, b"\0\1", own), limited.make(), limited) is code
+    named = limited.make(notes=replace(NOTES, communities=(COMMUNITY,)))
+    for own, code in (((COMMUNITY,), None), ((OTHER_COMMUNITY,), LoadErrorCode.NOT_IN_COMMUNITY)):
+        assert refusal_by(HardwareModule(HARDWARE, b"\0\1", own), named, limited) is code
+    assert refusal(limited.make(notes=replace(NOTES, communities=(f"{ARC}.12",))), limited) is (
+        LoadErrorCode.NOT_AUTHORIZED
+    )
+    # who is not limited signs for everybody
+    assert refusal_by(HardwareModule(HARDWARE, b"\0\1"), maker.make(), maker) is None
+
+
+@pytest.mark.parametrize(("oid", "value"), [(COMMUNITIES, b"\x30\x00"), (PACKAGE_INFO, b"\x30\x03\x02\x01\x05")])
+def test_s_02_other_attributes_have_no_defaults(maker: Maker, oid: str, value: bytes) -> None:
+    """Communities that are none; and what a package would have to say itself."""
+    limited = limited_maker(maker, oid, value)
+    assert refusal(limited.make(), limited) is LoadErrorCode.NOT_AUTHORIZED

@@ -13,10 +13,11 @@ from pyasn1.type import univ
 from pyasn1_alt_modules import rfc5958
 
 from device_sdk.errors import KeyMaterialError, MechanismUnsupportedError
-from device_sdk.keystores.pkcs8 import MAX_BYTES, load_pkcs8, wiping
+from device_sdk.keystores.pkcs8 import MAX_BYTES, load_pkcs8
 from device_sdk.keystores.registry import import_key
 from device_sdk.model.keys import KeyType
 from device_sdk.model.secret import Secret
+from device_sdk.model.wiping import wiping
 from tests.keystores.foreign_keys import openssl, pkcs8
 
 WHERE = "file:/somewhere"
@@ -38,7 +39,10 @@ def _one_asymmetric_key(number: int = 0, *, version: int = 1, attributes: bool =
     return bytes(encoder.encode(key))
 
 
-@pytest.mark.parametrize("kind", [kind.value for kind in KeyType])
+_SLOWLY_MADE = {KeyType.RSA_3072: [pytest.mark.slow], KeyType.RSA_4096: [pytest.mark.slow]}
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind.value, marks=_SLOWLY_MADE.get(kind, [])) for kind in KeyType])
 def test_every_type(kind: str) -> None:
     key, key_type = load_pkcs8(Secret(pkcs8(kind)), WHERE)
     assert (key_type.value, _der(key)) == (kind, pkcs8(kind))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -49,12 +49,18 @@ def entity(target, name: x509.Name) -> None:
     target["sirenValue"] = name.public_bytes()
 
 
-def constraints(content_type: str = SKP, *, can_source: bool = True) -> x509.UnrecognizedExtension:
+def constraints(
+    content_type: str = SKP, *, can_source: bool = True, attributes: Mapping[str, Sequence[bytes]] | None = None
+) -> x509.UnrecognizedExtension:
     """CMS content constraints with one type."""
     from device_sdk.wire import der
 
     generation = b"" if can_source else b"\x0a\x01\x01"
-    value = der.sequence(der.sequence(der.oid(content_type), generation))
+    limits = [
+        der.sequence(der.oid(oid), der.tlv(0x31, b"".join(sorted(values))))
+        for oid, values in (attributes or {}).items()
+    ]
+    value = der.sequence(der.sequence(der.oid(content_type), generation, der.sequence(*limits) if limits else b""))
     return x509.UnrecognizedExtension(x509.ObjectIdentifier(CCC), value)
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk.client.est import EstClient
 from device_sdk.errors import HttpStatusError, RemoteProtocolError
-from device_sdk.protocols.crls import check_crls
+from device_sdk.protocols.crls import check_crls, kept_inputs
 from device_sdk.protocols.merge_crls import merge_lists
 from device_sdk.wire.revocation import ListsByIssuer, is_newer
 from tests.est.answers import bag, trusting
@@ -278,3 +278,38 @@ def test_c_05_a_list_about_some_of_the_certificates(ca, fetch):
     kept = merge_lists(found, fetch(crl(ca, number=2, extensions=[part()]))).kept
     assert [len(one.crl) for one in kept] == [0, 0, 0]
     assert len(merge_lists(found, fetch(*parts)).kept) == 3
+
+
+def test_c_06_one_of_several_certificates_of_a_ca(ca):
+    """Four of those that lead to an anchor are kept with a list; who only says the name and key of the CA is not among them."""
+    issuing = ca.issue_ca("Issuing", not_after=NOW + DAY)
+    others = [ca.issue_ca("Issuing", key=issuing.key) for _ in range(5)]
+    forged = [Ca.root("EST root").issue_ca("Issuing", key=issuing.key) for _ in range(3)]
+    between = [one.certificate for one in (*forged, issuing, *others)]
+    (found,) = check_crls([crl(issuing)], anchors=[ca.certificate], intermediates=between, now=NOW).accepted
+    assert found.authorities == tuple(between[3:7])
+    later = {"anchors": [ca.certificate], "now": NOW + 2 * DAY}
+    for held in (False, True):
+        (found,) = check_crls([crl(issuing)], intermediates=between, held=held, **later).accepted
+        assert found.authorities == tuple(between[4:8])
+    only = between[:4]
+    assert check_crls([crl(issuing)], intermediates=only, **later).accepted == ()
+    (found,) = check_crls([crl(issuing)], intermediates=only, held=True, **later).accepted
+    assert found.authorities == (issuing.certificate,)
+    revoked = crl(ca, issuing.certificate)
+    assert [
+        one.crl for one in check_crls([crl(issuing), revoked], intermediates=only, held=True, **later).accepted
+    ] == [revoked]
+
+
+def test_c_06_what_a_key_for_lists_said_counts_after_the_end_of_its_certificate(ca):
+    """For who signs packages and messages about trust anchors, too: a list by a key that signs no certificates."""
+    for_lists = x509.KeyUsage(False, False, False, False, False, False, True, False, False)
+    key = new_key()
+    issuer = ca.certify(
+        ca.certificate.subject, key.public_key(), extensions=[(for_lists, True)], not_after=NOW + 2 * DAY
+    )
+    signer = ca.certify("signer", new_key().public_key())
+    for now in (NOW, NOW + 3 * DAY):
+        inputs = kept_inputs([crl(ca, signer, key=key)], anchors=[ca.certificate], now=now, issuers=[issuer])
+        assert inputs.by_issuer.problem((signer, ca.certificate)) == REVOKED

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from device_sdk_simulators.cale.shared_key import Kek
@@ -17,8 +16,8 @@ from device_sdk.model.shared_key import SharedKey
 from device_sdk.protocols.symmetric_keys import PackageRules, Trace, peel
 from device_sdk.wire.cms.signed_data import read_signed_data
 from device_sdk.wire.path_inputs import PathInputs
-from tests.est.pki import DAY, NOW, Ca, new_key, pem_key
-from tests.packages.sealing import SKP, VALUE, Sealer, constraints, flip, key_package, receipt_request, written
+from tests.est.pki import DAY, NOW, new_key, pem_key
+from tests.packages.sealing import SKP, VALUE, Sealer, flip, key_package, receipt_request, written
 from tests.packages.test_crls import crl
 
 PLAIN = {"require_signature": False, "require_encryption": False}
@@ -191,7 +190,7 @@ WRONG = {
         71,
         "cannot be opened",
     ),
-    "half a package": (lambda s: s.seal()[:-100], WireError, 1, "DER|CMS|base64"),
+    "half a package": (lambda s: s.seal()[:-100], WireError, 1, "ends 100 bytes too early"),
     "no package": (lambda _: b"\x30\x03\x02\x01\x05", WireError, 1, "not a CMS message"),
     "not a symmetric key package": (lambda s: s.seal("c", b"\x30\x00"), WireError, 84, "another version"),
 }
@@ -290,68 +289,6 @@ def test_kr_10_requests_of_every_signature_count(sealer):
 def test_kr_10_a_request_that_is_none(sealer):
     with pytest.raises(WireError, match="receipt request"):
         opened(sealer, sealer.seal(request=b"\x30\x00"))
-
-
-def signer_with(ca: Ca, sealer: Sealer, extension: x509.ExtensionType | None, *, critical: bool = True):
-    extensions = [(extension, critical)] if extension is not None else []
-    return ca.certify("signer", sealer.signer_key.public_key(), extensions=extensions)
-
-
-@pytest.mark.parametrize("critical", [False, True])
-@pytest.mark.parametrize("mode", ["required", "if-present"])
-def test_k_12_constraints_that_allow_it(sealer, mode, critical):
-    certificate = signer_with(sealer.ca, sealer, constraints(), critical=critical)
-    assert value_of(opened(sealer, sealer.seal(signer=certificate), constraints=mode)) == VALUE
-    certificate = signer_with(sealer.ca, sealer, constraints("1.2.840.113549.1.9.16.1.0"))
-    assert value_of(opened(sealer, sealer.seal(signer=certificate), constraints=mode)) == VALUE
-
-
-FORBIDDEN = {
-    "another content type": (constraints("1.2.840.113549.1.9.16.1.16"), "if-present", "do not allow content of type"),
-    "may not be the source": (constraints(can_source=False), "if-present", "originate"),
-    "none where they are demanded": (None, "required", "which are demanded"),
-    "unreadable": (
-        x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.5.5.7.1.18"), b"\x05\x00"),
-        "if-present",
-        "cannot be read",
-    ),
-}
-
-
-@pytest.mark.parametrize(("extension", "mode", "says"), FORBIDDEN.values(), ids=FORBIDDEN)
-def test_k_12_s_02_constraints_that_forbid_it(sealer, extension, mode, says):
-    certificate = signer_with(sealer.ca, sealer, extension)
-    with pytest.raises(KeyPackageUntrustedError, match=says) as caught:
-        opened(sealer, sealer.seal(signer=certificate), constraints=mode)
-    assert caught.value.fault == 11
-
-
-def test_s_02_who_is_not_the_source_may_sign_around_it(sealer):
-    outer = signer_with(sealer.ca, sealer, constraints(can_source=False))
-    message = layers.content_info(sealer.signed(sealer.enveloped(sealer.signed(sealer.content())), signer=outer))
-    assert value_of(opened(sealer, message)) == VALUE
-
-
-def test_s_02_every_certificate_of_the_path_has_to_allow_it(sealer):
-    key = new_key()
-    ca = Ca(
-        key,
-        sealer.ca.certify(
-            "limited",
-            key.public_key(),
-            ca=True,
-            extensions=[(constraints("1.2.840.113549.1.9.16.1.16"), True)],
-        ),
-    )
-    certificate = signer_with(ca, sealer, constraints())
-    with pytest.raises(KeyPackageUntrustedError, match="do not allow content"):
-        opened(sealer, sealer.seal(signer=certificate), intermediates=[ca.certificate])
-
-
-def test_amb_19_constraints_off_leave_critical_ones_unprocessed(sealer):
-    certificate = signer_with(sealer.ca, sealer, constraints())
-    with pytest.raises(KeyPackageUntrustedError, match="critical extension"):
-        opened(sealer, sealer.seal(signer=certificate), constraints="off")
 
 
 @pytest.mark.parametrize("cipher", ["cbc", "gcm"])

@@ -118,6 +118,14 @@ def test_p_21_elsewhere(kind, uri, says):
     assert len(plan.steps) == len(plan.skipped) == 1
 
 
+@pytest.mark.parametrize("host", ["est:none", "est:99999", "[::1", "", "a b", "est\u00df"])
+def test_p_21_an_entry_that_names_no_host_stops_no_other(host):
+    """A package list is nobody's configuration: the rest of it is done."""
+    good = PalEntry("0002", 1, uri=f"{ENDPOINT.origin}/.well-known/est/cacerts")
+    plan = plan_of([PalEntry("0005", 1, uri=f"https://{host}/.well-known/est/crls"), good], ENDPOINT)
+    assert ([one.entry for one in plan.steps], len(plan.skipped)) == ([good], 1)
+
+
 def test_p_21_no_secret_of_a_uri_is_shown():
     with pytest.raises(RemoteProtocolError) as caught:
         target_of("https://u:hunter2@est.example/x?token=hunter3", PACKAGE_TYPES["0026"], ENDPOINT)

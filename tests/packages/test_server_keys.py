@@ -60,7 +60,8 @@ class Bench:
         identity = None if anonymous else TlsIdentity((self.certificate,), self.maker.device_key)
         if decrypt == "own":
             decrypt = DecryptionKey(self.certificate, self.maker.device_key)
-        forms = forms or ServerKeyForms(KeyPackagePolicy(**({"anchors": self.maker.anchors} | policy)))
+        usual = {"anchors": self.maker.anchors, "require_addressed": False}  # the form "ekp", too
+        forms = forms or ServerKeyForms(KeyPackagePolicy(**(usual | policy)))
         with EstClient(self.server.url, trusting(self.ca), identity=identity) as client:
             got = client.serverkeygen(SPEC, decrypt=decrypt, forms=forms, key_type=key_type, wishes=None)
             return (
@@ -166,7 +167,9 @@ def test_a_02_encrypted_data_with_a_shared_key(bench):
 def test_a_03_the_request_says_what_is_understood(bench):
     """RFC 2985's contentType, with the encrypted key package's OID; openssl reads it."""
     policy = KeyPackagePolicy(bench.maker.anchors)
-    require_good(bench.ask(bench.parts(bench.maker.pack("ekp")), forms=ServerKeyForms(policy, announce=True)), bench)
+    require_good(
+        bench.ask(bench.parts(bench.maker.pack("signed-ekp")), forms=ServerKeyForms(policy, announce=True)), bench
+    )
     csr = base64.b64decode(bench.server.seen[-1].body)
     words = ["openssl", "asn1parse", "-inform", "DER"]
     shown = subprocess.run(words, input=csr, capture_output=True, check=True).stdout.decode()
@@ -261,6 +264,16 @@ def test_a_04_nobody_is_named_who_may_sign(bench):
         with pytest.raises(RemoteProtocolError, match="unsupported response type 'application/cms'"):
             bench.ask(handler, forms=nothing)
     assert bench.returned == []
+
+
+def test_section_17_3_what_was_signed_for_somebody_else(bench):
+    """An inner signature alone does not say for whom the key is, so the package may be one that another device was given."""
+    for form in ("signed", "signed-ekp"):
+        require_good(bench.ask(bench.parts(bench.maker.pack(form)), require_addressed=True), bench)
+    with pytest.raises(KeyPackageRefusedError, match="nothing that is signed says for whom it is"):
+        bench.ask(bench.parts(bench.maker.pack("ekp")), require_addressed=True)
+    assert int(bench.error()["errorCode"]["enum"]) == 71
+    assert KeyPackagePolicy(bench.maker.anchors).require_addressed
 
 
 def test_k_06_a_stripped_signature_counts_only_by_policy(bench):

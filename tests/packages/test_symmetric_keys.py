@@ -36,7 +36,8 @@ from tests.est.pki import name, new_key
 from tests.est.scripted_server import http
 from tests.packages.sealing import VALUE, Sealer, constraints, key_package, receipt_request, written
 from tests.packages.test_crls import crl
-from tests.packages.test_layers import CANNOT_OPEN, FORBIDDEN, WRONG, signer_with
+from tests.packages.test_layer_constraints import FORBIDDEN, signer_with
+from tests.packages.test_layers import CANNOT_OPEN, WRONG
 
 BASE = "/.well-known/est/symmetrickeys"
 
@@ -154,7 +155,37 @@ def test_k_05_what_is_refused_over_tls_and_told(fetch, sealer, wrong, error, fau
 def test_k_06_unsigned_and_unencrypted(fetch, sealer, nesting, error):
     with pytest.raises(error):
         fetch(sealer.seal(nesting))
-    assert fetch(sealer.seal(nesting), require_signature=False, require_encryption=False).keys
+    policy = {"require_signature": nesting == "a-signed", "require_encryption": False, "require_addressed": False}
+    assert fetch(sealer.seal(nesting), **policy).keys
+
+
+@pytest.mark.parametrize("nesting", ["b", "d", "a-signed"])
+def test_section_17_3_what_was_signed_for_somebody_else(fetch, sealer, nesting):
+    """Who has a package takes the signed part out and encrypts it to this device: the signature says nothing of for whom."""
+    with pytest.raises(KeyPackageRefusedError, match="k1: nothing that is signed says for whom it is") as caught:
+        fetch(sealer.seal(nesting), require_encryption=False, device_bindings=["me"])
+    assert caught.value.fault == 23
+    # what a decryption brings to light goes to nobody, where no signature came before it (S-03)
+    assert int(error_of(fetch)["errorCode"]["enum"]) == (23 if nesting == "a-signed" else 71)
+    bound = sealer.seal(nesting, key_package(written(device_binding="me")))
+    assert fetch(bound, require_encryption=False, device_bindings=["me"]).keys
+    with pytest.raises(KeyPackageRefusedError, match="another device"):
+        fetch(bound, require_encryption=False, device_bindings=["you"])
+    one_of_two = key_package(written(device_binding="me"), written("k2"))
+    with pytest.raises(KeyPackageRefusedError, match="k2: nothing that is signed"):
+        fetch(sealer.seal(nesting, one_of_two), require_encryption=False, device_bindings=["me"])
+    assert fetch(sealer.seal(nesting), require_encryption=False, require_addressed=False).keys
+
+
+def test_section_17_3_the_signature_is_around_an_encryption(fetch, sealer):
+    """Not merely somewhere: around the envelope it names who can open that; both inside of one it does not."""
+    for nesting in ("c", "e", "e-bare"):
+        assert fetch(sealer.seal(nesting)).keys
+    twice = sealer.signed(sealer.signed(sealer.content()))
+    with pytest.raises(KeyPackageRefusedError, match="nothing that is signed"):
+        fetch(layers.content_info(sealer.enveloped(twice)))
+    inside = sealer.signed(sealer.enveloped(sealer.content()))
+    assert fetch(layers.content_info(sealer.enveloped(inside))).keys
 
 
 @pytest.mark.parametrize(("extension", "mode", "says"), FORBIDDEN.values(), ids=FORBIDDEN)
@@ -353,7 +384,7 @@ def test_kr_03_without_a_key_nothing_is_sent(fetch, sealer):
 @pytest.mark.parametrize(("length", "taken"), [(16, True), (32, False)])
 def test_g_04_keys_in_the_clear_over_a_weaker_cipher(fetch, sealer, length, taken):
     package = key_package(written(value=bytes(length), algorithm="AES"))
-    policy = {"require_encryption": False, "cipher": "ECDHE-ECDSA-AES128-GCM-SHA256"}
+    policy = {"require_encryption": False, "require_addressed": False, "cipher": "ECDHE-ECDSA-AES128-GCM-SHA256"}
     if taken:
         assert fetch(sealer.seal("a-signed", package), **policy).keys
     else:

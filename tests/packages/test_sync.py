@@ -21,7 +21,7 @@ from device_sdk.errors import (
     VerificationError,
 )
 from device_sdk.protocols.eecerts import check_peers
-from tests.est.pki import DAY, Ca, certs_only, new_key, one_line
+from tests.est.pki import DAY, NOW, Ca, certs_only, new_key, one_line
 from tests.est.scripted_server import http, pkcs7
 from tests.packages.test_crls import crl
 
@@ -70,11 +70,10 @@ def test_nothing_on_the_list(synced):
 
 def test_p_20_what_this_version_has_nothing_for_is_told_and_stops_nothing(synced):
     synced.publish("p1", synced.peer())
-    synced.entries = [("0020", "fullcmc"), ("0008", "simpleenroll"), ("0038", "x"), ("0003", "eecerts/p1")]
+    synced.entries = [("0008", "simpleenroll"), ("0038", "x"), ("0003", "eecerts/p1")]
     report = synced.device.sync()
-    unsupported = StepState.UNSUPPORTED
     assert synced.outcomes(report) == [
-        ("0008", SKIPPED), ("0020", unsupported), ("0003", DONE), ("0038", SKIPPED),
+        ("0008", SKIPPED), ("0003", DONE), ("0038", SKIPPED),
     ]  # fmt: skip
     assert not report.failed
 
@@ -181,11 +180,118 @@ def test_lists_of_both_keys_of_an_authority_are_kept(synced):
     synced.lists = [crl(issuing, number=2)]
     synced.outcomes()
     assert [one.issuer.rfc4514_string() for one in synced.device.revocation_lists] == ["CN=EST root", "CN=Issuing"]
+    assert [one.issuer.rfc4514_string() for one in synced.device.revocation_lists] == ["CN=EST root", "CN=Issuing"]
+
+
+def test_c_06_a_ca_that_one_answer_of_cacerts_leaves_out_keeps_its_list(synced):
+    """Nobody signs those answers: whoever writes one would have an older list taken by the next run."""
+    issuing = synced.ca.issue_ca("Issuing")
+    bad, good = synced.peer("bad", issuer=issuing), synced.peer("good", issuer=issuing)
+    synced.below = [issuing]
+    synced.publish("p1", good, bad)
+    older, newer = crl(issuing, number=1), crl(issuing, bad, number=2)
+    synced.entries, synced.lists = FETCHES, [crl(synced.ca), newer]
+    synced.outcomes()
+    assert synced.device.peers == (good,)
     synced.below = []
-    synced.lists = [crl(synced.ca, number=3)]
+    synced.lists = [crl(synced.ca)]
+    assert synced.outcomes() == [("0002", DONE), ("0005", DONE), ("0003", DONE)]
+    assert newer in synced.device.revocation_lists
+    assert synced.device.peers == (good,), "nor does it take its peers away"
+    synced.below = [issuing]
+    synced.lists = [crl(synced.ca), older]
+    assert synced.outcomes() == [("0002", DONE), ("0005", DONE), ("0003", DONE)]
+    assert newer in synced.device.revocation_lists
+    assert older not in synced.device.revocation_lists
+    assert synced.device.peers == (good,)
+    assert synced.device.state.check() == ()
+
+
+def test_c_06_a_ca_that_ended_keeps_its_list(synced):
+    """It has another certificate for the same key, which the server shows when it likes, with an older list."""
+    days = 10
+    issuing = synced.ca.issue_ca("Issuing", not_after=NOW + days * DAY)
+    renewed = synced.ca.issue_ca("Issuing", key=issuing.key)
+    bad, good = synced.peer("bad", issuer=issuing), synced.peer("good", issuer=issuing)
+    older, newer = crl(issuing, number=1), crl(issuing, bad, number=2)
+    synced.below, synced.entries, synced.lists = [issuing], FETCHES, [crl(synced.ca), newer]
+    synced.publish("p1", bad, good)
+    synced.outcomes()
+    synced.clock.shift = (days + 1) * DAY
+    synced.below, synced.lists = [], [crl(synced.ca)]
+    synced.publish("p1", synced.peer("another"))
     report = synced.device.sync()
+    assert [one for one in synced.result(report, "0005").notes if "CN=Issuing" in one] == [], "no successor is due"
+    assert [one["stale"] for one in synced.device.status().to_json()["revocation_lists"]] == [True, False]
+    assert synced.outcomes(report) == [("0002", DONE), ("0005", DONE), ("0003", DONE)]
+    assert newer in synced.device.revocation_lists
+    synced.publish("p1", bad, good)
+    synced.below, synced.lists = [renewed], [crl(synced.ca), older]
+    assert synced.outcomes() == [("0002", DONE), ("0005", DONE), ("0003", DONE)]
+    assert newer in synced.device.revocation_lists
+    assert older not in synced.device.revocation_lists
+    assert synced.device.peers == (good,)
+    assert synced.device.state.packages.issuers() == (renewed.certificate,), "the one that did not end is kept now"
+    assert synced.device.state.check() == ()
+
+
+def test_c_06_a_certificate_of_the_ca_that_was_replaced_and_revoked_takes_no_list_away(synced):
+    issuing = synced.ca.issue_ca("Issuing")
+    renewed = synced.ca.issue_ca("Issuing", key=issuing.key)
+    synced.entries, synced.below, synced.lists = [("0005", "crls")], [issuing], [crl(synced.ca), crl(issuing)]
+    synced.outcomes()
+    synced.below, synced.lists = [issuing, renewed], [crl(synced.ca, issuing.certificate, number=2)]
+    synced.outcomes()
+    assert [one.issuer.rfc4514_string() for one in synced.device.revocation_lists] == ["CN=EST root", "CN=Issuing"]
+    synced.below = []
+    for _ in range(2):
+        synced.outcomes()
+        synced.device.sync()
+    assert [one.issuer.rfc4514_string() for one in synced.device.revocation_lists] == ["CN=EST root", "CN=Issuing"]
+    assert synced.device.state.packages.issuers() == (renewed.certificate, issuing.certificate)
+
+
+def test_c_06_a_list_that_the_root_says_is_of_a_revoked_ca_goes(synced):
+    issuing = synced.ca.issue_ca("Issuing")
+    synced.below = [issuing]
+    synced.entries, synced.lists = [("0005", "crls")], [crl(synced.ca), crl(issuing)]
+    synced.outcomes()
+    synced.below, synced.lists = [], [crl(synced.ca, issuing.certificate, number=2)]
+    synced.outcomes()
+    synced.device.sync()
     assert [one.issuer.rfc4514_string() for one in synced.device.revocation_lists] == ["CN=EST root"]
-    assert report.steps[0].notes[0].startswith("dropped the revocation list of CN=Issuing: ")
+    assert synced.device.state.packages.issuers() == ()
+
+
+def test_c_06_a_ca_that_comes_back_brings_no_older_list(synced):
+    """Its list went when all its certificates were revoked; which one that was is remembered, whatever certifies the key next."""
+    issuing = synced.ca.issue_ca("Issuing")
+    bad = synced.peer("bad", issuer=issuing)
+    older, newest, next_one = crl(issuing, number=3), crl(issuing, bad, number=7), crl(issuing, bad, number=8)
+    synced.entries, synced.below = [("0005", "crls")], [issuing]
+    synced.lists = [crl(synced.ca), newest]
+    synced.outcomes()
+    revoking = crl(synced.ca, issuing.certificate, number=2)
+    synced.below, synced.lists = [], [revoking]
+    synced.outcomes()
+    synced.outcomes()
+    assert newest not in synced.device.revocation_lists
+    synced.below, synced.lists = [synced.ca.issue_ca("Issuing", key=issuing.key)], [revoking, older]
+    notes = synced.result(synced.device.sync(), "0005").notes
+    assert "the server's revocation list of CN=Issuing is older than one that was kept" in notes
+    assert older not in synced.device.revocation_lists
+    for one in (newest, next_one):
+        synced.lists = [revoking, one]
+        synced.outcomes()
+        assert one in synced.device.revocation_lists
+    assert synced.device.state.check() == ()
+    file = synced.device.state.path / "crl-editions.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.write_bytes(b"{")
+    report = synced.device.sync()
+    assert any("crl-editions.json" in note for note in report.notes)
+    assert not report.failed
+    assert synced.device.state.check() == (), "what is held is remembered again"
 
 
 def test_c_05_a_stale_list_is_kept_and_told(synced):
@@ -334,3 +440,12 @@ def test_a_run_that_takes_too_long_begins_nothing_more_and_the_next_one_goes_on(
     assert synced.outcomes(report) == [("0003", StepState.EARLIER)] * 2 + [("0003", DONE)] * 2
     assert [line for line in synced.asked() if "eecerts" in line] == ["GET eecerts/p2", "GET eecerts/p3"]
     assert not synced.device.sync(limit_s=600.0).resumed
+
+
+def test_e_06_a_place_with_nothing_but_the_own_certificate_is_no_failure(synced):
+    """Operators publish one file of peers to everybody; nothing is wrong with it."""
+    synced.publish("all", synced.certificate)
+    synced.entries = [("0003", "eecerts/all")]
+    report = synced.device.sync()
+    assert synced.outcomes(report) == [("0003", DONE)]
+    assert (report.steps[0].detail, synced.device.peers) == ("certificates of peers from there: 0", ())

@@ -5,22 +5,27 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from device_sdk_simulators.cmc.answer import Status
 from pyasn1_alt_modules import rfc7191
 
 from device_sdk.client.device.sync import Deliveries, GeneratedDelivery, StepState
 from device_sdk.client.est.key_package_policy import KeyPackagePolicy
+from device_sdk.errors import CmcRefusedError
 from device_sdk.keystores import registry
 from device_sdk.model.pkcs12 import Pkcs12Policy
 from device_sdk.model.secret import Secret
 from tests.est.answers import csr_of
+from tests.est.full_cmc_answers import CmcServer, request_of
+from tests.est.pki import new_key
 from tests.est.scripted_server import http
 from tests.packages.generated import Generator, in_parts
+from tests.packages.keeping import content
 from tests.packages.sealing import receipt_request
-from tests.packages.test_sync_packages import content
 from tests.wire.pfx_making import PASSWORD, usual
 
 DONE, EARLIER, FAILED, UNCONFIGURED = StepState.DONE, StepState.EARLIER, StepState.FAILED, StepState.UNCONFIGURED
@@ -99,13 +104,20 @@ def test_ar_01_a_key_is_stored_once_and_confirmed(bench):
 
 def test_b_02_pkcs12_and_a_key_in_the_clear_only_where_they_are_configured(bench):
     report = bench.sync(PKCS12, CLEAR, pkcs12=None)
-    assert bench.states(report) == [("0022", FAILED), ("0020", FAILED)]
+    assert bench.states(report) == [("0022", UNCONFIGURED), ("0020", UNCONFIGURED)]
+    assert not report.failed
     assert "no password" in bench.synced.result(report, "0022").detail
     assert "nobody allowed" in bench.synced.result(report, "0020").detail
     assert bench.posted() == []
+    bare = replace(bench.delivery, pkcs12=None)
+    planned = bench.synced.device.sync_plan(deliveries=Deliveries(generated=lambda: bare))
+    assert bench.states(planned) == bench.states(report)
     assert bench.states(bench.sync(PKCS12)) == [("0022", DONE)]
     bench.require_stored()
     other = {"place": f"file:{bench.directory}/clear.pem", "certificate": bench.directory / "clear-certificate.pem"}
+    made = new_key()
+    clear = made.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    bench.synced.server.handlers["k-3"] = in_parts(bench.synced.ca, made, clear, "application/pkcs8")
     assert bench.states(bench.sync(CLEAR, allow_clear=True, **other)) == [("0020", DONE)]
 
 
@@ -144,6 +156,7 @@ def test_a_power_cut_costs_neither_key_nor_certificate(arrived, bench):
     event = hashlib.sha256(x509.load_pem_x509_certificate(made.read_bytes()).public_bytes(Encoding.DER)).hexdigest()
     # what the run had done until then
     made.rename(f"{made}.unfinished")
+    state.generated.file.unlink()
     if not arrived:
         registry.delete_key(bench.delivery.place)
     with state.exclusive():
@@ -159,13 +172,102 @@ def test_a_power_cut_costs_neither_key_nor_certificate(arrived, bench):
     assert (bench.told == [message]) is arrived
 
 
-def test_an_import_that_fails_is_told_and_tried_again(bench):
-    place = bench.directory / "later"
-    elsewhere = {"place": f"file:{place}/made.pem"}
-    assert bench.states(bench.sync(OFFER, **elsewhere)) == [("0021", FAILED)]
-    (message,) = bench.told
-    assert int(content(message, rfc7191.KeyPackageError())["errorCode"]["enum"]) == 127
-    assert not list(bench.directory.glob("made*"))
-    place.mkdir(mode=0o700)
+@pytest.mark.parametrize("missing", ["place", "certificate"])
+def test_a_directory_that_cannot_be_written_costs_the_server_no_key(bench, missing):
+    later = bench.directory / "later"
+    elsewhere = {missing: later / "made.pem" if missing == "certificate" else f"file:{later}/made.pem"}
+    for _ in range(2):
+        report = bench.sync(OFFER, **elsewhere)
+        assert bench.states(report) == [("0021", FAILED)]
+        assert f"{later}/" in report.steps[0].detail
+        assert (bench.posted(), bench.told) == ([], [])
+    later.mkdir(mode=0o700)
     assert bench.states(bench.sync(OFFER, **elsewhere)) == [("0021", DONE)]
+
+
+@pytest.mark.slow
+def test_an_import_that_fails_is_told_and_tried_daily(bench):
+    """Each time costs the server a key and the CA a certificate: somebody takes the name while the server is asked."""
+    taken, handlers = [True], bench.synced.server.handlers
+    offer = handlers["k-1"]
+
+    def answer(seen):
+        if taken.pop():
+            registry.create_key(bench.delivery.place, "ec-p256").close()
+        return offer(seen)
+
+    def refused(**changes) -> tuple[list[str], int]:
+        taken[:] = [True]
+        report = bench.sync(OFFER, **changes)
+        assert bench.states(report) == [("0021", FAILED)]
+        if not taken:
+            registry.delete_key(bench.delivery.place)
+        return bench.posted(), len(bench.told)
+
+    handlers["k-1"] = answer
+    asked = (["POST serverkeygen/k-1"], 1)
+    assert [refused() for _ in range(3)] == [asked, ([], 0), ([], 0)]
+    bench.synced.clock.shift += timedelta(days=1)
+    assert [refused() for _ in range(2)] == [asked, ([], 0)]
+    assert refused(again=True) == asked
+    assert [path.name for path in bench.directory.glob("made*")] == []
+    taken[:] = [False]
+    assert bench.states(bench.sync(OFFER, again=True)) == [("0021", DONE)]
     assert bench.synced.device.state.outbox.held() == ()
+
+
+@pytest.fixture
+def by_cmc(bench):
+    """The three offers lead to /fullcmc: what comes is the answer of /serverkeygen (section 2.1.1), where a signed message asks."""
+    handlers = bench.synced.server.handlers
+    for name in ("k-1", "k-2", "k-3"):
+        handlers[name] = _inside(handlers[name])
+    return CmcServer(bench.synced.ca)
+
+
+def _inside(handler):
+    """What a handler answers to the PKCS#10 request of a Full PKI Request."""
+
+    def handle(seen):
+        full = request_of(seen)
+        assert seen.header("Content-Type").endswith("smime-type=CMC-request")
+        return handler(replace(seen, body=base64.b64encode(full.request.der)))
+
+    return handle
+
+
+def test_a_01_keys_by_full_cmc(bench, by_cmc):
+    """Types 0020 to 0022 have two places: the same key, certificate and receipt by either."""
+    report = bench.sync(("0021", "fullcmc/k-1"))
+    assert bench.states(report) == [("0021", DONE)], report.steps[0].detail
+    assert next(line for line in bench.synced.asked() if "POST" in line) == "POST fullcmc/k-1"
+    bench.require_stored()
+    assert len(bench.told) == 1
+    assert bench.states(bench.sync(("0021", "fullcmc/k-1"))) == [("0021", EARLIER)]
+
+
+@pytest.mark.parametrize(("kind", "item"), [("0020", "k-3"), ("0022", "k-2")])
+def test_b_02_keys_by_full_cmc_in_the_other_forms(bench, by_cmc, kind, item):
+    report = bench.sync((kind, f"fullcmc/{item}"), allow_clear=True)
+    assert bench.states(report) == [(kind, DONE)], report.steps[0].detail
+    bench.require_stored()
+
+
+def test_a_server_that_certifies_the_request_is_asked_once(bench, by_cmc):
+    """One that knows nothing of this takes it for an enrolment: nothing is kept, and the next run costs no certificate."""
+    bench.synced.server.handlers["fullcmc"] = by_cmc.says()
+    report = bench.sync(("0021", "fullcmc"))
+    assert bench.states(report) == [("0021", FAILED)]
+    assert report.steps[0].error.made_none
+    assert not list(bench.directory.glob("made*"))
+    bench.synced.asked()
+    assert bench.states(bench.sync(("0021", "fullcmc"))) == [("0021", StepState.SKIPPED)]
+    assert [line for line in bench.synced.asked() if "POST" in line] == []
+
+
+def test_a_05_a_refusal_by_full_cmc(bench, by_cmc):
+    bench.synced.server.handlers["k-1"] = by_cmc.says(Status(2, (1,)), status=400, certificates=[])
+    report = bench.sync(("0021", "fullcmc/k-1"))
+    assert bench.states(report) == [("0021", FAILED)]
+    assert isinstance(report.steps[0].error, CmcRefusedError)
+    assert not list(bench.directory.glob("made*"))

@@ -7,11 +7,14 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from device_sdk_simulators.cmc.answer import Status
 
 from device_sdk.client.device.sync import Deliveries, KeyDelivery, KeyEstablishmentDelivery, StepState
 from device_sdk.client.est.symmetric_keys import KeyPackagePolicy
 from device_sdk.model.keys import KeyType
 from tests.est.answers import csr_of
+from tests.est.full_cmc_answers import CmcServer, request_of
 from tests.est.pki import certs_only, one_line
 from tests.est.scripted_server import Reply, http, pkcs7
 from tests.packages.sealing import Sealer
@@ -74,6 +77,21 @@ def test_n_01_it_is_got_and_renewed_beside_the_other(second):
     assert len(kept.previous) == 1, "packages on their way are encrypted to the one before"
     assert second.device.state.check() == second.device.state.key_establishment.check() == ()
     assert not (second.device.state.key_establishment.path / "trust").exists(), "no anchors of its own"
+
+
+def test_amb_12_the_first_one_at_a_place_of_its_own(second):
+    """The one that the entry leads to, after a 202, too."""
+    second.server.handlers |= {
+        "simpleenroll": lambda _: http(404),
+        "y8": lambda _: http(202, b"", ("Retry-After", "30")),
+    }
+    second.entries = [("0014", "simpleenroll/y8")]
+    assert second.outcomes(second.go()) == [("0014", StepState.PENDING)]
+    second.server.handlers["y8"] = second.issue
+    second.clock.shift = timedelta(seconds=31)
+    second.entries = [START]
+    assert second.outcomes(second.go()) == [("0014", DONE)]
+    assert [line for line in second.asked() if "POST" in line] == ["POST simpleenroll/y8"] * 2
 
 
 def test_n_01_where_nothing_says_where_its_key_would_be_nothing_is_asked(second):
@@ -187,3 +205,26 @@ def test_n_03_the_first_one_whose_answer_was_lost_is_fetched(second):
     assert certificate(second).public_key() == second.requests[-1].public_key()
     assert len(second.requests) == 1
     assert second.outcomes(second.go()) == [("0015", SKIPPED)]
+
+
+def test_n_01_it_is_renewed_by_full_cmc(second):
+    """The message is signed by the certificate for signatures, as this one signs nothing; what is not decided is asked for later."""
+    second.entries = [START]
+    second.go()
+    first, server = certificate(second), CmcServer(second.ca)
+    second.entries = [("0017", "fullcmc")]
+    pending = Status(3, (1,), pend_token=b"token", pend_time=second.clock.now() + timedelta(seconds=30))
+    second.server.handlers["fullcmc"] = server.says(pending, certificates=[])
+    assert second.outcomes(second.go()) == [("0017", StepState.PENDING)]
+    csr = x509.load_der_x509_csr(request_of(second.server.seen[-1]).request.der)
+    assert (csr.subject, usage(csr)) == (first.subject, usage(first))
+    second.clock.shift = timedelta(seconds=31)
+    issued = second.ca.certify_csr(csr.public_bytes(Encoding.DER))
+    second.server.handlers["fullcmc"] = server.says(certificates=[issued])
+    second.asked()
+    report = second.go()
+    assert second.outcomes(report) == [("0017", DONE)], report.steps[0].detail
+    assert [line for line in second.asked() if "POST" in line] == ["POST fullcmc"]
+    assert certificate(second) == issued
+    assert second.device.certificate == second.certificate
+    assert second.device.state.key_establishment.journal() is None

@@ -70,6 +70,15 @@ def test_n_03_what_is_due_and_has_a_result_is_not_asked_for_again(lost):
     assert [line for line in lost.asked() if "enroll" in line] == ["GET simplereenroll"]
 
 
+def test_amb_12_a_result_at_a_place_of_its_own(lost):
+    """Below the operation, where a list may lead for the request, too."""
+    lost.server.handlers["r-1"] = lost.server.handlers["simplereenroll"]
+    lost.entries = [("0011", "simplereenroll/r-1", 0)]
+    assert lost.outcomes() == [("0011", DONE)]
+    assert [line for line in lost.asked() if "enroll" in line] == ["GET simplereenroll/r-1"]
+    assert lost.device.certificate.public_key() == lost.request.public_key()
+
+
 @pytest.fixture
 def by_cmc(lost):
     """The server tells what became of it at /fullcmc; `says` is what it says there."""

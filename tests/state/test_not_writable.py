@@ -64,13 +64,16 @@ def inside(setup: str, directory: StateDirectory, how: str) -> str:
 def test_disk_full(enrolled: StateDirectory) -> None:
     words = inside('mount -t tmpfs -o size=64k none "$2"; cp -a state "$2"', enrolled, "full")
     assert "No space left on device" in words
-    assert "what was there before is unchanged" in words
+    assert "this file is as it was before" in words
     assert "free some space" in words
+    assert "df -i" in words
 
 
 def test_file_size_limit_mid_write(enrolled: StateDirectory) -> None:
     """The write starts and cannot end: the temporary file goes, the old content stays."""
-    assert "File too large" in inside('mount -t tmpfs none "$2"; cp -a state "$2"', enrolled, "limit")
+    words = inside('mount -t tmpfs none "$2"; cp -a state "$2"', enrolled, "limit")
+    assert "File too large" in words
+    assert "ulimit -f" in words
 
 
 def test_read_only_file_system(enrolled: StateDirectory) -> None:

@@ -43,13 +43,13 @@ ANSWERS = {
 def may_sign(
     *types: str, cannot_source: Sequence[str] = (), attributes: Sequence[tuple[str, Sequence[Any]]] = ()
 ) -> x509.UnrecognizedExtension:
-    """CMS content constraints."""
+    """CMS content constraints; attributes of the types but anyContentType, which has none, and the updates."""
     found = rfc6010.CMSContentConstraints()
     for position, one in enumerate(types):
         found[position]["contentType"] = univ.ObjectIdentifier(one)
         if one in cannot_source:
             found[position]["canSource"] = "cannotSource"
-        for place, (name, values) in enumerate(attributes):
+        for place, (name, values) in enumerate(() if one in (ANY, UPDATE) else attributes):
             constraint = found[position]["attrConstraints"][place]
             constraint["attrType"] = univ.ObjectIdentifier(name)
             for number, value in enumerate(values):
@@ -72,6 +72,13 @@ def certificate(one: Authority) -> Any:
 
 def info(one: Authority, title: str = "") -> Any:
     return anchors.anchor(one.certificate, "info", title=title)
+
+
+def bare(one: Authority) -> Any:
+    """A TrustAnchorInfo without certPath: a key that signs messages and leads no paths, whatever its certificate says."""
+    found = info(one)
+    found["taInfo"]["certPath"] = univ.noValue
+    return found
 
 
 def tbs(one: Authority) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.packages.signing import Oddities
 from device_sdk_simulators.packages.tamp import targets
 from pyasn1.codec.ber.encoder import encode as encode_ber
@@ -212,21 +213,50 @@ def test_t_03_a_certificate_has_to_lead_to_an_anchor_and_to_say_what_it_may(benc
     assert bench.refused(bench.delegate.query(), late)[0] == "NO_TRUST_ANCHOR"
 
 
+def test_s_02_an_attribute_that_is_limited_has_to_be_there(bench: Bench) -> None:
+    """RFC 6010 section 1.2: what is missing would count as the constraint says; no message about anchors has such a default."""
+    limits = making.may_sign(making.QUERY, attributes=[("1.2.3", [univ.Integer(1)])])
+    limited = authority("Limited query", bench.people.management, limits)
+    assert bench.refused(Manager(limited, (limited.certificate,)).query())[0] == "NOT_AUTHORIZED"
+
+
 def test_t_03_certificates_that_are_not_needed_do_no_harm(bench: Bench) -> None:
     manager = Manager(bench.people.apex, (bench.people.stranger.certificate, bench.people.delegate.certificate))
     assert bench.statuses(manager.query()) == ["SUCCESS"]
 
 
-def test_t_03_a_revoked_certificate(bench: Bench) -> None:
-    people = bench.people
-    serial = people.delegate.certificate.serial_number
+def revoking(issuer: Authority, revoked: Authority) -> x509.CertificateRevocationList:
+    serial = revoked.certificate.serial_number
     entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(making.NOW).build()
-    issuer = people.management
     builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
     dated = builder.last_update(making.NOW).next_update(making.NOW + making.DAY)
-    found = dated.add_revoked_certificate(entry).sign(issuer.key, hashes.SHA256())
+    return dated.add_revoked_certificate(entry).sign(issuer.key, hashes.SHA256())
+
+
+def test_t_03_a_revoked_certificate(bench: Bench) -> None:
+    people = bench.people
+    found = revoking(people.management, people.delegate)
     name, error = bench.refused(bench.delegate.query(), Trusting(making.NOW, lists=[found]))
     assert (name, int(error["status"])) == ("REVOKED_CERTIFICATE", 33)
+
+
+def test_t_03_a_list_of_somebody_of_the_same_name(bench: Bench) -> None:
+    """The kept lists are those of the EST server's CAs: one of them may be called what a manager, or a CA below him, is."""
+    people = bench.people
+    between = authority("Between", people.management, making.may_sign(making.ANY))
+    below = authority("Below", between, making.may_sign(making.ANY))
+    manager = Manager(below, (below.certificate, between.certificate))
+    others = [
+        revoking(authority("Management"), people.delegate),
+        revoking(authority("Management"), between),
+        revoking(authority("Between"), below),
+    ]
+    trusting = Trusting(making.NOW, lists=others)
+    for message in (bench.delegate.query(), manager.query()):
+        assert [one.name for one in bench.do(message, trusting).statuses] == ["SUCCESS"]
+    for own in (revoking(between, below), revoking(people.management, between)):
+        trusting = Trusting(making.NOW, lists=[*others, own])
+        assert bench.refused(manager.query(), trusting)[0] == "REVOKED_CERTIFICATE"
 
 
 def test_t_08_a_signer_that_was_removed(bench: Bench) -> None:

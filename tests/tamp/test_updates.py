@@ -15,6 +15,7 @@ from device_sdk.wire.tamp.certificates import as_certificate
 from tests.tamp import making
 from tests.tamp.conftest import Bench
 from tests.tamp.making import (
+    ANY,
     FIRMWARE,
     UPDATE,
     Authority,
@@ -22,6 +23,7 @@ from tests.tamp.making import (
     add,
     again,
     authority,
+    bare,
     certificate,
     change,
     change_tbs,
@@ -168,6 +170,34 @@ def test_t_09_a_manager_gives_nobody_more_than_he_has(bench: Bench) -> None:
     ) == [no, yes, no, no]
 
 
+def test_t_09_any_content_type_is_no_way_around_a_specific_one(bench: Bench) -> None:
+    """RFC 6010 sections 2 and 5: beside anyContentType the specific entry counts, so who has one gives nobody all."""
+    two = [("1.2.3", [univ.Integer(1), univ.Integer(2)])]
+    for limits, fitting in (
+        (may_sign(ANY, FIRMWARE, cannot_source=[FIRMWARE]), may_sign(ANY, FIRMWARE, cannot_source=[FIRMWARE])),
+        (may_sign(ANY, FIRMWARE, attributes=two), may_sign(FIRMWARE, ANY, attributes=[("1.2.3", [univ.Integer(2)])])),
+    ):
+        limited = authority("Any, but", None, limits)
+        bench.do(bench.apex.update(add(certificate(limited))))
+        assert adding(
+            bench,
+            Manager(limited),
+            certificate(authority("All", None, may_sign(ANY))),
+            certificate(authority("All of it", None, may_sign(ANY, FIRMWARE))),
+            certificate(authority("As much", None, fitting)),
+            certificate(authority("Another type", None, may_sign(making.QUERY))),
+        ) == ["NOT_AUTHORIZED", "NOT_AUTHORIZED", "SUCCESS", "SUCCESS"]
+    # a type that a certificate on the way left out is nobody's below it
+    below = authority("Below", limited, may_sign(ANY))
+    assert adding(
+        bench,
+        Manager(below, (below.certificate,)),
+        certificate(authority("All", None, may_sign(ANY))),
+        certificate(authority("Firmware", None, fitting)),
+        certificate(authority("Another type", None, may_sign(making.QUERY))),
+    ) == ["NOT_AUTHORIZED", "NOT_AUTHORIZED", "SUCCESS"]
+
+
 def test_t_09_the_certificates_on_the_way_limit_too(bench: Bench) -> None:
     below = authority("Below", bench.people.management, may_sign(UPDATE, FIRMWARE))
     manager = Manager(below, (below.certificate,))
@@ -222,6 +252,48 @@ def test_t_09_names(bench: Bench) -> None:
     assert constraints == names("a.example", excluded=("bad.example",))
     # the same again is calculated to the same, and no other anchor
     assert adding(bench, manager, info(narrow)) == ["SUCCESS"]
+
+
+def test_t_09_nobody_throws_his_limits_off(bench: Bench) -> None:
+    """RFC 5934 section 7: an anchor without certPath has no controls, so a manager with some makes none that signs messages."""
+    limited = authority("N", None, may_sign(UPDATE), names("a.example"))
+    plain, helper, key_only = authority("Plain"), authority("M2", None, may_sign(UPDATE)), authority("Key only")
+    bench.do(bench.apex.update(add(info(limited))))
+    manager = Manager(limited)
+    assert bench.statuses(
+        manager.update(
+            change(limited, controls=False), add(bare(helper)), add(info(plain)), change(plain, controls=False)
+        )
+    ) == ["NOT_AUTHORIZED", "NOT_AUTHORIZED", "SUCCESS", "NOT_AUTHORIZED"]
+    for one in (limited, plain):
+        constraints = kept(bench, one).extensions.get_extension_for_class(x509.NameConstraints).value
+        assert constraints == names("a.example")
+    assert bench.find(helper) is None
+    # what signs no messages and leads no paths harms nobody; and who is not limited may do it
+    assert adding(bench, manager, bare(key_only)) == ["SUCCESS"]
+    assert bench.statuses(bench.apex.update(add(bare(helper)), change(plain, controls=False))) == ["SUCCESS"] * 2
+
+
+def test_t_09_who_is_limited_takes_nothing_away_from_others(bench: Bench) -> None:
+    """RFC 5934 section 7: for removals and changes, too, the manager's limits are those of the anchor, or wider."""
+    limited = authority("N", None, may_sign(UPDATE), names("a.example", "b.example"))
+    free, plain = authority("Free"), authority("Plain")
+    other_order = authority("Other order", None, names("b.example", "a.example"))
+    key_only = authority("Key only", None, may_sign(UPDATE))
+    bench.do(bench.apex.update(add(info(limited)), add(info(free)), add(info(other_order)), add(bare(key_only))))
+    manager = Manager(limited)
+    assert (
+        bench.statuses(
+            manager.update(
+                remove(bench.people.identity), remove(key_only), change(free), add(info(plain)), remove(plain)
+            )
+        )
+        == ["NOT_AUTHORIZED"] * 3 + ["SUCCESS"] * 2
+    )
+    assert bench.find(bench.people.identity) is not None
+    # his own kind, however it is written, himself included
+    assert bench.statuses(manager.update(remove(other_order), remove(limited))) == ["SUCCESS"] * 2
+    assert bench.statuses(bench.management.update(remove(bench.people.identity))) == ["SUCCESS"]
 
 
 def test_t_09_a_certificate_cannot_be_narrowed(bench: Bench) -> None:

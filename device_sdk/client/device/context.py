@@ -36,7 +36,9 @@ class Context:
         clock: the time.
         given: the key URI of the plan, or None; the journal has it without its PIN, so the run takes the PIN from here.
         allow_imported: whether the device may have a key that was put into its hardware from outside.
-        main: the device whose certificate authenticates this one, which is its second, for key establishment; else None.
+        main: the device whose certificate authenticates this one, which is its second, for key establishment, or that of a
+            key of the server's making; else None.
+        establishes: whether it is the one for key establishment.
     """
 
     state: StateDirectory
@@ -45,6 +47,7 @@ class Context:
     given: KeyUri | None = None
     allow_imported: bool = False
     main: Context | None = None
+    establishes: bool = False
     _stores: dict[str, KeyStore[Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def lists(self) -> tuple[x509.CertificateRevocationList, ...]:
@@ -54,7 +57,12 @@ class Context:
     def beside(self, state: StateDirectory, key_uri: str | None = None) -> Context:
         """The second certificate of this device; the keystores are the same."""
         given = self.given if key_uri is None else absolute(key_uri)
-        return Context(state, self.pin, self.clock, given, self.allow_imported, self, self._stores)
+        return Context(state, self.pin, self.clock, given, self.allow_imported, self, True, self._stores)
+
+    def holding(self, state: StateDirectory, key_uri: str | KeyUri | None = None) -> Context:
+        """The certificate of a key that the server made; the keystores are the same."""
+        given = self.given if key_uri is None else absolute(key_uri)
+        return Context(state, self.pin, self.clock, given, True, self, False, self._stores)
 
     def service(self) -> tuple[Endpoint, ServerTrust]:
         """Where an enrolled device has its certificates from, and what that server is trusted by.

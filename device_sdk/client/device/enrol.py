@@ -13,7 +13,9 @@ from device_sdk.client.device.generation import absolute
 from device_sdk.client.device.plan import EnrolmentPlan, Outcome
 from device_sdk.client.device.provenance import certified_sha256, foreign, is_unborn, make_key, replaced_sha256
 from device_sdk.client.device.request import (
+    ANYWHERE,
     Ask,
+    AskedAt,
     NothingThereError,
     choose_key_type,
     earlier_request,
@@ -22,6 +24,7 @@ from device_sdk.client.device.request import (
     remember_issued,
     remember_pending,
     wait_for_turn,
+    wishes_of,
 )
 from device_sdk.client.device.undo import undo
 from device_sdk.client.device.use import for_key_establishment
@@ -48,10 +51,12 @@ class Enrolment:
     Attributes:
         context: the device.
         plan: what its owner wants.
+        at: where the server is asked.
     """
 
     context: Context
     plan: EnrolmentPlan
+    at: AskedAt = ANYWHERE
 
     def run(self) -> Outcome:
         """Enrol; see Device.enroll."""
@@ -208,6 +213,8 @@ class Enrolment:
     def _request(self, journal: Journal, state: DeviceState, ask: Ask) -> tuple[Journal, tuple[str, ...]]:
         context, plan, connection = self.context, self.plan, self._connection
         if ask == self._enroll:
+            if journal.phase is not Phase.PENDING:  # what waits is asked for where it is
+                journal = replace(journal, target=self.at.request)
             wait_for_turn(journal, connection.patience)
         opened, trust = self._trusting_client()
         journal = replace(
@@ -215,10 +222,10 @@ class Enrolment:
         )
         with opened as client:
             ca = client.cacerts(**connection.waiting)
-            key, journal, wishes, notes = self.key(journal, state, client.csrattrs(**connection.waiting))
+            key, journal, wishes, notes = self.key(journal, state, wishes_of(client, self.at, connection))
             with key, forget_refused(context, journal), keep_early(context, journal, ca):
                 spec = plan.spec
-                if context.main is not None:
+                if context.establishes:
                     spec, wishes = for_key_establishment(spec, wishes, key)
                 enrolled = ask(client, key, spec, wishes, journal)
                 if enrolled is None:
@@ -231,6 +238,7 @@ class Enrolment:
         return client.enroll(
             key,  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
             spec,
+            target=journal.target,
             wishes=wishes,
             wait_s=self._connection.patience.left_s(),
             progress=remember_pending(self.context, journal, client, self.plan.progress),

@@ -70,6 +70,29 @@ def next_key_uri(base: str, current: str, avoid: Collection[str], taken: Callabl
     )
 
 
+def numbered(uri: str | KeyUri, number: int) -> KeyUri:
+    """The name of the first, second, ... of several keys: "device", "device-2"; of persistent handles the following ones.
+
+    Raises:
+        ConfigurationError: the name does not say how to go on.
+    """
+    first = absolute(uri)
+    for count, one in enumerate((first, *_candidates(first, first)), 1):
+        # the handles begin with the first one again
+        if count == number + (number > 1 and _is_handle(first)):
+            return replace(one, pin_value=first.pin_value)  # type: ignore[type-var]  # every KeyUri is a dataclass
+    raise ConfigurationError(
+        f"{first}: no name for another key can be made from it",
+        hint="name it by a label or a file, which count up",
+    )
+
+
+def _is_handle(uri: KeyUri) -> bool:
+    from device_sdk.wire.key_uri.tpm2 import Tpm2Uri
+
+    return isinstance(uri, Tpm2Uri) and uri.file is None
+
+
 def _candidates(base: KeyUri, current: KeyUri) -> Iterator[KeyUri]:
     from device_sdk.wire.key_uri.file import FileUri
     from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri

@@ -109,7 +109,7 @@ def import_anchors(
                 "there is an apex already, and there can be only one",
                 hint="it is replaced by a message that it signs, or here after device-sdk anchors remove",
             )
-        store = store.with_anchor(held)
+        store = store.with_anchor(held).forgiving([held.identity])
         new.append(held)
     try:
         require_room(store)

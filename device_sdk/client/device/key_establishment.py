@@ -18,6 +18,7 @@ from device_sdk.client.device.enrol import Enrolment
 from device_sdk.client.device.plan import EnrolmentPlan, Outcome, RenewalPlan
 from device_sdk.client.device.provenance import certified_sha256, delete_own
 from device_sdk.client.device.renew import Renewal
+from device_sdk.client.device.request import ANYWHERE, AskedAt
 from device_sdk.client.est.renewal import alternative_names
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.csr import CsrSpec, DeviceAttributes
@@ -46,8 +47,12 @@ class KeyEstablishment:
         """Where it is kept."""
         return self.context.state.key_establishment
 
-    def run(self) -> Outcome:
+    def run(self, at: AskedAt = ANYWHERE) -> Outcome:
         """Get the first one, or the next (N-01); what was interrupted is gone on with. The old key still opens packages.
+
+        Args:
+            at: where the server is asked; by Full CMC the next one only, in a message that the certificate for signatures
+                signs, as there is no package type that asks for the first one so.
 
         Raises:
             ConfigurationError: there is none yet, and nothing says where its key is to be.
@@ -55,10 +60,10 @@ class KeyEstablishment:
         """
         with self.state.exclusive():
             if self.state.load().current is None:
-                with self._first() as first:
+                with self._first(at) as first:
                     return first.run()
             second = self.context.beside(self.state)
-            outcome = Renewal(second, self._renewal).run()
+            outcome = Renewal(second, self._renewal, at).run()
             return replace(outcome, notes=(*outcome.notes, *self._let_go(second)))
 
     def pick_up(self, target: str) -> Outcome | None:
@@ -81,7 +86,7 @@ class KeyEstablishment:
         return replace(self.plan, keep_old=True, key_uri=None, key_type=None, new_name=None, mac_address=None)
 
     @contextmanager
-    def _first(self) -> Iterator[Enrolment]:
+    def _first(self, at: AskedAt = ANYWHERE) -> Iterator[Enrolment]:
         if self.wish is None:
             raise ConfigurationError(
                 "nothing says where the key of a certificate for key establishment is to be",
@@ -114,7 +119,7 @@ class KeyEstablishment:
                 progress=plan.progress,
                 compatibility=plan.compatibility,
             )
-            yield Enrolment(context.beside(self.state, wish.key), enrolment)
+            yield Enrolment(context.beside(self.state, wish.key), enrolment, at)
 
     def _let_go(self, second: Context) -> tuple[str, ...]:
         """Destroy the keys of certificates that ended: nobody encrypts to them any more."""

@@ -89,7 +89,7 @@ class AnchorManagement:
         self._give(done.answer, done.answer_type, words_of(done), event)
         managed.save(done.store)
         if self.returns is not None:
-            self.returns.done()
+            self.returns.done("what the message says is done")
         self._returns.settle(_RETURN, event, happened=True)
 
     def _report(self, error: TampRefusedError, seen: Seen) -> bool:
@@ -138,7 +138,10 @@ class AnchorManagement:
 
     @property
     def _trusting(self) -> Trusting:
-        return Trusting(self.context.clock.now(), lists=self.session.lists)
+        session = self.session
+        return Trusting(
+            self.context.clock.now(), lists=(*session.lists, *session.signer_lists), list_issuers=session.list_issuers
+        )
 
     @cached_property
     def _own(self) -> tuple[x509.Certificate, ...]:

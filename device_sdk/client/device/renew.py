@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
 from cryptography import x509
 
@@ -18,21 +21,33 @@ from device_sdk.client.device.generation import absolute, next_key_uri
 from device_sdk.client.device.plan import Outcome, RenewalPlan
 from device_sdk.client.device.provenance import is_unborn, make_key, replaced_sha256
 from device_sdk.client.device.request import (
+    ANYWHERE,
     Ask,
+    AskedAt,
     NothingThereError,
     choose_key_type,
     earlier_request,
     forget_refused,
+    is_by_cmc,
     keep_early,
     remember_issued,
     remember_pending,
     wait_for_turn,
+    wishes_of,
 )
 from device_sdk.client.device.undo import undo
-from device_sdk.client.device.use import for_key_establishment
+from device_sdk.client.device.use import for_key_establishment, only_establishes, shows
 from device_sdk.client.est import Enrolled, EstClient
 from device_sdk.client.est.result import LostRequest
-from device_sdk.errors import HttpStatusError, KeyExistsError, ServerNotTrustedError, StateError, TlsError
+from device_sdk.errors import (
+    CmcPendingError,
+    CmcRefusedError,
+    HttpStatusError,
+    KeyExistsError,
+    ServerNotTrustedError,
+    StateError,
+    TlsError,
+)
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.csr import CsrSpec, DeviceAttributes
 from device_sdk.model.keys import KeyType
@@ -48,10 +63,12 @@ class Renewal:
     Attributes:
         context: the device.
         plan: what its owner wants.
+        at: where the server is asked.
     """
 
     context: Context
     plan: RenewalPlan
+    at: AskedAt = ANYWHERE
 
     def run(self) -> Outcome:
         """Renew; see Device.renew."""
@@ -66,7 +83,10 @@ class Renewal:
         notes: tuple[str, ...] = ()
         if journal.phase is not Phase.ISSUED:
             wait_for_turn(journal, self._connection.patience)
-            journal, notes = self._request(journal, state, current, self._reenroll)
+            if journal.phase is not Phase.PENDING:  # what waits is asked for where it is
+                journal = replace(journal, target=self.at.request)
+            ask = self._ask_by_cmc if is_by_cmc(journal) else self._reenroll
+            journal, notes = self._request(journal, state, current, ask)
         return finish(context, journal, self._connection, notes=notes)
 
     def pick_up(self, target: str) -> Outcome | None:
@@ -184,11 +204,12 @@ class Renewal:
                 identity = TlsIdentity(chain, old_key)  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's
             else:
                 endpoint, trust = context.service()
-                identity = opened.enter_context(context.identity())
+                own = not context.establishes and shows(chain[0], context.clock.now())
+                identity = TlsIdentity(chain, old_key) if own else opened.enter_context(context.identity())  # type: ignore[arg-type]  # the same
             try:
                 with connection.client(endpoint, trust, identity) as client:
                     ca = client.cacerts(**connection.waiting)
-                    key, journal, wishes, notes = self._key(journal, old_key, client.csrattrs(**connection.waiting))
+                    key, journal, wishes, notes = self._key(journal, old_key, wishes_of(client, self.at, connection))
                     with key, forget_refused(context, journal), keep_early(context, journal, ca):
                         spec = CsrSpec(
                             x509.Name([]),
@@ -198,7 +219,7 @@ class Renewal:
                             otp_challenge=plan.otp_challenge,
                             revocation_challenge=plan.revocation_challenge,
                         )
-                        if context.main is not None:
+                        if context.establishes or (context.main is not None and only_establishes(chain[0])):
                             spec, wishes = for_key_establishment(spec, wishes, key)
                         issued = ask(client, key, spec, wishes, journal)
                         if issued is None:
@@ -214,16 +235,48 @@ class Renewal:
     def _reenroll(
         self, client: EstClient, key: DeviceKey, spec: CsrSpec, wishes: CsrAttributes, journal: Journal
     ) -> Enrolled:
-        own = journal.replaces if self.context.main is not None else None
         return client.reenroll(
             key,  # type: ignore[arg-type]  # every DeviceKey is one of cryptography's keys
             spec,
-            renews=None if own is None else self.context.state.chain(own.certificate)[0],
+            renews=self._renews(journal),
+            target=journal.target,
             wishes=wishes,
             wait_s=self._connection.patience.left_s(),
             progress=remember_pending(self.context, journal, client, self.plan.progress),
             pending=earlier_request(journal),
         )
+
+    def _ask_by_cmc(
+        self, client: EstClient, key: DeviceKey, spec: CsrSpec, wishes: CsrAttributes, journal: Journal
+    ) -> Enrolled | None:
+        """Ask, or ask what became of it, in a message that the certificate in use signs."""
+        from device_sdk.client.est.full_cmc import PendingRequest
+
+        options: dict[str, Any] = {
+            "renews": self._renews(journal),
+            "target": journal.target,
+            "wait_s": self._connection.patience.left_s(),
+            "progress": remember_pending(self.context, journal, client, self.plan.progress),
+        }
+        keep = self.context.state.write_journal
+        try:
+            if journal.cmc:
+                pending = PendingRequest.from_json(json.loads(journal.cmc))
+                return client.fullcmc.query(pending, key, signer=client.identity, **options).enrolled  # type: ignore[arg-type]  # one of cryptography's
+            return client.fullcmc.renew(key, extra=spec, wishes=wishes, **options).enrolled  # type: ignore[arg-type]  # the same
+        except CmcPendingError as error:
+            turn = self.context.clock.now() + timedelta(seconds=error.retry_after_s or 0)
+            keep(replace(journal, phase=Phase.PENDING, retry_at=turn, csr=None, cmc=json.dumps(error.pending)))
+            raise
+        except CmcRefusedError:
+            if journal.cmc:  # it is not asked for again: the next run makes another request, with the same key
+                keep(replace(journal, phase=Phase.REQUEST, retry_at=None, cmc=None))
+            raise
+
+    def _renews(self, journal: Journal) -> x509.Certificate | None:
+        """The certificate to renew, if it is another than the one that authenticates."""
+        own = journal.replaces if self.context.main is not None else None
+        return None if own is None else self.context.state.chain(own.certificate)[0]
 
     def _key(
         self, journal: Journal, old_key: DeviceKey, wishes: CsrAttributes

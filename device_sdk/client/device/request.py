@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeAlias
 
+from device_sdk.client.device.connection import Connection
 from device_sdk.client.device.context import Context
 from device_sdk.client.est import CaCertificates, Enrolled, EstClient, Pending
 from device_sdk.client.est.patience import Patience, Progress
@@ -16,12 +17,31 @@ from device_sdk.errors import ClockError, CsrAttributesError, HttpStatusError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import KeyType
+from device_sdk.protocols.est.urls import Operation as EstOperation
+from device_sdk.protocols.est.urls import parse_est_url
 from device_sdk.state import Journal, Operation, Phase
 from device_sdk.state.pem import encode
 from device_sdk.wire.csrattrs import CsrAttributes
 
 Ask: TypeAlias = Callable[[EstClient, DeviceKey, CsrSpec, CsrAttributes, Journal], Enrolled | None]
 """Asks for a certificate, or for what became of an earlier request: None if the server has nothing."""
+
+
+@dataclass(frozen=True)
+class AskedAt:
+    """Where an entry of a package list leads, if not to the operations themselves.
+
+    Attributes:
+        csrattrs: request target for the CSR attributes; None for the operation's own.
+        request: the same for the request; at /fullcmc a renewal is asked for by Full CMC (RFC 7030 section 4.3).
+    """
+
+    csrattrs: str | None = None
+    request: str | None = None
+
+
+ANYWHERE = AskedAt()
+"""Where the operations are."""
 
 
 class NothingThereError(Exception):
@@ -51,6 +71,18 @@ def choose_key_type(
     names = ", ".join(key_type.value for key_type in allowed)
     note = f"the server asks for a key of type {names}; this one is {explicit.value}, as its owner says"
     return explicit, wishes.without_key_wishes(), (note,)
+
+
+def is_by_cmc(journal: Journal) -> bool:
+    """Whether it is asked for by Full CMC."""
+    if journal.cmc is not None or journal.target is None:
+        return journal.cmc is not None
+    return parse_est_url(journal.url, journal.label).is_at(EstOperation.FULLCMC, journal.target)
+
+
+def wishes_of(client: EstClient, at: AskedAt, connection: Connection) -> CsrAttributes:
+    """What the server wants in the request; raises as EstClient.csrattrs."""
+    return client.csrattrs(target=at.csrattrs, **connection.waiting)
 
 
 def wait_for_turn(journal: Journal, patience: Patience) -> None:
@@ -84,7 +116,7 @@ def remember_pending(
         retry_at = context.clock.now() + timedelta(seconds=pending.retry_after_s)
         csr = client.pending_request
         again = None if csr is None else base64.b64encode(csr).decode("ascii")
-        context.state.write_journal(replace(journal, phase=Phase.PENDING, retry_at=retry_at, csr=again))
+        context.state.write_journal(replace(journal, phase=Phase.PENDING, retry_at=retry_at, csr=again, cmc=None))
 
     return progress
 
@@ -135,6 +167,6 @@ def _remember(context: Context, journal: Journal, chain: str, ca: CaCertificates
         context.state.managed.forgive(ca.anchors)
     # the second certificate's server is trusted by the device's anchors, of which there is no other copy
     anchors = context.state.add_anchors(ca.anchors) if context.main is None else None
-    issued = replace(journal, phase=Phase.ISSUED, retry_at=None, chain=chain, anchors=anchors, csr=None)
+    issued = replace(journal, phase=Phase.ISSUED, retry_at=None, chain=chain, anchors=anchors, csr=None, cmc=None)
     context.state.write_journal(issued)
     return issued

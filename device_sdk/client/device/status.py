@@ -58,6 +58,7 @@ class DeviceStatus:
             "anchors": [describe(certificate) for certificate in self.anchors],
             "anchors_file": str(self.directory.anchors_file) if self.anchors else None,
             "revocation_lists": self.kept.lists_to_json(),
+            "signer_revocation_lists": self.kept.signer_lists_to_json(),
             "peers": [describe(certificate) for certificate in self.kept.peers],
             "time_floor": format_time(self.state.time_floor),
             "under_way": None if journal is None else under_way(journal),

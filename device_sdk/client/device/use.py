@@ -1,12 +1,14 @@
-"""What a request for a certificate for key establishment has beyond others (RFC 8295 section 2.1.1)."""
+"""What a certificate is for, and what a request for one for key establishment has beyond others (RFC 8295 section 2.1.1)."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 
 from asn1crypto.x509 import KeyUsage
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from device_sdk.errors import ConfigurationError
 from device_sdk.keystores.keys import DeviceKey
@@ -49,6 +51,26 @@ def for_key_establishment(spec: CsrSpec, wishes: CsrAttributes, key: DeviceKey) 
     wanted = tuple(one for one in wishes.extensions if one.oid != _OID)
     asked = replace(spec, extensions=(*others, x509.Extension(x509.KeyUsage.oid, True, usage)))
     return asked, replace(wishes, extensions=wanted)
+
+
+def only_establishes(certificate: x509.Certificate) -> bool:
+    """Whether a certificate is for key establishment and signs nothing."""
+    with suppress(x509.ExtensionNotFound):
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        return not usage.digital_signature and (usage.key_agreement or usage.key_encipherment)
+    return False
+
+
+def shows(certificate: x509.Certificate, now: datetime) -> bool:
+    """Whether TLS may show a certificate: it signs, is for clients, and has not ended."""
+    with suppress(x509.ExtensionNotFound):
+        if not certificate.extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature:
+            return False
+    with suppress(x509.ExtensionNotFound):
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        if not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usages):
+            return False
+    return certificate.not_valid_after_utc > now
 
 
 def _establishes(value: bytes) -> bool:

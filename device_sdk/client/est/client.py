@@ -151,10 +151,13 @@ class EstClient:
         self._ca = check_ca_certificates(bag, trust.explicit, now, url=url, lists=trust.lists)
         return self._ca
 
-    def csrattrs(self, *, wait_s: float | None = None, progress: Progress | None = None) -> CsrAttributes:
+    def csrattrs(
+        self, *, target: str | None = None, wait_s: float | None = None, progress: Progress | None = None
+    ) -> CsrAttributes:
         """Ask what the server wants in a CSR (RFC 7030 section 4.5); empty if it has no wishes.
 
         Args:
+            target: the request target that an entry of the package list has; None for the operation's own.
             wait_s: as for `cacerts`.
             progress: as for `cacerts`.
 
@@ -162,10 +165,10 @@ class EstClient:
             HttpStatusError: a status other than 200, 204, 404.
             RemoteProtocolError: not a CSR attributes message.
         """
-        return self._csrattrs(Patience(self._clock, wait_s, progress))
+        return self._csrattrs(Patience(self._clock, wait_s, progress), target)
 
-    def _csrattrs(self, patience: Patience) -> CsrAttributes:
-        response = self._exchanges.send(csrattrs_request(self._endpoint), patience)
+    def _csrattrs(self, patience: Patience, target: str | None = None) -> CsrAttributes:
+        response = self._exchanges.send(csrattrs_request(self._endpoint, target), patience)
         return read_csrattrs(response, self._clock.now())
 
     def enroll(
@@ -173,6 +176,7 @@ class EstClient:
         key: PrivateKey,
         spec: CsrSpec,
         *,
+        target: str | None = None,
         wishes: Wishes = "fetch",
         wait_s: float | None = None,
         progress: Progress | None = None,
@@ -185,6 +189,7 @@ class EstClient:
         Args:
             key: the key to certify; it signs the request and does nothing else here.
             spec: what to ask for.
+            target: as for `csrattrs`.
             wishes: CSR attributes: an answer of `csrattrs`, "fetch" to ask for them now, None to do without.
             wait_s: total seconds to wait while the server answers "later" (202, 429, 503); None does not wait.
             progress: told before each wait.
@@ -201,7 +206,7 @@ class EstClient:
         asked = self._wishes(wishes, patience)
         url = self._endpoint.url(Operation.SIMPLE_ENROLL)
         body = CsrBody(key, spec, asked, compatibility=self._compatibility, pending=pending, url=url)
-        return self._enroll(body, patience)
+        return self._enroll(body, patience, target)
 
     def reenroll(
         self,
@@ -209,6 +214,7 @@ class EstClient:
         current: CsrSpec | x509.Certificate | None = None,
         *,
         renews: x509.Certificate | None = None,
+        target: str | None = None,
         wishes: Wishes = "fetch",
         wait_s: float | None = None,
         progress: Progress | None = None,
@@ -226,6 +232,7 @@ class EstClient:
                 certificate of another name (EST-153).
             renews: with a CsrSpec, the certificate to renew if it is not the TLS identity's: one for key establishment
                 alone shows nothing in TLS.
+            target: as for `csrattrs`; one of /simpleenroll may be asked for a renewal, too.
             wishes: as for `enroll`; what they say about subject and names does not count.
             wait_s: as for `enroll`.
             progress: as for `enroll`.
@@ -249,7 +256,7 @@ class EstClient:
             pending=pending,
             url=self._endpoint.url(Operation.SIMPLE_REENROLL),
         )
-        return self._enroll(body, patience, renews=certificate)
+        return self._enroll(body, patience, target, renews=certificate)
 
     def serverkeygen(  # noqa: PLR0913  # every argument but the first has a default
         self,
@@ -366,17 +373,18 @@ class EstClient:
             )
         return self._identity.chain[0]
 
-    def _enroll(self, body: CsrBody, patience: Patience, *, renews: x509.Certificate | None = None) -> Enrolled:
-        self._body, renewal = body, renews is not None
-        operation = Operation.SIMPLE_REENROLL if renewal else Operation.SIMPLE_ENROLL
-        request = enroll_request(self._endpoint, body, renewal=renewal)
+    def _enroll(
+        self, body: CsrBody, patience: Patience, target: str | None, *, renews: x509.Certificate | None = None
+    ) -> Enrolled:
+        self._body = body
+        request = enroll_request(self._endpoint, body, renewal=renews is not None, target=target)
         with self._exchanges.one_use(body), explained(body):
             response = self._exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
             answer = read_enrolment(response, self._clock.now())
         if isinstance(answer, Pending):  # not reached: `may_pend` waits or raises
             raise LocalProtocolError("a pending answer was not waited for")
         ca = self._ca or self._cacerts(patience)
-        url = self._endpoint.url(operation)
+        url = f"{self._endpoint.origin}{request.target}"
         return check_issued(
             only_new(answer, body.csr, renews, url=url),
             body.csr,

@@ -65,6 +65,13 @@ class Connections:
         self._agreed.add(origin)
         return True
 
+    def may_fetch_elsewhere(self, old_url: str, new_url: str, method: str) -> bool:
+        """The rule for what RFC 8295 publishes: a package list and its packages stay at their server unless somebody says yes.
+
+        That is no consent to send a request there, nor to show the certificate.
+        """
+        return _origin(new_url) in self._agreed or (self._ask is not None and self._ask(old_url, new_url, method))
+
     def close(self) -> None:
         """Close all; a later request opens a new one."""
         for transport in self._transports.values():

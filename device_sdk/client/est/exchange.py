@@ -38,6 +38,8 @@ from device_sdk.transports.base import Transport
 
 # A connection that idles longer than this is closed; servers close it soon after anyway.
 _KEEP_OPEN_S = 30.0
+_MAY_BE_ELSEWHERE = frozenset({"cacerts", "csrattrs"})
+"""Operations of RFC 7030, a GET of which is led to another origin without asking; packages are at their own (RFC 8295)."""
 _NOT_WORTH_REPEATING = (TlsError, ProxyRefusedError, ResponseTooLargeError)
 
 
@@ -183,7 +185,9 @@ class Exchanges:
 
     def _conversation(self, request: HttpRequest) -> HttpResponse:
         there = self._connections
-        conversation = Conversation(request, there.home, self._login, follow=self._follow, may_leave=there.may_leave)
+        stays = request.method == "GET" and request.operation not in _MAY_BE_ELSEWHERE
+        rule = there.may_fetch_elsewhere if stays else there.may_leave
+        conversation = Conversation(request, there.home, self._login, follow=self._follow, may_leave=rule)
         try:
             response = carry(conversation, there)
         except DeviceSdkError as error:

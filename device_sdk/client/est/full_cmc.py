@@ -68,13 +68,15 @@ class FullCmc:
         asked = self._service.wishes(wishes, patience)
         author, spec, controls = proved(key, spec, identity, shared_secret)
         csr = CsrBody(key, spec, asked, compatibility=self._service.compatibility, url=self._service.url)
-        return self._enrol(author, key, csr, patience, controls, shared_secret)
+        return self._enrol(self._begin(author, patience), key, csr, controls, shared_secret)
 
     def renew(
         self,
         key: PrivateKey,
         *,
         current: TlsIdentity | None = None,
+        renews: x509.Certificate | None = None,
+        target: str | None = None,
         extra: CsrSpec | None = None,
         wishes: Wishes = "fetch",
         wait_s: float | None = None,
@@ -85,6 +87,8 @@ class FullCmc:
         Args:
             key: the key to certify: a new one (rekey, the usual thing) or the current one.
             current: the certificate to renew and its key; by default the client's TLS identity.
+            renews: the certificate to renew if `current` only signs for it: one for key establishment alone signs nothing.
+            target: the request target that an entry of the package list has; None for the operation's own.
             extra: further wishes; its subject and names are replaced.
             wishes: as for EstClient.reenroll.
             wait_s: as for `enroll`.
@@ -97,7 +101,7 @@ class FullCmc:
         identity = current or self._service.identity
         if identity is None:
             raise ConfigurationError("a renewal is signed by the current certificate: give it and its key")
-        certificate = identity.chain[0]
+        certificate = renews or identity.chain[0]
         patience = Patience(self._service.clock, wait_s, progress)
         csr = CsrBody(
             key,
@@ -107,7 +111,8 @@ class FullCmc:
             compatibility=self._service.compatibility,
             url=self._service.url,
         )
-        return self._enrol(Author(identity=identity), key, csr, patience)
+        begun = self._begin(Author(identity=identity), patience, renews=renews, target=target)
+        return self._enrol(begun, key, csr)
 
     def query(
         self,
@@ -115,6 +120,8 @@ class FullCmc:
         key: PrivateKey,
         *,
         signer: TlsIdentity | None = None,
+        renews: x509.Certificate | None = None,
+        target: str | None = None,
         wait_s: float | None = None,
         progress: Progress | None = None,
     ) -> FullCmcResult:
@@ -124,6 +131,8 @@ class FullCmc:
             pending: from a CmcPendingError.
             key: the key of the request; it signs the query unless there is a `signer`.
             signer: the certificate that signed the request, if one did.
+            renews: as it was for `renew`.
+            target: as it was for `renew`.
             wait_s: as for `enroll`.
             progress: as for `enroll`.
 
@@ -137,7 +146,13 @@ class FullCmc:
         author = Author(identity=signer) if signer else Author(key=key)
         patience = Patience(self._service.clock, wait_s, progress)
         transaction = Transaction(
-            self._service, author, pending.transaction_id, patience, server_nonce=pending.server_nonce
+            self._service,
+            author,
+            pending.transaction_id,
+            patience,
+            server_nonce=pending.server_nonce,
+            renews=renews,
+            target=target,
         )
         return transaction.settle(transaction.ask(pending.token), key, csr)
 
@@ -171,19 +186,24 @@ class FullCmc:
         require_revoked(answer, self._service.url)
         return FullCmcResult(None, answer.statuses, transaction.number)
 
-    def _begin(self, author: Author, patience: Patience) -> Transaction:
-        return Transaction(self._service, author, new_transaction(), patience)
+    def _begin(
+        self,
+        author: Author,
+        patience: Patience,
+        *,
+        renews: x509.Certificate | None = None,
+        target: str | None = None,
+    ) -> Transaction:
+        return Transaction(self._service, author, new_transaction(), patience, renews=renews, target=target)
 
     def _enrol(
         self,
-        author: Author,
+        transaction: Transaction,
         key: PrivateKey,
         csr: CsrBody,
-        patience: Patience,
         controls: tuple[Control, ...] = (),
         shared: SharedSecret | None = None,
     ) -> FullCmcResult:
-        transaction = self._begin(author, patience)
         with self._service.exchanges.one_use(csr):
             answer = transaction.send(controls, csr=csr, shared=shared)
         return transaction.settle(answer, key, csr.csr)

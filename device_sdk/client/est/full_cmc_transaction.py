@@ -101,15 +101,27 @@ class Transaction:
         number: the transaction identifier.
         patience: how long to wait in all.
         server_nonce: the server's latest nonce, where the transaction began in another run.
+        renews: the certificate that is to be replaced, if it is not the one that signs.
+        target: the request target that an entry of the package list has; None for the operation's own.
     """
 
     def __init__(
-        self, service: Service, author: Author, number: int, patience: Patience, *, server_nonce: bytes | None = None
+        self,
+        service: Service,
+        author: Author,
+        number: int,
+        patience: Patience,
+        *,
+        server_nonce: bytes | None = None,
+        renews: x509.Certificate | None = None,
+        target: str | None = None,
     ) -> None:
         self._service = service
         self._author = author
         self._patience = patience
+        self._target = target
         self._server_nonce = server_nonce
+        self._renews = renews or (author.identity.chain[0] if author.identity else None)
         self.number = number
 
     def send(
@@ -166,9 +178,8 @@ class Transaction:
 
     def _checked(self, answer: FullCmcAnswer, csr: x509.CertificateSigningRequest) -> Enrolled:
         ca = self._service.ca(self._patience)
-        author = self._author.identity
         return check_issued(
-            only_new(answer.certificates, csr, author.chain[0] if author else None, url=self._service.url),
+            only_new(answer.certificates, csr, self._renews, url=self._service.url),
             csr,
             anchors=ca.anchors,
             intermediates=ca.intermediates,
@@ -204,7 +215,9 @@ class Transaction:
             shared=shared,
             server_nonce=self._server_nonce,
         )
-        response = service.exchanges.send(fullcmc_request(service.endpoint, body), self._patience, may_pend=True)
+        response = service.exchanges.send(
+            fullcmc_request(service.endpoint, body, target=self._target), self._patience, may_pend=True
+        )
         answer = read_fullcmc(
             response, body.sent, Trusted(ca.anchors, ca.intermediates, service.lists), service.clock.now()
         )

@@ -24,11 +24,14 @@ class KeyPackagePolicy:
             could sign (AMB-20).
         require_signature: refuse a package that nobody signed; a signature that is there always has to be good (K-05, K-06).
         require_encryption: refuse a package that nothing but TLS protects.
+        require_addressed: refuse a package that is signed inside its encryption only: whoever had it could have encrypted the
+            signed part again, for this device. Symmetric keys that are bound to one of `device_bindings` are taken all the same.
         constraints: CMS content constraints in certificates of signers: "required", "if-present" or "off" (AMB-19).
         device_bindings: identifiers by which keys may be bound to this device; a key bound to another is refused (K-11).
         revocation_lists: lists that are held; those of CAs that have nothing to do with `anchors` mean nothing.
         receipt_recipient: to whom receipts and errors are encrypted where a package asks for that; without it such a
             receipt is not sent (KR-08, AMB-23).
+        list_issuers: CA certificates that the lists lead through, where other keys signed them than those of the path.
 
     Raises:
         ConfigurationError: `receipt_recipient` is not for encryption.
@@ -37,10 +40,12 @@ class KeyPackagePolicy:
     anchors: Sequence[x509.Certificate]
     require_signature: bool = True
     require_encryption: bool = True
+    require_addressed: bool = True
     constraints: ConstraintsMode = "if-present"
     device_bindings: Sequence[str] = ()
     revocation_lists: Iterable[x509.CertificateRevocationList] = ()
     receipt_recipient: x509.Certificate | None = None
+    list_issuers: Sequence[x509.Certificate] = ()
 
     def __post_init__(self) -> None:
         if self.receipt_recipient is not None:
@@ -61,7 +66,8 @@ class KeyPackagePolicy:
             now,
             require_signature=self.require_signature,
             require_encryption=self.require_encryption,
+            require_addressed=self.require_addressed,
             constraints=self.constraints,
-            inputs=inputs_with(self.revocation_lists, anchors=self.anchors, now=now),
+            inputs=inputs_with(self.revocation_lists, anchors=self.anchors, now=now, issuers=self.list_issuers),
             content_type=content_type,
         )

@@ -14,7 +14,7 @@ from device_sdk.client.est.patience import Patience, Progress
 from device_sdk.client.est.result import LostRequest, fetch_result
 from device_sdk.client.est.returns import ReturnMessage, Returns, give_back
 from device_sdk.client.est.symmetric_keys import KeyPackage, KeyPackagePolicy, SymmetricKeyService
-from device_sdk.errors import ConfigurationError, VerificationError
+from device_sdk.errors import ConfigurationError, DeviceSdkError, KeyStoreError, VerificationError
 from device_sdk.protocols.crls import RevocationLists, check_crls, crls_request, read_crls
 from device_sdk.protocols.eecerts import PeerCertificates, check_peers, eecerts_request, read_eecerts
 from device_sdk.protocols.est.issued import Enrolled
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from device_sdk.client.firmware import Firmware
     from device_sdk.model.csr import CsrSpec
     from device_sdk.model.keys import KeyType
+    from device_sdk.protocols.est.ca_certificates import CaCertificates
     from device_sdk.protocols.est.server_key import ServerKey
     from device_sdk.protocols.est.server_key_request import ProtectionKey
 
@@ -79,12 +80,20 @@ class Packages:
         return plan_of(walk.entries, service.endpoint)
 
     def crls(
-        self, target: str | None = None, *, wait_s: float | None = None, progress: Progress | None = None
+        self,
+        target: str | None = None,
+        *,
+        intermediates: Iterable[x509.Certificate] = (),
+        signers: Sequence[x509.Certificate] = (),
+        wait_s: float | None = None,
+        progress: Progress | None = None,
     ) -> RevocationLists:
         """Fetch the revocation lists and check each (section 4). What is accepted may be `stale`.
 
         Args:
             target: the request target a step of `list` has; by default what the server gives without a name.
+            intermediates: CA certificates that are known, besides those of /cacerts; not trusted.
+            signers: anchors of those who sign packages, which are seldom those of the EST server.
             wait_s: as for `list`.
             progress: as for `list`.
 
@@ -96,16 +105,24 @@ class Packages:
         """
         service, patience = self._service, Patience(self._service.clock, wait_s, progress)
         request = crls_request(self._target(Operation.CRLS, target, "revocation lists"))
-        ca = service.ca(patience)
+        ca = _with(service.ca(patience), intermediates)
         response = service.exchanges.send(request, patience, may_pend=True)
         now = service.clock.now()
-        return check_crls(read_crls(response, now), anchors=ca.anchors, intermediates=ca.intermediates, now=now)
+        return check_crls(
+            read_crls(response, now),
+            anchors=ca.anchors,
+            intermediates=ca.intermediates,
+            now=now,
+            signers=signers,
+            below_signers=[one.certificate for one in ca.ignored],
+        )
 
     def peers(
         self,
         target: str | None = None,
         *,
         lists: Iterable[x509.CertificateRevocationList] = (),
+        intermediates: Iterable[x509.Certificate] = (),
         wait_s: float | None = None,
         progress: Progress | None = None,
     ) -> PeerCertificates:
@@ -114,6 +131,7 @@ class Packages:
         Args:
             target: the request target a step of `list` has; by default what the server gives without a name.
             lists: revocation lists that are held; they are checked, too, and who is on them is rejected.
+            intermediates: CA certificates that are known, besides those of /cacerts; not trusted.
             wait_s: as for `list`.
             progress: as for `list`.
 
@@ -127,8 +145,9 @@ class Packages:
         """
         service, patience = self._service, Patience(self._service.clock, wait_s, progress)
         request = eecerts_request(self._target(Operation.EECERTS, target, "certificates of peers"))
-        ca = service.ca(patience)
-        held = check_crls(lists, anchors=ca.anchors, intermediates=ca.intermediates, now=service.clock.now())
+        ca = _with(service.ca(patience), intermediates)
+        now = service.clock.now()
+        held = check_crls(lists, anchors=ca.anchors, intermediates=ca.intermediates, now=now, held=True)
         for issuer, reason in held.rejected:
             raise VerificationError(f"the revocation list of {issuer}: {reason}", hint="fetch it again (est crls)")
         response = service.exchanges.send(request, patience, may_pend=True)
@@ -185,7 +204,8 @@ class Packages:
     ) -> KeyPackage | None:
         """Fetch a package of symmetric keys, verify, decrypt and check it (section 5.1); None if there is none.
 
-        The keys are in memory then: `device_sdk.keystores.secret_import.store_keys` puts them where they cannot leave any more.
+        The keys are in memory then, and nothing else of the package: `device_sdk.keystores.secret_import.store_keys` puts them
+        where they cannot leave any more, and `KeyPackage.wipe` overwrites them here.
 
         Args:
             policy: which packages are taken.
@@ -273,7 +293,7 @@ class Packages:
     def return_key_error(
         self,
         package: KeyPackage | ServerKey,
-        fault: PackageFault = PackageFault.OTHER,
+        error: DeviceSdkError | None = None,
         *,
         recipient: x509.Certificate | None = None,
         wait_s: float | None = None,
@@ -283,14 +303,15 @@ class Packages:
 
         Args:
             package: as `symmetric_keys` or EstClient.serverkeygen gave it.
-            fault: why.
+            error: why.
             recipient: as for `return_receipts`.
             wait_s: as for `list`.
             progress: as for `list`.
         """
         patience = Patience(self._service.clock, wait_s, progress)
         returns = KeyReturns(self._service, patience, _operation_of(package), recipient)
-        return returns.report(fault, package.requests)
+        full = isinstance(error, KeyStoreError) and error.no_room
+        return returns.report(PackageFault.INSUFFICIENT_MEMORY if full else PackageFault.OTHER, package.requests)
 
     def result(
         self,
@@ -348,6 +369,10 @@ class Packages:
         """
         patience = Patience(self._service.clock, wait_s, progress)
         give_back(replace(self._service, returns=None), ReturnMessage(path, media_type, body, path), patience)
+
+
+def _with(ca: CaCertificates, intermediates: Iterable[x509.Certificate]) -> CaCertificates:
+    return replace(ca, intermediates=tuple(dict.fromkeys((*intermediates, *ca.intermediates))))
 
 
 def _operation_of(package: KeyPackage | ServerKey) -> Operation:

@@ -12,15 +12,17 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtensionOID
 
 from device_sdk.client.est.patience import Patience, Progress
-from device_sdk.errors import ConfigurationError, HttpStatusError, LocalProtocolError, WrongDeviceError
+from device_sdk.errors import ConfigurationError, HttpStatusError, LocalProtocolError, WireError, WrongDeviceError
 from device_sdk.protocols.est.ca_certificates import CaCertificates
 from device_sdk.protocols.est.issued import check_issued
 from device_sdk.protocols.est.relayed import RelayedIdentity, check_relayed
@@ -28,9 +30,11 @@ from device_sdk.protocols.est.requests import csrattrs_request, enroll_request
 from device_sdk.protocols.est.responses import Pending, read_csrattrs, read_enrolment
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.state.fields import format_time
+from device_sdk.wire.ber import children, contents_of
 from device_sdk.wire.certs_only import write_certs_only
 from device_sdk.wire.cmc.oids import CMC_RA
 from device_sdk.wire.csrattrs import CsrAttributes
+from device_sdk.wire.csrattrs_asn1 import oid_value
 from device_sdk.wire.transfer import decode_body, encode_body
 
 if TYPE_CHECKING:
@@ -179,7 +183,7 @@ class Relay:
         """
         service = self._service
         patience, url = Patience(service.clock, wait_s, progress), service.endpoint.url(Operation.SIMPLE_ENROLL)
-        identity = replace(identity, also=(*identity.also, *self._asked()))
+        identity = replace(identity, also=(*identity.also, *self._asked()), usages=(*identity.usages, *self._usages()))
         csr = check_relayed(request, identity)
         if record is not None:
             csr = self._again(record, identity, url)
@@ -206,6 +210,15 @@ class Relay:
             return ()
         parts = [part.oid for part in self._wishes.subject or ()]
         return (*(one.oid for one in self._wishes.elements), *(one.oid for one in self._wishes.extensions), *parts)
+
+    def _usages(self) -> tuple[str, ...]:
+        """The extended key usages that the server gave as the value to ask for; those of other values are read by nobody."""
+        for one in self._wishes.extensions if self._wishes is not None else ():
+            if one.oid == ExtensionOID.EXTENDED_KEY_USAGE.dotted_string and one.value is not None:
+                with suppress(WireError):
+                    found = (oid_value(element) for _, element, _ in children(contents_of(one.value)))
+                    return tuple(oid for oid in found if oid)
+        return ()
 
     def _again(self, record: RelayRecord, identity: RelayedIdentity, url: str) -> x509.CertificateSigningRequest:
         if record.url != url:

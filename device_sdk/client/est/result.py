@@ -48,18 +48,21 @@ class LostRequest:
 
 def fetch_result(service: Service, asked: LostRequest, target: str | None, patience: Patience) -> Enrolled | None:
     """See Packages.result."""
-    usual, by_cmc = service.endpoint.target(asked.operation), service.endpoint.target(Operation.FULLCMC)
-    path = usual if target is None else target.partition("?")[0]
-    if path not in (usual, by_cmc):
-        raise ConfigurationError(f"{str(target)[:200]}: such results are at {usual}, or at {by_cmc}")
+    endpoint = service.endpoint
+    place = target or endpoint.target(asked.operation)
+    by_cmc = endpoint.is_at(Operation.FULLCMC, place)
+    operation = Operation.FULLCMC if by_cmc else asked.operation
+    if not endpoint.is_at(operation, place):
+        places = f"{endpoint.target(operation)}, or at {endpoint.target(Operation.FULLCMC)}"
+        raise ConfigurationError(f"{place[:200]}: such results are at {places}")
     ca, wishes, spec = service.ca(patience), service.wishes(asked.wishes, patience), asked.spec
     if asked.renews is not None:
         spec, wishes = renewal_spec(asked.renews, spec), renewal_wishes(wishes)
-    response = service.exchanges.send(result_request(target or usual), patience, may_pend=True)
+    response = service.exchanges.send(result_request(place, operation), patience, may_pend=True)
     if response.status_code in (204, 404):
         return None
     now = service.clock.now()
-    if path == by_cmc:
+    if by_cmc:
         url = service.url
         answer = _of_full_cmc(
             read_fullcmc(response, None, Trusted(ca.anchors, ca.intermediates, service.lists), now), url, now

@@ -28,6 +28,7 @@ from device_sdk.errors import (
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.keys import KeyType, PrivateKey
 from device_sdk.model.pkcs12 import Pkcs12Policy
+from device_sdk.protocols.est.full_cmc_pending import PendingRequest
 from device_sdk.protocols.est.requests import result_request
 from device_sdk.protocols.est.server_key import (
     DecryptionKey,
@@ -38,7 +39,7 @@ from device_sdk.protocols.est.server_key import (
     check_server_key,
     serverkeygen_request,
 )
-from device_sdk.protocols.est.server_key_answer import CMS, PKCS12, read_server_key
+from device_sdk.protocols.est.server_key_answer import CMS, PKCS12, ServerKeyAnswer, read_server_key
 from device_sdk.protocols.est.server_key_request import TAKES_ENCRYPTED_KEY_PACKAGES, protection_attributes
 from device_sdk.protocols.est.urls import Operation
 from device_sdk.protocols.key_packages.layers import PackageRules, Trace
@@ -68,7 +69,9 @@ class ServerKeyForms:
         announce: say in the request that an encrypted key package is understood (A-03); needs `packages`.
         pkcs12: ask for PKCS#12 (section 8.3), and take nothing else; its password is the protection, so neither a key to
             decrypt with nor `allow_clear` goes with it (B-04).
-        target: the request target that an entry of the package list has; None for the operation's own.
+        target: the request target that an entry of the package list has; None for the operation's own. At /fullcmc the key is
+            asked for by Full CMC.
+        pending: what an earlier run asked for there and is not decided yet, or None.
         report: tell the server, signed by the identity's key, why a package is refused (section 8.2).
 
     Raises:
@@ -79,6 +82,7 @@ class ServerKeyForms:
     announce: bool = False
     pkcs12: Pkcs12Policy | None = None
     target: str | None = None
+    pending: PendingRequest | None = None
     report: bool = True
 
     def __post_init__(self) -> None:
@@ -121,8 +125,10 @@ class ServerKeyGeneration:
         self._protection = protection
         self._forms = forms
         usual = service.endpoint.target(Operation.SERVERKEYGEN)
-        if forms.target not in (None, usual) and not str(forms.target).startswith(f"{usual}/"):
-            raise ConfigurationError(f"{str(forms.target)[:200]}: keys that the server generates are at {usual}")
+        place = usual if forms.target is None else forms.target
+        self._by_cmc = service.endpoint.is_at(Operation.FULLCMC, place)
+        if not self._by_cmc and not service.endpoint.is_at(Operation.SERVERKEYGEN, place):
+            raise ConfigurationError(f"{place[:200]}: keys that the server generates are at {usual}")
 
     def request(
         self, spec: CsrSpec, signer: PrivateKey | None, key_type: KeyType | None, wishes: Wishes, patience: Patience
@@ -142,10 +148,8 @@ class ServerKeyGeneration:
             spec, signer, key_type, asked, protection=self._protection, url=url, announce=forms.announce
         )
         body = CsrBody(key, spec, asked, compatibility=service.compatibility, url=url)
-        request = serverkeygen_request(service.endpoint, body, target=forms.target, pkcs12=forms.pkcs12 is not None)
         with service.exchanges.one_use(body), explained(body, _about(self._protection)):
-            response = service.exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
-            answer = read_server_key(response, service.clock.now(), accepted=forms.media_types)
+            answer, csr = self._ask_by_cmc(body, patience) if self._by_cmc else self._ask(body, patience)
         ca, now, trace = service.ca(patience), service.clock.now(), Trace()
         judgement = Judgement(
             ca.anchors,
@@ -161,24 +165,37 @@ class ServerKeyGeneration:
         )
         try:
             try:
-                return check_server_key(answer, body.csr, self._protection, judgement, trace)
+                return check_server_key(answer, csr, self._protection, judgement, trace)
             except ServerKeyError as error:
                 known = self._issued(patience) if error.certificate_missing else ()
                 if not known:
                     raise
-                return check_server_key(answer, body.csr, self._protection, replace(judgement, known=known), Trace())
+                return check_server_key(answer, csr, self._protection, replace(judgement, known=known), Trace())
         except _REFUSALS as error:
             if answer.packaged is not None and rules is not None and forms.report:
                 to = forms.packages.receipt_recipient if forms.packages else None
                 KeyReturns(service, patience, Operation.SERVERKEYGEN, to).refused(error, trace)
             raise
 
+    def _ask(self, body: CsrBody, patience: Patience) -> tuple[ServerKeyAnswer, x509.CertificateSigningRequest]:
+        service, forms = self._service, self._forms
+        request = serverkeygen_request(service.endpoint, body, target=forms.target, pkcs12=forms.pkcs12 is not None)
+        response = service.exchanges.send(request, patience, may_pend=True, accepted=body.accepted)
+        return read_server_key(response, service.clock.now(), accepted=forms.media_types), body.csr
+
+    def _ask_by_cmc(self, body: CsrBody, patience: Patience) -> tuple[ServerKeyAnswer, x509.CertificateSigningRequest]:
+        from device_sdk.client.est.server_key_by_cmc import CmcGeneration
+
+        forms = self._forms
+        target = str(forms.target)
+        return CmcGeneration(self._service, target, patience, forms.media_types, forms.pending).ask(body)
+
     def _issued(self, patience: Patience) -> tuple[x509.Certificate, ...]:
         """What the server issued to this client last (RFC 8295 section 9), for a key that came without certificate (AMB-02)."""
         service = self._service
         target = service.endpoint.target(Operation.SIMPLE_ENROLL)
         with suppress(DeviceSdkError):  # the answer that came is what is wrong
-            response = service.exchanges.send(result_request(target), patience)
+            response = service.exchanges.send(result_request(target, Operation.SIMPLE_ENROLL), patience)
             if response.status_code == 200:
                 return read_certs_only(response.body)
         return ()

@@ -15,8 +15,9 @@ from device_sdk.client.est.patience import Patience
 from device_sdk.errors import ConfigurationError, KeyPackageRefusedError, KeyPackageUntrustedError, WireError
 from device_sdk.model.http import HttpResponse
 from device_sdk.model.symmetric_keys import SymmetricKey
+from device_sdk.model.wiping import Passing, sweeping
 from device_sdk.protocols.est.urls import Operation
-from device_sdk.protocols.symmetric_keys import KeyRules, Trace, peel, usable_keys
+from device_sdk.protocols.symmetric_keys import KeyRules, PackageRules, Trace, peel, usable_keys
 from device_sdk.protocols.symmetric_keys.exchange import read_symmetric_keys, symmetric_keys_request
 from device_sdk.protocols.symmetric_keys.layers import PeeledPackage
 from device_sdk.wire.cms.recipients import OpeningKey
@@ -38,6 +39,7 @@ class KeyPackage:
         encrypted: whether something beyond TLS protected it.
         requests: the identifiers of the package, and whether receipts are wanted.
         digest: SHA-256 of the package as it came, hex.
+        identity: SHA-256 of what was signed, hex: the same package in other octets has the same.
     """
 
     keys: tuple[SymmetricKey, ...]
@@ -45,6 +47,12 @@ class KeyPackage:
     encrypted: bool
     requests: tuple[ReceiptRequest, ...] = ()
     digest: str = ""
+    identity: str = ""
+
+    def wipe(self) -> None:
+        """Overwrite the keys with zeros, when they are where they are to be; nothing else of the package is in memory then."""
+        for one in self.keys:
+            one.value.wipe()
 
 
 class SymmetricKeyService:
@@ -76,6 +84,20 @@ class SymmetricKeyService:
     ) -> KeyPackage | None:
         """See Packages.symmetric_keys."""
         rules = policy.rules(self._service.clock.now())
+        with sweeping() as section:
+            # in a call of its own, so that whatever it holds is freed when the section ends
+            return self._fetched(rules, policy, decrypt, section, report=report, wanted=wanted)
+
+    def _fetched(
+        self,
+        rules: PackageRules,
+        policy: KeyPackagePolicy,
+        decrypt: OpeningKey | Sequence[OpeningKey] | None,
+        section: Passing,
+        *,
+        report: bool,
+        wanted: Callable[[bytes], bool] | None,
+    ) -> KeyPackage | None:
         request = symmetric_keys_request(self._target)
         response = self._service.exchanges.send(request, self._patience, may_pend=True)
         now = self._service.clock.now()
@@ -85,19 +107,24 @@ class SymmetricKeyService:
         digest = hashlib.sha256(message)
         if wanted and not wanted(digest.digest()):
             return None
+        section.keep(message)  # of the transport
         identity = self._service.identity
         keys = decrypt if decrypt is not None else identity.key if identity else ()
         rules, trace = replace(rules, now=now), Trace()
         try:
             peeled = peel(message, rules, keys, trace=trace)
             trace.fault = PackageFault.BAD_ATTRIBUTES
-            found = usable_keys(peeled.package, KeyRules(now, policy.device_bindings))
-            return replace(_package(peeled, found, response), digest=digest.hexdigest())
+            bound = peeled.needs_binding(rules)
+            found = usable_keys(peeled.package, KeyRules(now, policy.device_bindings, require_binding=bound))
+            package = replace(_package(peeled, found, response), digest=digest.hexdigest())
         except _REFUSALS as error:
             if report:
                 to = policy.receipt_recipient
                 KeyReturns(self._service, self._patience, Operation.SYMMETRIC_KEYS, to).refused(error, trace)
             raise error.at(response.url)  # noqa: B904  # the same error
+        for one in package.keys:
+            section.keep(one.value.reveal())
+        return package
 
 
 def _package(peeled: PeeledPackage, keys: tuple[SymmetricKey, ...], response: HttpResponse) -> KeyPackage:
@@ -108,4 +135,4 @@ def _package(peeled: PeeledPackage, keys: tuple[SymmetricKey, ...], response: Ht
             f"a key of {8 * longest} bits came over {cipher}, which is weaker, and nothing else protects it",
             fault=PackageFault.CONSTRAINT_VIOLATION,
         )
-    return KeyPackage(keys, peeled.signers, peeled.encrypted, peeled.requests)
+    return KeyPackage(keys, peeled.signers, peeled.encrypted, peeled.requests, identity=peeled.identity)

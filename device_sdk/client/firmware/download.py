@@ -17,7 +17,9 @@ Transferred: TypeAlias = Callable[[int, int | None], None]
 
 _CHUNK_BYTES = 256 * 1024
 SPARE_BYTES = 1024 * 1024
-"""What is left free on the disk."""
+"""What is left free on the disk, for everything else that the device has to write meanwhile."""
+NO_ROOM = "make some room, or name another place (est firmware --directory, firmware.directory)"
+_LOOK_BYTES = 1024 * 1024
 
 
 class Download:
@@ -33,8 +35,9 @@ class Download:
 
     def __init__(self, directory: str | os.PathLike[str], transferred: Transferred | None = None) -> None:
         self._directory = Path(directory)
+        self._room = Room(self._directory)
         self._transferred = transferred
-        self._spool = PrivateSpool(self._directory)
+        self._spool = self._new()
         self._size = 0
         self._length: int | None = None
 
@@ -60,17 +63,21 @@ class Download:
         """See BodySink."""
         if self._size:
             self._spool.close()
-            self._spool = PrivateSpool(self._directory)
+            self._spool = self._new()
         self._size, self._length = 0, length
         if length is not None:
             require_room(self._directory, length)
 
     def write(self, data: bytes, /) -> None:
-        """See BodySink."""
+        """See BodySink. Not every answer says how long it is."""
+        self._room.take(len(data))
         self._spool.write(data)
         self._size += len(data)
         if self._transferred:
             self._transferred(self._size, self._length)
+
+    def _new(self) -> PrivateSpool:
+        return PrivateSpool(self._directory, NO_ROOM)
 
     def __enter__(self) -> Self:
         return self
@@ -79,18 +86,47 @@ class Download:
         self._spool.close()
 
 
+class Room:
+    """Looks at the disk every now and then while something is written that nobody knows the length of.
+
+    Args:
+        directory: where it is written.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._left = 0
+
+    def take(self, size: int) -> None:
+        """So many bytes are about to be written.
+
+        Raises:
+            StateNotWritableError: SPARE_BYTES would not be left.
+        """
+        if size > self._left:
+            require_room(self._directory, size)
+            self._left = size + min(_free(self._directory) - size - SPARE_BYTES, _LOOK_BYTES)
+        self._left -= size
+
+
 def require_room(directory: Path, size: int) -> None:
     """Make sure that the disk has room for so many bytes.
 
     Raises:
         StateNotWritableError: it has not.
     """
+    free = _free(directory)
+    if free < size + SPARE_BYTES:
+        raise StateNotWritableError(
+            f"{directory}: {size} bytes are to come, and {free} are free, of which {SPARE_BYTES} stay so",
+            hint=NO_ROOM,
+            path=str(directory),
+        )
+
+
+def _free(directory: Path) -> int:
     try:
         status = os.statvfs(directory)
     except OSError as error:
         raise StateNotWritableError(f"{directory}: {error.strerror or error}", path=str(directory)) from error
-    free = status.f_bavail * status.f_frsize
-    if free < size + SPARE_BYTES:
-        raise StateNotWritableError(
-            f"{directory}: {size} bytes are to come, and {free} are free", hint="make some room", path=str(directory)
-        )
+    return status.f_bavail * status.f_frsize

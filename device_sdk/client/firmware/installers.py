@@ -7,19 +7,23 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from device_sdk.errors import DeviceSdkError, StateNotWritableError
+from device_sdk.client.firmware.download import NO_ROOM, Room
+from device_sdk.errors import ConfigurationError, DeviceSdkError, StateNotWritableError
+from device_sdk.identity.kept_command import KeptCommand
 from device_sdk.keystores.atomic import discard, sweep, sync_directory, temporary_name
-from device_sdk.wire.firmware import FirmwareAttributes, LoadErrorCode, refused
+from device_sdk.wire.firmware import FirmwareAttributes, LoadErrorCode, PreferredName, refused
 
 _CHUNK_BYTES = 64 * 1024
-_TIMEOUT_S = 1800.0
+INSTALLER_S = 1800.0
+"""The most that a program takes for one word of an installation."""
 _PREFIX = "device-sdk-firmware-"
+WAITS_FOR_RESTART = "restart the device: what was installed last has to be running before more is installed"
 _TRIES = 8
 
 
@@ -28,6 +32,16 @@ class Installer(Protocol):
 
     Every method may raise a DeviceSdkError: FirmwareError with the number for the server, or StateNotWritableError.
     """
+
+    @property
+    def place(self) -> str:
+        """Where firmware goes: of what is installed, `is_active` is asked about what went to the same place."""
+
+    def is_ready(self) -> bool:
+        """Whether more can be installed now; asked before anything is fetched. No until a restart, where one is awaited."""
+
+    def tidy(self) -> None:
+        """Remove what an installation left that was killed, before there has to be room for the next package."""
 
     def begin(self) -> None:
         """Firmware is about to come."""
@@ -47,6 +61,9 @@ class Installer(Protocol):
     def is_active(self, sha256: bytes) -> bool:
         """Whether the device uses firmware of this digest; asked after a power cut."""
 
+    def undo(self) -> None:
+        """A power cut came inside `commit`, and what was being installed is not active: what was there before is from now on."""
+
 
 class FileInstaller:
     """Puts firmware into a file, which is replaced as a whole.
@@ -58,8 +75,23 @@ class FileInstaller:
 
     def __init__(self, path: str | os.PathLike[str], mode: int = 0o644) -> None:
         self._path, self._mode = Path(path), mode
+        self._hint = "make some room, or name another file"
         self._temporary: Path | None = None
         self._descriptor: int | None = None
+
+    @property
+    def place(self) -> str:
+        """See Installer."""
+        return str(self._path.absolute())
+
+    def is_ready(self) -> bool:
+        """See Installer."""
+        return True
+
+    def tidy(self) -> None:
+        """See Installer."""
+        with suppress(OSError):  # what cannot be written says so in `begin`
+            sweep(self._path)
 
     def begin(self) -> None:
         """See Installer."""
@@ -121,6 +153,9 @@ class FileInstaller:
             raise self._failed(error) from error
         return hasher.digest() == sha256
 
+    def undo(self) -> None:
+        """See Installer: the file was there all the time."""
+
     @property
     def _open(self) -> int:
         if self._descriptor is None:
@@ -128,37 +163,64 @@ class FileInstaller:
         return self._descriptor
 
     def _failed(self, error: OSError) -> DeviceSdkError:
-        words = f"{self._path}: cannot be written: {error.strerror or error}; what was there before is unchanged"
-        return StateNotWritableError(words, hint="make some room, or name another file", path=str(self._path))
+        words = f"{self._path}: cannot be written: {error.strerror or error}; this file is as it was before"
+        return StateNotWritableError(words, hint=self._hint, path=str(self._path))
 
 
 class CommandInstaller:
-    """Hands firmware to a program: `PROGRAM stage FILE`, `commit FILE`, `rollback FILE`, `active SHA256`.
+    """Hands firmware to a program: `PROGRAM ready`, `stage FILE`, `commit FILE`, `rollback FILE`, `active SHA256`.
 
     Exit code 0 is success. What `stage` or `commit` exit with otherwise goes to the server as the vendor's error code;
-    75 (EX_TEMPFAIL) means that there is no room. `active` exits with 0 if the device runs firmware of that digest.
+    75 (EX_TEMPFAIL) means that there is no room. `active` exits with 0 if the device runs firmware of that digest, and
+    with 75 if it cannot say now. `ready`, which a program need not know, exits with 69 (EX_UNAVAILABLE) if nothing can be installed before the device restarts.
+    `rollback` is also called after a power cut inside `commit`; FILE is gone then. FIRMWARE_PACKAGE and FIRMWARE_VERSION in the
+    environment of `stage` and `commit` are what the signer calls the package; a legacy name has no version. With this process, or
+    when its time is over, the program ends with all that it started, as by a power cut; what it left in the background when it
+    ended by itself stays.
 
     Args:
         program: its path; it gets no shell and no standard input.
         directory: where the firmware waits, mode 0600; by default what TMPDIR says.
+        limit_s: how long it takes at most, each time it is called.
     """
 
-    def __init__(self, program: str | os.PathLike[str], directory: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        program: str | os.PathLike[str],
+        directory: str | os.PathLike[str] | None = None,
+        limit_s: float = INSTALLER_S,
+    ) -> None:
         self._program = Path(program).absolute()
-        self._directory = directory
+        self._directory, self._limit_s = directory, limit_s
         self._file: FileInstaller | None = None
         self._image: Path | None = None
         self._holder: _Holder | None = None
         self._staged = False
+        self._named: dict[str, str] = {}
+
+    @property
+    def place(self) -> str:
+        """See Installer."""
+        return str(self._program)
+
+    def is_ready(self) -> bool:
+        """See Installer."""
+        with suppress(DeviceSdkError):  # what cannot be run fails when there is something to tell the server about
+            return self._exit("ready") != os.EX_UNAVAILABLE
+        return True
+
+    def tidy(self) -> None:
+        """See Installer."""
+        _sweep_holders(_parent(self._directory))
 
     def begin(self) -> None:
         """See Installer."""
         try:
             self._holder = _Holder(self._directory)
         except OSError as error:
-            raise StateNotWritableError(f"no room for the firmware: {error.strerror or error}") from error
+            raise StateNotWritableError(f"no room for the firmware: {error.strerror or error}", hint=NO_ROOM) from error
         self._image = self._holder.path / "image"
-        self._file = FileInstaller(self._image, 0o600)
+        self._file = _Waiting(self._image, 0o600)
         self._file.begin()
 
     def write(self, data: bytes, /) -> None:
@@ -171,6 +233,7 @@ class CommandInstaller:
         if self._file is not None:
             self._file.stage(attributes)
             self._file.commit()
+        self._named = _named(attributes)
         self._staged = True
         self._run("stage")
 
@@ -192,7 +255,19 @@ class CommandInstaller:
 
     def is_active(self, sha256: bytes) -> bool:
         """See Installer."""
-        return self._exit("active", sha256.hex()) == 0
+        code = self._exit("active", sha256.hex())
+        if code == os.EX_TEMPFAIL:
+            raise refused(LoadErrorCode.OTHER_ERROR, f"{self._program} active cannot say now what the device uses")
+        return code == 0
+
+    def undo(self) -> None:
+        """See Installer: `rollback` with the name of a file that is not there any more."""
+        code = self._exit("rollback", str(_parent(self._directory) / "image"))
+        if code != 0:
+            raise refused(
+                LoadErrorCode.OTHER_ERROR,
+                f"{self._program} rollback ended with {code}: what a power cut left of an update may be half of it",
+            )
 
     def _run(self, verb: str) -> None:
         code = self._exit(verb, str(self._image))
@@ -201,22 +276,52 @@ class CommandInstaller:
         if code != 0:
             error = refused(LoadErrorCode.OTHER_ERROR, f"{self._program} {verb} ended with {code}")
             error.vendor_error = code
+            if code == os.EX_UNAVAILABLE:
+                error.hint = WAITS_FOR_RESTART
             raise error
 
-    def _exit(self, verb: str, word: str) -> int:
+    def _exit(self, verb: str, *words: str) -> int:
+        """What it ends with. It is ended with all that it started when its time is over, or this process is gone.
+
+        So nothing goes on writing beside the `rollback` that follows, in this process or in the next one.
+        """
+        deadline = time.monotonic() + self._limit_s
+        argv = [str(self._program), verb, *words]
         try:
-            done = subprocess.run(
-                [str(self._program), verb, word], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=_TIMEOUT_S, check=False
-            )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired) as error:
-            why = getattr(error, "strerror", None) or "it takes too long"
-            raise refused(LoadErrorCode.OTHER_ERROR, f"{self._program} {verb}: {why}") from error
-        return done.returncode
+            with KeptCommand(argv, silent=True, environment=os.environ | self._named) as command:
+                return command.status(deadline)
+        except ConfigurationError as error:
+            why = getattr(error.__cause__, "strerror", None) or error.message
+        except TimeoutError:
+            why = f"it took longer than {self._limit_s:g} s, and was ended with all that it started"
+        raise refused(LoadErrorCode.OTHER_ERROR, f"{self._program} {verb}: {why}")
 
     def _clean(self) -> None:
         if self._holder is not None:
             self._holder.close()
             self._holder = self._image = None
+
+
+def _named(attributes: FirmwareAttributes | None) -> dict[str, str]:
+    """Empty rather than missing, so that nothing of this process's own environment is taken for it."""
+    name = attributes.name if attributes else None
+    if isinstance(name, PreferredName):
+        return {"FIRMWARE_PACKAGE": name.oid, "FIRMWARE_VERSION": str(name.version)}
+    return {"FIRMWARE_PACKAGE": str(name or ""), "FIRMWARE_VERSION": ""}
+
+
+class _Waiting(FileInstaller):
+    """An image before a program takes it."""
+
+    def __init__(self, path: Path, mode: int) -> None:
+        super().__init__(path, mode)
+        self._hint = NO_ROOM
+        self._room = Room(path.parent)
+
+    def write(self, data: bytes, /) -> None:
+        """See Installer."""
+        self._room.take(len(data))
+        super().write(data)
 
 
 class _Holder:
@@ -227,9 +332,8 @@ class _Holder:
     """
 
     def __init__(self, parent: str | os.PathLike[str] | None) -> None:
-        place = Path(parent or tempfile.gettempdir())
-        for left in place.glob(f"{_PREFIX}*"):
-            _sweep_holder(left)
+        place = _parent(parent)
+        _sweep_holders(place)
         for _ in range(_TRIES):
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
             try:
@@ -254,6 +358,15 @@ class _Holder:
         with suppress(OSError):
             shutil.rmtree(self.path)
         os.close(self._descriptor)
+
+
+def _parent(directory: str | os.PathLike[str] | None) -> Path:
+    return Path(directory or tempfile.gettempdir()).absolute()
+
+
+def _sweep_holders(place: Path) -> None:
+    for left in place.glob(f"{_PREFIX}*"):
+        _sweep_holder(left)
 
 
 def _sweep_holder(path: Path) -> None:

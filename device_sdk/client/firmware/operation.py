@@ -10,7 +10,7 @@ from device_sdk.client.est.full_cmc_transaction import Service
 from device_sdk.client.est.patience import Patience, Progress
 from device_sdk.client.est.returns import ReturnMessage, give_back
 from device_sdk.client.firmware.download import Download, Transferred
-from device_sdk.client.firmware.installers import Installer
+from device_sdk.client.firmware.installers import WAITS_FOR_RESTART, Installer
 from device_sdk.client.firmware.loading import FirmwareRules, Loading, Witness, load, recovered
 from device_sdk.client.firmware.record_file import RecordFile
 from device_sdk.errors import ConfigurationError, DeviceSdkError, FirmwareError, StateNotWritableError
@@ -93,7 +93,8 @@ class Firmware:
             What was installed; None if the server has nothing (AMB-22), or it was not wanted.
 
         Raises:
-            FirmwareError: the package is refused; nothing has changed, and `reported` says whether the server was told.
+            FirmwareError: the package is refused; nothing has changed, and `reported` says whether the server was told. Or
+                the installer takes nothing before the device has restarted, and nothing was fetched.
             StateNotWritableError: no room; likewise.
             HttpStatusError: the server refused.
             ConfigurationError: a target that is not of this operation; or the reporter is another module.
@@ -101,24 +102,28 @@ class Firmware:
         if reporter is not None:
             require_own(rules.policy.module, reporter.chain[0])
         target = self._target(target)
+        if not installer.is_ready():
+            raise FirmwareError("nothing was fetched, as nothing can be installed now", hint=WAITS_FOR_RESTART)
+        installer.tidy()
         patience = Patience(self._service.clock, wait_s, progress)
         loading, witness = Loading(), self._witness(rules, reporter)
-        with Download(directory, transferred) as download:
-            request = firmware_request(target, download, rules.limit_bytes, DOWNLOAD_S, rules.min_rate)
-            try:
+        download = Download(directory, transferred)
+        told: type[DeviceSdkError] = StateNotWritableError  # other trouble on the way is no word about the package
+        try:
+            with download:
+                request = firmware_request(target, download, rules.limit_bytes, DOWNLOAD_S, rules.min_rate)
                 response = self._service.exchanges.send(request, patience, may_pend=True)
-            except StateNotWritableError as error:  # other trouble on the way is no word about the package
-                self._tell_error(error, rules, loading, reporter, patience)
-                raise
-            if not has_firmware(response, self._service.clock.now()):
-                return None
-            if wanted and not wanted(download.sha256()):
-                return None
-            try:
+                if not has_firmware(response, self._service.clock.now()):
+                    return None
+                if wanted and not wanted(download.sha256()):
+                    return None
+                told = DeviceSdkError
                 load(download.file, rules, installer, record, self._service.clock.now(), loading, witness)
-            except DeviceSdkError as error:
+        except DeviceSdkError as error:
+            # the package is gone by now: what there is to tell may have to wait on the disk that it filled
+            if isinstance(error, told):
                 self._tell_error(error, rules, loading, reporter, patience)
-                raise
+            raise
         return self._result(loading, rules, reporter, patience)
 
     def report(self, report: LoadReceipt | LoadError, reporter: TlsIdentity, patience: Patience | None = None) -> None:

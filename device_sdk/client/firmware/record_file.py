@@ -44,6 +44,11 @@ class RecordFile:
         with self._lock.hold(_WAIT_S):
             yield
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether a power cut ended an installation; raises as `load`, but for the counter, which is not looked at."""
+        return self._read()[0].pending is not None
+
     def load(self) -> FirmwareRecord:
         """What is there; with a counter inside `held`, as it finishes what a power cut ended.
 

@@ -238,7 +238,7 @@ class Cryptoki:
             if attribute.value is None:
                 buffer = ctypes.create_string_buffer(max(attribute.length, 1))
                 attribute.value = ctypes.addressof(buffer)
-        return buffer.raw[: attribute.length]
+        return _taken(buffer, attribute.length)
 
     def attributes(self, session: int, handle: int, kinds: Iterable[int]) -> dict[int, bytes]:
         """Those of the wanted attributes that the object has and shows; asked one by one, as modules differ on lists."""
@@ -286,11 +286,18 @@ class Cryptoki:
         out, length = (c_ubyte * max(len(ciphertext), 1))(), c_ulong(len(ciphertext))
         self._call("C_DecryptInit", session, byref(used), key)
         self._call("C_Decrypt", session, ciphertext, len(ciphertext), out, byref(length))
-        return bytes(out[: length.value])
+        return _taken(out, length.value)
 
     def destroy(self, session: int, handle: int) -> None:
         """C_DestroyObject."""
         self._call("C_DestroyObject", session, handle)
+
+
+def _taken(buffer: ctypes.Array[Any], length: int) -> bytes:
+    """What a module put there; our buffer is overwritten, as it may have been a key."""
+    value = ctypes.string_at(buffer, length)
+    ctypes.memset(buffer, 0, len(buffer))
+    return value
 
 
 def _mechanism(kind: int, parameter: bytes) -> tuple[_Attribute, object]:

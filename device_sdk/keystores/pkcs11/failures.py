@@ -64,7 +64,12 @@ def failure(error: CkError, uri: str) -> KeyStoreError:
             mechanism=error.operation,
         )
     return KeyStoreFailedError(
-        f"{doing} failed: {said}", hint=_HINTS.get(code or 0), uri=uri, return_code=code, operation=error.operation
+        f"{doing} failed: {said}",
+        hint=_HINTS.get(code or 0),
+        uri=uri,
+        return_code=code,
+        operation=error.operation,
+        no_room=code == codes.DEVICE_MEMORY or None,
     )
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pkcs11.constants import Attribute
 
 from device_sdk.errors import KeyExistsError, MechanismUnsupportedError
-from device_sdk.keystores.pkcs8 import wiping
 from device_sdk.keystores.pkcs11 import codes
 from device_sdk.keystores.pkcs11.access import KeyName
 from device_sdk.keystores.pkcs11.codes import CkError
@@ -28,6 +27,7 @@ from device_sdk.keystores.pkcs11.reading import ReadKey, refuse_to_open, ways_ou
 from device_sdk.keystores.pkcs11.templates import REFUSED_TEMPLATE
 from device_sdk.keystores.pkcs11.unwrapping import unwrap_private_key
 from device_sdk.model.keys import KeyType, PrivateKey, PublicKey
+from device_sdk.model.wiping import wiping
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 
 # Not all modules know these attributes; the first combination that the module takes is used. SoftHSM's C_UnwrapKey takes

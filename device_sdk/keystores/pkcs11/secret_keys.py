@@ -10,18 +10,19 @@ from pkcs11.constants import Attribute, ObjectClass
 from pkcs11.mechanisms import KeyType as CkKeyType
 
 from device_sdk.errors import ExtractableKeyError, KeyExistsError, KeyStoreFailedError, UriError
-from device_sdk.keystores.pkcs8 import wiping
 from device_sdk.keystores.pkcs11.access import KeyName
-from device_sdk.keystores.pkcs11.codes import CkError
+from device_sdk.keystores.pkcs11.codes import KEY_HANDLE_INVALID, OBJECT_HANDLE_INVALID, CkError
 from device_sdk.keystores.pkcs11.connection import Connection, Worker
 from device_sdk.keystores.pkcs11.foreign import Template
 from device_sdk.keystores.pkcs11.login import PinOnce
 from device_sdk.keystores.pkcs11.objects import FALSE, TRUE, number, search
 from device_sdk.keystores.pkcs11.templates import REFUSED_TEMPLATE
 from device_sdk.model.symmetric_keys import KeyUsage, SymmetricKey
+from device_sdk.model.wiping import wiping
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 
 _MAX_ID_BYTES = 64
+_GONE = (OBJECT_HANDLE_INVALID, KEY_HANDLE_INVALID)
 
 USES = {
     Attribute.ENCRYPT: (KeyUsage.ENCRYPT,),
@@ -91,18 +92,39 @@ def store_secret_key(connection: Connection, pins: PinOnce, asked: Pkcs11Uri, ke
 
     def put(worker: Worker) -> None:
         before = search(worker, ObjectClass.SECRET_KEY, key_id=key_id)
-        handle = _created(worker, key, key_id)
         try:
-            _check(worker, handle, key, uri)
-        except BaseException:
-            with suppress(CkError):
-                worker.cryptoki.destroy(worker.handle, handle)
+            _checked(worker, key, key_id, uri)
+        except CkError as error:
+            if error.code in _GONE:
+                raise _not_kept(error, uri) from error
             raise
         for old in before:
             worker.cryptoki.destroy(worker.handle, old.handle)
 
     connection.run(pins, put, writable=True)
     return uri
+
+
+def _checked(worker: Worker, key: SymmetricKey, key_id: bytes, uri: str) -> None:
+    handle = _created(worker, key, key_id)
+    try:
+        _check(worker, handle, key, uri)
+    except BaseException:
+        with suppress(CkError):
+            worker.cryptoki.destroy(worker.handle, handle)
+        raise
+
+
+def _not_kept(error: CkError, uri: str) -> KeyStoreFailedError:
+    """Some modules say yes to what there is no room for."""
+    return KeyStoreFailedError(
+        f"{uri}: the token took the key and did not keep it",
+        hint="is there room on the token, or on the disk it is on?",
+        uri=uri,
+        return_code=error.code,
+        operation=error.operation,
+        no_room=True,
+    )
 
 
 def _require_token(asked: Pkcs11Uri) -> None:

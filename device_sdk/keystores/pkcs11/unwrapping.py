@@ -20,12 +20,13 @@ from pkcs11.exceptions import PKCS11Error
 from pkcs11.mechanisms import MGF, Mechanism
 from pkcs11.mechanisms import KeyType as CkKeyType
 
-from device_sdk.keystores.pkcs8 import to_pkcs8, wiping
+from device_sdk.keystores.pkcs8 import to_pkcs8
 from device_sdk.keystores.pkcs11 import codes
 from device_sdk.keystores.pkcs11.codes import CkError, calling
 from device_sdk.keystores.pkcs11.connection import Worker
 from device_sdk.keystores.pkcs11.objects import FALSE, TRUE, number
 from device_sdk.model.keys import PrivateKey
+from device_sdk.model.wiping import wiping
 
 _TRANSPORT_BITS = 2048
 _AES_BYTES = 32

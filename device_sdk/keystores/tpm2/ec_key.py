@@ -11,6 +11,7 @@ from tpm2_pytss import ESAPI, TPM2_ALG, TPM2B_ECC_POINT, TPMS_ECC_POINT
 from device_sdk.keystores.keys import EcDeviceKey
 from device_sdk.keystores.tpm2.held import HASHES, Held, no_ticket, signature_scheme
 from device_sdk.keystores.tpm2.scope import Handle
+from device_sdk.keystores.tpm2.sealing import wipe, wipe_answer
 from device_sdk.keystores.tpm2.templates import PublicArea
 from device_sdk.model.keys import KeyInfo
 
@@ -84,7 +85,11 @@ class TpmEcKey(EcDeviceKey):
 
         def agree(esys: ESAPI, handle: Handle) -> bytes:
             answer = esys.ecdh_zgen(handle, point)
-            return bytes(answer.point.x)
+            try:
+                return bytes(answer.point.x)
+            finally:
+                wipe(answer)
+                wipe_answer(esys)
 
         return self._held.use("agree", agree).rjust(size, b"\0")
 

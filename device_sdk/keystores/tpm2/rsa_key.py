@@ -16,6 +16,7 @@ from device_sdk.keystores.rsa_padding import oaep_decode, pkcs1_decode, pkcs1_en
 from device_sdk.keystores.tpm2.errors import FAILURE, SIZE, VALUE, base_code
 from device_sdk.keystores.tpm2.held import HASHES, Held, no_ticket, signature_scheme
 from device_sdk.keystores.tpm2.scope import Handle
+from device_sdk.keystores.tpm2.sealing import wipe, wipe_answer
 from device_sdk.keystores.tpm2.templates import PublicArea
 from device_sdk.model.keys import KeyInfo
 
@@ -129,11 +130,16 @@ class TpmRsaKey(RsaDeviceKey):
         def decrypt(esys: ESAPI, handle: Handle) -> bytes | None:
             self._check_health(esys)
             try:
-                return bytes(esys.rsa_decrypt(handle, ciphertext, scheme, TPM2B_DATA()))
+                plain = esys.rsa_decrypt(handle, ciphertext, scheme, TPM2B_DATA())
             except TSS2_Exception as error:
                 if base_code(int(error.rc)) not in _BAD_BLOCK:
                     raise
-                return None
+                value = None
+            else:
+                value = bytes(plain)
+                wipe(plain)
+            wipe_answer(esys)  # in either case: what a failure costs tells nothing
+            return value
 
         plaintext = self._held.use("decrypt", decrypt)
         if plaintext is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from contextlib import suppress
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -14,13 +15,13 @@ from tpm2_pytss import ESAPI, TPM2_ALG, TPM2B_PUBLIC, TPMA_OBJECT, TSS2_Exceptio
 from tpm2_pytss.types import ffi
 
 from device_sdk.errors import ExtractableKeyError, KeyStoreFailedError, MechanismUnsupportedError
-from device_sdk.keystores.pkcs8 import wiping
 from device_sdk.keystores.tpm2.errors import Kind, kind_of
 from device_sdk.keystores.tpm2.scope import Handle, Scope
 from device_sdk.keystores.tpm2.sessions import session_below
 from device_sdk.keystores.tpm2.srk import Parent, parent_for_new_key
 from device_sdk.keystores.tpm2.templates import cipher_template, sealed_template, sensitive
 from device_sdk.model.symmetric_keys import KeyUsage, SymmetricKey
+from device_sdk.model.wiping import wiping
 from device_sdk.wire.tss2_key import Tss2Key
 
 MAX_SEALED_BYTES = 128
@@ -111,7 +112,7 @@ class _Making:
         try:
             private, public, *_ = esys.create(self._parent.handle, secret, template, session1=self._session)
         finally:
-            _wipe(secret)
+            wipe(secret)
         key = Tss2Key(
             bytes(public.marshal()),
             bytes(private.marshal()),
@@ -126,7 +127,7 @@ class _Making:
 
     def _decrypts(self, handle: Handle, value: bytearray) -> bool:
         block, vector = secrets.token_bytes(2 * _BLOCK), secrets.token_bytes(_BLOCK)
-        plain = Cipher(algorithms.AES(bytes(value)), modes.CBC(vector)).decryptor()
+        plain = Cipher(algorithms.AES(value), modes.CBC(vector)).decryptor()
         return (
             decrypted(self._scope.esys, handle, self._session, vector, block) == plain.update(block) + plain.finalize()
         )
@@ -149,22 +150,30 @@ def unsealed(esys: ESAPI, handle: Handle, session: Handle) -> bytearray:
     """TPM2_Unseal; the library's own copy is overwritten."""
     given = esys.unseal(handle, session1=session)
     value = bytearray(given.buffer)
-    _wipe(given)
+    wipe(given)
+    wipe_answer(esys)
     return value
 
 
 def decrypted(esys: ESAPI, handle: Handle, session: Handle, vector: bytes, ciphertext: bytes) -> bytes:
-    """AES-CBC by TPM2_EncryptDecrypt2, whole blocks; in pieces, each of which needs the block before it."""
+    """AES-CBC by TPM2_EncryptDecrypt2, whole blocks; in pieces, each of which needs the block before it. See `wipe_answer`."""
     out = []
     for at in range(0, len(ciphertext), CHUNK_BYTES):
         piece = ciphertext[at : at + CHUNK_BYTES]
         plain, _ = esys.encrypt_decrypt_2(handle, True, TPM2_ALG.CBC, vector, piece, session1=session)  # of tpm2-pytss
         out.append(bytes(plain))
+        wipe(plain)
         vector = piece[-_BLOCK:]
     return b"".join(out)
 
 
-def _wipe(structure: Any) -> None:
+def wipe_answer(esys: ESAPI) -> None:
+    """Overwrite the last answer, which the TSS keeps in the clear until the next command is as long: with that of a hash."""
+    with suppress(TSS2_Exception):  # what is left is a matter of this process's memory, and no reason to fail
+        esys.hash(bytes(CHUNK_BYTES), TPM2_ALG.SHA256)
+
+
+def wipe(structure: Any) -> None:
     """Overwrite what a structure of the TSS holds."""
     memory = ffi.buffer(structure._cdata)  # tpm2-pytss has no other way
     memory[:] = bytes(len(memory))

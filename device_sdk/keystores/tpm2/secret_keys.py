@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_unwrap_with_padding
@@ -14,18 +15,19 @@ from tpm2_pytss import ESAPI
 from device_sdk.errors import KeyNotFoundError, KeyStoreError, StoreCorruptError, UriError, WireError
 from device_sdk.keystores.aes_unwrap import unwrap_by_blocks
 from device_sdk.keystores.atomic import PRIVATE, list_files, read_file, replace_file
-from device_sdk.keystores.pkcs8 import wiping
-from device_sdk.keystores.secret_files import secret_file
+from device_sdk.keystores.secret_files import holds_that_key, require_secret_file_free, secret_file
 from device_sdk.keystores.tpm2.auth import auth_for
 from device_sdk.keystores.tpm2.context import Tpm
 from device_sdk.keystores.tpm2.held import Held
 from device_sdk.keystores.tpm2.material import FileMaterial
 from device_sdk.keystores.tpm2.scope import Handle
-from device_sdk.keystores.tpm2.sealing import decrypted, require_kept, seal, unsealed
+from device_sdk.keystores.tpm2.sealing import decrypted, require_kept, seal, unsealed, wipe_answer
+from device_sdk.model.heap import overwriting_what_is_freed
 from device_sdk.model.held_key import HeldKey
 from device_sdk.model.keys import KeyInfo
 from device_sdk.model.secret import SecretProvider
 from device_sdk.model.symmetric_keys import KeyUsage, SymmetricKey
+from device_sdk.model.wiping import wiping
 from device_sdk.wire.key_uri.tpm2 import Tpm2Uri
 from device_sdk.wire.tpm_secret import TpmSecret, is_tpm_secret, read_tpm_secret, tpm_secret
 from device_sdk.wire.tss2_key import MAX_BYTES
@@ -45,15 +47,29 @@ def directory_of(uri: Tpm2Uri) -> Path:
     return Path(uri.dir)
 
 
+def require_free(uri: Tpm2Uri, key: SymmetricKey) -> None:
+    """Make sure that a key's file can be made; arguments and errors as require_secret_file_free and directory_of."""
+    require_secret_file_free(directory_of(uri), key, SUFFIX, _key_id_in)
+
+
+def _key_id_in(content: bytes) -> str | None:
+    try:
+        return read_tpm_secret(content).key_id
+    except WireError:
+        return None
+
+
 def store_in(tpm: Tpm, uri: Tpm2Uri, key: SymmetricKey, deadline_s: float) -> str:
     """Seal a key, and replace its file; gives its URI.
 
     An authorisation value protects it only if the URI's pin-source names one.
 
     Raises:
-        KeyStoreError: the TPM does not take it, or the file cannot be written; what was there before is unchanged.
+        KeyStoreError: the TPM does not take it, or the file cannot be written, or its name is something else's; what was
+            there before is unchanged.
     """
     path = secret_file(directory_of(uri), key, SUFFIX)
+    holds_that_key(path, key, _key_id_in)
     named = replace(uri, dir=None, file=str(path))
     auth = auth_for(uri, None)
     secret = auth.reveal() if auth is not None else b""
@@ -130,17 +146,25 @@ class TpmCipherKey(_TpmSecretKey):
     def _unwrap(self, wrapped: bytes, *, padded: bool) -> bytes | None:
         def unwrap(esys: ESAPI, handle: Handle, session: Handle) -> bytearray | None:
             # one block of CBC with a vector of zeros is the bare cipher
-            return unwrap_by_blocks(
-                wrapped, lambda block: decrypted(esys, handle, session, bytes(_BLOCK), block), padded=padded
-            )
+            try:
+                return unwrap_by_blocks(
+                    wrapped, lambda block: decrypted(esys, handle, session, bytes(_BLOCK), block), padded=padded
+                )
+            finally:
+                wipe_answer(esys)
 
         plain = self._held.use_encrypted("unwrap a key", unwrap)
-        return None if plain is None else bytes(plain)
+        with wiping(plain or bytearray()):
+            return None if plain is None else bytes(plain)
 
     def _decrypted(self, vector: bytes, ciphertext: bytes) -> bytes:
-        return self._held.use_encrypted(
-            "decrypt", lambda esys, handle, session: decrypted(esys, handle, session, vector, ciphertext)
-        )
+        def decrypt(esys: ESAPI, handle: Handle, session: Handle) -> bytes:
+            try:
+                return decrypted(esys, handle, session, vector, ciphertext)
+            finally:
+                wipe_answer(esys)
+
+        return self._held.use_encrypted("decrypt", decrypt)
 
 
 class SealedKey(_TpmSecretKey):
@@ -169,9 +193,10 @@ class SealedKey(_TpmSecretKey):
 
     @contextmanager
     def _value(self) -> Iterator[bytearray]:
-        value = self._held.use_encrypted("unseal a key", unsealed)
-        with wiping(value):
-            yield value
+        with overwriting_what_is_freed():  # by the TSS, and by what uses the value
+            value = self._held.use_encrypted("unseal a key", unsealed)
+            with wiping(value):
+                yield value
 
     def _decrypt_cbc(self, vector: bytes, ciphertext: bytes) -> bytes:
         with self._value() as value:
@@ -181,7 +206,8 @@ class SealedKey(_TpmSecretKey):
     def _unwrap(self, wrapped: bytes, *, padded: bool) -> bytes | None:
         with self._value() as value:
             try:
-                return (aes_key_unwrap_with_padding if padded else aes_key_unwrap)(bytes(value), wrapped)
+                # bytes-like is enough for it, and makes no copy that would stay
+                return (aes_key_unwrap_with_padding if padded else aes_key_unwrap)(cast("bytes", value), wrapped)
             except (InvalidUnwrap, ValueError):
                 return None
 

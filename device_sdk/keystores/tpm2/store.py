@@ -15,7 +15,6 @@ from device_sdk.keystores.base import Announce, KeyStore
 from device_sdk.keystores.certificate_file import read_certificate, write_certificate
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.keystores.pkcs8 import load_pkcs8
-from device_sdk.keystores.secret_files import require_secret_file_free
 from device_sdk.keystores.tpm2.auth import auth_for
 from device_sdk.keystores.tpm2.context import DEADLINE_S, Tpm
 from device_sdk.keystores.tpm2.creation import make_key, make_persistent, remove_persistent
@@ -40,12 +39,11 @@ from device_sdk.keystores.tpm2.places import (
 from device_sdk.keystores.tpm2.process import shared_tpm
 from device_sdk.keystores.tpm2.scope import Scope
 from device_sdk.keystores.tpm2.secret_keys import (
-    SUFFIX,
-    directory_of,
     holds_secret,
     list_secrets,
     open_secret,
     read_secret,
+    require_free,
     secret_info,
     store_in,
 )
@@ -128,7 +126,7 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
 
     def require_secret_free(self, uri: Tpm2Uri, key: SymmetricKey) -> None:
         """See KeyStore.require_secret_free; `uri` names a directory."""
-        require_secret_file_free(directory_of(uri), key, SUFFIX)
+        require_free(uri, key)
         self._tpm(uri).run(
             "answer", lambda scope: scope.esys.get_random(1), where=str(uri), deadline_s=self._deadline_s
         )

@@ -28,6 +28,7 @@ from tpm2_pytss import (
 )
 
 from device_sdk.model.keys import KeyType, PublicKey
+from device_sdk.model.wiping import overwrite
 
 PROOF = ("fixedTPM", "fixedParent", "sensitiveDataOrigin")
 """The attributes of a key that was born in this TPM and cannot leave it."""
@@ -178,7 +179,9 @@ def sensitive(auth: bytes, data: bytes | bytearray = b"") -> TPM2B_SENSITIVE_CRE
     if auth:
         value.sensitive.userAuth = auth
     if data:
-        value.sensitive.data = bytes(data)
+        copy = bytes(data)
+        value.sensitive.data = copy
+        overwrite(copy)
     return value
 
 

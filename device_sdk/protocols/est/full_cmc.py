@@ -68,14 +68,26 @@ class FullCmcAnswer:
         return next((info for info in self.statuses if info.status in wanted), None)
 
 
-def fullcmc_request(endpoint: EstEndpoint, body: bytes | BodyBuilder) -> HttpRequest:
+def fullcmc_request(
+    endpoint: EstEndpoint,
+    body: bytes | BodyBuilder,
+    *,
+    target: str | None = None,
+    headers: tuple[tuple[str, str], ...] = (),
+) -> HttpRequest:
     """POST /fullcmc (section 4.3.1).
 
     Args:
         endpoint: where to.
         body: base64 of the Full PKI Request, or what makes it after the handshake.
+        target: the request target an entry of the package list has; by default that of the operation.
+        headers: further ones.
+
+    Raises:
+        ConfigurationError: a target elsewhere.
     """
-    return HttpRequest("POST", endpoint.target(Operation.FULLCMC), FULLCMC_HEADERS, body)
+    place = endpoint.place(target, Operation.FULLCMC)
+    return HttpRequest("POST", place, (*FULLCMC_HEADERS, *headers), body, operation=Operation.FULLCMC.value)
 
 
 def read_fullcmc(response: HttpResponse, sent: Sent | None, trusted: Trusted, now: datetime) -> FullCmcAnswer:

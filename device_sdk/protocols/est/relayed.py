@@ -6,7 +6,6 @@ everything the request says.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -59,10 +58,13 @@ class RelayedIdentity:
         in_certificate: where the serial number has to be: "serial-number" (subject's serialNumber, or hardwareModuleName),
             "common-name", or "any" of them.
         subject: what the device was configured to be called; its serial number may be added to it. None for a subject of
-            nothing but the serial number, and a common name that has it in it.
-        alternative_names: further names it was configured to ask for, beside a hardwareModuleName of this serial number.
+            nothing but the serial number, as serialNumber and as common name.
+        alternative_names: further names it was configured to ask for.
+        hardware_type: OID of the kind of hardware that it is: a hardwareModuleName with it and the serial number is its own. None
+            for none: a serial number names no device without it (RFC 4108 section 5).
         also: OIDs of attributes and extensions that the server asked for: their values are its to judge. Names, passwords
             and rights of a CA are not taken that way.
+        usages: OIDs of the extended key usages that the server asked for; clientAuth is every device's.
     """
 
     serial_number: str
@@ -72,7 +74,9 @@ class RelayedIdentity:
     in_certificate: str = "any"
     subject: x509.Name | None = None
     alternative_names: tuple[x509.GeneralName, ...] = ()
+    hardware_type: str | None = None
     also: Collection[str] = ()
+    usages: Collection[str] = ()
 
 
 def check_relayed(request: bytes, identity: RelayedIdentity) -> x509.CertificateSigningRequest:
@@ -165,9 +169,8 @@ def _names_device(part: x509.NameAttribute[str | bytes], identity: RelayedIdenti
                 serial_number=serial,
             )
         return "serial-number"
-    named = rf"(?<![A-Za-z0-9]){re.escape(serial)}(?![A-Za-z0-9])"
     configured = identity.subject is None or part in identity.subject
-    if part.oid == NameOID.COMMON_NAME and configured and re.search(named, str(part.value)):
+    if part.oid == NameOID.COMMON_NAME and configured and part.value == serial:
         return "common-name"
     return None
 
@@ -214,9 +217,10 @@ def _foreign_mac(identity: RelayedIdentity, mac: str) -> WrongDeviceError:
 
 
 def _check_usages(value: x509.ExtendedKeyUsage, identity: RelayedIdentity) -> None:
-    """No more than devices need, whatever the server lists: id-kp-cmcRA would make a device a registration authority."""
+    """What the server wants of devices, and no more than they need: id-kp-cmcRA would make one a registration authority."""
+    wanted = {ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string, *identity.usages}
     for usage in value:
-        if usage not in _USAGES:
+        if usage not in _USAGES or usage.dotted_string not in wanted:
             raise _not_its_own(identity, f"the extended key usage {usage.dotted_string}")
 
 
@@ -224,10 +228,12 @@ def _check_names(names: x509.SubjectAlternativeName, identity: RelayedIdentity) 
     for name in names:
         if isinstance(name, x509.OtherName) and name.type_id == HARDWARE_MODULE_NAME:
             try:
-                _, serial = parse_hardware_module_name(name)
+                kind, serial = parse_hardware_module_name(name)
             except WireError as error:
                 raise DeviceRequestError(f"the request's hardwareModuleName cannot be read: {error.message}") from error
-            if serial == identity.serial_number.encode():
+            if serial == identity.serial_number.encode() and (
+                kind == identity.hardware_type or name in identity.alternative_names
+            ):
                 yield "serial-number"
                 continue
         if name not in identity.alternative_names:

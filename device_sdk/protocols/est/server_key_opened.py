@@ -25,7 +25,7 @@ from device_sdk.model.pkcs12 import Pkcs12Policy
 from device_sdk.protocols.est.ca_certificates import Ignored
 from device_sdk.protocols.est.server_key_answer import ServerKeyAnswer
 from device_sdk.protocols.est.server_key_request import DecryptionKey, ProtectionKey
-from device_sdk.protocols.key_packages.layers import PackageRules, Trace, peel
+from device_sdk.protocols.key_packages.layers import PackageRules, Trace, peel, unaddressed
 from device_sdk.wire.cms import oids, open_envelope
 from device_sdk.wire.cms.envelope import Keys
 from device_sdk.wire.cms.signed_data import read_signed_data, verify_signed_data
@@ -172,6 +172,8 @@ def _from_package(
 ) -> OpenedKey:
     """The nestings of RFC 8295 section 8.1 (A-02); certificates inside count where there are none beside (AMB-02)."""
     peeled = peel(message, rules, _opener(protection), trace=trace)
+    if peeled.needs_binding(rules):
+        raise unaddressed("the package with the private key")
     found = read_asymmetric_key_package(peeled.content)
     signed = (one for layer in peeled.layers for one in layer.certificates)
     return OpenedKey(found.key, (*found.certificates, *signed), peeled.requests, peeled.signers)

@@ -68,6 +68,21 @@ class EstEndpoint:
         name = _DRAFT_04.get(operation, operation.value) if self.dialect == "draft-04" else operation.value
         return f"{WELL_KNOWN}{label}/{name}"
 
+    def place(self, target: str | None, operation: Operation) -> str:
+        """A request target of an operation: its own, or the one of an item of it that is given.
+
+        Raises:
+            ConfigurationError: the one that is given is of another operation.
+        """
+        if target is not None and not self.is_at(operation, target):
+            raise ConfigurationError(f"{target[:200]}: not at {self.target(operation)}")
+        return target or self.target(operation)
+
+    def is_at(self, operation: Operation, target: str) -> bool:
+        """Whether a request target is that of an operation, or of an item of it."""
+        path, base = target.partition("?")[0], self.target(operation)
+        return path == base or path.startswith(f"{base}/")
+
     def url(self, operation: Operation) -> str:
         """Absolute URL of an operation."""
         return self.origin + self.target(operation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from device_sdk.protocols.firmware.policy import FirmwarePolicy, HardwareModule
 from device_sdk.protocols.firmware.record import (
+    MAX_SUPERSEDED,
     Binding,
     FirmwareRecord,
     InstalledPackage,
@@ -18,6 +19,7 @@ from device_sdk.protocols.firmware.reports import error_for, receipt_for, requir
 from device_sdk.protocols.firmware.requests import firmware_request, has_firmware
 
 __all__ = [
+    "MAX_SUPERSEDED",
     "Binding",
     "FirmwarePolicy",
     "FirmwareRecord",

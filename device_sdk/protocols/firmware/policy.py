@@ -15,6 +15,8 @@ from device_sdk.wire.firmware import (
     refused,
 )
 
+_MEANT = "if the older one is meant, say so (--allow-downgrade; firmware.allow_downgrade for sync)"
+
 
 @dataclass(frozen=True)
 class HardwareModule:
@@ -38,12 +40,15 @@ class FirmwarePolicy:
     Attributes:
         module: for which.
         kinds: the types of packages it takes; None for all, those without a type included.
-        allow_downgrade: whether an older version may replace a newer one; a stale one may not even so.
+        allow_downgrade: whether an older version may replace a newer one, and what was replaced by something of another
+            name may come back; a stale one may not even so.
+        packages: object identifiers of the packages it takes, dotted; without any, all, those with a legacy name included.
     """
 
     module: HardwareModule
     kinds: tuple[int, ...] | None = None
     allow_downgrade: bool = False
+    packages: tuple[str, ...] = ()
 
     def check(self, attributes: FirmwareAttributes, record: FirmwareRecord) -> None:
         """Refuse what must not be loaded; before anything is decrypted.
@@ -63,6 +68,8 @@ class FirmwarePolicy:
             raise refused(LoadErrorCode.NOT_IN_COMMUNITY, "this module is in none of its communities")
         if self.kinds is not None and attributes.package_type not in self.kinds:
             raise refused(LoadErrorCode.UNSUPPORTED_PACKAGE_TYPE, f"packages of type {attributes.package_type}")
+        if self.packages and not (isinstance(attributes.name, PreferredName) and attributes.name.oid in self.packages):
+            raise refused(LoadErrorCode.UNSUPPORTED_PACKAGE_TYPE, f"{attributes.name} is no package that is taken here")
         self._check_version(attributes.name, record)
         for needed in attributes.dependencies:
             _check_dependency(needed, record)
@@ -72,6 +79,7 @@ class FirmwarePolicy:
         if isinstance(name, LegacyName):
             if name.value in record.stale_legacy:
                 raise refused(LoadErrorCode.STALE_PACKAGE, f"{name} is stale")
+            self._check_superseded(name, record)
             return
         if name.version <= record.stale.get(name.oid, -1):
             raise refused(LoadErrorCode.STALE_PACKAGE, f"{name} is stale, as is all up to {record.stale[name.oid]}")
@@ -85,8 +93,14 @@ class FirmwarePolicy:
             raise refused(
                 LoadErrorCode.STALE_PACKAGE,
                 f"{name} is older than version {there.name.version}, which is installed",
-                hint="if the older one is meant, say so (--allow-downgrade)",
+                hint=_MEANT,
             )
+        self._check_superseded(name, record)
+
+    def _check_superseded(self, name: PackageName, record: FirmwareRecord) -> None:
+        if record.is_superseded(name) and not self.allow_downgrade:
+            words = f"{name} was installed before, and replaced by something of another name since"
+            raise refused(LoadErrorCode.STALE_PACKAGE, words, hint=_MEANT)
 
 
 def _check_dependency(needed: PackageName, record: FirmwareRecord) -> None:

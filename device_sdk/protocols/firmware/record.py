@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,9 @@ from device_sdk.wire.firmware import FirmwareAttributes, LegacyName, LoadErrorCo
 
 MAX_NAMES = 64
 """The most packages, and the most stale versions; nothing is forgotten to make room (RFC 4108 section 6.3)."""
+
+MAX_SUPERSEDED = 512
+"""The most names of what was replaced; then the oldest is forgotten, which takes so many packages that were signed and taken."""
 
 _VERSION = 1
 
@@ -24,11 +27,15 @@ class InstalledPackage:
         name: of the package.
         kind: its type, or None.
         dependencies: what it needs.
+        sha256: of the firmware; None in records of old.
+        place: by which installer it came; see Installer.
     """
 
     name: PackageName
     kind: int | None = None
     dependencies: tuple[PackageName, ...] = ()
+    sha256: bytes | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,12 +62,14 @@ class FirmwareRecord:
         stale: object identifier to the newest version that must not be loaded any more.
         stale_legacy: legacy names that must not.
         pending: what was going on when the power failed, or None.
+        superseded: names of what was installed and does not run any more since another name came, the oldest first.
     """
 
     installed: tuple[InstalledPackage, ...] = ()
     stale: Mapping[str, int] = field(default_factory=dict)
     stale_legacy: tuple[bytes, ...] = ()
     pending: PendingPackage | None = None
+    superseded: tuple[PackageName, ...] = ()
 
     def find(self, name: PackageName) -> InstalledPackage | None:
         """What is installed of the same object identifier, or legacy name."""
@@ -72,7 +81,9 @@ class FirmwareRecord:
         Raises:
             FirmwareError: there is no room for one name more.
         """
-        installed = (*(one for one in self.installed if not _same(one.name, new.package.name)), new.package)
+        package = replace(new.package, sha256=new.sha256 or None)
+        installed = (*(one for one in self.installed if not _same(one.name, package.name)), package)
+        superseded = tuple(name for name in self.superseded if not _same(name, package.name))
         stale, legacy = dict(self.stale), self.stale_legacy
         if isinstance(new.stale, bytes):
             legacy = tuple(dict.fromkeys((*legacy, new.stale)))
@@ -81,16 +92,35 @@ class FirmwareRecord:
             stale[oid] = max(new.stale, stale.get(oid, 0))
         if len(installed) > MAX_NAMES or len(stale) + len(legacy) > MAX_NAMES:
             raise refused(LoadErrorCode.INSUFFICIENT_MEMORY, "the list of packages, or of stale versions, is full")
-        return FirmwareRecord(installed, stale, legacy)
+        return FirmwareRecord(installed, stale, legacy, None, superseded)
+
+    def without(self, gone: Collection[InstalledPackage]) -> FirmwareRecord:
+        """The record once these are known not to run any more; their names do not come back by themselves."""
+        names = [one.name for one in gone]
+        before = (name for name in self.superseded if not any(_same(name, other) for other in names))
+        return replace(
+            self,
+            installed=tuple(one for one in self.installed if one not in gone),
+            superseded=(*before, *names)[-MAX_SUPERSEDED:],
+        )
+
+    def is_superseded(self, name: PackageName) -> bool:
+        """Whether it, or a newer version of it, was installed and replaced by something of another name."""
+        if isinstance(name, LegacyName):
+            return name in self.superseded
+        return any(
+            isinstance(one, PreferredName) and one.oid == name.oid and one.version >= name.version
+            for one in self.superseded
+        )
 
     def beginning(self, new: PendingPackage) -> FirmwareRecord:
         """The record while a package is being installed."""
         return replace(self, pending=new)
 
 
-def pending_of(attributes: FirmwareAttributes, sha256: bytes) -> PendingPackage:
-    """What the record will have of a package."""
-    package = InstalledPackage(attributes.name, attributes.package_type, attributes.dependencies)
+def pending_of(attributes: FirmwareAttributes, sha256: bytes, place: str = "") -> PendingPackage:
+    """What the record will have of a package that comes by an installer of that place."""
+    package = InstalledPackage(attributes.name, attributes.package_type, attributes.dependencies, place=place)
     return PendingPackage(package, attributes.stale, sha256)
 
 
@@ -125,6 +155,8 @@ def encode_record(record: FirmwareRecord, binding: Binding | None = None) -> byt
             "sha256": pending.sha256.hex(),
         },
     }
+    if record.superseded:
+        data["superseded"] = [_name(one) for one in record.superseded]
     if binding is not None:
         data["bound"] = {"generation": binding.generation, "key": binding.key, "mac": binding.mac.hex()}
     return json.dumps(data, indent=1, sort_keys=True).encode() + b"\n"
@@ -151,6 +183,7 @@ def read_record(content: bytes) -> FirmwareRecord:
             {str(oid): int(version) for oid, version in data["stale"].items()},
             tuple(bytes.fromhex(one) for one in data["stale_legacy"]),
             None if pending is None else _read_pending(pending),
+            tuple(_read_name(one) for one in data.get("superseded", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WireError("not a record of installed firmware", what="firmware record") from error
@@ -175,7 +208,12 @@ def read_binding(content: bytes) -> Binding | None:
 
 
 def _package(one: InstalledPackage) -> dict[str, Any]:
-    return {"name": _name(one.name), "kind": one.kind, "dependencies": [_name(name) for name in one.dependencies]}
+    # what a record of old has not is left out, so that its MAC is the same
+    more = {"sha256": one.sha256.hex() if one.sha256 else None, "place": one.place}
+    dependencies = [_name(name) for name in one.dependencies]
+    return {"name": _name(one.name), "kind": one.kind, "dependencies": dependencies} | {
+        k: v for k, v in more.items() if v
+    }
 
 
 def _name(name: PackageName) -> dict[str, Any]:
@@ -187,7 +225,13 @@ def _name(name: PackageName) -> dict[str, Any]:
 def _read_package(data: Any) -> InstalledPackage:
     kind = data["kind"]
     names = tuple(_read_name(name) for name in data["dependencies"])
-    return InstalledPackage(_read_name(data["name"]), None if kind is None else int(kind), names)
+    return InstalledPackage(
+        _read_name(data["name"]),
+        None if kind is None else int(kind),
+        names,
+        bytes.fromhex(data.get("sha256", "")) or None,
+        str(data.get("place", "")),
+    )
 
 
 def _read_name(data: Any) -> PackageName:

@@ -37,7 +37,8 @@ def require_own(module: HardwareModule, leaf: x509.Certificate) -> None:
     if named and (module.hw_type, module.serial) not in named:
         raise ConfigurationError(
             f"the certificate is one of module {named[0][0]} {named[0][1].hex()}",
-            hint="correct --hw-type and --hw-serial",
+            hint="correct --hw-type and --hw-serial, or the settings firmware.hardware_type and firmware.serial: in hexadecimal, "
+            "while identity.serial, which is in the certificate, is text",
         )
 
 

@@ -6,6 +6,7 @@ that the caller named for this purpose, whatever was said about needing one (K-0
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,7 @@ from cryptography import x509
 from device_sdk.errors import EnvelopeError, KeyPackageRefusedError, KeyPackageUntrustedError, WireError
 from device_sdk.model.decryption import KEY_PACKAGES, DecryptionPolicy
 from device_sdk.model.http import MAX_RESPONSE_BYTES
+from device_sdk.model.wiping import passing
 from device_sdk.wire import der
 from device_sdk.wire.cms import oids
 from device_sdk.wire.cms.armor import remove_armor
@@ -53,6 +55,8 @@ class PackageRules:
         intermediates: certificates that may lead to an anchor.
         require_signature: refuse a package that nobody signed (K-06).
         require_encryption: refuse a package that nothing but TLS protects (K-06).
+        require_addressed: refuse a package if nothing that is signed says for whom it is: whoever had it could have encrypted
+            the signed part again, for this device. Means nothing where no signature is required.
         constraints: whether CMS content constraints have to be there (K-12, AMB-19).
         policy: the algorithms that are accepted.
         inputs: initial policies and revocation lists for the paths of signers.
@@ -64,6 +68,7 @@ class PackageRules:
     intermediates: Sequence[x509.Certificate] = ()
     require_signature: bool = True
     require_encryption: bool = True
+    require_addressed: bool = True
     constraints: ConstraintsMode = "if-present"
     policy: DecryptionPolicy = KEY_PACKAGES
     inputs: PathInputs = NO_INPUTS
@@ -105,6 +110,29 @@ class Peeled:
     def signers(self) -> tuple[x509.Certificate, ...]:
         """Certificates of those who signed, outermost first."""
         return tuple(one.signature.path[0] for one in self.layers if one.signature is not None)
+
+    @property
+    def identity(self) -> str:
+        """What tells this package from others, SHA-256 in hex: of what the innermost signature is over.
+
+        Not of the message: without its signers anybody can write it in other octets, or take the outer layers off.
+        """
+        signatures = [one.signature for one in self.layers if one.signature is not None]
+        return hashlib.sha256(signatures[-1].signer.signed if signatures else self.content).hexdigest()
+
+    @property
+    def addressed(self) -> bool:
+        """Whether a signature is around an encryption: then who signed chose who can open it."""
+        kinds = [one.kind for one in self.layers]
+        return "signed" in kinds and "encrypted" in kinds[kinds.index("signed") :]
+
+    def needs_binding(self, rules: PackageRules) -> bool:
+        """Whether the keys themselves have to say that they are for this device, as no layer does.
+
+        Args:
+            rules: what it was held to.
+        """
+        return rules.require_signature and rules.require_addressed and not self.addressed
 
     @property
     def encrypted(self) -> bool:
@@ -170,20 +198,20 @@ def peel(message: bytes, rules: PackageRules, keys: Keys = (), *, trace: Trace |
 def _outermost(message: bytes) -> tuple[str, bytes]:
     """Type and content of the outermost layer, which is always a ContentInfo (G-07)."""
     try:
-        return _content_info(remove_armor(message, MAX_RESPONSE_BYTES))
+        return _content_info(passing(remove_armor(message, MAX_RESPONSE_BYTES)))
     except ValueError as error:
         raise WireError(f"not a CMS message: {error}", what="ContentInfo") from error
 
 
 def _content_info(encoded: bytes) -> tuple[str, bytes]:
     """Type and content of a ContentInfo in BER; ValueError for what is none."""
-    outer = Reader(make_definite(encoded))
+    outer = Reader(passing(make_definite(encoded)))
     info = outer.enter()
     outer.finish()
     kind = info.oid()
     inside = info.enter(_EXPLICIT_0)
     info.finish()
-    content = inside.element()
+    content = passing(inside.element())
     inside.finish()
     return kind, content
 
@@ -194,7 +222,7 @@ def _without_content_info(kind: str, content: bytes) -> bytes:
         info = Reader(content).enter()
         if info.next_tag != OID or info.oid() != kind:
             return content
-        return info.enter(_EXPLICIT_0).element()
+        return passing(info.enter(_EXPLICIT_0).element())
     except ValueError:
         return content
 
@@ -209,7 +237,7 @@ def _signed(content: bytes, rules: PackageRules, trace: Trace) -> tuple[str, byt
     trace.fault = PackageFault.BAD_SIGNED_ATTRIBUTES
     if RECEIPT_REQUEST in signature.signer.attributes:
         trace.requests.append(read_receipt_request(signature.signer.attributes[RECEIPT_REQUEST]))
-    return data.content_type, data.content
+    return data.content_type, passing(data.content)
 
 
 def _verified(data: SignedData, rules: PackageRules) -> Signature:
@@ -255,7 +283,7 @@ def _definite(kind: str, plaintext: bytes, innermost: str) -> tuple[str, bytes] 
     try:
         if kind == oids.DATA:
             return _content_info(plaintext)
-        return kind, plaintext if kind == innermost else make_definite(plaintext)
+        return kind, plaintext if kind == innermost else passing(make_definite(plaintext))
     except ValueError:
         return None
 
@@ -269,18 +297,38 @@ def _require_protection(trace: Trace, rules: PackageRules) -> None:
 
 
 def _require_constraints(trace: Trace, rules: PackageRules) -> None:
-    """Each signer's path has to allow key packages; the innermost one is where they originate (S-02)."""
+    """Each signer's path has to allow key packages, with the attributes of all signatures (RFC 6010 section 1.2).
+
+    The innermost signer is where they originate (S-02).
+    """
     signatures = [one.signature for one in trace.layers if one.signature is not None]
+    attributes: dict[str, tuple[bytes, ...]] = {}
+    for signature in signatures:
+        for oid, values in signature.signer.attributes.items():
+            attributes[oid] = (*attributes.get(oid, ()), *values)
     for signature in signatures:
         problem = constraint_problem(
             signature.path,
             rules.content_type,
-            signature.signer.attributes,
+            attributes,
             source=signature is signatures[-1],
             mode=rules.constraints,
         )
         if problem:
             raise KeyPackageUntrustedError(f"the signer of the package: {problem}", fault=PackageFault.NOT_AUTHORIZED)
+
+
+def unaddressed(what: str) -> KeyPackageRefusedError:
+    """The error for a package that is signed inside only, and may have been for anybody.
+
+    Args:
+        what: is not bound.
+    """
+    return KeyPackageRefusedError(
+        f"{what}: nothing that is signed says for whom it is, so that anybody who had it could have encrypted it again",
+        hint="have the package signed around its encryption, too (symmetric keys: or bound to this device)",
+        fault=PackageFault.INCORRECT_TARGET,
+    )
 
 
 def _refused(message: str, fault: PackageFault) -> KeyPackageRefusedError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from device_sdk.errors import RemoteProtocolError
+from device_sdk.errors import ConfigurationError, RemoteProtocolError
 from device_sdk.model.urls import shown_url
 from device_sdk.protocols.est.urls import EstEndpoint, origin_of
 from device_sdk.protocols.pal.types import Action, PackageType
@@ -54,7 +54,10 @@ def _split(uri: str) -> tuple[str, str]:
     authority, slash, rest = uri.removeprefix("https://").partition("/")
     if not slash or "#" in rest or any(char in authority for char in "?#@\\"):
         raise _refusal(uri, "no path, or more than host, path and query")
-    return origin_of(f"https://{authority}"), f"/{rest}"
+    try:
+        return origin_of(f"https://{authority}"), f"/{rest}"
+    except ConfigurationError as error:  # nobody configured it: one entry that leads nowhere stops no other
+        raise _refusal(uri, "no URI that names a host") from error
 
 
 def _refusal(uri: str, why: str) -> RemoteProtocolError:

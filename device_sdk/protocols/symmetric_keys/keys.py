@@ -9,6 +9,7 @@ from datetime import datetime
 
 from device_sdk.errors import KeyPackageRefusedError
 from device_sdk.model.symmetric_keys import KeyUsage, SymmetricKey, shown_time
+from device_sdk.protocols.key_packages.layers import unaddressed
 from device_sdk.wire.key_packages import attributes as pskc
 from device_sdk.wire.key_packages.error_codes import PackageFault
 from device_sdk.wire.key_packages.symmetric import OneSymmetricKey, SymmetricKeyPackage
@@ -37,10 +38,12 @@ class KeyRules:
     Attributes:
         now: the present.
         device_bindings: the identifiers by which keys may be bound to this device (RFC 6031 section 3.1.1.5).
+        require_binding: refuse keys that are bound to no device, as nothing else that is signed says for whom they are.
     """
 
     now: datetime
     device_bindings: Collection[str] = ()
+    require_binding: bool = False
 
 
 def usable_keys(package: SymmetricKeyPackage, rules: KeyRules) -> tuple[SymmetricKey, ...]:
@@ -80,6 +83,8 @@ def _usable(key: OneSymmetricKey, rules: KeyRules) -> SymmetricKey:
 
 def _require_target(key_id: str, said: pskc.Attributes, rules: KeyRules) -> None:
     binding = said.text(pskc.DEVICE_BINDING)
+    if binding is None and rules.require_binding:
+        raise unaddressed(f"key {key_id}")
     if binding is not None and binding not in rules.device_bindings:
         raise _refused(f"key {key_id}: it is bound to another device", PackageFault.INCORRECT_TARGET)
 

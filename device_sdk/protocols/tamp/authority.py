@@ -11,10 +11,11 @@ from device_sdk.wire.cms.signer_info import SignerInfo
 from device_sdk.wire.content_constraints import (
     ANY_CONTENT_TYPE,
     CMS_CONTENT_CONSTRAINTS,
+    UNLIMITED,
     ContentConstraint,
+    Permitted,
     parse_content_constraints,
     read_content_constraints,
-    violation,
 )
 from device_sdk.wire.path import name_of
 from device_sdk.wire.tamp import oids
@@ -44,29 +45,29 @@ def require_authority(signer: TampSigner, content_type: str, info: SignerInfo) -
         raise _not("the apex is replaced by the apex only")
     if content_type in _DIRECTLY and signer.path:
         raise _not("it has to be signed by an anchor itself, and a certificate signed it")
-    for constraints in all_constraints(signer):
-        if why := violation(constraints, content_type, info.attributes, source=True):
-            raise _not(why)
+    limits = limits_of(signer)
+    if limits is not None and (why := limits.problem(content_type, info.attributes, source=True)):
+        raise _not(why)
 
 
-def all_constraints(signer: TampSigner) -> tuple[tuple[ContentConstraint, ...], ...]:
-    """What limits a signer, one entry for each certificate or anchor with limits; all of them count.
+def limits_of(signer: TampSigner) -> Permitted | None:
+    """What his anchor and the certificates on the way to him leave a signer (RFC 6010 section 3); None if nothing limits him.
 
     Raises:
         TampRefusedError: limits that cannot be read, or a certificate without any.
     """
-    found = []
-    for certificate in signer.path:
+    found = None
+    if signer.anchor.role is not Role.APEX:
+        with refusing(TampStatus.NOT_AUTHORIZED, "content constraints (RFC 6010) of its anchor"):
+            limits = constraints_of(signer.anchor.anchor)
+        found = None if limits is None else Permitted.of(limits)
+    for certificate in reversed(signer.path):
         with refusing(TampStatus.NOT_AUTHORIZED, "content constraints (RFC 6010) of its signer"):
             own = read_content_constraints(certificate)
         if own is None:
             raise _not(f"{name_of(certificate)}: it has no content constraints (RFC 6010) that allow such messages")
-        found.append(own)
-    if signer.anchor.role is not Role.APEX:
-        with refusing(TampStatus.NOT_AUTHORIZED, "content constraints (RFC 6010) of its anchor"):
-            limits = constraints_of(signer.anchor.anchor)
-        found += [limits] if limits is not None else []
-    return tuple(found)
+        found = (found or UNLIMITED).narrowed(own)
+    return found
 
 
 def constraints_of(anchor: TrustAnchor) -> tuple[ContentConstraint, ...] | None:
@@ -91,30 +92,43 @@ def require_managed(signer: TampSigner, affected: HeldAnchor) -> None:
     """
     if signer.is_apex or affected.role is Role.IDENTITY:
         return
-    limits = all_constraints(signer)
+    limits = limits_of(signer)
+    if limits is None:
+        return
     with refusing(TampStatus.NOT_AUTHORIZED, "content constraints (RFC 6010) of the anchor"):
         own = constraints_of(affected.anchor)
-    if own is None and limits:
+    if own is None:
         raise _not("nothing limits the anchor, and its manager is limited")
-    for limit in limits:
-        for one in own or ():
-            if why := _excess(one, limit):
-                raise _not(why)
+    for one in own:
+        if why := _excess(one, limits):
+            raise _not(why)
+    if why := _unlisted(own, limits):
+        raise _not(why)
 
 
-def _excess(one: ContentConstraint, limits: Sequence[ContentConstraint]) -> str | None:
+def _unlisted(own: Sequence[ContentConstraint], limits: Permitted) -> str | None:
+    """What anyContentType gives an anchor though its manager has limits for it; None if nothing.
+
+    A specific entry counts before anyContentType (section 2), so the anchor needs one for every type its manager has one for.
+    """
+    types = {one.content_type for one in own}
+    more = (limits.excluded | limits.entries.keys()) - types
+    if ANY_CONTENT_TYPE not in types or not more:
+        return None
+    return f"the anchor may sign content of every type, and its manager is limited for type {min(more)}"
+
+
+def _excess(one: ContentConstraint, limits: Permitted) -> str | None:
     """What an anchor may do that these limits do not allow; None if nothing."""
-    exact = [limit for limit in limits if limit.content_type == one.content_type]
-    fitting = exact or [limit for limit in limits if limit.content_type == ANY_CONTENT_TYPE]
-    if not fitting:
+    limit = limits.entry(one.content_type)
+    if limit is None:
         return f"the anchor may sign content of type {one.content_type}, and its manager may not"
-    for limit in fitting:
-        if one.can_source and not limit.can_source:
-            return f"content of type {one.content_type} may originate with the anchor, and not with its manager"
-        for oid, allowed in limit.attributes.items():
-            values = one.attributes.get(oid)
-            if values is None or not values <= allowed:
-                return f"the anchor may sign values of the attribute {oid} that its manager may not"
+    if one.can_source and not limit.can_source:
+        return f"content of type {one.content_type} may originate with the anchor, and not with its manager"
+    for oid, allowed in limit.attributes.items():
+        values = one.attributes.get(oid)
+        if values is None or not values <= allowed:
+            return f"the anchor may sign values of the attribute {oid} that its manager may not"
     return None
 
 

@@ -11,7 +11,7 @@ from device_sdk.protocols.tamp.sequence import require_next, with_number
 from device_sdk.protocols.tamp.signers import TampSigner, Trusting, find_signer
 from device_sdk.protocols.tamp.store import MAX_COMMUNITIES, AnchorStore, HeldAnchor, Role, digest
 from device_sdk.protocols.tamp.targets import require_target
-from device_sdk.protocols.tamp.updates import apply_updates, require_room, require_storable
+from device_sdk.protocols.tamp.updates import apply_updates, require_memory, require_room, require_storable
 from device_sdk.wire.ber import contents_of
 from device_sdk.wire.tamp import oids
 from device_sdk.wire.tamp.adjust import SequenceAdjust, SequenceAdjustConfirm
@@ -117,7 +117,7 @@ def _replace_apex(request: ApexUpdate, store: AnchorStore, signer: TampSigner) -
         number = max(number or 0, old.number or 0, request.reference.number)
     others = [one for one in store.anchors if one is not old]
     if request.clear_anchors:
-        store = store.without(others)
+        store = require_memory(store.without(others), store, signer)
     if signer.contingency:
         store = replace(store, spent=(*store.spent, digest(signer.key)))
     store = replace(store, anchors=tuple(one for one in store.anchors if one.role is not Role.APEX))

@@ -9,12 +9,13 @@ from datetime import datetime
 from cryptography import x509
 
 from device_sdk.errors import TampRefusedError, VerificationError
+from device_sdk.protocols.crls import kept_inputs
 from device_sdk.protocols.tamp.store import AnchorStore, HeldAnchor, Role, identity_of_certificate
+from device_sdk.wire.certificate import CLOCK_ALLOWANCE
 from device_sdk.wire.cms.signed_data import usage_problem
 from device_sdk.wire.content_constraints import CMS_CONTENT_CONSTRAINTS
 from device_sdk.wire.path import find_path, name_of
 from device_sdk.wire.relations import Relations
-from device_sdk.wire.revocation import ListsByIssuer
 from device_sdk.wire.tamp.apex import read_contingency_key
 from device_sdk.wire.tamp.certificates import as_certificate
 from device_sdk.wire.tamp.codes import TampStatus, refused, refusing
@@ -29,12 +30,14 @@ class Trusting:
     Attributes:
         now: the present, with a time zone.
         intermediates: certificates that may lead to an anchor; not trusted.
-        lists: revocation lists that were checked.
+        lists: revocation lists; they count as in `protocols.crls.kept_inputs`, for paths to the anchor behind the signature.
+        list_issuers: CA certificates that they lead through; not trusted.
     """
 
     now: datetime
     intermediates: Sequence[x509.Certificate] = ()
     lists: Iterable[x509.CertificateRevocationList] = ()
+    list_issuers: Sequence[x509.Certificate] = ()
 
 
 @dataclass(frozen=True)
@@ -136,11 +139,12 @@ def _delegate(
         raise refused(TampStatus.NOT_AUTHORIZED, f"{name_of(certificate)}: {why}")
     for role in (Role.APEX, Role.MANAGEMENT):
         held = {as_certificate(one.anchor): one for one in store.anchors if one.role is role}
-        path = _path(message, certificate, [one for one in held if one is not None], trusting)
+        anchors = [one for one in held if one is not None]
+        path = _path(message, certificate, anchors, trusting)
         if isinstance(path, VerificationError):
             problem = path
             continue
-        if why := ListsByIssuer(trusting.lists).problem(path):
+        if why := _revoked(path, anchors, trusting):
             raise refused(TampStatus.REVOKED_CERTIFICATE, why)
         return TampSigner(held[path[-1]], path[:-1], key=key)
     others = [one.anchor for one in store.anchors if one.role is Role.IDENTITY]
@@ -150,6 +154,13 @@ def _delegate(
             TampStatus.NOT_AUTHORIZED, "its signer leads to an identity anchor, which may sign no such message"
         )
     raise refused(TampStatus.NO_TRUST_ANCHOR, f"its signer is not to be trusted: {problem.message}")
+
+
+def _revoked(path: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], trusting: Trusting) -> str | None:
+    inputs = kept_inputs(trusting.lists, anchors=anchors, now=trusting.now, issuers=trusting.list_issuers)
+    return inputs.by_issuer.problem(path) or inputs.unchecked_by_issuer.signed_problem(
+        path, trusting.now, Relations(), CLOCK_ALLOWANCE
+    )
 
 
 def _path(

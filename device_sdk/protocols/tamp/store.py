@@ -22,6 +22,7 @@ from device_sdk.wire.tamp.reference import SequenceNumber
 
 MAX_HELD = 128
 MAX_REMOVED = 1024
+"""Half of it for managers other than the apex, which can remove what it wants to whatever they did."""
 MAX_DELEGATES = 1024
 MAX_COMMUNITIES = 256
 MAX_SPENT = 256
@@ -60,12 +61,15 @@ class HeldAnchor:
         role: what it is for.
         number: of its last message; None takes any for its first (T-07).
         foreign: it is one of the EST service's, from /cacerts or an enrolment; kept elsewhere.
+        displaces: a certificate of its key that the EST service has does not count beside it. Not so for what a manager
+            added who is limited: he would take from others what he could not remove.
     """
 
     anchor: TrustAnchor
     role: Role
     number: int | None = None
     foreign: bool = False
+    displaces: bool = True
 
     @property
     def identity(self) -> bytes:
@@ -87,9 +91,11 @@ class AnchorStore:
         name: what the store is called.
         communities: of which it is a member, dotted.
         delegates: last number of those who signed by way of a certificate, by SHA-256 of their key, hex.
-        removed: SHA-256, hex, of keys of identity anchors that a message removed: no /cacerts brings them back.
+        removed: SHA-256, hex, of keys that a message removed: no /cacerts brings them back. None is ever forgotten, also
+            when an anchor with such a key is added: that one counts, as it says, and nothing else of its key.
         generation: counts the messages that changed something.
         spent: SHA-256, hex, of the contingency keys that signed a message that was done; none signs another.
+        theirs: SHA-256, hex, of the keys that count by the EST service or would, see `with_explicit`; not kept.
     """
 
     anchors: tuple[HeldAnchor, ...] = ()
@@ -99,6 +105,7 @@ class AnchorStore:
     removed: tuple[str, ...] = ()
     generation: int = 0
     spent: tuple[str, ...] = ()
+    theirs: frozenset[str] = frozenset()
 
     @property
     def apex(self) -> HeldAnchor | None:
@@ -123,22 +130,35 @@ class AnchorStore:
             anchors = tuple(held if one is found else one for one in self.anchors)
         else:
             anchors = (held, *self.anchors) if held.role is Role.APEX else (*self.anchors, held)
-        return replace(
-            self, anchors=anchors, removed=tuple(one for one in self.removed if one != digest(held.identity))
-        )
+        return replace(self, anchors=anchors)
 
-    def without(self, gone: Iterable[HeldAnchor]) -> Self:
-        """The same without these anchors; what was trusted for servers stays away (see `removed`)."""
+    def without(self, gone: Iterable[HeldAnchor], *, limited: bool = False) -> Self:
+        """The same without these anchors; what is or was trusted for servers stays away (see `removed`).
+
+        Args:
+            gone: they.
+            limited: whoever removes them is limited: what he or his like added he takes back, and nothing else with it.
+        """
         gone = tuple(gone)
-        identities = [digest(one.identity) for one in gone if one.role is Role.IDENTITY]
-        removed = tuple(dict.fromkeys((*self.removed, *identities)))[-MAX_REMOVED:]
+        forever = [one for one in gone if one.foreign or ((one.displaces or not limited) and self._for_servers(one))]
+        removed = tuple(dict.fromkeys((*self.removed, *(digest(one.identity) for one in forever))))
         return replace(self, anchors=tuple(one for one in self.anchors if one not in gone), removed=removed)
+
+    def forgiving(self, identities: Iterable[bytes]) -> Self:
+        """The same, and what was removed of these keys is forgotten: the device's owner says so, never a message."""
+        named = {digest(one) for one in identities}
+        return replace(self, removed=tuple(one for one in self.removed if one not in named))
 
     def with_explicit(self, certificates: Iterable[x509.Certificate]) -> Self:
         """The same with the Explicit trust anchors of the EST service, as far as they count: the store is theirs, too."""
+        certificates = tuple(certificates)
         kept = [self._foreign(one) for one in self.explicit(certificates)]
         held = {one.identity for one in self.anchors}
-        return replace(self, anchors=(*self.anchors, *(one for one in kept if one and one.identity not in held)))
+        return replace(
+            self,
+            anchors=(*self.anchors, *(one for one in kept if one and one.identity not in held)),
+            theirs=frozenset(digest(identity_of_certificate(one)) for one in certificates),
+        )
 
     def explicit(self, certificates: Iterable[x509.Certificate]) -> tuple[x509.Certificate, ...]:
         """Whom to trust for servers: the identity anchors, and these as far as no message is against it.
@@ -146,18 +166,22 @@ class AnchorStore:
         Args:
             certificates: the Explicit trust anchors as the EST service has them.
         """
-        held, removed = {one.identity for one in self.anchors if not one.foreign}, set(self.removed)
-        theirs = []
-        for certificate in certificates:
-            identity = identity_of_certificate(certificate)
-            if identity not in held and digest(identity) not in removed:
-                theirs.append(certificate)
+        removed = set(self.removed)
+        theirs = [one for one in self.unmanaged(certificates) if digest(identity_of_certificate(one)) not in removed]
         return tuple(dict.fromkeys((*theirs, *self.certificates(Role.IDENTITY))))
+
+    def unmanaged(self, certificates: Iterable[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+        """Those in whose place no anchor of a message is."""
+        held = {one.identity for one in self.anchors if one.displaces and not one.foreign}
+        return tuple(one for one in certificates if identity_of_certificate(one) not in held)
 
     def certificates(self, *roles: Role) -> tuple[x509.Certificate, ...]:
         """The anchors of these roles below which there may be paths, as certificates; not those of the EST service."""
         found = (as_certificate(one.anchor) for one in self.anchors if one.role in roles and not one.foreign)
         return tuple(one for one in found if one is not None)
+
+    def _for_servers(self, one: HeldAnchor) -> bool:
+        return one.role is Role.IDENTITY or digest(one.identity) in self.theirs
 
     def _foreign(self, certificate: x509.Certificate) -> HeldAnchor | None:
         """Certificates that RFC 5914 has no place for (an empty name) are left out of answers."""

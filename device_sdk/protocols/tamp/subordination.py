@@ -9,8 +9,8 @@ from cryptography.x509.oid import ExtensionOID
 
 from device_sdk.errors import TampRefusedError
 from device_sdk.protocols.tamp.signers import TampSigner
-from device_sdk.protocols.tamp.store import Role
-from device_sdk.protocols.tamp.subtrees import intersected, united
+from device_sdk.protocols.tamp.store import HeldAnchor, Role
+from device_sdk.protocols.tamp.subtrees import intersected, same_subtrees, united
 from device_sdk.wire.cms.reader import PlainReader
 from device_sdk.wire.name_constraints import constraints_problem
 from device_sdk.wire.tamp.anchors import AnchorFormat, TrustAnchor, encode_info, read_anchor
@@ -39,20 +39,73 @@ class Limits:
     certificates: tuple[x509.Certificate, ...] = ()
 
 
-def subordinate(anchor: TrustAnchor, signer: TampSigner) -> TrustAnchor:
+def subordinate(anchor: TrustAnchor, signer: TampSigner, role: Role, before: HeldAnchor | None = None) -> TrustAnchor:
     """The anchor as it is kept: the controls of its manager added to its own.
 
     Args:
-        anchor: as the message has it.
+        anchor: as the message has it, or as a change would leave it.
         signer: the manager.
+        role: what it is going to be.
+        before: what is changed.
 
     Raises:
         TampRefusedError: it lies outside what he may manage; or it came as a certificate, which cannot be changed.
     """
-    controls, _ = anchor.effective
-    if signer.is_apex or controls is None:
+    if signer.is_apex:
         return anchor
     limits = _limits(signer)
+    if anchor.effective[0] is None and limits != Limits():
+        _require_bare(role, before)
+    kept = _narrowed(anchor, limits)
+    if kept is not anchor and anchor.form is AnchorFormat.CERTIFICATE:
+        raise _not(
+            "it is a certificate, and what may be kept of it is less than it says; a TrustAnchorInfo could say that"
+        )
+    return kept
+
+
+def is_limited(signer: TampSigner) -> bool:
+    """Whether names or policies limit a manager.
+
+    Args:
+        signer: he.
+
+    Raises:
+        TampRefusedError: he is limited in a way that is not processed here.
+    """
+    return not signer.is_apex and _limits(signer) != Limits()
+
+
+def require_within(held: HeldAnchor, signer: TampSigner) -> None:
+    """Make sure that an anchor that is there lies within what its manager may give.
+
+    Section 7 holds for changes and removals, too: who could not have added it as it is neither changes nor removes it.
+
+    Raises:
+        TampRefusedError: it says less, or nothing, of what limits him.
+    """
+    if signer.is_apex:
+        return
+    limits = _limits(signer)
+    if held.anchor.effective[0] is None and held.role is not Role.IDENTITY and limits != Limits():
+        raise _not("nothing limits the paths of the anchor, and its manager is limited")
+    if _narrowed(held.anchor, limits) is not held.anchor:
+        raise _not("the anchor is limited less than its manager is")
+
+
+def _require_bare(role: Role, before: HeldAnchor | None) -> None:
+    """Without certPath an anchor has no controls: no paths lead to it, but it could sign messages, which nothing would limit."""
+    if role is not Role.IDENTITY:
+        raise _not("it has no certPath, so that nothing would limit it, and its manager is limited")
+    if before is not None and before.anchor.effective[0] is not None:
+        raise _not("it would lose what limits it (certPath), and its manager is limited")
+
+
+def _narrowed(anchor: TrustAnchor, limits: Limits) -> TrustAnchor:
+    """The anchor with these limits added; itself if it has them."""
+    controls, _ = anchor.effective
+    if controls is None:
+        return anchor
     _require_name(anchor, limits)
     flags = (controls.flags or PolicyFlags()) | limits.flags
     policies = _policies(controls, limits, flags)
@@ -60,14 +113,13 @@ def subordinate(anchor: TrustAnchor, signer: TampSigner) -> TrustAnchor:
     for one in limits.names:
         names = united(intersected(names, one), one)
     wanted = replace(
-        controls, flags=flags if flags or controls.flags is not None else None, policies=policies, names=names
+        controls,
+        flags=flags if flags or controls.flags is not None else None,
+        policies=policies,
+        names=controls.names if same_subtrees(names, controls.names) else names,
     )
     if wanted == controls:
         return anchor
-    if anchor.form is AnchorFormat.CERTIFICATE:
-        raise _not(
-            "it is a certificate, and what may be kept of it is less than it says; a TrustAnchorInfo could say that"
-        )
     return read_anchor(PlainReader(encode_info(replace(anchor, controls=wanted))))
 
 

@@ -56,6 +56,15 @@ def intersected(names: bytes | None, limit: bytes) -> bytes | None:
     return _encoded(found, excluded) if found or excluded else None
 
 
+def same_subtrees(one: bytes | None, other: bytes | None) -> bool:
+    """Whether two NameConstraints permit and exclude the same subtrees, in whatever order.
+
+    Raises:
+        TampRefusedError: they cannot be read.
+    """
+    return [set(subtrees) for subtrees in _read(one)] == [set(subtrees) for subtrees in _read(other)]
+
+
 def _within(one: bytes, other: bytes) -> bool:
     (form, name), (_, limit) = _base(one), _base(other)
     if name == limit:

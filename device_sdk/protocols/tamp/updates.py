@@ -8,8 +8,8 @@ from device_sdk.errors import TampRefusedError
 from device_sdk.protocols.tamp.authority import constraints_of, require_managed
 from device_sdk.protocols.tamp.sequence import with_given
 from device_sdk.protocols.tamp.signers import TampSigner
-from device_sdk.protocols.tamp.store import MAX_HELD, AnchorStore, HeldAnchor, Role, identity_or_raw
-from device_sdk.protocols.tamp.subordination import subordinate
+from device_sdk.protocols.tamp.store import MAX_HELD, MAX_REMOVED, AnchorStore, HeldAnchor, Role, identity_or_raw
+from device_sdk.protocols.tamp.subordination import is_limited, require_within, subordinate
 from device_sdk.wire.content_constraints import CMS_CONTENT_CONSTRAINTS
 from device_sdk.wire.tamp.anchors import AnchorFormat, TrustAnchor
 from device_sdk.wire.tamp.certificates import as_certificate
@@ -55,15 +55,16 @@ def _add(given: TrustAnchor, store: AnchorStore, signer: TampSigner) -> tuple[An
     require_storable(given)
     if WRAPPED_APEX_CONTINGENCY_KEY in given.effective[1]:
         raise refused(TampStatus.IMPROPER_TA_ADDITION, "an apex cannot be added")
-    anchor = subordinate(given, signer)
-    held = HeldAnchor(anchor, _role(anchor))
+    role = _role(given)
+    held = HeldAnchor(subordinate(given, signer, role), role, displaces=not is_limited(signer))
     require_managed(signer, held)
     present = store.find(held.identity)
     if present is not None:
-        same = present.anchor.encoded == anchor.encoded and present.role is held.role
+        same = present.anchor.encoded == held.anchor.encoded and present.role is held.role
         if not same:
             raise refused(TampStatus.IMPROPER_TA_ADDITION, "an anchor of that key is there, and says something else")
-        return store.with_anchor(replace(present, foreign=False)), held.identity
+        displaces = present.displaces or held.displaces
+        return store.with_anchor(replace(present, foreign=False, displaces=displaces)), held.identity
     return require_room(store.with_anchor(held)), held.identity
 
 
@@ -74,7 +75,8 @@ def _remove(public_key: bytes, store: AnchorStore, signer: TampSigner) -> Anchor
     if held.role is Role.APEX:
         raise refused(TampStatus.APEX_TAMP_ANCHOR, "the apex cannot be removed")
     require_managed(signer, held)
-    return store.without([held])
+    require_within(held, signer)
+    return require_memory(store.without([held], limited=is_limited(signer)), store, signer)
 
 
 def _change(change: AnchorChange, store: AnchorStore, signer: TampSigner) -> tuple[AnchorStore, bytes]:
@@ -86,14 +88,15 @@ def _change(change: AnchorChange, store: AnchorStore, signer: TampSigner) -> tup
     if held.anchor.form is AnchorFormat.CERTIFICATE or held.anchor.form is not change.form:
         raise refused(TampStatus.IMPROPER_TA_CHANGE, f"it is kept as a {held.anchor.form.value}")
     require_managed(signer, held)
+    require_within(held, signer)
     if WRAPPED_APEX_CONTINGENCY_KEY in change.extensions:
         raise refused(TampStatus.IMPROPER_TA_CHANGE, "an anchor cannot be made an apex")
     with refusing(TampStatus.IMPROPER_TA_CHANGE, "what would come out"):
         changed = replace(change, extensions=_kept(change.extensions, held)).applied_to(held.anchor)
     require_storable(changed)
-    anchor = subordinate(changed, signer)
-    role = Role.MANAGEMENT if held.role is Role.MANAGEMENT else _role(anchor)
-    after = replace(held, anchor=anchor, role=role)
+    role = Role.MANAGEMENT if held.role is Role.MANAGEMENT else _role(changed)
+    displaces = held.displaces or not is_limited(signer)
+    after = replace(held, anchor=subordinate(changed, signer, role, held), role=role, displaces=displaces)
     require_managed(signer, after)
     return require_room(store.with_anchor(after)), held.identity
 
@@ -128,6 +131,18 @@ def require_storable(anchor: TrustAnchor) -> None:
         constraints_of(anchor)
     if controls is not None and controls.flags and controls.flags.require_explicit and controls.policies is None:
         raise refused(TampStatus.MISSING_POLICY_SET, "it demands certificate policies, and names none")
+
+
+def require_memory(store: AnchorStore, before: AnchorStore, signer: TampSigner) -> AnchorStore:
+    """The store, if all that was removed can be remembered in it.
+
+    Raises:
+        TampRefusedError: it cannot.
+    """
+    room = MAX_REMOVED if signer.anchor.role is Role.APEX else MAX_REMOVED // 2
+    if len(store.removed) > max(room, len(before.removed)):
+        raise refused(TampStatus.INSUFFICIENT_MEMORY, "there is no room to remember more anchors that were removed")
+    return store
 
 
 def require_room(store: AnchorStore) -> AnchorStore:

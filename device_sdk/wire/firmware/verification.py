@@ -6,8 +6,8 @@ signed it (S-04), and nothing of the content is kept in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from cryptography import x509
@@ -18,14 +18,15 @@ from device_sdk.wire.cms.armor_stream import remove_armor_stream
 from device_sdk.wire.cms.ber_stream import Scope, Source
 from device_sdk.wire.cms.oids import SIGNED_DATA
 from device_sdk.wire.cms.passes import Spool
-from device_sdk.wire.cms.reader import OCTET_STRING, SEQUENCE
+from device_sdk.wire.cms.reader import OCTET_STRING, SEQUENCE, Reader
 from device_sdk.wire.cms.signatures import DIGESTS
 from device_sdk.wire.cms.signed_data import usage_problem
 from device_sdk.wire.cms.signer_info import SignerInfo
-from device_sdk.wire.content_constraints import CMS_CONTENT_CONSTRAINTS, ConstraintsMode, constraint_problem
+from device_sdk.wire.content_constraints import CMS_CONTENT_CONSTRAINTS, ConstraintsMode, Permitted, permitted_by
 from device_sdk.wire.firmware import oids
 from device_sdk.wire.firmware.attributes import FirmwareAttributes, read_firmware_attributes
 from device_sdk.wire.firmware.codes import LoadErrorCode, refused, refusing
+from device_sdk.wire.firmware.communities import Community, read_communities
 from device_sdk.wire.firmware.signers import (
     element_of,
     read_certificates,
@@ -113,15 +114,17 @@ def verify_package(
         info.leave()
         if any(rest.strip(padding) if padding else rest for rest in source.rest()):
             raise ValueError("something behind the message")
-    signer, anchor = _trusted(signed, anchors, intermediates, now, inputs, constraints)
+    path, permitted = _trusted(signed, anchors, intermediates, now, inputs, constraints)
     attributes = read_firmware_attributes(signed.signer.attributes)
+    if attributes.communities is None:
+        attributes = replace(attributes, communities=_default_communities(permitted, signed.signer.attributes))
     if signed.kind == oids.ENCRYPTED_DATA and attributes.decrypt_key is None:
         raise refused(LoadErrorCode.BAD_SIGNED_ATTRS, "it is encrypted, and names no key")
     return FirmwarePackage(
         kind=signed.kind,
         attributes=attributes,
-        signer=signer,
-        anchor=anchor,
+        signer=path[0],
+        anchor=path[-1],
         digest_oid=signed.digest_oid,
         digest=signed.digest,
         wrapped_key=wrapped_key_of(signed.signer),
@@ -182,8 +185,8 @@ def _trusted(
     now: datetime,
     inputs: PathInputs,
     constraints: ConstraintsMode,
-) -> tuple[x509.Certificate, x509.Certificate]:
-    """The signer's certificate and the anchor behind it."""
+) -> tuple[Sequence[x509.Certificate], Permitted]:
+    """The path of a signer who may sign this, and what else he may."""
     bag = tuple(dict.fromkeys((*signed.certificates, *intermediates, *anchors)))
     relations = Relations()
     problem = refused(LoadErrorCode.NO_TRUST_ANCHOR, "the signer's certificate is not there")
@@ -199,7 +202,7 @@ def _trusted(
                 processed=() if constraints == "off" else (CMS_CONTENT_CONSTRAINTS,),
                 inputs=inputs,
             )
-            _check_constraints(signed, path, constraints)
+            permitted = _permitted(signed, path, constraints)
         except FirmwareError as error:
             problem = error
         except VerificationError as error:
@@ -209,15 +212,37 @@ def _trusted(
                 hint="give the trust anchors for firmware (--firmware-anchors), or ask who made the package",
             )
         else:
-            return certificate, path[-1]
+            return path, permitted
     raise problem
 
 
-def _check_constraints(signed: _Signed, path: Sequence[x509.Certificate], mode: ConstraintsMode) -> None:
+def _permitted(signed: _Signed, path: Sequence[x509.Certificate], mode: ConstraintsMode) -> Permitted:
     """RFC 6010: what counts is the type of the innermost content, which the package is said to be (F-06)."""
-    problem = constraint_problem(path, oids.FIRMWARE_PACKAGE, signed.signer.attributes, source=True, mode=mode)
-    if problem:
-        raise refused(LoadErrorCode.NOT_AUTHORIZED, f"{name_of(path[0])}: {problem}")
+    found = permitted_by(path, mode)
+    if isinstance(found, Permitted):
+        attributes, defaulted = signed.signer.attributes, (oids.COMMUNITIES,)
+        problem = found.problem(oids.FIRMWARE_PACKAGE, attributes, source=True, defaulted=defaulted)
+        if problem is None:
+            return found
+    else:
+        problem = found
+    raise refused(LoadErrorCode.NOT_AUTHORIZED, f"{name_of(path[0])}: {problem}")
+
+
+def _default_communities(
+    permitted: Permitted, attributes: Mapping[str, tuple[bytes, ...]]
+) -> tuple[Community, ...] | None:
+    """A signer who may sign for some communities alone, and names none, signs for them (RFC 6010 section 1.2)."""
+    values = permitted.defaults(oids.FIRMWARE_PACKAGE, attributes).get(oids.COMMUNITIES)
+    if values is None:
+        return None
+    found: list[Community] = []
+    with refusing(LoadErrorCode.NOT_AUTHORIZED, "the communities in the content constraints of its signer"):
+        for value in sorted(values):
+            reader = Reader(value)
+            found += read_communities(reader)
+            reader.finish()
+    return tuple(found)
 
 
 def _check_signature(signed: _Signed, certificate: x509.Certificate, relations: Relations) -> None:

@@ -40,9 +40,10 @@ def _check(data: bytes, at: int, end: int, count: list[int], depth: int) -> int:
         inner = start
         while inner < stop:
             after = _check(data, inner, stop, count, depth + 1)
-            members.append(data[inner:after])
+            if tag == _SET:  # of nothing else a copy is made, as there may be keys in it
+                members.append(data[inner:after])
             inner = after
-        if tag == _SET and members != sorted(members):
+        if members != sorted(members):
             raise ValueError("a set that is not sorted")
     elif tag < _FIRST_OF_OTHERS:
         _check_value(tag, data[start:stop])

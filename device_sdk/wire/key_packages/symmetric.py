@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from device_sdk.errors import WireError
 from device_sdk.model.secret import Secret
+from device_sdk.model.wiping import passing
 from device_sdk.wire.cms.reader import OCTET_STRING, SEQUENCE, PlainReader
 from device_sdk.wire.key_packages.attributes import Attributes, joined, read_attributes
 from device_sdk.wire.key_packages.strict import require_der
@@ -78,7 +79,7 @@ def _parse(outer: PlainReader) -> SymmetricKeyPackage:
             raise ValueError(f"more than {MAX_KEYS} keys")
         key = listed.enter()
         own = read_attributes(key.enter()) if key.next_tag == SEQUENCE else None
-        value = key.octets() if key.next_tag == OCTET_STRING else None
+        value = passing(key.octets()) if key.next_tag == OCTET_STRING else None
         key.finish()
         if own is None and value is None:
             raise ValueError("a key with neither attributes nor value")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,12 +49,20 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     publishing.add_argument("--label", type=types.label, help="for devices that ask with this CA label")
     publishing.add_argument("--json", action="store_true", help="as one JSON object")
-    publish_keys.add_options(publishing)
-    publish_firmware.add_options(publishing)
-    publish_tamp.add_options(publishing)
-    publishing.set_defaults(run=_publish)
+    publishing.add_argument(
+        "--by-cmc",
+        action="store_true",
+        help="generated-key: to be asked for by Full CMC (/fullcmc) instead of /serverkeygen",
+    )
+    own = {_GENERATED: {"by_cmc"}}
+    for kind, module in ((_KEYS, publish_keys), (_FIRMWARE, publish_firmware), (_TAMP, publish_tamp)):
+        before = {action.dest for action in publishing._actions}
+        module.add_options(publishing)
+        own[kind] = {action.dest for action in publishing._actions} - before
+    own[_TAMP] |= {"hw_type", "hw_serial", "community"}
+    publishing.set_defaults(run=partial(_publish, actions=publishing._actions, own=own))
     withdrawing = commands.add_parser("withdraw", help="take a package off the package lists")
-    withdrawing.add_argument("item", help="name of the package, as `packages` shows it")
+    withdrawing.add_argument("item", help="name of the package, as `packages` or `publish` shows it")
     withdrawing.set_defaults(run=_withdraw)
     listing = commands.add_parser("packages", help="packages, and which devices were sent them")
     listing.add_argument("--json", action="store_true", help="as a JSON array")
@@ -61,10 +71,20 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         parser.add_argument("--state", type=Path, metavar="DIR", required=True, help="the server's state directory")
 
 
-def _publish(options: argparse.Namespace) -> int:
+def _require_own(options: argparse.Namespace, actions: Sequence[argparse.Action], own: Mapping[str, set[str]]) -> None:
+    """Options of other kinds would be passed over, and somebody meant something by them; SimulatorError names them."""
+    fits = own.get(options.kind, set())
+    foreign = set().union(*own.values()) - fits
+    for action in actions:
+        if action.dest in foreign and getattr(options, action.dest) != action.default:
+            raise SimulatorError(f"{' or '.join(action.option_strings)}: not an option of `publish {options.kind}`")
+
+
+def _publish(options: argparse.Namespace, *, actions: Sequence[argparse.Action], own: Mapping[str, set[str]]) -> int:
     from device_sdk_simulators.packages.addresses import address_for
     from device_sdk_simulators.packages.shelf import Shelf
 
+    _require_own(options, actions, own)
     if options.kind == _FIRMWARE:
         return _publish_firmware(options)
     if options.kind == _KEYS:
@@ -122,7 +142,8 @@ def _content(options: argparse.Namespace) -> tuple[str, str, str, bytes]:
     form = str(options.file)
     if form not in _FORMS:
         raise SimulatorError(f"{form} is no form of a generated key: one of {', '.join(_FORMS)}")
-    return "serverkeygen", _FORMS[form], "", b""  # made when it is asked for
+    operation = "fullcmc" if options.by_cmc else "serverkeygen"
+    return operation, _FORMS[form], "", b""  # made when it is asked for
 
 
 def _peers(path: Path) -> bytes:
@@ -155,7 +176,7 @@ def _withdraw(options: argparse.Namespace) -> int:
     from device_sdk_simulators.packages.shelf import Shelf
 
     with opened_database(options) as database:
-        gone = Shelf(database).withdraw(options.item)
+        gone = Shelf(database).withdraw(options.item.rpartition("/")[2])
         FirmwareShelf(database).sweep()
     if not gone:
         complain(f"no package {options.item}; `packages` shows those there are")

@@ -149,9 +149,14 @@ def serials(text: str) -> bytes | tuple[bytes, bytes]:
     """One serial number, or the first and the last of a block; SimulatorError for what is none."""
     low, dash, high = text.partition("-")
     try:
-        return (bytes.fromhex(low), bytes.fromhex(high)) if dash else bytes.fromhex(low)
+        first, last = bytes.fromhex(low), bytes.fromhex(high)
     except ValueError:
         raise SimulatorError(f"{text}: not hex digits") from None
+    if not dash:
+        return first
+    if len(first) != len(last) or first > last:
+        raise SimulatorError(f"{text}: no block: from the lower serial number to the higher one, both as long")
+    return first, last
 
 
 def _number(text: str) -> int:

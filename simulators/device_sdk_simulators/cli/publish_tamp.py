@@ -154,6 +154,7 @@ def _draft(message: str, options: argparse.Namespace, authority: TampAuthority) 
             lambda ref: messages.update(ref, changes, terse=terse, numbers=numbers),
             target,
             updates=len(changes),
+            numbers=tuple(numbers),
         )
     if message == "community-update":
         leave = [] if options.leave_all else options.leave
@@ -182,8 +183,13 @@ def _apex_draft(options: argparse.Namespace, authority: TampAuthority, target: A
         options.clear_communities,
         options.apex_number,
     )
+    number = options.apex_number
     return Draft(
-        kinds.APEX_UPDATE, lambda ref: messages.apex_update(ref, new, terse=options.terse), target, brings=brings
+        kinds.APEX_UPDATE,
+        lambda ref: messages.apex_update(ref, new, terse=options.terse),
+        target,
+        brings=brings,
+        numbers=() if number is None else (messages.first_number(certificate, number),),
     )
 
 

@@ -14,6 +14,7 @@ from device_sdk_simulators.est.csrattrs import csr_attributes
 from device_sdk_simulators.est.dialect import DRAFT_04, dressed, operation_of, well_known
 from device_sdk_simulators.est.enrolment import Enrolment
 from device_sdk_simulators.est.full_cmc import FullCmc
+from device_sdk_simulators.est.full_cmc_keys import CmcKeys
 from device_sdk_simulators.est.queue import ApprovalQueue
 from device_sdk_simulators.est.requirements import Requirements, demand_for
 from device_sdk_simulators.est.results import OPERATIONS as RESULTS
@@ -30,7 +31,7 @@ from device_sdk_simulators.policy import LabelError, check_label
 
 PREFIX = "/.well-known/est/"
 _WELL_KNOWN = [".well-known", "est"]
-_WITH_ITEMS = {"pal", "eecerts", "symmetrickeys", "firmware", "tamp", "serverkeygen"}
+_WITH_ITEMS = {"pal", "eecerts", "symmetrickeys", "firmware", "tamp", "serverkeygen", "fullcmc"}
 _PACKAGES = ("pal", "eecerts", "crls", "symmetrickeys", "firmware", "tamp")
 _BOTH_WAYS = "GET, POST"
 _NOT_BASE64 = ("pal", "symmetrickeys", "firmware", "tamp")
@@ -56,12 +57,14 @@ class EstApp:
         self.full_cmc = FullCmc(self.queue, self.requirements, shared)
         self.server_keys = ServerKeyGeneration(self.queue, self.requirements, shared)
         self.packages = packages = PackageDesk(shared, self.results)
+        server_keys = ServerKeyDesk(self.server_keys, packages, shared)
+        self._cmc_keys = CmcKeys(self.full_cmc, server_keys)
         self._operations: dict[str, tuple[str, Handler]] = {
             "cacerts": ("GET", self._cacerts),
             "csrattrs": ("GET", self._csrattrs),
             "simpleenroll": (_BOTH_WAYS, enrolment.answer),
             "simplereenroll": (_BOTH_WAYS, enrolment.answer),
-            "serverkeygen": ("POST", ServerKeyDesk(self.server_keys, packages, shared).answer),
+            "serverkeygen": ("POST", server_keys.answer),
             "fullcmc": (_BOTH_WAYS, self._full_cmc),
             "pal": ("GET", packages.pal),
             "crls": ("GET", packages.crls),
@@ -129,6 +132,8 @@ class EstApp:
 
     def _full_cmc(self, request: Request, route: Route) -> Response:
         """Results are those of any enrolment, given as a Simple PKI Response; none before the client has confirmed."""
+        if route.item:
+            return self._cmc_keys.answer(request, route)
         if request.method != "GET":
             return self.full_cmc.answer(request, route)
         if self._policy.fullcmc_confirm:
@@ -137,8 +142,7 @@ class EstApp:
 
     def _cacerts(self, request: Request, route: Route) -> Response:
         body = encode_body(certs_only(route.site.spoiler.bag("cacerts")), user_agent=request.header("User-Agent"))
-        self.packages.note_public(request, route)
-        return base64_body(200, "application/pkcs7-mime", body)
+        return self.packages.noted_public(base64_body(200, "application/pkcs7-mime", body), request, route)
 
     def _csrattrs(self, request: Request, route: Route) -> Response:
         client = self._known_client(request, route)

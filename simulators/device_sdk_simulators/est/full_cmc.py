@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from pyasn1_alt_modules import rfc6402
@@ -36,26 +37,35 @@ class FullCmc:
         shared: memory, policy and clock.
 
     Attributes:
+        policy: what is served.
         store: shared secrets, and what is remembered; `store.add_secret(NAME, SECRET)` lets a client in.
     """
 
     def __init__(self, queue: ApprovalQueue, requirements: Requirements, shared: Surroundings) -> None:
-        self._policy = shared.policy
+        self.policy = shared.policy
         self._clock = shared.clock
         self._responder = Responder()
         self.store = CmcStore(shared.database)
         self._enrolments = Enrolments(shared, self.store, queue, requirements)
         self._afterwards = Afterwards(shared, self.store)
 
-    def answer(self, request: Request, route: Route) -> Response:
-        """200 with certificates or a PKI Response; 4xx with a PKI Response that says why not (EST-206)."""
+    def answer(self, request: Request, route: Route, process: Callable[[Case], Response] | None = None) -> Response:
+        """200 with certificates or a PKI Response; 4xx with a PKI Response that says why not (EST-206).
+
+        Args:
+            request: as it came.
+            route: where to.
+            process: what is done with the message instead of what it says; its answer, or CmcRefusedError.
+        """
         media_type = (request.header("Content-Type") or "").split(";")[0].strip().lower()
         if media_type and media_type not in _MEDIA_TYPES:
             raise HttpError(415, "the body must be application/pkcs7-mime; smime-type=CMC-request")
         case = Case(request, route)
         try:
             self._read(case)
-            self._process(case)
+            handle: Callable[[Case], Response | None] = process or self._process
+            if (done := handle(case)) is not None:
+                return done
             status, headers = 200, []
         except CmcRefusedError as refusal:
             case.answer.certificates, case.answer.anchors = [], []
@@ -92,6 +102,16 @@ class FullCmc:
         signed_at = case.message.signer.signing_time if case.message.signer else None
         if signed_at is not None and abs(signed_at - now) > CLOCK_SKEW:
             raise CmcRefusedError(BAD_TIME, f"signed at {signed_at:%Y-%m-%dT%H:%M:%SZ}, it is {now:%Y-%m-%dT%H:%M:%SZ}")
+
+    def signed(self, case: Case) -> bytes:
+        """The PKCS#10 request of a message that a certificate signed, the one that is shown to TLS; CmcRefusedError."""
+        if case.full.request is None:
+            raise CmcRefusedError(BAD_REQUEST, "there is no request in the message")
+        author, shown = self._enrolments.author(case), case.route.site.gatekeeper.identify(case.request)
+        if author.identity != shown.identity:
+            raise CmcRefusedError(BAD_REQUEST, "signed by somebody else than who asks", http_status=403)
+        self._enrolments.once(case)
+        return case.full.request.der
 
     def _process(self, case: Case) -> None:
         """One thing a message: nothing of what is asked for is passed over in silence."""

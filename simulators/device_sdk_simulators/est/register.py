@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 
@@ -83,6 +84,7 @@ class Register:
         )
         certificate = issue(self._hierarchy().issuing, name.apply(wish) if name else wish)
         with self._database.transaction() as connection:
+            key_made_here = key_made_here or _is_made_here(connection, request.spki_sha256)
             connection.execute(
                 "INSERT INTO certificates (serial, subject, spki_sha256, mac_address, issued_to, issued_at, not_after, der,"
                 " ca, label, holder, lineage, key_made_here) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -130,3 +132,9 @@ class Register:
             " ca, label FROM certificates ORDER BY rowid"
         )
         return [dict(row) for row in rows]
+
+
+def _is_made_here(connection: sqlite3.Connection, spki_sha256: str) -> bool:
+    """Whether a certificate for that key was issued with it: the next one is for a key of this server's making, too."""
+    statement = "SELECT 1 FROM certificates WHERE spki_sha256 = ? AND spki_sha256 <> '' AND key_made_here"
+    return connection.execute(statement, (spki_sha256,)).fetchone() is not None

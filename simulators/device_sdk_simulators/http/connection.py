@@ -140,12 +140,18 @@ class Connection:
         finally:
             self._unsent = 0
         if response.file is not None and not head_only:
-            self._send_file(response.file)
+            self._send_file(response.file, response.sent)
 
-    def _send_file(self, path: Path) -> None:
+    def _send_file(self, path: Path, sent: Callable[[], None] | None) -> None:
         with path.open("rb") as file:
+            left = path.stat().st_size
             while piece := file.read(_PIECE_BYTES):
+                left -= len(piece)
                 self._wait_at_most(self._limits.answer_s, for_client=False)
+                if sent is not None and not left:
+                    self.send(piece[:-1])
+                    sent()
+                    piece = piece[-1:]  # what is left of it
                 self.send(piece)
 
     def send(self, data: bytes) -> None:

@@ -61,6 +61,7 @@ class Listener:
         self._socket.settimeout(_LOOK_S)
         self.port: int = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, name=f"https-{self.port}", daemon=True)
+        self._connection_name = f"https-{self.port}-{id(self)}-connection"
 
     def start(self) -> None:
         """Begin to accept connections."""
@@ -90,8 +91,8 @@ class Listener:
     def stop(self) -> None:
         """End every connection and thread; returns when they are gone, or after ten seconds."""
         self.end()
-        with self._lock:
-            threads = list(self._open.values())
+        # also those that have let their connection go, and are about to end
+        threads = [one for one in threading.enumerate() if one.name == self._connection_name]
         until = time.monotonic() + _STOP_S
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
@@ -135,7 +136,7 @@ class Listener:
             sock.close()
             self._slots.release()
             return
-        thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+        thread = threading.Thread(target=self._serve, args=(connection,), name=self._connection_name, daemon=True)
         with self._lock:
             self._open[connection] = thread
         try:

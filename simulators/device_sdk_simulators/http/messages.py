@@ -135,6 +135,7 @@ class Response:
         close: end the connection after it.
         facts: what the audit log says about it (never sent).
         wire: faults to commit while sending it (see `wire_faults`), by name.
+        sent: called when all of the content but its last octet is on its way: nobody has the whole before; or None.
     """
 
     status: int
@@ -144,6 +145,7 @@ class Response:
     facts: dict[str, object] = field(default_factory=dict)
     wire: dict[str, str] = field(default_factory=dict)
     file: Path | None = None
+    sent: Callable[[], None] | None = field(default=None, repr=False)
 
     @property
     def size(self) -> int:

@@ -39,6 +39,8 @@ def send_spoilt(
     start = head(response.status, headers, "HTTP/1.0" if "http10" in wire else "HTTP/1.1")
     if "truncate" in wire or "truncate_quietly" in wire:
         body = body[: len(body) // 2]
+    elif response.sent is not None:
+        response.sent()
     if wire.keys() & {"split", "drip", "drip_head"}:
         _drip(start, float(wire["drip_head"]) if "drip_head" in wire else 0, send, sleep)
         _drip(body, float(wire["drip"]) if "drip" in wire else 0, send, sleep)

@@ -27,6 +27,7 @@ _RESULTS = {
     ("simpleenroll", KEY_ESTABLISHMENT): ("0015", "0016"),
     ("simplereenroll", KEY_ESTABLISHMENT): ("0018", "0019"),
 }
+KEYS = "symmetrickeys"
 _KEYS, _KEY_RECEIPT, _GENERATED_RECEIPT = "0024", "0025", "0023"
 
 
@@ -42,6 +43,7 @@ def entries_for(  # noqa: PLR0913  # what a list is made of
     messages: Sequence[Package] = (),
     results: Sequence[Result] = (),
     certificates: Sequence[x509.Certificate] = (),
+    generated: Sequence[x509.Certificate] = (),
 ) -> list[Entry]:
     """In the order of section 2.3: CA certificates and CRLs, the client's own certificate, the rest, the new before the old.
 
@@ -56,6 +58,7 @@ def entries_for(  # noqa: PLR0913  # what a list is made of
         messages: about trust anchors, that the client did not answer, in the order of their numbers.
         results: of enrolments, that the client does not know yet.
         certificates: of the client, the newest first.
+        generated: of keys that were made for it here.
     """
     seen = shelf.fetches_of(client)
     bag = certs_only(list(route.site.hierarchy.bag))
@@ -65,15 +68,16 @@ def entries_for(  # noqa: PLR0913  # what a list is made of
     ]
     renews = client.certificate is not None and not client.third_party
     found += [_result(one, base, renews=renews) for one in results if not client.registration_authority]
-    found += _renewal(client, policy, now)
+    found += _renewal(client, base, policy, now)
     found += _second(client, certificates, base, policy, now)
+    due = [one for one in generated if one != client.certificate and _is_due(one, policy, now)]
+    found += [_named(_RENEW, one) for one in due if one.not_valid_after_utc > now]
     packages = [one for one in shelf.for_client(client, route.label) if one.operation != TAMP] + list(messages)
-    # of messages with numbers the first is not overtaken: the later one would be the end of it (RFC 5934 section 6)
-    news = any(one.place not in seen for one in messages)
-    # nor is an earlier version of firmware, which would be refused after the later one
-    fresh = any(one.place not in seen for one in packages if one.operation == FIRMWARE)
-    first = {TAMP: news, FIRMWARE: fresh}
-    packages.sort(key=lambda one: (one.place in seen and not first.get(one.operation, False), one.published_at))
+    # of messages with numbers the first is not overtaken: the later one would be the end of it (RFC 5934 section 6);
+    # nor is an earlier version of firmware, which would be refused after the later one; nor are older keys, which would
+    # be stored over the newer ones by a device that fetched them and lost power before that
+    news = {one.operation for one in packages if one.operation in (TAMP, FIRMWARE, KEYS) and one.place not in seen}
+    packages.sort(key=lambda one: (one.place in seen and one.operation not in news, one.published_at))
     return found + [_entry(one, base, seen.get(one.place)) for one in packages]
 
 
@@ -102,7 +106,7 @@ def page_of(entries: Sequence[Entry], number: int, limit: int, base: str) -> lis
     return [*entries[begin : begin + step], Entry(_NEXT, 0, f"{base}/pal/{number + 1}")]
 
 
-def _renewal(client: Client, policy: Policy, now: datetime) -> list[Entry]:
+def _renewal(client: Client, base: str, policy: Policy, now: datetime) -> list[Entry]:
     """The client's certificate, if it is ours and has run for the share of its life that policy says (P-15)."""
     certificate = client.certificate
     if (
@@ -112,7 +116,7 @@ def _renewal(client: Client, policy: Policy, now: datetime) -> list[Entry]:
         or not _is_due(certificate, policy, now)
     ):
         return []
-    return [Entry(_RENEW, 0, iasn=(certificate.issuer.rfc4514_string(), certificate.serial_number))]
+    return [_renewed(_RENEW, certificate, base, policy)]
 
 
 def _second(
@@ -129,7 +133,18 @@ def _second(
         return [Entry(_START_SECOND, 0, f"{base}/simpleenroll")] if policy.key_establishment else []
     if not _is_due(newest, policy, now):
         return []
-    return [Entry(_RENEW_SECOND, 0, iasn=(newest.issuer.rfc4514_string(), newest.serial_number))]
+    return [_renewed(_RENEW_SECOND, newest, base, policy)]
+
+
+def _renewed(kind: str, certificate: x509.Certificate, base: str, policy: Policy) -> Entry:
+    """An entry has a place or a certificate (section 2.1): of a place, the certificate is that of the use."""
+    if policy.pal_fullcmc:
+        return Entry(kind, 0, f"{base}/fullcmc")
+    return _named(kind, certificate)
+
+
+def _named(kind: str, certificate: x509.Certificate) -> Entry:
+    return Entry(kind, 0, iasn=(certificate.issuer.rfc4514_string(), certificate.serial_number))
 
 
 def _result(result: Result, base: str, *, renews: bool) -> Entry:

@@ -17,7 +17,7 @@ from device_sdk_simulators.packages.availability import entries_for, page_of, re
 from device_sdk_simulators.packages.firmware.desk import RETURN, FirmwareDesk
 from device_sdk_simulators.packages.key_returns import KeyReturns
 from device_sdk_simulators.packages.lists import RevocationLists
-from device_sdk_simulators.packages.own_keys import certificates_of
+from device_sdk_simulators.packages.own_keys import certificates_of, of_generated_keys
 from device_sdk_simulators.packages.pal_forms import to_json, to_xml
 from device_sdk_simulators.packages.shelf import Package, Shelf
 from device_sdk_simulators.packages.tamp.book import OPERATION as TAMP
@@ -65,6 +65,7 @@ class PackageDesk:
             messages=messages,
             results=results,
             certificates=certificates_of(client, self._shared.database)[1:],
+            generated=of_generated_keys(client, self._shared.database),
         )
         entries += receipts_wanted(entries, base, self.key_returns, client)
         entries += self._firmware.wanted(client, self.published("firmware", client, route), base)
@@ -80,21 +81,22 @@ class PackageDesk:
     def crls(self, request: Request, route: Route) -> Response:
         """Revocation lists of the CA, for everybody (section 4; C-02)."""
         body = self._lists.of(route.site, self._shared.clock())
-        self.note_public(request, route)
-        return base64_body(
+        answer = base64_body(
             200,
             "application/pkcs7-mime; smime-type=crls-only",
             encode_body(body, user_agent=request.header("User-Agent")),
         )
+        return self.noted_public(answer, request, route)
 
     def eecerts(self, request: Request, route: Route) -> Response:
         """Certificates of the client's peers, those of the item, or what was published last (section 3; E-02, E-04)."""
         client = self.known(request, route)
         package = self.package("eecerts", client, route)
-        self.shelf.note_fetch(client, package.place, self._shared.clock())
-        return base64_body(
+        answer = base64_body(
             200, package.media_type, encode_body(package.content, user_agent=request.header("User-Agent"))
         )
+        answer.sent = self.shelf.noting(client, package.place, self._shared.clock)
+        return answer
 
     def firmware(self, request: Request, route: Route) -> Response:
         """A firmware package for the client, or a report of the client about one (section 6)."""
@@ -105,12 +107,13 @@ class PackageDesk:
             return self._firmware.take(request, client, self.published("firmware", client, route))
         return self._firmware.give(client, self.package("firmware", client, route))
 
-    def note_public(self, request: Request, route: Route) -> None:
-        """Something for everybody was fetched, by somebody who may be known; nobody has to be (G-02)."""
+    def noted_public(self, answer: Response, request: Request, route: Route) -> Response:
+        """Something for everybody is fetched, by somebody who may be known; nobody has to be (G-02)."""
         if request.tls.client_chain:
             with suppress(HttpError):
                 client = route.site.gatekeeper.identify(request)
-                self.shelf.note_fetch(client, route.operation, self._shared.clock())
+                answer.sent = self.shelf.noting(client, route.operation, self._shared.clock)
+        return answer
 
     def known(self, request: Request, route: Route) -> Client:
         """Who asks; HttpError 401 for nobody (G-01)."""

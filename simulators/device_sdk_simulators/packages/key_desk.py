@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from device_sdk_simulators.est.route import Route
 from device_sdk_simulators.est.server_key import ServerKeyGeneration
 from device_sdk_simulators.est.site import Surroundings
@@ -34,9 +36,9 @@ class KeyDesk:
             return self._take_back(request, route)
         client = self._packages.known(request, route)
         package = self._packages.package("symmetrickeys", client, route)
-        self._packages.shelf.note_fetch(client, package.place, self._shared.clock())
+        sent = self._packages.shelf.noting(client, package.place, self._shared.clock)
         facts: dict[str, object] = {"identity": client.identity, "authentication": client.authentication}
-        return Response(200, [("Content-Type", package.media_type)], package.content, facts=facts)
+        return Response(200, [("Content-Type", package.media_type)], package.content, facts=facts, sent=sent)
 
     def _take_back(self, request: Request, route: Route) -> Response:
         return take_back(self._packages, request, route, self._shared)
@@ -62,14 +64,17 @@ class ServerKeyDesk:
             return self._generation.answer(request, route)
         if not self._shared.policy.packages:
             raise HttpError(404, "no such operation")
-        now = self._shared.clock()
         if route.item == _RETURN:
             return take_back(self._packages, request, route, self._shared)
+        return self.item(request, route)
+
+    def item(self, request: Request, route: Route) -> Response:
+        """The key that an entry of the client's list leads to."""
         client = self._packages.known(request, route)
-        package = self._packages.package("serverkeygen", client, route)
-        response = self._generation.answer_as(package.type, request, route)
+        package = self._packages.package(route.operation, client, route)
+        response = self._generation.answer_as(package.type, request, replace(route, operation="serverkeygen"))
         if response.status == 200:
-            self._packages.shelf.note_fetch(client, package.place, now)
+            response.sent = self._packages.shelf.noting(client, package.place, self._shared.clock)
         return response
 
 

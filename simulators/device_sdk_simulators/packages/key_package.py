@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,9 @@ _TEXTS = {
     "device_binding": rfc6031.id_pskc_deviceBinding,
 }
 _TIMES = {"not_before": rfc6031.id_pskc_keyStartDate, "not_after": rfc6031.id_pskc_keyExpiryDate}
+_OID = re.compile(r"[0-9.]+")
+_AES = re.compile("#(?:kw-)?aes([0-9]+)(?:-|$)")
+_EXAMPLE = "http://www.w3.org/2001/04/xmlenc#aes128-cbc"
 _KNOWN = {*_TEXTS, *_TIMES, "value", "name", "usages"}
 
 
@@ -54,6 +58,14 @@ def keys_from(content: bytes, source: str) -> list[WrittenKey]:
         keys = []
     if not keys or any(not key.value or not {"id", "algorithm"} <= key.attributes.keys() for key in keys):
         raise SimulatorError(f"{source}: not a JSON array of objects with id, algorithm and value (hex)")
+    if any(_OID.fullmatch(str(key.attributes["algorithm"])) for key in keys):
+        raise SimulatorError(f"{source}: algorithms have the URIs of RFC 6030, not object identifiers: {_EXAMPLE}")
+    for key in keys:
+        bits = _AES.search(str(key.attributes["algorithm"]))
+        if bits and int(bits[1]) != 8 * len(key.value):
+            raise SimulatorError(
+                f"{source}: {key.attributes['id']}: the value has {8 * len(key.value)} bits, the algorithm {bits[1]}"
+            )
     unknown = {name for key in keys for name in key.attributes} - _KNOWN
     if unknown:
         raise SimulatorError(f"{source}: unknown names: {', '.join(sorted(unknown))}")

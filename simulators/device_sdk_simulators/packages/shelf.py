@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.authorize import Client
+from device_sdk_simulators.http.parser import ConnectionEnded
 from device_sdk_simulators.packages.addresses import addresses_of
 
 _SCHEMA = """
@@ -105,11 +107,19 @@ class Shelf:
             for row in rows
         ]
 
-    def note_fetch(self, client: Client, place: str, now: datetime) -> None:
-        """The client was sent what is at a place (P-08, AMB-08)."""
+    def noting(self, client: Client, place: str, clock: Callable[[], datetime]) -> Callable[[], None]:
+        """For Response.sent: notes that the client was sent all of what is at a place (P-08, AMB-08)."""
         own = addresses_of(client)[1:2]
-        if own:
-            self._database.execute("INSERT OR REPLACE INTO fetches VALUES (?, ?, ?)", own[0], place, now.isoformat())
+
+        def note() -> None:
+            if own:
+                row = (own[0], place, clock().isoformat())
+                try:
+                    self._database.execute("INSERT OR REPLACE INTO fetches VALUES (?, ?, ?)", *row)
+                except sqlite3.Error as error:  # too late to say so: the client misses an octet, and asks again
+                    raise ConnectionEnded from error
+
+        return note
 
     def fetches_of(self, client: Client) -> dict[str, datetime]:
         """When this client was last sent what is at a place."""

@@ -188,7 +188,7 @@ def test_somebodys_public_key_of_that_name_is_left_alone(token: SoftHsm, tmp_pat
 
 
 CUT = """
-import pathlib, sys
+import pathlib, sys, time
 from device_sdk import Secret
 from device_sdk.keystores.pkcs11 import Pkcs11KeyStore
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
@@ -196,6 +196,7 @@ uri, secret = Pkcs11Uri.parse(sys.argv[1]), Secret(pathlib.Path(sys.argv[2]).rea
 with Pkcs11KeyStore() as store:
     store.list(uri)  # SoftHSM writes its token anew at a login: nobody may be killed there
     print("logged in", flush=True)
+    time.sleep(0.02)  # so that some are killed before, however quick the rest is
     store.import_key(uri, secret)
 """
 

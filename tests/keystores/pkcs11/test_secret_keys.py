@@ -150,6 +150,15 @@ def test_k_11_half_way_says_which(faulty: FaultyModule, secrets) -> None:
     assert set(secrets()) == {b"a", b"b", b"c"}
 
 
+@pytest.mark.parametrize("code", [0x31, 0x82])
+def test_a_full_token_is_called_that(faulty: FaultyModule, secrets, code: int) -> None:
+    """SoftHSM on a full disk knows nothing of the object that it just made (0x82)."""
+    faulty.fail("C_CreateObject", code, times=100)
+    with pytest.raises(KeyStoreError, match=r"full|is there room") as caught:
+        store_keys([key()], faulty.uri)
+    assert caught.value.no_room is True
+
+
 @pytest.mark.parametrize(("hidden", "error"), [(0x103, ExtractableKeyError), (0x104, KeyStoreFailedError)])
 def test_k_11_a_token_that_does_not_say_so(
     faulty: FaultyModule, secrets, hidden: int, error: type[KeyStoreError]

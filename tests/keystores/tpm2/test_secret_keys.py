@@ -17,6 +17,7 @@ from device_sdk.errors import (
     KeyExistsError,
     KeyNotFoundError,
     KeysNotStoredError,
+    KeyStoreError,
     MechanismUnsupportedError,
     PinIncorrectError,
     PinRequiredError,
@@ -24,9 +25,10 @@ from device_sdk.errors import (
     TokenNotFoundError,
     UriError,
 )
-from device_sdk.keystores.registry import delete_key, holds_secret, list_keys, open_secret
-from device_sdk.keystores.secret_import import store_keys
+from device_sdk.keystores.registry import create_key, delete_key, holds_secret, list_keys, open_secret
+from device_sdk.keystores.secret_import import open_place, store_keys
 from device_sdk.keystores.tpm2.secret_keys import SealedKey, TpmCipherKey
+from device_sdk.model.keys import KeyType
 from device_sdk.model.secret import Secret
 from device_sdk.model.symmetric_keys import KeyUsage, SymmetricKey
 from tests.keystores.tpm2.conftest import Wire
@@ -198,6 +200,14 @@ def test_what_is_in_the_way(swtpm: Swtpm, tmp_path: Path) -> None:
     assert not (tmp_path / "k2.key.pem").exists(), "looked at before anything is stored"
     stored(tmp_path, key("k1", VALUE[:16]), replace=True)
     assert (tmp_path / "k1.key.pem").read_bytes() != before
+    create_key(f"tpm2:file={tmp_path}/device.key.pem", KeyType.EC_P256).close()
+    device = (tmp_path / "device.key.pem").read_bytes()
+    with pytest.raises(KeyStoreError, match="no key of the identifier 'device'"):
+        stored(tmp_path, key("k3"), key("device"), replace=True)
+    with open_place(f"tpm2:dir={tmp_path}") as place, pytest.raises(KeyStoreError, match="identifier 'device'"):
+        place.store([key("device")], replace=True)
+    assert (tmp_path / "device.key.pem").read_bytes() == device, "the device's own key is not theirs"
+    assert not (tmp_path / "k3.key.pem").exists()
     with pytest.raises(KeyNotFoundError, match="is no directory"):
         stored(tmp_path / "none", key())
     with pytest.raises(UriError, match="names no directory"):
@@ -253,7 +263,8 @@ def test_deleted(swtpm: Swtpm, tmp_path: Path) -> None:
 FULL = """
 import resource, signal, sys
 from device_sdk.errors import KeyStoreError
-from device_sdk.keystores.secret_import import store_keys
+from device_sdk.keystores.secret_import import open_place, store_keys
+from device_sdk.model.keys import KeyType
 from device_sdk.model.secret import Secret
 from device_sdk.model.symmetric_keys import KeyUsage, SymmetricKey
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -78,6 +78,22 @@ def test_fr_07_by_the_certificate(server: ReferenceServer) -> None:
     modules(server, "forget", device.serial)
 
 
+def test_fr_07_a_first_report_claims_no_module_of_another_device(server: ReferenceServer) -> None:
+    """Neither one that a certificate names, whether or not it reported, nor one that reported; a person may say otherwise."""
+    value = rfc4108.HardwareModuleName()
+    value["hwType"], value["hwSerialNum"] = f"{ARC}.1", b"\x00\xf1"
+    other = x509.OtherName(x509.ObjectIdentifier(str(rfc4108.id_on_hardwareModuleName)), encode(value))
+    enrolled(server, "owner-of-f1", x509.SubjectAlternativeName([other]))
+    device, second = fetched(server, "claims"), fetched(server, "claims-too")
+    assert report(device, "00f1") == 403
+    assert report(device, "00f2") == 204
+    assert report(second, "00f2") == 403
+    assert report(device, "00f2") == 204, "its own it may"
+    modules(server, "register", second.serial, f"{ARC}.1:00f2")
+    assert report(second, "00f2") == 204
+    modules(server, "forget", second.serial)
+
+
 def test_fr_07_by_registration(server: ReferenceServer, capsys: pytest.CaptureFixture[str]) -> None:
     """What a person said counts from the first report on, and nobody else is that module."""
     device, other = fetched(server, "registered"), fetched(server, "not-registered")
@@ -144,7 +160,7 @@ def test_fr_04_an_error_without_a_name_is_booked_on_no_package(
     device = fetched(server, "nameless")
     assert "0027" in listed(device)
     error = rfc4108.FirmwarePackageLoadError()
-    error["hwType"], error["hwSerialNum"], error["errorCode"] = f"{ARC}.1", bytes.fromhex("00e1"), 3
+    error["hwType"], error["hwSerialNum"], error["errorCode"] = f"{ARC}.1", bytes.fromhex("00e9"), 3
     body = device.signed(str(rfc4108.id_ct_firmwareLoadError), bytes(encode(error)))
     assert device.post(body, MEDIA, "firmware/return")[0] == 204
     assert "0027" not in listed(device)

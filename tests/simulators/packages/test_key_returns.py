@@ -14,7 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from device_sdk_simulators.database import Database
+from device_sdk_simulators.packages.key_package import keys_from
 from device_sdk_simulators.packages.publishing_keys import recipient_of
+from device_sdk_simulators.softhsm import SimulatorError
 from pyasn1.codec.der.decoder import decode
 from pyasn1.codec.der.encoder import encode
 from pyasn1.type import tag, univ
@@ -189,6 +191,12 @@ def test_openssl_verifies_the_package(server, enrol, keys, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_an_algorithm_that_no_device_would_know(tmp_path):
+    written = [{"id": "k", "algorithm": "2.16.840.1.101.3.4.1.2", "value": "00" * 16}]
+    with pytest.raises(SimulatorError, match="RFC 6030, not object identifiers"):
+        keys_from(json.dumps(written).encode(), "keys.json")
+
+
 def test_k_02_keys_are_encrypted_to_the_key_the_device_enrolled_itself(server, enrol):
     """Its newest certificate is for a key of the server's making, which opens no packages."""
     device = enrol("dev-1")
@@ -198,3 +206,41 @@ def test_k_02_keys_are_encrypted_to_the_key_the_device_enrolled_itself(server, e
     assert len(server.est.register.entries()) == 2
     with closing(Database(server.state / "server.sqlite")) as database:
         assert recipient_of(f"cert:{device.serial}", database, server.clock()) == device.certificate
+
+
+@pytest.mark.slow
+def test_keys_stay_in_the_order_they_were_published_while_some_were_not_fetched(server, enrol, keys):
+    """A device that fetched the first and stored nothing would store them over the second."""
+    device = enrol("dev-1")
+    items = [publish(server, "keys", keys, device.serial) for _ in range(2)]
+    assert device.get(f"symmetrickeys/{items[0]}")[0] == 200
+    assert [uri.rpartition("/")[2] for uri, _ in offered(device, "0024")] == items
+
+
+@pytest.mark.slow
+def test_amb_08_what_did_not_arrive_was_not_fetched(server, enrol, keys, tmp_path):
+    """Half an answer, or none: there is no date, and nobody is asked for a receipt of what he does not have."""
+    device = enrol("dev-1")
+    item = publish(server, "keys", keys, device.serial, "--receipt")
+    (tmp_path / "image").write_bytes(b"image")
+    firmware = publish(server, "firmware", tmp_path / "image", device.serial, *FIRMWARE)
+    places = ("0024", f"symmetrickeys/{item}"), ("0026", f"firmware/{firmware}"), ("0005", "crls")
+    for fault in ("truncate", "reset"):
+        for kind, place in places:
+            server.faults.parse(f"{fault}*1@{place.partition('/')[0]}")
+            with pytest.raises(subprocess.CalledProcessError):
+                device.get(place)
+            assert [date for _, date in offered(device, kind)] == [None]
+    assert offered(device, "0025") == offered(device, "0027") == []
+    for kind, place in places:
+        assert device.get(place)[0] == 200
+        assert None not in [date for _, date in offered(device, kind)]
+    assert len(offered(device, "0025")) == len(offered(device, "0027")) == 1
+
+
+FIRMWARE = ("--package", "1.3.6.1.4.1.32473.7", "--hw-type", "1.3.6.1.4.1.32473.1")
+
+
+def offered(device, kind: str) -> list[tuple[str, str | None]]:
+    listed = json.loads(device.get("pal", "-H", "Accept: application/json")[2])
+    return [(one["info"]["uri"], one.get("date")) for one in listed if one["type"] == kind]

@@ -37,6 +37,10 @@ WRONG = {
     "query --other-name 1.2.3=zz": "not OID=HEX",
     "query --hw-type abc": "not an object identifier",
     "query --hw-type 1.2.3 --hw-serial xx": "not hex digits",
+    "query --hw-type 1.2.3 --hw-serial 0005-0001": "no block",
+    "query --hw-type 1.2.3 --hw-serial 00-0001": "no block",
+    "query --nesting a": "--nesting: not an option of `publish tamp`",
+    "query --by-cmc": "--by-cmc: not an option of `publish tamp`",
     "query --uri http://ü.example/": "ASCII",
     f"update --add identity --title {'x' * 65}": "64 characters",
 }
@@ -70,6 +74,25 @@ def test_t_07_a_contingency_key_that_signs_twice_has_to_be_asked_for(server: Ref
     assert main(["publish", "tamp", "apex-update", *again, *state]) == 0
 
 
+def test_messages_that_set_numbers_use_them_up(server: ReferenceServer, tmp_path: Path, capsys) -> None:
+    """What the signer says next has a number that devices take; a package is withdrawn by what `publish` said."""
+    state = ("--state", str(server.state))
+    to = (*state, "--to", "*", "--label", "nobody-asks-for-it", "--uri", "http://store.example/")
+    assert main(["tamp", "make", "management-7", *state]) == 0
+    assert main(["tamp", "make", "apex-7", *state]) == 0
+    added = ("--add", "management-7", "--anchor-number", "management-7=41")
+    for words in (("update", *added), ("apex-update", "--new-apex", "apex-7", "--apex-number", "6")):
+        assert main(["publish", "tamp", *words, *to]) == 0
+    capsys.readouterr()
+    assert main(["tamp", "list", "--json", *state]) == 0
+    numbers = {one["name"]: one["next_number"] for one in json.loads(capsys.readouterr().out)}
+    assert (numbers["management-7"], numbers["apex-7"]) == (42, 7)
+    assert main(["publish", "tamp", "query", "--by", "apex-7", *to]) == 0
+    place = capsys.readouterr().out.split()[-1]
+    assert place.startswith("tamp/")
+    assert main(["withdraw", place, *state]) == 0
+
+
 def test_anchors_are_made_listed_and_written(server: ReferenceServer, tmp_path: Path, capsys) -> None:
     """With the number that each uses next; what is there stays what it is."""
     state = ("--state", str(server.state), "--json")
@@ -84,7 +107,7 @@ def test_anchors_are_made_listed_and_written(server: ReferenceServer, tmp_path: 
         run("make", "management-2", "--key-type", "rsa-2048")
     assert main(["publish", "tamp", "query", "--by", "management-2", "--to", "*", *state]) == 0
     listed = {one["name"]: one for one in run("list")}
-    assert listed.keys() == {"apex", "identity", "management", "management-2"}
+    assert listed.keys() >= {"apex", "identity", "management", "management-2"}
     assert (listed["management-2"]["role"], listed["management-2"]["next_number"]) == ("management", 2)
     rows = run("anchors", "--out", str(tmp_path / "out"), "--form", "certificate", "management-2")
     assert [(row["name"], row["key_id"]) for row in rows] == [("management-2", listed["management-2"]["key_id"])]

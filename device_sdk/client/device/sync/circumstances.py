@@ -42,6 +42,17 @@ def circumstances_of(context: Context, wishes: FirmwareDelivery) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
+def is_unverified(error: DeviceSdkError, wishes: FirmwareDelivery) -> bool:
+    """Whether the error is about what came, and says nothing of the package: no good signature was found over these octets.
+
+    Damage on the way looks like that; what needs no signature has nothing that tells it from damage.
+    """
+    if not isinstance(error, FirmwareError) or error.load_error is None:
+        return False
+    last = LoadErrorCode.CONTENT_TYPE_MISMATCH if wishes.rules.require_signed else LoadErrorCode.DECOMPRESS_FAILURE
+    return error.load_error <= last
+
+
 def is_lasting(error: DeviceSdkError) -> bool:
     """Whether the same package would be refused again in the same circumstances; no room, or an installer's trouble, passes."""
     return isinstance(error, FirmwareError) and error.load_error is not None and error.load_error not in _PASSING

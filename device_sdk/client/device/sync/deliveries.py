@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from device_sdk.model.pkcs12 import Pkcs12Policy
 
 
+CLEAR, PKCS12 = "0020", "0022"
+"""Types of keys of the server's making that need more than a place."""
+
+
 @dataclass(frozen=True)
 class KeyDelivery:
     """Symmetric keys.
@@ -66,13 +70,15 @@ class GeneratedDelivery:
     """A key that the server generates. Whoever generated it may keep it: a device that can make its own needs none.
 
     Attributes:
-        place: key URI of a token, a TPM or a file, free as yet; in hardware the key cannot leave it any more.
-        certificate: file for its certificate and chain, PEM.
+        place: key URI of a token, a TPM or a file for the first one, free as yet; the next ones count up from it. In hardware the
+            key cannot leave it any more.
+        certificate: file for the certificate and chain of the first one, PEM; the next ones count up from it, too.
         policy: who may sign packages with it (RFC 8295 section 8.1); None takes the forms of RFC 7030 alone.
         pkcs12: the password of PKCS#12 files, for entries of type 0022.
         allow_clear: take it protected by TLS alone, for entries of type 0020.
         key_type: what it has to be; None takes what comes.
         returns: whether the server is sent receipts and errors.
+        again: ask although a key could not be stored less than a day ago.
     """
 
     place: str | KeyUri
@@ -82,6 +88,7 @@ class GeneratedDelivery:
     allow_clear: bool = False
     key_type: KeyType | None = None
     returns: bool = True
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,3 +128,17 @@ class Deliveries:
         if operation is Operation.SERVERKEYGEN:
             return self.generated
         return self.keys if operation is Operation.SYMMETRIC_KEYS else self.firmware
+
+
+def unconfigured(kind: str, wishes: GeneratedDelivery) -> str | None:
+    """Why a key is not taken in the form of an entry; None if it may be.
+
+    Args:
+        kind: number of the entry's type.
+        wishes: what the device's owner wants.
+    """
+    if kind == CLEAR and not wishes.allow_clear:
+        return "the server offers a private key in the clear, which nobody allowed"
+    if kind == PKCS12 and wishes.pkcs12 is None:
+        return "the server offers a PKCS#12 file, and there is no password for it (generated.pkcs12_password_file)"
+    return None

@@ -24,7 +24,7 @@ class StepState(Enum):
     EARLIER = "done before"
     """A run that was interrupted did it."""
     PENDING = "pending"
-    """The server has accepted a request and not decided it."""
+    """The server has accepted a request and not decided it, or the device has to restart first."""
     SKIPPED = "skipped"
     """Nothing is to be done about it here, or nothing should be."""
     UNCONFIGURED = "not configured"
@@ -73,19 +73,21 @@ class SyncReport:
         resumed: whether an interrupted run was gone on with.
         notes: what is about none of them.
         delivery: receipts, confirms and errors that were waiting for the server, or came of the steps.
+        unsettled: what a power cut left open could not be settled; the notes say why.
     """
 
     steps: tuple[StepResult, ...]
     resumed: bool = False
     notes: tuple[str, ...] = ()
     delivery: Delivery = field(default_factory=Delivery)
+    unsettled: bool = False
 
     @property
     def failed(self) -> bool:
         """Whether anything failed."""
-        return any(one.state is StepState.FAILED for one in self.steps)
+        return self.unsettled or any(one.state is StepState.FAILED for one in self.steps)
 
     @property
     def pending(self) -> bool:
-        """Whether the server has still to decide something."""
+        """Whether something waits: for the server to decide, or for a restart."""
         return any(one.state is StepState.PENDING for one in self.steps)

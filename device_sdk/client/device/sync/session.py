@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography import x509
 
@@ -18,7 +19,10 @@ from device_sdk.client.est import CaCertificates, EstClient
 from device_sdk.errors import ServerNotTrustedError, StateCorruptError, StateError
 from device_sdk.model.trust import ServerTrust, TlsIdentity
 from device_sdk.protocols.pal import SyncPlan
-from device_sdk.state import OutboxMessage
+from device_sdk.state import KeptPackages, OutboxMessage
+from device_sdk.wire.revocation import Edition
+
+_Kept = TypeVar("_Kept", x509.Certificate, x509.CertificateRevocationList)
 
 
 class Session:
@@ -36,8 +40,16 @@ class Session:
         self._ca: CaCertificates | None = None
         self.notes: tuple[str, ...] = ()
         self._sent: tuple[OutboxMessage, ...] = ()
-        self.lists = self._kept()
+        self._relieving = True
+        packages = context.state.packages
+        self.lists = self._kept(packages.lists)
         """The revocation lists that are held."""
+        self.signer_lists = self._kept(packages.signer_lists)
+        """Those that concern nobody but whoever signs packages."""
+        self.list_issuers = self._kept(packages.issuers)
+        """The CA certificates that both lead through."""
+        self.editions = self._editions(packages)
+        """The newest list of each authority that was ever held."""
         self.connection = Connection.of(plan, context.clock)
 
     @property
@@ -99,10 +111,37 @@ class Session:
         self._sent += delivery.sent
         return delivery
 
+    def relieve(self) -> None:
+        """Send what waits before there is no room for more, once it is much; raises as `deliver`.
+
+        What a server does not take now is tried again at the end of the run, not after each step.
+        """
+        if self._relieving and self._context.state.outbox.is_half_full:
+            self._relieving = not self.deliver().waiting
+
     @property
     def sent(self) -> tuple[OutboxMessage, ...]:
         """All that was delivered so far."""
         return self._sent
+
+    def keep_lists(
+        self,
+        lists: tuple[x509.CertificateRevocationList, ...],
+        signer_lists: tuple[x509.CertificateRevocationList, ...],
+        issuers: Iterable[x509.Certificate],
+        editions: Mapping[str, Edition],
+    ) -> None:
+        """Hold these lists from now on, and the CA certificates that they lead through; raises as KeptPackages.save_lists."""
+        packages, needed = self._context.state.packages, tuple(issuers)
+        # what is held goes behind what is gone, of which the oldest are forgotten
+        self.editions = {name: one for name, one in self.editions.items() if name not in editions} | dict(editions)
+        packages.save_editions(self.editions)  # first: a list that came may be fetched again, and is no older one
+        # one more than needed is no harm, a list without its CA would be dropped after a power cut
+        packages.save_issuers(dict.fromkeys((*self.list_issuers, *needed)))
+        packages.save_lists(lists)
+        packages.save_signer_lists(signer_lists)
+        packages.save_issuers(needed)
+        self.lists, self.signer_lists, self.list_issuers = lists, signer_lists, needed
 
     def close(self) -> None:
         """Let go of connection and key; both are opened anew when they are needed."""
@@ -114,10 +153,17 @@ class Session:
         self.close()
         self._ca = None
 
-    def _kept(self) -> tuple[x509.CertificateRevocationList, ...]:
-        """Lists that cannot be read are no reason not to fetch others."""
+    def _editions(self, packages: KeptPackages) -> dict[str, Edition]:
         try:
-            return self._context.state.packages.lists()
+            return packages.editions()
         except StateCorruptError as error:
-            self.notes = (error.message,)
+            self.notes = (*self.notes, error.message)
+            return {}
+
+    def _kept(self, read: Callable[[], tuple[_Kept, ...]]) -> tuple[_Kept, ...]:
+        """What cannot be read is no reason not to fetch it anew."""
+        try:
+            return read()
+        except StateCorruptError as error:
+            self.notes = (*self.notes, error.message)
             return ()

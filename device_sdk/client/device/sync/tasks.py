@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, unique
 
@@ -27,6 +28,7 @@ class Task(Enum):
     SECOND_RESULT = "fetch what became of the request for key establishment that is under way"
     KEYS = "fetch symmetric keys, and store them"
     GENERATED = "get a key that the server generates, and store it"
+    GENERATED_RENEWAL = "renew the certificate of a key that the server generated"
     FIRMWARE = "fetch firmware, and install it"
     MANAGE = "do what a message about trust anchors says, and answer it"
     RETURN = "send receipts or errors again"
@@ -54,7 +56,6 @@ _OTHER_USE = "the certificate in use is for something else"
 _NO_RESULT = "this device waits for no such result"
 _NO_SECOND = "this device has no certificate for key establishment"
 _NO_PLACE = "say where the key of a certificate for key establishment is to be (key_establishment.key)"
-_BY_CMC = "it leads to Full CMC: device-sdk est fullcmc"
 _MANAGED = {f"{number:04}": Task.RETURN if number % 2 else Task.MANAGE for number in range(28, 38)}
 _RENEWED = ("0011", "0012")
 _NOBODY = "say who may manage trust anchors: device-sdk anchors import FILE --role apex"
@@ -74,6 +75,7 @@ def assignment(
     *,
     managed: bool = False,
     second: x509.Certificate | None = None,
+    generated: Sequence[x509.Certificate] = (),
 ) -> Assignment:
     """What to do about a step.
 
@@ -84,27 +86,41 @@ def assignment(
         deliveries: what the device's owner wants of packages.
         managed: whether somebody may manage its trust anchors.
         second: the one for key establishment, if there is one beside the one in use.
+        generated: those of keys that the server made.
     """
     number = step.kind.number
     if number in _TASKS:
         return _planned(_TASKS[number])
     if number in _PACKAGES:
-        return _of_a_package(step, deliveries, endpoint)
+        return _of_a_package(step, deliveries)
     if number in _MANAGED:
         return _planned(_MANAGED[number]) if managed else Assignment(None, StepState.UNCONFIGURED, _NOBODY)
+    if step.kind.action is Action.REENROL and _is_generated(step, certificate, second, generated):
+        return _planned(Task.GENERATED_RENEWAL)
     if is_key_establishment(step.kind) and not suits(step.kind, certificate):
         return _of_the_second(step, certificate, second, endpoint, deliveries)
     if step.kind.action is Action.PICK_UP:
         return _result(step, certificate, endpoint)
     if step.kind.action in (Action.ENROL, Action.REENROL):
-        return _renewal(step, certificate, endpoint)
+        return _renewal(step, certificate)
     return Assignment(None, StepState.UNSUPPORTED, "this version has nothing for it")
 
 
-def _of_a_package(step: SyncStep, deliveries: Deliveries, endpoint: EstEndpoint) -> Assignment:
+def _is_generated(
+    step: SyncStep,
+    certificate: x509.Certificate,
+    second: x509.Certificate | None,
+    generated: Sequence[x509.Certificate],
+) -> bool:
+    """Whether an entry names the certificate of a key that the server made; subjects may be those of the others, too."""
+    name = step.entry.certificate
+    if name is None or names(name, certificate) or (second is not None and names(name, second)):
+        return False
+    return any(names(name, one) for one in generated)
+
+
+def _of_a_package(step: SyncStep, deliveries: Deliveries) -> Assignment:
     operation = step.kind.operations[0]
-    if step.target.partition("?")[0].startswith(endpoint.target(Operation.FULLCMC)):
-        return Assignment(None, StepState.UNSUPPORTED, _BY_CMC)
     if deliveries.of(operation) is None:
         return Assignment(None, StepState.UNCONFIGURED, _MISSING[operation])
     return _planned(_PACKAGES[step.kind.number])
@@ -118,15 +134,12 @@ def _of_the_second(
     deliveries: Deliveries,
 ) -> Assignment:
     """What there is to do about the certificate for key establishment, which may not be there yet (N-01, N-03)."""
-    path, name = step.target.partition("?")[0], step.entry.certificate
-    by_cmc = endpoint.target(Operation.FULLCMC)
+    name = step.entry.certificate
     if step.kind.action is Action.PICK_UP:
         began = Operation.SIMPLE_ENROLL if second is None else Operation.SIMPLE_REENROLL
         configured = second is not None or deliveries.key_establishment is not None
-        ours = path in (endpoint.target(began), by_cmc) and configured
+        ours = configured and any(endpoint.is_at(one, step.target) for one in (began, Operation.FULLCMC))
         return _planned(Task.SECOND_RESULT) if ours else _skipped(_NO_RESULT)
-    if name is None and f"{path}/".startswith(f"{by_cmc}/"):
-        return Assignment(None, StepState.UNSUPPORTED, _BY_CMC)
     if second is None and step.kind.action is Action.REENROL:
         return _skipped(_NO_SECOND)
     if name is not None and not names(name, second or certificate):
@@ -136,7 +149,7 @@ def _of_the_second(
     return _planned(Task.SECOND)
 
 
-def _renewal(step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint) -> Assignment:
+def _renewal(step: SyncStep, certificate: x509.Certificate) -> Assignment:
     name = step.entry.certificate
     if name is not None:
         return (
@@ -144,9 +157,6 @@ def _renewal(step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoin
             if names(name, certificate)
             else _skipped("it names another certificate than the one in use")
         )
-    path = f"{step.target.partition('?')[0]}/"
-    if path.startswith(f"{endpoint.target(Operation.FULLCMC)}/"):
-        return Assignment(None, StepState.UNSUPPORTED, _BY_CMC)
     if not suits(step.kind, certificate):
         return _skipped(_OTHER_USE)
     return _planned(Task.RENEW)
@@ -156,9 +166,8 @@ def _result(step: SyncStep, certificate: x509.Certificate, endpoint: EstEndpoint
     """The journal decides whether anything is under way; here it is about renewals of the certificate in use."""
     if not suits(step.kind, certificate):
         return _skipped(_OTHER_USE)
-    path = step.target.partition("?")[0]
-    renewal = path == endpoint.target(Operation.FULLCMC) and step.kind.number in _RENEWED
-    if renewal or path == endpoint.target(Operation.SIMPLE_REENROLL):
+    renewal = endpoint.is_at(Operation.FULLCMC, step.target) and step.kind.number in _RENEWED
+    if renewal or endpoint.is_at(Operation.SIMPLE_REENROLL, step.target):
         return _planned(Task.RESULT)
     return _skipped(
         "this device has its certificate; an enrolment anew is finished by the command that began it, or by its result (enroll --result)"

@@ -36,9 +36,9 @@ class FirmwareDesk:
         path = self.firmware.file_of(package)
         if not path.exists():
             raise HttpError(404, "nothing of this kind is here for this client")
-        self._shelf.note_fetch(client, package.place, self._clock())
+        sent = self._shelf.noting(client, package.place, self._clock)
         facts: dict[str, object] = {"identity": client.identity, "authentication": client.authentication}
-        return Response(200, [("Content-Type", package.media_type)], file=path, facts=facts)
+        return Response(200, [("Content-Type", package.media_type)], file=path, facts=facts, sent=sent)
 
     def take(self, request: Request, client: Client, packages: Sequence[Package]) -> Response:
         """A receipt or an error (FR-02, FR-03, FR-07)."""
@@ -51,7 +51,8 @@ class FirmwareDesk:
         if not own or shown is None or not is_signed_by(report.message, certificates_of(client, self._database)):
             raise HttpError(403, "the report is signed by somebody else than who sends it")
         reported, only = self.firmware.hardware_of(own[0]), self._policy.firmware_registered
-        self.modules.check(own[0], shown, reported, report.hardware, registered_only=only)
+        elsewhere = self.firmware.is_reported_elsewhere(own[0], report.hardware)
+        self.modules.check(own[0], shown, reported, report.hardware, registered_only=only, reported_elsewhere=elsewhere)
         item = self._item(report, client, packages)
         about = Return(own[0], item, report.message.digest)
         self.firmware.note_report(about, report.hardware, report.code, request.body, self._clock())
@@ -69,10 +70,13 @@ class FirmwareDesk:
         return [Entry(REPORT_TYPE, 0, f"{base}/firmware/{RETURN}")] if waiting else []
 
     def _item(self, report: Report, client: Client, packages: Sequence[Package]) -> str:
-        """What it is about: a package this client was sent; without a name (RFC 4108 section 4.1.3) nobody knows which."""
+        """What it is about: a package this client was sent; without a name (RFC 4108 section 4.1.3) nobody knows which.
+
+        Who reports without one may have had too little room for all of it, so that it was not sent to its end.
+        """
         seen = self._shelf.fetches_of(client)
         sent = sorted((one for one in packages if one.place in seen), key=lambda one: seen[one.place])
-        found = [one for one in sent if not report.name or entry_of(one).name == report.name]
+        found = [one for one in sent if entry_of(one).name == report.name] if report.name else packages
         if not found:
             raise HttpError(400, "the report is about no package that was sent")
         return found[-1].item if report.name else NO_ITEM

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cryptography import x509
 from pyasn1.codec.der.decoder import decode
+from pyasn1.codec.der.encoder import encode
 from pyasn1.error import PyAsn1Error
 from pyasn1_alt_modules import rfc4108
 
@@ -56,7 +57,14 @@ class Modules:
         }
 
     def check(
-        self, address: str, certificate: x509.Certificate, reported: str | None, hardware: str, *, registered_only: bool
+        self,
+        address: str,
+        certificate: x509.Certificate,
+        reported: str | None,
+        hardware: str,
+        *,
+        registered_only: bool,
+        reported_elsewhere: bool,
     ) -> None:
         """A report about a module comes from that module.
 
@@ -66,6 +74,7 @@ class Modules:
             reported: the module its first report was about, or None.
             hardware: the module this report is about.
             registered_only: whether a first report is believed.
+            reported_elsewhere: whether another device has reported about this module.
 
         Raises:
             HttpError: 403 for every other module.
@@ -76,8 +85,25 @@ class Modules:
             raise HttpError(403, "this server does not know which module this client is")
         if (known or reported or hardware) != hardware:
             raise HttpError(403, "the report is about another module than the one that sends it")
-        if known is None and hardware in registered.values():
+        if known is not None:
+            return
+        taken = hardware in registered.values() or (reported is None and reported_elsewhere)
+        if taken or self._is_certified_elsewhere(address, hardware):
             raise HttpError(403, "the report is about the module of another client")
+
+    def _is_certified_elsewhere(self, address: str, hardware: str) -> bool:
+        """Whether a certificate of another device that was not revoked says that it is this module."""
+        oid, _, serial = hardware.partition(" ")
+        name = rfc4108.HardwareModuleName()
+        name["hwType"], name["hwSerialNum"] = oid, bytes.fromhex(serial)
+        rows = self._database.rows(
+            "SELECT lineage, serial, der FROM certificates WHERE revoked_at IS NULL AND instr(der, ?) > 0", encode(name)
+        )
+        return any(
+            f"cert:{row['lineage'] or row['serial']}" != address
+            and module_of(x509.load_der_x509_certificate(row["der"])) == hardware
+            for row in rows
+        )
 
 
 def module_of(certificate: x509.Certificate) -> str | None:

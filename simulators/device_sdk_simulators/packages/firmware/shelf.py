@@ -113,6 +113,13 @@ class FirmwareShelf:
         row = self._database.row("SELECT hardware FROM firmware_reports WHERE address = ? ORDER BY id LIMIT 1", address)
         return None if row is None else str(row["hardware"])
 
+    def is_reported_elsewhere(self, address: str, hardware: str) -> bool:
+        """Whether another device has reported about a module."""
+        found = self._database.row(
+            "SELECT id FROM firmware_reports WHERE hardware = ? AND address != ? LIMIT 1", hardware, address
+        )
+        return found is not None
+
     def waiting(self, address: str, fetched: Mapping[str, datetime]) -> set[str]:
         """Items that nothing was reported about, nor may have been.
 

@@ -113,9 +113,14 @@ class TampBook:
                     sent.brings,
                 ),
             )
+            self.use_up(signer, sent.number)
+
+    def use_up(self, signer: bytes, number: int) -> None:
+        """This number of a signer, and all below it, are used up."""
+        with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO tamp_numbers VALUES (?, ?) ON CONFLICT (signer) DO UPDATE SET number = max(number, ?)",
-                (signer.hex(), min(sent.number, LARGEST), min(sent.number, LARGEST)),
+                (signer.hex(), min(number, LARGEST), min(number, LARGEST)),
             )
 
     def sent_to(self, address: str) -> list[Sent]:

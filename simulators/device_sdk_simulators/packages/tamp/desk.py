@@ -40,11 +40,11 @@ class TampDesk:
 
     def _give(self, client: Client, route: Route) -> Response:
         package = self._chosen(client, route)
-        self._packages.shelf.note_fetch(client, package.place, self._shared.clock())
+        sent = self._packages.shelf.noting(client, package.place, self._shared.clock)
         # AMB-05: the appendix of RFC 8295 shows another type than its section 7.1.2
         media_type = _CMS if self._shared.policy.tamp_as_cms else package.media_type
         facts: dict[str, object] = {"identity": client.identity, "authentication": client.authentication}
-        return Response(200, [("Content-Type", media_type)], package.content, facts=facts)
+        return Response(200, [("Content-Type", media_type)], package.content, facts=facts, sent=sent)
 
     def _chosen(self, client: Client, route: Route) -> Package:
         """What is asked for by name, or else the first that the client said nothing of: numbers only grow (T-07)."""

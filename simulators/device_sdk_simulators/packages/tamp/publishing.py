@@ -30,6 +30,7 @@ class Draft:
         target: for whom it is.
         updates: how many statuses an answer has; 0 for a query.
         brings: name of a new apex.
+        numbers: key identifiers, and the last number that devices take as used from now on.
     """
 
     kind: Kind
@@ -37,6 +38,7 @@ class Draft:
     target: Any
     updates: int = 1
     brings: str = ""
+    numbers: tuple[tuple[bytes, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def publish(
             draft.brings,
         )
         book.note_message(sent, signer.key_identifier)
+        for key, last in draft.numbers:
+            book.use_up(key, last)
     return item, chosen
 
 
