@@ -10,6 +10,7 @@ from device_sdk._version import __version__
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without importing typing
 if TYPE_CHECKING:
     from device_sdk.client.cale import (
+        FAILURE_SLOTS,
         CaleAdapter,
         CaleApplication,
         CaleAuth,
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
         CalePlan,
         RevocationPolicy,
     )
-    from device_sdk.client.cale.negotiation import negotiating_spec
+    from device_sdk.client.cale.negotiation import agreed_policy, negotiating_spec
     from device_sdk.client.device import Device, EnrolmentPlan, RenewalPlan
     from device_sdk.client.device.sync import Deliveries, FirmwareDelivery, KeyDelivery
     from device_sdk.client.est import (
@@ -78,6 +79,7 @@ _HOMES = {
     "CaleAuth": "device_sdk.client.cale",
     "CaleClient": "device_sdk.client.cale",
     "CaleExchange": "device_sdk.client.cale",
+    "FAILURE_SLOTS": "device_sdk.client.cale",
     "CalePlan": "device_sdk.client.cale",
     "Clock": "device_sdk.client.est",
     "CommandInstaller": "device_sdk.client.firmware",
@@ -120,6 +122,7 @@ _HOMES = {
     "SharedSecret": "device_sdk.client.est.full_cmc",
     "Timeouts": "device_sdk.transports.base",
     "TlsIdentity": "device_sdk.model.trust",
+    "agreed_policy": "device_sdk.client.cale.negotiation",
     "bootstrap": "device_sdk.client.est.bootstrap",
     "build_csr": "device_sdk.wire.csr",
     "client_ssl_context": "device_sdk.transports.https",
@@ -141,6 +144,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "FAILURE_SLOTS",
     "Asked",
     "BehindEdgeError",
     "CaleAdapter",
@@ -191,6 +195,7 @@ __all__ = [
     "Timeouts",
     "TlsIdentity",
     "__version__",
+    "agreed_policy",
     "bootstrap",
     "build_csr",
     "client_ssl_context",

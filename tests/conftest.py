@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from itertools import count, groupby
 from pathlib import Path
 
 import pytest
@@ -26,9 +28,34 @@ LONG = (
 )
 
 
+# Places with many tests of half a second, which together take minutes: stations, simulated devices, whole syncs.
+SLOW = ("station/", "simulators/serial/", "packages/test_sync", "packages/test_server_keys", "packages/test_held_keys")
+
+# Places where one variant of a test costs as much as other tests: of many, a sample is enough for `--fast`.
+SAMPLED = ("simulators/", "est/", "cale/", "cms/", "hostile/", "packages/", "wire/path/test_pkits")
+MANY, SAMPLE = 24, 12
+
+
+def _mark_variants(items: list[pytest.Item]) -> None:
+    """Of more than MANY variants of a test all but SAMPLE are slow; those are spread over them evenly."""
+    quick = (item for item in items if item.get_closest_marker("slow") is None)
+    for _, variants in groupby(quick, lambda item: item.nodeid.partition("[")[0]):
+        found = list(variants)
+        if len(found) > MANY:
+            kept = {number * len(found) // SAMPLE for number in range(SAMPLE)}
+            for number, item in enumerate(found):
+                if number not in kept:
+                    item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; the others stay in their order. The workers of a run all have the same one."""
     tests = Path(__file__).parent
+    for item in items:
+        if str(item.path.relative_to(tests)).startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+    _mark_variants([item for item in items if str(item.path.relative_to(tests)).startswith(SAMPLED)])
     places = {tests / name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
@@ -42,11 +69,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.fixture(scope="session")
+def all_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A new directory each time; `mktemp` would look through those of thousands of tests at each."""
+    top: Path = tmp_path_factory.mktemp("places")
+    return (top / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_places(all_places: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """What the SDK keeps outside its callers' directories stays in the test's own: locks, refused PINs, certificates."""
-    places: Path = tmp_path_factory.mktemp("places")
-    places.chmod(0o700)
+    places = next(all_places)
+    places.mkdir(mode=0o700)
     monkeypatch.setenv("DEVICE_SDK_RUNTIME_DIR", str(places / "run"))
     monkeypatch.setenv("DEVICE_SDK_REFUSED_PINS", str(places / "refused-pins"))
     monkeypatch.setenv("DEVICE_SDK_CERTIFICATES", str(places / "certificates"))

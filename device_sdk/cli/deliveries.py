@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from device_sdk.cli.files import read_file
 from device_sdk.cli.output import Output
 from device_sdk.cli.package_options import recipient_in
 from device_sdk.cli.pem import certificates_from
+from device_sdk.cli.precious import require_replaceable
 from device_sdk.cli.secrets import secret_in
 from device_sdk.cli.settings import Settings
 from device_sdk.errors import ConfigurationError
@@ -34,6 +36,7 @@ KEYS = (
     "keys.device_bindings",
     "keys.constraints",
     "keys.allow_unencrypted",
+    "keys.allow_unaddressed",
     "keys.returns",
     "keys.receipt_recipient",
 )
@@ -41,6 +44,7 @@ GENERATED = (
     "generated.key",
     "generated.out",
     "generated.anchors",
+    "generated.allow_unaddressed",
     "generated.pkcs12_password_file",
     "generated.returns",
     "generated.receipt_recipient",
@@ -55,10 +59,12 @@ FIRMWARE = (
     "firmware.hardware_type",
     "firmware.serial",
     "firmware.communities",
+    "firmware.packages",
     "firmware.open_with",
     "firmware.counter",
     "firmware.max_bytes",
     "firmware.min_rate",
+    "firmware.installer_limit_s",
     "firmware.allow_downgrade",
     "firmware.returns",
 )
@@ -70,7 +76,7 @@ def deliveries(settings: Settings, out: Output, *, again: bool = False) -> Deliv
     Args:
         settings: they.
         out: where progress is shown.
-        again: see FirmwareDelivery.
+        again: see FirmwareDelivery and GeneratedDelivery.
     """
     from device_sdk.client.device.sync import Deliveries
 
@@ -78,7 +84,7 @@ def deliveries(settings: Settings, out: Output, *, again: bool = False) -> Deliv
     return Deliveries(
         keys=(lambda: _keys(settings)) if settings.text("keys.to") else None,
         firmware=(lambda: replace(_firmware(settings, out), again=again)) if firmware else None,
-        generated=(lambda: _generated(settings)) if settings.text("generated.key") else None,
+        generated=(lambda: replace(_generated(settings), again=again)) if settings.text("generated.key") else None,
         key_establishment=(lambda: _key_establishment(settings)) if settings.text("key_establishment.key") else None,
     )
 
@@ -99,6 +105,7 @@ def _keys(settings: Settings) -> KeyDelivery:
     policy = KeyPackagePolicy(
         _anchors(settings, "keys.anchors"),
         require_encryption=not settings.switch("keys.allow_unencrypted"),
+        require_addressed=not settings.switch("keys.allow_unaddressed"),
         constraints=settings.get("keys.constraints"),
         device_bindings=settings.list("keys.device_bindings"),
         receipt_recipient=recipient_in(settings.text("keys.receipt_recipient")),
@@ -118,14 +125,34 @@ def _generated(settings: Settings) -> GeneratedDelivery:
     from device_sdk.model.pkcs12 import Pkcs12Policy
 
     recipient = recipient_in(settings.text("generated.receipt_recipient"))
+    addressed = not settings.switch("generated.allow_unaddressed")
     anchors, password = settings.text("generated.anchors"), settings.text("generated.pkcs12_password_file")
+    key, certificate = settings.require("generated.key"), Path(settings.require("generated.out")).absolute()
+    require_replaceable(str(certificate))
+    _require_apart(key, certificate)
     return GeneratedDelivery(
-        settings.require("generated.key"),
-        Path(settings.require("generated.out")).absolute(),
-        KeyPackagePolicy(_anchors(settings, "generated.anchors"), receipt_recipient=recipient) if anchors else None,
+        key,
+        certificate,
+        KeyPackagePolicy(
+            _anchors(settings, "generated.anchors"), require_addressed=addressed, receipt_recipient=recipient
+        )
+        if anchors
+        else None,
         Pkcs12Policy(secret_in(password)) if password else None,
         returns=settings.switch("generated.returns"),
     )
+
+
+def _require_apart(key: str, certificate: Path) -> None:
+    """The certificate would take the place of the key that was just stored."""
+    from device_sdk.wire.key_uri import parse_key_uri
+    from device_sdk.wire.key_uri.file import FileUri
+    from device_sdk.wire.key_uri.tpm2 import Tpm2Uri
+
+    uri = parse_key_uri(key)
+    place = uri.file if isinstance(uri, Tpm2Uri) else uri.path if isinstance(uri, FileUri) else None
+    if place and os.path.realpath(place) == os.path.realpath(certificate):
+        raise ConfigurationError(f"generated.key and generated.out name one file: {certificate}", hint="name two files")
 
 
 def _firmware(settings: Settings, out: Output) -> FirmwareDelivery:
@@ -135,7 +162,12 @@ def _firmware(settings: Settings, out: Output) -> FirmwareDelivery:
     program, file = settings.text("firmware.installer"), settings.text("firmware.out")
     if program and file:
         raise ConfigurationError("firmware.installer and firmware.out exclude each other")
-    installer, directory = est_firmware.installer_of(file, program)
+    if file:
+        require_replaceable(file, image=True)
+    # TMPDIR is memory on many devices, where no firmware has room
+    waiting = settings.text("firmware.directory") or (None if file else settings.require("state_dir"))
+    limit = est_firmware.limit_in(settings.number("firmware.installer_limit_s"), "firmware.installer_limit_s")
+    installer, directory = est_firmware.installer_of(file, program, waiting, limit)
     module = est_firmware.module_of(
         settings.require("firmware.hardware_type"),
         settings.text("firmware.serial"),
@@ -151,7 +183,11 @@ def _firmware(settings: Settings, out: Output) -> FirmwareDelivery:
     limits: dict[str, Any] = {} if most is None else {"limit_bytes": int(most), "image_limit_bytes": int(most)}
     rules = FirmwareRules(
         _anchors(settings, "firmware.anchors"),
-        FirmwarePolicy(module, allow_downgrade=settings.switch("firmware.allow_downgrade")),
+        FirmwarePolicy(
+            module,
+            allow_downgrade=settings.switch("firmware.allow_downgrade"),
+            packages=est_firmware.packages_in(settings.list("firmware.packages")),
+        ),
         constraints=settings.get("firmware.constraints"),
         min_rate=est_firmware.rate_in(settings.number("firmware.min_rate"), "firmware.min_rate"),
         **limits,
@@ -159,7 +195,7 @@ def _firmware(settings: Settings, out: Output) -> FirmwareDelivery:
     return FirmwareDelivery(
         rules,
         installer,
-        Path(settings.text("firmware.directory") or directory),
+        directory,
         open_with=settings.list("firmware.open_with"),
         counter=settings.text("firmware.counter"),
         returns=returns,

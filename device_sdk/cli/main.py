@@ -114,12 +114,22 @@ def _run(words: list[str], out: Output) -> int:
         config = getattr(options, "config", None)
         if getattr(options, "mends_config", False):  # a broken file is no reason for such a command to fail
             config = "/dev/null"
-        # a station writes the file that is named only when the agent runs
-        settings = Settings(options, config=config, may_be_missing=getattr(options, "config_may_be_missing", False))
+        settings = Settings(options, config=config)
         return int(options.run(options, settings, out) or 0)
     except DeviceSdkError as error:
         out.error(error)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if (error.name or "device_sdk").startswith("device_sdk"):
+            raise
+        from device_sdk.errors import ConfigurationError
+
+        missing = ConfigurationError(
+            f"the Python package {error.name} is not installed",
+            hint="install device-sdk with what it depends on, as pip does",
+        )
+        out.error(missing)
+        return missing.exit_code
 
 
 def _command_of(words: list[str]) -> str:

@@ -43,9 +43,15 @@ class Output:
         """
         self._print((json.dumps(value, indent=2, default=plain) if self.as_json else text.rstrip("\n")) + "\n")
 
-    def line(self, value: Mapping[str, object], text: str) -> None:
-        """Print one result of several: a line of JSON, or of text; raises as `data`."""
-        self._print((json.dumps(value, default=plain) if self.as_json else text) + "\n")
+    def line(self, value: Mapping[str, object], text: str, *, again: bool = False) -> None:
+        """Print one result of several: a line of JSON, or of text; raises as `data`.
+
+        Args:
+            value: with --json.
+            text: otherwise.
+            again: what cannot be written now is kept, as far as there is room, for the next one.
+        """
+        self._print((json.dumps(value, default=plain) if self.as_json else text) + "\n", again=again)
 
     def content(self, data: bytes) -> None:
         """Print bytes as they are, but for line feeds that fill up the end, at a terminal; raises as `data`."""
@@ -74,7 +80,7 @@ class Output:
             with suppress(ConfigurationError, BrokenPipeError):
                 self._print(json.dumps({"error": facts} | dict(rescued or {}), default=plain) + "\n")
 
-    def _print(self, text: str | bytes) -> None:
+    def _print(self, text: str | bytes, *, again: bool = False) -> None:
         if sys.stdout is None:
             raise ConfigurationError("cannot write to standard output: it is closed")
         try:
@@ -84,7 +90,8 @@ class Output:
         except BrokenPipeError:
             raise
         except OSError as error:
-            abandon(sys.stdout)
+            if not again:
+                abandon(sys.stdout)
             raise ConfigurationError(f"cannot write to standard output: {error.strerror}") from error
 
 

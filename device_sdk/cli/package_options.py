@@ -27,6 +27,11 @@ def add_signers(operation: argparse.ArgumentParser) -> None:
     )
     add_crls(operation, " of CAs that vouch for those who sign packages")
     operation.add_argument("--allow-unsigned", action="store_true", help="take a package that nobody signed")
+    operation.add_argument(
+        "--allow-unaddressed",
+        action="store_true",
+        help="take a package that is signed inside its encryption only, although whoever had it could have sent it here",
+    )
     add_constraints(operation)
 
 
@@ -79,11 +84,14 @@ def signers(options: argparse.Namespace, **further: Any) -> KeyPackagePolicy:
             hint="give --package-anchors FILE; the anchors of the server do not count for this",
         )
     path = options.package_anchors
+    lists, issuers = crls_in(options.crls)
     return KeyPackagePolicy(
         certificates_from(read_file(path), path) if path else (),
         require_signature=not options.allow_unsigned,
+        require_addressed=not options.allow_unaddressed,
         constraints=options.constraints,
-        revocation_lists=crls_in(options.crls),
+        revocation_lists=lists,
+        list_issuers=issuers,
         receipt_recipient=recipient_in(options.receipt_recipient),
         **further,
     )

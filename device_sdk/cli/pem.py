@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
 _MAX_CERTIFICATES = 200
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----\s*")
 
 
 def certificates_from(content: bytes, source: str) -> tuple[x509.Certificate, ...]:
@@ -46,7 +48,8 @@ def add_crls(operation: argparse.ArgumentParser, whose: str) -> None:
         metavar="FILE",
         action="append",
         default=[],
-        help=f"revocation lists{whose}, PEM; may be given more than once",
+        help=f"revocation lists{whose}, PEM, and certificates of CAs that signed them with another key than that of the path; "
+        "may be given more than once",
     )
 
 
@@ -62,23 +65,29 @@ def add_constraints(operation: argparse.ArgumentParser) -> None:
     )
 
 
-def crls_in(paths: Iterable[str]) -> tuple[x509.CertificateRevocationList, ...]:
-    """The revocation lists of the files that --crls names.
+def crls_in(
+    paths: Iterable[str],
+) -> tuple[tuple[x509.CertificateRevocationList, ...], tuple[x509.Certificate, ...]]:
+    """The revocation lists of the files that --crls names, and the certificates of CAs beside them, which are not trusted for it.
 
     Raises:
-        ConfigurationError: a file holds none.
+        ConfigurationError: a file holds no list.
     """
     from device_sdk.cli.files import read_file
     from device_sdk.errors import WireError
     from device_sdk.wire.crls_only import MAX_CRLS_BYTES, read_crls_only
 
     found: list[x509.CertificateRevocationList] = []
+    issuers: list[x509.Certificate] = []
     for path in paths:
+        content = read_file(path, limit_bytes=MAX_CRLS_BYTES)
+        if beside := b"".join(_CERTIFICATE.findall(content)):
+            issuers += certificates_from(beside, path)
         try:
-            found += read_crls_only(read_file(path, limit_bytes=MAX_CRLS_BYTES))
+            found += read_crls_only(_CERTIFICATE.sub(b"", content))
         except WireError as error:
             raise ConfigurationError(f"{path}: {error.message}", hint="give revocation lists, PEM or DER") from error
-    return tuple(found)
+    return tuple(found), tuple(issuers)
 
 
 def pem_of(certificates: Iterable[x509.Certificate]) -> bytes:

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from device_sdk.errors import ConfigurationError
+from device_sdk.model.private_key_files import holds_private_key
 
-if TYPE_CHECKING:
-    from device_sdk.cli.files import OutputFile
-
-_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,64}PRIVATE KEY-----")
-_LOOKED_AT_BYTES = 1024 * 1024
-
-_results: WeakValueDictionary[str, OutputFile] = WeakValueDictionary()
+_results: WeakValueDictionary[str, object] = WeakValueDictionary()
 _secrets: set[tuple[int, int]] = set()
 
 
-def claim(result: OutputFile, target: str, *, replace: bool) -> None:
+def claim(result: object, target: str, *, replace: bool = True, image: bool = False) -> None:
     """A result of this command will be at `target`.
 
     Args:
         result: what will be there.
         target: a regular file or a free name, links followed.
         replace: whether what is there is to go.
+        image: see require_replaceable.
 
     Raises:
         ConfigurationError: it would take the place of something that cannot be had again.
@@ -34,16 +28,31 @@ def claim(result: OutputFile, target: str, *, replace: bool) -> None:
     place = os.path.realpath(target)
     if _results.get(place) not in (None, result):
         raise _refusal(target, "it is named for two results of this command")
-    status = _status(target)
-    if replace and status is not None:
-        if status in _secrets:
-            raise _refusal(target, "it holds a secret that this command uses")
-        if _holds_private_key(Path(target)):
-            raise _refusal(target, "it holds a private key")
+    if replace:
+        require_replaceable(target, image=image)
     _results[place] = result
 
 
-def release(result: OutputFile) -> None:
+def require_replaceable(target: str, *, image: bool = False) -> None:
+    """Make sure that a result may take the place of what is there, if anything is.
+
+    Args:
+        target: a regular file or a free name.
+        image: firmware is there, in which programs may name what keys begin with; a file of text alone is a key's.
+
+    Raises:
+        ConfigurationError: it cannot be had again.
+    """
+    status = _status(target)
+    if status is None:
+        return
+    if status in _secrets:
+        raise _refusal(target, "it holds a secret that this command uses")
+    if holds_private_key(Path(target), image=image):
+        raise _refusal(target, "it holds a private key")
+
+
+def release(result: object) -> None:
     """It is there, or will not be."""
     for place in [place for place, one in _results.items() if one is result]:
         del _results[place]
@@ -67,15 +76,6 @@ def _status(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _holds_private_key(path: Path) -> bool:
-    """PEM of any kind: what keystores write, what openssl and tpm2-tools write; a TPM's file is the only way to its key."""
-    try:
-        with path.open("rb") as file:
-            return _KEY.search(file.read(_LOOKED_AT_BYTES)) is not None
-    except OSError:
-        return False  # who writes there learns of it
 
 
 def _refusal(path: str, why: str) -> ConfigurationError:

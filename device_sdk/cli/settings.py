@@ -26,7 +26,7 @@ DIALECTS = ("rfc7030", "draft-04")
 CONSTRAINTS = ("required", "if-present", "off")
 POLICIES = ("everything", "authenticated", "hardened")
 PROOFS = ("auto", "password", "bearer", "certificate", "none")
-_MAX_CONFIG_BYTES = 256 * 1024
+MAX_CONFIG_BYTES = 256 * 1024
 _MAX_NUMBER = 10**9
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -109,27 +109,31 @@ SETTINGS = (
     Setting("keys.device_bindings", "list", "--keys-device-binding", "TEXT", "identifier by which keys may be bound to this device; repeatable"),
     Setting("keys.constraints", "text", "--keys-constraints", "MODE", "content constraints of signers (RFC 6010): " + ", ".join(CONSTRAINTS), "if-present", CONSTRAINTS),
     Setting("keys.allow_unencrypted", "switch", "--keys-allow-unencrypted", "", "take packages of keys that nothing but TLS protects", False),
+    Setting("keys.allow_unaddressed", "switch", "--keys-allow-unaddressed", "", "take packages of keys that are signed inside their encryption only, and not bound to this device", False),
     Setting("keys.returns", "switch", "--keys-returns", "", "send receipts that are asked for, and errors, about packages of keys", True),
     Setting("keys.receipt_recipient", "text", "--keys-receipt-recipient", "FILE", "certificate, PEM: to whom receipts and errors about packages of keys are encrypted if the package asks for that"),
     Setting("generated.key", "text", "--generated-key", "URI", "where a private key goes that the server generates; sync takes none if not given"),
     Setting("generated.out", "text", "--generated-out", "FILE", "where its certificate goes"),
     Setting("generated.anchors", "text", "--generated-anchors", "FILE", "PEM file: who vouches for those who sign packages with such keys"),
+    Setting("generated.allow_unaddressed", "switch", "--generated-allow-unaddressed", "", "take packages with such keys that are signed inside their encryption only", False),
     Setting("generated.pkcs12_password_file", "text", "--generated-pkcs12-password-file", "FILE", "file holding the password of PKCS#12 files with such keys"),
     Setting("generated.returns", "switch", "--generated-returns", "", "send receipts that are asked for, and errors, about packages with such keys", True),
     Setting("generated.receipt_recipient", "text", "--generated-receipt-recipient", "FILE", "certificate, PEM: to whom receipts and errors about packages with such keys are encrypted if the package asks for that"),
     Setting("key_establishment.key", "text", "--key-establishment-key", "URI", "key that is made when the server asks for a certificate for key establishment; sync gets none if not given"),
     Setting("key_establishment.type", "text", "--key-establishment-type", "TYPE", "what to make: " + ", ".join(ESTABLISHING), choices=ESTABLISHING),
-    Setting("firmware.installer", "text", "--firmware-installer", "PROGRAM", "what takes firmware: PROGRAM stage|commit|rollback FILE, PROGRAM active SHA256; sync takes none if not given"),
+    Setting("firmware.installer", "text", "--firmware-installer", "PROGRAM", "what takes firmware: PROGRAM stage|commit|rollback FILE, PROGRAM active SHA256, PROGRAM ready; sync takes none if not given"),
     Setting("firmware.out", "text", "--firmware-out", "FILE", "or a file that firmware replaces"),
-    Setting("firmware.directory", "text", "--firmware-directory", "DIR", "where packages wait; needs as much room"),
+    Setting("firmware.directory", "text", "--firmware-directory", "DIR", "where packages and their firmware wait"),
     Setting("firmware.anchors", "text", "--firmware-anchors", "FILE", "PEM file: who vouches for those who sign firmware (default: who manages the device, see `device-sdk anchors`)"),
     Setting("firmware.constraints", "text", "--firmware-constraints", "MODE", "content constraints of signers (RFC 6010): " + ", ".join(CONSTRAINTS), "if-present", CONSTRAINTS),
     Setting("firmware.hardware_type", "text", "--firmware-hardware-type", "OID", "type of this hardware module"),
     Setting("firmware.serial", "text", "--firmware-serial", "HEX", "its serial number, for packages and reports that name it"),
+    Setting("firmware.packages", "list", "--firmware-package", "OID", "take this package only, by the object identifier in its name; repeatable"),
     Setting("firmware.communities", "list", "--firmware-community", "OID", "a community it is in; repeatable"),
     Setting("firmware.open_with", "list", "--firmware-open-with", "URI", "further key that opens firmware packages, besides the device's; repeatable"),
     Setting("firmware.counter", "text", "--firmware-counter", "URI", "a monotonic counter of the TPM that the record of installed firmware is bound to: tpm2:nv=0x01800100"),
     Setting("firmware.max_bytes", "number", "--firmware-max-bytes", "N", "the largest package, and the largest firmware in it"),
+    Setting("firmware.installer_limit_s", "number", "--firmware-installer-limit", "SECONDS", "limit for each call of the installer, which is ended with all that it started", 1800.0),
     Setting("firmware.min_rate", "number", "--firmware-min-rate", "N", "bytes a second: give up a download that is slower for longer than --timeout", 1024.0),
     Setting("firmware.allow_downgrade", "switch", "--firmware-allow-downgrade", "", "take an older version than the one installed, unless it is stale", False),
     Setting("firmware.returns", "switch", "--firmware-returns", "", "send receipts and errors about firmware", True),
@@ -188,6 +192,7 @@ class Settings:
         environment: normally os.environ.
         config: the configuration file; a missing one is an error only if it was named by flag or environment.
         may_be_missing: not even then.
+        instead: settings by name to take for those of the configuration file, which is not read then; config.d is.
 
     Raises:
         ConfigurationError: a file that cannot be read, an unknown key, or a value of the wrong kind.
@@ -200,10 +205,11 @@ class Settings:
         config: str | None = None,
         *,
         may_be_missing: bool = False,
+        instead: Mapping[str, Any] | None = None,
     ) -> None:
         named = config or environment.get("DEVICE_SDK_CONFIG")
         must_exist = named is not None and not may_be_missing
-        self._files = _read_files(Path(named) if named else CONFIG_FILE, must_exist=must_exist)
+        self._files = _read_files(Path(named) if named else CONFIG_FILE, instead, must_exist=must_exist)
         self._environment = environment
         self._options = dict(vars(options))
 
@@ -268,11 +274,11 @@ class Settings:
         return None if value is None else float(value)
 
 
-def _read_files(main: Path, *, must_exist: bool) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def _read_files(main: Path, instead: Mapping[str, Any] | None, *, must_exist: bool) -> dict[str, Any]:
+    values: dict[str, Any] = dict(instead or {})
     extra = main.parent / "config.d"
     try:
-        files = [main] if must_exist or main.exists() else []
+        files = [main] if instead is None and (must_exist or main.exists()) else []
         files += sorted(extra.glob("*.toml")) if extra.is_dir() else []
     except OSError as error:
         raise _unreadable(main.parent, error) from error
@@ -297,11 +303,11 @@ def read_config(content: bytes, where: str) -> dict[str, Any]:
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as stream:
-            raw = stream.read(_MAX_CONFIG_BYTES + 1)
+            raw = stream.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
         raise _unreadable(file, error) from error
-    if len(raw) > _MAX_CONFIG_BYTES:
-        words = f"{file} is larger than {_MAX_CONFIG_BYTES} bytes"
+    if len(raw) > MAX_CONFIG_BYTES:
+        words = f"{file} is larger than {MAX_CONFIG_BYTES} bytes"
         raise ConfigurationError(words, hint="is it the file that was meant (--config)?")
     return _parsed(raw, str(file))
 

@@ -86,7 +86,10 @@ def redirects(settings: Settings, out: Output) -> RedirectRule:
         if out.as_json or not (sys.stdin and sys.stdin.isatty() and _is_terminal()):
             return False
         out.say(one_line(f"{old_url} sends this {method} on to {shown_url(new_url)}"))
-        print(f"Send it to {origin}, with the certificate but without the password? [y/N] ", end="", file=sys.stderr)
+        shows = (
+            "without certificate and password" if method == "GET" else "with the certificate but without the password"
+        )
+        print(f"Send it to {origin}, {shows}? [y/N] ", end="", file=sys.stderr)
         sys.stderr.flush()
         return sys.stdin.readline(16).strip().lower() in ("y", "yes")
 

@@ -245,7 +245,8 @@ class Doctor:
         if kept.stale:
             names = ", ".join(shown_name(one.issuer) for one in kept.stale)
             return "warning", f"stale: the revocation list of {names}", "device-sdk sync fetches a newer one"
-        return "ok", f"revocation lists: {len(kept.lists)}, peers: {len(kept.peers)}", None
+        signers = f", about who signs packages: {len(kept.signer_lists)}" if kept.signer_lists else ""
+        return "ok", f"revocation lists: {len(kept.lists)}{signers}, peers: {len(kept.peers)}", None
 
     def _outbox(self) -> Verdict:
         """What the server should have been told by now."""

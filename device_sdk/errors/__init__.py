@@ -57,7 +57,7 @@ DeviceSdkError
   BenchError                           a device on a serial line
     LineError                          the line itself
       LineInUseError, LineSilentError
-    LoginRefusedError, AgentVersionError
+    LoginRefusedError, BootLoaderMissedError, AgentVersionError
     WrongDeviceError
       DeviceClaimedError, ClaimLostError, DeviceProvisionedError
     DeviceRequestError                 a device's certificate request that is not vouched for
@@ -82,6 +82,7 @@ from device_sdk.errors.base import (
 from device_sdk.errors.bench import (
     AgentVersionError,
     BenchError,
+    BootLoaderMissedError,
     ClaimLostError,
     DeviceClaimedError,
     DeviceProvisionedError,
@@ -174,6 +175,7 @@ __all__ = [
     "AuthenticationRequiredError",
     "BehindEdgeError",
     "BenchError",
+    "BootLoaderMissedError",
     "CertificateMismatchError",
     "ClaimLostError",
     "ClientCertificateRefusedError",

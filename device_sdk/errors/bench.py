@@ -43,6 +43,12 @@ class LoginRefusedError(BenchError):
     code = "login-refused"
 
 
+class BootLoaderMissedError(BenchError):
+    """The device started when nobody talked to its boot loader, and variables were to be set there."""
+
+    code = "boot-loader-missed"
+
+
 class AgentVersionError(BenchError):
     """The agent speaks another version of the protocol; `theirs` and `ours` say which."""
 

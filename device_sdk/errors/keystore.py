@@ -6,12 +6,16 @@ from device_sdk.errors.base import DeviceSdkError
 
 
 class KeyStoreError(DeviceSdkError):
-    """A token, a TPM or a key file. `uri` is redacted; `return_code` is the module's or TPM's own number."""
+    """A token, a TPM or a key file. `uri` is redacted; `return_code` is the module's or TPM's own number.
+
+    `no_room` is True where it is full, or did not keep what it took.
+    """
 
     code = "keystore"
     exit_code = 3
     uri: str | None = None
     return_code: int | None = None
+    no_room: bool | None = None
 
 
 class TokenNotFoundError(KeyStoreError):

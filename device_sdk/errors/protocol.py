@@ -57,11 +57,13 @@ class CertificateMismatchError(RemoteProtocolError):
 class ServerKeyError(RemoteProtocolError):
     """A key the server generated, or the way it is protected, is not what was asked for; the key was not kept.
 
-    `certificate_missing`: all that is wrong is that no certificate came with it.
+    `certificate_missing`: all that is wrong is that no certificate came with it. `made_none`: the server took the request for
+    one to certify the key in it.
     """
 
     code = "server-key"
     certificate_missing: bool = False
+    made_none: bool = False
 
 
 class CsrAttributesError(RemoteProtocolError):

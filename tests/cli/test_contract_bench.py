@@ -146,13 +146,23 @@ def test_a_broken_configuration_is_mended_over_the_line(lab: Lab) -> None:
     assert line.bench("facts")["serial_number"] == "4711"
 
 
+def test_a_configuration_that_never_came_replaces_none(lab: Lab) -> None:
+    """The pipe's other end was killed."""
+    Line(lab, f"file:{lab.keys}/device.pem").configure()
+    before = (lab.directory / "config.toml").read_bytes()
+    assert lab.cli("bench", "configure", "--file", "-", "--json", input=b"").code == 2
+    assert (lab.directory / "config.toml").read_bytes() == before
+    assert lab.cli("bench", "configure", "--file", "-", "--json", input=b"\n").code == 0
+
+
 @pytest.mark.slow
 def test_bad_input_is_one_line_of_json(lab: Lab) -> None:
     Line(lab, f"file:{lab.keys}/device.pem").configure()
     for words, given, code in (
         (("configure", "--file", "-"), b"%%%\n", 2),
         (("configure", "--file", "-"), base64.b64encode(b"[est]\nurll = 1"), 2),
-        (("request", "--csrattrs", "-"), b"", 9),
+        (("request", "--csrattrs", "-"), b"\n", 9),
+        (("request", "--csrattrs", "-"), b"", 2),
         (("install", "--answer", "/nonexistent", "--ca-certificates", "-"), b"", 2),
         (("prove", "--nonce", "xyz"), b"", 2),
         (("prove", "--nonce", "00"), b"", 2),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 from pyasn1.codec.der.decoder import decode
@@ -294,10 +294,12 @@ def test_an_installer_of_the_devices_own(device: Device) -> None:
     device.publish()
     device.load("--installer", program(device))
     assert (device.directory / "log.active").read_bytes() == IMAGE
-    assert (device.directory / "log").read_text().split() == ["stage", "commit"]
+    assert (device.directory / "log").read_text().split() == ["ready", "stage", "commit"]
 
 
-@pytest.mark.parametrize(("fails", "verbs"), [("stage", "stage rollback"), ("commit", "stage commit rollback")])
+@pytest.mark.parametrize(
+    ("fails", "verbs"), [("stage", "ready stage rollback"), ("commit", "ready stage commit rollback")]
+)
 def test_an_installer_that_fails(device: Device, fails: str, verbs: str) -> None:
     """Its exit code is the vendor's error code (FR-04); what was there stays."""
     device.publish()
@@ -359,5 +361,13 @@ def test_s_02_c_05_what_a_signer_may_sign_and_who_was_revoked(device: Device, tm
     lists = tmp_path / "lists.pem"
     lists.write_bytes(forged.public_bytes(Encoding.PEM))
     assert "signature is not its issuer's" in device.refused("--crls", lists)["message"]
-    device.load("--constraints", "if-present")
+    # by the next key of that CA, which is known by its certificate (RFC 4210 section 4.4)
+    with (device.lab.server.state / "firmware-ca" / "root.key").open("rb") as file:
+        old = Ca(load_pem_private_key(file.read(), None), anchor)
+    following = Ca(new_key(), anchor)
+    following.certificate = old.certify(anchor.subject, following.key.public_key(), ca=True)
+    lists.write_bytes(crl(following, anchor).public_bytes(Encoding.PEM))
+    assert "signature is not its issuer's" in device.refused("--crls", lists)["message"]
+    lists.write_bytes(following.certificate.public_bytes(Encoding.PEM) + lists.read_bytes())
+    device.load("--constraints", "if-present", "--crls", lists)
     assert device.out.read_bytes() == IMAGE

@@ -53,7 +53,9 @@ def test_a_02_ar_01_into_hardware_by_a_key_in_hardware(
     forms.cli.ok("keys", "create", own, "--type", "ec-p256")
     certificate = forms.certificate(tmp_path / "own.pem", own)
     forms.server.policy.serverkeygen_form, forms.server.policy.serverkeygen_receipts = "signed-ekp", True
-    publish(forms.server, "generated-key", Path("cms"), f"{leaf(certificate).serial_number:x}")
+    forms.server.policy.fullcmc = store == "tpm2"
+    by = ("--by-cmc",) if store == "tpm2" else ()
+    publish(forms.server, "generated-key", Path("cms"), f"{leaf(certificate).serial_number:x}", *by)
     pair = ("--cert", certificate, "--key", own)
     pal = ("est", "pal", *forms.trust, *pair, "--json")
     (offer,) = [one for one in forms.cli.ok(*pal).json["entries"] if one["type"] == "0021"]
@@ -115,7 +117,7 @@ def test_a_04_refusals_are_told(forms: Lab, tmp_path: Path) -> None:
 
 def test_by_file(forms: Lab, tmp_path: Path) -> None:
     """A package alone, without the answer's head, then PKCS#12, with it; carried by curl."""
-    forms.server.policy.serverkeygen_form, forms.server.policy.serverkeygen_bare = "ekp", True
+    forms.server.policy.serverkeygen_form, forms.server.policy.serverkeygen_bare = "signed-ekp", True
     base = ("est", "serverkeygen", "--url", forms.server.url, "--subject", "CN=sensor-7")
     pkcs12 = ("--pkcs12", "--pkcs12-password-file", forms.directory / "password")
     for name, way in (("package", (*shared(forms), *signers(forms))), ("pkcs12", pkcs12)):

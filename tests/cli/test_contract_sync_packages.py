@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
@@ -106,6 +106,24 @@ def test_kr_06_fr_06_ar_01_keys_and_firmware_by_the_list_with_the_key_in_hardwar
     again = lab.cli.ok(*sync).json
     assert outcomes(again) == [(number, "done before") for number in ("0021", "0024", "0026")]
     assert (again["outbox"]["sent"], again["failed"]) == ([], False)
+    another_key_of_the_servers_making(lab, serial)
+
+
+def another_key_of_the_servers_making(lab: Lab, serial: str) -> None:
+    """P-15, AR-01: it is asked for by Full CMC, has a place beside the first, and the key in hardware is certified again."""
+    (first,) = lab.cli.ok("show", "--state", lab.state, "--json").json["generated"]
+    lab.server.policy.fullcmc, lab.server.policy.pal_renewal = True, 0.0
+    publish(lab.server, "generated-key", Path("cms"), serial, "--by-cmc")
+    done = lab.cli.ok("sync", "--state", lab.state, "--json").json
+    assert [one["outcome"] for one in done["steps"] if one["type"] == "0010"] == ["done", "done"], done["steps"]
+    assert ("0021", "done") in outcomes(done)
+    renewed, second = lab.cli.ok("show", "--state", lab.state, "--json").json["generated"]
+    assert renewed["certificate"]["serial"] != first["certificate"]["serial"]
+    assert (renewed["key_uri"], renewed["certificate_file"]) == (first["key_uri"], first["certificate_file"])
+    assert f"{leaf(Path(renewed['certificate_file'])).serial_number:x}" == renewed["certificate"]["serial"]
+    assert second["certificate_file"].endswith("/second-2.pem")
+    (key,) = lab.cli.ok("keys", "list", second["key_uri"], "--json").json["keys"]
+    assert (key["extractable"], key["imported"], "second-2" in key["uri"]) == (False, True, True)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +134,10 @@ def test_kr_06_fr_06_ar_01_keys_and_firmware_by_the_list_with_the_key_in_hardwar
         ('[firmware]\nout = "/x/y"\ninstaller = "/z"\n', "exclude each other"),
         ('[firmware]\nout = "/x/y"\nanchors = "/x"\nhardware_type = "y"\nserial = "00"\n', "y"),
         ('[keys]\nto = "/x"\nanchors = "/nowhere"\n', "/nowhere"),
+        ('[firmware]\nout = "{own}"\n', "own.pem is not written: it holds a private key"),
+        ('[generated]\nkey = "file:/x"\nout = "{own}"\n', "own.pem is not written: it holds a private key"),
+        ('[generated]\nkey = "file:/x/y"\nout = "/x/y"\n', "name one file: /x/y"),
+        ('[generated]\nkey = "tpm2:file=/x/y"\nout = "/x/../x/y"\n', "name one file: /x/"),
     ],
 )
 def test_a_mistake_in_the_settings_is_named(config: str, said: str, tmp_path: Path) -> None:
@@ -127,11 +149,12 @@ def test_a_mistake_in_the_settings_is_named(config: str, said: str, tmp_path: Pa
     from device_sdk.cli.settings import Settings
     from device_sdk.errors import ConfigurationError
 
-    file = tmp_path / "config.toml"
-    file.write_text(config)
+    file, own = tmp_path / "config.toml", tmp_path / "own.pem"
+    own.write_bytes(new_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    file.write_text(config.format(own=own))
     wanted = deliveries(Settings(Namespace(), {}, str(file)), Output())
     with pytest.raises(ConfigurationError, match=said):
-        (wanted.keys or wanted.firmware)()  # type: ignore[misc]  # one of them is set
+        (wanted.keys or wanted.firmware or wanted.generated)()  # type: ignore[misc]  # one of them is set
 
 
 def test_what_the_settings_say_about_downloads_and_returns(tmp_path: Path) -> None:
@@ -193,3 +216,34 @@ def test_a_run_has_some_time(lab: Lab) -> None:
     late = lab.cli("sync", "--state", lab.state, "--limit", "0.0001", "--json")
     assert (late.code, {one["error"]["code"] for one in late.json["steps"]}) == (1, {"timeout"})
     assert lab.cli.ok("sync", "--state", lab.state, "--json").json["resumed"]
+
+
+@pytest.mark.parametrize("directory", ["elsewhere", None])
+def test_firmware_waits_where_there_is_room_and_not_in_memory(directory: str | None, tmp_path: Path) -> None:
+    """For a program of the device's own: package and image in `firmware.directory`, or the state directory; never in TMPDIR."""
+    from argparse import Namespace
+
+    from device_sdk.cli.deliveries import deliveries
+    from device_sdk.cli.output import Output
+    from device_sdk.cli.settings import Settings
+
+    place = tmp_path / (directory or "state")
+    place.mkdir()
+    lab = Ca.root("Firmware root")
+    (tmp_path / "anchors.pem").write_bytes(lab.certificate.public_bytes(Encoding.PEM))
+    file = tmp_path / "config.toml"
+    named = f'directory = "{place}"\n' if directory else ""
+    file.write_text(
+        f'state_dir = "{tmp_path}/state"\n[firmware]\ninstaller = "/bin/true"\nanchors = "{tmp_path}/anchors.pem"\n'
+        f'hardware_type = "1.2.3"\nserial = "00"\npackages = ["1.2.4", "1.2.5"]\n{named}'
+    )
+    wanted = deliveries(Settings(Namespace(), {}, str(file)), Output()).firmware
+    assert wanted
+    delivery = wanted()
+    assert delivery.directory == place
+    assert delivery.rules.policy.packages == ("1.2.4", "1.2.5")
+    delivery.installer.begin()
+    delivery.installer.write(b"image")
+    (waits,) = place.glob("device-sdk-firmware-*")
+    delivery.installer.rollback()
+    assert not waits.exists()

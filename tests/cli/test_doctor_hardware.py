@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -13,9 +17,18 @@ from device_sdk_simulators.swtpm import Swtpm
 from device_sdk.client.board import BoardDoctor
 from device_sdk.client.board.machine import clock_chip, machine, memory, room
 from device_sdk.client.board.nodes import serial_lines, tpm_driver, usb_nodes
+from device_sdk.client.board.trial import Trial
 from device_sdk.identity.roots import Roots
 from device_sdk.keystores.registry import list_keys
+from device_sdk.model.secret import Secret
 from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def on_disk() -> Iterator[Path]:
+    """A directory that outlives the power: the tests' own ones may be in memory, which `room` refuses."""
+    with TemporaryDirectory(dir=sys.prefix) as place:
+        yield Path(place)
 
 
 def checks(said: dict[str, Any]) -> dict[str, str]:
@@ -23,9 +36,9 @@ def checks(said: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_token(cli: Cli, softhsm_token: SoftHsm, tmp_path: Path) -> None:
+def test_a_token(cli: Cli, softhsm_token: SoftHsm, tmp_path: Path, on_disk: Path) -> None:
     report = tmp_path / "report.json"
-    words = ("doctor", "--hardware", "--state", tmp_path / "state", "--key", softhsm_token.uri)
+    words = ("doctor", "--hardware", "--state", on_disk / "state", "--key", softhsm_token.uri)
     said = cli.ok(*words, "--report", report, "--json").json
     found = checks(said)
     assert (found["keystore"], found["sign"]) == ("ok", "ok")
@@ -35,11 +48,32 @@ def test_a_token(cli: Cli, softhsm_token: SoftHsm, tmp_path: Path) -> None:
     assert "serial" not in json.dumps(written["keystore"]["description"]).lower()
     assert softhsm_token.pin not in report.read_text()
     assert list_keys(softhsm_token.uri) == (), "nothing is left behind"
+    # the case in which one sends it: another token is there
+    wrong = softhsm_token.uri.replace("token=", "token=no-", 1)
+    out = cli("doctor", "--hardware", "--state", tmp_path / "state", "--key", wrong, "--report", report)
+    assert out.code == 1
+    assert "token=...;manufacturer=" in report.read_text()
+    for name in ("serial", "token"):
+        (whose,) = set(re.findall(rf"\b{name}=([^;?&,\s]+)", report.read_text()))
+        assert whose == "..."
+
+
+class _Asked(BaseException):
+    """A person would have been asked."""
+
+
+def _ask(what: str) -> Secret | None:
+    raise _Asked(what)
+
+
+def test_nobody_is_asked_for_the_pin_of_a_key_that_is_gone_at_once(swtpm: Swtpm) -> None:
+    trial = Trial(f"tpm2:?tcti={swtpm.tcti}", _ask, thorough=False)
+    assert trial.signing()[0] in {"ok", "warning"}
 
 
 @pytest.mark.slow
-def test_a_tpm(cli: Cli, swtpm: Swtpm, tmp_path: Path) -> None:
-    said = cli.ok("doctor", "--hardware", "--state", tmp_path, "--key", f"tpm2:?tcti={swtpm.tcti}", "--json").json
+def test_a_tpm(cli: Cli, swtpm: Swtpm, on_disk: Path) -> None:
+    said = cli.ok("doctor", "--hardware", "--state", on_disk, "--key", f"tpm2:?tcti={swtpm.tcti}", "--json").json
     found = checks(said)
     assert found["sign"] == "ok"
     assert found["abilities"] in {"ok", "warning"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from device_sdk import errors
@@ -47,3 +49,14 @@ def test_every_row_says_what_its_errors_are() -> None:
 def test_help_has_the_same(cli: Cli) -> None:
     text = " ".join(cli.ok("--help").out.partition("exit codes: ")[2].split())
     assert {int(code) for code in re.findall(r"(?:^|, )(\d+) ", text)} == set(_documented())
+
+
+def test_a_package_that_is_not_installed_is_no_defect() -> None:
+    """A board with what its distribution has."""
+    words = (
+        "import sys; sys.modules['asn1crypto'] = None; from device_sdk.cli.main import main; "
+        "sys.exit(main(['bench', 'facts', '--json']))"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "the Python package asn1crypto is not installed" in done.stderr

@@ -113,6 +113,31 @@ def test_the_file_with_the_pin(lab: Lab, tmp_path: Path) -> None:
         refused(lab, pin, "it holds a secret that this command uses", *words, place)
 
 
+def test_the_key_where_firmware_goes(lab: Lab, tmp_path: Path) -> None:
+    """Text alone is a key; programs may have what keys begin with in them, and the next image goes into that file."""
+    path, secret = lab.keys / "key.pem", tmp_path / "secret"
+    lab.cli.ok("keys", "create", f"file:{path}", "--type", "ec-p256")
+    secret.write_text("00" * 16)
+    secret.chmod(0o600)
+    words = (
+        "est",
+        "firmware",
+        *lab.trust,
+        "--hw-type",
+        "1.2",
+        "--hw-serial",
+        "00",
+        "--firmware-anchors",
+        lab.server.ca_file,
+    )
+    refused(lab, path, "it holds a private key", *words, "--out", path)
+    opener = ("--decrypt-secret-file", secret, "--decrypt-id", "00")
+    refused(lab, secret, "it holds a secret that this command uses", *words, *opener, "--out", secret)
+    image = tmp_path / "image"
+    image.write_bytes(b"\x7fELF\0" + path.read_bytes())
+    assert "is not written" not in lab.cli.fails(7, *words, "--out", image)
+
+
 def test_what_may_be_replaced(cli: Cli, lab: Lab, tmp_path: Path) -> None:
     """Certificates, requests, and files that only speak of keys."""
     place = tmp_path / "file"

@@ -15,6 +15,7 @@ DOCUMENTS = (
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "simulators" / "README.md",
     ROOT / "hw" / "README.md",
+    *sorted((ROOT / "examples").rglob("*.md")),
 )
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 

@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from device_sdk.wire.key_uri import parse_key_uri
 from tests.docs.markdown import DOCUMENTS, ROOT, blocks, commands, links, spans, words_of_program
 
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-PARSERS = {"device-sdk": build_parser, "device-sdk-sim": simulators_cli._parser}
+PARSERS = {"device-sdk": cache(build_parser), "device-sdk-sim": cache(simulators_cli._parser)}
 
 
 def check(parser: argparse.ArgumentParser, words: list[str]) -> None:
@@ -89,6 +90,12 @@ def test_relative_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / target.partition("#")[0]).exists(), target
 
 
+@cache
+def functions_of(module: Path) -> set[str]:
+    """What it defines at its top level."""
+    return {node.name for node in ast.parse(module.read_text()).body if isinstance(node, ast.FunctionDef)}
+
+
 @documents
 def test_paths_and_tests_that_are_named_exist(document: Path) -> None:
     """`tests/x/test_y.py::test_z` and, in documents that say so, paths below device_sdk/."""
@@ -103,8 +110,7 @@ def test_paths_and_tests_that_are_named_exist(document: Path) -> None:
         if "/" in path:
             assert found, code
         if function:
-            tree = ast.parse(found[0].read_text())
-            assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, code
+            assert function in functions_of(found[0]), code
 
 
 def test_environment_variables_that_are_named_are_read() -> None:

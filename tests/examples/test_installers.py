@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,13 @@ if "--noaction" not in sys.argv:
     shutil.copy(package, state / "running")
 """
 
+HALF = """#!{python}
+import pathlib, sys
+if "--noaction" not in sys.argv:
+    pathlib.Path({state!r}, "running").write_bytes(b"half")
+    sys.exit(1)
+"""
+
 RAUC = """#!{python}
 # `info` is rauc's own; `install` and `status` do to two files what the service does to two slots
 import json, os, pathlib, shutil, sys
@@ -55,9 +63,14 @@ with (state / "rauc.log").open("a") as log:
     log.write(json.dumps(words) + "\\n")
 active = state / "primary"
 now = active.read_text() if active.exists() else "rootfs.0"
-other = {{"rootfs.0": "rootfs.1", "rootfs.1": "rootfs.0"}}[now]
+started = state / "booted"
+booted = started.read_text() if started.exists() else "rootfs.0"
+other = {{"rootfs.0": "rootfs.1", "rootfs.1": "rootfs.0"}}[booted]
 if words == ["status", "--output-format=shell"]:
-    print(f"RAUC_SYSTEM_COMPATIBLE='board'\\nRAUC_BOOT_PRIMARY='{{now}}'\\nRAUC_SYSTEM_SLOTS='rootfs.0 rootfs.1 '")
+    print(f"RAUC_SYSTEM_COMPATIBLE='board'\\nRAUC_BOOT_PRIMARY='{{now}}'\\nRAUC_SYSTEM_SLOTS='rootfs.1 rootfs.0 '")
+    print("RAUC_SLOTS='1 2 '")
+    for number, slot in enumerate(("rootfs.1", "rootfs.0"), 1):
+        print(f"RAUC_SLOT_STATE_{{number}}='{{'booted' if slot == booted else 'inactive'}}'")
 elif words[0] == "install" and len(words) == 2:
     shutil.copy(words[1], state / other)
 elif words[:2] == ["status", "mark-active"] and words[2] in ("rootfs.0", "rootfs.1"):
@@ -78,8 +91,10 @@ class Killed(CommandInstaller):
     def commit(self):
         if where == "staged":
             os.kill(os.getpid(), signal.SIGKILL)
-        super().commit()
-        os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            super().commit()
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 anchors = x509.load_pem_x509_certificates(open(directory + "/anchors.pem", "rb").read())
 rules = FirmwareRules(anchors, FirmwarePolicy(HardwareModule("1.3.6.1.4.1.32473.1", b"\\1")))
@@ -113,6 +128,7 @@ class Bench:
         patch.setenv("PATH", f"{self.bin}:{TOOLS / 'usr' / 'bin'}:{os.environ['PATH']}")
         patch.setenv("LD_LIBRARY_PATH", libraries)
         patch.setenv("FIRMWARE_STATE", str(self.state))
+        patch.setenv("FIRMWARE_RUN", str(directory / "run"))
         patch.setenv("TMPDIR", str(directory))
 
     def script(self, name: str, text: str, **values: str) -> None:
@@ -146,7 +162,11 @@ class PlainFile:
         return f"image {number}".encode() * 1000
 
     def running(self) -> bytes:
+        """What the next start brings."""
         return (self.bench.state / "current").read_bytes()
+
+    def restart(self) -> None:
+        shutil.rmtree(self.bench.directory / "run", ignore_errors=True)
 
     def shows(self, number: int) -> bytes:
         return self.make(number)
@@ -234,6 +254,9 @@ class Rauc(PlainFile):
     def running(self) -> bytes:
         return (self.bench.state / (self.bench.state / "primary").read_text()).read_bytes()
 
+    def restart(self) -> None:
+        shutil.copy(self.bench.state / "primary", self.bench.state / "booted")
+
 
 class Opkg(PlainFile):
     """An .ipk."""
@@ -292,11 +315,13 @@ def test_every_example(name: str, bench: Bench, maker: Maker) -> None:
         assert done.returncode == -9, done.stderr
 
     install(kind.make(1), 1)
+    kind.restart()
     assert (kind.running(), version()) == (kind.shows(1), 1)
     killed(2, "staged")
     assert (version(), kind.running()) == (1, kind.shows(1))
     killed(3, "committed")
     assert (version(), kind.running()) == (3, kind.shows(3))
+    kind.restart()
     if name == "plain-file":
         free = bench.state / ("b" if (bench.state / "current").readlink() == Path("a") else "a")
         free.unlink()
@@ -306,6 +331,95 @@ def test_every_example(name: str, bench: Bench, maker: Maker) -> None:
     assert caught.value.load_error == (33 if name == "plain-file" else 99)
     assert (version(), kind.running()) == (3, kind.shows(3))
     assert not list(bench.directory.glob("device-sdk-firmware-*")), "what the killed ones left is swept"
+
+
+@pytest.mark.parametrize("name", ["plain-file", "swupdate", "rauc"])
+def test_two_updates_without_a_restart(name: str, bench: Bench) -> None:
+    """Of two copies one runs and the other one is to: nothing is installed over either, nor removed with what was refused."""
+    kind = KINDS[name](bench)
+
+    def install(number: int) -> None:
+        installer = CommandInstaller(EXAMPLES / name, bench.directory)
+        installer.begin()
+        installer.write(kind.make(number))
+        try:
+            installer.stage(None)
+            installer.commit()
+        finally:
+            installer.rollback()
+
+    for number in (1, 2):
+        assert CommandInstaller(EXAMPLES / name, bench.directory).is_ready()
+        install(number)
+        assert kind.running() == kind.shows(number)
+        assert not CommandInstaller(EXAMPLES / name, bench.directory).is_ready()
+        before = {path: path.read_bytes() for path in bench.state.iterdir() if path.suffix != ".log"}
+        with pytest.raises(FirmwareError) as caught:
+            install(9)
+        assert (caught.value.load_error, caught.value.vendor_error) == (99, os.EX_UNAVAILABLE)
+        assert before == {path: path.read_bytes() for path in bench.state.iterdir() if path.suffix != ".log"}
+        kind.restart()
+    install(3)
+    assert kind.running() == kind.shows(3)
+
+
+def cut_while_unpacking(bench: Bench, maker: Maker, number: int) -> None:
+    """The power fails in `commit` of a package."""
+    anchors = b"".join(one.public_bytes(Encoding.PEM) for one in maker.anchors)
+    (bench.directory / "anchors.pem").write_bytes(anchors)
+    (bench.directory / "package").write_bytes(package(maker, Opkg(bench).make(number), number))
+    bench.script("opkg", HALF)
+    words = [sys.executable, "-c", FORKED, EXAMPLES / "opkg", bench.directory, "committed"]
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == -9, done.stderr
+    assert (bench.state / "running").read_bytes() == b"half"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_opkg_after_a_power_cut_while_it_unpacks(bench: Bench, maker: Maker, first: bool) -> None:
+    """Half of each is there: what was there before is put back, also if nothing new is on offer; the record says so.
+
+    Of what the device came with there is nothing to put back: every run says so, until there is another package.
+    """
+    kind, program = Opkg(bench), EXAMPLES / "opkg"
+    record, installer = RecordFile(bench.directory / "record"), CommandInstaller(program, bench.directory)
+    rules = FirmwareRules(maker.anchors, FirmwarePolicy(HardwareModule(HARDWARE, b"\1")))
+
+    def install(number: int) -> None:
+        load(io.BytesIO(package(maker, kind.make(number), number)), rules, installer, record, NOW, Loading())
+
+    if not first:
+        install(1)
+    cut_while_unpacking(bench, maker, 2)
+    with record.held(), pytest.raises(FirmwareError, match="rollback ended with"):
+        recovered(record, installer)
+    assert record.is_pending, "the next run tries again"
+    bench.script("opkg", OPKG)
+    if first:
+        with record.held(), pytest.raises(FirmwareError, match="rollback ended with"):
+            recovered(record, installer)
+        cut_while_unpacking(bench, maker, 3)
+        bench.script("opkg", OPKG)
+        with record.held(), pytest.raises(FirmwareError, match="rollback ended with"):
+            recovered(record, installer)
+        install(4)
+    with record.held():
+        (one,) = recovered(record, installer).installed
+    number = 4 if first else 1
+    assert (one.name.version, kind.running(), record.is_pending) == (number, kind.shows(number), False)  # type: ignore[union-attr]
+
+
+def test_plain_file_after_a_power_cut_inside_commit(bench: Bench) -> None:
+    """Between the link and its renaming: the next commit finds a link that is there already."""
+    installer, kind = CommandInstaller(EXAMPLES / "plain-file", bench.directory), PlainFile(bench)
+    for number in (1, 2):
+        (bench.state / ".next").symlink_to("b")
+        installer.begin()
+        installer.write(kind.make(number))
+        installer.stage(None)
+        installer.commit()
+        assert kind.running() == kind.shows(number)
+        kind.restart()
 
 
 def test_no_installer_is_without_a_test() -> None:
@@ -326,10 +440,52 @@ def test_what_the_recorders_were_told(bench: Bench, maker: Maker) -> None:
         for name in ("rauc", "opkg")
     }
     shell = ["status", "--output-format=shell"]
+    told["rauc"] = [words for words in told["rauc"] if words != shell]
     assert [words if words[0] != "install" else words[:1] for words in told["rauc"]] == [
-        shell, ["install"], shell, ["status", "mark-active", "rootfs.1"]
+        ["install"], ["status", "mark-active", "rootfs.1"]
     ]  # fmt: skip
     assert told["opkg"] == [
         ["--noaction", "install", "next.ipk"],
         ["--force-reinstall", "--force-downgrade", "install", "next.ipk"],
     ]
+
+
+def test_swupdate_after_the_bootloader_went_back(bench: Bench) -> None:
+    """The new copy does not start: what runs is the old one, which is not written into."""
+    line = bench.directory / "cmdline"
+    bench.patch.setenv("KERNEL_COMMAND_LINE", str(line))
+    for name, said in (("b", "console=ttyS0 copy=a quiet\n"), ("a", "copy=b\n")):
+        (bench.state / "boot-copy").write_text(name)
+        line.write_text(said)
+        assert not CommandInstaller(EXAMPLES / "swupdate", bench.directory).is_ready()
+    line.write_text("copy=a\n")
+    assert CommandInstaller(EXAMPLES / "swupdate", bench.directory).is_ready()
+
+
+def test_opkg_that_was_done_is_not_undone(bench: Bench) -> None:
+    """A power cut at the very end of `commit` leaves the package before: a later one that is refused does not bring it back."""
+    kind = Opkg(bench)
+    for number in (1, 2):
+        installer = CommandInstaller(EXAMPLES / "opkg", bench.directory)
+        installer.begin()
+        installer.write(kind.make(number))
+        installer.stage(None)
+        installer.commit()
+    (bench.state / "before.ipk").write_bytes(kind.make(1))
+    installer = CommandInstaller(EXAMPLES / "opkg", bench.directory)
+    installer.begin()
+    installer.write(b"rubbish")
+    with pytest.raises(FirmwareError):
+        installer.stage(None)
+    installer.rollback()
+    assert kind.running() == kind.shows(2)
+    assert installer.is_active(hashlib.sha256(kind.make(2)).digest())
+
+
+def test_rauc_while_its_service_does_not_answer(bench: Bench) -> None:
+    """Nobody knows then which slot counts: that is no "no", which would take back what was installed."""
+    installer = CommandInstaller(EXAMPLES / "rauc", bench.directory)
+    for said in ("exit 1", "echo \"RAUC_BOOT_PRIMARY='(null)'\""):
+        bench.script("rauc", f"#!/bin/sh\n{said}\n")
+        with pytest.raises(FirmwareError, match="cannot say now"):
+            installer.is_active(bytes(32))

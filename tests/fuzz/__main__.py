@@ -25,10 +25,10 @@ _MAX_BYTES = 16 * 1024
 
 def main() -> None:
     """Fuzz until the time is over, or something was found (exit code other than 0)."""
-    sys.path.insert(0, str(HERE))
+    sys.path.insert(0, str(HERE.parents[1]))
     options = _options()
     if options.list:
-        from targets import TARGETS
+        from tests.fuzz.targets import TARGETS
 
         sys.stdout.write("\n".join(TARGETS) + "\n")
         return
@@ -81,12 +81,12 @@ def _targets() -> Any:
     with atheris.instrument_imports(
         include=["device_sdk", "device_sdk_simulators", "http", "email"], enable_loader_override=False
     ):
-        return importlib.import_module("targets")
+        return importlib.import_module("tests.fuzz.targets")
 
 
 def _mutate(options: argparse.Namespace, crashes: Path) -> None:
-    import mutation
-    from targets import TARGETS
+    from tests.fuzz import mutation
+    from tests.fuzz.targets import TARGETS
 
     seeds = [path.read_bytes() for path in sorted((CORPUS / options.target).iterdir())]
     count = mutation.run(TARGETS[options.target], seeds, options.seconds, crashes)

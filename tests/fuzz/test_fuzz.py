@@ -14,7 +14,8 @@ import pytest
 from device_sdk.errors import EnvelopeError
 from device_sdk.wire.cms import open_envelope
 from tests.fuzz import mutation
-from tests.fuzz.targets import TARGETS, keys
+from tests.fuzz.common import keys
+from tests.fuzz.targets import TARGETS
 
 HERE = Path(__file__).parent
 SECONDS = {"envelope": 60, "cale-answer": 60}

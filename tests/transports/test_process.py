@@ -170,6 +170,25 @@ def test_nothing_of_the_key_is_written_to_disk(tmp_path):
     assert result.stdout == "end\n", result.stderr
 
 
+def test_no_room_for_what_openssl_reads_by_name(tmp_path):
+    """A limit on the size of files counts for memory files, too; it is no fault of the network."""
+    result = run(
+        """
+        import resource
+        from device_sdk.errors import DeviceSdkError
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        try:
+            context()
+        except DeviceSdkError as error:
+            print(error.exit_code, error.message, error.hint)
+        """,
+        TMPDIR=str(tmp_path),
+    )
+    assert result.stdout.startswith("9 "), result.stderr
+    assert "TMPDIR" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_fork_after_install():
     result = run("""
         import os, warnings

@@ -12,6 +12,7 @@ from device_sdk.cli import inputs, waiting
 from device_sdk.cli.files import read_file
 from device_sdk.cli.output import Output
 from device_sdk.cli.pem import add_constraints, add_crls, certificates_from, crls_in
+from device_sdk.cli.precious import claim, release
 from device_sdk.cli.secrets import pin_provider, secret_in
 from device_sdk.cli.settings import Settings
 from device_sdk.errors import ConfigurationError
@@ -36,7 +37,12 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
     add(
         "--installer",
         metavar="PROGRAM",
-        help="instead of --out: PROGRAM stage|commit|rollback FILE, PROGRAM active SHA256",
+        help="instead of --out: PROGRAM stage|commit|rollback FILE, PROGRAM active SHA256, PROGRAM ready",
+    )
+    add(
+        "--directory",
+        metavar="DIR",
+        help="where the package waits, and with --installer the firmware; needs room for both (beside --out, or --record, or TMPDIR)",
     )
     add("--hw-type", metavar="OID", required=True, help="type of this hardware module")
     add("--hw-serial", metavar="HEX", help="its serial number, for packages and reports that name it")
@@ -46,6 +52,13 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="a community it is in; may be given more than once",
+    )
+    add(
+        "--package",
+        metavar="OID",
+        action="append",
+        default=[],
+        help="take this package only, by the object identifier in its name; may be given more than once",
     )
     add(
         "--firmware-anchors",
@@ -92,6 +105,12 @@ def add_arguments(operation: argparse.ArgumentParser) -> None:
         help="bytes a second: give up a download that is slower for longer than --timeout (default: 1024)",
     )
     add(
+        "--installer-limit",
+        metavar="SECONDS",
+        type=float,
+        help="for each call of --installer, which is ended with all that it started (default: 1800)",
+    )
+    add(
         "--allow-downgrade",
         action="store_true",
         help="take an older version than the one installed, unless it is stale",
@@ -109,8 +128,11 @@ def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
 
     if bool(options.out) == bool(options.installer):
         raise ConfigurationError("the firmware needs a place", hint="give --out FILE or --installer PROGRAM")
-    installer, directory = installer_of(options.out, options.installer)
+    installer, directory = _installer(options)
     with ExitStack() as opened:
+        if options.out:
+            claim(installer, options.out, image=True)
+            opened.callback(release, installer)
         rules = _rules(options, settings, opened)
         pair = est._pair(options, settings, opened)
         if options.receipt and pair is None:
@@ -157,15 +179,45 @@ def _told(found: InstalledFirmware | None, options: argparse.Namespace, out: Out
     return 0
 
 
-def installer_of(file: str | None, program: str | None) -> tuple[Installer, Path]:
-    """Who takes it, and where the package waits: beside the file, as there has to be room anyway."""
+def _installer(options: argparse.Namespace) -> tuple[Installer, Path]:
+    """It waits beside the record rather than in TMPDIR, which is memory on many devices."""
+    waiting = options.directory
+    if not waiting and options.installer and options.record:
+        waiting = str(Path(options.record).absolute().parent)
+    limit = limit_in(options.installer_limit, "--installer-limit")
+    return installer_of(options.out, options.installer, waiting, limit)
+
+
+def limit_in(value: float | None, name: str) -> float:
+    """Seconds for each call of an installer; arguments and errors as `rate_in`."""
+    from device_sdk.client.firmware import INSTALLER_S
+
+    if value is None:
+        return INSTALLER_S
+    if not value > 0:
+        raise ConfigurationError(f"{name} must be greater than 0")
+    return value
+
+
+def installer_of(
+    file: str | None, program: str | None, directory: str | None, limit_s: float
+) -> tuple[Installer, Path]:
+    """Who takes it, and where the package waits.
+
+    Args:
+        file: is replaced, or None.
+        program: takes it otherwise, from where the firmware waits, too.
+        directory: where both wait; None: beside the file, as there has to be room anyway, else in TMPDIR.
+        limit_s: see CommandInstaller.
+    """
     import tempfile
 
     from device_sdk.client.firmware import CommandInstaller, FileInstaller
 
     if file:
-        return FileInstaller(file), Path(file).absolute().parent
-    return CommandInstaller(program or ""), Path(tempfile.gettempdir())
+        return FileInstaller(file), Path(directory) if directory else Path(file).absolute().parent
+    place = Path(directory or tempfile.gettempdir())
+    return CommandInstaller(program or "", place, limit_s), place
 
 
 def _record(options: argparse.Namespace, settings: Settings) -> RecordFile | None:
@@ -188,15 +240,19 @@ def _rules(options: argparse.Namespace, settings: Settings, opened: ExitStack) -
         if options.max_bytes < 1:
             raise ConfigurationError("--max-bytes must be at least 1")
         limits = {"limit_bytes": options.max_bytes, "image_limit_bytes": options.max_bytes}
+    lists, issuers = crls_in(options.crls)
     return FirmwareRules(
         certificates_from(read_file(options.firmware_anchors), options.firmware_anchors),
         FirmwarePolicy(
-            module_of(options.hw_type, options.hw_serial, options.community), allow_downgrade=options.allow_downgrade
+            module_of(options.hw_type, options.hw_serial, options.community),
+            allow_downgrade=options.allow_downgrade,
+            packages=packages_in(options.package),
         ),
         keys=_keys(options, settings, opened),
         require_signed=not options.allow_unsigned,
         constraints=options.constraints,
-        revocation_lists=crls_in(options.crls),
+        revocation_lists=lists,
+        list_issuers=issuers,
         min_rate=rate_in(options.min_rate, "--min-rate"),
         **limits,
     )
@@ -219,6 +275,17 @@ def rate_in(value: float | None, name: str) -> float:
     if not value >= 1:
         raise ConfigurationError(f"{name} must be at least 1 byte a second")
     return value
+
+
+def packages_in(identifiers: Sequence[str]) -> tuple[str, ...]:
+    """The packages that are taken, dotted.
+
+    Raises:
+        ConfigurationError: one is no object identifier.
+    """
+    from device_sdk.wire.hardware_module_name import object_identifier
+
+    return tuple(object_identifier(one) for one in identifiers)
 
 
 def module_of(hardware: str, digits: str | None, communities: Sequence[str]) -> HardwareModule:

@@ -99,11 +99,12 @@ def _list(one: RevocationList) -> dict[str, Any]:
 
 def peers(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     """`est eecerts`."""
-    lists = crls_in(options.crls)
+    lists, issuers = crls_in(options.crls)
     with ExitStack() as opened:
         file = opened.enter_context(OutputFile(options.out))
         packages = _opened(options, settings, opened, out)
-        found = packages.peers(options.place, lists=lists, wait_s=inputs.wait(settings), progress=waiting.patience(out))
+        wait_s, progress = inputs.wait(settings), waiting.patience(out)
+        found = packages.peers(options.place, lists=lists, intermediates=issuers, wait_s=wait_s, progress=progress)
         for certificate, reason in found.rejected:
             out.say(f"note: rejected {name_of(certificate.subject)}: {reason}")
         if not (found.accepted or found.rejected):

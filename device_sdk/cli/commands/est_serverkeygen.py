@@ -116,7 +116,7 @@ def _store(come: Generated, place: KeyOutput, half_done: HalfDone, file: OutputF
         data |= place.store(generated.private_key, pem)
     except (KeyStoreError, ConfigurationError) as error:
         if packages is not None:
-            packages.return_key_error(generated, recipient=come.recipient)
+            packages.return_key_error(generated, error, recipient=come.recipient)
         return _not_stored(error, pem, data, half_done, file, out)
     data |= returned(generated, packages, out, come.recipient) if packages is not None else {}
     code = deliver(file, pem, data, out)

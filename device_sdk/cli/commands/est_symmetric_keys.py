@@ -94,6 +94,7 @@ def run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         if found is None:
             out.say("note: the server has no symmetric keys for this client")
             return deliver(file, b"no keys\n", {"keys": [], "receipts": []}, out)
+        opened.callback(found.wipe)
         stored = _store(found, packages, policy, options, settings)
         data = _described(found, stored)
         data |= {} if options.no_returns else returned(found, packages, out, policy.receipt_recipient)
@@ -126,9 +127,9 @@ def _store(
     place = Path(options.out_dir) if options.out_dir else options.to
     try:
         return store_keys(found.keys, place, replace=options.replace, pin=pin_provider(settings))
-    except (KeyStoreError, ConfigurationError):
+    except (KeyStoreError, ConfigurationError) as error:
         if not options.no_returns:
-            packages.return_key_error(found, recipient=policy.receipt_recipient)
+            packages.return_key_error(found, error, recipient=policy.receipt_recipient)
         raise
 
 

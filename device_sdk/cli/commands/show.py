@@ -38,10 +38,12 @@ def _run(_options: argparse.Namespace, settings: Settings, out: Output) -> int:
         "chain": [describe(certificate) for certificate in chain[1:]],
         "anchors": [describe(certificate) for certificate in anchors],
         "revocation_lists": kept.lists_to_json(),
+        "signer_revocation_lists": kept.signer_lists_to_json(),
         "peers": [describe(certificate) for certificate in kept.peers],
         "endpoint": vars(state.endpoint) if state.endpoint else None,
         "renewal": _renewal(device, inputs.threshold(settings)) if chain else None,
         "key_establishment": _key_establishment(device, inputs.threshold(settings)),
+        "generated": _generated(device),
         "under_way": journal
         and {"operation": journal.operation.value, "phase": journal.phase.value, "key_uri": journal.key_uri},
         "previous": [record.key_uri for record in state.previous],
@@ -67,6 +69,20 @@ def _key_establishment(device: Device, threshold: float) -> dict[str, object] | 
         "under_way": journal and journal.operation.value,
         "previous": ", ".join(record.key_uri for record in state.previous) or None,
     }
+
+
+def _generated(device: Device) -> list[dict[str, object]]:
+    """Keys that the server made, oldest first."""
+    from device_sdk.client.device.generated_keys import held_keys
+
+    return [
+        {
+            "key_uri": held.record.key_uri,
+            "certificate": describe(held.certificate),
+            "certificate_file": str(held.record.certificate_file),
+        }
+        for held in held_keys(device.state)
+    ]
 
 
 def _renewal(device: Device, threshold: float, *, key_establishment: bool = False) -> dict[str, object]:
@@ -103,6 +119,8 @@ def _item(item: object) -> object:
     if "next_update" in item:
         stale = " (stale: its successor is overdue)" if item["stale"] else ""
         return f"{item['issuer']}, {item['entries']} entries, until {item['next_update']}{stale}"
+    if "certificate_file" in item:
+        return f"{item['key_uri']}, its certificate in {item['certificate_file']}"
     if "reason" in item:
         return item["reason"]
     return f"{item['subject']} ({item['sha256']})"

@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse
     )
     parser.add_argument("--plan", action="store_true", help="only show what would be done")
     parser.add_argument(
-        "--again", action="store_true", help="fetch firmware again that was refused, though nothing changed"
+        "--again",
+        action="store_true",
+        help="fetch firmware again that was refused, and ask for a key again that could not be stored, though nothing changed",
     )
     parser.set_defaults(run=_run)
 

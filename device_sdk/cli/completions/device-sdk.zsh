@@ -113,6 +113,7 @@ _shtab_device_sdk_provision_commands() {
     head:'Print number and hash of the last entry, to be kept elsewhere.'
     label:'Labels with serial number and certificate, for people and as QR code.'
     ledger:'What happened to which device: verify, show, export, head.'
+    make:'Make it, if it is not there: in PostgreSQL by whoever is to own its tables.'
     report:'What became of a run: devices, rates, failures; as page and PDF.'
     run:'Take the devices on serial lines through the steps of a profile.'
     show:'Show entries, or what is known of a device.'
@@ -126,6 +127,7 @@ _shtab_device_sdk_provision_ledger_commands() {
   local _commands=(
     export:'Print entries for other programs.'
     head:'Print number and hash of the last entry, to be kept elsewhere.'
+    make:'Make it, if it is not there: in PostgreSQL by whoever is to own its tables.'
     show:'Show entries, or what is known of a device.'
     verify:'Check that no entry was changed, taken out or cut off.'
   )
@@ -777,7 +779,7 @@ _shtab_device_sdk_est_eecerts_options=(
   "--srp-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_SRP_PASSWORD_FD\]]:N:"
   "--cert[certificate for TLS\; its key is --key]:FILE:_files"
   "--place[which package\: \`where\` of an entry of type 0003 (default\: the server\'s choice)]:TARGET:"
-  "*--crls[revocation lists, PEM\; may be given more than once]:FILE:_files"
+  "*--crls[revocation lists, PEM, and certificates of CAs that signed them with another key than that of the path\; may be given more than once]:FILE:_files"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -867,14 +869,16 @@ _shtab_device_sdk_est_firmware_options=(
   "--srp-password-file[file holding that user\'s password \[DEVICE_SDK_EST_SRP_PASSWORD_FILE\]]:FILE:_files"
   "--srp-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_SRP_PASSWORD_FD\]]:N:"
   "--cert[certificate for TLS\; its key is --key]:FILE:_files"
-  "--installer[instead of --out\: PROGRAM stage\|commit\|rollback FILE, PROGRAM active SHA256]:PROGRAM:"
+  "--installer[instead of --out\: PROGRAM stage\|commit\|rollback FILE, PROGRAM active SHA256, PROGRAM ready]:PROGRAM:"
+  "--directory[where the package waits, and with --installer the firmware\; needs room for both (beside --out, or --record, or TMPDIR)]:DIR:_files -/"
   "--hw-type[type of this hardware module]:OID:"
   "--hw-serial[its serial number, for packages and reports that name it]:HEX:"
   "*--community[a community it is in\; may be given more than once]:OID:"
+  "*--package[take this package only, by the object identifier in its name\; may be given more than once]:OID:"
   "--firmware-anchors[who may sign firmware, PEM\; --anchors vouch for servers]:FILE:_files"
   "--record[remembers installed packages and stale versions\; without it old firmware may come back]:FILE:_files"
   "--counter[a monotonic counter of the TPM that --record is bound to, so that no older copy of it counts\: tpm2\:nv\=0x01800100]:URI:"
-  "*--crls[revocation lists of CAs that vouch for those who sign firmware, PEM\; may be given more than once]:FILE:_files"
+  "*--crls[revocation lists of CAs that vouch for those who sign firmware, PEM, and certificates of CAs that signed them with another key than that of the path\; may be given more than once]:FILE:_files"
   "--constraints[CMS content constraints (RFC 6010) in signers\' certificates (default\: if-present)]:constraints:(required if-present off)"
   "--receipt[send a receipt, or why it was refused, signed with --key]"
   "--place[which package\: \`where\` of an entry of type 0026 (default\: the server\'s choice)]:TARGET:"
@@ -883,6 +887,7 @@ _shtab_device_sdk_est_firmware_options=(
   "--decrypt-id[identifier of --decrypt-secret-file]:HEX:"
   "--max-bytes[the largest package, and the largest firmware in it (default\: 512 MiB, 1 GiB)]:N:"
   "--min-rate[bytes a second\: give up a download that is slower for longer than --timeout (default\: 1024)]:N:"
+  "--installer-limit[for each call of --installer, which is ended with all that it started (default\: 1800)]:SECONDS:"
   "--allow-downgrade[take an older version than the one installed, unless it is stale]"
   "--allow-unsigned[take a package that nobody signed\: nothing about it can be checked]"
 )
@@ -1097,8 +1102,9 @@ _shtab_device_sdk_est_serverkeygen_options=(
   "--pkcs12-password-fd[file descriptor to read that password from \[DEVICE_SDK_EST_PKCS12_PASSWORD_FD\]]:N:"
   "--pkcs12-legacy[take such a file with SHA-1 and 3DES, too\; RC2 never]"
   "--package-anchors[who vouches for those who sign packages of keys, PEM\; nobody else does]:FILE:_files"
-  "*--crls[revocation lists of CAs that vouch for those who sign packages, PEM\; may be given more than once]:FILE:_files"
+  "*--crls[revocation lists of CAs that vouch for those who sign packages, PEM, and certificates of CAs that signed them with another key than that of the path\; may be given more than once]:FILE:_files"
   "--allow-unsigned[take a package that nobody signed]"
+  "--allow-unaddressed[take a package that is signed inside its encryption only, although whoever had it could have sent it here]"
   "--constraints[CMS content constraints (RFC 6010) in signers\' certificates (default\: if-present)]:constraints:(required if-present off)"
   "--announce[say in the request that encrypted key packages are understood\; needs --package-anchors]"
   "--place[\`where\` of an entry of type 0020 to 0022 (default\: the operation\'s own place)]:TARGET:"
@@ -1144,8 +1150,9 @@ _shtab_device_sdk_est_symmetrickeys_options=(
   "--out-dir[write a file a key into this directory, JSON, mode 0600]:DIR:_files -/"
   "--replace[replace keys that are there under the same identifier]"
   "--package-anchors[who vouches for those who sign packages of keys, PEM\; nobody else does]:FILE:_files"
-  "*--crls[revocation lists of CAs that vouch for those who sign packages, PEM\; may be given more than once]:FILE:_files"
+  "*--crls[revocation lists of CAs that vouch for those who sign packages, PEM, and certificates of CAs that signed them with another key than that of the path\; may be given more than once]:FILE:_files"
   "--allow-unsigned[take a package that nobody signed]"
+  "--allow-unaddressed[take a package that is signed inside its encryption only, although whoever had it could have sent it here]"
   "--constraints[CMS content constraints (RFC 6010) in signers\' certificates (default\: if-present)]:constraints:(required if-present off)"
   "--allow-unencrypted[take a package that nothing but TLS protects]"
   "*--device-binding[identifier by which keys may be bound to this device\; may be given more than once]:TEXT:"
@@ -1433,6 +1440,18 @@ _shtab_device_sdk_provision_ledger_head_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_device_sdk_provision_ledger_head_defaults_added=0
 
+_shtab_device_sdk_provision_ledger_make_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[data as JSON on stdout]"
+  "--config[configuration file]:FILE:_files"
+  {-v,--verbose}"[say what happens]"
+  "--ledger[the station\'s ledger\: an SQLite file, or postgresql\:\/\/HOST\/DATABASE\?user\=NAME \[DEVICE_SDK_STATION_LEDGER\]]:FILE|URL:"
+  "--from[with the entries of this ledger, up to the first that is wrong\; it must not be there yet]:FILE|URL:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_device_sdk_provision_ledger_make_defaults_added=0
+
 _shtab_device_sdk_provision_ledger_show_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[data as JSON on stdout]"
@@ -1595,32 +1614,36 @@ _shtab_device_sdk_sync_options=(
   "*--keys-device-binding[identifier by which keys may be bound to this device\; repeatable \[DEVICE_SDK_KEYS_DEVICE_BINDINGS\]]:TEXT:"
   "--keys-constraints[content constraints of signers (RFC 6010)\: required, if-present, off \[DEVICE_SDK_KEYS_CONSTRAINTS\]]:MODE:(required if-present off)"
   {--keys-allow-unencrypted,--no-keys-allow-unencrypted}"[take packages of keys that nothing but TLS protects \[DEVICE_SDK_KEYS_ALLOW_UNENCRYPTED\]]"
+  {--keys-allow-unaddressed,--no-keys-allow-unaddressed}"[take packages of keys that are signed inside their encryption only, and not bound to this device \[DEVICE_SDK_KEYS_ALLOW_UNADDRESSED\]]"
   {--keys-returns,--no-keys-returns}"[send receipts that are asked for, and errors, about packages of keys \[DEVICE_SDK_KEYS_RETURNS\]]"
   "--keys-receipt-recipient[certificate, PEM\: to whom receipts and errors about packages of keys are encrypted if the package asks for that \[DEVICE_SDK_KEYS_RECEIPT_RECIPIENT\]]:FILE:_files"
   "--generated-key[where a private key goes that the server generates\; sync takes none if not given \[DEVICE_SDK_GENERATED_KEY\]]:URI:"
   "--generated-out[where its certificate goes \[DEVICE_SDK_GENERATED_OUT\]]:FILE:_files"
   "--generated-anchors[PEM file\: who vouches for those who sign packages with such keys \[DEVICE_SDK_GENERATED_ANCHORS\]]:FILE:_files"
+  {--generated-allow-unaddressed,--no-generated-allow-unaddressed}"[take packages with such keys that are signed inside their encryption only \[DEVICE_SDK_GENERATED_ALLOW_UNADDRESSED\]]"
   "--generated-pkcs12-password-file[file holding the password of PKCS\#12 files with such keys \[DEVICE_SDK_GENERATED_PKCS12_PASSWORD_FILE\]]:FILE:_files"
   {--generated-returns,--no-generated-returns}"[send receipts that are asked for, and errors, about packages with such keys \[DEVICE_SDK_GENERATED_RETURNS\]]"
   "--generated-receipt-recipient[certificate, PEM\: to whom receipts and errors about packages with such keys are encrypted if the package asks for that \[DEVICE_SDK_GENERATED_RECEIPT_RECIPIENT\]]:FILE:_files"
-  "--firmware-installer[what takes firmware\: PROGRAM stage\|commit\|rollback FILE, PROGRAM active SHA256\; sync takes none if not given \[DEVICE_SDK_FIRMWARE_INSTALLER\]]:PROGRAM:"
+  "--firmware-installer[what takes firmware\: PROGRAM stage\|commit\|rollback FILE, PROGRAM active SHA256, PROGRAM ready\; sync takes none if not given \[DEVICE_SDK_FIRMWARE_INSTALLER\]]:PROGRAM:"
   "--firmware-out[or a file that firmware replaces \[DEVICE_SDK_FIRMWARE_OUT\]]:FILE:_files"
-  "--firmware-directory[where packages wait\; needs as much room \[DEVICE_SDK_FIRMWARE_DIRECTORY\]]:DIR:_files -/"
+  "--firmware-directory[where packages and their firmware wait \[DEVICE_SDK_FIRMWARE_DIRECTORY\]]:DIR:_files -/"
   "--firmware-anchors[PEM file\: who vouches for those who sign firmware (default\: who manages the device, see \`device-sdk anchors\`) \[DEVICE_SDK_FIRMWARE_ANCHORS\]]:FILE:_files"
   "--firmware-constraints[content constraints of signers (RFC 6010)\: required, if-present, off \[DEVICE_SDK_FIRMWARE_CONSTRAINTS\]]:MODE:(required if-present off)"
   "--firmware-hardware-type[type of this hardware module \[DEVICE_SDK_FIRMWARE_HARDWARE_TYPE\]]:OID:"
   "--firmware-serial[its serial number, for packages and reports that name it \[DEVICE_SDK_FIRMWARE_SERIAL\]]:HEX:"
   "*--firmware-community[a community it is in\; repeatable \[DEVICE_SDK_FIRMWARE_COMMUNITIES\]]:OID:"
+  "*--firmware-package[take this package only, by the object identifier in its name\; repeatable \[DEVICE_SDK_FIRMWARE_PACKAGES\]]:OID:"
   "*--firmware-open-with[further key that opens firmware packages, besides the device\'s\; repeatable \[DEVICE_SDK_FIRMWARE_OPEN_WITH\]]:URI:"
   "--firmware-counter[a monotonic counter of the TPM that the record of installed firmware is bound to\: tpm2\:nv\=0x01800100 \[DEVICE_SDK_FIRMWARE_COUNTER\]]:URI:"
   "--firmware-max-bytes[the largest package, and the largest firmware in it \[DEVICE_SDK_FIRMWARE_MAX_BYTES\]]:N:"
   "--firmware-min-rate[bytes a second\: give up a download that is slower for longer than --timeout \[DEVICE_SDK_FIRMWARE_MIN_RATE\]]:N:"
+  "--firmware-installer-limit[limit for each call of the installer, which is ended with all that it started \[DEVICE_SDK_FIRMWARE_INSTALLER_LIMIT_S\]]:SECONDS:"
   {--firmware-allow-downgrade,--no-firmware-allow-downgrade}"[take an older version than the one installed, unless it is stale \[DEVICE_SDK_FIRMWARE_ALLOW_DOWNGRADE\]]"
   {--firmware-returns,--no-firmware-returns}"[send receipts and errors about firmware \[DEVICE_SDK_FIRMWARE_RETURNS\]]"
   "--key-establishment-key[key that is made when the server asks for a certificate for key establishment\; sync gets none if not given \[DEVICE_SDK_KEY_ESTABLISHMENT_KEY\]]:URI:"
   "--key-establishment-type[what to make\: ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096 \[DEVICE_SDK_KEY_ESTABLISHMENT_TYPE\]]:TYPE:(ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096)"
   "--plan[only show what would be done]"
-  "--again[fetch firmware again that was refused, though nothing changed]"
+  "--again[fetch firmware again that was refused, and ask for a key again that could not be stored, though nothing changed]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -1860,6 +1883,7 @@ _shtab_device_sdk_provision() {
         head) _arguments -C -s $_shtab_device_sdk_provision_head_options ;;
         label) _arguments -C -s $_shtab_device_sdk_provision_label_options ;;
         ledger) _shtab_device_sdk_provision_ledger ;;
+        make) _arguments -C -s $_shtab_device_sdk_provision_make_options ;;
         report) _arguments -C -s $_shtab_device_sdk_provision_report_options ;;
         run) _arguments -C -s $_shtab_device_sdk_provision_run_options ;;
         show) _arguments -C -s $_shtab_device_sdk_provision_show_options ;;
@@ -1889,6 +1913,7 @@ _shtab_device_sdk_provision_ledger() {
       case $line[1] in
         export) _arguments -C -s $_shtab_device_sdk_provision_ledger_export_options ;;
         head) _arguments -C -s $_shtab_device_sdk_provision_ledger_head_options ;;
+        make) _arguments -C -s $_shtab_device_sdk_provision_ledger_make_options ;;
         show) _arguments -C -s $_shtab_device_sdk_provision_ledger_show_options ;;
         verify) _arguments -C -s $_shtab_device_sdk_provision_ledger_verify_options ;;
       esac

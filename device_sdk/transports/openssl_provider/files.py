@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from device_sdk.errors import TlsError
+from device_sdk.errors import StateNotWritableError
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def as_path(content: bytes) -> Iterator[str]:
     """A path where the bytes can be read meanwhile: memory where the system has it, else a directory of mode 0700.
 
     Raises:
-        TlsError: neither has room for them.
+        StateNotWritableError: neither has room for them.
     """
     with ExitStack() as stack:
         try:
@@ -26,7 +26,11 @@ def as_path(content: bytes) -> Iterator[str]:
                 path = str(Path(directory) / "content")
                 Path(path).write_bytes(content)
         except OSError as exc:
-            raise TlsError(f"the client certificate cannot be handed to the TLS library: {exc.strerror}") from exc
+            raise StateNotWritableError(
+                f"the client certificate cannot be handed to the TLS library by a temporary file: {exc.strerror or exc}",
+                hint="free some space, in memory or in the directory for temporary files (TMPDIR), or lift the limit on the size "
+                "of files, and run the same command again",
+            ) from exc
         yield path
 
 
@@ -41,6 +45,9 @@ def _memory_path(content: bytes, stack: ExitStack) -> str | None:
     path = f"/proc/self/fd/{descriptor}"
     if not Path(path).exists():  # no /proc in this chroot or container
         return None
-    with os.fdopen(os.dup(descriptor), "wb") as file:
-        file.write(content)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(content)
+    except OSError:  # no memory for it; a disk may have room
+        return None
     return path

@@ -56,7 +56,7 @@ extended_key_usages = ["1.3.6.1.5.5.7.3.2"]
 serverkeygen = ["clear"]
 serverkeygen_types = ["rsa-2048"]
 serverkeygen_form = "signed"
-serverkeygen_announced_form = "signed-ekp"
+serverkeygen_announced_form = "ekp"
 serverkeygen_label_forms = {"lab" = "pkcs12"}
 serverkeygen_bare = true
 serverkeygen_receipts = true
@@ -68,6 +68,7 @@ fullcmc_publish_anchors = true
 packages = false
 pal_limit = 2
 pal_renewal = 0.5
+pal_fullcmc = true
 firmware_registered = true
 key_establishment = true
 tamp_as_cms = true
