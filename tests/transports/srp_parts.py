@@ -31,18 +31,31 @@ MODP_2048 = int(
 )
 GROUPS = {1536: 2, 2048: 3, 3072: 4, 4096: 5}
 """srptool's numbers of the groups."""
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz./"
 
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE = 20, 21, 22
 SERVER_HELLO, SERVER_KEY_EXCHANGE, CLIENT_KEY_EXCHANGE = 2, 12, 16
 
 
-def make_verifiers(directory: Path, *, bits: int = 2048, password: str = PASSWORD) -> tuple[Path, Path]:
-    """The two files of gnutls-serv, made by GnuTLS's own tool."""
+def make_verifiers(
+    directory: Path, *, bits: int = 2048, password: str = PASSWORD, zero_salt: bool = False
+) -> tuple[Path, Path]:
+    """The two files of gnutls-serv, made by GnuTLS's own tool, again until the salt is of the kind that is wanted."""
     verifiers, groups = directory / "tpasswd", directory / "tpasswd.conf"
     subprocess.run(["srptool", "--create-conf", groups], check=True, capture_output=True, timeout=30)
     words = ["srptool", "-u", USER, "-i", str(GROUPS[bits]), "-p", verifiers, "-v", groups]
-    subprocess.run(words, input=password.encode() + b"\n", check=True, capture_output=True, timeout=30)
-    return verifiers, groups
+    while True:
+        subprocess.run(words, input=password.encode() + b"\n", check=True, capture_output=True, timeout=30)
+        if _begins_with_zero(verifiers.read_text().split(":")[2]) == zero_salt:
+            return verifiers, groups
+
+
+def _begins_with_zero(salt: str) -> bool:
+    """Of 16 octets as srptool writes them: a number in digits of six bits."""
+    number = 0
+    for digit in salt:
+        number = number * 64 + _DIGITS.index(digit)
+    return number < 1 << 120
 
 
 @contextlib.contextmanager

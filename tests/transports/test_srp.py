@@ -5,6 +5,7 @@ from __future__ import annotations
 import _ssl
 import os
 import ssl
+import subprocess
 import traceback
 
 import pytest
@@ -191,6 +192,33 @@ def test_a_man_in_the_middle_who_changes_a_value(server, connect, field):
         with pytest.raises(SharedSecretError):
             connect(relay).send(post(b"my request"))
         assert not any(kind == 23 for kind, _ in relay.said["client"])
+
+
+@pytest.mark.parametrize("zeros", [1, 16])
+def test_a_salt_that_begins_with_zero(server, connect, zeros):
+    """RFC 5054 section 2.4: OpenSSL would hash it without; nothing is tried with a password that cannot be right."""
+
+    def swap(body):
+        prime, generator, salt, public = srp_params(body)
+        return server_key_exchange(prime, generator, bytes(zeros) + salt[zeros:], public)
+
+    with Relay(server, to_client=changed(SERVER_KEY_EXCHANGE, swap)) as relay:
+        with pytest.raises(TlsError, match="salt that the server has for user 'router-7' begins with a zero octet"):
+            connect(relay).send(get("/"))
+        assert not any(kind == CHANGE_CIPHER_SPEC for kind, _ in relay.said["client"])
+    assert connect(server).send(get("/")).status_code == 200
+
+
+def test_gnutls_with_a_salt_that_begins_with_zero(tmp_path, connect):
+    """That is one user in 256 of GnuTLS's; its own client has no trouble with the right password."""
+    with gnutls_srp(tmp_path, zero_salt=True) as server:
+        with pytest.raises(TlsError, match="begins with a zero octet"):
+            connect(server).send(get("/"))
+        port = server.rpartition(":")[2]
+        words = ["gnutls-cli", "--priority", "NORMAL:-KX-ALL:+SRP:-VERS-ALL:+VERS-TLS1.2", "--port", port]
+        words += ["--srpusername", USER, "--srppasswd", PASSWORD, "127.0.0.1"]
+        shown = subprocess.run(words, input=b"", capture_output=True, timeout=30, check=False)
+        assert b"Handshake was completed" in shown.stdout
 
 
 def test_a_server_with_a_certificate_is_not_asked_for_it(tmp_path, connect):

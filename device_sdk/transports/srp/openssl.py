@@ -9,6 +9,7 @@ from typing import Any
 from device_sdk.errors import SrpUnavailableError, TlsKeyUnavailableError
 from device_sdk.transports.openssl_provider import context_pointer
 from device_sdk.transports.openssl_provider.libcrypto import Pointer, forget_errors, library
+from device_sdk.transports.srp.salts import MessageCallback, Salts
 
 MIN_GROUP_BITS = 2048
 """Smaller groups of RFC 5054 appendix A (1024 and 1536 bits) are within reach of discrete logarithms."""
@@ -27,7 +28,8 @@ def use_srp(context: ssl.SSLContext, user: bytes, password: bytes) -> Any:
 
     OpenSSL itself accepts groups of RFC 5054 appendix A only (sections 2.5.3 and 3.2), here those of 2048 bits and more,
     and answers others with insufficient_security; it refuses B % N = 0. It gets the password in memory of its own when
-    the handshake needs it, and wipes that memory after its use.
+    the handshake needs it, and wipes that memory after its use. Where it would compute with another salt than the server's,
+    it does not get the password, and says CALLBACK_FAILED.
 
     Args:
         context: a client context whose highest version is TLS 1.2.
@@ -48,9 +50,16 @@ def use_srp(context: ssl.SSLContext, user: bytes, password: bytes) -> Any:
         set_user = lib.function("SSL_CTX_set_srp_username", ctypes.c_int, Pointer, ctypes.c_char_p)
         set_strength = lib.function("SSL_CTX_set_srp_strength", ctypes.c_int, Pointer, ctypes.c_int)
         set_callback = lib.function("SSL_CTX_set_srp_client_pwd_callback", ctypes.c_int, Pointer, _PasswordCallback)
+        set_watch = lib.function("SSL_CTX_set_msg_callback", None, Pointer, MessageCallback)
     except (AttributeError, TlsKeyUnavailableError) as exc:
         raise SrpUnavailableError(f"certificate-less TLS (SRP) is not to be had here: {exc}", hint=_HINT) from exc
-    callback = _PasswordCallback(lambda _connection, _argument: duplicate(password, b"", 0))
+    salts = Salts()
+    set_watch(pointer, salts.callback)
+
+    def give(connection: int | None, _argument: int | None) -> int | None:
+        return None if salts.spoiled(connection) else duplicate(password, b"", 0)
+
+    callback = _PasswordCallback(give)
     done = set_user(pointer, user) == 1 and set_strength(pointer, MIN_GROUP_BITS) == 1
     try:
         if not done or set_callback(pointer, callback) != 1:
@@ -62,4 +71,4 @@ def use_srp(context: ssl.SSLContext, user: bytes, password: bytes) -> Any:
         ) from exc
     finally:
         forget_errors()
-    return callback
+    return callback, salts

@@ -44,7 +44,8 @@ class SrpSocket(TimedTlsSocket):
 
         Raises:
             SharedSecretError: one of the two sides does not know the password; the connection is closed.
-            TlsError: the server has no suite or no group that is good enough, or does not let this user try now.
+            TlsError: the server has no suite or no group that is good enough, has a salt that OpenSSL computes wrongly,
+                or does not let this user try now.
             ssl.SSLError: the handshake failed for another reason.
         """
         forget_errors()
@@ -128,6 +129,12 @@ def _meaning(exc: ssl.SSLError, user: str) -> DeviceSdkError | None:
             f"the password of user {user!r} is wrong, or the server is one that does not know it",
             hint="nothing else was sent, and the password is not tried again; servers lock users out who guess",
             user=user,
+        )
+    if reason == "CALLBACK_FAILED":
+        return TlsError(
+            f"the salt that the server has for user {user!r} begins with a zero octet, which OpenSSL leaves out: no "
+            "password would be right",
+            hint="have the password of this user set anew on the server, which makes another salt; none was tried",
         )
     if reason in _BAD_GROUP:
         return TlsError(
