@@ -176,6 +176,8 @@ def test_endless_bodies(client: CaleClient, session: requests.Session, edge: Scr
             client.get(path)
         with pytest.raises(ResponseTooLargeError):
             session.get(edge.url + path)
+    with pytest.raises(ResponseTooLargeError):
+        session.get(edge.url + "/endless-404", stream=True)
 
 
 @pytest.mark.slow

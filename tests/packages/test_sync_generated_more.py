@@ -133,6 +133,8 @@ def test_p_15_the_newest_is_renewed_by_its_age(bench):
     assert not report.failed, report.notes
     assert "made-2.pem until" in report.notes[0]
     assert (held(bench)[0].certificate, held(bench)[1].certificate != second.certificate) == (first.certificate, True)
+    # other software reads the file
+    assert in_file(bench.directory / "made-certificate-2.pem") == held(bench)[1].certificate
 
 
 def test_p_15_one_for_key_establishment_stays_one(bench):
