@@ -25,7 +25,8 @@ from device_sdk.wire.private_key import pkcs8_of
 from tests.est.answers import bag, trusting
 from tests.est.pki import Ca, certs_only, new_key
 from tests.est.scripted_server import ScriptedServer, http
-from tests.est.test_server_key import SPEC, refused
+from tests.est.test_server_key import SPEC
+from tests.est.test_server_key_refused import refused
 
 
 @pytest.mark.slow

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -11,7 +9,7 @@ from device_sdk.errors import ConfigurationError, LineError, LineSilentError, St
 from device_sdk.station.ledger import Ledger
 
 
-def _fails(lab, board, words, *, state="failed", issued=0):
+def fails(lab, board, words, *, state="failed", issued=0):
     """One run; the device fails, the ledger says why."""
     tally = lab.run()
     assert (tally.provisioned, tally.failed) == (0, 1)
@@ -28,7 +26,7 @@ def _fails(lab, board, words, *, state="failed", issued=0):
 def test_nobody_answers(lab):
     lab.plug("line")
     lab.rack.sockets["direct://line"].board = None
-    facts = _fails(lab, None, "nobody answers")
+    facts = fails(lab, None, "nobody answers")
     assert (facts["excerpt"], facts["baud"], facts["way"]) == ("garbage at the wrong rate", 115200, "agent")
     assert [one.attempt for one in lab.told("retrying")] == [2, 3]
 
@@ -52,7 +50,7 @@ def test_a_device_that_the_profile_is_not_for(lab, rules, words):
     lab.more = f"[identity]\n{rules}"
     board = lab.board()
     socket = lab.plug("line", board)
-    _fails(lab, board, words)
+    fails(lab, board, words)
     assert board.config is None
     assert "configure" not in socket.asked
 
@@ -60,7 +58,7 @@ def test_a_device_that_the_profile_is_not_for(lab, rules, words):
 @pytest.mark.parametrize("serial", ["", " SN", "S\x1b[2JN", "S" * 65, "\N{RIGHT-TO-LEFT OVERRIDE}NS"])
 def test_a_serial_number_that_cannot_be_one(lab, serial):
     lab.plug("line", lab.board(said_serial=serial or " "))
-    facts = _fails(lab, None, "cannot be a serial number")
+    facts = fails(lab, None, "cannot be a serial number")
     assert facts["serial_number"].isprintable()
 
 
@@ -68,110 +66,10 @@ def test_a_serial_number_that_cannot_be_one(lab, serial):
 def test_a_serial_number_that_looks_like_another(lab, more):
     """Hangul fillers, Braille without dots, combining marks, wide digits; Cyrillic only where a pattern takes it."""
     lab.plug("line", lab.board(f"R1{more}"))
-    assert "would name another device" in _fails(lab, None, "it calls itself")["reason"]
+    assert "would name another device" in fails(lab, None, "it calls itself")["reason"]
     if more != "\u0430":
         lab.more = '[identity]\nserial_number = ".+"'
         assert lab.run().failed == 1
-
-
-def test_another_board_after_the_proof(lab):
-    """The self test is the last that is done on a device; that it was done on this one is looked at."""
-    first = lab.board()
-    socket = lab.plug("line", first)
-    lab.more = '[[steps.after]]\nname = "test"\non = "device"\ncommand = ["self-test"]'
-    second = lab.board(said_serial=first.serial_number, macs=first.macs)
-
-    def swap(name: str) -> None:
-        if name == "run":
-            socket.board = second
-
-    socket.on = swap
-    facts = _fails(lab, None, "and has another one, or none, at the end")
-    assert facts["step"] == "end"
-    assert lab.record(first).state == "failed"
-
-
-def test_another_board_after_the_configuration(lab):
-    lab.mode, first, second = "configure", lab.board(), lab.board()
-    socket = lab.plug("line", first)
-
-    def swap(name: str) -> None:
-        if name == "+configure":
-            socket.board = second
-
-    socket.on = swap
-    _fails(lab, first, f"and now '{second.serial_number}' answers")
-
-
-def test_the_same_mac_address_twice(lab):
-    first, second = lab.board(macs=("02:00:5e:00:00:01",)), lab.board(macs=("02:00:5e:00:00:01",))
-    lab.plug("line", first)
-    assert lab.run().provisioned == 1
-    lab.events.clear()
-    lab.plug("line", second)
-    assert lab.run().failed == 1
-    record = lab.record(second)
-    assert record.state == "failed"
-    assert record.reason == lab.told("device-failed")[0].reason
-    assert f"MAC address 02:00:5e:00:00:01 is that of device {first.serial_number} already" in record.reason
-    assert second.config is None
-    assert lab.record(first).state == "provisioned"
-
-
-def test_two_devices_say_the_same_serial_number_at_the_same_time(lab):
-    first = lab.board()
-    second = lab.board(said_serial=first.serial_number)
-    both = threading.Barrier(2, timeout=30)
-    for name, board in (("a", first), ("b", second)):
-        socket = lab.plug(name, board)
-        socket.on = lambda name: both.wait() if name == "facts" and both.n_waiting < 2 and not both.broken else None
-
-    def once(socket):
-        def wait(name):
-            if name == "facts":
-                socket.on = lambda _name: None
-                both.wait()
-
-        return wait
-
-    for socket in lab.rack.sockets.values():
-        socket.on = once(socket)
-    tally = lab.run()
-    assert (tally.provisioned, tally.failed) in ((1, 1), (0, 2))
-    assert "has this device" in " ".join(event.reason for event in lab.told("device-failed"))
-    assert len(first.certificates) + len(second.certificates) <= 1
-
-
-def test_another_device_answers_in_the_middle(lab):
-    first, second = lab.board(), lab.board()
-    socket = lab.plug("line", first)
-
-    def swap(name: str) -> None:
-        if name == "+create_key":
-            socket.board = second
-            socket.cuts = ["request"]
-
-    socket.on = swap
-    facts = _fails(lab, first, f"the line was {first.serial_number}'s, and now '{second.serial_number}' answers")
-    assert facts["step"] == "request"
-    assert (first.certificate, second.certificate, second.config) == (None, None, None)
-
-
-def test_another_device_is_put_there_without_the_line_being_cut(lab):
-    """Quickly, between two steps: the request is then another one's, and is not vouched for."""
-    first, second = lab.board(), lab.board()
-    second.configure(b"", b"")
-    second.create_key("tpm2:", "ec-p256", file_allowed=False)
-    socket = lab.plug("line", first)
-
-    def swap(name: str) -> None:
-        if name == "+create_key":
-            socket.board = second
-
-    socket.on = swap
-    facts = _fails(lab, first, "for another key than the one that the device made")
-    assert facts["step"] == "issue"
-    assert lab.issued(second) == 0
 
 
 def test_a_device_that_cannot_use_the_key_of_its_certificate_is_not_done(lab):
@@ -185,7 +83,7 @@ def test_a_device_that_cannot_use_the_key_of_its_certificate_is_not_done(lab):
             board.current = replace(board.current, key=ec.generate_private_key(ec.SECP256R1()))
 
     socket.on = other_key
-    _fails(lab, board, "could not use the key of the certificate", issued=1)
+    fails(lab, board, "could not use the key of the certificate", issued=1)
     assert not list((lab.directory / "bench-1").glob("SN*"))
 
 
@@ -206,7 +104,7 @@ def test_a_certificate_of_somebody_elses_ca_is_no_proof(lab, tmp_path):
         board.enrol_itself = elsewhere
         lab.mode = "self"
         lab.plug("line", board)
-        facts = _fails(lab, board, "no path to a trust anchor")
+        facts = fails(lab, board, "no path to a trust anchor")
     assert facts["step"] == "prove"
 
 
@@ -222,7 +120,7 @@ def test_a_key_that_is_not_attested_as_the_profile_wants(lab):
         return replace(made, attestation={"keystore": "tpm2", "fixed_tpm": "yes"})
 
     board.keys.make = soft
-    facts = _fails(lab, board, "the profile wants fixed_tpm = True, and the device says 'yes'")
+    facts = fails(lab, board, "the profile wants fixed_tpm = True, and the device says 'yes'")
     assert facts["step"] == "key"
 
 
@@ -230,7 +128,7 @@ def test_the_device_refuses(lab):
     board = lab.board()
     lab.plug("line", board)
     lab.more = '[[steps.after]]\nname = "test"\non = "device"\ncommand = ["not-there"]'
-    facts = _fails(lab, board, "this device does not allow it", issued=1)
+    facts = fails(lab, board, "this device does not allow it", issued=1)
     assert (facts["device_code"], facts["step"]) == ("command-not-allowed", "after:test")
 
 
@@ -238,7 +136,7 @@ def test_a_self_test_that_fails(lab):
     board = lab.board(allowed_commands={("self-test",): (3, "fan: 0 rpm\n\x1b[31m<b>")})
     lab.plug("line", board)
     lab.more = '[[steps.after]]\nname = "fan"\non = "device"\ncommand = ["self-test"]'
-    facts = _fails(lab, board, "fan: self-test failed with exit status 3", issued=1)
+    facts = fails(lab, board, "fan: self-test failed with exit status 3", issued=1)
     assert facts["excerpt"] == "fan: 0 rpm\n?[31m<b>"
 
 
@@ -247,7 +145,7 @@ def test_the_station_is_no_registration_authority(lab):
     lab.plug("line", board)
     lab.shop.server.policy.registration_authorities = False
     try:
-        facts = _fails(lab, board, "the server answered 403")
+        facts = fails(lab, board, "the server answered 403")
     finally:
         lab.shop.server.policy.registration_authorities = True
     assert facts["step"] == "issue"
@@ -266,94 +164,14 @@ def test_a_devices_words_are_no_options_and_no_paths_of_commands(lab, said, word
     board = lab.board(model=said)
     lab.plug("line", board)
     lab.more = '[[steps.before]]\nname = "flash"\ncommand = ["true", "${model}"]'
-    _fails(lab, board, words)
+    fails(lab, board, words)
 
 
 def test_a_command_takes_too_long_or_is_not_there(lab):
     board = lab.board()
     lab.plug("line", board)
     lab.more = '[[steps.before]]\nname = "flash"\ncommand = ["sleep", "60"]\ntimeout_s = 0.2'
-    _fails(lab, board, "flash: sleep took longer than 0.2 s and was stopped")
-
-
-def test_a_device_that_is_known(lab):
-    board = lab.board()
-    socket = lab.plug("line", board)
-    assert lab.run().provisioned == 1
-    socket.asked.clear()
-    tally = lab.run()
-    assert (tally.provisioned, tally.failed, tally.known) == (0, 0, 1)
-    assert socket.asked == ["facts", "prove"]
-    assert "; it proved its certificate" in lab.entries(kind="note")[-1].facts["note"]
-    assert lab.record(board).state == "provisioned"
-    lab.more = '[identity]\nknown = "refuse"'
-    lab.events.clear()
-    assert lab.run().failed == 1
-    assert "was provisioned at" in lab.told("device-failed")[0].reason
-    first, *met_it = [one.run for one in lab.entries(kind="run-started")]
-    assert f"in run {first}" in lab.told("device-failed")[0].reason, met_it
-    assert lab.record(board).state == "provisioned"
-    lab.more = '[identity]\nknown = "again"'
-    assert lab.run().provisioned == 1
-    assert (lab.issued(board), len(board.certificates)) == (2, 2)
-    assert lab.record(board).facts["certificate_sha256"] == board.enrolled
-
-
-def test_somebody_elses_serial_number_is_no_known_device(lab):
-    first = lab.board()
-    lab.plug("line", first)
-    assert lab.run().provisioned == 1
-    bare, enrolled = lab.board(said_serial=first.serial_number), lab.board()
-    lab.plug("line", enrolled)
-    assert lab.run().provisioned == 1
-    enrolled.said_serial = first.serial_number
-    for board, words in ((bare, "has no certificate"), (enrolled, "its certificate does not name that")):
-        socket = lab.plug("line", board)
-        tally = lab.run()
-        assert (tally.provisioned, tally.failed, tally.known) == (0, 1, 0)
-        reason = lab.told("device-failed")[-1].reason
-        assert "and this device does not prove that it is that one" in reason
-        assert words in reason
-        assert set(socket.asked) == {"facts", "prove"}
-    assert lab.record(first).state == "provisioned"
-
-
-def test_a_known_device_whose_cable_is_pulled_while_it_proves_itself(lab):
-    board = lab.board()
-    socket = lab.plug("line", board)
-    assert lab.run().provisioned == 1
-    socket.cuts = ["prove"]
-    tally = lab.run()
-    assert (tally.failed, tally.known) == (0, 1)
-
-
-def test_a_known_device_of_a_profile_without_certificates_has_its_addresses(lab):
-    lab.mode, first = "configure", lab.board()
-    lab.plug("line", first)
-    assert lab.run().provisioned == 1
-    assert lab.run().known == 1
-    lab.plug("line", lab.board(said_serial=first.serial_number))
-    assert lab.run().failed == 1
-    assert "had the MAC address" in lab.told("device-failed")[-1].reason
-
-
-@pytest.mark.parametrize("macs", [("de:ad:be:ef:00:01",), (), ("02:00:5e:10:00:01", "de:ad:be:ef:00:01")])
-@pytest.mark.parametrize("when", ["after a cut", "at the end"])
-def test_addresses_that_change_after_the_claim(lab, macs, when):
-    """What the profile refuses does not come in later, and nobody gets another device's address."""
-    lab.more = '[identity]\noui = ["02:00:5e"]\nmacs = 1'
-    board = lab.board(macs=("02:00:5e:10:00:01",))
-    socket = lab.plug("line", board)
-
-    def change(name: str) -> None:
-        if name == "+install":
-            board.macs = macs
-            socket.cuts = ["prove"] if when == "after a cut" else []
-
-    socket.on = change
-    assert lab.run().failed == 1
-    assert lab.record(board).state == "failed"
-    assert lab.failure()["step"] == "prove"
+    fails(lab, board, "flash: sleep took longer than 0.2 s and was stopped")
 
 
 def test_a_device_that_another_station_has(lab):
@@ -361,7 +179,7 @@ def test_a_device_that_another_station_has(lab):
     lab.plug("line", board)
     with Ledger.open(lab.ledger_file) as ledger:
         ledger.claim(board.serial_number, "bench-9", "their-run", 600)
-    _fails(lab, None, "station bench-9 has this device")
+    fails(lab, None, "station bench-9 has this device")
     assert board.config is None
 
 
@@ -430,7 +248,7 @@ def test_a_certificate_for_another_key_than_the_one_it_made_and_described(lab):
         one.pending = one.keys.make("tpm2:", "ec-p256", 99)
 
     board = _self_enrolling(lab, other_key)
-    facts = _fails(lab, board, "for another key than the one it made", issued=1)
+    facts = fails(lab, board, "for another key than the one it made", issued=1)
     assert facts["step"] == "prove"
 
 
