@@ -271,3 +271,20 @@ def test_a_05_a_refusal_by_full_cmc(bench, by_cmc):
     assert bench.states(report) == [("0021", FAILED)]
     assert isinstance(report.steps[0].error, CmcRefusedError)
     assert not list(bench.directory.glob("made*"))
+
+
+@pytest.mark.parametrize("what", ["pkcs11", "public", "tpm2", "directory"])
+def test_a_place_that_is_no_key_s_is_told_before_the_server_is_asked(bench, softhsm_token, what):
+    """Whatever else is in the token: that is not taken for a key of this name."""
+    token = softhsm_token.uri_of()
+    place, words = {
+        "pkcs11": (token, "object=LABEL"),
+        "public": (token.replace("?", ";object=made;type=public?"), "object=LABEL"),
+        "tpm2": ("tpm2:", "file or a persistent handle"),
+        "directory": (f"tpm2:dir={bench.directory}", "file or a persistent handle"),
+    }[what]
+    report = bench.sync(OFFER, place=place)
+    assert bench.states(report) == [("0021", FAILED)]
+    assert report.steps[0].error.code == "bad-uri"
+    assert words in str(report.steps[0].error)
+    assert bench.posted() == []

@@ -16,7 +16,7 @@ from device_sdk.client.device.context import Context
 from device_sdk.client.device.generated_keys import GeneratedKeys, held_keys, require_no_key
 from device_sdk.client.device.generation import numbered
 from device_sdk.client.device.sync.deliveries import GeneratedDelivery
-from device_sdk.errors import KeyExistsError
+from device_sdk.errors import KeyExistsError, UriError
 from device_sdk.keystores import registry
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.secret import Secret
@@ -155,8 +155,10 @@ class Places:
         Raises:
             KeyExistsError: the first place has a key that is not the server's, or no place is free.
             ConfigurationError: the name of the place makes no further ones.
+            UriError: it names a token, a TPM or a directory, and no key.
             DeviceSdkError: the keystore, or the state directory, cannot be used.
         """
+        _require_key_name(self.at(1).key)
         known = {one.record.key_uri: one for one in held_keys(self.context.state)}
         for number in range(1, MAX_GENERATED + 1):
             place = self.at(number)
@@ -195,6 +197,21 @@ class Places:
             return None
         place.complete(left, self.context)
         return Found(None, left, place.certificate) if event_of(left[0]) == begun else None
+
+
+def _require_key_name(uri: KeyUri) -> None:
+    """Before the server is asked, and before whatever is in a token is taken for a key of this name."""
+    from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+    from device_sdk.wire.key_uri.tpm2 import Tpm2Uri
+
+    if isinstance(uri, Pkcs11Uri):
+        names_one, hint = uri.names_object() and uri.object_type in (None, "private"), "add ;object=LABEL to the URI"
+    elif isinstance(uri, Tpm2Uri):
+        names_one, hint = uri.file is not None or uri.handle is not None, "name a file or a persistent handle"
+    else:
+        return
+    if not names_one:
+        raise UriError(f"{uri} does not name a new private key", hint=hint, uri=str(uri))
 
 
 def event_of(certificate: x509.Certificate) -> str:
