@@ -75,6 +75,11 @@ def encrypt(
     return run_openssl("cms", "-encrypt", "-binary", f"-{cipher}", "-outform", form, *options, *recipients, data=data)
 
 
+def place_of_content(message: bytes) -> int:
+    """Where the [0] of a streamed message begins: behind the content's type, as the keys before it are any octets."""
+    return message.index(b"\xa0\x80\x04", message.index(bytes.fromhex("06092a864886f70d010701")))
+
+
 def failure_of(
     message: bytes, *keys: PrivateKey, limit_bytes: int = 1 << 20, policy: DecryptionPolicy = EVERYTHING
 ) -> bool:

@@ -16,7 +16,7 @@ from device_sdk.model.keys import PrivateKey
 from device_sdk.wire.cms import open_envelope, open_stream
 from device_sdk.wire.cms.definite import MAX_DEPTH, encode_element, read_header
 from tests.cms.handmade import ccm_enveloped, chacha_enveloped, key_transport, pkcs1_block, rsa_block
-from tests.cms.messages import Recipient, encrypt, failure_of
+from tests.cms.messages import Recipient, encrypt, failure_of, place_of_content
 
 PLAINTEXT = b"0123456789abcdef" * 3
 CONTENT_KEY = bytes(range(32))
@@ -241,7 +241,10 @@ def test_the_wrong_recipient(message: Message, recipients: dict[str, Recipient])
     data, key = message
     for recipient in recipients.values():
         if recipient.key is not key:
-            assert whole(data, recipient.key) is streamed(data, recipient.key) is None
+            for read in (whole, streamed):
+                plaintext = read(data, recipient.key)
+                # for a wrong RSA key OpenSSL makes a content up; one in 60,000 is as long as a content key and pads CBC well
+                assert plaintext is None or (plaintext != PLAINTEXT and not is_authenticated(data))
 
 
 @pytest.mark.slow
@@ -262,7 +265,7 @@ def test_time_and_memory_stay_in_proportion(recipients: dict[str, Recipient], re
         "lines": b"\r\n" * (size // 2),
     }
     good = encrypt(PLAINTEXT, recipients["ec-p256"].certificate, options=("-stream",))
-    at = good.index(b"\xa0\x80\x04")
+    at = place_of_content(good)
     worst["pieces"] = good[: at + 2] + b"\x04\x00" * (size // 2 - 400) + good[at + 2 :]
     for name, bad in worst.items():
         tracemalloc.start()

@@ -71,8 +71,11 @@ def content_keys(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 def message_with(key: rsa.RSAPrivateKey, block: bytes, *, gcm: bool = False) -> bytes:
+    """With a fixed vector, as CBC takes one in 256 for well padded with another content key; not this one."""
     recipient = key_transport(rsa_block(key.public_key(), block))
-    return (auth_enveloped if gcm else enveloped)(CONTENT_KEY, PLAINTEXT, recipient)
+    if gcm:
+        return auth_enveloped(CONTENT_KEY, PLAINTEXT, recipient)
+    return enveloped(CONTENT_KEY, PLAINTEXT, recipient, iv=bytes(16))
 
 
 @pytest.mark.parametrize("gcm", [False, True], ids=["cbc", "gcm"])
