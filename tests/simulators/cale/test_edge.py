@@ -151,7 +151,7 @@ def test_neighbours_do_not_use_up_the_budget_of_an_owner_cale_32(site, registere
             registered.get(path, guid=STRANGER)
     assert site.edge.log()[-1]["reason"] == "too many requests"
     assert [registered.read("/resource") for _ in range(5)] == [b'{"foo": "bar"}\n'] * 5
-    assert registered.read("/resource") is None or b"foo" not in registered.read("/resource")
+    assert b"foo" not in (registered.read("/resource") or b"")
     # who asked for too much finds out that the registration is alive
     assert b"BEGIN CERTIFICATE" in registered.read("/whoami")
 
@@ -271,7 +271,7 @@ def test_draft_mode_gives_what_the_draft_prints(make_site, make_client, path):
     real, decoy = client.get(path), client.get(path, guid=STRANGER)
     assert (decoy[0], [n for n, _ in decoy[1]]) == (real[0], [n for n, _ in real[1]])
     content = base64.b64decode(decoy[2])
-    assert content[:12] == b"At vero eos " if path == "/resource" else content[:2] != base64.b64decode(real[2])[:2]
+    assert content[:12] == b"At vero eos " if path == "/resource" else content[:8] != base64.b64decode(real[2])[:8]
     assert site.roles["authz"].log()[-1]["decoy"] is True
 
 
@@ -348,7 +348,7 @@ def test_a_role_that_refuses_the_suite_is_a_decoy_cale_29(site, registered, role
     status, fields, _body = registered.get(path)
     assert status == 200
     assert sum("pkcs7-mime" in value for _name, value in fields) == 1
-    assert (registered.read(path) or b"")[:1] not in (b"-", b"{")
+    assert not (registered.read(path) or b"").startswith((b"-----BEGIN", b'{"foo"'))
     assert site.roles[role].log()[-1]["status"] == 400
     assert site.edge.log()[-1]["decoy"] is True
     assert "400" in str(site.edge.log()[-1]["reason"])

@@ -107,7 +107,7 @@ def test_an_upstream_that_knows_nothing_cale_20(proxy, echo):
         ("remote-user", "device"),
         ("user-agent", "t/1"),
     ]
-    assert client.read("/orders/1", guid=STRANGER) is None or b"orders" not in client.read("/orders/1", guid=STRANGER)
+    assert b"orders" not in (client.read("/orders/1", guid=STRANGER) or b"")
     assert edge.log()[-1]["decoy"] is True
 
 

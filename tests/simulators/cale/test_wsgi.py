@@ -165,7 +165,7 @@ def test_everything_behind_wsgi_servers_cale_81(client):
     said = json.loads(client.read("/data/%C3%A4?x=1&y=%2F"))
     assert said == {"owner": "ann", "path": "/data/Ã¤", "query": "x=1&y=%2F", "user": "ann", "body": ""}
     assert x509.load_pem_x509_certificate(client.read("/whoami")).public_key() == client.key.public_key()
-    assert client.read("/data", guid=STRANGER) is None or b"ann" not in client.read("/data", guid=STRANGER)
+    assert b"ann" not in (client.read("/data", guid=STRANGER) or b"")
     assert client.send("DELETE", "/registration", [("CALE-GUID", client.guid), ("Authorization", "Bearer t")])[0] == 204
     assert b"ann" not in (client.read("/data") or b"")
 

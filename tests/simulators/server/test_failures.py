@@ -308,7 +308,8 @@ def test_who_chooses_another_suite_or_form_learns_nothing_cale_37(server):
     server.cale.resource.handle = lambda *_: Response(200, [("Content-Type", "image/png")], bytes(9001))
     clients = [register(server, KEYS["rsa"], (GCM_256, CBC_128, PKCS1, BINARY_HTTP)), register(server, KEYS["rsa"])]
     get(server, "/png", clients[0], tls=TLS)
-    everybody = [str(uuid.uuid4()) for _ in range(16)]
+    # so many that both kinds are among them
+    everybody = [str(uuid.uuid4()) for _ in range(40)]
     suites = (TlsFacts("TLSv1.2", "ECDHE-RSA-AES256-SHA"), TLS)
 
     def looks(guids: list[str]) -> set[object]:
