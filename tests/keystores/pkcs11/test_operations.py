@@ -17,6 +17,7 @@ from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk.errors import KeyStoreError, MechanismUnsupportedError, NotExtractableError
 from device_sdk.keystores.keys import EcDeviceKey, RsaDeviceKey
 from device_sdk.keystores.registry import create_key, open_key
+from tests.cms.handmade import rsa_block
 from tests.keystores.pkcs11.faulty import FaultyModule
 from tests.keystores.pkcs11.tools import openssl, write_public
 
@@ -157,7 +158,10 @@ def test_every_bad_ciphertext_has_one_error(token: SoftHsm) -> None:
     texts = set()
     for scheme in (padding.PKCS1v15(), oaep1, oaep256):
         good = key.public_key().encrypt(b"secret", scheme)
-        for bad in (bytes(256), bytes(255) + b"\1", bytes(255) + b"\2", bytes([good[0] ^ 1]) + good[1:], b"\xff" * 256):
+        # made of blocks: what a ciphertext decrypts to by chance is well padded once in 100,000 times
+        blocks = (b"\0\1" + b"\xff" * 254, b"\0\2" + b"\x55" * 254, b"\0\2" + b"\x55" * 7 + b"\0" + b"\x55" * 246)
+        made = [rsa_block(key.public_key(), block) for block in blocks]
+        for bad in (bytes(256), bytes(255) + b"\1", *made, b"\xff" * 256):
             with pytest.raises(ValueError) as caught:  # noqa: PT011  # the text is what is compared
                 key.decrypt(bad, scheme)
             texts.add(str(caught.value))

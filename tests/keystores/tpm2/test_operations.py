@@ -11,6 +11,7 @@ from device_sdk_simulators.swtpm import Swtpm
 from device_sdk.errors import KeyStoreError, MechanismUnsupportedError
 from device_sdk.keystores import registry
 from device_sdk.keystores.rsa_padding import oaep_decode, pkcs1_encode, pss_encode
+from tests.cms.handmade import rsa_block
 
 SHA1 = hashes.SHA1()  # noqa: S303  # asked for by old peers
 HASHES = [SHA1, hashes.SHA224(), hashes.SHA256(), hashes.SHA384(), hashes.SHA512(), hashes.SHA3_256()]
@@ -63,6 +64,7 @@ def test_bad_ciphertexts_are_one_value_error(swtpm: Swtpm, tmp_path) -> None:
     """libtpms answers TPM_RC_FAILURE to bad padding although it is healthy; all reasons have one text."""
     key = registry.create_key(f"tpm2:file={tmp_path}/key.pem", "rsa-2048")
     modulus = key.public_key().public_numbers().n
+    unended = rsa_block(key.public_key(), b"\0\2" + b"\x55" * 254)
     schemes = [
         padding.PKCS1v15(),
         padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None),
@@ -70,7 +72,7 @@ def test_bad_ciphertexts_are_one_value_error(swtpm: Swtpm, tmp_path) -> None:
     ]
     texts = set()
     for scheme in schemes:
-        for block in ((12345).to_bytes(256, "big"), bytes(256), (modulus - 1).to_bytes(256, "big"), b"\xff" * 256):
+        for block in (unended, bytes(256), (modulus - 1).to_bytes(256, "big"), b"\xff" * 256):
             with pytest.raises(ValueError, match="failed") as caught:
                 key.decrypt(block, scheme)
             texts.add(str(caught.value))
