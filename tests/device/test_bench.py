@@ -237,12 +237,12 @@ def test_another_key_in_the_place_of_the_certificates_proves_nothing(benched: Be
 
 
 def test_facts_have_nothing_secret_and_are_small(benched: Benched, tmp_path: Path) -> None:
-    secret = benched.config.replace(b"[est]", b'[key]\nuri = "pkcs11:token=lab;object=k?pin-value=98765"\n[est]')
+    secret = benched.config.replace(b"[est]", b'[key]\nuri = "pkcs11:token=lab;object=k?pin-value=9876598765"\n[est]')
     with pytest.raises(ConfigurationError, match="has a PIN"):
         benched.bench.configure(secret, benched.anchors)
     DeviceBench(benched.configuration, programs=True).configure(secret, benched.anchors)
     facts = benched.bench.facts()
-    assert "98765" not in json.dumps(dataclasses.asdict(facts))
+    assert "9876598765" not in json.dumps(dataclasses.asdict(facts))
     assert facts.keystores[0].startswith("pkcs11:token=lab")
     assert facts.keystores[-1] == "file:"
     benched.serial = "x" * 65

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from device_sdk.client.device import RenewalPlan
 from device_sdk.errors import (
@@ -30,7 +31,7 @@ def test_e_06_a_peer_that_is_revoked_by_a_newer_list_is_dropped(synced):
     report = synced.device.sync()
     assert synced.device.peers == (good,)
     assert any(note.startswith("dropped the peer CN=bad: revoked on ") for note in report.steps[0].notes)
-    assert b"bad" not in (synced.device.state.packages.peers_file).read_bytes()
+    assert bad.public_bytes(Encoding.PEM) not in synced.device.state.packages.peers_file.read_bytes()
     assert len(synced.device.state.packages.peers()) == 1
     synced.entries = FETCHES
     report = synced.device.sync()

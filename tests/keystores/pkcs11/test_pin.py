@@ -29,7 +29,7 @@ from device_sdk.model.secret import Secret
 from tests.keystores.pkcs11.faulty import FaultyModule
 from tests.keystores.pkcs11.tools import pkcs11_tool
 
-WRONG = "90909"
+WRONG = "9090909090909"  # too long to be in a serial number or a digest by chance
 COUNT_LOW, FINAL_TRY, LOCKED = 0x10000, 0x20000, 0x40000
 
 

@@ -43,13 +43,13 @@ def test_secrets_that_devices_say_are_taken_out(tmp_path: Path) -> None:
         "excerpt": f"# cat /etc/key\n{key}\n# ",
         "cut": f"{half}\n# ",
         "open": key[: len(key) // 2],
-        "uri": "pkcs11:token=lab?pin-value=4711&module-name=x",
-        "attestation": {"keystore": "tpm2", "auth": {"password": "4711"}, "list": [{"PIN": 4711}, key]},
+        "uri": "pkcs11:token=lab?pin-value=471108154711&module-name=x",
+        "attestation": {"keystore": "tpm2", "auth": {"password": "471108154711"}, "list": [{"PIN": 471108154711}, key]},
     }
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
-        ledger.append("note", facts=said, outcome=f"failed: {key}", line="pkcs11:x?pin-value=4711")
+        ledger.append("note", facts=said, outcome=f"failed: {key}", line="pkcs11:x?pin-value=471108154711")
     content = b"".join(file.read_bytes() for file in tmp_path.iterdir())
-    assert b"4711" not in content
+    assert b"471108154711" not in content  # four digits may be in a digest
     body = "".join(key.splitlines()[1:-1])
     assert not any(body[i : i + 16].encode() in content for i in range(0, len(body) - 16, 4))
 
