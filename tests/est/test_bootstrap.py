@@ -132,7 +132,7 @@ def test_est_114_any_other_status(ca, serve):
 def test_a_clock_before_the_anchor(ca, serve, clock):
     server = serve(cacerts=bag(ca.certificate))
     clock.shift = -365 * 50 * DAY
-    with pytest.raises(ClockError, match=f"clock says {clock.now():%Y-%m-%dT%H}"):
+    with pytest.raises(ClockError, match=f"clock says {clock.now():%Y-}"):
         bootstrap(server.url, [pin_of(ca.certificate)], clock=clock)
     assert server.lines == [GET]
 
