@@ -98,7 +98,8 @@ def test_cale_38_with_slots_time_says_nothing(server: ReferenceServer, path: str
     verdict = compare(server.handle, register(server, "rsa", whole=True), path, SLOT_ANSWERS)
     assert verdict.typical > 0.9e6 * SLOT_S
     assert verdict.later.at_least < 0.02e6 * SLOT_S, verdict
-    assert verdict.guessed.accuracy < 0.6, verdict
+    # by chance it is 0.504 with a standard deviation of 0.034; who is told by a slot is guessed always
+    assert verdict.guessed.accuracy < 0.68, verdict
 
 
 @pytest.mark.parametrize(("padding", "same"), [(0, False), (2048, True)])
