@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import re
 import socket
 import ssl
 import subprocess
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from device_sdk_simulators.cale.binary_http import BINARY_HTTP
 
 from device_sdk.wire.csr_capabilities import capabilities_extension
+from tests.simulators.cale.authenticated import opened_by_parts
 
 KEYS = {"rsa": rsa.generate_private_key(65537, 2048), "p256": ec.generate_private_key(ec.SECP256R1())}
 STRANGER = "00000000-1111-4222-8333-444444444444"
@@ -47,21 +47,12 @@ def basic(user: str, password: str) -> dict[str, str]:
 def opened(key, message: bytes, directory: Path) -> bytes | None:
     """What `openssl cms` reads in a message with a key; None if it reads nothing."""
     (directory / "opened.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    envelope = base64.b64decode(message)
-    done = _opened(envelope, directory)
-    if b"Type=CMS_AuthEnvelopedData" in done.stderr:
-        done = _opened(_AUTHENTICATED.sub(b"\xa2", envelope), directory)
-    return done.stdout if done.returncode == 0 else None
-
-
-_AUTHENTICATED = re.compile(rb"\xa1(?=.\x30.\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x03)", re.DOTALL)
-"""The tag of authenticated attributes, which OpenSSL up to 3.0.19 takes to be [2] (RFC 5083 section 2.1: [1])."""
-
-
-def _opened(envelope: bytes, directory: Path) -> subprocess.CompletedProcess[bytes]:
-    (directory / "opened.der").write_bytes(envelope)
+    (directory / "opened.der").write_bytes(base64.b64decode(message))
     words = ["openssl", "cms", "-decrypt", "-inform", "DER", "-in", "opened.der", "-inkey", "opened.key"]
-    return subprocess.run(words, cwd=directory, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(words, cwd=directory, capture_output=True, timeout=30, check=False)
+    if b"Field=mac, Type=CMS_AuthEnvelopedData" in done.stderr:
+        return opened_by_parts(base64.b64decode(message), key)
+    return done.stdout if done.returncode == 0 else None
 
 
 class Client:
