@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from device_sdk.errors import DeviceSdkError
-from tests.hostile.conftest import Lab
+from device_sdk.errors import DeviceSdkError, TransportTimeoutError
+from tests.hostile.conftest import PATIENT, QUICK, Lab
 from tests.hostile.host import Host
 
 Attack = Callable[[Host], Any]
@@ -42,9 +42,10 @@ def table(cases: Iterable[Case]) -> pytest.MarkDecorator:
 
 def carry_out(lab: Lab, case: Case) -> DeviceSdkError:
     """The attack, the failure, and the device unharmed."""
+    expected = case.error if isinstance(case.error, tuple) else (case.error,)
+    lab.timeouts = QUICK if TransportTimeoutError in expected else PATIENT
     case.attack(lab.host)
     failure = lab.renewal_fails()
-    expected = case.error if isinstance(case.error, tuple) else (case.error,)
     assert type(failure) in expected, f"{type(failure).__name__}: {failure}"
     assert case.says in str(failure), str(failure)
     assert failure.hint, f"nothing says what to do: {failure}"

@@ -35,7 +35,7 @@ from tests.est.answers import SPEC, bag
 from tests.est.pki import Ca, der, make, name, new_key, server_certificate
 from tests.est.scripted_server import http, pkcs7
 from tests.hostile.case import Attack, Case, table
-from tests.hostile.conftest import PASSWORD, QUICK
+from tests.hostile.conftest import PASSWORD, PATIENT
 from tests.hostile.host import Host
 
 GET = "GET /.well-known/est/cacerts"
@@ -60,7 +60,7 @@ class Newcomer:
             pins=(Pin("sha256", hashlib.sha256(der(self.ca.certificate)).digest()),),
             identity=TlsIdentity((self.ca.certify("factory 1", key.public_key()),), key),
             credentials=Credentials("canary", Secret(PASSWORD)),
-            timeouts=QUICK,
+            timeouts=PATIENT,
         )
 
     def fails(self, plan: EnrolmentPlan) -> DeviceSdkError:

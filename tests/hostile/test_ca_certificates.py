@@ -22,7 +22,7 @@ from tests.est.answers import SPEC, bag, csr_of, issue
 from tests.est.pki import DAY, NOW, Ca, certs_only, make, name, new_key, one_line, server_certificate
 from tests.est.scripted_server import Handler, Reply, Seen, http, pkcs7
 from tests.hostile.case import Attack, Case, carry_out, table
-from tests.hostile.conftest import PASSWORD, QUICK, Lab
+from tests.hostile.conftest import PASSWORD, PATIENT, Lab
 from tests.hostile.host import Host
 
 MISMATCH = CertificateMismatchError
@@ -167,7 +167,7 @@ def test_est_120_no_anchor_to_take(lab: Lab, tmp_path: Path, monkeypatch: pytest
     lab.host.answer(cacerts=answer)
     device, credentials = Device(tmp_path / "state"), Credentials("canary", Secret(PASSWORD))
     plan = EnrolmentPlan(url=lab.host.url, key_uri=f"file:{tmp_path}/device.pem", spec=SPEC, implicit=True,
-                         credentials=credentials, timeouts=QUICK)  # fmt: skip
+                         credentials=credentials, timeouts=PATIENT)  # fmt: skip
     with pytest.raises(RemoteProtocolError, match=says):
         device.enroll(plan)
     assert lab.host.lines == ["GET /.well-known/est/cacerts"]

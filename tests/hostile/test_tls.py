@@ -25,7 +25,7 @@ from device_sdk.errors import (
 )
 from tests.est.pki import new_key, pem_key
 from tests.hostile.case import Case, carry_out, table
-from tests.hostile.conftest import Lab
+from tests.hostile.conftest import QUICK, Lab
 from tests.hostile.host import Host
 
 
@@ -48,7 +48,7 @@ def _openssl(host: Host, *options: str) -> tuple[subprocess.Popen[bytes], int]:
 
 def _port_of(pid: int) -> int:
     """Where a process listens, as the kernel says."""
-    for _ in range(100):
+    for _ in range(1200):
         with suppress(OSError):
             sockets = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
             for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
@@ -117,6 +117,7 @@ def test_weak_tls(lab: Lab, openssl: Callable[..., None], case: str) -> None:
 def test_the_same_openssl_with_good_options_gets_as_far_as_http(lab: Lab, openssl: Callable[..., None]) -> None:
     """s_server -quiet says nothing in HTTP, so a client that got through TLS waits for an answer."""
     openssl("-tls1_2")
+    lab.timeouts = QUICK
     failure = lab.renewal_fails()
     assert isinstance(failure, TransportTimeoutError), repr(failure)
     assert "answer" in str(failure) or "response" in str(failure) or "read" in str(failure)
