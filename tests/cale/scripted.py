@@ -101,7 +101,8 @@ class ScriptedServer:
         try:
             if self._context is not None:
                 plain, connection = connection, self._context.wrap_socket(connection, server_side=True)
-                self._open = {*self._open - {plain}, connection}
+                self._open.add(connection)
+                self._open.discard(plain)
             while head := _read_head(connection):
                 request = Received(head)
                 request.body = _read_body(connection, int(request.headers.get("content-length", "0")))

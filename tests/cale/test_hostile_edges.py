@@ -53,7 +53,7 @@ def trust(edge: ScriptedServer) -> ServerTrust:
 
 @pytest.fixture
 def client(edge: ScriptedServer, trust: ServerTrust, key: PrivateKey) -> Iterator[CaleClient]:
-    timeouts = Timeouts(connect_s=2, read_s=1, total_s=3)
+    timeouts = Timeouts(connect_s=20, read_s=20, total_s=60)
     with CaleClient(edge.url, trust, key, guid=GUID, timeouts=timeouts) as client:
         yield client
 
@@ -181,13 +181,14 @@ def test_endless_bodies(client: CaleClient, session: requests.Session, edge: Scr
 
 
 @pytest.mark.slow
-def test_slow_bodies_end_at_the_timeout(client: CaleClient, edge: ScriptedServer) -> None:
+def test_slow_bodies_end_at_the_timeout(edge: ScriptedServer, trust: ServerTrust, key: PrivateKey) -> None:
     def slow(_request: object) -> bytes:
         time.sleep(1.5)
         return envelope_answer(RESOURCE)
 
     edge.answers["/slow"] = slow
-    with pytest.raises(TransportTimeoutError):
+    timeouts = Timeouts(connect_s=2, read_s=1, total_s=3)
+    with CaleClient(edge.url, trust, key, guid=GUID, timeouts=timeouts) as client, pytest.raises(TransportTimeoutError):
         client.get("/slow")
 
 

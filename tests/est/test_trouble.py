@@ -75,7 +75,10 @@ def test_oddities_that_are_no_trouble(est_server, fault):
 )
 def test_est_16_trouble_ends_in_time_and_in_a_typed_error(est_server, fault, value, error):
     est_server.faults.set(fault, value, operation="simpleenroll")
-    with client_of(est_server, timeouts=Timeouts(2, 0.6, 1)) as client, pytest.raises(error) as caught:
+    # where an error is not about time, a busy machine has enough of it
+    may_be_late = issubclass(TransportTimeoutError, error)
+    timeouts = Timeouts(2, 0.6, 1) if may_be_late else Timeouts(20, 20, 60)
+    with client_of(est_server, timeouts=timeouts) as client, pytest.raises(error) as caught:
         client.enroll(new_key(), SPEC)
     assert est_server.url in str(caught.value)
     est_server.faults.clear()
