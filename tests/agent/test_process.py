@@ -99,12 +99,13 @@ def test_the_terminal_is_left_as_it_was_found(device: Device, cable: Callable[..
     settings = termios.tcgetattr(line.device)
     for ended_by in (None, signal.SIGTERM):
         agent = device.start(line, "--stdio", "--idle", "100", "--allow-command", "sleep 300")
-        said = station(line, timeout_s=3)
+        said = station(line)
         said.facts()
         assert not termios.tcgetattr(line.device)[3] & termios.ECHO
         if ended_by is None:
             said.close()
         else:
+            said._timeout_s = 3
             with pytest.raises(LineSilentError):
                 said._ask("run", {"command": ["sleep", "300"], "timeout": 300})
             agent.send_signal(ended_by)
