@@ -43,7 +43,7 @@ class Terminal:
 
     def until(self, text: str) -> None:
         """Read until the text was shown."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 100
         while text not in self.seen:
             assert time.monotonic() < end, self.seen
             if not self._read():

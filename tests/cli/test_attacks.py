@@ -94,13 +94,13 @@ def test_a_pipe_of_ours_gets_all_of_it(tmp_path: Path) -> None:
     got: list[bytes] = []
     reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_bytes()))
     reader.start()
-    for _ in range(500):
+    for _ in range(6000):
         try:
             write_file(str(tmp_path / "pipe"), content)
             break
         except ConfigurationError:  # the reader is not there yet
             threading.Event().wait(0.01)
-    reader.join(10)
+    reader.join(60)
     assert got == [content]
 
 

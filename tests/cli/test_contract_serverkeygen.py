@@ -6,11 +6,13 @@ import json
 import os
 import stat
 import subprocess
-import time
+import threading
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from device_sdk_simulators.est.route import Route
+from device_sdk_simulators.http.messages import Request, Response
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
@@ -166,12 +168,22 @@ def test_a_certificate_that_cannot_be_written_goes_to_stdout(skg: Lab, tmp_path:
     require_pair(tmp_path / "key.pem", tmp_path / "cert.pem", skg)
 
 
-def test_a_key_whose_import_fails_is_kept_in_the_rescue_file(skg: Lab, token: SoftHsm, tmp_path: Path) -> None:
+def test_a_key_whose_import_fails_is_kept_in_the_rescue_file(
+    skg: Lab, token: SoftHsm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """EST-202: not printed, not lost. Here somebody else takes the name while the server thinks; what is left to do is said."""
     skg.server.policy.serverkeygen_types = ("rsa-3072",)
     uri, rescue, out = token.uri_of("key"), tmp_path / "rescued.pem", tmp_path / "cert.pem"
     command = words(skg, *shared(skg), "--key-out", uri, "--rescue", rescue, "--out", out)
-    skg.server.faults.set("delay", "2", operation="serverkeygen")
+    asked, go_on = threading.Event(), threading.Event()
+    method, answer = skg.server.est._operations["serverkeygen"]
+
+    def late(request: Request, route: Route) -> Response:
+        asked.set()
+        go_on.wait(100)
+        return answer(request, route)
+
+    monkeypatch.setitem(skg.server.est._operations, "serverkeygen", (method, late))
     process = subprocess.Popen(
         [*COMMAND, *map(str, command)],
         env=os.environ | skg.cli.environment,
@@ -179,23 +191,18 @@ def test_a_key_whose_import_fails_is_kept_in_the_rescue_file(skg: Lab, token: So
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    _wait_for_request(skg)
-    skg.cli.ok("keys", "create", uri, "--type", "ec-p256")
-    said, words_said = process.communicate(timeout=60)
+    try:
+        assert asked.wait(100)
+        skg.cli.ok("keys", "create", uri, "--type", "ec-p256")
+    finally:
+        go_on.set()
+    said, words_said = process.communicate(timeout=100)
     assert process.returncode == 3, words_said
     assert said == b""
     assert f"the key is in {rescue}".encode() in words_said
     require_pair(rescue, out, skg)
     key = load_pem_private_key(rescue.read_bytes(), None)
     assert key.key_size == 3072  # type: ignore[union-attr]
-
-
-def _wait_for_request(lab: Lab) -> None:
-    """Until the server has been asked for the key, and still thinks."""
-    deadline = time.monotonic() + 30
-    while not any(entry["operation"] == "serverkeygen" for entry in lab.server.log()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_rescue_file_that_is_in_the_way(skg: Lab, token: SoftHsm, tmp_path: Path) -> None:

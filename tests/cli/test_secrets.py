@@ -71,7 +71,7 @@ def _at_terminal(cli: Cli, answers: list[str], *words: object) -> tuple[int, str
         if pending and screen.endswith(b": "):
             os.write(master, pending.pop(0).encode() + b"\n")
     os.close(master)
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     assert pending == [], screen.decode()
     return process.returncode, screen.decode()
 
