@@ -60,7 +60,7 @@ def test_body_part_paths():
 def test_noise_is_refused_quickly():
     """Every mangled copy is read or is a WireError; none hangs and nothing else comes out."""
     good, source = ANSWER.content(), random.Random(1)  # noqa: S311
-    began = time.monotonic()
+    began = time.thread_time()
     for _ in range(4000):
         data = bytearray(good)
         for _ in range(source.randint(1, 4)):
@@ -69,7 +69,7 @@ def test_noise_is_refused_quickly():
             read_pki_response(bytes(data[: source.randint(1, len(data))] if source.random() < 0.3 else data))
         except WireError:
             continue
-    assert time.monotonic() - began < 20
+    assert time.thread_time() - began < 20
 
 
 def test_noise_around_the_message():

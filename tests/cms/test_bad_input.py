@@ -269,9 +269,9 @@ def test_time_and_memory_stay_in_proportion(recipients: dict[str, Recipient], re
     worst["pieces"] = good[: at + 2] + b"\x04\x00" * (size // 2 - 400) + good[at + 2 :]
     for name, bad in worst.items():
         tracemalloc.start()
-        began = time.monotonic()
+        began = time.thread_time()
         assert read(bad, key) is None, name
-        took, (_, peak) = time.monotonic() - began, tracemalloc.get_traced_memory()
+        took, (_, peak) = time.thread_time() - began, tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert took < 20, name
         assert peak < 8 * size, name

@@ -64,16 +64,16 @@ def test_spoilt_answers(noise):
     ['Basic a="' + "\\" * 4000, "Basic " + "a=b," * 1000, "a " * 2000, 'a="' * 1300, "=" * 4000, "a=" * 2000 + '"'],
 )
 def test_challenges_take_linear_time(value):
-    begin = time.perf_counter()
+    begin = time.thread_time()
     parse_challenges([value])
-    assert time.perf_counter() - begin < 0.5
+    assert time.thread_time() - begin < 0.5
 
 
 @pytest.mark.parametrize("unit", [b"<", b"<!", b"<a ", b"<!--", b"&", b"</", b"<script>", b"<![", b"<a href='"])
 def test_html_takes_bounded_time(unit):
     body = b"<html>" + unit * (10 * 1024 * 1024 // len(unit))
     answer = HttpResponse(500, (("Content-Type", "text/html"),), body[: 1024 * 1024], "https://h/x", FACTS)
-    begin = time.perf_counter()
+    begin = time.thread_time()
     with pytest.raises(DeviceSdkError):
         read_cacerts(answer, NOW)
-    assert time.perf_counter() - begin < 1
+    assert time.thread_time() - begin < 1
