@@ -40,8 +40,9 @@ class ConnectProxy:
             self._start(self._serve, sock)
 
     def _start(self, *call):
-        self._threads.append(threading.Thread(target=call[0], args=call[1:]))
-        self._threads[-1].start()
+        thread = threading.Thread(target=call[0], args=call[1:])
+        thread.start()
+        self._threads.append(thread)
 
     def _serve(self, sock):
         with contextlib.suppress(OSError):

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from dataclasses import dataclass, field
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
@@ -128,12 +129,18 @@ class Server:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        end = time.monotonic() + 60
+        for thread in self._threads:
+            while thread.is_alive() and time.monotonic() < end:
+                self._hang_up()
+                thread.join(0.2)
+            assert not thread.is_alive()
+
+    def _hang_up(self):
+        """Again and again: one that was accepted last is known a moment later."""
         for sock in list(self._open):
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(20)
-            assert not thread.is_alive()
 
     @property
     def handshakes(self):

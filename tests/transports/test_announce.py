@@ -86,7 +86,7 @@ def chooser(cas, tmp_path):
     def serve_one() -> None:
         raw, _ = listener.accept()
         with raw, contextlib.suppress(OSError):
-            raw.settimeout(5)
+            raw.settimeout(60)
             named = hashlib.sha1(cas[1].der()).digest() in raw.recv(65536, socket.MSG_PEEK)  # noqa: S324  # the RFC's
             with contexts[named].wrap_socket(raw, server_side=True) as connection:
                 connection.recv(65536)
@@ -95,7 +95,7 @@ def chooser(cas, tmp_path):
     thread = threading.Thread(target=serve_one)
     thread.start()
     yield f"https://127.0.0.1:{listener.getsockname()[1]}"
-    thread.join(10)
+    thread.join(60)
     listener.close()
 
 

@@ -34,7 +34,7 @@ from device_sdk.model.http import HttpRequest
 
 def in_own_network(script, tmp_path):
     """What the script prints as JSON; its only name server is 127.0.0.1, where the script itself listens."""
-    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:8 attempts:1\n")
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:1\n")
     command = [
         *UNSHARE,
         "sh",
@@ -46,7 +46,7 @@ def in_own_network(script, tmp_path):
         "-c",
         PROLOGUE + script,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -60,7 +60,7 @@ def test_a_silent_name_server_costs_no_more_than_the_time_to_connect(tmp_path):
 def ask():
     start = time.monotonic()
     try:
-        with ProvisionalTransport("https://est.example", timeouts=Timeouts(0.5, 5, 5)) as transport:
+        with ProvisionalTransport("https://est.example", timeouts=Timeouts(0.5, 50, 50)) as transport:
             transport.send(HttpRequest("GET", "/.well-known/est/cacerts"))
     except DeviceSdkError as error:
         told.append((error.code, error.timeout_s, error.request_sent, error.url, time.monotonic() - start))
@@ -78,9 +78,9 @@ print(json.dumps({"told": told, "threads": threading.active_count()}))
     for code, timeout_s, sent, url, took in found["told"]:
         assert (code, timeout_s, sent) == ("timeout", 0.5, False)
         assert url == "https://est.example/.well-known/est/cacerts"
-        assert 0.4 < took < 2.5
+        assert 0.4 < took < 20
     assert found["threads"] == 2
-    assert time.monotonic() - begin < 7  # the resolver itself gives up after 8 s
+    assert time.monotonic() - begin < 25  # the resolver itself gives up after 30 s
 
 
 @pytest.mark.slow
@@ -141,6 +141,6 @@ print(json.dumps([order, peer, time.monotonic() - start]))
 
 
 def test_no_thread_for_an_address():
-    before = threading.active_count()
+    before = set(threading.enumerate())
     assert resolve("::1", 443, Deadline(1))[0][4][0] == "::1"
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before

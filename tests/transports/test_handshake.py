@@ -1,5 +1,6 @@
 """TLS client authentication with keys that cannot be exported: every keystore, both kinds of keys, both TLS versions."""
 
+import gc
 import ssl
 import threading
 
@@ -161,6 +162,7 @@ def test_software_keys_and_other_pem_files_load_as_before(ca, tmp_path, identity
 def test_key_is_forgotten_with_its_context(ca, identity):
     from device_sdk.transports.openssl_provider.keys import KEYS
 
+    gc.collect()  # contexts of other tests that are in some cycle yet
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     before = len(KEYS)
     use_private_key(context, ca.issue(key=identity.key).pem(), identity.key)

@@ -173,8 +173,8 @@ def test_proxy_that_never_answers(serve, connect):
     with ConnectProxy(b"", tunnel=True) as proxy:
         start = time.monotonic()
         with pytest.raises(TransportTimeoutError) as caught:
-            connect(server, proxy=proxy.url, timeouts=Timeouts(0.4, 5, 5)).send(get())
-    assert time.monotonic() - start < 2
+            connect(server, proxy=proxy.url, timeouts=Timeouts(0.4, 50, 50)).send(get())
+    assert time.monotonic() - start < 15
     assert caught.value.timeout_s == 0.4
     assert not server.handshakes
 

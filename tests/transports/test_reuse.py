@@ -85,7 +85,7 @@ def test_idle_connection_that_died_is_noticed_before_the_body_is_built(ending, s
     transport = connect(server)
     transport.send(get())
     read.set()
-    server._threads[1].join(5)
+    server._threads[1].join(60)
     build = Builder()
     assert transport.send(post(build)).body == b"hello"
     assert len(build.facts) == 1
@@ -218,7 +218,7 @@ def test_connection_ends_with_a_close_notify(serve, connect):
     server.context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     with connect(server) as transport:
         transport.send(get())
-    server._threads[1].join(5)
+    server._threads[1].join(60)
     assert ends
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import threading
 import time
 
 import pytest
@@ -70,23 +71,27 @@ def test_dripping_server(data, serve, connect):
     error, took = timed(connect(server, timeouts=TOTAL), get())
     assert error.timeout_s == 1
     assert error.url.startswith(server.url)
-    assert 0.9 < took < 3
+    assert 0.9 < took < 30
 
 
 @pytest.mark.slow
 def test_silent_server(serve, connect):
     server = serve(lambda connection: (connection.request(), connection.request()))
-    error, took = timed(connect(server, timeouts=Timeouts(5, 0.4, 5)), get())
+    error, took = timed(connect(server, timeouts=Timeouts(50, 0.4, 50)), get())
     assert error.timeout_s == 0.4
-    assert took < 3
+    assert took < 30
 
 
 @pytest.mark.slow
 def test_server_without_handshake(connect):
-    with Server(tls=False, script=lambda connection: connection.sock.recv(100_000) and time.sleep(2)) as server:
-        error, took = timed(connect(server, timeouts=Timeouts(0.4, 5, 5)), get())
+    def script(connection):
+        while connection.sock.recv(100_000):
+            pass
+
+    with Server(tls=False, script=script) as server:
+        error, took = timed(connect(server, timeouts=Timeouts(0.4, 50, 50)), get())
     assert error.timeout_s == 0.4
-    assert took < 2
+    assert took < 15
 
 
 def test_server_that_drips_its_handshake(connect):
@@ -109,10 +114,10 @@ def test_time_to_connect_holds_for_the_whole_handshake(serve, connect):
         connection.request()
 
     with Dripping(serve(script)) as slow:
-        error, took = timed(connect(slow.url, timeouts=Timeouts(0.5, 5, 5)), get())
+        error, took = timed(connect(slow.url, timeouts=Timeouts(0.5, 50, 50)), get())
     assert error.timeout_s == 0.5
     assert error.request_sent is False
-    assert took < 2
+    assert took < 15
 
 
 @pytest.mark.slow
@@ -127,7 +132,7 @@ def test_server_that_drips_answers_before_the_answer(serve, connect):
 
     error, took = timed(connect(serve(script), timeouts=TOTAL), get())
     assert error.timeout_s == 1
-    assert took < 3
+    assert took < 30
 
 
 @pytest.mark.slow
@@ -140,19 +145,23 @@ def test_server_that_does_not_accept(connect):
             waiting[-1].setblocking(False)
             waiting[-1].connect_ex(listener.getsockname())
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        error, took = timed(connect(url, timeouts=Timeouts(0.4, 5, 5)), get())
+        error, took = timed(connect(url, timeouts=Timeouts(0.4, 50, 50)), get())
         for sock in waiting:
             sock.close()
     assert error.timeout_s == 0.4
-    assert took < 2
+    assert took < 15
 
 
 @pytest.mark.slow
 def test_server_that_does_not_read(serve, connect):
     """Writing is limited too."""
-    server = serve(lambda connection: time.sleep(2))
-    _, took = timed(connect(server, timeouts=Timeouts(5, 0.4, 5)), post(bytes(30_000_000)))
-    assert took < 2
+    done = threading.Event()
+    server = serve(lambda connection: done.wait(50))
+    try:
+        _, took = timed(connect(server, timeouts=Timeouts(20, 0.4, 50)), post(bytes(30_000_000)))
+    finally:
+        done.set()
+    assert took < 30
 
 
 @pytest.mark.slow
@@ -160,10 +169,10 @@ def test_slow_key_does_not_eat_the_servers_time(serve, connect):
     """read_s limits the server, not the signature that the body needs."""
 
     def slow(facts):
-        time.sleep(0.6)
+        time.sleep(1.3)
         return b"x"
 
-    assert connect(serve(), timeouts=Timeouts(5, 0.4, 5)).send(post(slow)).body == b"hello"
+    assert connect(serve(), timeouts=Timeouts(20, 1.2, 20)).send(post(slow)).body == b"hello"
 
 
 @pytest.mark.slow
@@ -199,7 +208,7 @@ def test_answer_in_time(serve, connect):
         time.sleep(0.3)
         connection.send(OK)
 
-    assert connect(serve(script), timeouts=TOTAL).send(get()).body == b"hello"
+    assert connect(serve(script), timeouts=Timeouts(connect_s=20, read_s=20, total_s=20)).send(get()).body == b"hello"
 
 
 class _Sink:
@@ -213,7 +222,7 @@ class _Sink:
         self.size += len(data)
 
 
-PACED = Timeouts(connect_s=5, read_s=5, total_s=0.6)
+PACED = Timeouts(connect_s=5, read_s=5, total_s=1.2)
 
 
 @pytest.mark.slow
@@ -233,6 +242,6 @@ def test_a_large_answer_may_take_longer_while_it_gets_on(serve, connect):
     assert sink.size == 20000
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n"
     error, took = timed(connect(serve(dripping(data)), timeouts=PACED), get(into=sink, total_s=60.0, rate=500.0))
-    assert (error.timeout_s, took < 10) == (0.6, True)
+    assert (error.timeout_s, took < 60) == (1.2, True)
     error, took = timed(connect(serve(dripping(data)), timeouts=PACED), get(into=sink, total_s=1.0, rate=1.0))
-    assert took < 10
+    assert took < 60
