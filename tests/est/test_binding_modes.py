@@ -226,7 +226,7 @@ def test_est_95_the_server_refuses_renegotiation(est_server) -> None:
         asked.stdin.write("R\n")
         asked.stdin.flush()
         try:
-            out, _ = asked.communicate(timeout=20)
+            out, _ = asked.communicate(timeout=100)
         except subprocess.TimeoutExpired:
             asked.kill()
             raise

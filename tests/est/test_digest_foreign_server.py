@@ -19,6 +19,7 @@ from device_sdk.errors import AuthenticationRequiredError, VerificationError
 from device_sdk.model.secret import Secret
 from tests.est.answers import SPEC, trusting
 from tests.est.pki import new_key, pem_key, server_certificate
+from tests.ports import free_port
 
 APACHE = "/usr/sbin/apache2"
 REALM = "Apache EST"
@@ -101,14 +102,13 @@ class Apache:
         self.url = ""
 
     def start(self, more: str = "") -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        port = free_port()
         loads = "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n" for name in MODULES)
         text = loads + CONFIGURATION.format(root=self.root, port=port, more=more, realm=REALM)
         write(self.root / "httpd.conf", text, 0o644)
         self.process = subprocess.Popen([APACHE, "-DFOREGROUND", "-f", str(self.root / "httpd.conf")])
         self.url = f"https://127.0.0.1:{port}"
-        end = time.monotonic() + 15
+        end = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
@@ -122,7 +122,7 @@ class Apache:
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(60)
 
     def client(self, user: str = "dev", password: str = "secret") -> EstClient:  # noqa: S107  # of this test
         return EstClient(self.url, trusting(self.ca), credentials=Credentials(user, Secret(password)))

@@ -24,6 +24,7 @@ from device_sdk.wire.cms import open_envelope
 from device_sdk.wire.csr import build_csr
 from tests.cms.messages import encrypt, write_certificate
 from tests.keystores.foreign_keys import openssl, secret
+from tests.ports import free_port
 from tests.transports.pki import CLIENT, Ca
 
 STORES = ["pkcs11", "tpm2", "file"]
@@ -51,15 +52,14 @@ def _server(ca: Ca, directory: Path, version: str) -> Iterator[int]:
     """`openssl s_server` that wants a certificate of this CA; gives its port."""
     chain, key = ca.issue("localhost").write(directory, "server")
     (directory / "ca.pem").write_bytes(ca.pem())
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [
         "openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(chain), "-key", str(key), "-www", version,
         "-Verify", "2", "-verify_return_error", "-CAfile", str(directory / "ca.pem"),
     ]  # fmt: skip
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
         try:
-            for _ in range(200):
+            for _ in range(1200):
                 try:
                     socket.create_connection(("127.0.0.1", port), 1).close()
                     break
@@ -68,7 +68,7 @@ def _server(ca: Ca, directory: Path, version: str) -> Iterator[int]:
             yield port
         finally:
             run.terminate()
-            run.wait(10)
+            run.wait(60)
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from typing import Self
 
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.secret import Secret
-from tests.transports.test_foreign_servers import free_port, running
+from tests.ports import free_port
+from tests.transports.test_foreign_servers import running
 
 USER, PASSWORD = "router-7", "s\N{LATIN SMALL LETTER E WITH ACUTE}same, open"
 CREDENTIALS = Credentials(USER, Secret(PASSWORD))

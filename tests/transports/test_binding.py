@@ -8,9 +8,10 @@ import pytest
 from OpenSSL import SSL
 
 from device_sdk.transports.base import Timeouts
+from tests.ports import free_port
 from tests.transports.conftest import get, post
 from tests.transports.servers import OK, Server
-from tests.transports.test_foreign_servers import free_port, running
+from tests.transports.test_foreign_servers import running
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -10,14 +10,10 @@ import pytest
 
 from device_sdk.errors import TlsError
 from device_sdk.model.trust import TlsIdentity
+from tests.ports import free_port
 from tests.transports.conftest import get
 from tests.transports.pki import CLIENT, Ca
 from tests.transports.soft_keys import soft_key
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 class Running(str):
@@ -33,7 +29,7 @@ class Running(str):
 def running(command, port, log):
     with log.open("wb") as out, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=out) as process:
         try:
-            end = time.monotonic() + 10
+            end = time.monotonic() + 60
             while True:
                 assert process.poll() is None, log.read_text()
                 try:
@@ -45,7 +41,7 @@ def running(command, port, log):
             yield Running(f"https://127.0.0.1:{port}", process)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def openssl_server(good, ca, directory, port, version):
