@@ -242,12 +242,13 @@ command = ["sh", "-c", 'echo begun >> {directory}/flash; sleep 600 & sleep 600']
 """
 
 
-def _strike_twice(when: Callable[[], bool]) -> threading.Thread:
+def _strike_twice(lab, when: Callable[[], bool]) -> threading.Thread:
     """Ctrl-C in this process, and again, from when something is so; the second is not swallowed by the first."""
 
     def strike() -> None:
         _wait_until(when)
         os.kill(os.getpid(), signal.SIGINT)
+        _wait_until(lambda: lab.running._asked > 0)
         time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -289,7 +290,7 @@ def test_ctrl_c_a_second_time_ends_a_command_on_the_station_and_lets_the_device_
     lab.more = _slow(tmp_path)
     board = lab.board()
     lab.plug("line", board)
-    striking = _strike_twice((tmp_path / "flash").exists)
+    striking = _strike_twice(lab, (tmp_path / "flash").exists)
     with pytest.raises(KeyboardInterrupt):
         lab.run()
     striking.join()

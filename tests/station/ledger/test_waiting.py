@@ -7,8 +7,8 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,7 +48,7 @@ def test_all_writers_wait_together_for_a_lock(tmp_path: Path) -> None:
         for writer in writers:
             writer.join(60)
             assert "another process keeps the ledger" in str(writer.error)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 15
         other.execute("ROLLBACK")
         ledger.append("note")
         assert (ledger.waited_s, ledger.verify().head.number) == (0, 1)
@@ -83,25 +83,37 @@ def _stopped(ledger: Ledger, do: Callable[[], object]) -> None:
             os.kill(process, signal.SIGCONT)
 
 
+@contextmanager
+def _impatient(ledger: Ledger, wait_s: float) -> Iterator[None]:
+    """In this block alone: before it and after it a busy machine has its time."""
+    database = ledger._database
+    before = database.patience._wait_s, database._grace_s
+    database.patience._wait_s, database._grace_s = wait_s, 0.3
+    try:
+        yield
+    finally:
+        database.patience._wait_s, database._grace_s = before
+
+
 @pytest.mark.parametrize("hurried", [False, True])
 def test_a_server_that_does_not_answer_is_not_waited_for(postgres: PostgresServer, hurried: bool) -> None:
-    with Ledger.open(postgres.place(), wait_s=6000 if hurried else 0.3) as ledger:
+    with Ledger.open(postgres.place(), wait_s=6000) as ledger:
         if hurried:
-            ledger._database._grace_s = 0.3
             ledger.hurry()
-        with pytest.raises(LedgerError, match="did not come in time"):
+        with _impatient(ledger, 6000 if hurried else 0.3), pytest.raises(LedgerError, match="did not come in time"):
             _stopped(ledger, ledger.head)
         assert ledger.append("note").number == 1, "the next one has another connection"
         ledger.verify()
 
 
 def test_reading_is_not_waited_for_either(postgres: PostgresServer) -> None:
-    with Ledger.open(postgres.place(), wait_s=0.3) as ledger:
+    with Ledger.open(postgres.place(), wait_s=6000) as ledger:
         with ledger._database.read() as connection:
             process = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
         os.kill(process, signal.SIGSTOP)
         try:
-            assert ledger.head().number == 0, "the connection of the pool is cut, and another one is made"
+            with _impatient(ledger, 0.3):
+                assert ledger.head().number == 0, "the connection of the pool is cut, and another one is made"
         except LedgerError as error:
             assert "did not come in time" in error.message  # noqa: PT017  # either will do
         finally:
