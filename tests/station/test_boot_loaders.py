@@ -25,7 +25,9 @@ def _boards(lab, tmp_path, *, boot_loader: bool, started: bool = False, **plan: 
     lab.lines_text = f'globs = ["{tmp_path}/lines/tty*"]'
     lab.talk = f'way = "console"\nuser = "root"\nuboot = true\n[talk.uboot_variables]\nbootargs = "{BOOTARGS}"'
     lab.more = '[[steps.after]]\nname = "test"\non = "station"\ncommand = ["test", "${extra.boot-loader.ethaddr}", "=", "${mac}"]'
-    style = ConsoleStyle(boot_loader=boot_loader, second_s=2.0, boot_prompt="Tegra124 (Jetson TK1) # ", started=started)
+    style = ConsoleStyle(
+        boot_loader=boot_loader, second_s=10.0, boot_prompt="Tegra124 (Jetson TK1) # ", started=started
+    )
     return FleetPlan(listen=tmp_path / "lines", way="console", console=style, disks=tmp_path / "disks", **plan)
 
 

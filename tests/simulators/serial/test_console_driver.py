@@ -81,7 +81,7 @@ def events(fleet: Fleet, name: str) -> list[list[str]]:
 @pytest.mark.slow
 def test_what_was_set_at_the_boot_loader_counts_until_the_next_start(fleet_of: Callable[..., Fleet]) -> None:
     settings = {"boot_loader": True, "boot_variables": {"bootargs": "quiet"}}
-    fleet = fleet_of(devices=1, way="console", console=ConsoleStyle(boot_loader=True, second_s=2.0), linger_s=600)
+    fleet = fleet_of(devices=1, way="console", console=ConsoleStyle(boot_loader=True, second_s=10.0), linger_s=600)
     boots = Boots()
     with driver(fleet, boots, **settings) as device:
         met = device.facts()
@@ -106,6 +106,9 @@ def test_trouble(misfortune: str, fleet_of: Callable[..., Fleet], issue: Issue, 
         except BenchError as error:
             errors.append(error.message)
             time.sleep(0.5)
+            deadline = time.monotonic() + 30
+            while not Path(fleet.lines()[0]["url"]).exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
     member = fleet.report()["members"][0]
     assert member["state"] == "proved", (errors, member)
     assert member["provisioned"] == 1

@@ -53,7 +53,14 @@ class Bench:
             except BenchError as error:
                 self.errors.append(error.message)
                 time.sleep(0.2)
+                self.wait_for_the_cable()
         return None
+
+    def wait_for_the_cable(self) -> None:
+        """One that was pulled is back soon."""
+        deadline = time.monotonic() + 30
+        while not Path(self.url).exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def once(self, patience_s: float) -> dict[str, Any]:
         with (
