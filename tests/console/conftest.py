@@ -95,6 +95,7 @@ class Console:
         self._slave = slave  # kept open, so that the far end outlives a line that is closed
         far, device = os.openpty()
         self._far = far
+        self._open = {far, self._near, slave}
         command = [
             sys.executable,
             "-I",
@@ -130,17 +131,20 @@ class Console:
     def hang_up(self) -> None:
         """Pull the cable out at the station's end."""
         self.cable.stop()
-        with contextlib.suppress(OSError):
-            os.close(self._slave)
-            os.close(self._near)
+        self._close_ends(self._slave, self._near)
 
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
         if self.cable.is_alive():
             self.cable.stop()
-        for end in (self._far, self._near, self._slave):
-            with contextlib.suppress(OSError):
+        self._close_ends(self._far, self._near, self._slave)
+
+    def _close_ends(self, *ends: int) -> None:
+        """Each once: somebody else may have that number by the second time."""
+        for end in ends:
+            if end in self._open:
+                self._open.remove(end)
                 os.close(end)
 
 

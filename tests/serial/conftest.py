@@ -26,8 +26,10 @@ class FarEnd:
         return os.read(self.master, size)
 
     def hang_up(self) -> None:
+        """Once: somebody else may have that number by the second time."""
+        master, self.master = self.master, -1
         with contextlib.suppress(OSError):
-            os.close(self.master)
+            os.close(master)
 
 
 @pytest.fixture

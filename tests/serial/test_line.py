@@ -261,7 +261,7 @@ def test_a_connection_that_was_reset_leaves_nothing_open() -> None:
         with pytest.raises(LineError, match="has gone"):
             line.read(soon())
         line.close()
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
 
 
 @pytest.mark.slow
