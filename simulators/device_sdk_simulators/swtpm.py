@@ -102,7 +102,7 @@ class Swtpm:
         """Power on: start the process and wait until the TPM answers.
 
         Raises:
-            SimulatorError: swtpm is not installed, or did not answer within ten seconds.
+            SimulatorError: swtpm is not installed, or did not answer within a minute.
         """
         log = self.directory / "swtpm.log"
         for stale in (self.socket, Path(f"{self.socket}.ctrl")):
@@ -125,7 +125,7 @@ class Swtpm:
         self._wait_until_ready(log)
 
     def _wait_until_ready(self, log: Path) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 break
