@@ -300,8 +300,10 @@ def test_a_slot_makes_all_answers_take_the_same_time_cale_38(make_site, make_cli
     for path in ("/resource", "/whoami"):
         for guid in (client.guid, STRANGER):
             took = [duration(client, path, guid) for _ in range(4)]
-            assert min(took) > slot
             # the others may have met a busy machine
+            while min(one % slot for one in took) >= 0.06 and len(took) < 30:
+                took.append(duration(client, path, guid))
+            assert min(took) > slot
             assert min(one % slot for one in took) < 0.06, (path, guid)
 
 
@@ -327,9 +329,9 @@ def test_decoys_take_as_long_as_answers_on_that_path_cale_38(make_site, make_cli
     client.register(site.authorization)
     assert duration(client, "/slow", client.guid) > 0.2
     assert duration(client, "/slow", STRANGER) > 0.2
-    # the best of several: the machine may be busy
-    assert min(duration(client, "/resource", client.guid) for _ in range(4)) < 0.15
-    assert min(duration(client, "/resource", STRANGER) for _ in range(4)) < 0.15
+    for guid in (client.guid, STRANGER):
+        # one of several: the machine may be busy
+        assert any(duration(client, "/resource", guid) < 0.15 for _ in range(30))
 
 
 def test_curves_are_kept_for_strangers_beside_rsa(make_site, make_client):

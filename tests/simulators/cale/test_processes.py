@@ -194,7 +194,7 @@ def whole(tmp_path):
     yield start
     for process in running:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         process.stdout.close()
         process.stderr.close()
 
@@ -204,16 +204,19 @@ def gone(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    # a child of somebody else that nobody waited for yet
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    try:
+        # a child of somebody else that nobody waited for yet
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def wait_for(condition) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         if condition():
             return
         time.sleep(0.05)
-    pytest.fail("that did not happen in 10 s")
+    pytest.fail("that did not happen in a minute")
 
 
 def test_all_by_command_line_and_what_an_operator_does(whole, make_client, tmp_path):
@@ -253,7 +256,7 @@ def test_all_by_command_line_and_what_an_operator_does(whole, make_client, tmp_p
     assert client.read("/whoami") is not None
     client.close()
     process.terminate()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert all(gone(pid) for pid in pids.values())
 
     _process, again = whole(*words)
