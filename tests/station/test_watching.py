@@ -147,7 +147,7 @@ def test_stopped_from_outside_while_it_waits(lab):
         thread.join(0.05)
         assert thread.is_alive()
     lab.running.stop()
-    thread.join(30)
+    thread.join(200)
     assert ended[0].provisioned == 1
     assert lab.told("run-ended")[0].reason == "interrupted"
 

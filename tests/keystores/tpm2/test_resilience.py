@@ -62,7 +62,7 @@ def test_patience_ends(wire, tmp_path) -> None:
     start = time.monotonic()
     with pytest.raises(KeyStoreBusyError):
         sign(key)
-    assert 0.2 < time.monotonic() - start < 5
+    assert 0.2 < time.monotonic() - start < 30
     wire.script = lambda _: None
     sign(key)
 
@@ -125,7 +125,7 @@ def test_killed_in_the_middle_of_a_signature(swtpm: Swtpm, wire, tmp_path) -> No
         start = time.monotonic()
         with pytest.raises(TokenRemovedError):
             sign(key)
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 30
         wire.script = lambda _: None
         with pytest.raises(TokenRemovedError):
             sign(key)
@@ -158,7 +158,7 @@ def test_foreign_objects_in_all_slots(swtpm: Swtpm, tools, tmp_path) -> None:
     start = time.monotonic()
     with pytest.raises(KeyStoreBusyError, match="tpm2_flushcontext -t"):
         sign(key)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     tools("tpm2_flushcontext", "-t")
     sign(key)
 

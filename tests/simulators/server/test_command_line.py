@@ -26,7 +26,7 @@ def test_paths_of_tokens_and_tpms_are_absolute(tmp_path, simulator):
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         facts = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
     environment = facts["environment"]
     path = environment["SOFTHSM2_CONF"] if simulator == "softhsm" else facts["tcti"].partition("path=")[2]
     assert Path(path).is_absolute()
@@ -50,7 +50,7 @@ UNPRIVILEGED = (
 def fails(*words: object, code: int = 2, **options: object) -> str:
     """Run a command that has to end with one line, and no more than that; the line."""
     done = subprocess.run(
-        [*UNPRIVILEGED, *SIM, *map(str, words)], capture_output=True, text=True, timeout=30, check=False, **options
+        [*UNPRIVILEGED, *SIM, *map(str, words)], capture_output=True, text=True, timeout=100, check=False, **options
     )
     assert (done.returncode, done.stdout) == (code, ""), (done.returncode, done.stdout, done.stderr)
     assert done.stderr.startswith("device-sdk-sim"), done.stderr
@@ -194,7 +194,7 @@ def test_a_command_that_cannot_be_run(simulator):
 def test_nobody_reads_what_it_says(state):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [*SIM, "server", "--state", state, "--json"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+            [*SIM, "server", "--state", state, "--json"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=100, check=False
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (2, "device-sdk-sim: standard output: No space left on device\n")
 
@@ -223,7 +223,8 @@ def test_a_signal_at_any_moment_of_the_start(tmp_path, signal_number, steps):
             process.send_signal(signal_number)
             out, err = _ended(process, signal_number)
         # before the program has installed its handler the signal ends it as it ends any program
-        assert process.returncode in (0, -signal_number), (step, process.returncode, err)
+        in_python = signal_number is signal.SIGINT and "Failed to import the site module" in err
+        assert process.returncode in (0, -signal_number, 1 if in_python else 0), (step, process.returncode, err)
         if process.returncode == 0:
             assert err == "", step
         assert not list(state.glob(".*")), step
@@ -236,7 +237,7 @@ def test_a_terminal_that_closes_leaves_no_tpm_behind():
     with subprocess.Popen([*SIM, "swtpm", "--json"], stdout=subprocess.PIPE, text=True) as process:
         facts = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGHUP)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
     with pytest.raises(ProcessLookupError):
         os.kill(facts["pid"], 0)
 

@@ -43,12 +43,12 @@ def test_a_server_that_gives_encrypted_keys_of_one_type(tmp_path: Path) -> None:
                     client.serverkeygen(spec, allow_clear=True)
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=15) == 0
+            assert process.wait(timeout=60) == 0
     again = ("--state", tmp_path / "s", "--json", "--serverkeygen", "secret")  # it keeps the secret
     with subprocess.Popen([*SIM, "server", *map(str, again)], stdout=subprocess.PIPE, text=True) as process:
         assert json.loads(process.stdout.readline())["url"]  # type: ignore[union-attr]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=15) == 0
+        assert process.wait(timeout=60) == 0
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_the_command_says_where_it_is_and_ends_with_0_on_sigterm(tmp_path):
     assert {"url", "cale_url", "ca_file", "issuer_file", "ca_sha256", "user", "log_file"} <= facts.keys()
     assert "pass word" not in json.dumps(facts)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0
     assert process.stdout.read() == ""
     process.stdout.close()
 
