@@ -178,7 +178,7 @@ def test_est_163_a_server_that_knows_bytes_needs_the_same_csr(est_server, connec
     policy = est_server.policy
     policy.require_approval = policy.require_binding = policy.pending_by_bytes = True
     with connect(clock=clock) as client, pytest.raises(EnrolmentPendingError):
-        client.enroll(new_key(), SPEC, wait_s=3, progress=Approver(est_server, drop=True))
+        client.enroll(new_key(), SPEC, wait_s=8, progress=Approver(est_server, drop=True))
     assert len(waiting_requests(est_server)) > 1
     with connect(clock=clock, compatibility=Compatibility(after_202="same-csr")) as client:
         client.enroll(new_key(), SPEC, wait_s=60, progress=Approver(est_server, drop=True))

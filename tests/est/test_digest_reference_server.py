@@ -127,11 +127,11 @@ def test_est_86_a_server_that_restarted(tmp_path):
 
 
 @pytest.mark.slow
-def test_est_163_waiting_asks_for_the_password_once(server, connect):
+def test_est_163_waiting_asks_for_the_password_once(server, connect, clock):
     server.policy.require_approval = True
     server.policy.retry_after_s = 0
-    with connect() as client, pytest.raises(EnrolmentPendingError):
-        client.enroll(new_key(), SPEC, wait_s=2.5)
+    with connect(clock=clock) as client, pytest.raises(EnrolmentPendingError):
+        client.enroll(new_key(), SPEC, wait_s=30)
     statuses = [status for status, _ in posts(server)]
     assert statuses[:3] == [401, 202, 202]
     assert statuses.count(401) == 1

@@ -244,7 +244,7 @@ def test_202_is_waited_for(connect: Callable[..., EstClient], server: ReferenceS
         server.est.queue.decide(None, approve=True)
 
     with connect() as client:
-        require_good(client.serverkeygen(SPEC, decrypt=SHARED, wait_s=10, progress=approve), server)
+        require_good(client.serverkeygen(SPEC, decrypt=SHARED, wait_s=60, progress=approve), server)
     assert seen == [1.0]
     assert server.est.queue.entries() == []
     with connect() as client, pytest.raises(EnrolmentPendingError):
@@ -268,7 +268,7 @@ def test_202_with_every_policy_of_repetition(
 ) -> None:
     server.faults.set("retry_after", "1", times=1, operation="serverkeygen")
     with connect(compatibility=Compatibility(after_202=after_202)) as client:
-        require_good(client.serverkeygen(SPEC, decrypt=SHARED, wait_s=10), server)
+        require_good(client.serverkeygen(SPEC, decrypt=SHARED, wait_s=60), server)
 
 
 def test_label(connect: Callable[..., EstClient], server: ReferenceServer) -> None:
