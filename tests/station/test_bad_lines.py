@@ -28,7 +28,7 @@ def test_what_befalls_devices_on_their_lines(lab, tmp_path):
     )
     lab.real_lines = True
     lab.lines_text = f'globs = ["{tmp_path}/lines/tty*"]'
-    lab.limits = "step_s = 20\n[limits.steps]\nopen = 4\nidentify = 6"
+    lab.limits = "step_s = 20\n[limits.steps]\nopen = 10\nidentify = 20"
     with Fleet(plan) as fleet:
         lab.run()
         report = fleet.report()

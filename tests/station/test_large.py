@@ -42,7 +42,7 @@ def test_two_hundred_devices_and_ten_kills(lab, tmp_path):
         patience_s=60,
     )
     lines = f'watch = true\nglobs = ["{tmp_path}/lines/tty*"]'
-    limits = "step_s = 20\n[limits.steps]\nopen = 3\nidentify = 5"
+    limits = "step_s = 20\n[limits.steps]\nopen = 6\nidentify = 10"
     file = tmp_path / "profile.toml"
     file.write_text(lab.shop.profile("relay", lines=lines, limits=limits))
     place = ["--ledger", str(lab.ledger_file), "--directory", str(tmp_path / "bench-1"), "--station", "bench-1"]
