@@ -17,7 +17,7 @@ from device_sdk.client.bench.console.settings import ConsoleSettings
 from device_sdk.errors import LineError
 from device_sdk.model.secret import Secret
 
-SETTINGS = ConsoleSettings(boot_loader=True, boot_variables={"bootargs": "quiet"}, silence_s=8, boot_s=20)
+SETTINGS = ConsoleSettings(boot_loader=True, boot_variables={"bootargs": "quiet"}, silence_s=30, boot_s=60)
 VARIABLES = {"ethaddr": "02:00:5e:10:00:01", "serial#": "SN-1", "bootdelay": "2"}
 
 
@@ -115,6 +115,6 @@ def test_what_was_set_counts_for_the_boot_that_follows_alone(boards: list[Board]
 def test_a_variable_that_stays_what_it_is(boards: list[Board], value: str, words: str) -> None:
     """To be deleted, or to be another: what it says afterwards counts."""
     boards.append(Board())
-    settings = ConsoleSettings(boot_loader=True, boot_variables={"factory": value}, silence_s=8, boot_s=20)
+    settings = ConsoleSettings(boot_loader=True, boot_variables={"factory": value}, silence_s=30, boot_s=60)
     with pytest.raises(LineError, match=words):
         Session(boards[0], settings).shell()
