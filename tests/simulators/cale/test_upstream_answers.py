@@ -91,4 +91,4 @@ def test_answers_that_can_be_read_in_two_ways_are_refused(answer):
 )
 def test_answers_that_are_fine(answer):
     with RawServer(answer) as server:
-        assert Upstream(server.url, timeout_s=2)(Request("GET", "/")).body == b"ab"
+        assert Upstream(server.url, timeout_s=20)(Request("GET", "/")).body == b"ab"
