@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,7 @@ def test_interrupted(lab: Lab) -> None:
     process = _start(words, lab)
     while not (lab.keys / "device.pem").exists():
         assert process.poll() is None
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _is_interrupted(_end(process), lab)
     _goes_on(words, lab)

@@ -64,6 +64,6 @@ def test_command_line_ends_the_process_on_sigterm() -> None:
         facts = json.loads(process.stdout.readline())
         os.kill(facts["pid"], 0)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
     with pytest.raises(ProcessLookupError):
         os.kill(facts["pid"], 0)

@@ -75,7 +75,7 @@ def test_idle_connection_that_died_is_noticed_before_the_body_is_built(ending, s
     read = threading.Event()
 
     def end(connection):
-        assert read.wait(10)  # a reset would throw away what has not been read
+        assert read.wait(60)  # a reset would throw away what has not been read
         if ending:
             ending(connection)
         else:
