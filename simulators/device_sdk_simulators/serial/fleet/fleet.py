@@ -26,7 +26,7 @@ from device_sdk_simulators.softhsm import SimulatorError
 
 _T = TypeVar("_T")
 _READY_S = 60.0
-_TRIES, _MOMENT_S = 20, 0.02
+_TRIES, _MOMENT_S = 500, 0.02
 
 
 class Fleet:
