@@ -65,7 +65,7 @@ def openssl_accepts(directory_, leaf, intermediates, anchor) -> bool:
         directory_ / "untrusted",
         directory_ / "leaf",
     ]
-    return subprocess.run(words, capture_output=True, timeout=20, check=False).returncode == 0
+    return subprocess.run(words, capture_output=True, timeout=60, check=False).returncode == 0
 
 
 CASES = [

@@ -22,7 +22,6 @@ def _ok(module: str, *words: str, directory: Path) -> str:
     return str(done.stdout)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.slow
 def test_the_bench_without_boards(tmp_path: Path) -> None:
     here = tmp_path / "bench"

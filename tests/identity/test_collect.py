@@ -101,7 +101,7 @@ def test_all_the_way_into_a_request(roots: Roots) -> None:
     device = collect(IdentitySources(mac="auto", serial="device-tree", hardware_type="1.2.3"), roots=roots)
     request = build_csr(CsrSpec(parse_dn("CN=x"), device=device), ec.generate_private_key(ec.SECP256R1()))
     command = ["openssl", "req", "-inform", "DER", "-verify", "-text", "-noout"]
-    text = subprocess.run(command, input=request, capture_output=True, check=True, timeout=10).stdout.decode()
+    text = subprocess.run(command, input=request, capture_output=True, check=True, timeout=60).stdout.decode()
     assert MAC in text
     assert "serialNumber = DT-1" in text
     assert "1.3.6.1.5.5.7.8.4" in text

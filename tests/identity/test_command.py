@@ -32,7 +32,7 @@ def test_standard_input_is_empty() -> None:
     """The command cannot take what is meant for the program that asks."""
     program = "from device_sdk.identity import command_output; print(command_output(['wc', '-c']))"
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, input="hello", capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run(command, input="hello", capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "0\n"
 
 

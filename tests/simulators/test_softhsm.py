@@ -82,7 +82,7 @@ def test_command_line_serves_until_sigterm_and_cleans_up() -> None:
         facts = json.loads(process.stdout.readline())
         assert Path(facts["pin_file"]).exists()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
     assert not Path(facts["pin_file"]).exists()
 
 

@@ -87,7 +87,7 @@ def test_another_thread_of_the_same_object_does_not_slip_in(directory: StateDire
     with directory.exclusive():
         thread = threading.Thread(target=enter)
         thread.start()
-        thread.join(10)
+        thread.join(60)
     assert len(seen) == 1
 
 

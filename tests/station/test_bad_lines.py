@@ -15,7 +15,6 @@ BEFALL = (
 )  # fmt: skip
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.slow
 def test_what_befalls_devices_on_their_lines(lab, tmp_path):
     plan = FleetPlan(

@@ -172,7 +172,6 @@ def test_what_cannot_be(bench, words, code, says):
     assert (done.returncode, says in done.stderr) == (code, True), done
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.slow
 def test_kill_9_at_every_step_changes_nothing_in_the_result(bench, lab):
     board = lab.board()

@@ -19,7 +19,6 @@ def _consoles(lab, tmp_path, password: str) -> FleetPlan:
     )
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.slow
 def test_devices_at_their_consoles(lab, tmp_path):
     lab.more = '[[steps.after]]\nname = "test"\non = "device"\ncommand = ["sh", "-c", "echo it was geheim"]'
@@ -38,7 +37,6 @@ def test_devices_at_their_consoles(lab, tmp_path):
     assert "geheim" not in lab.ledger_text()
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.slow
 def test_a_login_that_is_refused_is_tried_once(lab, tmp_path):
     with Fleet(_consoles(lab, tmp_path, "another one")) as fleet:

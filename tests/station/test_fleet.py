@@ -24,8 +24,6 @@ def _one_story(lab, fleet, *, mode="relay"):
     return report
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.timeout(120)
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["relay", "self"])
 def test_twelve_devices_on_four_lines_by_their_agents(lab, tmp_path, mode):

@@ -78,7 +78,6 @@ def _consoles(bench: _Bench, boards, tmp_path: Path):
         yield Going(board, tmp_path / str(number), None, ConsoleStyle(password="geheim"))
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "mode", "when"),

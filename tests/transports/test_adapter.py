@@ -30,8 +30,8 @@ def test_client_certificate_with_requests(session, ca, serve, trust, identity):
     server = serve(client_ca=ca)
     session.mount(server.url, HardwareTlsAdapter(trust, identity))
     for _ in range(3):
-        assert session.get(f"{server.url}/data", timeout=5).content == b"hello"
-    assert session.post(f"{server.url}/data", data=b"abc", timeout=5).content == b"hello"
+        assert session.get(f"{server.url}/data", timeout=30).content == b"hello"
+    assert session.post(f"{server.url}/data", data=b"abc", timeout=30).content == b"hello"
     assert len(server.connections) == 1
     assert server.connections[0].certificate
     assert identity.key.signatures == 1
@@ -41,7 +41,7 @@ def test_resumption_with_requests(session, ca, serve, trust, identity):
     server = serve(answering(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")), client_ca=ca)
     session.mount(server.url, HardwareTlsAdapter(trust, identity))
     for _ in range(5):
-        assert session.get(server.url, timeout=5).content == b"hello"
+        assert session.get(server.url, timeout=30).content == b"hello"
     assert len(server.connections) == 5
     assert identity.key.signatures == 1
 
@@ -49,11 +49,11 @@ def test_resumption_with_requests(session, ca, serve, trust, identity):
 def test_cmc_ra_and_wrong_name(session, ca, serve, trust):
     server = serve(pair=ca.issue("ra.example", usages=(CMC_RA,)))
     session.mount(server.url, HardwareTlsAdapter(trust))
-    assert session.get(server.url, timeout=5).ok
+    assert session.get(server.url, timeout=30).ok
     server = serve(pair=ca.issue("other.example"))
     session.mount(server.url, HardwareTlsAdapter(trust))
     with pytest.raises(ServerNotAuthorizedError):
-        session.get(server.url, timeout=5)
+        session.get(server.url, timeout=30)
     assert not server.received
 
 
@@ -66,7 +66,7 @@ def test_trust_of_requests_plays_no_part(session, ca, serve, trust, tmp_path, mo
     session.mount(server.url, HardwareTlsAdapter(ServerTrust((Ca("Other").certificate,))))
     for options in ({}, {"verify": str(bundle)}, {"verify": True}):
         with pytest.raises(requests.exceptions.SSLError):
-            session.get(server.url, timeout=5, **options)
+            session.get(server.url, timeout=30, **options)
     assert not server.received
 
 
@@ -75,11 +75,11 @@ def test_verification_cannot_be_switched_off(session, serve, trust):
     session.mount("https://", HardwareTlsAdapter(trust))
     session.mount("http://", HardwareTlsAdapter(trust))
     with pytest.raises(ConfigurationError, match="verify=False"):
-        session.get(server.url, verify=False, timeout=5)
+        session.get(server.url, verify=False, timeout=30)
     with pytest.raises(ConfigurationError):
-        session.get(server.url, cert=("a", "b"), timeout=5)
+        session.get(server.url, cert=("a", "b"), timeout=30)
     with pytest.raises(LocalProtocolError):
-        session.get(server.url.replace("https", "http"), timeout=5)
+        session.get(server.url.replace("https", "http"), timeout=30)
     assert not server.received
 
 
@@ -88,14 +88,14 @@ def test_key_errors_come_through_requests(session, ca, serve, trust, identity):
     session.mount(server.url, HardwareTlsAdapter(trust, identity))
     identity.key.failure = PinLockedError("the token is locked")
     with pytest.raises(PinLockedError):
-        session.get(server.url, timeout=5)
+        session.get(server.url, timeout=30)
 
 
 def test_proxy_with_requests(session, ca, serve, trust, identity):
     server = serve(client_ca=ca)
     session.mount(server.url, HardwareTlsAdapter(trust, identity))
     with ConnectProxy() as proxy:
-        response = session.get(server.url, proxies={"https": proxy.url}, timeout=5)
+        response = session.get(server.url, proxies={"https": proxy.url}, timeout=30)
         assert response.content == b"hello"
         assert proxy.requests
         session.close()

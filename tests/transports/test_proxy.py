@@ -1,6 +1,7 @@
 """Proxies for https: CONNECT, then our own TLS to the server."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +13,7 @@ from device_sdk.errors import (
     TransportTimeoutError,
 )
 from device_sdk.transports.base import Timeouts
-from device_sdk.transports.https import ProvisionalTransport
+from device_sdk.transports.https import ProvisionalTransport, timed
 from device_sdk.transports.https.origin import Origin
 from device_sdk.transports.https.proxy import choose_proxy
 from tests.transports.conftest import QUICK, get
@@ -180,20 +181,26 @@ def test_proxy_that_never_answers(serve, connect):
 
 
 @pytest.mark.slow
-def test_what_a_slow_proxy_took_is_not_there_for_the_handshake(connect):
-    """One second for CONNECT leaves a fifth of one for a server that never shakes hands."""
+def test_what_a_slow_proxy_took_is_not_there_for_the_handshake(connect, monkeypatch):
+    """A hundred seconds for CONNECT, by the transport's clock, leave half a one for a server that never shakes hands."""
+    passed = []
 
     class Slow(ConnectProxy):
         def _serve(self, sock):
-            time.sleep(1)
+            passed.append(100)
             super()._serve(sock)
 
-    silent = Server(tls=False, script=lambda connection: connection.sock.recv(100_000) and time.sleep(3))
-    with silent as server, Slow() as proxy:
+    def silent(connection):
+        while connection.sock.recv(100_000):
+            pass
+
+    monkeypatch.setattr(timed, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + sum(passed)))
+    with Server(tls=False, script=silent) as server, Slow() as proxy:
         start = time.monotonic()
         with pytest.raises(TransportTimeoutError):
-            connect(server, proxy=proxy.url, timeouts=Timeouts(1.2, 5, 5)).send(get())
-        assert time.monotonic() - start < 1.9
+            connect(server, proxy=proxy.url, timeouts=Timeouts(100.5, 500, 500)).send(get())
+        assert time.monotonic() - start < 15
+    assert passed == [100]
 
 
 def test_proxy_with_an_address_of_ipv6(serve, connect):

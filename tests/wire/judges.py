@@ -21,7 +21,7 @@ VECTORS = Path(__file__).parents[1] / "vectors" / "est"
 
 def openssl(*arguments: str, data: bytes) -> str:
     """Run openssl on DER given on its standard input; it must succeed."""
-    done = subprocess.run(["openssl", *arguments], input=data, capture_output=True, timeout=20, check=False)
+    done = subprocess.run(["openssl", *arguments], input=data, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return (done.stdout + done.stderr).decode()
 

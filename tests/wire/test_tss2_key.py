@@ -61,7 +61,7 @@ def test_what_is_written_follows_the_format(tmp_path) -> None:
     path = tmp_path / "key.pem"
     path.write_bytes(Tss2Key(PUBLIC, PRIVATE, empty_auth=True).to_pem())
     text = subprocess.run(
-        ["openssl", "asn1parse", "-in", str(path)], capture_output=True, text=True, check=True, timeout=10
+        ["openssl", "asn1parse", "-in", str(path)], capture_output=True, text=True, check=True, timeout=60
     ).stdout
     assert "OBJECT            :2.23.133.10.1.3" in text
     assert "INTEGER           :40000001" in text

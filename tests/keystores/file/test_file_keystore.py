@@ -30,7 +30,7 @@ EC = ec.ECDSA(hashes.SHA256())
 
 
 def openssl(*command: str, directory: Path) -> str:
-    done = subprocess.run(["openssl", *command], cwd=directory, capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run(["openssl", *command], cwd=directory, capture_output=True, text=True, timeout=60, check=True)
     return done.stdout
 
 

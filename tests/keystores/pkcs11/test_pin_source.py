@@ -70,7 +70,7 @@ def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     assert revealed(str(fifo)) == b"1234"
-    writer.join(10)
+    writer.join(60)
 
 
 @pytest.mark.parametrize(

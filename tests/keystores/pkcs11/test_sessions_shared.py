@@ -70,7 +70,7 @@ def test_threads_survive_sessions_and_tokens_that_come_and_go(faulty: FaultyModu
         in_threads(32, work)
     finally:
         done.set()
-        troublemaker.join(10)
+        troublemaker.join(60)
     assert lost[0] > 5
     faulty.fail("C_Sign", 0, times=0)
     sign(key)

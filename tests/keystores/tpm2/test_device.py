@@ -47,7 +47,7 @@ def terminal(swtpm: Swtpm) -> Iterator[str]:
     thread.start()
     yield os.ttyname(slave)
     stop.set()
-    thread.join(5)
+    thread.join(60)
     os.close(master)
     os.close(slave)
 

@@ -27,7 +27,6 @@ def sign(key) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_32_threads_and_2000_operations(swtpm: Swtpm, tmp_path: Path, loaded) -> None:
     """32 threads on one TPM neither leak nor deadlock, with more keys open than the TPM has slots."""
     keys = [registry.create_key(f"tpm2:file={tmp_path}/{number}.pem", "ec-p256") for number in range(6)]
@@ -49,7 +48,6 @@ def test_32_threads_and_2000_operations(swtpm: Swtpm, tmp_path: Path, loaded) ->
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_2000_operations_do_not_grow(swtpm: Swtpm, tmp_path: Path) -> None:
     """Memory stays: opening, signing and closing leave nothing behind in the process either."""
 
@@ -93,7 +91,6 @@ def start_signing(uri: str, times: int) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_processes_take_turns(swtpm: Swtpm, tmp_path: Path) -> None:
     """Without a resource manager an flock around load..flush keeps processes out of each other's slots."""
     uris = [registry.create_key(f"tpm2:file={tmp_path}/{number}.pem", "ec-p256").info.uri for number in range(5)]
@@ -117,7 +114,6 @@ def test_waiting_for_another_process_ends(swtpm: Swtpm, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_what_a_killed_process_left_is_cleaned_up(swtpm: Swtpm, tmp_path: Path, loaded) -> None:
     """kill -9 at any moment of a loop: the next one to use the TPM finds the notes and frees the slots."""
     uri = f"tpm2:file={tmp_path}/key.pem"
@@ -129,7 +125,7 @@ def test_what_a_killed_process_left_is_cleaned_up(swtpm: Swtpm, tmp_path: Path, 
         process.stdout.readline()
         time.sleep(0.005 + turn * 0.0013)
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
         time.sleep(0.05)  # swtpm finishes the command that was under way
         left += loaded() != ""
         sign(key)
@@ -193,7 +189,6 @@ def test_a_process_that_forks_works(swtpm: Swtpm, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_forks_while_other_threads_sign(swtpm: Swtpm, tmp_path: Path) -> None:
     """A fork waits until no command is under way, so that no child holds half a conversation or a lock for ever."""
@@ -222,7 +217,6 @@ def test_forks_while_other_threads_sign(swtpm: Swtpm, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
 @pytest.mark.parametrize("place", ["file={}/key.pem", "handle=0x81000010"])
 def test_power_cuts_around_create(swtpm: Swtpm, tmp_path: Path, tools, loaded, place: str) -> None:
     """Killing the process and the TPM at any moment of a creation: the same command then finishes the job, and there is
@@ -245,7 +239,7 @@ def test_power_cuts_around_create(swtpm: Swtpm, tmp_path: Path, tools, loaded, p
         if turn % 2:
             swtpm.kill()
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
         if turn % 2:
             swtpm.start()
         else:

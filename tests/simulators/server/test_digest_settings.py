@@ -73,7 +73,7 @@ def test_the_command_says_what_is_offered_est_80(tmp_path):
                 answered = session.post(url, data=b"", verify=facts["ca_file"], timeout=20)
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=10) == 0
+            assert process.wait(timeout=60) == 0
     assert re.sub('"[^"]{30,}"', "", answered.headers["WWW-Authenticate"]) == (
         'Digest realm="estrealm", qop="auth", algorithm=MD5, nonce=, opaque=, charset=UTF-8'
     )
