@@ -1,8 +1,11 @@
 """TLS client authentication with keys that cannot be exported: every keystore, both kinds of keys, both TLS versions."""
 
 import gc
+import socket
 import ssl
+import struct
 import threading
+import time
 
 import pytest
 from cryptography import x509
@@ -10,6 +13,7 @@ from cryptography import x509
 from device_sdk.errors import ConfigurationError
 from device_sdk.keystores.registry import create_key
 from device_sdk.model.trust import TlsIdentity
+from device_sdk.transports.https.timed import TimedTlsSocket
 from device_sdk.transports.openssl_provider import use_private_key
 from tests.transports.conftest import get
 from tests.transports.pki import CLIENT, Ca
@@ -169,3 +173,19 @@ def test_key_is_forgotten_with_its_context(ca, identity):
     assert len(KEYS) == before + 1
     del context
     assert len(KEYS) == before
+
+
+def test_a_server_that_goes_before_the_handshake_leaves_nothing_open():
+    """Killed with connections in its queue: CPython's `wrap_socket` raises then, with a socket that nobody else knows."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = TimedTlsSocket
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        peer, _ = server.accept()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+    closed = b"\x07"  # linux/tcp.h, TCP_CLOSE
+    while client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != closed:
+        time.sleep(0.001)
+    with pytest.raises(ConnectionResetError):
+        context.wrap_socket(client, server_hostname="localhost")

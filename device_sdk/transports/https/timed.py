@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import ssl
 import time
@@ -134,8 +136,20 @@ class TimedSocket(Timed, socket.socket):
 class TimedTlsSocket(Timed, ssl.SSLSocket):
     """A TLS socket with a deadline.
 
-    Only with `start()` does it insist on a close_notify; for everybody else it is CPython's socket.
+    Only with `start()` does it insist on a close_notify; for everybody else it is CPython's socket, that leaves nothing open.
     """
+
+    def getpeername(self) -> Any:
+        """As in the socket module; of a peer that has gone ConnectionResetError, and the socket is closed.
+
+        That is how it begins: where the peer went after TCP's handshake, CPython's `wrap_socket` raises, and leaves a socket
+        open that its caller never saw.
+        """
+        try:
+            return super().getpeername()
+        except OSError as exc:
+            self.close()
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from exc
 
     def start(self, deadline: Deadline, wait_s: float) -> None:
         """See Timed."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import math
+import os
 import socket
 import ssl
 import threading
@@ -11,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from device_sdk_simulators.cale.hops import HopUnreachableError
 
@@ -95,6 +97,14 @@ class TlsSocket(ssl.SSLSocket):
     """TLS within an allowance; what an SSLContext makes whose `sslsocket_class` it is."""
 
     allowance: Allowance
+
+    def getpeername(self) -> Any:
+        """See socket.socket. A socket whose peer goes before the handshake is closed: CPython's `wrap_socket` leaves it open."""
+        try:
+            return super().getpeername()
+        except OSError as error:
+            self.close()
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int | None = None, flags: int = 0) -> int:
         """See ssl.SSLSocket; TimeoutError, HTTPException."""

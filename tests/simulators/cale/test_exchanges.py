@@ -5,12 +5,13 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import struct
 import threading
 import time
 from contextlib import suppress
 
 import pytest
-from device_sdk_simulators.cale.exchanges import ending
+from device_sdk_simulators.cale.exchanges import TlsSocket, ending
 from device_sdk_simulators.cale.hops import HopError, HopProtocolError, HopTimeoutError, HopUnreachableError
 from device_sdk_simulators.cale.pki import KeyFiles
 from device_sdk_simulators.cale.remote import HopSettings, RemoteHop
@@ -24,6 +25,8 @@ from tests.simulators.cale.support import basic
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+TCP_CLOSED = b"\x07"
+"""The first octet of TCP_INFO (linux/tcp.h, TCP_CLOSE)."""
 
 
 class Endless:
@@ -267,3 +270,18 @@ def test_only_reading_is_asked_for_twice(site, method, done):
     finally:
         hop.close()
         server.close()
+
+
+def test_a_peer_that_goes_before_the_handshake_leaves_nothing_open():
+    """Killed with connections in its queue; what is left open would be a warning, which is an error here."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = TlsSocket
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        peer, _ = server.accept()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+    while client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != TCP_CLOSED:
+        time.sleep(0.001)
+    with pytest.raises(ConnectionResetError):
+        context.wrap_socket(client, server_hostname="localhost")
