@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
@@ -110,12 +112,30 @@ def answers(form: Form, found: Race) -> list[Answer]:
     return [answer(name, sides, found.rounds) for name, sides in asked.items()]
 
 
-def until_sharp(run: Callable[[], Race], form: Form, limit: float, *, most: int = 4) -> tuple[Race, list[Answer]]:
-    """Run, and run again where a busy machine blurred the times, until `limit` would be seen at the first question."""
+def until_sharp(
+    run: Callable[[], Race],
+    form: Form,
+    limit: float,
+    *,
+    most: int = 4,
+    seen: float = math.inf,
+    patience_s: float = math.inf,
+) -> tuple[Race, list[Answer]]:
+    """Run, and run again where a busy machine blurred the times, until `limit` would be seen at the first question.
+
+    Args:
+        run: makes measurements.
+        form: of the messages.
+        limit: share of a message's time.
+        most: runs.
+        seen: a share that is larger than this, surely, needs no more of them.
+        patience_s: no other run begins after so long.
+    """
+    end = time.monotonic() + patience_s
     found = run()
     judged = answers(form, found)
     for _ in range(most - 1):
-        if judged[0].limit <= limit:
+        if judged[0].limit <= limit or judged[0].shown > seen or time.monotonic() > end:
             break
         more = run()
         found.rounds.extend(more.rounds)
