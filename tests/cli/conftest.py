@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
+from device_sdk_simulators.est.route import Route
+from device_sdk_simulators.http.messages import Request, Response
 from device_sdk_simulators.server import ReferenceServer
 from device_sdk_simulators.softhsm import SoftHsm
 
@@ -156,6 +159,25 @@ class Lab:
         """A certificate for a key, by `est enroll`."""
         self.cli.ok("est", "enroll", *self.trust, *self.login, "--key", key, "--subject", "CN=router-7", "--out", path)
         return path
+
+    @contextlib.contextmanager
+    def held_back(self, operation: str) -> Iterator[threading.Event]:
+        """Inside, the server answers this operation to nobody; the event says that it was asked."""
+        asked, go_on = threading.Event(), threading.Event()
+        operations = self.server.est._operations
+        method, answer = operations[operation]
+
+        def late(request: Request, route: Route) -> Response:
+            asked.set()
+            go_on.wait(100)
+            return answer(request, route)
+
+        operations[operation] = (method, late)
+        try:
+            yield asked
+        finally:
+            operations[operation] = (method, answer)
+            go_on.set()
 
     def operations(self) -> list[tuple[str, int]]:
         """What the server was asked, and what it answered."""

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import threading
 from pathlib import Path
 
 import pytest
-from device_sdk_simulators.est.route import Route
-from device_sdk_simulators.http.messages import Request, Response
 
 from tests.cli.conftest import COMMAND, NO_OVERRIDE, Cli, Lab, leaf, on_tmpfs
 
@@ -182,27 +179,16 @@ def test_disk_that_fills_up_leaves_the_old_certificate_in_use(command: str, lab:
     assert shown["certificate"] == before
 
 
-def test_two_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_at_once(lab: Lab) -> None:
     lab.enrolled()
-    asked, go_on = threading.Event(), threading.Event()
-    method, answer = lab.server.est._operations["cacerts"]
-
-    def late(request: Request, route: Route) -> Response:
-        asked.set()
-        go_on.wait(100)
-        return answer(request, route)
-
-    monkeypatch.setitem(lab.server.est._operations, "cacerts", (method, late))
-    first = subprocess.Popen(
-        [*COMMAND, "renew", "--state", lab.state], env=os.environ | lab.cli.environment, stdout=subprocess.DEVNULL
-    )
-    try:
+    with lab.held_back("cacerts") as asked:
+        first = subprocess.Popen(
+            [*COMMAND, "renew", "--state", lab.state], env=os.environ | lab.cli.environment, stdout=subprocess.DEVNULL
+        )
         assert asked.wait(100)
         line = lab.cli.fails(9, "renew", "--state", lab.state)
         assert f"process {first.pid} is changing this state directory" in line
         assert lab.cli("needs-renewal", "--state", lab.state).code in (0, 1), "reading takes no lock"
-    finally:
-        go_on.set()
     assert first.wait(100) == 0
 
 

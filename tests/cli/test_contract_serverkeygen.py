@@ -6,13 +6,10 @@ import json
 import os
 import stat
 import subprocess
-import threading
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from device_sdk_simulators.est.route import Route
-from device_sdk_simulators.http.messages import Request, Response
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
@@ -168,34 +165,21 @@ def test_a_certificate_that_cannot_be_written_goes_to_stdout(skg: Lab, tmp_path:
     require_pair(tmp_path / "key.pem", tmp_path / "cert.pem", skg)
 
 
-def test_a_key_whose_import_fails_is_kept_in_the_rescue_file(
-    skg: Lab, token: SoftHsm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_whose_import_fails_is_kept_in_the_rescue_file(skg: Lab, token: SoftHsm, tmp_path: Path) -> None:
     """EST-202: not printed, not lost. Here somebody else takes the name while the server thinks; what is left to do is said."""
     skg.server.policy.serverkeygen_types = ("rsa-3072",)
     uri, rescue, out = token.uri_of("key"), tmp_path / "rescued.pem", tmp_path / "cert.pem"
     command = words(skg, *shared(skg), "--key-out", uri, "--rescue", rescue, "--out", out)
-    asked, go_on = threading.Event(), threading.Event()
-    method, answer = skg.server.est._operations["serverkeygen"]
-
-    def late(request: Request, route: Route) -> Response:
-        asked.set()
-        go_on.wait(100)
-        return answer(request, route)
-
-    monkeypatch.setitem(skg.server.est._operations, "serverkeygen", (method, late))
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, command)],
-        env=os.environ | skg.cli.environment,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
+    with skg.held_back("serverkeygen") as asked:
+        process = subprocess.Popen(
+            [*COMMAND, *map(str, command)],
+            env=os.environ | skg.cli.environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         assert asked.wait(100)
         skg.cli.ok("keys", "create", uri, "--type", "ec-p256")
-    finally:
-        go_on.set()
     said, words_said = process.communicate(timeout=100)
     assert process.returncode == 3, words_said
     assert said == b""

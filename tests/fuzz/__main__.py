@@ -63,7 +63,7 @@ def _fuzz(options: argparse.Namespace) -> int:
     crashes = options.crashes / options.target
     crashes.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="device-sdk-fuzz-") as thrown_away:
-        corpus = options.corpus or Path(thrown_away)
+        corpus = options.corpus or Path(thrown_away) / "corpus"
         corpus.mkdir(parents=True, exist_ok=True)
         if not _has_atheris(options):
             _mutate(options, crashes)
@@ -71,6 +71,7 @@ def _fuzz(options: argparse.Namespace) -> int:
         # libFuzzer ends its process without a word to Python: a parent is left to clean up
         child = os.fork()
         if child == 0:
+            tempfile.tempdir = thrown_away
             _atheris(options, corpus, crashes)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
