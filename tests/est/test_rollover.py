@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from device_sdk.model.trust import ServerTrust
 from device_sdk.protocols.est.ca_certificates import CaCertificates
 from tests.est.pki import DAY, NOW, Ca, Rollover, certs_only_in_order, make, name, new_key, one_line
 from tests.est.scripted_server import pkcs7
+from tests.processor import require_at_most
 
 Certificates = list[x509.Certificate]
 
@@ -187,14 +187,12 @@ def test_est_122_no_attack_makes_an_anchor(fetch, rollover, kind) -> None:
     """Ignored with the reason; what was trusted before is trusted still, and nothing else is."""
     attack = ATTACKS[kind]
     fake, *rest = attack.certificates(rollover)
-    started = time.process_time()
     for certificates in ([rollover.old.certificate, fake, *rest], [*reversed(rest), fake]):
-        result = fetch(rollover, certificates)
+        result = require_at_most(1.5, lambda answer=certificates: fetch(rollover, answer))
         assert result.anchors == (rollover.old.certificate,)
         reasons = {ignored.certificate: ignored.reason for ignored in result.ignored}
         assert attack.words in reasons.get(fake, "")
         assert attack.words or fake in result.intermediates
-    assert time.process_time() - started < 2.5
 
 
 def test_est_122_beside_an_attack_the_true_rollover_is_followed(fetch, rollover) -> None:
@@ -210,10 +208,12 @@ def test_est_49_thousands_of_certificates_are_refused_at_once(fetch, rollover, c
     key = new_key()
     some = [Ca.root(f"CA {number}", key=key).certificate for number in range(50)]
     many = (some * (count // len(some) + 1))[:count]
-    started = time.process_time()
-    with pytest.raises(RemoteProtocolError, match="certificates"):
-        fetch(rollover, many)
-    assert time.process_time() - started < 2.5
+
+    def refuse() -> None:
+        with pytest.raises(RemoteProtocolError, match="certificates"):
+            fetch(rollover, many)
+
+    require_at_most(2.5, refuse)
 
 
 def test_est_49_more_than_a_response_may_hold(fetch, rollover) -> None:
