@@ -58,6 +58,7 @@ TPM = {"Esys_Create", "Esys_Load", "Esys_Sign", "Esys_EvictControl"}
 CALLS = POSIX | NETWORK | TPM
 KEYSTORE = {"create", "delete", "store_certificate", "generate", "create_object", "destroy"}
 READING = {"open", "list", "login"}
+FUNCTIONS = KEYSTORE | READING
 KEYSTORES = str(Path(device_sdk.__file__).parent / "keystores") + os.sep
 # Locks of keystores, and what TLS is given by way of files in memory: nothing that lasts.
 FLEETING = (f"{os.sep}lock.py", f"openssl_provider{os.sep}files.py")
@@ -66,20 +67,16 @@ READERS = {"read_file", "sync_directory"}
 
 
 def counts(frame: FrameType, event: str, arg: Any) -> bool:
-    """Whether this is a moment at which dying might make a difference."""
+    """Whether this is a moment at which dying might make a difference; said of calls that `Killer` lets through."""
     code = frame.f_code
     if event == "c_call":
         name = arg.__name__
-        if name not in CALLS:
-            return False
         module = getattr(arg, "__module__", None) or type(arg.__self__).__module__
         if module == "posix":
             fleeting = code.co_filename.endswith(FLEETING) or (name == "open" and code.co_name in READERS)
             return name in POSIX and not fleeting
         return name in TPM or (module in ("_ssl", "_socket", "socket", "ssl") and name in NETWORK)
-    if code.co_name in KEYSTORE:
-        return event in ("call", "return") and code.co_filename.startswith(KEYSTORES)
-    return event == "call" and code.co_name in READING and code.co_filename.startswith(KEYSTORES)
+    return (event == "call" or code.co_name in KEYSTORE) and code.co_filename.startswith(KEYSTORES)
 
 
 class Killer:
@@ -96,6 +93,12 @@ class Killer:
             sys.setprofile(self)
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> None:
+        # the interpreter asks some hundred thousand times: what is nothing must be nothing at once
+        if event == "c_call":
+            if arg.__name__ not in CALLS:
+                return
+        elif event == "c_return" or frame.f_code.co_name not in FUNCTIONS:
+            return
         if counts(frame, event, arg):
             self.events += 1
             if self.events == self._kill_at:
