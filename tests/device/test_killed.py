@@ -27,7 +27,7 @@ from device_sdk.state import Phase, StateDirectory
 pytestmark = pytest.mark.slow
 
 # What hardware adds to the events of a file key are a few in a row of many that are the same.
-HARDWARE = int(os.environ.get("TEST_EVENT_STEP", "2"))
+HARDWARE = int(os.environ.get("TEST_EVENT_STEP", "3"))
 
 
 def spki_at(uri: str) -> bytes | None:
@@ -141,7 +141,7 @@ def pkcs11_keys(spec: dict[str, str], token: Any) -> Iterator[str]:
     yield token.uri
 
 
-def test_enrolment_killed_at_every_second_event_with_a_token(
+def test_enrolment_killed_at_every_third_event_with_a_token(
     softhsm_token: Any, objects, spec: dict[str, str], runner
 ) -> None:
     with pkcs11_keys(spec, softhsm_token) as keys:
@@ -149,7 +149,7 @@ def test_enrolment_killed_at_every_second_event_with_a_token(
     assert objects() == []
 
 
-def test_renewal_killed_at_every_second_event_with_a_token(
+def test_renewal_killed_at_every_third_event_with_a_token(
     softhsm_token: Any, objects, spec: dict[str, str], runner
 ) -> None:
     with pkcs11_keys(spec, softhsm_token) as keys:
@@ -167,9 +167,9 @@ def tpm_keys(spec: dict[str, str], swtpm: Any, tmp_path: Path) -> str:
     return f"tpm2:dir={tmp_path}/keys?tcti={swtpm.tcti}"
 
 
-def test_enrolment_killed_at_every_second_event_with_a_tpm(tpm_keys: str, spec: dict[str, str], runner) -> None:
+def test_enrolment_killed_at_every_third_event_with_a_tpm(tpm_keys: str, spec: dict[str, str], runner) -> None:
     enrolments(runner, spec, tpm_keys, step=HARDWARE)
 
 
-def test_renewal_killed_at_every_second_event_with_a_tpm(tpm_keys: str, spec: dict[str, str], runner) -> None:
+def test_renewal_killed_at_every_third_event_with_a_tpm(tpm_keys: str, spec: dict[str, str], runner) -> None:
     renewals(runner, spec, tpm_keys, step=HARDWARE)

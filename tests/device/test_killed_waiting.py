@@ -5,6 +5,7 @@ As test_killed.py: each run dies at its N-th event, and the same command goes on
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,8 @@ from tests.device.test_killed import forget, issued_before, public_bytes, requir
 pytestmark = pytest.mark.slow
 
 HOURS = 3
+# Pending enrolments are killed at every event, what shares most of its events with others at some.
+SOME = int(os.environ.get("TEST_EVENT_STEP", "2"))
 
 
 @pytest.fixture
@@ -197,7 +200,7 @@ def test_pending_enrolments(pending: Flow) -> None:
 
 
 def test_pending_renewals(pending: Flow) -> None:
-    renewals(pending, "EnrolmentPendingError", 1)
+    renewals(pending, "EnrolmentPendingError", SOME)
 
 
 def test_enrolments_with_a_clock_that_is_behind(behind: Flow) -> None:
@@ -209,8 +212,8 @@ def test_renewals_with_a_clock_that_is_behind(behind: Flow) -> None:
 
 
 def test_enrolments_by_srp(runner, est_server: ReferenceServer, spec, file_keys) -> None:
-    srp_enrolments(runner, est_server, spec, file_keys, 1)
+    srp_enrolments(runner, est_server, spec, file_keys, SOME)
 
 
 def test_renewals_that_leave_the_system_store(runner, spec, file_keys) -> None:
-    leaving(runner, spec, file_keys, 1)
+    leaving(runner, spec, file_keys, SOME)
