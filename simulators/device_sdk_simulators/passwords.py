@@ -1,4 +1,4 @@
-"""Users and their passwords: kept as scrypt hashes, and for HTTP Digest, if it is offered, as that needs them."""
+"""Users and their passwords: kept as scrypt hashes, those that the server drew as SHA-256 ones, and as HTTP Digest needs them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ _N, _R, _P = 2**12, 8, 1
 
 def _hash(password: bytes, salt: bytes) -> bytes:
     return hashlib.scrypt(password, salt=salt, n=_N, r=_R, p=_P, dklen=32)
+
+
+def _quick_hash(password: bytes, salt: bytes) -> bytes:
+    return hashlib.sha256(salt + password).digest()
 
 
 def digest(algorithm: str, text: bytes) -> str:
@@ -52,10 +56,17 @@ class Users:
         self._verified: dict[str, tuple[bytes, str]] = {}
         self._lock = threading.Lock()
 
-    def add(self, name: str, password: str) -> None:
-        """Create a user, or give it this password."""
+    def add(self, name: str, password: str, *, drawn: bool = False) -> None:
+        """Create a user, or give it this password.
+
+        Args:
+            name: the user's.
+            password: as UTF-8.
+            drawn: it is from a generator of 96 bits and more: nobody guesses it from its hash, however quick that is.
+        """
         salt = os.urandom(16)
-        stored = f"scrypt${salt.hex()}${_hash(password.encode(), salt).hex()}"
+        scheme, hashed = ("sha256", _quick_hash) if drawn else ("scrypt", _hash)
+        stored = f"{scheme}${salt.hex()}${hashed(password.encode(), salt).hex()}"
         with self._database.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO users VALUES (?, ?)", (name, stored))
             connection.execute("DELETE FROM digests WHERE name = ?", (name,))
@@ -77,8 +88,12 @@ class Users:
         if row is not None and hmac.compare_digest(known, tag) and row["password"] == of:
             self._complete(name, password)
             return True
-        _scheme, salt, expected = str(row["password"]).split("$") if row else ("", "00" * 16, "00" * 32)
-        good = hmac.compare_digest(_hash(password.encode(), bytes.fromhex(salt)).hex(), expected) and row is not None
+        scheme, salt, expected = str(row["password"]).split("$") if row else ("", "00" * 16, "00" * 32)
+        hashed = _hash(password.encode(), bytes.fromhex(salt))
+        if scheme == "sha256":
+            # after the slow one, as for everybody
+            hashed = _quick_hash(password.encode(), bytes.fromhex(salt))
+        good = hmac.compare_digest(hashed.hex(), expected) and row is not None
         if good and row is not None:
             self._complete(name, password)
             with self._lock:

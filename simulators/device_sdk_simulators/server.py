@@ -121,9 +121,10 @@ class ReferenceServer:
         self._audit = AuditLog(state / "log.jsonl")
         opened.callback(self._audit.close)
         self.users = Users(self._database, lambda: "digest" in self.policy.http_auth)
-        self.password = password or self._kept_password() or secrets.token_urlsafe(12)
+        chosen = password or self._kept_password()
+        self.password = chosen or secrets.token_urlsafe(12)
         if user is not None:
-            self.users.add(user, self.password)
+            self.users.add(user, self.password, drawn=chosen is None)
             write_file(self.password_file, self.password.encode() + b"\n")
         guesses = Guesses(self._database, self._now)
         self._login = HttpLogin(self.users, self.policy, self._now, guesses)

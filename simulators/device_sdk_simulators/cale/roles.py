@@ -222,8 +222,9 @@ def _with_user(server: RoleServer, users: Users, settings: EdgeSettings) -> dict
         return {}
     path = server.state / "password"
     kept = path.read_text().rstrip("\n") if path.exists() else None
-    password = settings.password or kept or secrets.token_urlsafe(12)
-    users.add(settings.user, password)
+    chosen = settings.password or kept
+    password = chosen or secrets.token_urlsafe(12)
+    users.add(settings.user, password, drawn=chosen is None)
     write_file(path, password.encode() + b"\n")
     return {"user": settings.user, "password_file": str(path)}
 

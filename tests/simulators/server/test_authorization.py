@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from device_sdk_simulators.ca.hierarchy import make_authority
 from device_sdk_simulators.ca.issue import Wish, issue
 from device_sdk_simulators.ca.names import same_name
 from device_sdk_simulators.http.messages import TlsFacts
+from device_sdk_simulators.passwords import Users
 
 from tests.simulators.server.support import PKCS10, basic, certificates_in, make_csr, name, post
 
@@ -51,10 +53,40 @@ def test_an_empty_user_name_may_have_a_password_est_85(server):
     assert post(server, make_csr(), headers=[PKCS10, ("Authorization", "Basic OnBhc3M=")]).status == 200
 
 
-def test_passwords_are_kept_as_scrypt(server):
-    stored = server._database.row("SELECT password FROM users WHERE name = 'device'")["password"]
-    assert stored.startswith("scrypt$")
-    assert server.password not in stored
+def stored(server, name: str) -> str:
+    return server._database.row("SELECT password FROM users WHERE name = ?", name)["password"]
+
+
+def test_passwords_of_people_are_kept_as_scrypt(server):
+    server.users.add("ann", "a word of hers")
+    assert stored(server, "ann").startswith("scrypt$")
+    assert "word" not in stored(server, "ann")
+
+
+def test_a_password_that_was_drawn_is_kept_as_a_salted_hash_until_it_is_anothers_choice(server):
+    drawn = stored(server, "device")
+    assert drawn.startswith("sha256$")
+    assert server.password not in drawn
+    for users in (server.users, Users(server._database)):
+        assert users.check("device", server.password)
+        assert not users.check("device", server.password + "x")
+    server.users.add("device", server.password)
+    assert stored(server, "device").startswith("scrypt$")
+
+
+def test_a_wrong_password_takes_as_long_whoever_it_is_for(server):
+    server.users.add("ann", "a word of hers")
+
+    def took(name: str) -> float:
+        times = []
+        for _ in range(5):
+            begun = time.thread_time()
+            assert not server.users.check(name, "a guess")
+            times.append(time.thread_time() - begun)
+        return min(times)
+
+    spent = [took(name) for name in ("device", "ann", "nobody")]
+    assert max(spent) < 10 * min(spent), "without the slow hash it would be one part in a hundred"
 
 
 def test_renewal_by_tls_certificate_est_150(server, certificate, key):
