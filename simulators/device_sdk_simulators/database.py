@@ -20,10 +20,10 @@ CREATE TABLE IF NOT EXISTS digests (
   name TEXT NOT NULL, algorithm TEXT NOT NULL, ha1 TEXT NOT NULL, userhash TEXT NOT NULL, PRIMARY KEY (name, algorithm));
 CREATE TABLE IF NOT EXISTS certificates (
   serial TEXT PRIMARY KEY, subject TEXT NOT NULL, spki_sha256 TEXT NOT NULL, mac_address TEXT, issued_to TEXT,
-  issued_at TEXT NOT NULL, not_after TEXT NOT NULL, revoked_at TEXT, der BLOB NOT NULL);
+  issued_at TEXT NOT NULL, not_after TEXT NOT NULL, revoked_at TEXT, der BLOB NOT NULL{certificates});
 CREATE TABLE IF NOT EXISTS requests (
   id INTEGER PRIMARY KEY, identity TEXT NOT NULL, label TEXT NOT NULL, operation TEXT NOT NULL, subject TEXT NOT NULL,
-  spki_sha256 TEXT NOT NULL, state TEXT NOT NULL, created_at TEXT NOT NULL, csr BLOB NOT NULL);
+  spki_sha256 TEXT NOT NULL, state TEXT NOT NULL, created_at TEXT NOT NULL, csr BLOB NOT NULL{requests});
 CREATE TABLE IF NOT EXISTS turned_away (
   id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL, last_at TEXT NOT NULL, identity TEXT NOT NULL,
   why TEXT NOT NULL);
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS registrations (
 CREATE INDEX IF NOT EXISTS registrations_by_identity ON registrations (identity);
 CREATE TABLE IF NOT EXISTS generations (
   ca TEXT NOT NULL, number INTEGER NOT NULL, stage TEXT NOT NULL, changed_at TEXT NOT NULL, PRIMARY KEY (ca, number));
-CREATE TABLE IF NOT EXISTS answer_sizes (path TEXT NOT NULL, aead INTEGER NOT NULL, length INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS answer_sizes (path TEXT NOT NULL, aead INTEGER NOT NULL, length INTEGER NOT NULL{answer_sizes});
 CREATE TABLE IF NOT EXISTS answer_lengths (path TEXT NOT NULL, bare INTEGER NOT NULL, whole INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS one_time_passwords (digest TEXT PRIMARY KEY, spki_sha256 TEXT);
 CREATE TABLE IF NOT EXISTS revocation_challenges (serial TEXT PRIMARY KEY, salt BLOB NOT NULL, hash BLOB NOT NULL);
@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
 
 
-# added to tables that databases of earlier versions have without them
+# databases of earlier versions have these tables without them
 _LATER_COLUMNS = {
     "certificates": {
         "ca": "TEXT NOT NULL DEFAULT ''",
@@ -94,7 +94,8 @@ class Database:
 
     def _make_tables(self) -> None:
         run = self._connection.execute
-        for statement in _SCHEMA.split(";"):
+        later = {table: "".join(f", {one} {columns[one]}" for one in columns) for table, columns in _LATER_COLUMNS.items()}
+        for statement in _SCHEMA.format_map(later).split(";"):
             run(statement)
         for table, columns in _LATER_COLUMNS.items():
             there = {row["name"] for row in run(f"PRAGMA table_info({table})")}
