@@ -94,7 +94,9 @@ class Database:
 
     def _make_tables(self) -> None:
         run = self._connection.execute
-        later = {table: "".join(f", {one} {columns[one]}" for one in columns) for table, columns in _LATER_COLUMNS.items()}
+        later = {
+            table: "".join(f", {one} {columns[one]}" for one in columns) for table, columns in _LATER_COLUMNS.items()
+        }
         for statement in _SCHEMA.format_map(later).split(";"):
             run(statement)
         for table, columns in _LATER_COLUMNS.items():
