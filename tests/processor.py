@@ -9,8 +9,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# What `_known_work` takes while another worker has the other half of the core; half of that where nothing else runs.
-_USUAL_S = 0.010
+# What `_known_work` takes where nothing else runs; twice that where another worker has the other half of the core.
+_USUAL_S = 0.0055
 
 
 def require_at_most(limit_s: float, work: Callable[[], T]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ssl
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -88,9 +89,15 @@ def test_est_190_a_server_that_speaks_a_weak_cipher(kind: str, good: bool, tmp_p
         server.close()
 
 
+@cache
+def generated(kind: KeyType | None) -> PrivateKey:
+    """One key of a kind is enough: RSA ones take seconds."""
+    return throwaway_key(kind, None)
+
+
 def answered(kind: KeyType, suite: str) -> tuple[ServerKeyAnswer, x509.CertificateSigningRequest, Judgement]:
     """A good answer over a connection with this suite."""
-    ca, key = Ca.root("Root"), throwaway_key(kind, None)
+    ca, key = Ca.root("Root"), generated(kind)
     content_type, body = multipart(
         ("application/pkcs8", pkcs8_of(key).reveal()),
         ("application/pkcs7-mime", certs_only(ca.certify("x", key.public_key()))),
@@ -99,7 +106,7 @@ def answered(kind: KeyType, suite: str) -> tuple[ServerKeyAnswer, x509.Certifica
     url = "https://est.example/.well-known/est/serverkeygen"
     now = datetime.now(UTC)
     answer = read_server_key(HttpResponse(200, (("Content-Type", content_type),), body, url, facts), now)
-    csr = x509.load_der_x509_csr(build_csr(SPEC, throwaway_key(None, None)))
+    csr = x509.load_der_x509_csr(build_csr(SPEC, generated(None)))
     return answer, csr, Judgement((ca.certificate,), (), now, url)
 
 
