@@ -41,6 +41,8 @@ def test_what_befalls_devices_on_their_lines(lab, tmp_path):
         assert provisioned != (line in reasons), member
         if member["misfortune"] in FATAL:
             assert not provisioned, member
+        if member["misfortune"] == "endless":
+            assert "octets that are no answer came meanwhile" in reasons[line].reason
         if provisioned:
             assert member["state"] == "proved"
             assert record.facts["certificate_sha256"] == member["certificates"][-1]

@@ -19,6 +19,7 @@ from device_sdk.errors import BenchError, DeviceSaysError, LineError, LineSilent
 from device_sdk.protocols.agent import Arrived, Closed, Event, Lost, Opened, StationLink
 from device_sdk.protocols.agent.timing import DEFAULT_BAUD
 from device_sdk.transports.serial import Line
+from device_sdk.transports.serial.line import FLOOD_HINT, flood
 from device_sdk.wire.agent.hello import AgentHello
 from device_sdk.wire.agent.messages import BUSY, Progress, Refusal, Request, Result, read_from_agent
 
@@ -156,14 +157,14 @@ class AgentDevice(BenchDevice):
         # each octet may be on the line four times
         deadline = now + (self._timeout_s if timeout_s is None else timeout_s) + 40 * octets / self._baud
         self._asked, self._ask_at, self._answer = request, now, None
-        begun = now
+        begun, received = now, self._line.received
         try:
             while self._answer is None:
                 now = self._turn(deadline)
                 if self._anew:
                     self._meet_again()
                     self._asked, self._ask_at, self._answer = request, now, None
-                self._check_times(name, now, begun, deadline)
+                self._check_times(name, now, begun, deadline, received)
         except LineSilentError:
             if not self._link.idle:
                 # nothing of this request goes before the next one
@@ -247,15 +248,16 @@ class AgentDevice(BenchDevice):
             )
         )
 
-    def _check_times(self, name: str, now: float, begun: float, deadline: float) -> None:
+    def _check_times(self, name: str, now: float, begun: float, deadline: float, received: int) -> None:
         if self._answer is not None:
             return
         silent_s = now - max(begun, self._link.heard_at or begun)
         if silent_s >= self._silence_s:
+            said = flood(self._line.received - received)
             raise self._line.failed(
                 LineSilentError(
-                    f"{self._line.name}: no agent answered for {silent_s:.0f} s",
-                    hint="does it run there, at this baud rate? is the device on?",
+                    f"{self._line.name}: no agent answered for {silent_s:.0f} s{said}",
+                    hint=FLOOD_HINT if said else "does it run there, at this baud rate? is the device on?",
                     timeout_s=self._silence_s,
                 )
             )

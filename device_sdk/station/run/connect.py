@@ -31,7 +31,7 @@ def opener(profile: Profile) -> Opener:
     def open_session(name: str, run: str) -> Session:
         line = open_line(name, LineSettings(baud=baud, at_most=max(baud, _LEAST_BAUD) / 5))
         device = _console(profile, line, hidden, boots) if profile.talk.way == "console" else _agent(profile, line, run)
-        return Session(name, DiscreetDevice(device, hidden), line.cancel, line.close)
+        return Session(name, DiscreetDevice(device, hidden), line.cancel, line.close, lambda: line.received)
 
     return open_session
 

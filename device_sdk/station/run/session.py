@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from device_sdk.client.bench import BenchDevice
 from device_sdk.errors import BenchError, LineSilentError
+from device_sdk.transports.serial.line import FLOOD_HINT, flood
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,14 @@ class Session:
         device: what is asked.
         cancel: ends what it is being asked, and everything later, from any thread; LineError is raised there.
         release: lets go of the line.
+        received: octets that have come over the line so far.
     """
 
     line: str
     device: BenchDevice
     cancel: Callable[[], None]
     release: Callable[[], None]
+    received: Callable[[], int] = lambda: 0
 
     @contextmanager
     def within(self, step: str, seconds: float) -> Iterator[None]:
@@ -36,7 +39,7 @@ class Session:
             LineSilentError: it took longer; the session is of no use any more.
             BenchError: what the device or the line says.
         """
-        late = threading.Event()
+        late, before = threading.Event(), self.received()
 
         def stop() -> None:
             late.set()
@@ -49,9 +52,10 @@ class Session:
             yield
         except BenchError as error:
             if late.is_set():
+                said = flood(self.received() - before)
                 raise LineSilentError(
-                    f"{self.line}: {step} took longer than {seconds:g} s",
-                    hint="power, cable and baud rate? or more time for it in the profile ([limits])",
+                    f"{self.line}: {step} took longer than {seconds:g} s{said}",
+                    hint=f"{FLOOD_HINT if said else 'power, cable and baud rate?'} or more time for it in the profile ([limits])",
                     line=self.line,
                     excerpt=error.excerpt,
                     timeout_s=seconds,

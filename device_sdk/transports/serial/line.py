@@ -19,6 +19,21 @@ from device_sdk.transports.serial.transcript import Transcript
 _PAUSE_S, _LEAST_READ = 0.1, 1024
 BenchErrorT = TypeVar("BenchErrorT", bound=BenchError)
 
+_FLOOD = 16 * 1024  # octets: more than any answer or login has
+FLOOD_HINT = (
+    "does the device boot again and again, is that the console of something else, or noise of another baud rate?"
+)
+"""What to look at where `flood` has words."""
+
+
+def flood(octets: int) -> str:
+    """Words for the message of an error about a line that said nothing of use; "" if little came.
+
+    Args:
+        octets: that came meanwhile.
+    """
+    return f", and {octets} octets that are no answer came meanwhile" if octets > _FLOOD else ""
+
 
 class Line:
     """Both drivers, console and agent, sit on this. Deadlines are of `time.monotonic()`.
@@ -27,6 +42,7 @@ class Line:
 
     Attributes:
         name: what it was opened by.
+        received: octets that have come so far.
     """
 
     def __init__(
@@ -38,6 +54,7 @@ class Line:
         at_most: float | None = None,
     ) -> None:
         self.name = name
+        self.received = 0
         self._channel = channel
         self._reservation = reservation
         self._allowance = Allowance(at_most, time.monotonic()) if at_most else None
@@ -59,6 +76,7 @@ class Line:
             self._gone(exc)
         if self._allowance is not None:
             self._allowance.take(len(data))
+        self.received += len(data)
         self._transcript.add(data)
         return data
 
