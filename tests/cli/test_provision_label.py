@@ -37,10 +37,10 @@ def test_labels(lab: Cli, tmp_path: Path) -> None:
 
 
 def test_no_label(lab: Cli) -> None:
-    assert "is failed: no key" in lab.fails(13, "provision", "label", "SN2")
-    assert "knows no device" in lab.fails(13, "provision", "label", "SN9")
-    assert "no device was provisioned" in lab.fails(13, "provision", "label", "--run", "run-9")
-    assert "no device was provisioned" in lab.fails(13, "provision", "label", "--run", "run-2"), "it only met them"
+    assert "is failed: no key" in lab.fails(2, "provision", "label", "SN2")
+    assert "knows no device" in lab.fails(2, "provision", "label", "SN9")
+    assert "no device was provisioned" in lab.fails(2, "provision", "label", "--run", "run-9")
+    assert "no device was provisioned" in lab.fails(2, "provision", "label", "--run", "run-2"), "it only met them"
     assert "one label, not 2" in lab.fails(2, "provision", "label", "SN0", "SN1")
     assert "either serial numbers or a run" in lab.fails(2, "provision", "label")
 

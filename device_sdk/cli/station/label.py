@@ -9,7 +9,7 @@ from device_sdk.cli.files import write_file
 from device_sdk.cli.output import Output
 from device_sdk.cli.settings import Settings, add_settings
 from device_sdk.cli.station.ledger import opened
-from device_sdk.errors import ConfigurationError, LedgerError
+from device_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from device_sdk.station.labels import Label
@@ -71,7 +71,9 @@ def _labels(ledger: Ledger, options: argparse.Namespace) -> list[Label]:
         # a device that this run only met, and left alone, has its label
         records = [record for record in ledger.devices(run=options.run_id) if record.provisioned_in == options.run_id]
         if not records:
-            raise LedgerError(f"no device was provisioned in run {options.run_id}", hint="check the name of the run")
+            raise ConfigurationError(
+                f"no device was provisioned in run {options.run_id}", hint="check the name of the run"
+            )
         if len(records) > _MAX_LABELS:
             raise ConfigurationError(f"these are {len(records)} labels; at most {_MAX_LABELS} at once")
         return [Label.of(record) for record in records]
@@ -79,6 +81,6 @@ def _labels(ledger: Ledger, options: argparse.Namespace) -> list[Label]:
     for name in options.serial_numbers:
         record = ledger.device(name)
         if record is None:
-            raise LedgerError(f"the ledger knows no device {name}", hint="check the serial number")
+            raise ConfigurationError(f"the ledger knows no device {name}", hint="check the serial number")
         found.append(Label.of(record))
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from device_sdk.cli.output import Output, one_line
 from device_sdk.cli.settings import Settings, add_settings
-from device_sdk.errors import ConfigurationError, LedgerError
+from device_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from device_sdk.station.ledger import Entry, Head, Ledger
@@ -133,7 +133,7 @@ def _show(options: argparse.Namespace, settings: Settings, out: Output) -> int:
         found = ledger.newest(options.last, device=options.device, run=options.run_id)[::-1]
         record = ledger.device(options.device) if options.device else None
     if options.device and record is None:
-        raise LedgerError(f"the ledger knows no device {options.device}", hint="check the serial number")
+        raise ConfigurationError(f"the ledger knows no device {options.device}", hint="check the serial number")
     lines = [line_of(entry) for entry in found]
     data: dict[str, object] = {"entries": [entry.to_json() for entry in found]}
     if record is not None:

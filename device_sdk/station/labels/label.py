@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from device_sdk.errors import LedgerError
+from device_sdk.errors import ConfigurationError
 from device_sdk.station.ledger import DeviceRecord
 
 _LABELLED = ("provisioned", "claimed")
@@ -32,11 +32,11 @@ class Label:
         """The label of a device that is provisioned, or is being provisioned just now.
 
         Raises:
-            LedgerError: it failed, or was left in the middle: such a device gets none.
+            ConfigurationError: it failed, or was left in the middle: such a device gets none.
         """
         if record.state not in _LABELLED:
             why = f": {record.reason}" if record.reason else ""
-            raise LedgerError(
+            raise ConfigurationError(
                 f"{record.serial_number}: is {record.state}{why}",
                 hint="only provisioned devices have labels: provision it first",
             )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from device_sdk.errors import LedgerError
+from device_sdk.errors import ConfigurationError
 from device_sdk.station.ledger import Entry, LedgerReader
 from device_sdk.station.report.facts import Device, Failure, Report
 
@@ -30,7 +30,8 @@ def collect(ledger: LedgerReader, run: str | None, made: str) -> Report:
         made: what time it is, RFC 3339.
 
     Raises:
-        LedgerError: the ledger is not whole, cannot be read, or knows no such run.
+        LedgerError: the ledger is not whole, or cannot be read.
+        ConfigurationError: it knows no such run.
     """
     head = ledger.verify().head
     if run is None:
@@ -38,7 +39,7 @@ def collect(ledger: LedgerReader, run: str | None, made: str) -> Report:
     walk = _Walk(entry for entry in ledger.entries(run=run or "") if entry.number <= head.number)
     if run is None or walk.first is None:
         named = "a run" if run is None else f"run {run}"
-        raise LedgerError(
+        raise ConfigurationError(
             f"the ledger knows no {named.removeprefix('a ')}", hint="device-sdk provision ledger show has their names"
         )
     devices = tuple(walk.devices[name] for name in sorted(walk.devices))

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from PIL import Image, ImageChops
 
-from device_sdk.errors import LedgerError
+from device_sdk.errors import ConfigurationError
 from device_sdk.station.labels import Label, html, png, svg, zpl
 from device_sdk.station.ledger import DeviceRecord
 from tests.station.scanner import scan
@@ -70,7 +70,7 @@ def test_only_what_is_provisioned_gets_a_label() -> None:
         assert Label.of(DeviceRecord("SN1", state, facts=facts, proved=True)) == Label("SN1", PRINT, "Router")
         assert Label.of(DeviceRecord("SN1", state, facts=facts)) == Label("SN1", None, "Router"), "it proved none"
     for state in ("seen", "released", "failed"):
-        with pytest.raises(LedgerError, match=f"is {state}"):
+        with pytest.raises(ConfigurationError, match=f"is {state}"):
             Label.of(DeviceRecord("SN1", state, facts=facts))
     odd: dict[str, object] = {"certificate_sha256": "<b>", "model": 7}
     assert Label.of(DeviceRecord("SN1", "provisioned", facts=odd, proved=True)) == Label("SN1")

@@ -78,7 +78,7 @@ def test_the_report_as_data(command: Command) -> None:
 def test_no_report(command: Command, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     code, _, err = command("--run", "run-9", "--html", page)
-    assert (code, "knows no run run-9" in err) == (13, True)
+    assert (code, "knows no run run-9" in err) == (2, True)
     code, _, err = command("--html", tmp_path / "none" / "x")
     assert (code, "cannot write" in err) == (2, True)
     place = str(tmp_path / "ledger.sqlite")

@@ -59,14 +59,14 @@ def test_a_device_that_was_only_configured_is_said_to_have_proved_nothing(report
 
 def test_a_run_that_was_resumed_and_killed_has_not_ended(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
-        with pytest.raises(LedgerError, match="knows no run"):
+        with pytest.raises(ConfigurationError, match="knows no run"):
             collect(ledger, None, MADE)
         ledger.append("run-started", run="run-1")
         ledger.append("run-ended", run="run-1", outcome="interrupted")
         assert collect(ledger, None, MADE).reason == "interrupted"
         ledger.append("run-started", run="run-1", outcome="resumed")
         report = collect(ledger, None, MADE)
-        with pytest.raises(LedgerError, match="knows no run run-2"):
+        with pytest.raises(ConfigurationError, match="knows no run run-2"):
             collect(ledger, "run-2", MADE)
     assert (report.run, report.ended, report.devices, report.per_minute, report.median_s) == (
         "run-1",
