@@ -19,6 +19,7 @@ from pyasn1_alt_modules import rfc5083, rfc5652, rfc8103
 
 from device_sdk.keystores.keys import RsaDeviceKey
 from device_sdk.model.keys import KeyInfo
+from tests.cms.powers import power
 
 RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 AES_256_CBC = "2.16.840.1.101.3.4.1.42"
@@ -140,13 +141,57 @@ def _content_info(kind: univ.ObjectIdentifier, content: bytes) -> bytes:
 def rsa_block(public_key: rsa.RSAPublicKey, block: bytes) -> bytes:
     """An encryption block (RFC 8017 section 7.2.1) as it is, encrypted: good or bad."""
     numbers, size = public_key.public_numbers(), public_key.key_size // 8
-    return pow(int.from_bytes(block.rjust(size, b"\0"), "big"), numbers.e, numbers.n).to_bytes(size, "big")
+    return power(block.rjust(size, b"\0"), numbers.e, numbers.n.to_bytes(size, "big"))
 
 
 def pkcs1_block(content_key: bytes, size: int = 256, kind: int = 2) -> bytes:
     """EM = 0x00 || BT || PS || 0x00 || M."""
     filler = bytes(1 + octet % 255 for octet in os.urandom(size - 3 - len(content_key)))
     return bytes((0, kind)) + filler + b"\0" + content_key
+
+
+class RememberingRsaKey(RsaDeviceKey):
+    """A software key that decrypts the same block once: same block, same answer, by OpenSSL."""
+
+    def __init__(self, key: rsa.RSAPrivateKey) -> None:
+        self._software = key
+        self._answers: dict[tuple[str, ...], bytes | ValueError] = {}
+
+    @property
+    def info(self) -> KeyInfo:
+        return KeyInfo("test:", "test", None, "test", None, None, hardware=False, extractable=True)
+
+    def close(self) -> None:
+        pass
+
+    def public_key(self) -> rsa.RSAPublicKey:
+        return self._software.public_key()
+
+    def _decrypt_pkcs1(self, ciphertext: bytes) -> bytes:
+        return self._remembered(ciphertext, padding.PKCS1v15())
+
+    def _decrypt_oaep(self, ciphertext: bytes, algorithm: hashes.HashAlgorithm, mgf: hashes.HashAlgorithm) -> bytes:
+        return self._remembered(ciphertext, padding.OAEP(padding.MGF1(mgf), algorithm, None), algorithm.name, mgf.name)
+
+    def _remembered(self, ciphertext: bytes, scheme: padding.PKCS1v15 | padding.OAEP, *names: str) -> bytes:
+        asked = (ciphertext.hex(), *names)
+        if asked not in self._answers:
+            try:
+                self._answers[asked] = self._software.decrypt(ciphertext, scheme)
+            except ValueError as error:
+                self._answers[asked] = error
+        answer = self._answers[asked]
+        if isinstance(answer, ValueError):
+            raise ValueError(*answer.args)
+        return answer
+
+    def _sign_pkcs1(self, digest: bytes, algorithm: hashes.HashAlgorithm) -> bytes:
+        raise NotImplementedError
+
+    def _sign_pss(
+        self, digest: bytes, algorithm: hashes.HashAlgorithm, mgf: hashes.HashAlgorithm, salt_bytes: int
+    ) -> bytes:
+        raise NotImplementedError
 
 
 class TellingRsaKey(RsaDeviceKey):

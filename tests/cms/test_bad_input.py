@@ -15,7 +15,14 @@ from device_sdk.errors import EnvelopeError
 from device_sdk.model.keys import PrivateKey
 from device_sdk.wire.cms import open_envelope, open_stream
 from device_sdk.wire.cms.definite import MAX_DEPTH, encode_element, read_header
-from tests.cms.handmade import ccm_enveloped, chacha_enveloped, key_transport, pkcs1_block, rsa_block
+from tests.cms.handmade import (
+    RememberingRsaKey,
+    ccm_enveloped,
+    chacha_enveloped,
+    key_transport,
+    pkcs1_block,
+    rsa_block,
+)
 from tests.cms.messages import Recipient, encrypt, failure_of, place_of_content
 
 PLAINTEXT = b"0123456789abcdef" * 3
@@ -42,6 +49,11 @@ def message(request: pytest.FixtureRequest, recipients: dict[str, Recipient]) ->
     return encrypt(
         PLAINTEXT, recipient.certificate, cipher=f"aes-256-{mode}", keyopt=keyopt, options=options
     ), recipient.key
+
+
+def remembering(key: PrivateKey) -> PrivateKey:
+    """For thousands of messages, most of which have the same RSA block: `sampled` asks the key itself each time."""
+    return RememberingRsaKey(key) if isinstance(key, rsa.RSAPrivateKey) else key
 
 
 def streamed(data: bytes, key: PrivateKey) -> bytes | None:
@@ -79,6 +91,7 @@ def damaged(data: bytes, step: int) -> Iterator[bytes]:
 @pytest.mark.parametrize("step", [13, pytest.param(1, marks=pytest.mark.slow)], ids=["sampled", "all"])
 def test_cut_and_flipped(message: Message, step: int) -> None:
     data, key = message
+    key = key if step > 1 else remembering(key)
     opened = 0
     for bad in damaged(data, step):
         for read in (whole, streamed):
@@ -93,6 +106,7 @@ def test_cut_and_flipped(message: Message, step: int) -> None:
 @pytest.mark.parametrize("step", [29, pytest.param(3, marks=pytest.mark.slow)], ids=["sampled", "more"])
 def test_cut_and_flipped_text(message: Message, step: int) -> None:
     data, key = message
+    key = key if step > 3 else remembering(key)
     armored = b"-----BEGIN CMS-----\n" + base64.encodebytes(data) + b"-----END CMS-----\n"
     for text in (armored, base64.encodebytes(data), base64.b64encode(data)):
         assert (whole(text, key), streamed(text, key)) == (PLAINTEXT, in_pieces(data))

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from cryptography import x509
@@ -23,6 +23,8 @@ from device_sdk.keystores.keys import DeviceKey
 from device_sdk.keystores.registry import create_key
 from device_sdk.wire.cms import open_envelope, open_stream
 from tests.cms.messages import Recipient, encrypt, failure_of, run_openssl, write_certificate
+
+M, C = TypeVar("M"), TypeVar("C")
 
 PLAINTEXT = b'{"foo": "bar"}\n'
 HASHES = ("sha1", "sha256", "sha384", "sha512")
@@ -92,17 +94,37 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 def test_cale_66_every_combination_opens_wherever_the_key_is(
     place: Any, tmp_path: Path, keystore: str, key_type: str
 ) -> None:
+    """All pairs of method and cipher with a key in a file. Hardware knows the method and how long the content key is, which
+    the SDK then uses as any other: it gets every method with either length, one with CBC and one with GCM in turn."""
     key = place(keystore, key_type)
     file = write_certificate(tmp_path, key.public_key())
     certificate = x509.load_pem_x509_certificate(file.read_bytes())
     kind = key_type[: key_type.index("-")]
-    for method, cipher in itertools.product(METHODS[kind], CIPHERS):
+    everything = keystore == "file"
+    for method, cipher in pairs(METHODS[kind], CIPHERS, everything=everything):
         message = seal(PLAINTEXT, certificate, cipher, method=method, hardened=cipher.aead)
         assert open_envelope(message, key) == PLAINTEXT, named(method)
-        assert b"".join(open_stream([message], key, io.BytesIO(), limit_bytes=1 << 16)) == PLAINTEXT, named(method)
-    for keyopt, cipher_name in itertools.product(OPENSSL_METHODS[kind], OPENSSL_CIPHERS):
+        if everything or cipher.aead:
+            pieces = open_stream([message], key, io.BytesIO(), limit_bytes=1 << 16)
+            assert b"".join(pieces) == PLAINTEXT, named(method)
+    for keyopt, cipher_name in pairs(OPENSSL_METHODS[kind], OPENSSL_CIPHERS, everything=everything):
         message = encrypt(PLAINTEXT, file, cipher=cipher_name, keyopt=keyopt)
         assert open_envelope(message, key) == PLAINTEXT, (keyopt, cipher_name)
+
+
+def pairs(methods: Sequence[M], ciphers: Sequence[C], *, everything: bool) -> Iterator[tuple[M, C]]:
+    """Every method with every cipher, or with two that have neither length nor mode in common."""
+    for number, method in enumerate(methods):
+        chosen = ciphers if everything else [one for one in ciphers if (is_long(one) ^ is_gcm(one)) == number % 2]
+        yield from ((method, cipher) for cipher in chosen)
+
+
+def is_long(cipher: object) -> bool:
+    return "256" in named(cipher)
+
+
+def is_gcm(cipher: object) -> bool:
+    return "gcm" in named(cipher)
 
 
 @pytest.mark.slow
