@@ -112,35 +112,60 @@ def answers(form: Form, found: Race) -> list[Answer]:
     return [answer(name, sides, found.rounds) for name, sides in asked.items()]
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What the first question shows while the messages are still counted: the shift, and the time of a message."""
+
+    shift: Shift
+    typical: float
+
+    @property
+    def limit(self) -> float:
+        """As of an answer."""
+        return self.shift.limit / self.typical
+
+    @property
+    def shown(self) -> float:
+        """As of an answer."""
+        return self.shift.at_least / self.typical
+
+
 def until_sharp(
-    run: Callable[[], Race],
+    run: Callable[[int], Race],
     form: Form,
-    limit: float,
+    enough: Callable[[Sight], bool],
     *,
-    most: int = 4,
-    seen: float = math.inf,
+    first: int,
+    step: int,
+    most: int,
     patience_s: float = math.inf,
 ) -> tuple[Race, list[Answer]]:
-    """Run, and run again where a busy machine blurred the times, until `limit` would be seen at the first question.
+    """So many messages, and more of them where a busy machine blurred the times.
 
     Args:
-        run: makes measurements.
+        run: measures about as many messages as it is told.
         form: of the messages.
-        limit: share of a message's time.
-        most: runs.
-        seen: a share that is larger than this, surely, needs no more of them.
-        patience_s: no other run begins after so long.
+        enough: whether the first question is seen sharply enough.
+        first: messages at least.
+        step: messages between two looks.
+        most: no more than these and another step.
+        patience_s: no other step begins after so long.
     """
     end = time.monotonic() + patience_s
-    found = run()
-    judged = answers(form, found)
-    for _ in range(most - 1):
-        if judged[0].limit <= limit or judged[0].shown > seen or time.monotonic() > end:
-            break
-        more = run()
+    found = run(first)
+    while found.messages < most and time.monotonic() < end and not enough(_first_sight(form, found)):
+        more = run(step)
         found.rounds.extend(more.rounds)
         found.log.extend(more.log)
         for name, errors in more.errors.items():
             found.errors[name] |= errors
-        judged = answers(form, found)
-    return found, judged
+    return found, answers(form, found)
+
+
+def _first_sight(form: Form, found: Race) -> Sight:
+    """Without what only a verdict needs and takes longer."""
+    first, second = next(iter(questions(form, found.errors).values()))
+    chosen = quiet(found.rounds)
+    values = aligned(chosen)
+    sides = ([value for one in side for value in values[one]] for side in (first, second))
+    return Sight(shift(*sides), median(value for one in chosen for value in one.values()))

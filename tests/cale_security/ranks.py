@@ -88,7 +88,7 @@ def shift(first: Sequence[float], second: Sequence[float]) -> Shift:
 
     def crossing(level: float) -> float:
         low, high = -reach, reach
-        for _ in range(50):
+        for _ in range(34):  # to a part of the whole range that no clock shows
             middle = (low + high) / 2
             if _area_moved(ordered, other, middle) > 0.5 + level * deviation:
                 low = middle

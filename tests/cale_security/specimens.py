@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -69,7 +70,7 @@ class Workshop:
         self.form = form
         self._public = public_key
         self._modulus = public_key.public_numbers().n
-        self._stranger = rsa.generate_private_key(65537, 2048).public_key()
+        self._stranger = _stranger()
         recipient = key_transport(_PLACE)
         if form.oaep_hash:
             recipient = key_transport(_PLACE, algorithm=RSAES_OAEP)
@@ -153,7 +154,8 @@ class Workshop:
     def _mask(self, seed: bytes, length: int) -> bytes:
         """MGF1 (RFC 8017 appendix B.2.1)."""
         name = str(self.form.oaep_hash)
-        return b"".join(hashlib.new(name, seed + n.to_bytes(4, "big")).digest() for n in range(16))[:length]
+        blocks = -(-length // hashlib.new(name).digest_size)
+        return b"".join(hashlib.new(name, seed + n.to_bytes(4, "big")).digest() for n in range(blocks))[:length]
 
     def _sent_to_a_stranger(self) -> bytes:
         """As a decoy is, too: a sound message for another key of the same size."""
@@ -192,6 +194,12 @@ class Workshop:
         return message
 
 
+@cache
+def _stranger() -> rsa.RSAPublicKey:
+    """Somebody else's key; which one makes no difference."""
+    return rsa.generate_private_key(65537, 2048).public_key()
+
+
 def _oaep_parameters(name: str) -> univ.Any:
     digest = rfc5280.AlgorithmIdentifier()
     digest["algorithm"] = {"sha1": rfc4055.id_sha1, "sha256": rfc4055.id_sha256}[name]
@@ -216,4 +224,5 @@ def _without_zero(count: int) -> bytes:
 
 
 def _xor(left: bytes, right: bytes) -> bytes:
-    return bytes(a ^ b for a, b in zip(left, right, strict=True))
+    assert len(left) == len(right)
+    return (int.from_bytes(left, "big") ^ int.from_bytes(right, "big")).to_bytes(len(left), "big")

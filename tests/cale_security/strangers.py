@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from device_sdk_simulators.http.messages import Request, Response, TlsFacts
 from device_sdk_simulators.server import ReferenceServer
@@ -32,33 +32,19 @@ SIDES = ("client", "stranger")
 _OID, _PRIMITIVE = 0x06, 0x20
 
 Handle = Callable[[Request], Response]
+Features = Mapping[str, object]
 
 
-@dataclass
-class Sight:
-    """What was seen of one side.
-
-    Attributes:
-        features: for each feature, how often which value was seen.
-        bodies: raw messages.
-    """
-
-    features: dict[str, Counter[object]] = field(default_factory=dict)
-    bodies: list[bytes] = field(default_factory=list)
-
-    def add(self, response: Response) -> None:
-        """Look at one answer."""
-        values: dict[str, object] = {
-            "status": response.status,
-            "header fields and their order": tuple(response.headers),
-            "length of the body": len(response.body),
-            "form of the lines": _lines(response.body),
-            "first bytes": _first_bytes(response.body),
-            "shape": shape_of(response.body),
-        }
-        for name, value in values.items():
-            self.features.setdefault(name, Counter())[value] += 1
-        self.bodies.append(response.body)
+def features_of(response: Response) -> Features:
+    """What there is to be seen of one answer."""
+    return {
+        "status": response.status,
+        "header fields and their order": tuple(response.headers),
+        "length of the body": len(response.body),
+        "form of the lines": _lines(response.body),
+        "first bytes": _first_bytes(response.body),
+        "shape": shape_of(response.body),
+    }
 
 
 def _lines(body: bytes) -> tuple[object, ...]:
@@ -132,27 +118,66 @@ class Verdict:
         )
 
 
-def compare(
-    handle: Handle,
-    clients: Sequence[str],
-    path: str,
-    count: int,
-    *,
-    disguise: Callable[[Response], Response] = lambda response: response,
-    warm_up: int = 70,
-) -> Verdict:
-    """Ask for a path as clients and as strangers in turn, and look for a difference.
+@dataclass(frozen=True)
+class Sample:
+    """Answers and decoys.
+
+    Attributes:
+        rounds: microseconds by side and number; each round has two of each side.
+        decoys: in the order in which they came.
+        features: of the answers to each side.
+    """
+
+    rounds: Sequence[Mapping[str, float]]
+    decoys: Sequence[Response]
+    features: Mapping[str, Sequence[Features]]
+
+    def disguised(self, disguise: Callable[[Response], Response]) -> Sample:
+        """The sample as it were if a worse server had made these decoys."""
+        clients, strangers = (self.features[side] for side in SIDES)
+        worse = [disguise(one) for one in self.decoys]
+        seen = [
+            known if new is old else features_of(new)
+            for old, new, known in zip(self.decoys, worse, strangers, strict=True)
+        ]
+        return Sample(self.rounds, worse, dict(zip(SIDES, (clients, seen), strict=True)))
+
+    def verdict(self) -> Verdict:
+        """Look for a difference."""
+        chosen = quiet(self.rounds)
+        values = aligned(chosen)
+        times = [[value for name, some in values.items() if name.startswith(side) for value in some] for side in SIDES]
+        everything = sorted(value for one in chosen for value in one.values())
+        return Verdict(
+            *self._told(),
+            shift(*times),
+            separation(*times),
+            kolmogorov_smirnov(*times)[1],
+            everything[len(everything) // 2],
+            len(self.decoys),
+        )
+
+    def _told(self) -> tuple[dict[str, float], dict[str, float]]:
+        proportions, alone = {}, {}
+        for name in self.features[SIDES[0]][0]:
+            clients, strangers = (Counter(one[name] for one in self.features[side]) for side in SIDES)
+            proportions[name] = chi_square_deviations(*same_proportions([clients, strangers]))
+            alone[name] = sum(seen for value, seen in strangers.items() if value not in clients) / len(self.decoys)
+        return proportions, alone
+
+
+def collect(handle: Handle, clients: Sequence[str], path: str, count: int, *, warm_up: int = 70) -> Sample:
+    """Ask for a path as clients and as strangers in turn.
 
     Args:
         handle: the edge device.
         clients: GUIDs of registrations.
         path: what is asked for.
         count: requests of each side; each stranger asks once.
-        disguise: what a worse server would have made of a decoy.
         warm_up: requests of clients before, from which the edge device learns.
     """
     chance = random.Random(count)  # noqa: S311  # an order, no secret
-    sights = {side: Sight() for side in SIDES}
+    seen: dict[str, list[Response]] = {side: [] for side in SIDES}
     rounds: list[dict[str, float]] = []
     for _ in range(warm_up):
         handle(_request(path, chance.choice(clients)))
@@ -167,36 +192,19 @@ def compare(
             request = _request(path, guid)
             start = time.perf_counter_ns()
             response = handle(request)
-            if side == "stranger":
-                response = disguise(response)
             times[one] = (time.perf_counter_ns() - start) / 1000
-            sights[side].add(response)
+            seen[side].append(response)
         rounds.append(times)
-    return _verdict(sights, rounds, count)
+    return Sample(rounds, seen["stranger"], {side: [features_of(one) for one in some] for side, some in seen.items()})
+
+
+def compare(handle: Handle, clients: Sequence[str], path: str, count: int) -> Verdict:
+    """Collect a sample, and look for a difference."""
+    return collect(handle, clients, path, count).verdict()
 
 
 def _request(path: str, guid: str) -> Request:
     return Request("GET", path, [("CALE-GUID", guid)], tls=SUITE)
-
-
-def _verdict(sights: Mapping[str, Sight], rounds: Sequence[Mapping[str, float]], count: int) -> Verdict:
-    clients, strangers = (sights[side].features for side in SIDES)
-    chosen = quiet(rounds)
-    values = aligned(chosen)
-    times = [[value for name, some in values.items() if name.startswith(side) for value in some] for side in SIDES]
-    everything = sorted(value for one in chosen for value in one.values())
-    return Verdict(
-        {name: chi_square_deviations(*same_proportions([clients[name], strangers[name]])) for name in clients},
-        {
-            name: sum(seen for value, seen in strangers[name].items() if value not in clients[name]) / count
-            for name in clients
-        },
-        shift(*times),
-        separation(*times),
-        kolmogorov_smirnov(*times)[1],
-        everything[len(everything) // 2],
-        count,
-    )
 
 
 def guids(server: ReferenceServer) -> list[str]:

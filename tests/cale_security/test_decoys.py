@@ -30,13 +30,13 @@ from device_sdk.wire.csr import build_csr
 from device_sdk.wire.csr_capabilities import with_capabilities
 from tests.cale.parts import SPEC
 from tests.cale_security.ranks import CERTAIN, kolmogorov_smirnov
-from tests.cale_security.strangers import SUITE, Verdict, compare, guids
+from tests.cale_security.strangers import SUITE, Verdict, collect, compare, guids
 from tests.simulators.server.support import PKCS10, basic, client_context, make_csr
 
 pytestmark = pytest.mark.slow
 
 ANSWERS = 500
-SLOT_ANSWERS = 300
+SLOT_ANSWERS = 200
 CLIENTS = 12
 SLOT_S = 0.025
 KEYS = {"rsa": rsa.generate_private_key(65537, 2048), "p256": ec.generate_private_key(ec.SECP256R1())}
@@ -65,20 +65,67 @@ def told_apart(verdict: Verdict) -> list[str]:
     return [name for name in verdict.proportions if verdict.proportions[name] > CERTAIN or verdict.alone[name] > 0]
 
 
+def one_in(count: int, change: Callable[[Response], Response]) -> Callable[[Response], Response]:
+    turns = itertools.count()
+    return lambda response: change(response) if next(turns) % count == 0 else response
+
+
+def longer(response: Response) -> Response:
+    message = base64.b64decode(response.body)
+    return dataclasses.replace(response, body=base64.encodebytes(message + bytes(16)))
+
+
+def other_order(response: Response) -> Response:
+    return dataclasses.replace(response, headers=response.headers[::-1])
+
+
+def one_line(response: Response) -> Response:
+    return dataclasses.replace(response, body=base64.b64encode(base64.b64decode(response.body)) + b"\n")
+
+
+def other_status(response: Response) -> Response:
+    return dataclasses.replace(response, status=403)
+
+
+WORSE = {
+    "length of the body": longer,
+    "header fields and their order": other_order,
+    "form of the lines": one_line,
+    "status": other_status,
+}
+"""What a worse server would do to a decoy, by the feature that shows it."""
+
+
 @pytest.mark.parametrize(
-    ("kind", "hardened", "whole"),
+    ("path", "kind", "hardened", "whole"),
     # every pair of two of them
-    [("rsa", False, False), ("rsa", True, True), ("p256", False, True), ("p256", True, False)],
-    ids=["rsa-draft-bare", "rsa-hardened-whole", "p256-draft-whole", "p256-hardened-bare"],
+    [
+        ("/resource", "rsa", False, False),
+        ("/resource", "p256", True, True),
+        ("/nowhere", "rsa", True, True),
+        ("/nowhere", "p256", False, True),
+        ("/nowhere", "p256", True, False),
+    ],
+    ids=[
+        "resource-rsa-draft-bare",
+        "resource-p256-hardened-whole",
+        "nowhere-rsa-hardened-whole",
+        "nowhere-p256-draft-whole",
+        "nowhere-p256-hardened-bare",
+    ],
 )
-@pytest.mark.parametrize("path", ["/resource", "/nowhere"])
 def test_cale_36_cale_38_decoys_have_every_feature_of_answers(
     server: ReferenceServer, kind: str, path: str, hardened: bool, whole: bool
 ) -> None:
-    """Status, headers in order, length, lines, DER shape."""
+    """Status, headers in order, length, lines, DER shape; and one bad decoy in a hundred of the same sample is seen."""
     server.policy.cale_hardened = server.policy.cale_aead = hardened
-    verdict = compare(server.handle, register(server, kind, whole=whole), path, ANSWERS)
+    sample = collect(server.handle, register(server, kind, whole=whole), path, ANSWERS)
+    verdict = sample.verdict()
     assert told_apart(verdict) == [], verdict
+    for feature, worse in WORSE.items():
+        verdict = sample.disguised(one_in(100, worse)).verdict()
+        assert feature in told_apart(verdict)
+        assert verdict.alone[feature] == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("padding", [0, 1024])
@@ -98,7 +145,7 @@ def test_cale_38_with_slots_time_says_nothing(server: ReferenceServer, path: str
     verdict = compare(server.handle, register(server, "rsa", whole=True), path, SLOT_ANSWERS)
     assert verdict.typical > 0.9e6 * SLOT_S
     assert verdict.later.at_least < 0.02e6 * SLOT_S, verdict
-    # by chance it is 0.504 with a standard deviation of 0.034; who is told by a slot is guessed always
+    # by chance it is 0.50 with a standard deviation of 0.039; who is told by a slot is guessed always
     assert verdict.guessed.accuracy < 0.68, verdict
 
 
@@ -145,20 +192,24 @@ def _head(server: ReferenceServer, path: str, guid: str) -> bytes:
 def test_cale_36_moduli_of_nobody_are_as_large_as_real_ones() -> None:
     """Who asks often enough sees how large a modulus is; products of two primes are rarely near the ends of the range.
 
-    Only the real ones are others in every run: 4 per cent of them are near the ends, and 14 in one run of ten million.
+    Only the real ones are others in every run: 4.4 per cent of their products are near the ends, with a standard deviation
+    of 1; and the other limit is passed once in a million runs.
     """
     with ThreadPoolExecutor(2) as pool:
-        made = pool.map(lambda _: rsa.generate_private_key(65537, 2048), range(200))
-        real = [float(key.public_key().public_numbers().n >> 1984) for key in made]
+        made = [key.private_numbers() for key in pool.map(lambda _: rsa.generate_private_key(65537, 2048), range(80))]
+    real = [float(one.public_numbers.n >> 1984) for one in made]
+    # any two of the primes could have been one key's: more products of the same time's work
+    primes = [float(prime >> 992) for one in made for prime in (one.p, one.q)]
+    products = [one * other for one, other in itertools.combinations(primes, 2)]
     nobody = [stand_in_key(2048, number.to_bytes(32, "big")) for number in range(2000)]
     large = []
     for key in nobody:
         assert isinstance(key, rsa.RSAPublicKey)
         assert (key.key_size, key.public_numbers().n % 2) == (2048, 1)
         large.append(float(key.public_numbers().n >> 1984))
-    assert kolmogorov_smirnov(real, large)[1] > 1e-7
+    assert kolmogorov_smirnov(real, large)[1] > 1e-6
     assert near_the_ends(large) < 0.06
-    assert near_the_ends(real) < 0.14
+    assert near_the_ends(products) < 0.11
     uniform = [random.Random(number).uniform(2**63, 2**64) for number in range(2000)]  # noqa: S311
     assert near_the_ends(uniform) > 0.16, "the test itself sees the difference"
     assert kolmogorov_smirnov(large, uniform)[1] < 1e-7
@@ -180,43 +231,9 @@ def test_the_draft_decoy_is_told_at_first_sight(server: ReferenceServer) -> None
     assert verdict.alone["shape"] == 1.0
 
 
-def one_in(count: int, change: Callable[[Response], Response]) -> Callable[[Response], Response]:
-    turns = itertools.count()
-    return lambda response: change(response) if next(turns) % count == 0 else response
-
-
-def longer(response: Response) -> Response:
-    message = base64.b64decode(response.body)
-    return dataclasses.replace(response, body=base64.encodebytes(message + bytes(16)))
-
-
-def other_order(response: Response) -> Response:
-    return dataclasses.replace(response, headers=response.headers[::-1])
-
-
-def one_line(response: Response) -> Response:
-    return dataclasses.replace(response, body=base64.b64encode(base64.b64decode(response.body)) + b"\n")
-
-
-@pytest.mark.parametrize(
-    ("worse", "feature"),
-    [
-        (longer, "length of the body"),
-        (other_order, "header fields and their order"),
-        (one_line, "form of the lines"),
-        (lambda response: dataclasses.replace(response, status=403), "status"),
-    ],
-)
-def test_one_bad_decoy_in_a_hundred_is_seen(
-    server: ReferenceServer, worse: Callable[[Response], Response], feature: str
-) -> None:
-    verdict = compare(server.handle, register(server, "rsa"), "/resource", ANSWERS, disguise=one_in(100, worse))
-    assert feature in told_apart(verdict)
-    assert verdict.alone[feature] == pytest.approx(0.01)
-
-
 def test_a_decoy_that_comes_as_soon_as_it_is_made_is_seen(server: ReferenceServer) -> None:
     server.cale.edge._decoys.due = lambda *_: 0.0  # type: ignore[method-assign]  # what a careless server does
-    verdict = compare(server.handle, register(server, "rsa"), "/resource", ANSWERS)
+    # decoys take half as long: who sees that at all guesses nearly always
+    verdict = compare(server.handle, register(server, "rsa"), "/resource", 200)
     assert verdict.later.seen, verdict
     assert verdict.guessed.deviations > CERTAIN, verdict

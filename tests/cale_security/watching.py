@@ -49,7 +49,10 @@ def everything_logged() -> Iterator[Log]:
 
 def seen_of(error: BaseException) -> tuple[object, ...]:
     """The whole of an error as comparable data: type, arguments, facts, attributes, chain and where it came from."""
-    places = tuple((Path(one.filename).name, one.lineno, one.name) for one in traceback.extract_tb(error.__traceback__))
+    # not by `extract_tb`, which asks the disk each time whether the sources changed
+    places = tuple(
+        (frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in traceback.walk_tb(error.__traceback__)
+    )
     facts = getattr(error, "facts", dict)()
     return (
         type(error),
@@ -93,7 +96,7 @@ class Race:
 
 
 def race(
-    opening: Open, makers: Makers, rounds: int, *, leak_us: Mapping[str, float] | None = None, warm_up: int = 20
+    opening: Open, makers: Makers, rounds: int, *, leak: Mapping[str, float] | None = None, warm_up: int = 20
 ) -> Race:
     """Try to open new messages of every class in turn.
 
@@ -101,10 +104,10 @@ def race(
         opening: the reader; must raise for every one of them.
         makers: classes by name.
         rounds: messages of each class.
-        leak_us: how much longer an artificially leaky reader takes for some classes.
+        leak: how much longer an artificially leaky reader takes for some classes, as a share of each message's time.
         warm_up: rounds before the first that counts.
     """
-    leaks = leak_us or {}
+    leaks = leak or {}
     chance = random.Random(rounds)  # noqa: S311  # an order, no secret
     result = Race([], {name: set() for name in makers}, [])
     names = list(makers)
@@ -134,13 +137,13 @@ def race(
     return result
 
 
-def _timed(opening: Open, message: bytes, leak_us: float) -> tuple[float, BaseException]:
+def _timed(opening: Open, message: bytes, leak: float) -> tuple[float, BaseException]:
     start = time.perf_counter_ns()
     try:
         opening(message)
     except Exception as error:  # noqa: BLE001  # whatever it is, it is to be looked at
-        if leak_us:
-            end = time.perf_counter_ns() + int(1000 * leak_us)
+        if leak:
+            end = start + (1 + leak) * (time.perf_counter_ns() - start)
             while time.perf_counter_ns() < end:
                 pass
         return (time.perf_counter_ns() - start) / 1000, error
