@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from device_sdk.client.cale.slots import FAILURE_SLOTS, FailureSlots
+
 # Started in the background, by nohup or by some build servers, these are ignored, and programs under test inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for _number in (signal.SIGHUP, signal.SIGQUIT):
@@ -84,3 +86,10 @@ def own_places(all_places: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("DEVICE_SDK_RUNTIME_DIR", str(places / "run"))
     monkeypatch.setenv("DEVICE_SDK_REFUSED_PINS", str(places / "refused-pins"))
     monkeypatch.setenv("DEVICE_SDK_CERTIFICATES", str(places / "certificates"))
+
+
+@pytest.fixture(autouse=True)
+def own_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failures of CALE take as long as in a new process: one test with a slow key would make all later ones wait."""
+    for name in ("_times", "_late"):
+        monkeypatch.setattr(FAILURE_SLOTS, name, vars(FailureSlots())[name])
