@@ -24,6 +24,7 @@ from device_sdk.model.credentials import Credentials
 from device_sdk.model.keys import KeyType, PrivateKey
 from device_sdk.model.trust import ServerTrust
 from tests.cale.parts import ANSWER, GUID, RESOURCE, SPEC, VECTORS
+from tests.cale.reading import read_in_child
 from tests.cale.scripted import ScriptedServer, answer, envelope_answer, redirect
 from tests.cms.messages import encrypt, write_certificate
 
@@ -70,15 +71,6 @@ def test_threads_share_one_auth(
         assert all(pool.map(read, range(64)))
 
 
-def _read_in_child(state: str, ca_file: str, url: str) -> bytes:
-    with requests.Session() as session:
-        session.trust_env, session.verify = False, ca_file
-        session.auth = auth = CaleAuth.from_state(state)
-        content = session.get(f"{url}/resource").content
-        auth.close()
-    return content
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("store", ["file", "pkcs11", "tpm2"])
 def test_processes_share_one_registration(
@@ -98,7 +90,7 @@ def test_processes_share_one_registration(
     words = (str(tmp_path / "state"), str(cale_server.ca_file), cale_server.cale_url)
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(3, mp_context=context) as pool:
-        assert [job.result(60) for job in [pool.submit(_read_in_child, *words) for _ in range(6)]] == [ANSWER] * 6
+        assert [job.result(60) for job in [pool.submit(read_in_child, *words) for _ in range(6)]] == [ANSWER] * 6
 
 
 def test_a_forked_child_goes_on_with_the_parent_s_session(session: requests.Session, edge: ScriptedServer) -> None:
