@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from pyasn1_alt_modules import rfc9480
 
 from device_sdk_simulators.ca.hierarchy import Authority
 from device_sdk_simulators.ca.issue import Wish, issue
 from device_sdk_simulators.ca.keys import CaKey, new_key
 from device_sdk_simulators.est.csr import CertificationRequest, key_name, spki_sha256
 
-KEY_GENERATION = x509.ObjectIdentifier(str(rfc9480.id_kp_cmKGA))
+# by its numbers: a module with all of CMP takes longer to import than the rest of the server
+KEY_GENERATION = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.32")
 """id-kp-cmKGA (RFC 9480)."""
 
 _LIFETIME = timedelta(days=30)
