@@ -15,7 +15,7 @@ import pytest
 from device_sdk_simulators.server import ReferenceServer
 from device_sdk_simulators.softhsm import SimulatorError
 
-from tests.simulators.command import SIM
+from tests.simulators.command import SIM, sim
 
 pytestmark = pytest.mark.slow
 
@@ -47,11 +47,13 @@ UNPRIVILEGED = (
 """Runs what follows under the rules for ordinary users, where the tests run as root."""
 
 
-def fails(*words: object, code: int = 2, **options: object) -> str:
+def fails(*words: object, code: int = 2, unprivileged: bool = False, **options: object) -> str:
     """Run a command that has to end with one line, and no more than that; the line."""
-    done = subprocess.run(
-        [*UNPRIVILEGED, *SIM, *map(str, words)], capture_output=True, text=True, timeout=100, check=False, **options
-    )
+    if unprivileged:
+        command = [*UNPRIVILEGED, *SIM, *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    else:
+        done = sim(*words, timeout=100, **options)
     assert (done.returncode, done.stdout) == (code, ""), (done.returncode, done.stdout, done.stderr)
     assert done.stderr.startswith("device-sdk-sim"), done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
@@ -60,8 +62,8 @@ def fails(*words: object, code: int = 2, **options: object) -> str:
     return done.stderr
 
 
-def server_fails(state: Path, *words: object) -> str:
-    return fails("server", "--state", state, *words)
+def server_fails(state: Path, *words: object, unprivileged: bool = False) -> str:
+    return fails("server", "--state", state, *words, unprivileged=unprivileged)
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ def test_password_files_that_hold_no_password(tmp_path, state, kind):
         path.mkdir()
     elif kind == "endless":
         path = Path("/dev/zero")
-    said = server_fails(state, "--user", "lab", "--password-file", path)
+    said = server_fails(state, "--user", "lab", "--password-file", path, unprivileged=kind == "unreadable")
     assert str(path) in said
     assert not (state / "password").exists()
 
@@ -140,7 +142,7 @@ def test_state_directories_that_cannot_be_used(state, kind):
             (state / spoilt).write_bytes(b"this is nothing of the kind " * 100)
         assert spoilt in server_fails(state)
         return
-    assert str(state) in server_fails(state)
+    assert str(state) in server_fails(state, unprivileged=kind == "no permission")
 
 
 def test_a_second_server_in_the_same_directory(state):
