@@ -29,7 +29,6 @@ from device_sdk.client.device.request import (
 from device_sdk.client.device.undo import undo
 from device_sdk.client.device.use import for_key_establishment
 from device_sdk.client.est import Enrolled, EstClient
-from device_sdk.client.est.result import LostRequest
 from device_sdk.errors import ConfigurationError, KeyExistsError, ServerNotTrustedError, TlsError
 from device_sdk.keystores.keys import DeviceKey
 from device_sdk.model.csr import CsrSpec
@@ -104,6 +103,8 @@ class Enrolment:
         Raises:
             DeviceSdkError: as `run`; HttpStatusError may be the server's word that the request was refused.
         """
+        from device_sdk.client.est.result import LostRequest
+
         context = self.context
         state = context.state.load()
         journal = self._left_over(state)

@@ -38,7 +38,6 @@ from device_sdk.client.device.request import (
 from device_sdk.client.device.undo import undo
 from device_sdk.client.device.use import for_key_establishment, only_establishes, shows
 from device_sdk.client.est import Enrolled, EstClient
-from device_sdk.client.est.result import LostRequest
 from device_sdk.errors import (
     CmcPendingError,
     CmcRefusedError,
@@ -103,6 +102,8 @@ class Renewal:
         Raises:
             DeviceSdkError: as `run`; HttpStatusError may be the server's word that the request was refused.
         """
+        from device_sdk.client.est.result import LostRequest
+
         context = self.context
         state = context.state.load()
         current, _ = enrolled(context.state, state)

@@ -1,11 +1,16 @@
-"""The EST client: EstClient, and bootstrap for the first trust."""
+"""The EST client: EstClient, and bootstrap for the first trust.
+
+What an enrolment does without is imported on first use: answers carried by hand, keys of the server's making.
+"""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from device_sdk.client.est.bootstrap import bootstrap, bootstrap_client
 from device_sdk.client.est.client import EstClient
 from device_sdk.client.est.clock import Clock
-from device_sdk.client.est.offline import OfflineEst
 from device_sdk.model.compatibility import Compatibility
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.shared_key import SharedKey
@@ -13,8 +18,17 @@ from device_sdk.protocols.est.backoff import RetryPolicy
 from device_sdk.protocols.est.ca_certificates import CaCertificates, Ignored
 from device_sdk.protocols.est.issued import Enrolled
 from device_sdk.protocols.est.responses import Pending
-from device_sdk.protocols.est.server_key import ServerKey
-from device_sdk.protocols.est.server_key_request import DecryptionKey
+
+if TYPE_CHECKING:
+    from device_sdk.client.est.offline import OfflineEst
+    from device_sdk.protocols.est.server_key import ServerKey
+    from device_sdk.protocols.est.server_key_request import DecryptionKey
+
+_HOMES = {
+    "DecryptionKey": "device_sdk.protocols.est.server_key_request",
+    "OfflineEst": "device_sdk.client.est.offline",
+    "ServerKey": "device_sdk.protocols.est.server_key",
+}
 
 __all__ = [
     "CaCertificates",
@@ -33,3 +47,11 @@ __all__ = [
     "bootstrap",
     "bootstrap_client",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'device_sdk.client.est' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

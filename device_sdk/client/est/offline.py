@@ -23,8 +23,6 @@ from device_sdk.protocols.est.pinning import fingerprints, pinned_anchors, requi
 from device_sdk.protocols.est.renewed import only_new
 from device_sdk.protocols.est.responses import Pending, read_cacerts, read_csrattrs, read_enrolment
 from device_sdk.protocols.est.saved_answer import NO_CONNECTION, as_message, as_multipart
-from device_sdk.protocols.est.server_key import Judgement, ProtectionKey, ServerKey, check_server_key
-from device_sdk.protocols.est.server_key_answer import PKCS12, read_server_key
 from device_sdk.protocols.est.urls import Operation, parse_est_url
 from device_sdk.wire.csrattrs import CsrAttributes
 from device_sdk.wire.path import name_of
@@ -32,6 +30,7 @@ from device_sdk.wire.path import name_of
 if TYPE_CHECKING:
     from device_sdk.client.est.offline_full_cmc import OfflineFullCmc
     from device_sdk.client.est.server_key import ServerKeyForms
+    from device_sdk.protocols.est.server_key import ProtectionKey, ServerKey
 
 
 class OfflineEst:
@@ -206,6 +205,7 @@ class OfflineEst:
             CsrAttributesError, LocalProtocolError, KeyStoreError: as for `enrolment_request`.
         """
         from device_sdk.client.est.server_key import RFC_7030, keyless, require_protection
+        from device_sdk.protocols.est.server_key_answer import PKCS12
 
         forms = forms or RFC_7030
         require_protection(decrypt, allow_clear=allow_clear, pkcs12=forms.pkcs12)
@@ -255,6 +255,8 @@ class OfflineEst:
             HttpStatusError, RemoteProtocolError, TruncatedResponseError: the answer is none.
         """
         from device_sdk.client.est.server_key import RFC_7030, keyless, require_protection
+        from device_sdk.protocols.est.server_key import Judgement, check_server_key
+        from device_sdk.protocols.est.server_key_answer import read_server_key
 
         forms = forms or RFC_7030
         require_protection(decrypt, allow_clear=allow_clear, pkcs12=forms.pkcs12)
