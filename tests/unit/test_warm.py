@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests import warm
+from tests.warm.running import Running
 
 TOLD = """
 import atexit, os, sys
@@ -88,3 +89,26 @@ def test_one_that_does_not_end_is_killed(program: Path, tmp_path: Path) -> None:
             return
         time.sleep(0.1)
     pytest.fail("it is still there")
+
+
+@pytest.mark.slow
+def test_one_that_runs_beside_the_test(program: Path) -> None:
+    """It is killed at the end of the block; what it said before can be read."""
+    program.write_text("import os, sys, time; print(os.getpid(), *sys.argv[1:], flush=True); time.sleep(600)")
+    with Running([program, 7]) as running:
+        pid, word = running.stdout.readline().split()
+        assert word == "7"
+        assert running.poll() is None
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.wait(0.01)
+    assert running.wait() == running.poll() == -signal.SIGKILL
+    assert not Path("/proc", pid).exists()
+
+
+@pytest.mark.slow
+def test_one_that_ends_while_the_test_waits(program: Path) -> None:
+    program.write_text("import sys; sys.stderr.write('why'); sys.exit(3)")
+    with Running([program]) as running:
+        assert running.wait() == 3
+        running.send_signal(signal.SIGTERM)
+        assert (running.stdout.read(), running.stderr.read()) == ("", "why")

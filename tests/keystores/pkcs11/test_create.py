@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from device_sdk.model.keys import KeyType
 from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
 from tests.keystores.pkcs11.faulty import FaultyModule
 from tests.keystores.pkcs11.tools import objects, openssl, pkcs11_tool
+from tests.warm.running import Running
 
 BORN_HERE = {
     "CKA_SENSITIVE": True,
@@ -255,12 +255,14 @@ except KeyExistsError:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["reuse", "refuse"])
-def test_processes_that_want_the_same_name_at_once(token: SoftHsm, how: str) -> None:
+def test_processes_that_want_the_same_name_at_once(token: SoftHsm, tmp_path: Path, how: str) -> None:
     """Exactly one makes the key; the others use it or are refused, and nobody sweeps what another is making."""
-    command = [sys.executable, "-c", RACE, token.uri_of("device"), how]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
-    printed = [process.communicate(timeout=100)[0].strip() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 6
+    program = tmp_path / "race.py"
+    program.write_text(RACE)
+    with ExitStack() as stack:
+        processes = [stack.enter_context(Running([program, token.uri_of("device"), how])) for _ in range(6)]
+        assert [process.wait(100) for process in processes] == [0] * 6
+        printed = [process.stdout.read().strip() for process in processes]
     made = open_key(token.uri_of("device")).info.key_id
     assert made is not None
     assert len(objects(token)) == 2
@@ -283,21 +285,19 @@ with Pkcs11KeyStore() as store:
 
 
 @pytest.mark.slow
-def test_killed_while_creating_and_deleting(token: SoftHsm) -> None:
+def test_killed_while_creating_and_deleting(token: SoftHsm, tmp_path: Path) -> None:
     """Killed at any moment: the same create afterwards leaves exactly one key, and it works.
 
     A delete that was cut off leaves a private key that works without its public object; it is reused.
     """
     rng = random.Random(9)  # noqa: S311  # moments, not secrets
-    uri = token.uri_of("device")
+    uri, program = token.uri_of("device"), tmp_path / "cut.py"
+    program.write_text(CUT)
     for _ in range(25):
-        process = subprocess.Popen([sys.executable, "-c", CUT, uri], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "logged in\n"
-        time.sleep(rng.random() * 0.06)
-        assert process.poll() is None
-        process.kill()
-        process.communicate(timeout=60)
+        with Running([program, uri]) as process:
+            assert process.stdout.readline() == "logged in\n"
+            time.sleep(rng.random() * 0.06)
+            assert process.poll() is None
         with create_key(uri, "ec-p256", reuse=True) as key:
             assert isinstance(key, EcDeviceKey)
             key.public_key().verify(key.sign(b"x", ec.ECDSA(hashes.SHA256())), b"x", ec.ECDSA(hashes.SHA256()))

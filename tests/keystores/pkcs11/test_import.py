@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from device_sdk.model.keys import KeyType
 from tests.keystores.foreign_keys import openssl, pkcs8, public_pem, secret
 from tests.keystores.pkcs11.faulty import FaultyModule
 from tests.keystores.pkcs11.tools import objects, pkcs11_tool
+from tests.warm.running import Running
 
 TYPES = ["ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-4096"]
 
@@ -205,17 +204,15 @@ with Pkcs11KeyStore() as store:
 def test_est_202_killed_at_any_moment_the_next_import_works(token: SoftHsm, tmp_path: Path) -> None:
     """SIGKILL in the middle: afterwards the key is there, whole, or it is not there and can be imported."""
     (tmp_path / "key.der").write_bytes(pkcs8("ec-p256"))
+    (tmp_path / "cut.py").write_text(CUT)
     rolls = random.Random(7)  # noqa: S311  # moments, not secrets
     found = set()
     for number in range(25):
         uri = token.uri_of(f"key{number}")
-        command = [sys.executable, "-c", CUT, uri, str(tmp_path / "key.der")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
+        with Running([tmp_path / "cut.py", uri, tmp_path / "key.der"]) as process:
             assert process.stdout.readline() == "logged in\n"
             # later and later on a machine that has other things to do, until it was killed before and after
             time.sleep(rolls.uniform(0.0, 0.04 if len(found) == 2 else 0.04 * (1 + number)))
-            process.kill()
         there = len(list_keys(uri))
         found.add(there)
         with import_key(uri, secret("ec-p256"), reuse=bool(there)) as key:

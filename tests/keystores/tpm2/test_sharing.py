@@ -2,12 +2,10 @@
 
 import multiprocessing
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from device_sdk.keystores import registry
 from device_sdk.keystores.tpm2 import Tpm2KeyStore
 from device_sdk.keystores.tpm2.lock import TpmLock
 from device_sdk.wire.key_uri.tpm2 import Tpm2Uri
+from tests.warm.running import Running
 
 
 def sign(key) -> None:
@@ -86,18 +85,18 @@ for _ in range(int(sys.argv[2])):
 """
 
 
-def start_signing(uri: str, times: int) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", _SIGN_IN_A_LOOP, uri, str(times)], stdout=subprocess.PIPE, text=True)
+def start_signing(place: Path, uri: str, times: int) -> Running:
+    (place / "sign.py").write_text(_SIGN_IN_A_LOOP)
+    return Running([place / "sign.py", uri, times])
 
 
 @pytest.mark.slow
 def test_processes_take_turns(swtpm: Swtpm, tmp_path: Path) -> None:
     """Without a resource manager an flock around load..flush keeps processes out of each other's slots."""
     uris = [registry.create_key(f"tpm2:file={tmp_path}/{number}.pem", "ec-p256").info.uri for number in range(5)]
-    running = [start_signing(uri, 200) for uri in uris]
-    for process in running:
-        process.communicate(timeout=100)
-    assert [process.returncode for process in running] == [0] * 5
+    with ExitStack() as stack:
+        running = [stack.enter_context(start_signing(tmp_path, uri, 200)) for uri in uris]
+        assert [process.wait(100) for process in running] == [0] * 5
 
 
 @pytest.mark.slow
@@ -120,12 +119,9 @@ def test_what_a_killed_process_left_is_cleaned_up(swtpm: Swtpm, tmp_path: Path, 
     key = registry.create_key(uri, "ec-p256")
     left = 0
     for turn in range(20):
-        process = start_signing(uri, 100000)
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(0.005 + turn * 0.0013)
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        with start_signing(tmp_path, uri, 100000) as process:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(0.005 + turn * 0.0013)
         time.sleep(0.05)  # swtpm finishes the command that was under way
         left += loaded() != ""
         sign(key)
@@ -231,15 +227,15 @@ def test_power_cuts_around_create(swtpm: Swtpm, tmp_path: Path, tools, loaded, p
         "registry.open_store(sys.argv[1])\nfor _ in range(1000):\n"
         "    registry.create_key(sys.argv[1], 'ec-p256', reuse=True)\n    registry.delete_key(sys.argv[1])\n"
     )
+    program = tmp_path / "create.py"
+    program.write_text(create)
     for turn in range(24):
-        process = subprocess.Popen([sys.executable, "-c", create, uri], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(0.15 + turn * 0.0037)
-        if turn % 2:
-            swtpm.kill()
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        with Running([program, uri]) as process:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(0.15 + turn * 0.0037)
+            assert process.poll() is None, process.stderr.read()
+            if turn % 2:
+                swtpm.kill()
         if turn % 2:
             swtpm.start()
         else:
