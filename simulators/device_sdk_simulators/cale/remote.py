@@ -26,6 +26,8 @@ from device_sdk_simulators.cale.peers import Peers, fingerprint, names_of
 from device_sdk_simulators.cale.room import take
 from device_sdk_simulators.http.messages import Request, Response
 
+LONGEST_ANSWER = 16 * 1024 * 1024
+"""Bytes of an answer that one role takes from another."""
 _KEPT = 16
 _COPIES = 5
 """Of an answer at most, in clear or encrypted already, until it goes on."""
@@ -52,7 +54,7 @@ class HopSettings:
     key: Path
     anchors: Path
     timeout_s: float = 5.0
-    body_bytes: int = 16 * 1024 * 1024
+    body_bytes: int = LONGEST_ANSWER
 
 
 class RemoteHop:

@@ -15,6 +15,10 @@ from device_sdk_simulators.cale.padding import JSON
 from device_sdk_simulators.cale.rules import CaleRules
 from device_sdk_simulators.http.messages import Request, Response
 
+LARGEST_DOCUMENT = 11 * 1024 * 1024
+"""Bytes of one that still reach a client: filled up, encrypted and in lines of base64 it is a third longer, and has to fit into
+what one role takes from another."""
+
 
 class ResourceServer:
     """One resource server.

@@ -104,6 +104,8 @@ def _follow_input() -> None:
 def _run_all(options: argparse.Namespace) -> int:
     from device_sdk_simulators.cale.processes import Installation
 
+    # what is wrong with them is said before anything is made, once, and not by the role and by us
+    _documents([types.document(one) for one in options.document])
     words: dict[str, list[str]] = {role: [] for role in ALL}
     for option in OPTIONS:
         if option.handed_on:
@@ -177,8 +179,14 @@ def _origin(options: argparse.Namespace) -> RoleServer:
 def _resource(options: argparse.Namespace) -> RoleServer:
     from device_sdk_simulators.cale.roles import resource_role
 
-    documents = read_documents(options.document)
+    documents = _documents(options.document)
     return resource_role(_place(options), _policy(options), options.issuer or options.state / "issuer.pem", documents)
+
+
+def _documents(named: list[tuple[str, Path]]) -> dict[str, bytes]:
+    from device_sdk_simulators.cale.resource import LARGEST_DOCUMENT
+
+    return read_documents(named, LARGEST_DOCUMENT)
 
 
 def _edge(options: argparse.Namespace) -> RoleServer:

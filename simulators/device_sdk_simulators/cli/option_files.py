@@ -30,9 +30,16 @@ def read_password(path: Path, option: str = "--password-file") -> str:
     return password
 
 
-def read_documents(documents: list[tuple[str, Path]]) -> dict[str, bytes]:
-    """The contents of files by the paths they are to have; UsageError."""
-    return {path: _content("--document", file) for path, file in documents}
+def read_documents(documents: list[tuple[str, Path]], largest: int | None = None) -> dict[str, bytes]:
+    """The contents of files by the paths they are to have; UsageError, also for one of more bytes than `largest`."""
+    contents = {}
+    for path, file in documents:
+        content = _content("--document", file, largest)
+        if largest is not None and len(content) > largest:
+            size = max(file.stat().st_size, len(content))
+            raise UsageError(f"--document {path}={file}: that has {size} bytes, and the roles carry {largest} at most")
+        contents[path] = content
+    return contents
 
 
 def read_anchors(file: Path) -> list[x509.Certificate]:
@@ -45,8 +52,10 @@ def read_anchors(file: Path) -> list[x509.Certificate]:
         raise UsageError(f"--client-anchors {file} holds no certificates in PEM") from error
 
 
-def _content(option: str, file: Path) -> bytes:
+def _content(option: str, file: Path, largest: int | None = None) -> bytes:
+    """What is in a file, or the beginning of it, from which one sees that it is too much."""
     try:
-        return file.read_bytes()
+        with file.open("rb") as opened:
+            return opened.read(-1 if largest is None else largest + 1)
     except OSError as error:
         raise UsageError(f"{option} {file}: {error.strerror}") from error

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from device_sdk_simulators.cale.processes import Installation, RoleEndedError
+from device_sdk_simulators.cale.resource import LARGEST_DOCUMENT
 
 from tests.simulators.cale.test_processes import said
 from tests.simulators.command import sim
@@ -81,6 +82,18 @@ def test_mistakes_are_said_in_a_line_each_and_exit_code_2(tmp_path, words):
     assert (done.returncode, done.stdout) == (2, "")
     assert 0 < done.stderr.count("\n") <= (2 if words[:1] == ["all"] else 1), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("role", ["all", "resource"])
+def test_a_document_that_no_answer_can_carry_is_refused_at_start(tmp_path, role):
+    large = tmp_path / "big=1.bin"
+    large.write_bytes(b"x" * (LARGEST_DOCUMENT + 1))
+    done = sim("cale", role, "--state", str(tmp_path / "state"), "--document", f"/big={large}", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    words = f"--document /big={large}: that has {LARGEST_DOCUMENT + 1} bytes, and the roles carry {LARGEST_DOCUMENT} at most"
+    assert words in line
+    assert not (tmp_path / "state").exists(), "before anything is made"
 
 
 def test_a_role_that_cannot_start_stops_the_others(tmp_path):

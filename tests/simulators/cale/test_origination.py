@@ -16,8 +16,9 @@ from device_sdk_simulators.ca.keys import new_key
 from device_sdk_simulators.cale.certificates import AUTHORITY_NAME, NotAcceptedError, Owner, make_certificate, owner_of
 from device_sdk_simulators.cale.headers import certificate_from_header, certificate_header, certificate_of
 from device_sdk_simulators.cale.origination import OriginationServer
+from device_sdk_simulators.cale.remote import LONGEST_ANSWER
 from device_sdk_simulators.cale.replay import ReplayWindow
-from device_sdk_simulators.cale.resource import ResourceServer
+from device_sdk_simulators.cale.resource import LARGEST_DOCUMENT, ResourceServer
 from device_sdk_simulators.cale.rules import CaleRules
 from device_sdk_simulators.cale.scopes import OddPathError, needed_scope, plain_path
 from device_sdk_simulators.http.messages import Request, Response
@@ -364,6 +365,14 @@ def test_resource_servers_get_no_cipher_and_refuse_one_cale_58(authority):
     assert server.handle(Request("POST", "/aggregate", fields), "origin").status == 400
     assert server.handle(Request("GET", "/aggregate", []), "origin").status == 403
     assert server.handle(Request("GET", "/aggregate", fields), "edge").status == 403
+
+
+def test_the_largest_document_fits_into_an_answer_to_the_edge_device(authority):
+    content = Response(200, [("Content-Type", "text/plain")], b"x" * (LARGEST_DOCUMENT - 1))
+    role = origin(authority, Asked(content), padding=65536)
+    answer = ask(role, certificate_header(certificate(authority)), SUITE)
+    assert answer.status == 200
+    assert LARGEST_DOCUMENT < len(answer.body) <= LONGEST_ANSWER
 
 
 def test_text_and_json_fill_buckets_and_other_contents_do_not_cale_37(authority, tmp_path):
