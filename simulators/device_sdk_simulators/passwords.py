@@ -104,6 +104,10 @@ class Users:
         """Who may log in."""
         return [str(row["name"]) for row in self._database.rows("SELECT name FROM users ORDER BY name")]
 
+    def any(self) -> bool:
+        """Whether there is anybody who may log in."""
+        return self._database.row("SELECT name FROM users LIMIT 1") is not None
+
     def remove(self, name: str) -> bool:
         """The user may log in no more; False if there is none. Certificates stay: they are revoked, not forgotten."""
         with self._database.transaction() as connection:

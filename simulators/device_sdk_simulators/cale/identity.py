@@ -17,7 +17,8 @@ from device_sdk_simulators.cale.names import why_refused
 from device_sdk_simulators.est.authorize import Client
 from device_sdk_simulators.est.login import HttpLogin
 from device_sdk_simulators.guessing import Guesses
-from device_sdk_simulators.http.messages import HttpError, Request
+from device_sdk_simulators.http.messages import Headers, HttpError, Request
+from device_sdk_simulators.passwords import REALM
 
 Identify: TypeAlias = Callable[[Request], Client]
 """Says who sent a request; HttpError 401 or 403 for a proof that does not hold."""
@@ -38,6 +39,10 @@ class Tokens:
     def add(self, name: str, token: str) -> None:
         """Let somebody in with this token."""
         self._owners[_digest(token)] = name
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._owners)
 
     def owner_of(self, token: str) -> str | None:
         """Whose token it is, None for nobody's."""
@@ -91,10 +96,33 @@ class Proofs:
         lists: ClientLists | None = None,
     ) -> None:
         self._login = login
+        self._tokens = tokens
         self._anchors = anchors
         self._clock = clock
         self._lists = lists
-        self.identify = with_tokens(tokens, self._without_token, guesses)
+        self._proven = with_tokens(tokens, self._without_token, guesses)
+
+    def identify(self, request: Request) -> Client:
+        """Who sent a request; HttpError 401 or 403 for a proof that does not hold."""
+        try:
+            return self._proven(request)
+        except HttpError as error:
+            if error.status != 401:
+                raise
+            raise HttpError(401, error.text, self.challenges(error.headers)) from error
+
+    def challenges(self, said: Headers | None = None) -> Headers:
+        """WWW-Authenticate for every scheme by which anybody here can prove an identity, whatever was wrong with a proof.
+
+        Args:
+            said: challenges there are already; those for passwords stay, as Digest says there that a nonce is too old.
+        """
+        bearer = [("WWW-Authenticate", f'Bearer realm="{REALM}"')] if self._tokens else []
+        if bearer and not self._login.has_users():
+            return bearer
+        # also without users and tokens: a 401 has a challenge in any case (RFC 9110 section 15.5.2)
+        passwords = [field for field in said or () if not field[1].startswith("Bearer ")]
+        return [*(passwords or self._login.challenges()), *bearer]
 
     def _without_token(self, request: Request) -> Client:
         found = self._login.identify(request)

@@ -190,7 +190,7 @@ def edge_role(place: RolePlace, policy: Policy, settings: EdgeSettings) -> RoleS
             proofs.identify,
             policy,
             Decoys(server.database, policy, server.now),
-            challenge=login.challenges,
+            challenge=proofs.challenges,
         )
         server.opened.callback(role.close)
         chain, key = read_pair(files)

@@ -67,6 +67,10 @@ class HttpLogin:
             raise HttpError(401, "", self.challenges())
         return LoggedIn(name, "basic")
 
+    def has_users(self) -> bool:
+        """Whether there is anybody whose password could be right."""
+        return self._users.any()
+
     def challenges(self, *, stale: bool = False) -> Headers:
         """WWW-Authenticate for every scheme on offer, the strongest first (RFC 7616 section 3.7)."""
         offered = [self._challenge(algorithm, stale=stale) for algorithm in self._algorithms]

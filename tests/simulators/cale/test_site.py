@@ -6,11 +6,18 @@ import base64
 import json
 import ssl
 import uuid
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from device_sdk_simulators.cale.roles import EdgeSettings, RolePlace, edge_role
+from device_sdk_simulators.policy import Policy
 
+from device_sdk.client.cale import CaleClient
+from device_sdk.errors import AuthenticationRequiredError
+from device_sdk.model.trust import ServerTrust
+from tests.cale.parts import SPEC
 from tests.simulators.cale.support import KEYS, STRANGER, basic, csr_pem, opened
 
 
@@ -95,6 +102,39 @@ def test_proofs_of_identity_cale_02(make_site, make_client, headers, status):
         assert site.edge.log()[0]["authentication"] == "bearer"
     else:
         assert site.roles["authz"].log()[-1]["path"] == "/ciphers", "the authorization server was not asked"
+
+
+BASIC, BEARER = 'Basic realm="estrealm", charset="UTF-8"', 'Bearer realm="estrealm"'
+
+
+@pytest.mark.parametrize(
+    ("user", "tokens", "offered"),
+    [
+        ("device", {}, [BASIC]),
+        (None, {"sesame": "ali.baba"}, [BEARER]),
+        ("device", {"sesame": "ali.baba"}, [BASIC, BEARER]),
+        (None, {}, [BASIC]),
+    ],
+)
+def test_a_401_offers_what_the_site_takes_whatever_was_wrong_cale_02(tmp_path, make_client, user, tokens, offered):
+    settings = EdgeSettings(upstream="http://127.0.0.1:1", user=user, tokens=tokens)
+    with edge_role(RolePlace(tmp_path / "edge"), Policy(), settings) as edge:
+        client = make_client(url=edge.url, ca_file=edge.facts["ca_file"])
+        wrong = [{}, basic("device", "wrong"), {"Authorization": "Bearer wrong"}, {"Authorization": "Other wrong"}]
+        for proof in wrong:
+            status, fields, body = client.send("POST", "/registration", list(proof.items()), b"x")
+            assert (status, body) == (401, b"\n")
+            assert [value for name, value in fields if name == "www-authenticate"] == offered, proof
+
+
+@pytest.mark.parametrize(("user", "schemes"), [(None, "Bearer"), ("device", "Basic, Bearer")])
+def test_the_client_is_told_what_the_site_takes_cale_02(tmp_path, user, schemes):
+    settings = EdgeSettings(upstream="http://127.0.0.1:1", user=user, tokens={"sesame": "ali.baba"})
+    with edge_role(RolePlace(tmp_path / "edge"), Policy(), settings) as edge:
+        anchors = x509.load_pem_x509_certificates(Path(edge.facts["ca_file"]).read_bytes())
+        refused = pytest.raises(AuthenticationRequiredError, match=rf"it takes {schemes}\)$")
+        with CaleClient(edge.url, ServerTrust(tuple(anchors)), KEYS["p256"]) as client, refused:
+            client.register(SPEC)
 
 
 def test_a_name_that_is_no_ascii_arrives_as_it_is_cale_31(make_site, make_client):
