@@ -164,13 +164,17 @@ def test_applications_and_list(lab: Lab, words: tuple[str, ...], new: tuple[str,
     listed = lab.cli.ok("cale", "list", *state, "--json").json["registrations"]
     assert {name: kept["guid"] for name, kept in listed.items()} == {"default": one["guid"], "meter": two["guid"]}
     assert one["guid"] not in lab.cli.ok("cale", "list", *state).out
+    again = lab.cli.ok(*words, *lab.login, "--again")
+    three = lab.cli.ok("cale", "list", *state, "--json").json["registrations"]["default"]
+    assert again.out == f"registered default: {lab.server.cale_url}, key {three['key_uri']}\n"
+    assert three["guid"] not in again.out + again.err
     for name in ("default", "meter"):
         assert _read(lab, "--application", name) == '{"foo": "bar"}\n'
     lab.cli.ok("cale", "forget", *state, "--application", "meter")
     assert "no CALE registration named 'meter'" in lab.cli.fails(
         2, "cale", "get", "/x", *state, "--application", "meter"
     )
-    assert sorted(path.name for path in lab.keys.glob("*.pem")) == ["cale.pem"]
+    assert sorted(path.name for path in lab.keys.glob("*.pem")) == ["cale-2.pem"]
     nothing = lab.cli.ok("cale", "forget", *state, "--application", "meter", "--json")
     assert nothing.json["destroyed"] == []
     assert "no CALE registration named 'meter'" in nothing.err

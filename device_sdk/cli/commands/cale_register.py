@@ -37,7 +37,7 @@ def add_register_arguments(operation: argparse.ArgumentParser) -> None:
 
 
 def register(options: argparse.Namespace, settings: Settings, out: Output) -> int:
-    """Register, or go on with what was interrupted."""
+    """Register, or go on with what was interrupted. The GUID is shown with --json only."""
     from device_sdk.client.cale import CalePlan
     from device_sdk.model.keys import KeyType
 
@@ -60,8 +60,9 @@ def register(options: argparse.Namespace, settings: Settings, out: Output) -> in
         outcome = application(settings).register(plan)
     for note in outcome.notes:
         out.say(f"note: {note}")
-    data = vars(outcome.registration) | {"application": settings.require("cale.application"), "notes": outcome.notes}
-    out.data(data, f"registered as {outcome.registration.guid}")
+    made, name = outcome.registration, settings.require("cale.application")
+    data = vars(made) | {"application": name, "notes": outcome.notes}
+    out.data(data, f"registered {name}: {made.origin}, key {made.key_uri}")
     return 0
 
 
