@@ -101,6 +101,20 @@ def test_lines_of_text_for_people_and_exit_code_0(bench, fleet):
     assert "done: 2 provisioned, 0 failed" in done.stdout
 
 
+@pytest.mark.parametrize("more", [(), ("--plan",)])
+@pytest.mark.parametrize("line", ["ftp://x", "../x://y", "://", "http://[x"])
+def test_a_line_of_no_kind_that_there_is_begins_nothing(bench, line, more):
+    done = bench.run("--lines", "/dev/ttyUSB77", line, *more)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"line {line!r}: there are no lines of the kind " in done.stderr
+    assert "socket://HOST:PORT" in done.stderr
+    assert not Path(bench.lab.ledger_file).exists()
+    bench.lab.lines_text = f'urls = ["{line}"]'
+    assert bench.run(*more).returncode == 2, "nor one of the profile"
+    done = bench.run("--lines", "socket://127.0.0.1:1", "RFC2217://127.0.0.1:1", "loop://", "/dev/ttyUSB77", "--plan")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 def test_exit_code_1_says_that_a_device_failed(bench):
     plan = FleetPlan(devices=2, listen=bench.directory / "lines", seed=_seed(), only={1: "bad-proof"}, linger_s=600)

@@ -44,12 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser, _common: argparse.ArgumentPar
 
 def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     from device_sdk.station.profile import load_profile
+    from device_sdk.transports.serial import check_line
 
     if options.devices is not None and not 0 < options.devices <= _MAX_DEVICES:
         raise ConfigurationError(f"--devices has to be 1 to {_MAX_DEVICES}")
     if options.once and options.devices is not None:
         raise ConfigurationError("--once and --devices do not go together")
     profile = load_profile(Path(options.profile))
+    for line in options.lines or profile.lines.urls:
+        check_line(line)
     if options.plan:
         return _plan(profile, options, out)
     from device_sdk.station.run.events import EventStream

@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar
 
-from device_sdk.errors import BenchError, LineError, LineSilentError
+from device_sdk.errors import BenchError, ConfigurationError, LineError, LineSilentError
 from device_sdk.model.secret import Secret
 from device_sdk.transports.serial.allowance import Allowance
 from device_sdk.transports.serial.channel import MAX_READ, CancelledError, Channel
@@ -158,6 +158,25 @@ class Line:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+def check_line(url: str) -> None:
+    """See that this can be a line, without opening it; a path always can, devices come and go.
+
+    Raises:
+        ConfigurationError: that is a URL, and of no kind that lines have.
+        MissingDependencyError: it is a URL, and pyserial is not installed.
+    """
+    if is_tty_path(url):
+        return
+    from device_sdk.transports.serial.port import knows
+
+    scheme = url.partition("://")[0]
+    if not knows(scheme):
+        raise ConfigurationError(
+            f"line {url!r}: there are no lines of the kind {scheme}://",
+            hint="a line is a path, socket://HOST:PORT or rfc2217://HOST:PORT",
+        )
 
 
 def open_line(url: str, settings: LineSettings | None = None) -> Line:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import termios
+from importlib.util import find_spec
 
 from device_sdk.errors import ConfigurationError, LineError, MissingDependencyError
 from device_sdk.transports.serial.channel import Channel, DescriptorChannel, PortChannel
@@ -26,6 +27,13 @@ _HINTS = {
     errno.ENOTTY: "it is no serial port",
     errno.ECONNREFUSED: "nobody listens there: host and port of the console server?",
 }
+
+
+def knows(scheme: str) -> bool:
+    """Whether pyserial has a handler for URLs that begin so; none is loaded, as some of them open what a URL names."""
+    return scheme.isalnum() and any(
+        find_spec(f"{package}.protocol_{scheme.lower()}") for package in serial.protocol_handler_packages
+    )
 
 
 def open_channel(url: str, settings: LineSettings) -> Channel:
