@@ -39,6 +39,29 @@ def test_a_station_and_a_device_take_it(tmp_path: Path, place: Path, name: str) 
         assert WORDS["serial_number"] in cli.ok("--config", tmp_path / "device.toml", "config").out
 
 
+FILES = {
+    "openwrt-router.toml": {"est-anchors.pem", "station.pin"},
+    "raspberry-pi-tpm.toml": {"est-anchors.pem", "lab.password"},
+    "usb-token.toml": {"est-anchors.pem", "station.pin"},
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_plan_takes_the_files_that_the_readme_names(tmp_path: Path, place: Path, name: str) -> None:
+    text = (HERE.parent / "README.md").read_text()
+    (told,) = (line for line in text.splitlines() if "provision run PROFILE --plan" in line)
+    assert all(f"`{file}`" in told for file in (name, *FILES[name]))
+    for file in place.iterdir():
+        if file.name not in FILES[name] | {name}:
+            file.unlink()
+    cli = Cli(tmp_path)
+    cli.ok("provision", "run", place / name, "--plan")
+    for file in FILES[name]:
+        (place / file).rename(place / "kept")
+        assert f"cannot read {place / file}" in cli.fails(2, "provision", "run", place / name, "--plan")
+        (place / "kept").rename(place / file)
+
+
 def test_there_is_one_for_each_kind_of_board() -> None:
     assert len(list(HERE.glob("*.toml"))) >= 3
 
