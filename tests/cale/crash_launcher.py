@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from device_sdk.client.cale import CaleApplication, CalePlan
+from device_sdk.client.cale.registering import another_key
 from device_sdk.errors import DeviceSdkError
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
@@ -28,11 +29,15 @@ from tests.device import crash_launcher
 
 
 def plan_of(spec: dict[str, str], *, again: bool) -> CalePlan:
+    """`again_with` in the specification: the key is named, as by `register --again --key`."""
+    key_uri = None if again else spec["key_uri"]
+    if again and "again_with" in spec:
+        key_uri = another_key(CaleApplication(spec["state"]).registration, spec["again_with"])
     return CalePlan(
         spec["url"],
         ServerTrust(tuple(x509.load_pem_x509_certificates(Path(spec["anchors"]).read_bytes()))),
         CsrSpec(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "device-1")])),
-        key_uri=None if again else spec["key_uri"],
+        key_uri=key_uri,
         key_type=None if again else KeyType(spec["key_type"]),
         again=again,
         credentials=Credentials(spec["user"], Secret(spec["password"])),

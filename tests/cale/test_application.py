@@ -132,8 +132,9 @@ def test_a_key_that_was_there_is_used_and_never_deleted(bench: Bench) -> None:
 def test_again_with_the_same_key(bench: Bench) -> None:
     bench.application.register(bench.plan)
     bench.revoke()
-    again = bench.application.register(replace(bench.plan, again=True)).registration
-    assert again.created_here, "still the SDK's own"
+    outcome = bench.application.register(replace(bench.plan, again=True))
+    assert outcome.registration.created_here, "still the SDK's own"
+    assert outcome.notes == (f"the key is the one that was registered before: {bench.plan.key_uri}",)
     assert bench.key_files() == ["cale.pem"]
     bench.require_sound()
     bench.application.register(bench.again)

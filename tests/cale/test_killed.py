@@ -99,9 +99,11 @@ def replacements(runner: Runner, device: Device, *, step: int = 1) -> int:
         runner.run("again", device.spec, number)
         assert device.read() == ANSWER, "the registration in use, old or new, works at every moment"
         device.require_known_keys()
-        if device.state.cale_journal("default") is not None or device.application.registration.guid == before:
+        now = device.application.registration.guid
+        if device.state.cale_journal("default") is not None or now == before:
             runner.finish("again", device.spec)
         assert device.application.registration.guid != before
+        assert now in (before, device.application.registration.guid), "what was registered is not registered once more"
         assert device.read() == ANSWER
         device.require_end()
     return events
@@ -126,6 +128,12 @@ def test_registration_killed_at_every_event(runner: Runner, device: Device) -> N
 @pytest.mark.slow
 def test_replacement_killed_at_every_event(runner: Runner, device: Device) -> None:
     assert replacements(runner, device) > 50
+
+
+@pytest.mark.slow
+def test_replacement_of_a_key_by_its_own_name_killed_at_every_event(runner: Runner, device: Device) -> None:
+    device.spec["again_with"] = device.spec["key_uri"]
+    assert replacements(runner, device, step=2) > 50
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import pytest
 from device_sdk_simulators.softhsm import SoftHsm
 from device_sdk_simulators.swtpm import Swtpm
 
+from device_sdk.state import StateDirectory
 from tests.cli.conftest import Lab, openssl
 from tests.cli.test_secrets import _at_terminal
 
@@ -146,6 +147,35 @@ def test_cale_14_revoked_and_registered_again(
         "notes": [],
     }
     assert lab.cli.ok("keys", "list", place, "--json").json["keys"] == []
+
+
+@pytest.mark.slow
+def test_cale_14_again_takes_a_new_key_also_where_the_old_one_is_named(
+    lab: Lab, words: tuple[str, ...], new: tuple[str, ...]
+) -> None:
+    """The same words each time: the next key, which is said; interrupted or killed, they go on with the same one."""
+    repeated = (*words, *new, *lab.login, "--again")
+    first = lab.cli.ok(*words, *new, *lab.login, "--json").json
+    done = lab.cli.ok(*repeated)
+    key = f"file:{lab.keys}/cale-2.pem"
+    assert done.out == f"registered default: {lab.server.cale_url}, key {key}\n"
+    assert f"note: --again takes a new key where --key names the one that was registered: {key}" in done.err
+    second = StateDirectory(lab.state).cale_registration("default")
+    assert second is not None
+    assert second.key_sha256 != first["key_sha256"]
+    assert sorted(path.name for path in lab.keys.glob("*.pem")) == ["cale-2.pem"]
+
+    (lab.directory / "wrong").write_text("wrong")
+    lab.cli.fails(7, *words, *new, "--again", "--user", "device", "--password-file", lab.directory / "wrong")
+    made = (lab.keys / "cale-3.pem").read_bytes()
+    third = lab.cli.ok(*repeated, "--json").json
+    assert third["key_uri"] == f"file:{lab.keys}/cale-3.pem"
+    assert (lab.keys / "cale-3.pem").read_bytes() == made
+    assert "cale-3.pem" in third["notes"][0]
+    assert _read(lab) == '{"foo": "bar"}\n'
+
+    other = lab.cli.ok(*words, *lab.login, "--again", "--key", f"file:{lab.keys}/x.pem", "--type", "ec-p256", "--json")
+    assert (other.json["key_uri"], other.json["notes"]) == (f"file:{lab.keys}/x.pem", []), "another key is as it says"
 
 
 @pytest.mark.slow

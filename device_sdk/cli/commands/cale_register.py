@@ -32,7 +32,8 @@ def add_register_arguments(operation: argparse.ArgumentParser) -> None:
     operation.add_argument(
         "--again",
         action="store_true",
-        help="replace the registration; by default with a new key, and an old one that was made for it is destroyed",
+        help="replace the registration, with a new key beside the old one or another one that --key names; an old one that was "
+        "made for it is destroyed",
     )
 
 
@@ -58,10 +59,12 @@ def register(options: argparse.Namespace, settings: Settings, out: Output) -> in
             **_proof(options, settings, state, opened),
         )
         outcome = application(settings).register(plan)
-    for note in outcome.notes:
+    made, name, notes = outcome.registration, settings.require("cale.application"), outcome.notes
+    if key_uri is None and settings.source("cale.key") is Source.FLAG:
+        notes = (f"--again takes a new key where --key names the one that was registered: {made.key_uri}", *notes)
+    for note in notes:
         out.say(f"note: {note}")
-    made, name = outcome.registration, settings.require("cale.application")
-    data = vars(made) | {"application": name, "notes": outcome.notes}
+    data = vars(made) | {"application": name, "notes": notes}
     out.data(data, f"registered {name}: {made.origin}, key {made.key_uri}")
     return 0
 
@@ -79,20 +82,24 @@ def _url(settings: Settings, state: StateDirectory, *, again: bool) -> str:
 def _key_uri(settings: Settings, state: StateDirectory, *, again: bool) -> str | None:
     """What --key says; for a first registration the device's own key otherwise.
 
-    What the environment or the configuration says is about the first key: it does not keep `--again` from making another.
+    What the environment or the configuration says is about the first key: it does not keep `--again` from making another, and
+    nor does a flag that names the key in use.
     """
+    from device_sdk.client.cale.registering import another_key
+
     name = settings.require("cale.application")
     try:
-        replacing = again and state.cale_registration(name) is not None
+        replaced = state.cale_registration(name) if again else None
     except StateCorruptError as error:
         if settings.text("cale.key"):
             return settings.text("cale.key")
         words = f"no key to register, as the registration that is to be replaced does not say: {error.message}"
         raise ConfigurationError(words, hint="give --key URI, and --type TYPE for a new one") from error
-    if replacing and settings.source("cale.key") is not Source.FLAG:
-        return None
+    uri = settings.text("cale.key")
+    if replaced is not None:
+        return another_key(replaced, uri) if uri and settings.source("cale.key") is Source.FLAG else None
     current = state.load().current
-    uri = settings.text("cale.key") or (current.key_uri if current else None)
+    uri = uri or (current.key_uri if current else None)
     if uri is None:
         raise ConfigurationError("no key to register", hint="give --key URI, or enrol first")
     return uri

@@ -476,7 +476,7 @@ _shtab_device_sdk_cale_register_options=(
   "*--attribute[value for something the server may ask for\: text, der\:HEX\; repeatable \[DEVICE_SDK_IDENTITY_ATTRIBUTES\]]:OID=VALUE:"
   "--tls-cert[certificate that proves the identity, if not the device\'s]:FILE:_files"
   "--tls-key[the key of --tls-cert]:URI:"
-  "--again[replace the registration\; by default with a new key, and an old one that was made for it is destroyed]"
+  "--again[replace the registration, with a new key beside the old one or another one that --key names\; an old one that was made for it is destroyed]"
 )
 
 # guard to ensure default positional specs are added only once per session

@@ -27,7 +27,8 @@ class CalePlan:
         trust: whom to trust.
         spec: subject and names of the CSR.
         key_uri: the key to register. None for the next key of a registration that is there already: its name is derived
-            from that of the first one ("cale" becomes "cale-2"). A key that is there is used and never deleted.
+            from that of the first one ("cale" becomes "cale-2"). A key that is there is used and never deleted; the registered
+            one stays registered, with a note.
         key_type: what to make if there is no key of that name. None makes none for a first registration; later the type
             of the present key.
         again: register a key although the application is registered: its registration is lost, or its key is to go.

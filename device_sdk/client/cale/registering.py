@@ -108,6 +108,8 @@ class Registering:
             )
         key_uri = self._key_uri(current)
         same = current is not None and self._is_key_of(current, key_uri)
+        if current is not None and same and digests_of(self.context, key_uri) == {current.key_sha256}:
+            self.notes.append(f"the key is the one that was registered before: {key_uri}")
         taken = not same and self.context.key_exists(key_uri)
         if not same and not taken and self._key_type(current) is None:
             raise KeyNotFoundError(
@@ -238,6 +240,20 @@ class Registering:
         if not same and device.key_uri != registration.key_uri:
             return ()
         return ("this is the device's own key: a renewal with a new key takes it away; --key gives it one of its own",)
+
+
+def another_key(current: CaleRegistration, named: str) -> str | None:
+    """The key that is to take the place of the registered one, as CalePlan has it: None for the next one.
+
+    That is what is meant by the name of the registered key, and by that of the first one, which all later names come from: so
+    the same words mean the next key before and after a registration, and finish one that was killed between.
+
+    Raises:
+        UriError: that is no key URI.
+    """
+    if not current.key_uri:
+        return named  # of a registration whose key no keystore opens, there is no next one
+    return None if str(absolute(named)) in (current.key_uri, current.base_key_uri) else named
 
 
 def _is_switched(journal: CaleJournal, current: CaleRegistration) -> bool:
