@@ -42,7 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
 
 def _add_import(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
-    add("files", metavar="FILE", nargs="*", help="certificates (PEM or DER), or DER of a TrustAnchorInfo")
+    add(
+        "files",
+        metavar="FILE",
+        nargs="*",
+        help="certificates (PEM or DER), or DER of a TrustAnchorInfo or TrustAnchorList",
+    )
     add(
         "--role",
         choices=ROLES,
@@ -88,11 +93,13 @@ def _anchors(path: str) -> list[TrustAnchor]:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     from device_sdk.cli.pem import certificates_from
-    from device_sdk.client.device.importing import read_trust_anchor
+    from device_sdk.client.device.importing import read_trust_anchor, read_trust_anchors
 
     content = read_file(path)
-    if content[:1] == b"\xa2":
+    if content[:1] in (b"\xa1", b"\xa2"):
         return [read_trust_anchor(content, path)]
+    if listed := read_trust_anchors(content, path):
+        return list(listed)
     return [read_trust_anchor(one.public_bytes(Encoding.DER), path) for one in certificates_from(content, path)]
 
 

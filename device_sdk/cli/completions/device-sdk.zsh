@@ -216,7 +216,7 @@ _shtab_device_sdk_anchors_import_options=(
   "--hw-serial[its serial number]:HEX:"
   "*--uri[a name of this device\; may be given more than once]:URI:"
   "*--community[a community it is in from the start\; may be given more than once]:OID:"
-  "(*)::certificates (PEM or DER), or DER of a TrustAnchorInfo:_files"
+  "(*)::certificates (PEM or DER), or DER of a TrustAnchorInfo or TrustAnchorList:_files"
 )
 
 # guard to ensure default positional specs are added only once per session

@@ -14,7 +14,7 @@ from device_sdk.wire.certs_only import usable_certificates
 from device_sdk.wire.cms.reader import PlainReader
 from device_sdk.wire.cms.strict import require_der
 from device_sdk.wire.hardware_module_name import object_identifier
-from device_sdk.wire.tamp.anchors import AnchorFormat, TrustAnchor, read_anchor
+from device_sdk.wire.tamp.anchors import AnchorFormat, TrustAnchor, choices_of, read_anchor
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,22 @@ def read_trust_anchor(encoded: bytes, source: str) -> TrustAnchor:
     except (ValueError, WireError, TampRefusedError) as error:
         raise ConfigurationError(
             f"{source}: no trust anchor that can be kept: {getattr(error, 'message', error)}",
-            hint="a certificate (PEM or DER), or DER of a TrustAnchorInfo",
+            hint="a certificate (PEM or DER), or DER of a TrustAnchorInfo or of a list of them",
         ) from error
     return anchor
+
+
+def read_trust_anchors(encoded: bytes, source: str) -> tuple[TrustAnchor, ...]:
+    """Those of a TrustAnchorList (RFC 5914), bare or in a ContentInfo, each as if it came alone; none of what is no list.
+
+    Raises:
+        ConfigurationError: one of them is none, or of a kind that is not used here; or there are too many.
+    """
+    try:
+        choices = choices_of(encoded)
+    except ValueError as error:
+        raise ConfigurationError(f"{source}: {error}") from error
+    return tuple(read_trust_anchor(one, f"{source}, anchor {number}") for number, one in enumerate(choices, 1))
 
 
 def import_anchors(

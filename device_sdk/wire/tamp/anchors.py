@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, unique
 
 from device_sdk.wire import der
-from device_sdk.wire.cms.reader import BIT_STRING, INTEGER, OCTET_STRING, SEQUENCE, PlainReader, Reader
+from device_sdk.wire.cms.reader import BIT_STRING, INTEGER, OCTET_STRING, OID, SEQUENCE, PlainReader, Reader
 from device_sdk.wire.tamp.controls import PathControls, controls_of, read_controls, read_name
 from device_sdk.wire.tamp.extensions import Extensions, encode_extensions, read_extensions
 from device_sdk.wire.tamp.reference import read_key_id
@@ -18,9 +18,10 @@ MAX_ANCHORS = 256
 MAX_TITLE = 64
 
 SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
+TRUST_ANCHOR_LIST = "1.2.840.113549.1.9.16.1.34"
 CONTENT_CONSTRAINTS = "1.3.6.1.5.5.7.1.18"
 
-_TBS, _INFO = 0xA1, 0xA2
+_CONTENT, _TBS, _INFO = 0xA0, 0xA1, 0xA2
 _EXTENSIONS, _LANGUAGE = 0xA1, 0x82
 _VERSION_OF_TBS, _ISSUER_ID, _SUBJECT_ID, _EXTENSIONS_OF_TBS = 0xA0, 0x81, 0x82, 0xA3
 
@@ -113,6 +114,35 @@ def read_anchors(members: Reader) -> tuple[TrustAnchor, ...]:
         ValueError: it cannot be read, or is empty or too long.
     """
     return several(members, read_anchor, MAX_ANCHORS)
+
+
+def choices_of(encoded: bytes) -> tuple[bytes, ...]:
+    """DER of each TrustAnchorChoice of a TrustAnchorList, bare or in a ContentInfo, unread; none of what is something else.
+
+    Whether it is a list is seen by its members: a Certificate ends with a BIT STRING, which no anchor begins with.
+
+    Raises:
+        ValueError: there are more than MAX_ANCHORS.
+    """
+    found: list[bytes] = []
+    try:
+        data = PlainReader(encoded)
+        members = data.enter()
+        data.finish()
+        if members.next_tag == OID and members.oid() == TRUST_ANCHOR_LIST:
+            content = members.enter(_CONTENT)
+            members.finish()
+            members = content.enter()
+            content.finish()
+        while members.next_tag is not None and len(found) <= MAX_ANCHORS:
+            if members.next_tag not in (SEQUENCE, _TBS, _INFO):
+                return ()
+            found.append(members.element())
+    except ValueError:
+        return ()
+    if len(found) > MAX_ANCHORS:
+        raise ValueError(f"more than {MAX_ANCHORS} trust anchors")
+    return tuple(found)
 
 
 def encode_info(anchor: TrustAnchor) -> bytes:
