@@ -128,11 +128,12 @@ class KeyOutput:
             ) from error
 
     def _require_room(self, uri: str) -> None:
-        """The keystore answers, its PIN is right, and the name is free."""
+        """The keystore answers, its PIN is right, the name is free, and there is a place for the certificate."""
         from device_sdk.keystores import registry
 
         if found := registry.list_keys(uri, pin=pin_provider(self._settings)):
             raise KeyExistsError(f"{found[0].uri}: there is a key of this name already", uri=found[0].uri)
+        registry.require_certificate_place(uri)
 
     def __enter__(self) -> Self:
         return self

@@ -59,6 +59,7 @@ class KeyStore(ABC, Generic[UriT]):
             ExtractableKeyError: the key failed the non-extractable check and was destroyed; one that was there before
                 and is to be reused is left alone.
             MechanismUnsupportedError: the hardware cannot make such a key.
+            KeyStoreError: there is no place for its certificate, see require_certificate_place.
         """
 
     @abstractmethod
@@ -83,6 +84,7 @@ class KeyStore(ABC, Generic[UriT]):
                 private key from outside.
             ExtractableKeyError: the hardware does not say of the key that it cannot leave any more; it was destroyed.
             KeyStoreFailedError: the key does not sign what its public half verifies; it was destroyed.
+            KeyStoreError: there is no place for its certificate, see require_certificate_place.
         """
 
     def require_secret_free(self, uri: UriT, key: SymmetricKey) -> None:
@@ -158,6 +160,14 @@ class KeyStore(ABC, Generic[UriT]):
     @abstractmethod
     def delete(self, uri: UriT) -> KeyInfo:
         """Destroy exactly one key, its public half and the certificate beside it; says what it was."""
+
+    def require_certificate_place(self, uri: UriT) -> None:  # most keep it where the key is
+        """Make sure that a certificate could be kept for a key, there already or not, before anybody issues it; nothing is written.
+
+        Raises:
+            KeyStoreError: its place cannot be written to.
+        """
+        del uri
 
     @abstractmethod
     def store_certificate(self, uri: UriT, certificate: x509.Certificate) -> None:

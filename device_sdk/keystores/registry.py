@@ -116,6 +116,13 @@ def probe(uri: str | KeyUri, *, pin: SecretProvider | None = None) -> Probe:
         return store.probe(parsed)
 
 
+def require_certificate_place(uri: str | KeyUri) -> None:
+    """Make sure that a certificate could be kept beside a key; see KeyStore.require_certificate_place."""
+    store, parsed = open_store(uri)
+    with store:
+        store.require_certificate_place(parsed)
+
+
 def store_certificate(uri: str | KeyUri, certificate: x509.Certificate, *, pin: SecretProvider | None = None) -> None:
     """Keep a certificate beside its key; see KeyStore.store_certificate."""
     store, parsed = open_store(uri, pin=pin)

@@ -133,6 +133,11 @@ class Context:
         store, parsed = self._store(uri)
         store.delete(parsed)
 
+    def require_certificate_place(self, uri: str | KeyUri) -> None:
+        """Make sure that a certificate could be kept beside a key; see KeyStore.require_certificate_place."""
+        store, parsed = self._store(uri)
+        store.require_certificate_place(parsed)
+
     def store_certificate(self, uri: str | KeyUri, certificate: x509.Certificate) -> None:
         """Keep a certificate beside its key; see KeyStore.store_certificate."""
         store, parsed = self._store(uri)

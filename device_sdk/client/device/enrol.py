@@ -181,7 +181,8 @@ class Enrolment:
         return Outcome(state.current.key_uri, self.context.state.chain(state.current.certificate), changed=False)
 
     def _begin(self, state: DeviceState) -> Journal:
-        """Write down which key will be made, before it is made."""
+        """Write down which key will be made, before it is made; not where its certificate could not be kept."""
+        self.context.require_certificate_place(self._uri)
         owned = {record.key_uri: record.created_here for record in (state.current, *state.previous) if record}
         taken = self._uri not in owned and self._is_taken()
         journal = Journal(
@@ -213,6 +214,7 @@ class Enrolment:
 
     def _request(self, journal: Journal, state: DeviceState, ask: Ask) -> tuple[Journal, tuple[str, ...]]:
         context, plan, connection = self.context, self.plan, self._connection
+        context.require_certificate_place(journal.key_uri)
         if ask == self._enroll:
             if journal.phase is not Phase.PENDING:  # what waits is asked for where it is
                 journal = replace(journal, target=self.at.request)

@@ -158,8 +158,9 @@ class Renewal:
         return journal
 
     def _begin(self, state: DeviceState, current: IdentityRecord, endpoint: Endpoint) -> Journal:
-        """Write down which key will be made, before it is made."""
+        """Write down which key will be made, before it is made; not where its certificate could not be kept."""
         key_uri = self._new_key_uri(state, current) if self.plan.rekey else current.key_uri
+        self.context.require_certificate_place(key_uri)
         named = self.plan.rekey and self.plan.key_uri is not None
         journal = Journal(
             operation=Operation.RENEW,
@@ -196,6 +197,7 @@ class Renewal:
         self, journal: Journal, state: DeviceState, current: IdentityRecord, ask: Ask
     ) -> tuple[Journal, tuple[str, ...]]:
         context, plan, connection = self.context, self.plan, self._connection
+        context.require_certificate_place(journal.key_uri)
         chain = context.state.chain(current.certificate)
         with ExitStack() as opened:
             old_key = opened.enter_context(context.open_key(current.key_uri))

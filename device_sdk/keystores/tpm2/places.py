@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 from device_sdk.errors import KeyStoreError, StoreCorruptError, WireError
@@ -17,6 +19,7 @@ OWNER_HANDLES = range(0x81000000, 0x81800000)
 """Persistent handles the owner may give (TPM 2.0 part 2, 7.5; the platform has those above)."""
 
 _SYSTEM_DIRECTORY = Path("/var/lib/device-sdk/tpm2-certificates")
+_HINT = "name a directory that can be written to: the setting certificates_dir, or the variable DEVICE_SDK_CERTIFICATES"
 
 
 def read_key_file(path: str, where: str) -> Tss2Key:
@@ -77,15 +80,62 @@ def _certificate_directory() -> Path:
     return base / "device-sdk/tpm2-certificates"
 
 
-def make_certificate_directory(path: Path) -> None:
-    """The directory of a persistent key's certificate, made at need.
+def require_certificate_directory(where: str) -> None:
+    """Make sure that the certificate of a persistent key could be kept. Nothing is written, and no directory made.
+
+    Args:
+        where: redacted URI of the key, for messages.
 
     Raises:
-        KeyStoreError: it cannot be made.
+        KeyStoreError: its directory cannot be made or written to: a read-only file system, a missing permission, something
+            else in its place.
     """
+    directory = _certificate_directory()
     try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        place = _nearest(directory.absolute())
+        if not stat.S_ISDIR(place.stat().st_mode):
+            raise _system_error(errno.ENOTDIR)
+        # says no for root, too, where the file system is read-only
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise _system_error(errno.EROFS if os.statvfs(place).f_flag & os.ST_RDONLY else errno.EACCES)
     except OSError as error:
-        raise KeyStoreError(
-            f"{path.parent} for certificates cannot be made: {error.strerror}", hint="set DEVICE_SDK_CERTIFICATES"
-        ) from error
+        raise _unusable(directory, error, where) from error
+
+
+def make_certificate_directory(where: str) -> None:
+    """The directory of the certificates of persistent keys, made at need.
+
+    Args:
+        where: redacted URI of the key, for messages.
+
+    Raises:
+        KeyStoreError: it cannot be made or written to.
+    """
+    require_certificate_directory(where)
+    directory = _certificate_directory()
+    try:
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(directory, error, where) from error
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself if there is something of that name, else the directory above it in which it would be made."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return _nearest(path.parent)
+    return path
+
+
+def _system_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+def _unusable(directory: Path, error: OSError, where: str) -> KeyStoreError:
+    done = "written to" if os.path.lexists(directory) else "made"
+    return KeyStoreError(
+        f"{where}: there is no place for its certificate: {directory} cannot be {done}: {error.strerror}",
+        hint=_HINT,
+        uri=where,
+    )

@@ -35,6 +35,7 @@ from device_sdk.keystores.tpm2.places import (
     key_files,
     make_certificate_directory,
     read_key_file,
+    require_certificate_directory,
 )
 from device_sdk.keystores.tpm2.process import shared_tpm
 from device_sdk.keystores.tpm2.scope import Scope
@@ -84,6 +85,7 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
         where = _new_key(uri)
         if self._taken(uri):
             return self._existing(uri, key_type, reuse=reuse)
+        self.require_certificate_place(uri)
         auth = auth_for(uri, self._pin, making=True)
         secret = auth.reveal() if auth is not None else b""
         key = self._tpm(uri).run(
@@ -108,6 +110,7 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
         key, key_type = load_pkcs8(pkcs8, where)
         if self._taken(uri):
             return self._the_same(uri, key_type, key.public_key(), reuse=reuse)
+        self.require_certificate_place(uri)
         auth = auth_for(uri, self._pin, making=True)
         secret = auth.reveal() if auth is not None else b""
         imported = self._tpm(uri).run(
@@ -228,11 +231,16 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
         )
         return info
 
+    def require_certificate_place(self, uri: Tpm2Uri) -> None:
+        """Where the key is a persistent one, whose certificate is elsewhere. See KeyStore.require_certificate_place."""
+        if uri.handle is not None:
+            require_certificate_directory(str(uri))
+
     def store_certificate(self, uri: Tpm2Uri, certificate: x509.Certificate) -> None:
         """Keep a certificate in its file beside the key."""
         path, public_key = self._certificate(uri)
         if uri.handle is not None:
-            make_certificate_directory(path)
+            make_certificate_directory(str(uri))
         write_certificate(path, certificate, public_key, str(uri))
 
     def load_certificate(self, uri: Tpm2Uri) -> x509.Certificate | None:

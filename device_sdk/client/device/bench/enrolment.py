@@ -67,6 +67,7 @@ class BenchEnrolment:
             if isinstance(begun, Outcome):
                 key = self.context.open_key(begun.key_uri)
             else:
+                self.context.require_certificate_place(begun[0].key_uri)
                 key, _, _, _ = enrolment.key(*begun, CsrAttributes.none())
             with key:
                 return describe_key(self.context, key)
@@ -82,6 +83,7 @@ class BenchEnrolment:
                 enrolment = Enrolment(self.context, replace(plan, again=True))
                 begun = self._begun(enrolment)
             journal, state = _under_way(begun)
+            self.context.require_certificate_place(journal.key_uri)
             with open_journaled(self.context, journal, state) as key:
                 csr = self._csr(plan, key, csrattrs)
             self.context.state.write_journal(

@@ -61,7 +61,9 @@ class Place:
         Raises:
             StateNotWritableError: files cannot be written where they belong.
             ConfigurationError: a private key is where its certificate belongs.
+            KeyStoreError: the keystore has no place for a certificate beside the key, and would not take the key.
         """
+        registry.require_certificate_place(self.key)
         for path in (self.certificate, self.waiting):
             require_no_key(path)
         file = getattr(self.key, "file", None) or getattr(self.key, "path", None)
