@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_sdk.cli import inputs
+from device_sdk.cli.certificates_dir import given_environment, tell_keystores
 from device_sdk.cli.output import Output
 from device_sdk.cli.secrets import pin_provider
 from device_sdk.cli.settings import CONFIG_FILE, MAX_CONFIG_BYTES, Settings, Source, read_config
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from device_sdk.client.device import EnrolmentPlan
     from device_sdk.model.keys import KeyType
 
-FLAGS = ("state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported", "agent.commands")
+FLAGS = ("state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported", "certificates_dir", "agent.commands")
 """The settings that an operation may be given by flag; the others are the configuration's."""
 
 
@@ -93,7 +94,13 @@ class FileConfiguration(Configuration):
 
     def _settings(self, instead: Mapping[str, object] | None = None) -> Settings:
         given = {name: value for name, value in vars(self.options).items() if name in FLAGS}
-        return Settings(argparse.Namespace(**given), config=str(self.file), may_be_missing=True, instead=instead)
+        return Settings(
+            argparse.Namespace(**given),
+            given_environment(),
+            config=str(self.file),
+            may_be_missing=True,
+            instead=instead,
+        )
 
     def _undamaged(self) -> Settings:
         """Without the configuration file; without those of config.d, too, if one of them cannot be read."""
@@ -144,6 +151,7 @@ class _Read(BenchSettings):
 
 
 def _read(settings: Settings, out: Output) -> BenchSettings:
+    tell_keystores(settings)
     return _Read(
         state_dir=Path(settings.require("state_dir")),
         identity=inputs.identity_sources(settings),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from device_sdk.model.trust import ServerTrust
     from device_sdk.state import StateDirectory
 
-STATE = ("state_dir", "cale.application", "key.pin_file", "key.pin_fd", "key.allow_imported")
+STATE = ("state_dir", "cale.application", "key.pin_file", "key.pin_fd", "key.allow_imported", "certificates_dir")
 TRUST = ("est.anchors", "est.implicit", "est.timeout_s", "est.proxy")
 
 

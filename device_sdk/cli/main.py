@@ -108,13 +108,15 @@ def _run(words: list[str], out: Output) -> int:
         out.as_json, out.verbose = getattr(options, "json", False), getattr(options, "verbose", False)
         _log_to_stderr(verbose=out.verbose, as_json=out.as_json)
         from device_sdk.cli.arguments import refuse_secrets
+        from device_sdk.cli.certificates_dir import given_environment, tell_keystores
         from device_sdk.cli.settings import Settings
 
         refuse_secrets(options)
         config = getattr(options, "config", None)
         if getattr(options, "mends_config", False):  # a broken file is no reason for such a command to fail
             config = "/dev/null"
-        settings = Settings(options, config=config)
+        settings = Settings(options, given_environment(), config=config)
+        tell_keystores(settings)
         return int(options.run(options, settings, out) or 0)
     except DeviceSdkError as error:
         out.error(error)

@@ -35,7 +35,7 @@ _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false":
 class Setting:
     """One setting: `name` is "section.key" in TOML, DEVICE_SDK_SECTION_KEY in the environment, `flag` on the command line.
 
-    `kind` is "text", "list", "switch" or "number"; `choices` are the texts that are accepted, if not any text is.
+    `named` is the environment variable where that has another name: the library reads it, too. `kind` is "text", "list", "switch" or "number"; `choices` are the texts that are accepted, if not any text is.
     """
 
     name: str
@@ -45,15 +45,17 @@ class Setting:
     help: str
     default: Any = None
     choices: tuple[str, ...] = ()
+    named: str = ""
 
     @property
     def variable(self) -> str:
         """The environment variable."""
-        return "DEVICE_SDK_" + self.name.upper().replace(".", "_").replace("-", "_")
+        return self.named or "DEVICE_SDK_" + self.name.upper().replace(".", "_").replace("-", "_")
 
 
 SETTINGS = (
     Setting("state_dir", "text", "--state", "DIR", "the device's state directory", "/var/lib/device-sdk"),
+    Setting("certificates_dir", "text", "--certificates-dir", "DIR", "where the certificates of keys under TPM handles are (default: /var/lib/device-sdk/tpm2-certificates, or a directory of the user)", named="DEVICE_SDK_CERTIFICATES"),
     Setting("key.uri", "text", "--key", "URI", "the key: pkcs11:..., tpm2:... or file:..."),
     Setting("key.type", "text", "--type", "TYPE", "what to generate: " + ", ".join(KEY_TYPES), choices=KEY_TYPES),
     Setting("key.pin_file", "text", "--key-pin-file", "FILE", "file holding the key's PIN, if its URI names none"),

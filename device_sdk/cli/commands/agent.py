@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse
         action="store_true",
         help="let a station provision this device again although it is enrolled",
     )
-    add_settings(parser, "state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported", "agent.commands")
+    add_settings(
+        parser, "state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported", "certificates_dir", "agent.commands"
+    )
     parser.set_defaults(run=_run, mends_config=True)
 
 

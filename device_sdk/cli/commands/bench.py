@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         ("prove", "prove that this device has the key of its certificate", _prove),
     ):
         verb = verbs.add_parser(name, help=words, description=words[:1].upper() + words[1:] + ".", parents=[common])
-        add_settings(verb, "state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported")
+        add_settings(verb, "state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported", "certificates_dir")
         verb.set_defaults(run=run, mends_config=name in ("facts", "configure"))
         _ARGUMENTS.get(name, lambda _: None)(verb)
 

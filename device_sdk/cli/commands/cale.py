@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
 
 def _add_details(operation: argparse.ArgumentParser, name: str) -> None:
     if name == "decrypt":
-        add_settings(operation, "cale.key", "key.pin_file", "key.pin_fd", "key.allow_imported", "cale.policy")
+        add_settings(
+            operation, "cale.key", "key.pin_file", "key.pin_fd", "key.allow_imported", "certificates_dir", "cale.policy"
+        )
         operation.add_argument("--in", dest="message", metavar="FILE", required=True, help="the message")
     elif name == "list":
         add_settings(operation, "state_dir")

@@ -13,7 +13,9 @@ from device_sdk.cli.settings import Settings, add_settings
 
 def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse.ArgumentParser) -> None:
     """Describe the command."""
-    add_settings(parser, "key.uri", "key.pin_file", "key.pin_fd", "key.allow_imported", *inputs.IDENTITY)
+    add_settings(
+        parser, "key.uri", "key.pin_file", "key.pin_fd", "key.allow_imported", "certificates_dir", *inputs.IDENTITY
+    )
     parser.add_argument("--out", metavar="FILE", help="write the PEM request here instead of stdout")
     parser.add_argument("--der", action="store_true", help="write DER instead of PEM; needs --out")
     parser.set_defaults(run=_run)

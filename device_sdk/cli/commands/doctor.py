@@ -24,7 +24,16 @@ _MARKS = {"ok": "ok  ", "warning": "WARN", "failed": "FAIL", "skipped": "-   "}
 
 def add_arguments(parser: argparse.ArgumentParser, _name: str, _common: argparse.ArgumentParser) -> None:
     """Describe the command."""
-    add_settings(parser, "state_dir", "key.uri", "key.pin_file", "key.pin_fd", "key.allow_imported", *inputs.SERVER)
+    add_settings(
+        parser,
+        "state_dir",
+        "key.uri",
+        "key.pin_file",
+        "key.pin_fd",
+        "key.allow_imported",
+        "certificates_dir",
+        *inputs.SERVER,
+    )
     parser.add_argument("--online", action="store_true", help="also talk to the server")
     parser.add_argument("--stream", action="store_true", help="with --json: one line per check, as soon as it is done")
     parser.add_argument("--warnings-as-errors", action="store_true", help="exit 1 for a warning, too")

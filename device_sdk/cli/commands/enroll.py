@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _NOTHING = 1
 _SIGNATURE, _KEY_ESTABLISHMENT = "signature", "key-establishment"
-_COMMON = ("state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported")
+_COMMON = ("state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported", "certificates_dir")
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str, _common: argparse.ArgumentParser) -> None:

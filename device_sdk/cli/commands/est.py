@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _PACKAGES: dict[str, Any] = dict.fromkeys(("pal", "crls", "eecerts"), est_packages)
 _PACKAGES |= {"symmetrickeys": est_symmetric_keys, "firmware": est_firmware}
 _OF_THEIR_OWN = {"fullcmc": est_fullcmc, "serverkeygen": est_serverkeygen, **_PACKAGES}
-_KEY = ("key.uri", "key.pin_file", "key.pin_fd", "key.allow_imported")
+_KEY = ("key.uri", "key.pin_file", "key.pin_fd", "key.allow_imported", "certificates_dir")
 
 
 def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.ArgumentParser) -> None:

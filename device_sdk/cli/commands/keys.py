@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser, _name: str, common: argparse.
         verb = verbs.add_parser(name, help=words, description=words[:1].upper() + words[1:] + ".", parents=[common])
         if name != "import":
             verb.add_argument("uri", metavar="URI", help="pkcs11:..., tpm2:... or file:...")
-        add_settings(verb, "key.pin_file", "key.pin_fd")
+        add_settings(verb, "key.pin_file", "key.pin_fd", "certificates_dir")
         verb.set_defaults(run=run)
         if name == "import":
             _add_import(verb)

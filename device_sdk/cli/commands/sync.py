@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _FAILED, _PENDING = 1, 8
 CONNECTION = (
-    *("state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported"),
+    *("state_dir", "key.pin_file", "key.pin_fd", "key.allow_imported", "certificates_dir"),
     *(*inputs.LOGIN, *waiting.WAITING, "est.timeout_s", "est.proxy", *inputs.COMPATIBILITY),
 )
 """Settings of a command that speaks to the server of an enrolled device."""

@@ -154,6 +154,7 @@ _shtab_device_sdk_abandon_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--use[which certificate of the device\: the one for signatures (default), or the one for key establishment that sync got]:use:(signature key-establishment)"
 )
 
@@ -176,6 +177,7 @@ _shtab_device_sdk_agent_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "*--allow-command[command that a station on the line may have this device run, its words as in a shell\; repeatable \[DEVICE_SDK_AGENT_COMMANDS\]]:COMMAND:"
 )
 
@@ -264,6 +266,7 @@ _shtab_device_sdk_bench_configure_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--file[the new configuration file, TOML\; - reads base64 from standard input]:FILE|-:"
   "--trust[trust anchors, PEM\; - reads base64 from standard input]:FILE|-:"
 )
@@ -280,6 +283,7 @@ _shtab_device_sdk_bench_create_key_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
   "--type[what to generate\: ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096 \[DEVICE_SDK_KEY_TYPE\]]:TYPE:(ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096)"
   "--allow-file[a key file will do, if --key names one]"
@@ -298,6 +302,7 @@ _shtab_device_sdk_bench_enrol_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -312,6 +317,7 @@ _shtab_device_sdk_bench_facts_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -326,6 +332,7 @@ _shtab_device_sdk_bench_install_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--answer[what the server\'s \/simpleenroll answered\; - reads base64 from standard input]:FILE|-:"
   "--ca-certificates[what its \/cacerts answered\; - reads base64 from standard input]:FILE|-:"
 )
@@ -342,6 +349,7 @@ _shtab_device_sdk_bench_prove_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--nonce[32 bytes of the station\'s choice]:HEX:"
 )
 
@@ -357,6 +365,7 @@ _shtab_device_sdk_bench_request_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--csrattrs[what the server\'s \/csrattrs answered\; - reads base64 from standard input]:FILE|-:"
 )
 
@@ -382,6 +391,7 @@ _shtab_device_sdk_cale_decrypt_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--policy[algorithms that are accepted\: everything, authenticated, hardened \[DEVICE_SDK_CALE_POLICY\]]:NAME:(everything authenticated hardened)"
   "--in[the message]:FILE:_files"
   "--expect[fail unless the plaintext is JSON or text\; without this one decoy in 256 opens to garbage (CALE-09)]:expect:(json text)"
@@ -401,6 +411,7 @@ _shtab_device_sdk_cale_forget_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -416,6 +427,7 @@ _shtab_device_sdk_cale_get_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--anchors[PEM file with the trust anchors for the server \[DEVICE_SDK_EST_ANCHORS\]]:FILE:_files"
   {--implicit,--no-implicit}"[trust the operating system\'s anchors for the server \[DEVICE_SDK_EST_IMPLICIT\]]"
   "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
@@ -452,6 +464,7 @@ _shtab_device_sdk_cale_register_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--anchors[PEM file with the trust anchors for the server \[DEVICE_SDK_EST_ANCHORS\]]:FILE:_files"
   {--implicit,--no-implicit}"[trust the operating system\'s anchors for the server \[DEVICE_SDK_EST_IMPLICIT\]]"
   "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
@@ -492,6 +505,7 @@ _shtab_device_sdk_cale_whoami_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--anchors[PEM file with the trust anchors for the server \[DEVICE_SDK_EST_ANCHORS\]]:FILE:_files"
   {--implicit,--no-implicit}"[trust the operating system\'s anchors for the server \[DEVICE_SDK_EST_IMPLICIT\]]"
   "--timeout[limit for one exchange with the server \[DEVICE_SDK_EST_TIMEOUT_S\]]:SECONDS:"
@@ -534,6 +548,7 @@ _shtab_device_sdk_csr_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--subject[subject, \"CN\=router-1,O\=Example\" \[DEVICE_SDK_IDENTITY_SUBJECT\]]:DN:"
   "*--san[subjectAltName\: DNS\:, IP\:, URI\:, email\:, HWMODULE\:OID\:HEX\; repeatable \[DEVICE_SDK_IDENTITY_SAN\]]:TYPE:VALUE:"
   "--mac[MAC address for the request\: auto, an interface, or the address itself \[DEVICE_SDK_IDENTITY_MAC\]]:MAC:"
@@ -558,6 +573,7 @@ _shtab_device_sdk_doctor_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--url[EST server, https\:\/\/HOST\:PORT \[DEVICE_SDK_EST_URL\]]:URL:"
   "--label[CA label (RFC 7030 section 3.2.2) \[DEVICE_SDK_EST_LABEL\]]:LABEL:"
   "--anchors[PEM file with the trust anchors for the server \[DEVICE_SDK_EST_ANCHORS\]]:FILE:_files"
@@ -585,6 +601,7 @@ _shtab_device_sdk_enroll_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
   "--type[what to generate\: ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096 \[DEVICE_SDK_KEY_TYPE\]]:TYPE:(ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096)"
   "--url[EST server, https\:\/\/HOST\:PORT \[DEVICE_SDK_EST_URL\]]:URL:"
@@ -661,6 +678,7 @@ _shtab_device_sdk_est_cacerts_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
@@ -698,6 +716,7 @@ _shtab_device_sdk_est_crls_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
@@ -733,6 +752,7 @@ _shtab_device_sdk_est_csrattrs_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
@@ -770,6 +790,7 @@ _shtab_device_sdk_est_eecerts_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
@@ -808,6 +829,7 @@ _shtab_device_sdk_est_enroll_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
@@ -861,6 +883,7 @@ _shtab_device_sdk_est_firmware_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
@@ -918,6 +941,7 @@ _shtab_device_sdk_est_fullcmc_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
@@ -978,6 +1002,7 @@ _shtab_device_sdk_est_pal_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
@@ -1014,6 +1039,7 @@ _shtab_device_sdk_est_reenroll_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
@@ -1064,6 +1090,7 @@ _shtab_device_sdk_est_serverkeygen_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
@@ -1137,6 +1164,7 @@ _shtab_device_sdk_est_symmetrickeys_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--wait[how long to wait when the server asks for patience \[DEVICE_SDK_EST_WAIT_S\]]:SECONDS:"
   {--retry,--no-retry}"[within --wait also try again when the server cannot be reached \[DEVICE_SDK_EST_RETRY\]]"
   "*--allow-redirect[server to which requests may be sent on, https\:\/\/HOST\:PORT\; repeatable \[DEVICE_SDK_EST_REDIRECTS\]]:ORIGIN:"
@@ -1175,6 +1203,7 @@ _shtab_device_sdk_est_tamp_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--user[user name for HTTP authentication \[DEVICE_SDK_EST_USER\]]:NAME:"
   "--password-file[file holding the password \[DEVICE_SDK_EST_PASSWORD_FILE\]]:FILE:_files"
   "--password-fd[file descriptor to read the password from \[DEVICE_SDK_EST_PASSWORD_FD\]]:N:"
@@ -1211,6 +1240,7 @@ _shtab_device_sdk_keys_certificate_options=(
   {-v,--verbose}"[say what happens]"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--out[write PEM here instead of stdout]:FILE:_files"
   ":pkcs11\:..., tpm2\:... or file\:...:"
 )
@@ -1225,6 +1255,7 @@ _shtab_device_sdk_keys_create_options=(
   {-v,--verbose}"[say what happens]"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--type[what to generate\: ec-p256, ec-p384, ec-p521, rsa-2048, rsa-3072, rsa-4096]:TYPE:(ec-p256 ec-p384 ec-p521 rsa-2048 rsa-3072 rsa-4096)"
   "--reuse[open the key if one of that name and type is there]"
   ":pkcs11\:..., tpm2\:... or file\:...:"
@@ -1240,6 +1271,7 @@ _shtab_device_sdk_keys_delete_options=(
   {-v,--verbose}"[say what happens]"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   ":pkcs11\:..., tpm2\:... or file\:...:"
 )
 
@@ -1253,6 +1285,7 @@ _shtab_device_sdk_keys_import_options=(
   {-v,--verbose}"[say what happens]"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--key[the key\: pkcs11\:..., tpm2\:... or file\:... \[DEVICE_SDK_KEY_URI\]]:URI:"
   "--passphrase-file[file holding the passphrase of the key to import \[DEVICE_SDK_IMPORT_PASSPHRASE_FILE\]]:FILE:_files"
   "--passphrase-fd[file descriptor to read that passphrase from \[DEVICE_SDK_IMPORT_PASSPHRASE_FD\]]:N:"
@@ -1270,6 +1303,7 @@ _shtab_device_sdk_keys_list_options=(
   {-v,--verbose}"[say what happens]"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   ":pkcs11\:..., tpm2\:... or file\:...:"
 )
 
@@ -1283,6 +1317,7 @@ _shtab_device_sdk_keys_probe_options=(
   {-v,--verbose}"[say what happens]"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   ":pkcs11\:..., tpm2\:... or file\:...:"
 )
 
@@ -1296,6 +1331,7 @@ _shtab_device_sdk_keys_show_options=(
   {-v,--verbose}"[say what happens]"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
   ":pkcs11\:..., tpm2\:... or file\:...:"
 )
@@ -1310,6 +1346,7 @@ _shtab_device_sdk_keys_store_certificate_options=(
   {-v,--verbose}"[say what happens]"
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   ":pkcs11\:..., tpm2\:... or file\:...:"
   ":certificate, PEM or DER:_files"
 )
@@ -1326,6 +1363,7 @@ _shtab_device_sdk_needs_renewal_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--threshold[share of the lifetime after which to renew \[DEVICE_SDK_RENEWAL_THRESHOLD\]]:SHARE:"
   "--use[which certificate of the device\: the one for signatures (default), or the one for key establishment that sync got]:use:(signature key-establishment)"
 )
@@ -1363,6 +1401,7 @@ _shtab_device_sdk_outbox_send_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--user[user name for HTTP authentication \[DEVICE_SDK_EST_USER\]]:NAME:"
   "--password-file[file holding the password \[DEVICE_SDK_EST_PASSWORD_FILE\]]:FILE:_files"
   "--password-fd[file descriptor to read the password from \[DEVICE_SDK_EST_PASSWORD_FD\]]:N:"
@@ -1538,6 +1577,7 @@ _shtab_device_sdk_renew_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--user[user name for HTTP authentication \[DEVICE_SDK_EST_USER\]]:NAME:"
   "--password-file[file holding the password \[DEVICE_SDK_EST_PASSWORD_FILE\]]:FILE:_files"
   "--password-fd[file descriptor to read the password from \[DEVICE_SDK_EST_PASSWORD_FD\]]:N:"
@@ -1592,6 +1632,7 @@ _shtab_device_sdk_sync_options=(
   "--key-pin-file[file holding the key\'s PIN, if its URI names none \[DEVICE_SDK_KEY_PIN_FILE\]]:FILE:_files"
   "--key-pin-fd[file descriptor to read the key\'s PIN from \[DEVICE_SDK_KEY_PIN_FD\]]:N:"
   {--allow-imported,--no-allow-imported}"[use keys that were made outside of their hardware \[DEVICE_SDK_KEY_ALLOW_IMPORTED\]]"
+  "--certificates-dir[where the certificates of keys under TPM handles are (default\: \/var\/lib\/device-sdk\/tpm2-certificates, or a directory of the user) \[DEVICE_SDK_CERTIFICATES\]]:DIR:_files -/"
   "--user[user name for HTTP authentication \[DEVICE_SDK_EST_USER\]]:NAME:"
   "--password-file[file holding the password \[DEVICE_SDK_EST_PASSWORD_FILE\]]:FILE:_files"
   "--password-fd[file descriptor to read the password from \[DEVICE_SDK_EST_PASSWORD_FD\]]:N:"
