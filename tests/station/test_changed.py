@@ -11,12 +11,12 @@ from tests.station.direct import Killed
 _BURN_IN = '[[steps.before]]\nname = "burn-in"\ncommand = ["{}"]\ntimeout_s = {}'
 
 
-def _killed_after_install(lab):
+def _killed_after_install(lab, before="prove"):
     board = lab.board()
     socket = lab.plug("line", board)
 
     def die(name: str) -> None:
-        if name == "prove":
+        if name == before:
             socket.on = lambda _name: None
             raise Killed
 
@@ -49,6 +49,17 @@ def test_times_and_lines_of_a_profile_may_be_changed_in_the_middle(lab):
     assert lab.issued(board) == 1
     (entry,) = lab.entries(kind="provisioned")
     assert {"key_uri", "key_type", "attestation"} <= set(entry.facts)
+
+
+@pytest.mark.parametrize(("before", "issued"), [("install", 1), ("prove", 2)])
+def test_another_place_for_certificates_costs_none_while_the_device_has_none(lab, before, issued):
+    """It is told the place before it gets what waits for it; one that has it already would not be told, and begins anew."""
+    board = _killed_after_install(lab, before)
+    text = lab.shop.profile(lab.mode, asks=lab.asks)
+    text = text.replace("config = '''\n", "config = '''\ncertificates_dir = \"/data/certificates\"\n")
+    assert lab.run(profile=text).provisioned == 1, lab.told("device-failed")
+    assert lab.issued(board) == issued
+    assert lab.record(board).steps["configure"] == "done"
 
 
 def test_a_device_that_was_only_configured_is_not_known_to_a_profile_that_proves(lab):

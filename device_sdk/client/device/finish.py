@@ -73,6 +73,8 @@ def finish(
     chain = chain_of(context, journal)
     check_not_before(context.clock.now(), chain[0])
     if not is_switched(context, context.state.load(), journal):
+        # a device that is called enrolled takes no other configuration from a station, and this may be what it needs
+        context.require_certificate_place(journal.key_uri)
         if context.main is None:  # else it is for key establishment, and nothing that TLS could show
             journal, shown = _shown(context, journal, chain, connection)
             notes += shown

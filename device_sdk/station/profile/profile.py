@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography import x509
 
 from device_sdk.errors import ConfigurationError
-from device_sdk.station.profile.essence import essence
+from device_sdk.station.profile.essence import essence, essence_but_places
 from device_sdk.station.profile.identity import (
     MAX_ALLOWED_BYTES,
     DeviceTable,
@@ -50,6 +50,7 @@ class Profile:
         mode: "self" (the device enrols itself over its own network), "relay" (the station carries its request to the
             server), "configure" (configuration and anchors only).
         essence: digest of what devices are made and judged by, see `essence`.
+        essence_but_places: the same without where they keep what they are issued, see `essence_but_places`.
         lines, talk, key, est, device, identity, steps, limits: its tables.
     """
 
@@ -59,6 +60,7 @@ class Profile:
     version: str
     mode: str
     essence: str
+    essence_but_places: str
     lines: LinesTable
     talk: TalkTable
     key: KeyTable
@@ -164,6 +166,7 @@ def load_profile(file: Path) -> Profile:
         version=_named(head, "version"),
         mode=mode,
         essence=essence(values, device.config.values if device.config else None),
+        essence_but_places=essence_but_places(values, device.config.values if device.config else None),
         lines=lines_table(whole.table("lines")),
         talk=talk_table(whole.table("talk")),
         key=key_table(whole.table("key")),

@@ -30,6 +30,7 @@ class Job:
         serial_number: which.
         profile: name, version and mode of the profile it is being provisioned by.
         essence: what the profile said of devices then, and their anchors: a digest.
+        but_places: the same without where devices keep what they are issued.
         done: names of the hooks that are done and are not to be done again.
         again: it was provisioned before, and is being provisioned anew on purpose.
         enrolled_before: SHA-256 of the certificate that it had at the beginning, hex, or None.
@@ -58,6 +59,7 @@ class Job:
     essence: str = ""
     about: dict[str, object] | None = None
     over: bool = False
+    but_places: str = ""
 
     def with_key(self, public_key: bytes) -> Job:
         """The same with this key; what was asked for with another one is forgotten."""
@@ -80,7 +82,14 @@ class Job:
 
     def anew(self) -> Job:
         """From the beginning; what it was issued is not forgotten."""
-        return Job(self.serial_number, self.profile, again=self.again, issued=self.issued, essence=self.essence)
+        return Job(
+            self.serial_number,
+            self.profile,
+            again=self.again,
+            issued=self.issued,
+            essence=self.essence,
+            but_places=self.but_places,
+        )
 
 
 class Kept:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from contextlib import ExitStack
 from dataclasses import replace
@@ -33,7 +32,7 @@ from device_sdk.station.run.events import (
     StepStarted,
 )
 from device_sdk.station.run.failures import may_pass
-from device_sdk.station.run.kept import Job
+from device_sdk.station.run.going_on import job_of
 from device_sdk.station.run.session import Session
 from device_sdk.station.run.states import STATE_AFTER, DeviceState, Step
 from device_sdk.station.run.tally import KNOWN
@@ -98,7 +97,10 @@ class Taking:
             self._note(differs)
         self._changed(DeviceState.IDENTIFIED)
         self.step = Step.CLAIM
-        job = self._job()
+        kept = desk.kept.load(self.serial_number)
+        job, note = job_of(kept, desk.profile, facts, self.serial_number)
+        if note:
+            self._note(note)
         done = desk.tally.done_before(self.serial_number)  # right before this run was broken off
         try:
             again, proved = job.again and not done, desk.profile.mode != "configure"
@@ -116,24 +118,6 @@ class Taking:
         self._work = Work(desk, self._line, facts, job)
         self._changed(DeviceState.CLAIMED)
         check_boot(facts, desk.profile.talk.uboot_variables)
-
-    def _job(self) -> Job:
-        """What is kept of it from an earlier run by the same profile, or a new one; what it was issued is never forgotten."""
-        profile = self._desk.profile
-        name = f"{profile.name} {profile.version} {profile.mode}"
-        essence = hashlib.sha256(profile.essence.encode() + profile.device_anchors()).hexdigest()
-        job = self._desk.kept.load(self.serial_number)
-        if job is not None and (job.profile, job.essence) == (name, essence):
-            return job if job.public_key else replace(job, enrolled_before=self._facts.enrolled)
-        issued: tuple[str, ...] = ()
-        over, enrolled = False, self._facts.enrolled
-        if job is not None:
-            issued, over = job.all_issued, job.over or enrolled not in (None, job.enrolled_before)
-            changed = (
-                "which was changed since, and begins anew" if job.profile == name else f"and begins anew by {name}"
-            )
-            self._note(f"it was begun by profile {job.profile}, {changed}")
-        return Job(self.serial_number, name, enrolled_before=enrolled, issued=issued, essence=essence, over=over)
 
     def go_on(self, facts: DeviceFacts) -> None:
         """The line was opened again; raises WrongDeviceError if another device is on it."""
