@@ -9,8 +9,11 @@ import pytest
 from device_sdk_simulators.server import ReferenceServer
 
 from device_sdk.client.device import RenewalPlan
+from device_sdk.client.device.context import Context
+from device_sdk.client.device.sync.generated_places import Place
 from device_sdk.errors import KeyStoreError, TransportError
 from device_sdk.keystores import registry
+from device_sdk.wire.key_uri import parse_key_uri
 from tests.device.benched import Benched, station
 from tests.device.test_hardware import persistent
 
@@ -146,3 +149,15 @@ def test_a_certificate_that_was_issued_waits_for_its_place(
     assert "under_way" not in bench.facts().extra
     assert registry.load_certificate(key) == relayed.certificate
     assert benched.device.state.check() == ()
+
+
+def test_a_key_of_the_servers_making_is_not_asked_for(bench: Any, key: str, places: Places, tmp_path: Path) -> None:
+    """The server makes another one each time it is asked: what would not be taken is told before."""
+    place = Place(parse_key_uri(key), tmp_path / "generated.pem")
+    context = Context(bench.device.state, None, bench.clock)
+    places.none()
+    with pytest.raises(KeyStoreError, match=_NO_PLACE):
+        place.require_writable(context)
+    places.there()
+    with bench.device.state.exclusive():
+        place.require_writable(context)
