@@ -79,7 +79,7 @@ class VirtualLine:
 
     def __init__(self, device: Device) -> None:
         self.device, self.now = device, 0.0
-        self.frames = 0
+        self.frames = self.received = 0
         self.cut_each_frame_s = 0.0
         self._seen: set[bytes] = set()
         self._cut_until = -1.0
@@ -105,6 +105,7 @@ class VirtualLine:
             if self._wire and self._wire[0][0] <= self.now:
                 _, _, to_device, data = heapq.heappop(self._wire)
                 if not to_device:
+                    self.received += len(data)
                     return data
                 self.device.hear(data, self.now)
             elif self.now >= deadline:
