@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 
 MAX_PACKET_BYTES = 256 * 1024
 _MAX_FDS = 32
-_BEYOND = 500  # no descriptor of a program is above
+_BEYOND = 500  # no descriptor of a program is above, unless it is passed by that number
 
 
 class Start(Exception):  # noqa: N818  # it leads out of the loop, in the child
@@ -73,12 +73,13 @@ def _tell(answer: socket.socket, number: int) -> None:
 
 def become(program: dict[str, Any], descriptors: list[int]) -> None:
     """Be the program; returns or raises as it does."""
-    received = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, _BEYOND) for one in descriptors[1:]]
-    os.closerange(3, _BEYOND)
+    beyond = max(_BEYOND, *(one + 1 for one in program["pass_fds"]), 0)
+    received = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, beyond) for one in descriptors[1:]]
+    os.closerange(3, beyond)
     for number, one in zip((0, 1, 2, *program["pass_fds"]), received, strict=True):
         os.dup2(one, number)
         os.close(one)
-    os.closerange(_BEYOND, _BEYOND + 4 * _MAX_FDS)
+    os.closerange(beyond, beyond + 4 * _MAX_FDS)
     os.chdir(program["cwd"])
     os.environ.clear()
     os.environ.update(program["env"])
