@@ -20,7 +20,7 @@ from device_sdk_simulators.http.messages import HttpError
 from device_sdk_simulators.packages.sealed_returns import opened_by
 from pyasn1_alt_modules import rfc7191
 
-from device_sdk.client.device.importing import read_trust_anchor
+from device_sdk.client.device.importing import read_trust_anchor, read_trust_anchors
 from device_sdk.errors import (
     ConfigurationError,
     DeviceSdkError,
@@ -211,7 +211,7 @@ def path(data: bytes) -> None:
 
 
 def tamp(data: bytes) -> None:
-    """A message about trust anchors: its envelope, as if it had been signed, and its content; an anchor in a file."""
+    """A message about trust anchors: its envelope, as if it had been signed, and its content; an anchor, or several, in a file."""
     store, seen = AnchorStore(), Seen()
     with suppress(TampRefusedError):
         process(data, store, Trusting(NOW), seen)
@@ -227,6 +227,9 @@ def tamp(data: bytes) -> None:
     for one in (data, content):
         with suppress(ConfigurationError):
             as_certificate(read_trust_anchor(one, "a file"))
+        with suppress(ConfigurationError):
+            for listed in read_trust_anchors(one, "a list"):
+                as_certificate(listed)
         with suppress(ValueError, TampRefusedError):
             read_status_response(one)
 
