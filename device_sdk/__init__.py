@@ -5,6 +5,7 @@ The public names are imported on first use (PEP 562), so that importing the pack
 
 from __future__ import annotations
 
+from device_sdk._lazy import on_first_use
 from device_sdk._version import __version__
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without importing typing
@@ -216,15 +217,7 @@ __all__ = [
     "store_certificate",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'device_sdk' has no attribute {name!r}")
-    from importlib import import_module
-
-    value: object = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = on_first_use(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from device_sdk._lazy import on_first_use
 
 if TYPE_CHECKING:
     from device_sdk.client.cale.adapter import CaleAdapter
@@ -50,10 +51,4 @@ __all__ = [
     "decrypt",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'device_sdk.client.cale' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = on_first_use(__name__, _HOMES)

@@ -5,9 +5,9 @@ What an enrolment does without is imported on first use: answers carried by hand
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from device_sdk._lazy import on_first_use
 from device_sdk.client.est.bootstrap import bootstrap, bootstrap_client
 from device_sdk.client.est.client import EstClient
 from device_sdk.client.est.clock import Clock
@@ -48,10 +48,4 @@ __all__ = [
     "bootstrap_client",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'device_sdk.client.est' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = on_first_use(__name__, _HOMES)

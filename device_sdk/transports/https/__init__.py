@@ -6,8 +6,9 @@ give any program the same TLS.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from device_sdk._lazy import on_first_use
 from device_sdk.transports.https.provisional import ProvisionalTransport
 from device_sdk.transports.https.tls import client_ssl_context
 from device_sdk.transports.https.transport import HttpsTransport
@@ -17,11 +18,5 @@ if TYPE_CHECKING:
 
 __all__ = ["HardwareTlsAdapter", "HttpsTransport", "ProvisionalTransport", "client_ssl_context"]
 
-
-def __getattr__(name: str) -> Any:
-    # requests is twice as heavy as urllib3, and the transports do without it.
-    if name == "HardwareTlsAdapter":
-        from device_sdk.transports.https.adapter import HardwareTlsAdapter
-
-        return HardwareTlsAdapter
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# requests is twice as heavy as urllib3, and the transports do without it.
+__getattr__ = on_first_use(__name__, {"HardwareTlsAdapter": "device_sdk.transports.https.adapter"})

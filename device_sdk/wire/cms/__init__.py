@@ -8,8 +8,9 @@ The names are imported on first use: who reads a list of certificates opens noth
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from device_sdk._lazy import on_first_use
 
 if TYPE_CHECKING:
     from device_sdk.wire.cms.envelope import CANNOT_OPEN, MAX_ENVELOPE_BYTES, open_envelope
@@ -24,10 +25,4 @@ _HOMES = {
 
 __all__ = ["CANNOT_OPEN", "MAX_ENVELOPE_BYTES", "open_envelope", "open_stream"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'device_sdk.wire.cms' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = on_first_use(__name__, _HOMES)
