@@ -23,21 +23,26 @@ __all__ = ["shop"]
 pytestmark = pytest.mark.slow
 
 
-def test_a_station_is_told_at_the_key(
+@pytest.fixture
+def relayed(
     device: Device,
     cable: Callable[..., Cable],
     shop: Shop,
     swtpm: Swtpm,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The CA issues nothing; the next run, by a profile with the setting, provisions it."""
+) -> tuple[Lab, str]:
+    """A station, and the profile of a device at its line whose key is under a handle; nothing says where its certificate is."""
     monkeypatch.delenv("DEVICE_SDK_CERTIFICATES")
     line, lab = cable(), Lab(shop, tmp_path, real_lines=True)
-    key = f"tpm2:handle=0x81000010?tcti={swtpm.tcti}"
-    (tmp_path / "file").touch()
     device.start(line, "--line", line.device_path)
-    text = profile(lab, device, line, "relay", key)
+    return lab, profile(lab, device, line, "relay", f"tpm2:handle=0x81000010?tcti={swtpm.tcti}")
+
+
+def test_a_station_is_told_at_the_key(relayed: tuple[Lab, str], device: Device, shop: Shop, tmp_path: Path) -> None:
+    """The CA issues nothing; the next run, by a profile with the setting, provisions it."""
+    lab, text = relayed
+    (tmp_path / "file").touch()
     asked = len(shop.server.log())
     lab.run(profile=text.replace(*_placed(device, tmp_path / "file/certificates")))
     (failed,) = lab.told("device-failed")
@@ -53,20 +58,11 @@ def test_a_station_is_told_at_the_key(
 
 @pytest.mark.parametrize("mended", ["by another setting", "by hand"])
 def test_a_certificate_that_was_issued_is_installed_by_a_later_run(
-    mended: str,
-    device: Device,
-    cable: Callable[..., Cable],
-    shop: Shop,
-    swtpm: Swtpm,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    mended: str, relayed: tuple[Lab, str], device: Device, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The place is gone when the CA has answered; nobody is asked for another certificate."""
-    monkeypatch.delenv("DEVICE_SDK_CERTIFICATES")
-    line, lab = cable(), Lab(shop, tmp_path, real_lines=True)
+    lab, text = relayed
     top = device.home / "data"
-    device.start(line, "--line", line.device_path)
-    text = profile(lab, device, line, "relay", f"tpm2:handle=0x81000010?tcti={swtpm.tcti}")
     before, asked = text.replace(*_placed(device, top / "certificates")), len(shop.server.log())
     method, answer = shop.server.est._operations["simpleenroll"]
 
