@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "docs" / "standards.md"
 PLACES = {"": ROOT / "device_sdk", "sim:": ROOT / "simulators" / "device_sdk_simulators"}
-STATES = re.compile(r"(done|partly|fact|not done)(: .+)?")
+STATES = re.compile(r"(done|partly|not done)(: .+)?")
 
 
 @dataclass(frozen=True)

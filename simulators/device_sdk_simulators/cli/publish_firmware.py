@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from device_sdk_simulators.cli import option_types as types
 from device_sdk_simulators.cli.speaking import say
+from device_sdk_simulators.packages.media_types import application_cms
 from device_sdk_simulators.softhsm import SimulatorError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def publish(options: argparse.Namespace, database: Database, address: str, now: 
             )
 
     name = "" if options.unsigned else bytes(encode(package_name(notes.name))).hex()
-    media = _media_type(signed=not options.unsigned, encrypted=encryption is not None, compressed=options.compress)
+    media = media_type_of(signed=not options.unsigned, encrypted=encryption is not None, compressed=options.compress)
     try:
         item = FirmwareShelf(database).publish(
             write, name, media_type=media, address=address, label=options.label or "", now=now
@@ -115,12 +116,10 @@ def publish(options: argparse.Namespace, database: Database, address: str, now: 
     return item
 
 
-def _media_type(*, signed: bool, encrypted: bool, compressed: bool) -> str:
+def media_type_of(*, signed: bool, encrypted: bool, compressed: bool) -> str:
+    """Content-Type of a package with these layers."""
     names = [("signedData", signed), ("encryptedData", encrypted), ("compressedData", compressed)]
-    layers = [name for name, there in names if there]
-    quoted = f'"{", ".join(layers)}"' if len(layers) > 1 else "".join(layers)
-    encapsulating = f"encapsulatingContent={quoted}; " if layers else ""
-    return f"application/cms; {encapsulating}innerContent=firmwarePackage"
+    return application_cms([name for name, there in names if there], "firmwarePackage")
 
 
 def _notes(options: argparse.Namespace) -> Notes:

@@ -12,6 +12,7 @@ from device_sdk_simulators.est.server_key_package import enveloped_to
 from device_sdk_simulators.est.server_key_wish import Recipient
 from device_sdk_simulators.http.messages import Request
 from device_sdk_simulators.packages.layers import content_info, encrypted_key_package, signed
+from device_sdk_simulators.packages.media_types import application_cms
 from device_sdk_simulators.policy import Policy
 
 RFC_7030, PKCS12 = "rfc7030", "pkcs12"
@@ -19,9 +20,9 @@ PKCS12_TYPE = "application/pkcs12"
 _CONTENT_TYPE = str(rfc5652.id_contentType)
 _ANNOUNCED = bytes(encode(univ.ObjectIdentifier(rfc6032.id_ct_KP_encryptedKeyPkg)))[2:]
 _LAYERS = {
-    "signed": "signedData, envelopedData, signedData",
-    "ekp": "encryptedKeyPkg, signedData",
-    "signed-ekp": "signedData, encryptedKeyPkg, signedData",
+    "signed": ("signedData", "envelopedData", "signedData"),
+    "ekp": ("encryptedKeyPkg", "signedData"),
+    "signed-ekp": ("signedData", "encryptedKeyPkg", "signedData"),
 }
 
 
@@ -59,4 +60,4 @@ def packed(
         outer = encrypted_key_package(outer)
     if form.startswith("signed"):
         outer = signed(outer, signer, certificates)
-    return f'application/cms; encapsulatingContent="{_LAYERS[form]}"; innerContent=aKeyPackage', content_info(outer)
+    return application_cms(_LAYERS[form], "aKeyPackage"), content_info(outer)

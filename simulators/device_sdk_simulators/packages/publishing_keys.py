@@ -16,6 +16,7 @@ from device_sdk_simulators.database import Database
 from device_sdk_simulators.est.results import KEY_ESTABLISHMENT, usage_of
 from device_sdk_simulators.packages.key_package import keys_from, symmetric_key_package
 from device_sdk_simulators.packages.layers import ContentCipher, Nesting, Protection, protect
+from device_sdk_simulators.packages.media_types import application_cms
 from device_sdk_simulators.packages.sealed_returns import package_authority, returns_authority
 from device_sdk_simulators.softhsm import SimulatorError
 
@@ -126,20 +127,18 @@ def _protection(
     return Protection(signer, [signer.certificate], device, cipher, request)
 
 
-_ENCAPSULATING = {
-    "a": "",
-    "a-signed": "signedData",
-    "b": "{}, signedData",
-    "c": "signedData, {}, signedData",
-    "d": "encryptedKeyPkg, signedData",
-    "d-bare": "encryptedKeyPkg",
-    "e": "signedData, encryptedKeyPkg, signedData",
-    "e-bare": "signedData, encryptedKeyPkg",
+_ENCAPSULATING: dict[Nesting, tuple[str, ...]] = {
+    "a": (),
+    "a-signed": ("signedData",),
+    "b": ("{}", "signedData"),
+    "c": ("signedData", "{}", "signedData"),
+    "d": ("encryptedKeyPkg", "signedData"),
+    "d-bare": ("encryptedKeyPkg",),
+    "e": ("signedData", "encryptedKeyPkg", "signedData"),
+    "e-bare": ("signedData", "encryptedKeyPkg"),
 }
 
 
 def _media_type(nesting: Nesting, cipher: ContentCipher) -> str:
-    """G-06, G-09."""
-    around = _ENCAPSULATING[nesting].format("authEnvelopedData" if cipher == "gcm" else "envelopedData")
-    parameter = f'encapsulatingContent="{around}"; ' if around else ""
-    return f"application/cms; {parameter}innerContent=sKeyPackage"
+    enveloped = "authEnvelopedData" if cipher == "gcm" else "envelopedData"
+    return application_cms([name.format(enveloped) for name in _ENCAPSULATING[nesting]], "sKeyPackage")
