@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         ServerKey,
         SharedKey,
     )
-    from device_sdk.client.est.bootstrap import bootstrap
+    from device_sdk.client.est.bootstrapping import bootstrap
     from device_sdk.client.est.full_cmc import FullCmc, FullCmcResult, PendingRequest, SharedSecret
     from device_sdk.client.est.key_package_policy import KeyPackagePolicy
     from device_sdk.client.est.patience import Progress
@@ -124,7 +124,7 @@ _HOMES = {
     "Timeouts": "device_sdk.transports.base",
     "TlsIdentity": "device_sdk.model.trust",
     "agreed_policy": "device_sdk.client.cale.negotiation",
-    "bootstrap": "device_sdk.client.est.bootstrap",
+    "bootstrap": "device_sdk.client.est.bootstrapping",
     "build_csr": "device_sdk.wire.csr",
     "client_ssl_context": "device_sdk.transports.https",
     "create_key": "device_sdk.keystores.registry",

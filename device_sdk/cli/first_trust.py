@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from device_sdk.client.est import EstClient
-    from device_sdk.client.est.bootstrap import Confirm
+    from device_sdk.client.est.bootstrapping import Confirm
     from device_sdk.model.trust import Pin
 
     Trusted = tuple[tuple[x509.Certificate, ...], tuple[Pin, ...], bool, Confirm | None]

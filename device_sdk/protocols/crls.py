@@ -11,7 +11,7 @@ from cryptography import x509
 
 from device_sdk.errors import VerificationError, WireError
 from device_sdk.model.http import HttpRequest, HttpResponse
-from device_sdk.protocols.est.responses import refuse, unreadable
+from device_sdk.protocols.est.refusals import refuse, unreadable
 from device_sdk.wire.certificate import extension_value
 from device_sdk.wire.crls_only import MAX_CRLS_BYTES, read_crls_only
 from device_sdk.wire.names import shown_name

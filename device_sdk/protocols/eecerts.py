@@ -11,7 +11,7 @@ from cryptography import x509
 from device_sdk.errors import VerificationError, WireError
 from device_sdk.model.http import HttpRequest, HttpResponse
 from device_sdk.protocols.crls import RevocationList
-from device_sdk.protocols.est.responses import refuse, unreadable
+from device_sdk.protocols.est.refusals import refuse, unreadable
 from device_sdk.wire.certificate import name_of
 from device_sdk.wire.certs_only import read_certs_only
 from device_sdk.wire.path import find_path, is_self_issued

@@ -16,7 +16,6 @@ from cryptography import x509
 from device_sdk.client.device.context import Context
 from device_sdk.client.device.decision import DEFAULT_THRESHOLD, decide
 from device_sdk.client.device.plan import Outcome, RenewalPlan
-from device_sdk.client.device.renew import Renewal
 from device_sdk.errors import ConfigurationError
 from device_sdk.model.key_uri import KeyUri
 from device_sdk.model.private_key_files import holds_private_key
@@ -104,6 +103,8 @@ class GeneratedKeys:
             ConfigurationError: the file for its certificate holds a private key; nothing was asked.
             DeviceSdkError: as Device.renew.
         """
+        from device_sdk.client.device.renew import Renewal
+
         require_no_key(held.record.certificate_file)
         same = replace(plan, rekey=False, key_uri=None, key_type=None, new_name=None, mac_address=None)
         outcome = Renewal(self.context.holding(held.state, key_uri), same).run()

@@ -20,7 +20,7 @@ from device_sdk.transports.base import Timeouts
 
 if TYPE_CHECKING:
     # what only a conversation with a server needs is imported when there is one
-    from device_sdk.client.est.bootstrap import Confirm
+    from device_sdk.client.est.bootstrapping import Confirm
     from device_sdk.client.est.patience import Progress
     from device_sdk.protocols.est.backoff import RetryPolicy
     from device_sdk.protocols.est.redirects import RedirectRule

@@ -14,7 +14,7 @@ from device_sdk.model.compatibility import Compatibility
 from device_sdk.model.csr import CsrSpec
 from device_sdk.model.http import HttpResponse
 from device_sdk.model.keys import PrivateKey
-from device_sdk.protocols.est.responses import refuse
+from device_sdk.protocols.est.refusals import refuse
 from device_sdk.protocols.est.retry_after import parse_retry_after
 from device_sdk.protocols.est.saved_answer import NO_CONNECTION, read_saved_answer
 from device_sdk.protocols.est.urls import EstEndpoint, Operation

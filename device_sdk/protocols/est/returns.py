@@ -6,7 +6,7 @@ from datetime import datetime
 
 from device_sdk.errors import HttpStatusError, RemoteProtocolError
 from device_sdk.model.http import HttpRequest, HttpResponse
-from device_sdk.protocols.est.responses import refuse
+from device_sdk.protocols.est.refusals import refuse
 from device_sdk.protocols.est.urls import EstEndpoint, Operation
 
 _NOT_FINAL = frozenset((401, 407, 408, 421, 423, 425, 429))

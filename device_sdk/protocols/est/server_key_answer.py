@@ -12,7 +12,7 @@ from cryptography import x509
 from device_sdk.errors import RemoteProtocolError, ServerKeyError, WireError
 from device_sdk.model.http import ConnectionFacts, HttpResponse
 from device_sdk.protocols.est.media import PKCS7, parse_media_type
-from device_sdk.protocols.est.responses import refuse, unreadable
+from device_sdk.protocols.est.refusals import refuse, unreadable
 from device_sdk.protocols.est.server_text import printable, server_text
 from device_sdk.wire.ber import contents_of
 from device_sdk.wire.certs_only import read_certs_only

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from device_sdk.model.http import BodySink, HttpRequest, HttpResponse
-from device_sdk.protocols.est.responses import refuse
+from device_sdk.protocols.est.refusals import refuse
 
 
 def firmware_request(target: str, into: BodySink, limit_bytes: int, total_s: float, rate: float) -> HttpRequest:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from device_sdk.errors import WireError
 from device_sdk.model.http import HttpRequest, HttpResponse
-from device_sdk.protocols.est.responses import refuse, unreadable
+from device_sdk.protocols.est.refusals import refuse, unreadable
 from device_sdk.wire.pal import PalEntry, read_pal
 from device_sdk.wire.pal.reader import MAX_PAL_BYTES
 

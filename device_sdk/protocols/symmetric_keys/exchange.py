@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from device_sdk.model.http import HttpRequest, HttpResponse
-from device_sdk.protocols.est.responses import refuse
+from device_sdk.protocols.est.refusals import refuse
 
 
 def symmetric_keys_request(target: str) -> HttpRequest:

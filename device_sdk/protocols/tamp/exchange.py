@@ -6,7 +6,7 @@ from datetime import datetime
 
 from device_sdk.model.http import HttpRequest, HttpResponse
 from device_sdk.model.trust import TlsIdentity
-from device_sdk.protocols.est.responses import refuse
+from device_sdk.protocols.est.refusals import refuse
 from device_sdk.protocols.firmware.reports import key_identifier
 from device_sdk.wire.cms.signing import Signer, sign_data
 from device_sdk.wire.tamp import oids

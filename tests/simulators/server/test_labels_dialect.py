@@ -18,7 +18,7 @@ from pyasn1.codec.der.decoder import decode
 from pyasn1.type import univ
 
 from device_sdk.client.est import Compatibility, EstClient
-from device_sdk.client.est.bootstrap import bootstrap_client
+from device_sdk.client.est.bootstrapping import bootstrap_client
 from device_sdk.errors import HttpStatusError
 from device_sdk.model.credentials import Credentials
 from device_sdk.model.csr import CsrSpec
