@@ -31,11 +31,25 @@ LONG = (
 
 
 # Places with many tests of half a second, which together take minutes: stations, simulated devices, whole syncs.
-SLOW = ("station/", "simulators/serial/", "packages/test_sync", "packages/test_server_keys", "packages/test_held_keys")
+SLOW = (
+    "station/",
+    "simulators/serial/",
+    "packages/test_sync",
+    "packages/test_server_keys",
+    "packages/test_held_keys",
+    "simulators/server/test_failures",
+    "simulators/server/test_errors_inside",
+    "simulators/server/test_csr_policy",
+    "simulators/cale/test_upstream",
+    "cale/test_streaming",
+    "cms/test_uniform_failure",
+    "device/test_proof_disturbed",
+    "keystores/tpm2/test_resilience",
+    "transports/test_srp",
+)
 
-# Places where one variant of a test costs as much as other tests: of many, a sample is enough for `--fast`.
-SAMPLED = ("simulators/", "est/", "cale/", "cms/", "hostile/", "packages/", "wire/path/test_pkits")
-MANY, SAMPLE = 24, 12
+# Of many variants of a test a sample is enough for `--fast`.
+MANY, SAMPLE = 8, 4
 
 
 def _mark_variants(items: list[pytest.Item]) -> None:
@@ -57,7 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if str(item.path.relative_to(tests)).startswith(SLOW):
             item.add_marker(pytest.mark.slow)
-    _mark_variants([item for item in items if str(item.path.relative_to(tests)).startswith(SAMPLED)])
+    _mark_variants(items)
     places = {tests / name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
