@@ -33,7 +33,11 @@ def given_environment() -> dict[str, str]:
 def tell_keystores(settings: Settings) -> None:
     """Have all keystores of this process keep certificates where the settings say, or else where they do by themselves."""
     before, directory = given_environment().get(_VARIABLE, ""), settings.text(_NAME) or ""
-    if os.environ.get(_VARIABLE, "") != directory:
+    if os.environ.get(_VARIABLE, "") == directory:
+        return
+    _put.clear()
+    if directory:
         os.environ[_VARIABLE] = directory
-        _put.clear()
         _put[directory] = before
+    else:  # an empty word would count more than the configuration of a program that this one starts
+        del os.environ[_VARIABLE]

@@ -59,7 +59,6 @@ class KeyStore(ABC, Generic[UriT]):
             ExtractableKeyError: the key failed the non-extractable check and was destroyed; one that was there before
                 and is to be reused is left alone.
             MechanismUnsupportedError: the hardware cannot make such a key.
-            KeyStoreError: there is no place for its certificate, see require_certificate_place.
         """
 
     @abstractmethod
@@ -84,7 +83,6 @@ class KeyStore(ABC, Generic[UriT]):
                 private key from outside.
             ExtractableKeyError: the hardware does not say of the key that it cannot leave any more; it was destroyed.
             KeyStoreFailedError: the key does not sign what its public half verifies; it was destroyed.
-            KeyStoreError: there is no place for its certificate, see require_certificate_place.
         """
 
     def require_secret_free(self, uri: UriT, key: SymmetricKey) -> None:

@@ -349,3 +349,39 @@ def test_a_device_that_says_nothing(lab: Lab) -> None:
     assert caught.value.timeout_s == 45
     assert 45 <= lab.line.now - begun < 47
     station.close()
+
+
+def test_an_agent_that_was_heard_is_no_flood(lab: Lab) -> None:
+    """The power goes in the middle of a long answer: it was of use as far as it came; what comes without an agent is not."""
+    station = lab.station(silence_s=45)
+    station.facts()
+    long = {"status": 0, "output": "x" * 40_000}
+    lab.device.desk.answer = lambda request: Result(request.id, long)  # type: ignore[method-assign]
+    read, came = lab.line.read, 0
+
+    def cut_off(deadline: float) -> bytes:
+        nonlocal came
+        data = read(deadline)
+        came += len(data)
+        if came > 30_000:
+            lab.device.hear = lambda _data, _now: None  # type: ignore[method-assign]
+            lab.device.link = AgentLink(BAUD)
+            lab.line.read = read  # type: ignore[method-assign]
+        return data
+
+    lab.line.read = cut_off  # type: ignore[method-assign]
+    with pytest.raises(LineSilentError, match=r"no agent answered for 45 s \(|no agent answered for 45 s$") as caught:
+        station.run(("seq", "9000"), 60)
+    assert caught.value.hint == "does it run there, at this baud rate? is the device on?"
+    assert came > 30_000
+    assert station.noise < 16_384 < lab.line.received
+
+    def rubbish(deadline: float) -> bytes:
+        lab.line.now = min(lab.line.now + 1, deadline)
+        lab.line.received += 1000
+        return b"x" * 1000
+
+    lab.line.read = rubbish  # type: ignore[method-assign]
+    with pytest.raises(LineSilentError, match=r"no agent answered for 45 s, and \d{5,6} octets that are no answer"):
+        station.facts()
+    station.close()

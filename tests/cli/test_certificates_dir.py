@@ -84,7 +84,7 @@ def test_a_flag_before_the_environment_before_the_configuration(unset: Lab, key:
     assert "--certificates-dir  DEVICE_SDK_CERTIFICATES" in cli.ok("config").out
 
 
-@pytest.mark.parametrize("command", ["keys create", "enroll", "est serverkeygen", "bench create-key"])
+@pytest.mark.parametrize("command", ["enroll", "est serverkeygen", "bench create-key"])
 def test_no_place_is_told_before_anything_is_made(command: str, unset: Lab, key: str, tmp_path: Path) -> None:
     """What, where, and the setting that helps; exit code 3, and the server was asked for nothing."""
     lab = unset
@@ -96,7 +96,6 @@ def test_no_place_is_told_before_anything_is_made(command: str, unset: Lab, key:
         line.config = f'certificates_dir = "{tmp_path}/file/certificates"\n{line.config}'
         line.configure()
     words = {
-        "keys create": ("keys", "create", key, "--type", "ec-p256"),
         "enroll": lab.enroll_words(key),
         "est serverkeygen": (
             *("est", "serverkeygen", *lab.trust, *lab.login, "--key", signer, "--subject", "CN=router-7"),
@@ -175,9 +174,12 @@ def test_a_new_configuration_counts_for_the_next_operation(
     bench.create_key(benched.wish)
     assert os.environ[VARIABLE] == str(tmp_path / "third")
     assert VARIABLE not in given_environment()
+    use(tmp_path / "fourth")
+    assert os.environ[VARIABLE] == str(tmp_path / "fourth"), "programs that are started next find it there"
     bench.configure(config, benched.anchors)
+    assert VARIABLE not in os.environ, "an empty word would count more than the configuration of such a program"
     bench.facts()
-    assert not os.environ[VARIABLE]
+    assert VARIABLE not in os.environ
     monkeypatch.setenv(VARIABLE, str(tmp_path / "environment"))
     use(tmp_path / "third")
     bench.facts()

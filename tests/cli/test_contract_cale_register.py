@@ -174,6 +174,11 @@ def test_cale_14_again_takes_a_new_key_also_where_the_old_one_is_named(
     assert "cale-3.pem" in third["notes"][0]
     assert _read(lab) == '{"foo": "bar"}\n'
 
+    (lab.directory / "pin").write_text("")
+    spelt = f"{third['key_uri']}?pin-source={lab.directory}/pin"
+    fourth = lab.cli.ok(*words, *lab.login, "--again", "--key", spelt, "--json").json
+    assert fourth["key_uri"] == f"file:{lab.keys}/cale-4.pem", "the same key, wherever its PIN is said to be"
+
     other = lab.cli.ok(*words, *lab.login, "--again", "--key", f"file:{lab.keys}/x.pem", "--type", "ec-p256", "--json")
     assert (other.json["key_uri"], other.json["notes"]) == (f"file:{lab.keys}/x.pem", []), "another key is as it says"
 

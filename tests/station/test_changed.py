@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
+from device_sdk.client.bench import DeviceFacts
 from device_sdk.errors import ConfigurationError
 from device_sdk.station.ledger import Ledger
+from device_sdk.station.profile import load_profile
+from device_sdk.station.run.going_on import job_of
+from device_sdk.station.run.kept import Kept
 from tests.station.direct import Killed
 
 _BURN_IN = '[[steps.before]]\nname = "burn-in"\ncommand = ["{}"]\ntimeout_s = {}'
@@ -60,6 +67,18 @@ def test_another_place_for_certificates_costs_none_while_the_device_has_none(lab
     assert lab.run(profile=text).provisioned == 1, lab.told("device-failed")
     assert lab.issued(board) == issued
     assert lab.record(board).steps["configure"] == "done"
+
+
+def test_what_an_earlier_version_kept_learns_the_places(lab):
+    """Such a job has no digest of the profile without its places; a profile that changes nothing else finds it all the same."""
+    board = _killed_after_install(lab, "install")
+    (file,) = (one for one in lab.directory.rglob("*.json") if "but_places" in one.read_text())
+    values = json.loads(file.read_text())
+    kept = Kept(file.parent).load(values["serial_number"])
+    profile = load_profile(lab.directory / "profile.toml")
+    old, _ = job_of(replace(kept, but_places=""), profile, DeviceFacts(board.serial_number), board.serial_number)
+    assert old == kept
+    assert kept.but_places
 
 
 def test_a_device_that_was_only_configured_is_not_known_to_a_profile_that_proves(lab):

@@ -116,6 +116,20 @@ def test_a_line_of_no_kind_that_there_is_begins_nothing(bench, line, more):
 
 
 @pytest.mark.slow
+def test_a_plan_needs_no_pyserial(bench):
+    """On the desk where a profile is written; a line that is none is told there as far as it can be."""
+    bench.lab.lines_text = 'urls = ["socket://127.0.0.1:1"]'
+    program = bench.directory / "without.py"
+    program.write_text(
+        "import sys\nsys.modules['serial'] = None\nfrom device_sdk.cli.main import main\nsys.exit(main())\n"
+    )
+    for more, code, said in ((("--plan",), 0, ""), ((), 2, "pyserial")):
+        words = [sys.executable, program, *bench.words(*more)[2:]]  # not forked: pyserial would be there
+        done = subprocess.run(words, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+
+
+@pytest.mark.slow
 def test_exit_code_1_says_that_a_device_failed(bench):
     plan = FleetPlan(devices=2, listen=bench.directory / "lines", seed=_seed(), only={1: "bad-proof"}, linger_s=600)
     with Fleet(plan):

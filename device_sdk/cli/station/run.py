@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from device_sdk.cli.output import Output, one_line
 from device_sdk.cli.settings import Settings, add_settings
 from device_sdk.cli.station.ledger import place_to_make
 from device_sdk.cli.station.telling import Telling
-from device_sdk.errors import ConfigurationError
+from device_sdk.errors import ConfigurationError, MissingDependencyError
 
 if TYPE_CHECKING:
     from device_sdk.station.profile import Profile
@@ -51,8 +51,9 @@ def _run(options: argparse.Namespace, settings: Settings, out: Output) -> int:
     if options.once and options.devices is not None:
         raise ConfigurationError("--once and --devices do not go together")
     profile = load_profile(Path(options.profile))
-    for line in options.lines or profile.lines.urls:
-        check_line(line)
+    with suppress(MissingDependencyError) if options.plan else nullcontext():
+        for line in options.lines or profile.lines.urls:
+            check_line(line)
     if options.plan:
         return _plan(profile, options, out)
     from device_sdk.station.run.events import EventStream

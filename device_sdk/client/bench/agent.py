@@ -76,6 +76,8 @@ class AgentDevice(BenchDevice):
         self._ask_at: float | None = None
         self._answer: dict[str, Any] | None = None
         self._closed = self._left = False
+        # how much had come over the line when the agent was heard last
+        self._understood = 0
         # who it said it was, and the agent that said it: another one may be on another board
         self._met: DeviceFacts | None = None
         self._boot: str | None = None
@@ -87,6 +89,11 @@ class AgentDevice(BenchDevice):
     def agent(self) -> AgentHello | None:
         """What the agent said of itself; None before the first operation."""
         return self._link.agent
+
+    @property
+    def noise(self) -> int:
+        """Octets that have come since the agent was heard last."""
+        return self._line.received - self._understood
 
     def facts(self) -> DeviceFacts:
         """See BenchDevice.facts."""
@@ -196,11 +203,14 @@ class AgentDevice(BenchDevice):
         times = [now + _LONGEST_READ_S, deadline, self._link.wake_at(), self._ask_at if self._link.session else None]
         data = self._line.read(max(now, min(at for at in times if at is not None)))
         now = self._clock()
+        heard_at = self._link.heard_at
         try:
             happened = self._link.receive(data, now)
         except BenchError as error:
             error.args = (f"{self._line.name}: {error.message}",)
             raise self._line.failed(error) from None
+        if self._link.heard_at != heard_at:
+            self._understood = self._line.received
         for event in happened:
             self._happened(event, now)
         return now
@@ -253,7 +263,7 @@ class AgentDevice(BenchDevice):
             return
         silent_s = now - max(begun, self._link.heard_at or begun)
         if silent_s >= self._silence_s:
-            said = flood(self._line.received - received)
+            said = flood(min(self._line.received - received, self.noise))
             raise self._line.failed(
                 LineSilentError(
                     f"{self._line.name}: no agent answered for {silent_s:.0f} s{said}",

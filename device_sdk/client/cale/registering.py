@@ -253,7 +253,18 @@ def another_key(current: CaleRegistration, named: str) -> str | None:
     """
     if not current.key_uri:
         return named  # of a registration whose key no keystore opens, there is no next one
-    return None if str(absolute(named)) in (current.key_uri, current.base_key_uri) else named
+    known = [_which(one) for one in (current.key_uri, current.base_key_uri) if one]
+    return None if _which(named) in known else named
+
+
+def _which(uri: str) -> str:
+    """A key's name, wherever its PIN is."""
+    from device_sdk.wire.key_uri.pkcs11 import Pkcs11Uri
+
+    found = absolute(uri)
+    if isinstance(found, Pkcs11Uri):
+        found = replace(found, object_type=None)
+    return str(replace(found, pin_source=None, pin_value=None))  # type: ignore[type-var]  # every KeyUri is a dataclass
 
 
 def _is_switched(journal: CaleJournal, current: CaleRegistration) -> bool:

@@ -85,7 +85,6 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
         where = _new_key(uri)
         if self._taken(uri):
             return self._existing(uri, key_type, reuse=reuse)
-        self.require_certificate_place(uri)
         auth = auth_for(uri, self._pin, making=True)
         secret = auth.reveal() if auth is not None else b""
         key = self._tpm(uri).run(
@@ -110,7 +109,6 @@ class Tpm2KeyStore(KeyStore[Tpm2Uri]):
         key, key_type = load_pkcs8(pkcs8, where)
         if self._taken(uri):
             return self._the_same(uri, key_type, key.public_key(), reuse=reuse)
-        self.require_certificate_place(uri)
         auth = auth_for(uri, self._pin, making=True)
         secret = auth.reveal() if auth is not None else b""
         imported = self._tpm(uri).run(

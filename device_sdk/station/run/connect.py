@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from device_sdk.client.bench import BenchDevice
 from device_sdk.client.bench.console.boots import Boots
@@ -14,6 +15,9 @@ from device_sdk.station.run.discreet import DiscreetDevice
 from device_sdk.station.run.session import Opener, Session
 from device_sdk.station.run.states import Step
 from device_sdk.transports.serial import Hidden, Line, LineSettings, open_line
+
+if TYPE_CHECKING:
+    from device_sdk.client.bench.agent import AgentDevice
 
 _LEAST_BAUD = 115200  # a console server may be faster than the profile knows
 
@@ -30,13 +34,16 @@ def opener(profile: Profile) -> Opener:
 
     def open_session(name: str, run: str) -> Session:
         line = open_line(name, LineSettings(baud=baud, at_most=max(baud, _LEAST_BAUD) / 5))
-        device = _console(profile, line, hidden, boots) if profile.talk.way == "console" else _agent(profile, line, run)
-        return Session(name, DiscreetDevice(device, hidden), line.cancel, line.close, lambda: line.received)
+        if profile.talk.way == "console":
+            console = _console(profile, line, hidden, boots)
+            return Session(name, DiscreetDevice(console, hidden), line.cancel, line.close, lambda: line.received)
+        agent = _agent(profile, line, run)
+        return Session(name, DiscreetDevice(agent, hidden), line.cancel, line.close, lambda: agent.noise)
 
     return open_session
 
 
-def _agent(profile: Profile, line: Line, run: str) -> BenchDevice:
+def _agent(profile: Profile, line: Line, run: str) -> AgentDevice:
     from device_sdk.client.bench.agent import AgentDevice
 
     limits = profile.limits

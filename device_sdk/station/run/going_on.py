@@ -34,6 +34,7 @@ def job_of(kept: Job | None, profile: Profile, facts: DeviceFacts, serial_number
         for one in (profile.essence, profile.essence_but_places)
     )
     if kept is not None and (kept.profile, kept.essence) == (name, essence):
+        kept = replace(kept, but_places=but_places)  # one of an earlier version has none
         return (kept if kept.public_key else replace(kept, enrolled_before=facts.enrolled)), None
     has_nothing = kept is not None and kept.public_key is not None and facts.enrolled == kept.enrolled_before
     if kept is not None and has_nothing and (kept.profile, kept.but_places) == (name, but_places):

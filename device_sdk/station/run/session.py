@@ -22,7 +22,7 @@ class Session:
         device: what is asked.
         cancel: ends what it is being asked, and everything later, from any thread; LineError is raised there.
         release: lets go of the line.
-        received: octets that have come over the line so far.
+        received: octets that have come over the line so far; of a line with an agent, since that was heard last.
     """
 
     line: str

@@ -1,4 +1,4 @@
-"""The certificate of a key under a handle is a file: where there is no place for it, no key is made. Real file systems."""
+"""The certificate of a key under a handle is a file: where there is no place for it, nobody is asked for one. Real file systems."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from device_sdk.errors import KeyStoreError
 from device_sdk.keystores import registry
 from tests.keystores.foreign_keys import secret
-from tests.keystores.tpm2.conftest import Wire
 from tests.keystores.tpm2.test_lifecycle import certificate
 from tests.mounts import UNSHARE
 
@@ -53,23 +51,24 @@ def no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["make", "import"])
-def test_no_key_without_a_place_for_its_certificate(
-    kind: str, no_place: Path, wire: Wire, tools: Callable[..., str]
-) -> None:
-    """What, where and what to do are said; the TPM is not asked for a key, and a file of a key needs no such place."""
-    before, uri = tools("tpm2_getcap", "handles-persistent"), f"{HANDLE}?tcti={wire.tcti}"
+def test_a_key_needs_no_such_place_but_its_certificate_does(kind: str, no_place: Path) -> None:
+    """Keys of CALE have no certificate. What, where and what to do are said before anybody issues one, and of one that is there."""
     made = {
-        "make": lambda: registry.create_key(uri, "ec-p256"),
-        "import": lambda: registry.import_key(uri, secret("ec-p256")),
+        "make": lambda: registry.create_key(HANDLE, "ec-p256"),
+        "import": lambda: registry.import_key(HANDLE, secret("ec-p256")),
     }[kind]
-    with pytest.raises(KeyStoreError, match=f"{no_place} cannot be made: Not a directory") as caught:
-        made()
-    assert str(caught.value).startswith("tpm2:handle=0x81000010")
-    assert caught.value.hint is not None
-    assert "certificates_dir" in caught.value.hint
-    assert "DEVICE_SDK_CERTIFICATES" in caught.value.hint
-    assert not {_CREATE, _CREATE_LOADED, _IMPORT} & set(wire.seen)
-    assert tools("tpm2_getcap", "handles-persistent") == before
+    with made() as key:
+        issued = certificate(key)
+    for refused in (
+        lambda: registry.require_certificate_place(HANDLE),
+        lambda: registry.store_certificate(HANDLE, issued),
+    ):
+        with pytest.raises(KeyStoreError, match=f"{no_place} cannot be made: Not a directory") as caught:
+            refused()
+        assert str(caught.value).startswith("tpm2:handle=0x81000010")
+        assert caught.value.hint is not None
+        assert "certificates_dir" in caught.value.hint
+        assert "DEVICE_SDK_CERTIFICATES" in caught.value.hint
 
 
 def test_a_key_that_is_there_is_used_without_such_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,8 @@ class DeviceBench:
         from device_sdk.client.device.bench.configuring import configure
 
         configure(self._configuration, config, anchors, programs=self._programs)
+        with suppress(ConfigurationError):  # what runs next goes by it, programs that this one starts, too
+            self._configuration.read()
 
     def create_key(self, wish: KeyWish) -> BenchKey:
         """The first step of an enrolment; see BenchDevice.create_key.
