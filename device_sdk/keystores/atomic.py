@@ -102,9 +102,10 @@ def remove_file(path: Path) -> bool:
         KeyStoreError: it cannot be removed.
     """
     try:
+        path.lstat()  # a file system that is read-only refuses to remove what is not there
         path.unlink()
         sync_directory(path.parent)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError) as error:
         raise _failed("removed", path, error) from error

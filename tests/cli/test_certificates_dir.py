@@ -111,6 +111,29 @@ def test_no_place_is_told_before_anything_is_made(command: str, unset: Lab, key:
     assert registry.list_keys(key) == ()
 
 
+def test_keys_of_cale_need_no_such_place(unset: Lab, key: str, tmp_path: Path) -> None:
+    """They have no certificate: registered, replaced, and used on a device that could keep none."""
+    lab = unset
+    (tmp_path / "file").touch()
+    configure(lab, tmp_path / "file/certificates")
+    trust = ("--state", lab.state, "--anchors", lab.server.ca_file)
+    register = (
+        "cale",
+        "register",
+        *trust,
+        "--url",
+        lab.server.cale_url,
+        "--subject",
+        "CN=router-7",
+        *lab.login,
+        "--json",
+    )
+    first = lab.cli.ok(*register, "--key", key, "--type", "ec-p256").json
+    second = lab.cli.ok(*register, "--again").json
+    assert second["key_uri"] != first["key_uri"]
+    assert lab.cli.ok("cale", "get", "/resource", *trust).json == {"foo": "bar"}
+
+
 @pytest.mark.parametrize("switched", [False, True])
 @pytest.mark.parametrize("way", ["install", "enroll", "create-key and install"])
 def test_a_device_that_is_stuck_comes_out_of_it(way: str, switched: bool, unset: Lab, key: str, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from tests.keystores.tpm2.test_lifecycle import certificate
 from tests.mounts import UNSHARE
 
 HANDLE = "tpm2:handle=0x81000010"
-_CREATE, _CREATE_LOADED, _IMPORT = 0x153, 0x191, 0x156
 
 # argv: what is printed is the error, and what was made meanwhile
 SCRIPT = """
@@ -105,6 +104,17 @@ def test_a_read_only_file_system() -> None:
     assert f"{place} cannot be written to: Read-only file system | " in there
     assert "certificates_dir" in new
     assert left == "['there']"
+
+
+def test_nothing_is_removed_where_nothing_is() -> None:
+    """A read-only file system refuses before it says that there is no such file; a key that goes has no certificate there."""
+    script = (
+        "import sys; from pathlib import Path; from device_sdk.keystores.atomic import remove_file; "
+        "print(remove_file(Path(sys.argv[1], 'x.crt')))"
+    )
+    with tempfile.TemporaryDirectory() as place:
+        setup = f'mount -t tmpfs none {place}; mount -o remount,ro {place}; exec "$0" "$@"'
+        assert _said([*UNSHARE, "sh", "-ec", setup, sys.executable, "-c", script, place]) == ["False"]
 
 
 def test_a_read_only_bind_mount() -> None:
